@@ -1,7 +1,12 @@
 //! What a run was asked to do, after every flag has been parsed, checked and
 //! resolved. Workers see these types and never the command line's.
 
-use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::runtime::placement::{ClientThreads, CoresRequest};
 
@@ -11,14 +16,19 @@ pub enum Brokers {
     /// A bootstrap list, `host:port[,host:port…]`.
     Bootstrap(String),
     /// An in-process mock cluster with so many brokers.
-    Embedded { brokers: usize },
+    Embedded {
+        /// At least one.
+        brokers: usize,
+    },
 }
 
 /// How much the log says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
+    /// What happened, once per change.
     #[default]
     Normal,
+    /// Also what was decided on the way.
     Debug,
     /// Debug, and the client library's own debug contexts.
     Trace,
@@ -27,8 +37,10 @@ pub enum Verbosity {
 /// Shape of the log lines on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
+    /// For people.
     #[default]
     Text,
+    /// One JSON object a line.
     Json,
 }
 
@@ -38,6 +50,7 @@ pub enum ProgressMode {
     /// On a terminal: a live line. Elsewhere: a log line every few seconds.
     #[default]
     Auto,
+    /// No progress at all.
     Never,
 }
 
@@ -46,6 +59,7 @@ pub enum ProgressMode {
 pub enum StatusSchema {
     /// Without `offset_gaps`, for harnesses that do not know the field.
     V1,
+    /// All fields of the contract.
     #[default]
     V2,
 }
@@ -53,33 +67,51 @@ pub enum StatusSchema {
 /// What both programs share: the cluster, the cores, the control port, the log.
 #[derive(Clone, Debug)]
 pub struct CommonConfig {
+    /// The cluster under test.
     pub brokers: Brokers,
     /// Partitions of a topic that this run makes (`--partitions`).
     pub new_topic_partitions: usize,
+    /// Kafka's `client.id`. The repeater's worker *i* appends `_w_{i}` to it.
     pub client_id: String,
+    /// Which cores get a shard.
     pub cores: CoresRequest,
+    /// Where the client library's own threads may run.
     pub client_threads: ClientThreads,
+    /// Print the placement plan and do nothing else.
     pub print_placement: bool,
     /// How long to wait for brokers and topic at the start; `None` waits for ever.
     pub startup_timeout: Option<Duration>,
+    /// How old the client's view of the cluster may become.
     pub metadata_max_age: Duration,
+    /// After the work, stay up until `/shutdown` or a signal.
     pub remote: bool,
+    /// The control port; 0 lets the system choose.
     pub remote_port: u16,
+    /// The address the control port listens on.
     pub bind: IpAddr,
+    /// How much the log says.
     pub verbosity: Verbosity,
+    /// Shape of the log lines.
     pub log_format: LogFormat,
+    /// Whether progress is shown.
     pub progress: ProgressMode,
+    /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
 }
 
 /// Codec of the record batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
+    /// Batches go as they are.
     #[default]
     None,
+    /// gzip.
     Gzip,
+    /// Snappy.
     Snappy,
+    /// LZ4.
     Lz4,
+    /// Zstandard.
     Zstd,
     /// One of the five, at random for each producer.
     Mixed,
@@ -100,27 +132,38 @@ pub enum Fill {
 /// Record timestamps that are counted, not taken from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FakeTimestamps {
+    /// Timestamp of the first record, milliseconds since the epoch, never negative.
     pub start_ms: i64,
+    /// From one record to the next, never negative.
     pub step_ms: i64,
 }
 
 /// What the verifier's producer does.
 #[derive(Clone, Debug)]
 pub struct ProduceConfig {
+    /// How many to produce.
     pub messages: NonZeroU64,
+    /// Bytes of each value; a record of this size fits into `batch_max_bytes`.
     pub value_bytes: usize,
+    /// How long a batch may wait for company.
     pub linger: Duration,
+    /// Largest record batch per partition.
     pub batch_max_bytes: usize,
     /// Records in flight, for the whole process.
     pub max_buffered_records: usize,
+    /// Codec of the batches.
     pub compression: Compression,
+    /// What fills the values.
     pub fill: Fill,
-    /// `Some(n)`: keys are `key-{0..n-1}` at random. `None`: the record id.
+    /// `Some(n)`, n ≥ 1: keys are `key-{0..n-1}` at random. `None`: the record id.
     pub key_set_cardinality: Option<u64>,
+    /// Probability of a null value, 0 to 1.
     pub tombstone_probability: f64,
+    /// `None`: the clock.
     pub fake_timestamps: Option<FakeTimestamps>,
     /// Value bytes per second for the process; `None` is unlimited.
     pub throughput_bytes_per_s: Option<NonZeroU64>,
+    /// Count a failed produce and go on, instead of failing.
     pub tolerate_failed_produce: bool,
 }
 
@@ -136,13 +179,16 @@ pub struct SeqReadConfig {
 /// What the random readers do.
 #[derive(Clone, Debug)]
 pub struct RandReadConfig {
+    /// How many readers, at least one.
     pub readers: usize,
+    /// How many reads each of them makes in a pass.
     pub reads_per_reader: u64,
 }
 
 /// How passes over the log follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Passes {
+    /// One pass.
     #[default]
     Once,
     /// Start over at the end of each pass until `/last_pass` or a signal.
@@ -152,14 +198,66 @@ pub enum Passes {
 /// The verifier's run.
 #[derive(Clone, Debug)]
 pub struct VerifierConfig {
+    /// What both programs share.
     pub common: CommonConfig,
+    /// The topic under test; empty only where `common.print_placement` is set and no topic was given.
     pub topic: String,
+    /// `None`: no producer.
     pub produce: Option<ProduceConfig>,
+    /// `None`: no random readers.
     pub rand_read: Option<RandReadConfig>,
+    /// `None`: no sequential reader.
     pub seq_read: Option<SeqReadConfig>,
+    /// How the readers' passes follow each other.
     pub passes: Passes,
+    /// Gaps between offsets are expected.
     pub compacted: bool,
+    /// Count truncation and go on, instead of failing.
     pub tolerate_data_loss: bool,
     /// Folder of the ledger files: the working directory.
     pub ledger_dir: PathBuf,
+}
+
+/// Largest record batch of the repeater, which has no flag for it.
+pub const REPEATER_BATCH_MAX_BYTES: usize = 1_048_576;
+
+/// The repeater's run.
+#[derive(Clone, Debug)]
+pub struct RepeaterConfig {
+    /// What both programs share.
+    pub common: CommonConfig,
+    /// The topics that tokens travel through; at least one, none twice.
+    pub topics: Vec<String>,
+    /// The consumer group that all workers join.
+    pub group: String,
+    /// Group members in this process.
+    pub workers: NonZeroUsize,
+    /// How many different keys; `None`: all 64 bits.
+    pub keys: Option<NonZeroU64>,
+    /// Bytes that follow the body header.
+    pub payload_bytes: NonZeroUsize,
+    /// In flight for the process, shared among its workers: at least one payload for each.
+    pub initial_data_bytes: u64,
+    /// Records in flight, for each worker.
+    pub max_buffered_records: usize,
+    /// Bytes per second for the process, shared among its workers; `None` is unlimited.
+    pub rate_limit_bytes_per_s: Option<NonZeroU64>,
+    /// How long a batch may wait for company.
+    pub linger: Duration,
+    /// Codec of the batches.
+    pub compression: Compression,
+    /// What fills the payloads.
+    pub fill: Fill,
+    /// Probability of a null value, 0 to 1.
+    pub tombstone_probability: f64,
+    /// Where to write a CPU profile.
+    pub profile: Option<PathBuf>,
+}
+
+impl RepeaterConfig {
+    /// Tokens of each worker, at least one.
+    #[must_use]
+    pub fn tokens_per_worker(&self) -> u64 {
+        self.initial_data_bytes / self.workers.get() as u64 / self.payload_bytes.get() as u64
+    }
 }

@@ -4,5 +4,60 @@
 //! `docs/ARCHITECTURE.md` draws the threads and the way data takes through them.
 #![deny(unsafe_code)]
 
+pub mod broker;
+pub mod cli;
 pub mod config;
+pub mod control;
+#[allow(unsafe_code)]
+pub mod kafka;
+pub mod ledger;
+mod logging;
+pub mod pace;
+pub mod random;
+pub mod record;
 pub mod runtime;
+pub mod stats;
+pub mod verifier;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
+
+use cli::{Command, Program};
+
+/// Runs one of the programs on these arguments (without the program's name) and
+/// returns its exit code: 0 all well, 1 the data broke its promise, 2 usage,
+/// 3 the work could not be done.
+pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
+    runtime::panic::install_hook();
+    let command = match cli::parse(program, arguments) {
+        Ok(command) => command,
+        Err(exit) => {
+            // Nobody is left to tell when the terminal is gone.
+            let _ = io::stdout().write_all(exit.stdout.unwrap_or_default().as_bytes());
+            let _ = io::stderr().write_all(exit.stderr.unwrap_or_default().as_bytes());
+            return exit.code;
+        }
+    };
+    match command {
+        Command::Verifier(config) => {
+            logging::start(&config.common);
+            verifier::run::run(&config).map_or_else(|error| error.exit_code(), |()| 0)
+        }
+        Command::Repeater(_) => {
+            let _ = writeln!(io::stderr(), "proofload: the repeater is not yet available");
+            2
+        }
+    }
+}
+
+/// What the binaries' `main` does: run, and end the process with the code.
+///
+/// It does not return to the runtime's own exit, which would run the exit handlers
+/// of C libraries beside whatever threads a hanging client has left.
+pub fn main(program: Program) -> ! {
+    let code = run(program, std::env::args_os().skip(1));
+    let _ = io::stdout().flush();
+    runtime::exit::at_once(code.into())
+}

@@ -36,6 +36,11 @@ impl AckedRuns {
         self.open.is_none()
     }
 
+    /// The runs, in the order of the acks.
+    pub fn runs(&self) -> impl Iterator<Item = OffsetRun> + '_ {
+        self.closed.iter().copied().chain(self.open)
+    }
+
     /// All runs since the last call, in the order of the acks.
     pub fn take(&mut self) -> Vec<OffsetRun> {
         let mut runs = std::mem::take(&mut self.closed);

@@ -115,11 +115,11 @@ impl fmt::Display for CpuSet {
 impl FromStr for CpuSet {
     type Err = CpuSetParseError;
 
-    fn from_str(list: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut cpus = BTreeSet::new();
-        for part in list.split(',').map(str::trim) {
+        for part in text.split(',').map(str::trim) {
             if part.is_empty() {
-                return Err(CpuSetParseError::EmptyPart { list: list.to_owned() });
+                return Err(CpuSetParseError::EmptyPart { list: text.to_owned() });
             }
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let (first, last) = (parse_cpu(first, part)?, parse_cpu(last, part)?);

@@ -4,12 +4,13 @@
 //! included. So one place looks at the machine ([`topology`]), one decides ([`placement`]), one obeys
 //! ([`executor`] for shards, [`affinity`] for everybody else's threads), and one looks whether it came true
 //! ([`threads`]). The two remaining modules turn what would be an obscure failure into a sentence: [`preflight`]
-//! before the first executor exists, [`panic`] after a bug.
+//! before the first executor exists, [`mod@panic`] after a bug.
 
 pub mod affinity;
 mod cgroup;
 pub mod cpu_set;
 pub mod executor;
+pub mod exit;
 pub mod panic;
 pub mod placement;
 mod placement_error;

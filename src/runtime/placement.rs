@@ -4,11 +4,11 @@
 
 use std::{fmt, num::NonZeroUsize, str::FromStr};
 
+pub use super::placement_error::{ClientThreadsParseError, CoresParseError, PlacementError};
 use super::{
     cpu_set::CpuSet,
     topology::{NumaNode, Topology},
 };
-pub use super::placement_error::{ClientThreadsParseError, CoresParseError, PlacementError};
 
 /// The value of `--cores`.
 ///
@@ -34,19 +34,20 @@ impl FromStr for CoresRequest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let owned = || text.to_owned();
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match text {
+        // A CPU list may hold spaces, and ` 3` must not become CPU 3 where `3` is a count.
+        match text.trim() {
             "auto" => Ok(Self::Auto),
             "all" => Ok(Self::All),
             count if is_number(count) => {
                 let count: usize = count.parse().map_err(|_| CoresParseError::TooMany { text: owned() })?;
                 NonZeroUsize::new(count).map(Self::Count).ok_or(CoresParseError::Zero)
             }
-            _ => match text.strip_prefix("node:") {
+            other => match other.strip_prefix("node:") {
                 Some(id) if is_number(id) => {
                     id.parse().map(Self::Node).map_err(|_| CoresParseError::BadNode { text: owned() })
                 }
                 Some(_) => Err(CoresParseError::BadNode { text: owned() }),
-                None => text
+                None => other
                     .parse()
                     .map(Self::List)
                     .map_err(|source| CoresParseError::BadList { text: owned(), source }),
@@ -118,7 +119,8 @@ impl ShardLimits {
     pub const MIN_RECORDS_PER_SHARD: usize = 256;
 
     fn useful_shards(&self) -> usize {
-        let by_records = self.max_buffered_records.map_or(usize::MAX, |all| all / Self::MIN_RECORDS_PER_SHARD);
+        let by_records =
+            self.max_buffered_records.map_or(usize::MAX, |all| all / Self::MIN_RECORDS_PER_SHARD);
         self.partitions.min(by_records).max(1)
     }
 }
@@ -169,6 +171,10 @@ impl Placement {
 /// shards are on different nodes, few partitions (`p % shards`) are spread over the nodes as well. Within a node the
 /// low numbers come first because the usual numbering puts second hyperthreads last. A list or a node is taken in
 /// ascending order, without dealing.
+///
+/// # Errors
+///
+/// If the request asks for cores that are not there or not allowed.
 pub fn plan(
     topology: &Topology,
     request: &CoresRequest,
@@ -260,9 +266,7 @@ impl fmt::Display for Placement {
         write!(f, "all other threads: cpus {}", self.control)?;
         let idle = self.idle_shards();
         if idle > 0 {
-            let partitions = self.partitions;
-            write!(f, "\nnote: {idle} of {shards} shards will idle: ")?;
-            write!(f, "there are only {partitions} partition{}", plural(partitions))?;
+            write!(f, "\nnote: {idle} of {shards} shards will idle (partitions: {})", self.partitions)?;
         }
         match self.quota_cpus {
             Some(quota) if quota < shards => write!(

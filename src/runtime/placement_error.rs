@@ -44,7 +44,9 @@ pub struct ClientThreadsParseError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PlacementError {
     /// The topology is empty.
-    #[error("this process may not run on any core; check its affinity mask (`taskset -p`) and its cpuset cgroup")]
+    #[error(
+        "this process may not run on any core; check its affinity mask (`taskset -p`) and its cpuset cgroup"
+    )]
     NoCores,
     /// An empty list of cores was asked for.
     #[error("`--cores` names no core; write a list like `0-3,8`, or `auto`")]
@@ -80,7 +82,9 @@ pub enum PlacementError {
         available: CpuSet,
     },
     /// The node exists, and this process may use none of its cores.
-    #[error("`--cores node:{requested}`: none of this node's cores is allowed here; nodes with allowed cores: {available}")]
+    #[error(
+        "`--cores node:{requested}`: none of this node's cores is allowed here; nodes with allowed cores: {available}"
+    )]
     NodeNotAllowed {
         /// The node asked for.
         requested: usize,

@@ -32,6 +32,7 @@ fn reads_every_form_and_prints_it_back() {
         assert_eq!(cores(text).to_string(), text);
     }
     assert_eq!(cores("4"), CoresRequest::Count(NonZeroUsize::new(4).unwrap()));
+    assert_eq!(cores(" 4 "), cores("4"));
     assert_eq!(cores("4-4"), CoresRequest::List(set("4")));
     for text in ["shard", "node", "any"] {
         assert_eq!(text.parse::<ClientThreads>().unwrap().to_string(), text);
@@ -49,8 +50,8 @@ fn refuses_what_it_cannot_read() {
         error("99999999999999999999999"),
         CoresParseError::TooMany { text: "99999999999999999999999".into() }
     );
-    for text in ["", "AUTO", "3-1", "1,", "0x2", "-2", " 3"] {
-        assert!(matches!(error(text), CoresParseError::BadList { .. } ), "{text}");
+    for text in ["", "AUTO", "3-1", "1,", "0x2", "-2", "3, "] {
+        assert!(matches!(error(text), CoresParseError::BadList { .. }), "{text}");
     }
     let message = "Shard".parse::<ClientThreads>().unwrap_err().to_string();
     assert_eq!(message, "`--client-threads Shard`: write `shard`, `node` or `any`");
@@ -101,7 +102,10 @@ fn lists_and_nodes_are_taken_in_order() {
 fn a_refusal_says_what_there_is() {
     let topology = machine("0-1", &["0-3", "4-7"]);
     assert_eq!(refusal(&topology, "0-3"), "`--cores 0-3`: cores 2-3 are not allowed here; allowed: 0-1");
-    assert!(refusal(&topology, "3").starts_with("`--cores 3`: only 2 cores are allowed here (0-1); ask for fewer"));
+    assert!(
+        refusal(&topology, "3")
+            .starts_with("`--cores 3`: only 2 cores are allowed here (0-1); ask for fewer")
+    );
     assert!(refusal(&topology, "node:2").ends_with("this machine has no such NUMA node; it has: 0-1"));
     assert!(refusal(&topology, "node:1").ends_with("nodes with allowed cores: 0"));
 
@@ -138,7 +142,7 @@ shard  core  node  client cpus
     0     0     0  0-1
     1     2     1  2-3
 all other threads: cpus 0-3
-note: 1 of 2 shards will idle: there are only 1 partition
+note: 1 of 2 shards will idle (partitions: 1)
 note: the cgroup grants the time of 1 CPU: 2 shards will be throttled";
     assert_eq!(placement.to_string(), expected);
     let placement = plan(&topology, &cores("auto"), ClientThreads::Shard, &limits).unwrap();

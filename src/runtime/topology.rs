@@ -53,6 +53,10 @@ pub enum TopologyError {
 
 impl Topology {
     /// Looks at this machine, as the calling thread sees it: call it before the thread restricts itself.
+    ///
+    /// # Errors
+    ///
+    /// If the affinity mask or the list of NUMA nodes cannot be understood.
     pub fn detect() -> Result<Self, TopologyError> {
         let cores = core_affinity::get_core_ids().ok_or(TopologyError::NoAffinityMask)?;
         let allowed: CpuSet = cores.into_iter().map(|core| core.id).collect();
@@ -63,6 +67,10 @@ impl Topology {
     }
 
     /// Reads nodes and quota below `root`, which is `/` but for tests.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::BadNode`] if a node's list of cores cannot be understood.
     pub fn read(root: &Path, allowed: CpuSet) -> Result<Self, TopologyError> {
         let mut nodes = read_nodes(&root.join("sys/devices/system/node"))?;
         if nodes.is_empty() {
@@ -98,7 +106,9 @@ fn read_nodes(folder: &Path) -> Result<Vec<NumaNode>, TopologyError> {
     let mut nodes = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.strip_prefix("node")?.parse().ok()) else { continue };
+        let Some(id) = name.to_str().and_then(|name| name.strip_prefix("node")?.parse().ok()) else {
+            continue;
+        };
         let path = entry.path().join("cpulist");
         let Ok(list) = fs::read_to_string(&path) else { continue };
         let cpus = match list.trim() {

@@ -52,7 +52,8 @@ pub struct PartitionState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Last {
-    offset: i64,
+    /// `None` behind a jump: whatever comes next is in order.
+    offset: Option<i64>,
     leader_epoch: i32,
 }
 
@@ -68,16 +69,18 @@ impl PartitionState {
         record: &RecordView<'_>,
         ledger: Option<&PartitionLedger>,
     ) -> Result<(Checked, bool), Box<Broken>> {
-        let last = self.last.replace(Last { offset: record.offset, leader_epoch: record.leader_epoch });
+        let last = self.last.replace(Last { offset: Some(record.offset), leader_epoch: record.leader_epoch });
         let mut gap = false;
         if let Some(last) = last {
             if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
                 return Err(epoch_back(record, last));
             }
-            if record.offset <= last.offset {
-                return Err(nonmonotonic(record, last));
+            if let Some(last_offset) = last.offset {
+                if record.offset <= last_offset {
+                    return Err(nonmonotonic(record, last_offset));
+                }
+                gap = record.offset != last_offset + 1;
             }
-            gap = record.offset != last.offset + 1;
         }
         Ok((check_id(record, ledger)?, gap))
     }
@@ -85,7 +88,7 @@ impl PartitionState {
     /// Forgets the place but not the epoch: the reader is about to jump.
     pub fn reposition(&mut self) {
         if let Some(last) = &mut self.last {
-            last.offset = -1;
+            last.offset = None;
         }
     }
 
@@ -113,16 +116,16 @@ fn check_id(record: &RecordView<'_>, ledger: Option<&PartitionLedger>) -> Result
 fn epoch_back(record: &RecordView<'_>, last: Last) -> Box<Broken> {
     Box::new(Broken {
         anomaly: Anomaly::EpochBack,
-        expected: format!("leader epoch {} or later, as at offset {}", last.leader_epoch, last.offset),
+        expected: format!("leader epoch {} or later, as of the record read before", last.leader_epoch),
         found: format!("leader epoch {}", record.leader_epoch),
     })
 }
 
 #[cold]
-fn nonmonotonic(record: &RecordView<'_>, last: Last) -> Box<Broken> {
+fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Box<Broken> {
     Box::new(Broken {
         anomaly: Anomaly::Nonmonotonic,
-        expected: format!("an offset above {}", last.offset),
+        expected: format!("an offset above {last_offset}"),
         found: format!("offset {}", record.offset),
     })
 }
@@ -231,7 +234,7 @@ mod tests {
         let mut state = PartitionState::default();
         check(&mut state, 50, 3, &id(50)).unwrap();
         state.reposition();
-        assert_eq!(check(&mut state, 7, 3, &id(7)), Ok((Checked::Valid, true)));
+        assert_eq!(check(&mut state, 7, 3, &id(7)), Ok((Checked::Valid, false)), "a jump is no gap");
         state.reposition();
         assert_eq!(check(&mut state, 6, 2, &id(6)), Err(Anomaly::EpochBack));
     }

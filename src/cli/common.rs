@@ -1,0 +1,200 @@
+//! The flags of both programs, in the groups in which `--help` shows them.
+#![expect(clippy::doc_markdown, reason = "the doc comments are the help text")]
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{
+    duration::{BareUnit, duration},
+    values::{Parsed, choice, key_value, parsed, probability, whole},
+};
+use crate::{
+    config::{Compression, LogFormat, ProgressMode, StatusSchema},
+    runtime::placement::{ClientThreads, CoresRequest},
+};
+
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+/// What librdkafka keeps in an `int`.
+pub(super) const MAX_INT: i128 = i32::MAX as i128;
+/// Until a codec is chosen, Go's flag is an empty word: both mean "none".
+const CODECS: &[(&str, Compression)] = &[
+    ("none", Compression::None),
+    ("", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("snappy", Compression::Snappy),
+    ("lz4", Compression::Lz4),
+    ("zstd", Compression::Zstd),
+    ("mixed", Compression::Mixed),
+];
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const PROGRESS: &[(&str, ProgressMode)] = &[("auto", ProgressMode::Auto), ("never", ProgressMode::Never)];
+const SCHEMAS: &[(&str, StatusSchema)] = &[("v1", StatusSchema::V1), ("v2", StatusSchema::V2)];
+const MECHANISMS: &[(&str, &str)] = &[
+    ("PLAIN", "PLAIN"),
+    ("SCRAM-SHA-256", "SCRAM-SHA-256"),
+    ("SCRAM-SHA-512", "SCRAM-SHA-512"),
+    ("OAUTHBEARER", "OAUTHBEARER"),
+];
+/// Kafka's own default: two minutes for a transaction.
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_mins(2);
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct ClusterArgs {
+    /// Bootstrap list; embedded or embedded:N is an in-process mock cluster
+    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092")]
+    pub brokers: String,
+    /// How long to wait for brokers and topic at the start; 0 = for ever
+    #[arg(long, value_name = "DURATION", default_value = "60s",
+          value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24 * 365))]
+    pub startup_timeout: Duration,
+    /// Create the topic first if it is missing
+    #[arg(long)]
+    pub create_topic: bool,
+    /// Partitions of a topic that we create
+    #[arg(long, value_name = "N", default_value = "8", value_parser = whole::<usize>(1, 100_000))]
+    pub partitions: usize,
+    /// Replicas of a topic that we create [default: the cluster's]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1, 32_767))]
+    pub replication_factor: Option<u16>,
+    /// Setting of a topic that we create; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub topic_config: Vec<(String, String)>,
+    /// Properties file of librdkafka settings
+    #[arg(long, value_name = "FILE")]
+    pub client_config: Option<PathBuf>,
+    /// Any librdkafka setting, after ours; repeatable
+    #[arg(short = 'X', long = "X", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub setting: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Security")]
+pub(super) struct SecurityArgs {
+    /// SASL user; none = no SASL
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub username: String,
+    /// SASL password; better: PROOFLOAD_PASSWORD or --password-file
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub password: String,
+    /// File that holds the password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER
+    #[arg(long, value_name = "NAME", default_value = "SCRAM-SHA-256", value_parser = choice(MECHANISMS))]
+    pub sasl_mechanism: &'static str,
+    /// TLS to the brokers
+    #[arg(long)]
+    pub enable_tls: bool,
+    /// Certificates to trust [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Our own certificate, with --tls-key
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of our own certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long)]
+    pub tls_skip_verify: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Record batches")]
+pub(super) struct BatchArgs {
+    /// How long a batch may wait for company
+    #[arg(long, value_name = "DURATION", default_value = "0",
+          value_parser = duration(BareUnit::Refused, Duration::ZERO, Duration::from_mins(15)))]
+    pub linger: Duration,
+    /// none, gzip, snappy, lz4, zstd, or mixed: one at random for each producer
+    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = choice(CODECS))]
+    pub compression_type: Compression,
+    /// Zeros instead of random data
+    #[arg(long)]
+    pub compressible_payload: bool,
+    /// Probability of a null value
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
+    pub tombstone_probability: f64,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Transactions")]
+pub(super) struct TransactionArgs {
+    /// Transactional producer; readers use read_committed
+    #[arg(long)]
+    pub use_transactions: bool,
+    /// transaction.timeout.ms; a bare number is milliseconds
+    #[arg(long, value_name = "DURATION", default_value = "2m0s",
+          value_parser = duration(BareUnit::Millis, Duration::from_secs(1), HOUR * 24))]
+    pub transaction_timeout_ms: Duration,
+    /// Records in each transaction
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1, MAX_INT))]
+    pub msgs_per_transaction: u32,
+    /// Probability that a transaction is aborted
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
+    pub transaction_abort_rate: f64,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Cores")]
+pub(super) struct PlacementArgs {
+    /// Which cores get a shard: auto, all, N, 0-3,8 or node:0
+    #[arg(long, value_name = "CORES", default_value = "auto", value_parser = cores)]
+    pub cores: CoresRequest,
+    /// Where the client library's threads may run: shard, node or any
+    #[arg(long, value_name = "WHERE", default_value = "shard", value_parser = client_threads)]
+    pub client_threads: ClientThreads,
+    /// Print which thread would run where, and do nothing else
+    #[arg(long)]
+    pub print_placement: bool,
+}
+
+fn cores(word: &str) -> Parsed<CoresRequest> {
+    parsed("auto, all, a number of cores, a list such as 0-3,8, or node:N")(word)
+}
+
+fn client_threads(word: &str) -> Parsed<ClientThreads> {
+    parsed("shard, node or any")(word)
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Control port")]
+pub(super) struct ControlArgs {
+    /// After the work, stay up until /shutdown or SIGINT
+    #[arg(long)]
+    pub remote: bool,
+    /// HTTP port, open with or without --remote; 0 = any free one
+    #[arg(long, value_name = "PORT", default_value = "7884", value_parser = whole::<u16>(0, 65_535))]
+    pub remote_port: u16,
+    /// Address to listen on [default: 127.0.0.1; with --remote 0.0.0.0]
+    #[arg(long, value_name = "ADDR", value_parser = parsed::<IpAddr>("an IP address such as 127.0.0.1 or ::"))]
+    pub bind: Option<IpAddr>,
+    /// File that holds a bearer token to ask for
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// v1: /status without offset_gaps, for older harnesses
+    #[arg(long, value_name = "V", default_value = "v2", value_parser = choice(SCHEMAS))]
+    pub status_schema: StatusSchema,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArgs {
+    /// Log more
+    #[arg(long)]
+    pub debug: bool,
+    /// Log even more: the client library's own
+    #[arg(long)]
+    pub trace: bool,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = choice(LOG_FORMATS))]
+    pub log_format: LogFormat,
+    /// auto or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = choice(PROGRESS))]
+    pub progress: ProgressMode,
+    /// Write configuration, totals, latencies and violations as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}

@@ -1,0 +1,98 @@
+//! What is wrong with a command line, in one line that names the flag.
+
+use std::fmt;
+
+use super::{go_flags::FlagError, values::Accepts};
+
+/// A command line that asks for something that does not exist.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// The words are not flags and values.
+    #[error(transparent)]
+    Syntax(#[from] FlagError),
+    /// A value that its flag does not take.
+    #[error("{} {}: {accepts}", Dashed(.flag), OneLine(.value))]
+    Value {
+        /// Name without dashes.
+        flag: String,
+        /// As it was given.
+        value: String,
+        /// What the flag takes.
+        accepts: Accepts,
+    },
+    /// A flag that is missing, or cannot be used like this.
+    #[error("{}: {why}", Dashed(.flag))]
+    Flag {
+        /// Name without dashes.
+        flag: &'static str,
+        /// The reason, and the way out.
+        why: String,
+    },
+    /// `proofload` alone needs to be told which program to be.
+    #[error("{}: no such command: accepts verifier or repeater, then flags; see --help", OneLine(.0))]
+    NoSuchCommand(String),
+    /// The first word is missing, or is a flag.
+    #[error("a command comes first: accepts verifier or repeater, then flags; see --help")]
+    NoCommand,
+    /// None of the flags that ask for work.
+    #[error(
+        "nothing to do: accepts at least one of --produce_msgs N, --seq_read, --rand_read_msgs N, \
+         --consumer_group_readers N"
+    )]
+    NoWork,
+    /// Asks for a part that is still to come.
+    #[error("{}: not yet available", Dashed(.0))]
+    NotYet(&'static str),
+    /// Clap and our own reading of the flags disagree.
+    #[error("{}", OneLine(.0))]
+    Other(String),
+}
+
+impl UsageError {
+    /// `what` completes the sentence "accepts …".
+    pub fn value(flag: &str, value: impl fmt::Display, what: impl Into<String>) -> Self {
+        Self::Value { flag: flag.to_owned(), value: value.to_string(), accepts: Accepts::new(what.into()) }
+    }
+
+    /// A flag that is missing, or cannot be used like this.
+    pub fn flag(flag: &'static str, why: impl Into<String>) -> Self {
+        Self::Flag { flag, why: why.into() }
+    }
+}
+
+/// A flag as users write it: names of one letter have one dash.
+pub struct Dashed<'a>(pub &'a str);
+
+impl fmt::Display for Dashed<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}{}", if self.0.chars().count() == 1 { "-" } else { "--" }, OneLine(self.0))
+    }
+}
+
+/// A word of the user's that cannot break the line or the terminal; an empty one is shown too.
+pub struct OneLine<'a>(pub &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return out.write_str("\"\"");
+        }
+        for c in self.0.chars() {
+            if c.is_control() { write!(out, "{}", c.escape_default())? } else { write!(out, "{c}")? }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_cannot_break_the_line() {
+        assert_eq!(OneLine("a\n\u{1b}b").to_string(), "a\\n\\u{1b}b");
+        assert_eq!(OneLine("").to_string(), "\"\"");
+        assert_eq!(UsageError::value("topic", "", "a name").to_string(), "--topic \"\": accepts a name");
+        assert_eq!(UsageError::NotYet("X").to_string(), "-X: not yet available");
+    }
+}

@@ -1,0 +1,184 @@
+//! The command line: from words to a resolved configuration, or to the one
+//! line that says why there is none. Nothing here prints or exits.
+
+mod common;
+mod duration;
+mod error;
+mod go_flags;
+mod repeater;
+mod resolve;
+mod values;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser,
+    error::{ContextKind, ContextValue},
+};
+
+use self::{
+    error::UsageError,
+    go_flags::Normalised,
+    repeater::RepeaterArgs,
+    values::{Accepts, go_bool},
+    verifier::VerifierArgs,
+};
+use crate::config::{RepeaterConfig, VerifierConfig};
+
+const EXIT_USAGE: u8 = 2;
+
+/// The name that the binary was built under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `proofload`: the first word says which program to be.
+    Proofload,
+    /// `kgo-verifier`, the same as `proofload verifier`.
+    Verifier,
+    /// `kgo-repeater`, the same as `proofload repeater`.
+    Repeater,
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// The verifier.
+    Verifier(Box<VerifierConfig>),
+    /// The repeater.
+    Repeater(Box<RepeaterConfig>),
+}
+
+/// A command line that runs nothing: help, or an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliExit {
+    /// The process's exit code.
+    pub code: u8,
+    /// To be printed as it is, newline included.
+    pub stdout: Option<String>,
+    /// To be printed as it is, newline included.
+    pub stderr: Option<String>,
+}
+
+impl CliExit {
+    fn answer(stdout: String) -> Self {
+        Self { code: 0, stdout: Some(stdout), stderr: None }
+    }
+}
+
+impl From<UsageError> for CliExit {
+    fn from(error: UsageError) -> Self {
+        Self { code: EXIT_USAGE, stdout: None, stderr: Some(format!("proofload: {error}\n")) }
+    }
+}
+
+/// Only for the help of `proofload` without a command: the commands' own flags are Go's, not clap's.
+#[derive(Parser)]
+#[command(
+    name = "proofload",
+    version,
+    about = "Put a full-rate load on a Kafka cluster, and prove record by record that it holds",
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    after_help = "Flags are Go's: -name and --name mean the same, a value follows '=' or a space.\n\
+                  `proofload verifier --help` and `proofload repeater --help` list them."
+)]
+enum TopLevel {
+    #[command(name = "verifier")]
+    Verifier(Box<VerifierArgs>),
+    #[command(name = "repeater")]
+    Repeater(Box<RepeaterArgs>),
+}
+
+/// Reads a command line, without the program's own name.
+///
+/// # Errors
+///
+/// [`CliExit`] when there is nothing to run: help and version (code 0), usage errors (code 2).
+pub fn parse(program: Program, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    match program {
+        Program::Proofload => parse_command(args),
+        Program::Verifier => parse_verifier("kgo-verifier", args),
+        Program::Repeater => parse_repeater("kgo-repeater", args),
+    }
+}
+
+fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let mut args = args.skip_while(|word| word.is_empty());
+    let first = args.next().map(|word| word.to_string_lossy().into_owned());
+    match first.as_deref() {
+        Some("verifier") => parse_verifier("proofload verifier", args),
+        Some("repeater") => parse_repeater("proofload repeater", args),
+        Some("-h" | "--h" | "-help" | "--help" | "help") => Err(help(&mut TopLevel::command())),
+        Some("-V" | "-version" | "--version") => Err(version()),
+        None => Err(UsageError::NoCommand.into()),
+        Some(word) if word.starts_with('-') => Err(UsageError::NoCommand.into()),
+        Some(word) => Err(UsageError::NoSuchCommand(word.to_owned()).into()),
+    }
+}
+
+fn parse_verifier(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    Ok(Command::Verifier(Box::new(resolve::verifier(&flags::<VerifierArgs>(shown, args)?)?)))
+}
+
+fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    Ok(Command::Repeater(Box::new(resolve::repeater(&flags::<RepeaterArgs>(shown, args)?)?)))
+}
+
+/// The flags as they were written; `shown` is what the help calls the program.
+fn flags<A>(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<A, CliExit>
+where
+    A: CommandFactory + FromArgMatches,
+{
+    let mut command = A::command().bin_name(shown);
+    let words = match go_flags::normalise(&command, args).map_err(UsageError::from)? {
+        Normalised::Help => return Err(help(&mut command)),
+        Normalised::Version => return Err(version()),
+        Normalised::Words(words) => words,
+    };
+    let matches = strict(command).try_get_matches_from(words).map_err(|error| usage_error(&error))?;
+    A::from_arg_matches(&matches).map_err(|error| CliExit::from(usage_error(&error)))
+}
+
+/// The same flags in the one form that the normaliser leaves: every flag has a value.
+fn strict(command: clap::Command) -> clap::Command {
+    command.no_binary_name(true).disable_help_flag(true).disable_version_flag(true).mut_args(|arg| match arg
+        .get_action()
+    {
+        ArgAction::SetTrue => {
+            arg.action(ArgAction::Set).num_args(1).value_parser(go_bool).default_value("false")
+        }
+        _ => arg,
+    })
+}
+
+fn help(command: &mut clap::Command) -> CliExit {
+    CliExit::answer(command.render_help().to_string())
+}
+
+fn version() -> CliExit {
+    CliExit::answer(format!("proofload {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+/// Takes clap's many lines apart and keeps the flag, the value, and what it accepts.
+fn usage_error(error: &clap::Error) -> UsageError {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let accepts = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Accepts>());
+    match (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), accepts) {
+        (Some(arg), Some(value), Some(accepts)) => {
+            UsageError::Value { flag: flag_name(&arg).to_owned(), value, accepts: accepts.clone() }
+        }
+        _ => UsageError::Other(error.to_string().trim_start_matches("error: ").trim().replace('\n', " ")),
+    }
+}
+
+/// `msg_size` out of `--msg_size <BYTES>`.
+fn flag_name(shown: &str) -> &str {
+    let name = shown.trim_start_matches('-');
+    name.split([' ', '=', '[', '<']).next().unwrap_or(name)
+}

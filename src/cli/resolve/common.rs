@@ -1,0 +1,187 @@
+//! The parts that both programs have.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
+    time::Duration,
+};
+
+use super::super::{
+    common::{BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs},
+    error::UsageError,
+    values::{OrOff, whole},
+};
+use crate::config::{Brokers, CommonConfig, Fill, Verbosity};
+
+const MAX_EMBEDDED_BROKERS: i128 = 100;
+
+/// The groups of flags that make a [`CommonConfig`].
+pub(super) struct Groups<'a> {
+    pub(super) cluster: &'a ClusterArgs,
+    pub(super) security: &'a SecurityArgs,
+    pub(super) placement: &'a PlacementArgs,
+    pub(super) control: &'a ControlArgs,
+    pub(super) output: &'a OutputArgs,
+}
+
+pub(super) fn common(
+    groups: &Groups<'_>,
+    client_id: String,
+    metadata_max_age: Duration,
+) -> Result<CommonConfig, UsageError> {
+    let Groups { cluster, security, placement, control, output } = groups;
+    check_security(security)?;
+    Ok(CommonConfig {
+        brokers: brokers(&cluster.brokers)?,
+        new_topic_partitions: cluster.partitions,
+        client_id,
+        cores: placement.cores.clone(),
+        client_threads: placement.client_threads,
+        print_placement: placement.print_placement,
+        startup_timeout: Some(cluster.startup_timeout).filter(|limit| !limit.is_zero()),
+        metadata_max_age,
+        remote: control.remote,
+        remote_port: control.remote_port,
+        bind: control.bind.unwrap_or_else(|| default_bind(control.remote)),
+        verbosity: verbosity(output),
+        log_format: output.log_format,
+        progress: output.progress,
+        status_schema: control.status_schema,
+    })
+}
+
+/// A harness polls from another machine; anybody else should not have to know of the port.
+fn default_bind(remote: bool) -> IpAddr {
+    if remote { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() }
+}
+
+fn verbosity(output: &OutputArgs) -> Verbosity {
+    match (output.trace, output.debug) {
+        (true, _) => Verbosity::Trace,
+        (false, true) => Verbosity::Debug,
+        (false, false) => Verbosity::Normal,
+    }
+}
+
+/// Zeros win over random bytes, as the flag that asks for them says what the payload is for.
+pub(super) fn fill(batch: &BatchArgs, random_bytes: bool) -> Fill {
+    match (batch.compressible_payload, random_bytes) {
+        (true, _) => Fill::Zeros,
+        (false, true) => Fill::Random,
+        (false, false) => Fill::Printable,
+    }
+}
+
+/// A rate of nothing at all would never end: like the old tools, we take 0 for "no limit".
+pub(super) fn rate(limit: OrOff) -> Option<NonZeroU64> {
+    limit.0.and_then(NonZeroU64::new)
+}
+
+fn brokers(list: &str) -> Result<Brokers, UsageError> {
+    let refused = |accepts: &str| Err(UsageError::value("brokers", list, accepts));
+    if list == "embedded" {
+        return Ok(Brokers::Embedded { brokers: 1 });
+    }
+    if let Some(count) = list.strip_prefix("embedded:") {
+        return match whole::<usize>(1, MAX_EMBEDDED_BROKERS)(count) {
+            Ok(brokers) => Ok(Brokers::Embedded { brokers }),
+            Err(_) => refused("embedded or embedded:N, with N from 1 to 100"),
+        };
+    }
+    let brokers: Vec<&str> = list.split(',').map(str::trim).collect();
+    if brokers.iter().all(|broker| is_broker(broker)) {
+        return Ok(Brokers::Bootstrap(brokers.join(",")));
+    }
+    refused("host:port[,host:port…], or embedded[:N]")
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+fn is_broker(broker: &str) -> bool {
+    if let Some(bracketed) = broker.strip_prefix('[') {
+        return bracketed.split_once(']').is_some_and(|(host, port)| {
+            host.parse::<Ipv6Addr>().is_ok()
+                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+        });
+    }
+    match broker.split_once(':') {
+        None => is_host(broker),
+        Some((host, port)) if !port.contains(':') => is_host(host) && is_port(port),
+        Some(_) => broker.parse::<Ipv6Addr>().is_ok(),
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn check_security(security: &SecurityArgs) -> Result<(), UsageError> {
+    if !security.password.is_empty() && security.password_file.is_some() {
+        return Err(UsageError::flag("password-file", "cannot be used with --password: give one of them"));
+    }
+    match (&security.tls_cert, &security.tls_key) {
+        (Some(_), None) => Err(UsageError::flag("tls-cert", "needs --tls-key FILE as well")),
+        (None, Some(_)) => Err(UsageError::flag("tls-key", "needs --tls-cert FILE as well")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_brokers() {
+        for good in [
+            "h:9092",
+            "localhost",
+            "a:1,b:2",
+            "a:1, b:2",
+            "10.0.0.1:9092",
+            "[::1]:9092",
+            "[::1]",
+            "::1",
+            "kafka_1.example-net:9092",
+        ] {
+            assert!(matches!(brokers(good), Ok(Brokers::Bootstrap(_))), "{good}");
+        }
+        assert_eq!(brokers("a:1, b:2"), Ok(Brokers::Bootstrap("a:1,b:2".into())));
+        for bad in [
+            "",
+            ",",
+            "a:1,",
+            "a:",
+            ":9092",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a b:1",
+            "http://a:1",
+            "a:1;b:2",
+            "[::1",
+            "[x]:1",
+            "[::1]9092",
+            "a:1:2",
+        ] {
+            let found = brokers(bad).unwrap_err().to_string();
+            assert!(found.starts_with("--brokers "), "{found}");
+            assert!(found.contains("accepts host:port"), "{found}");
+        }
+    }
+
+    #[test]
+    fn embedded_brokers() {
+        assert_eq!(brokers("embedded"), Ok(Brokers::Embedded { brokers: 1 }));
+        assert_eq!(brokers("embedded:3"), Ok(Brokers::Embedded { brokers: 3 }));
+        for bad in ["embedded:", "embedded:0", "embedded:-1", "embedded:x", "embedded:9092"] {
+            let found = brokers(bad).unwrap_err().to_string();
+            assert_eq!(
+                found,
+                format!("--brokers {bad}: accepts embedded or embedded:N, with N from 1 to 100")
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The verifier's flags, resolved.
+
+use std::{num::NonZeroU64, path::PathBuf};
+
+use super::{
+    super::{
+        error::UsageError,
+        values::OrOff,
+        verifier::{ProducerArgs, VerifierArgs},
+    },
+    check_record_fits,
+    common::{Groups, common, fill, rate},
+    not_yet,
+};
+use crate::config::{FakeTimestamps, Passes, ProduceConfig, RandReadConfig, SeqReadConfig, VerifierConfig};
+
+const BYTES_PER_MIB: u64 = 1024 * 1024;
+/// `value-` and 18 digits.
+const LATEST_VALUE_BYTES: usize = 24;
+
+/// Usage errors come before refusals: they will not go away with the next version.
+pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, UsageError> {
+    let topic = topic(args)?;
+    check_combinations(args)?;
+    let config = VerifierConfig {
+        common: common(
+            &Groups {
+                cluster: &args.cluster,
+                security: &args.security,
+                placement: &args.placement,
+                control: &args.control,
+                output: &args.output,
+            },
+            args.client.client_name.clone(),
+            args.client.metadata_max_age,
+        )?,
+        topic,
+        produce: produce(args)?,
+        rand_read: rand_read(args),
+        seq_read: seq_read(args)?,
+        passes: if args.work.looping { Passes::Loop } else { Passes::Once },
+        compacted: args.proof.compacted,
+        tolerate_data_loss: args.proof.tolerate_data_loss,
+        ledger_dir: PathBuf::from("."),
+    };
+    not_yet::verifier(args)?;
+    Ok(config)
+}
+
+/// A placement plan can be printed for no topic in particular.
+fn topic(args: &VerifierArgs) -> Result<String, UsageError> {
+    match &args.work.topic {
+        Some(topic) => Ok(topic.clone()),
+        None if args.placement.print_placement => Ok(String::new()),
+        None => Err(UsageError::flag("topic", "required: accepts the name of the topic under test")),
+    }
+}
+
+fn check_combinations(args: &VerifierArgs) -> Result<(), UsageError> {
+    let work = &args.work;
+    if work.continuous && work.looping {
+        return Err(UsageError::flag("continuous", "cannot be used with --loop: give one of them"));
+    }
+    let asks_for_work =
+        work.produce_msgs > 0 || work.seq_read || work.rand_read_msgs > 0 || work.consumer_group_readers > 0;
+    if !asks_for_work && !args.placement.print_placement {
+        return Err(UsageError::NoWork);
+    }
+    Ok(())
+}
+
+fn produce(args: &VerifierArgs) -> Result<Option<ProduceConfig>, UsageError> {
+    let producer = &args.producer;
+    // Sizes are judged even where nothing is produced: a bad value is a bad value.
+    check_record_fits("msg_size", producer.msg_size, 0, producer.batch_max_bytes)?;
+    if args.proof.validate_latest_values && producer.msg_size < LATEST_VALUE_BYTES {
+        let what = format!("{LATEST_VALUE_BYTES} or more with --validate-latest-values");
+        return Err(UsageError::value("msg_size", producer.msg_size, what));
+    }
+    let Some(messages) = NonZeroU64::new(args.work.produce_msgs) else { return Ok(None) };
+    Ok(Some(ProduceConfig {
+        messages,
+        value_bytes: producer.msg_size,
+        linger: args.batch.linger,
+        batch_max_bytes: producer.batch_max_bytes,
+        max_buffered_records: producer.max_buffered_records,
+        compression: args.batch.compression_type,
+        fill: fill(&args.batch, producer.produce_random_bytes),
+        key_set_cardinality: producer.key_set_cardinality.0,
+        tombstone_probability: args.batch.tombstone_probability,
+        fake_timestamps: fake_timestamps(producer, messages)?,
+        throughput_bytes_per_s: rate(producer.produce_throughput_bps),
+        tolerate_failed_produce: producer.tolerate_failed_produce,
+    }))
+}
+
+/// Refuses steps that would carry the last record beyond what a timestamp holds.
+fn fake_timestamps(
+    producer: &ProducerArgs,
+    messages: NonZeroU64,
+) -> Result<Option<FakeTimestamps>, UsageError> {
+    let Some(start_ms) = producer.fake_timestamp_ms.0.and_then(|start| i64::try_from(start).ok()) else {
+        return Ok(None);
+    };
+    let step_ms = producer.fake_timestamp_step_ms;
+    let last_ms = i128::from(start_ms) + i128::from(step_ms) * i128::from(messages.get() - 1);
+    if i64::try_from(last_ms).is_err() {
+        let largest = (i64::MAX - start_ms) / i64::try_from(messages.get() - 1).unwrap_or(i64::MAX);
+        let what = format!("up to {largest} for so many messages: timestamps end at 2^63 ms");
+        return Err(UsageError::value("fake-timestamp-step-ms", step_ms, what));
+    }
+    Ok(Some(FakeTimestamps { start_ms, step_ms }))
+}
+
+fn rand_read(args: &VerifierArgs) -> Option<RandReadConfig> {
+    let reads_per_reader = args.work.rand_read_msgs;
+    (reads_per_reader > 0).then_some(RandReadConfig { readers: args.reader.parallel, reads_per_reader })
+}
+
+fn seq_read(args: &VerifierArgs) -> Result<Option<SeqReadConfig>, UsageError> {
+    let throughput_bytes_per_s = mib_rate(args.reader.consume_throughput_mb)?;
+    let max_messages = args.reader.seq_read_msgs.0;
+    Ok(args.work.seq_read.then_some(SeqReadConfig { max_messages, throughput_bytes_per_s }))
+}
+
+fn mib_rate(limit: OrOff) -> Result<Option<NonZeroU64>, UsageError> {
+    let Some(mib) = limit.0 else { return Ok(None) };
+    let bytes = mib.checked_mul(BYTES_PER_MIB).ok_or_else(|| {
+        let what = format!("up to {} MiB per second", u64::MAX / BYTES_PER_MIB);
+        UsageError::value("consume-throughput-mb", mib, what)
+    })?;
+    Ok(NonZeroU64::new(bytes))
+}

@@ -1,0 +1,228 @@
+//! One line for every error, naming the flag and what it accepts.
+
+use super::{super::Program, refusal};
+
+/// A verifier that lacks nothing, then the words at fault.
+fn verifier(line: &str) -> String {
+    let words = format!("--topic t --produce_msgs 10 --seq_read {line}");
+    refusal(Program::Verifier, &words.split(' ').collect::<Vec<_>>())
+}
+
+/// A repeater that lacks nothing, then the words at fault.
+fn repeater(line: &str) -> String {
+    let words = format!("--topic t --group g {line}");
+    refusal(Program::Repeater, &words.split(' ').collect::<Vec<_>>())
+}
+
+#[test]
+fn bad_values_name_flag_value_and_what_is_accepted() {
+    for (words, accepts) in [
+        ("--msg_size -1", "a whole number, 0 to 1000000000"),
+        ("--msg_size abc", "a whole number, 0 to 1000000000"),
+        ("--produce_msgs -1", "a whole number, 0 or more"),
+        ("--produce_msgs 18446744073709551616", "a whole number, 0 or more"),
+        ("--rand_read_msgs x", "a whole number, 0 or more"),
+        ("--parallel 0", "a whole number, 1 to 100000"),
+        ("--consumer_group_readers -1", "a whole number, 0 to 100000"),
+        ("--seq_read_msgs x", "a whole number, 0 or more, or a negative one for the whole topic"),
+        ("--max-uncommitted 0", "a whole number, 1 or more, or a negative one for auto-commit"),
+        ("--key-set-cardinality 0", "a whole number, 1 or more, or a negative one for record ids as keys"),
+        ("--fake-timestamp-ms x", "a whole number, 0 or more, or a negative one for the clock"),
+        ("--fake-timestamp-step-ms -1", "a whole number, 0 or more"),
+        ("--produce-throughput-bps fast", "a whole number, 0 or more, or a negative one for no limit"),
+        ("--msgs-per-producer-id 0", "a whole number, 1 or more, or a negative one for never"),
+        ("--batch_max_bytes 1023", "a whole number, 1024 to 1000000000"),
+        ("--max-buffered-records 0", "a whole number, 1 to 2147483647"),
+        ("--tombstone-probability 1.5", "a probability, 0 to 1"),
+        ("--tombstone-probability NaN", "a probability, 0 to 1"),
+        ("--transaction-abort-rate -0.1", "a probability, 0 to 1"),
+        ("--msgs-per-transaction 0", "a whole number, 1 to 2147483647"),
+        ("--partitions 0", "a whole number, 1 to 100000"),
+        ("--replication-factor 0", "a whole number, 1 to 32767"),
+        ("--compression-type brotli", "one of: none, gzip, snappy, lz4, zstd, mixed"),
+        ("--sasl-mechanism GSSAPI", "one of: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
+        ("--status-schema v3", "one of: v1, v2"),
+        ("--log-format xml", "one of: text, json"),
+        ("--progress always", "one of: auto, never"),
+        ("--remote-port 65536", "a whole number, 0 to 65535"),
+        ("--topic-config x", "key=value"),
+        ("--brokers a:1,", "host:port[,host:port…], or embedded[:N]"),
+        ("--brokers embedded:0", "embedded or embedded:N, with N from 1 to 100"),
+        ("--linger 5", "a duration such as 5ms, 1.5s or 2m0s, from 0ns to 900s"),
+        ("--linger -5ms", "a duration such as 5ms, 1.5s or 2m0s, from 0ns to 900s"),
+        ("--startup-timeout soon", "a duration such as 5ms, 1.5s or 2m0s, from 0ns to 31536000s"),
+        ("--metadata-max-age 0", "a duration such as 5ms, 1.5s or 2m0s, from 10ms to 3600s"),
+        (
+            "--transaction-timeout-ms 0",
+            "a duration such as 5ms, 1.5s or 2m0s (or a whole number of milliseconds), from 1s to 86400s",
+        ),
+        (
+            "--consumer-group-session-timeout-s -1",
+            "a duration such as 5ms, 1.5s or 2m0s (or a whole number of seconds), from 0ns to 3600s",
+        ),
+    ] {
+        assert_eq!(verifier(words), format!("{words}: accepts {accepts}"));
+    }
+}
+
+#[test]
+fn values_with_reasons() {
+    let topic = "accepts a topic name: 1 to 249 letters, digits, '.', '_' and '-'";
+    assert_eq!(verifier("--topic a/b"), format!("--topic a/b: {topic}"));
+    assert_eq!(verifier("--topic="), format!("--topic \"\": {topic}"));
+    assert!(verifier("--seq_read=maybe").starts_with("--seq_read maybe: accepts true or false"));
+    assert!(verifier("--proof-header=maybe").starts_with("--proof-header maybe: accepts true or false"));
+    assert_eq!(
+        verifier("--cores 3-1"),
+        "--cores 3-1: accepts auto, all, a number of cores, a list such as 0-3,8, or node:N"
+    );
+    assert_eq!(verifier("--client-threads x"), "--client-threads x: accepts shard, node or any");
+    assert_eq!(verifier("--bind nowhere"), "--bind nowhere: accepts an IP address such as 127.0.0.1 or ::");
+    assert_eq!(
+        verifier("--proof-header false"),
+        "false: a word without a flag (--proof-header takes its value after '='); see --help"
+    );
+    assert_eq!(verifier("-X novalue"), "-X novalue: accepts key=value");
+    assert!(
+        verifier("--consume-throughput-mb 9223372036854775807").contains("accepts up to 17592186044415 MiB")
+    );
+}
+
+#[test]
+fn sizes_that_do_not_fit() {
+    assert_eq!(
+        verifier("--msg_size 1048576"),
+        "--msg_size 1048576: accepts up to 1048408, the largest value whose record fits into a batch of \
+         1048576 bytes"
+    );
+    assert!(verifier("--batch_max_bytes 1024").starts_with("--msg_size 16384: accepts up to 856,"));
+    assert_eq!(
+        verifier("--msg_size 23 --validate-latest-values"),
+        "--msg_size 23: accepts 24 or more with --validate-latest-values"
+    );
+    assert_eq!(
+        verifier("--fake-timestamp-ms 7 --fake-timestamp-step-ms 9223372036854775807"),
+        "--fake-timestamp-step-ms 9223372036854775807: accepts up to 1024819115206086200 for so many messages: \
+         timestamps end at 2^63 ms"
+    );
+}
+
+#[test]
+fn wrong_combinations() {
+    assert_eq!(verifier("--continuous --loop"), "--continuous: cannot be used with --loop: give one of them");
+    assert_eq!(verifier("--tls-cert f"), "--tls-cert: needs --tls-key FILE as well");
+    assert_eq!(verifier("--tls-key f"), "--tls-key: needs --tls-cert FILE as well");
+    assert_eq!(
+        verifier("--password secret --password-file f"),
+        "--password-file: cannot be used with --password: give one of them"
+    );
+}
+
+#[test]
+fn missing_parts() {
+    let verifier = |words: &[&str]| refusal(Program::Verifier, words);
+    assert_eq!(verifier(&[]), "--topic: required: accepts the name of the topic under test");
+    assert_eq!(
+        verifier(&["--topic", "t", "--seq_read_msgs", "5"]),
+        "nothing to do: accepts at least one of --produce_msgs N, --seq_read, --rand_read_msgs N, \
+         --consumer_group_readers N"
+    );
+    assert_eq!(verifier(&["--topic"]), "--topic: needs a value: accepts TOPIC");
+    assert_eq!(verifier(&["verifier"]), "verifier: a word without a flag; see --help");
+    assert_eq!(
+        verifier(&["--msg-size", "5"]),
+        "--msg-size: no such flag: did you mean --msg_size?; see --help"
+    );
+    assert_eq!(verifier(&["a\nb"]), "a\\nb: a word without a flag; see --help", "one line, whatever it says");
+}
+
+#[test]
+fn proofload_needs_a_command() {
+    let command = "accepts verifier or repeater, then flags; see --help";
+    for words in [&[][..], &["--topic", "t"], &[""]] {
+        assert_eq!(refusal(Program::Proofload, words), format!("a command comes first: {command}"));
+    }
+    assert_eq!(refusal(Program::Proofload, &["verify"]), format!("verify: no such command: {command}"));
+}
+
+#[test]
+fn not_yet_available() {
+    for words in [
+        "consumer_group_readers 1",
+        "consumer_group_name g",
+        "max-uncommitted 5",
+        "consumer-group-session-timeout-s 30",
+        "consumer-group-rebalance-timeout-s 30s",
+        "group-consume-exactly-once",
+        "continuous",
+        "use-transactions",
+        "transaction-timeout-ms 1m",
+        "msgs-per-transaction 2",
+        "transaction-abort-rate 0.5",
+        "msgs-per-producer-id 5",
+        "validate-latest-values",
+        "username u",
+        "password secret",
+        "password-file f",
+        "enable-tls",
+        "sasl-mechanism PLAIN",
+        "tls-ca f",
+        "tls-skip-verify",
+        "client-config f",
+        "create-topic",
+        "replication-factor 3",
+        "topic-config a=b",
+        "keep-going",
+        "report f",
+        "token-file f",
+        "proof-header",
+        "proof-header=true",
+    ] {
+        let name = words.split([' ', '=']).next().unwrap();
+        assert_eq!(verifier(&format!("--{words}")), format!("--{name}: not yet available"));
+    }
+    assert_eq!(verifier("-X a=b"), "-X: not yet available");
+    assert_eq!(verifier("--tls-cert f --tls-key f"), "--tls-cert: not yet available");
+    assert_eq!(repeater("--use-transactions"), "--use-transactions: not yet available");
+    assert_eq!(repeater("--enable-tls"), "--enable-tls: not yet available");
+}
+
+#[test]
+fn usage_errors_come_before_refusals() {
+    assert!(verifier("--use-transactions --brokers ,").starts_with("--brokers ,: accepts"));
+    assert!(verifier("--continuous --msg_size 1048576").starts_with("--msg_size 1048576: accepts"));
+    assert!(repeater("--use-transactions --initial-data-mb 0").starts_with("--initial-data-mb 0: accepts"));
+}
+
+#[test]
+fn repeaters() {
+    let alone = |line: &str| refusal(Program::Repeater, &line.split(' ').collect::<Vec<_>>());
+    assert_eq!(alone("--group g"), "--topic: required, or --topics: accepts topic names, comma-separated");
+    assert_eq!(alone("--topic t"), "--group: required: accepts the name of a consumer group");
+    assert_eq!(repeater("--topics u"), "--topics: cannot be used with --topic: give one of them");
+    assert!(repeater("--topic a,,b").starts_with("--topic a,,b: accepts a topic name"));
+    assert_eq!(repeater("--topic a,b,a"), "--topic a,b,a: accepts each topic once, and a is there twice");
+    assert_eq!(
+        repeater("--initial-data-mb 1 --workers 100 --payload-size 16384"),
+        "--initial-data-mb 1: accepts 2 or more: one message of 16384 bytes for each of 100 worker(s)"
+    );
+    assert_eq!(repeater("--workers 0"), "--workers 0: accepts a whole number, 1 to 100000");
+    assert_eq!(repeater("--payload-size 0"), "--payload-size 0: accepts a whole number, 1 to 2147483647");
+    assert!(repeater("--payload-size 1048408").starts_with("--payload-size 1048408: accepts up to 1048391,"));
+    assert!(repeater("--keys -1").starts_with("--keys -1: accepts a whole number"));
+    assert!(repeater("--produce_msgs 1").starts_with("--produce_msgs: no such flag"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_words_make_it_panic(
+        flags in proptest::collection::vec(("--?(topic|brokers|linger|msg_size|cores|seq_read|X|fake-timestamp-ms)=?", ".{0,12}"), 0..6)
+    ) {
+        let words: Vec<&str> = flags.iter().flat_map(|(flag, value)| [flag.as_str(), value]).collect();
+        for program in [Program::Proofload, Program::Verifier, Program::Repeater] {
+            if let Err(exit) = super::run(program, &words) {
+                proptest::prop_assert!(exit.code == 0 || exit.stderr.is_some_and(|line| line.lines().count() == 1));
+            }
+        }
+    }
+}

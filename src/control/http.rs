@@ -1,0 +1,92 @@
+//! The control port: what scripts and harnesses ask a run.
+//!
+//! Any method is accepted on every path, because scripts use PUT and harnesses GET.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use crate::runtime::threads;
+
+/// The paths and their answers.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/status", any(status))
+        .route("/reset", any(reset))
+        .route("/last_pass", any(last_pass))
+        .route("/shutdown", any(shutdown))
+        .route("/print_stack", any(print_stack))
+        .fallback(any(|| async { (StatusCode::NOT_FOUND, "no such path\n") }))
+        .with_state(shared)
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    let Some(board) = shared.board.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the workers do not exist yet\n").into_response();
+    };
+    json(&board.status(shared.schema))
+}
+
+/// JSON indented by two spaces, as people read it with curl.
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            ([(CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn reset(State(shared): State<Arc<Shared>>) {
+    if let Some(board) = shared.board.get() {
+        board.reset();
+    }
+}
+
+#[derive(Deserialize)]
+struct LastPass {
+    /// Seconds after which a run that has not ended shows where it hangs. Text, so that a
+    /// value that is no number is still answered with 200.
+    timeout: Option<String>,
+}
+
+async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<LastPass>) {
+    shared.lifecycle.request_last_pass();
+    if let Some(timeout_s) = query.timeout.and_then(|text| text.parse::<u64>().ok()) {
+        tokio::spawn(dump_if_late(shared, Duration::from_secs(timeout_s)));
+    }
+}
+
+async fn dump_if_late(shared: Arc<Shared>, timeout: Duration) {
+    tokio::time::sleep(timeout).await;
+    if !shared.lifecycle.work_is_done() {
+        println!("still running {} s after /last_pass", timeout.as_secs());
+        dump_threads();
+    }
+}
+
+async fn shutdown(State(shared): State<Arc<Shared>>) {
+    // The answer is on its way before the exit begins: the server is the last to go.
+    tracing::info!("shutdown requested on the control port");
+    tokio::spawn(super::shut_down(shared));
+}
+
+async fn print_stack() {
+    dump_threads();
+}
+
+/// Every thread's state on stdout.
+fn dump_threads() {
+    for thread in threads::list() {
+        println!("{thread}");
+    }
+}

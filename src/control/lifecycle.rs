@@ -1,0 +1,125 @@
+//! How far a run has come, and what it was asked to do next.
+//!
+//! Shards read two flags, each written a few times in the life of a process;
+//! everything else here is for the threads around them.
+
+use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// The state that all threads of a run share.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    stop: AtomicBool,
+    last_pass: AtomicBool,
+    work_done: AtomicBool,
+    late: Mutex<Late>,
+    bell: Condvar,
+}
+
+/// What is only looked at when the work is over.
+#[derive(Debug, Default)]
+struct Late {
+    shutdown: bool,
+    failure: Option<String>,
+}
+
+impl Lifecycle {
+    /// Whether work must end now: drain, and go.
+    #[must_use]
+    pub fn stop_requested(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// Whether the pass under way is the last.
+    #[must_use]
+    pub fn last_pass_requested(&self) -> bool {
+        self.last_pass.load(Relaxed)
+    }
+
+    /// Ends the work.
+    pub fn request_stop(&self) {
+        self.stop.store(true, Relaxed);
+        self.bell.notify_all();
+    }
+
+    /// Lets the pass under way be the last.
+    pub fn request_last_pass(&self) {
+        self.last_pass.store(true, Relaxed);
+    }
+
+    /// Lets the process exit once the work is done.
+    pub fn request_shutdown(&self) {
+        self.late().shutdown = true;
+        self.bell.notify_all();
+    }
+
+    /// Ends the work because it cannot be done; the first reason counts.
+    pub fn fail(&self, reason: String) {
+        self.late().failure.get_or_insert(reason);
+        self.request_stop();
+    }
+
+    /// Why the work could not be done.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.late().failure.clone()
+    }
+
+    /// All workers have ended.
+    pub fn finish_work(&self) {
+        self.work_done.store(true, Relaxed);
+    }
+
+    /// Whether all workers have ended.
+    #[must_use]
+    pub fn work_is_done(&self) -> bool {
+        self.work_done.load(Relaxed)
+    }
+
+    /// Blocks until the process may exit.
+    pub fn wait_for_shutdown(&self) {
+        let mut late = self.late();
+        while !late.shutdown {
+            // The time-out makes a lost bell harmless.
+            late = match self.bell.wait_timeout(late, Duration::from_millis(500)) {
+                Ok((late, _)) => late,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_failure_counts_and_stops_the_work() {
+        let lifecycle = Lifecycle::default();
+        assert!(!lifecycle.stop_requested());
+        lifecycle.fail("first".into());
+        lifecycle.fail("second".into());
+        assert_eq!(lifecycle.failure().as_deref(), Some("first"));
+        assert!(lifecycle.stop_requested());
+    }
+
+    #[test]
+    fn shutdown_wakes_whoever_waits() {
+        let lifecycle = Lifecycle::default();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| lifecycle.wait_for_shutdown());
+            lifecycle.request_shutdown();
+            waiter.join().unwrap();
+        });
+        assert!(!lifecycle.stop_requested(), "the exit waits for the work, it does not end it");
+    }
+}

@@ -1,0 +1,51 @@
+//! What shards and the main thread tell the control thread.
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::{
+    ledger::{Ledger, LedgerError, LedgerStore, OffsetRun},
+    stats::LatencyHistogram,
+};
+
+/// One message. Shards send a few each second, however many records they move.
+#[derive(Debug)]
+pub enum Message {
+    /// From now on acks belong to this ledger.
+    OpenLedger {
+        /// Its place.
+        store: LedgerStore,
+        /// What it holds already.
+        ledger: Ledger,
+    },
+    /// Records of a partition were acked.
+    Acked {
+        /// The partition.
+        partition: i32,
+        /// Their offsets.
+        runs: Vec<OffsetRun>,
+        /// The new [`crate::ledger::PartitionLedger::last_consumable`], if tombstones are written.
+        last_consumable: Option<i64>,
+    },
+    /// The log of a partition was cut, and that is tolerated.
+    Truncated {
+        /// The partition.
+        partition: i32,
+        /// The ledger's first offset that is gone.
+        offset: i64,
+    },
+    /// Ack latencies.
+    AckLatency(LatencyHistogram),
+    /// Write what is known, and say how that went.
+    Flush(Sender<Result<(), LedgerError>>),
+    /// The run is over: answer, and end.
+    Finish,
+}
+
+/// Messages that may wait. A shard that finds the queue full keeps what it has and tries again.
+const QUEUE: usize = 1024;
+
+/// The queue from all threads to the control thread.
+#[must_use]
+pub fn queue() -> (Sender<Message>, Receiver<Message>) {
+    bounded(QUEUE)
+}

@@ -1,0 +1,166 @@
+//! The control thread: everything that is not the data path.
+//!
+//! One thread with a small event loop answers the control port, takes signals,
+//! merges what the shards report, writes the ledger, and shows progress. Shards
+//! never wait for it.
+
+mod http;
+mod keeper;
+mod lifecycle;
+mod message;
+mod progress;
+mod server;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::{Arc, OnceLock},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam::channel::{Sender, bounded};
+use thiserror::Error;
+
+pub use lifecycle::Lifecycle;
+pub use message::Message;
+
+use crate::{
+    config::{CommonConfig, ProgressMode, StatusSchema},
+    kafka::Observer,
+    ledger::LedgerError,
+    runtime::exit,
+    stats::Board,
+};
+
+/// What the control thread shares with the rest.
+pub struct Shared {
+    /// How far the run has come.
+    pub lifecycle: Lifecycle,
+    /// The workers, from the moment that they exist.
+    pub board: OnceLock<Board>,
+    /// The brokers' watcher, from the moment that it looks.
+    pub observer: OnceLock<Arc<Observer>>,
+    schema: StatusSchema,
+    progress: ProgressMode,
+}
+
+/// Why there is no control thread.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// The port.
+    #[error("the control port {address} cannot be used: {source}: choose another with --remote-port")]
+    Port {
+        /// Address and port.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread.
+    #[error("the control thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// The control thread, while it runs.
+pub struct Control {
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    sender: Sender<Message>,
+    thread: JoinHandle<()>,
+}
+
+/// How long work that was asked to end by `/shutdown` may go on of its own accord:
+/// a run that is nearly done is not cut off, and the process is gone within 10 s.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(2_500);
+
+/// How long the rest may take once the work was told to stop, before the process
+/// ends without it: a client whose brokers hang can block for ever.
+const STOP_LIMIT: Duration = Duration::from_secs(6);
+
+impl Control {
+    /// Binds the port and starts the thread.
+    ///
+    /// # Errors
+    /// The port cannot be bound, or there is no thread to be had.
+    pub fn start(config: &CommonConfig) -> Result<Self, ControlError> {
+        let listener = bind(config.bind, config.remote_port)?;
+        let shared = Arc::new(Shared {
+            lifecycle: Lifecycle::default(),
+            board: OnceLock::new(),
+            observer: OnceLock::new(),
+            schema: config.status_schema,
+            progress: config.progress,
+        });
+        let (sender, receiver) = message::queue();
+        let loop_shared = shared.clone();
+        let (ready, started) = bounded(1);
+        let thread = thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || server::run(loop_shared, listener, receiver, &ready))
+            .map_err(ControlError::Thread)?;
+        // Signals count from here on: whoever sees this process run may send one.
+        match started.recv() {
+            Ok(Ok(())) => Ok(Self { shared, sender, thread }),
+            Ok(Err(error)) => Err(ControlError::Thread(error)),
+            Err(_) => Err(ControlError::Thread(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// The way for messages.
+    #[must_use]
+    pub fn sender(&self) -> Sender<Message> {
+        self.sender.clone()
+    }
+
+    /// Sends a message that must arrive; waits for room.
+    pub fn send(&self, message: Message) {
+        // The thread ends only after `Finish`, which `finish` sends last.
+        let _ = self.sender.send(message);
+    }
+
+    /// Has everything written that the shards have reported.
+    ///
+    /// # Errors
+    /// The ledger could not be written.
+    pub fn flush_ledger(&self) -> Result<(), LedgerError> {
+        let (answer, answered) = bounded(1);
+        self.send(Message::Flush(answer));
+        // No answer: no ledger was open.
+        answered.recv().unwrap_or(Ok(()))
+    }
+
+    /// Ends the control thread.
+    pub fn finish(self) {
+        self.send(Message::Finish);
+        // A panic there has ended the process.
+        let _ = self.thread.join();
+    }
+}
+
+fn bind(ip: IpAddr, port: u16) -> Result<TcpListener, ControlError> {
+    let address = SocketAddr::new(ip, port);
+    let failed = |source| ControlError::Port { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Lets the process exit; ends the work if it does not end by itself soon.
+async fn shut_down(shared: Arc<Shared>) {
+    shared.lifecycle.request_shutdown();
+    let mut waited = Duration::ZERO;
+    while waited < SHUTDOWN_GRACE && !shared.lifecycle.work_is_done() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        waited += Duration::from_millis(50);
+    }
+    stop(&shared).await;
+}
+
+/// Ends the work, and the process if that takes too long.
+async fn stop(shared: &Shared) {
+    shared.lifecycle.request_shutdown();
+    shared.lifecycle.request_stop();
+    tokio::time::sleep(STOP_LIMIT).await;
+    tracing::error!("a client did not end in time; what was acked is in the ledger");
+    exit::at_once(if shared.lifecycle.failure().is_some() { 3 } else { 0 });
+}

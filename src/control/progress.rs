@@ -1,0 +1,184 @@
+//! Showing how a run is doing while it does it.
+//!
+//! On a terminal a live line; elsewhere a log line every few seconds.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::{config::ProgressMode, stats::Board};
+
+/// How often the live line changes, and how often a log line is written.
+const REDRAW_EVERY: Duration = Duration::from_millis(200);
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct Progress {
+    sink: Sink,
+    shown: Instant,
+    last: Sample,
+}
+
+enum Sink {
+    Bar(ProgressBar),
+    Log,
+    Nothing,
+}
+
+/// What the active worker had done at a moment.
+#[derive(Clone, Debug)]
+struct Sample {
+    worker: &'static str,
+    at: Instant,
+    records: u64,
+    bytes: u64,
+}
+
+/// What is shown of the active worker.
+struct View {
+    sample: Sample,
+    goal: u64,
+    word: &'static str,
+    latency: String,
+}
+
+impl Progress {
+    pub(super) fn new(mode: ProgressMode) -> Self {
+        let now = Instant::now();
+        let sink = match mode {
+            ProgressMode::Never => Sink::Nothing,
+            ProgressMode::Auto if stderr().is_terminal() => Sink::Bar(bar()),
+            ProgressMode::Auto => Sink::Log,
+        };
+        Self { sink, shown: now, last: Sample { worker: "", at: now, records: 0, bytes: 0 } }
+    }
+
+    /// Shows the worker that is at work now, when it is time to.
+    pub(super) fn show(&mut self, board: &Board) {
+        let every = match self.sink {
+            Sink::Bar(_) => REDRAW_EVERY,
+            Sink::Log => LOG_EVERY,
+            Sink::Nothing => return,
+        };
+        if self.shown.elapsed() < every {
+            return;
+        }
+        self.shown = Instant::now();
+        let Some(view) = view(board) else { return };
+        if view.sample.worker == self.last.worker {
+            let line = line(&view, &self.last);
+            match &self.sink {
+                Sink::Bar(bar) => draw(bar, &view, line),
+                Sink::Log => tracing::info!("{}: {line}", view.sample.worker),
+                Sink::Nothing => {}
+            }
+        }
+        self.last = view.sample;
+    }
+
+    pub(super) fn finish(&self) {
+        if let Sink::Bar(bar) = &self.sink {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{prefix:>15} [{bar:30}] {percent:>3}% {msg}";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn draw(bar: &ProgressBar, view: &View, line: String) {
+    bar.set_prefix(view.sample.worker);
+    bar.set_length(view.goal.max(1));
+    bar.set_position(view.sample.records.min(view.goal));
+    bar.set_message(line);
+}
+
+/// The first worker whose work is not done.
+fn view(board: &Board) -> Option<View> {
+    let at = Instant::now();
+    if let Some(producer) = board.producer.as_ref().filter(|producer| producer.is_active()) {
+        let (totals, latency) = (producer.raw_totals(), producer.latency().summary());
+        return Some(View {
+            sample: Sample { worker: "produce", at, records: totals.acked, bytes: totals.acked_bytes },
+            goal: producer.goal(),
+            word: "acked",
+            latency: format!(", ack p50 {} p99 {}", milliseconds(latency.p50_us), milliseconds(latency.p99_us)),
+        });
+    }
+    let kind = board.readers.iter().find(|reader| reader.is_active())?.kind;
+    let mut view = View {
+        sample: Sample { worker: kind.name(), at, records: 0, bytes: 0 },
+        goal: 0,
+        word: "validated",
+        latency: String::new(),
+    };
+    for reader in board.readers.iter().filter(|reader| reader.kind == kind) {
+        let totals = reader.raw_totals();
+        view.sample.records += totals.valid_reads;
+        view.sample.bytes += totals.bytes;
+        view.goal += reader.goal();
+    }
+    Some(view)
+}
+
+fn line(view: &View, last: &Sample) -> String {
+    let View { sample, goal, word, latency } = view;
+    let elapsed_s = sample.at.duration_since(last.at).as_secs_f64().max(1e-3);
+    let records_per_s = sample.records.saturating_sub(last.records) as f64 / elapsed_s;
+    let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
+    let left = goal.saturating_sub(sample.records);
+    let eta = if left == 0 || records_per_s < 1.0 {
+        String::new()
+    } else {
+        format!(", {} left", HumanDuration(Duration::from_secs_f64(left as f64 / records_per_s)))
+    };
+    format!(
+        "{} of {} {word}, {}/s, {mib_per_s:.1} MiB/s{latency}{eta}",
+        HumanCount(sample.records),
+        HumanCount(*goal),
+        HumanCount(records_per_s as u64),
+    )
+}
+
+/// µs as people read them.
+pub(super) fn milliseconds(latency_us: u64) -> String {
+    format!("{:.1} ms", latency_us as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_shows_rates_since_the_last_one() {
+        let start = Instant::now();
+        let last = Sample { worker: "produce", at: start, records: 1_000, bytes: 0 };
+        let view = View {
+            sample: Sample { at: start + Duration::from_secs(2), records: 5_000, bytes: 4 << 20, ..last.clone() },
+            goal: 9_000,
+            word: "acked",
+            latency: ", ack p50 1.0 ms p99 2.5 ms".into(),
+        };
+        assert_eq!(
+            line(&view, &last),
+            "5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms p99 2.5 ms, 2 seconds left"
+        );
+    }
+
+    #[test]
+    fn done_or_stalled_work_has_no_time_left() {
+        let start = Instant::now();
+        let last = Sample { worker: "produce", at: start, records: 5, bytes: 0 };
+        let sample = Sample { at: start + Duration::from_secs(1), ..last.clone() };
+        for goal in [5, 10] {
+            let view = View { sample: sample.clone(), goal, word: "acked", latency: String::new() };
+            assert!(!line(&view, &last).contains("left"));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The control thread's event loop.
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use crossbeam::channel::{Receiver, Sender};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Message, Shared, http, keeper::Keeper, progress::Progress};
+use crate::{
+    kafka::{BrokerChange, BrokerStates},
+    runtime::exit,
+};
+
+/// How often messages are taken and things are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs until [`Message::Finish`] comes.
+pub(super) fn run(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    messages: Receiver<Message>,
+    ready: &Sender<io::Result<()>>,
+) {
+    let runtime = runtime::Builder::new_current_thread().thread_name("control-io").enable_all().build();
+    let result = runtime.map(|runtime| {
+        runtime.block_on(async {
+            match start(&shared, listener) {
+                Ok(()) => {
+                    let _ = ready.send(Ok(()));
+                    serve(shared, messages).await;
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        });
+        // A ledger write that hangs on its disk must not hold up the exit.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+    });
+    if let Err(error) = result {
+        let _ = ready.send(Err(error));
+    }
+}
+
+fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router = http::router(shared.clone());
+    tokio::spawn(async move {
+        // `serve` ends only with the runtime; it survives errors of single connections.
+        let _ = axum::serve(listener, router).await;
+    });
+    // Installed even where a shell has set them to be ignored (`nohup … &`).
+    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(watch_signals(shared.clone(), interrupt, terminate));
+    Ok(())
+}
+
+async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate: Signal) {
+    for count in 1_u32.. {
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        if count > 1 {
+            tracing::warn!("{name} again: ending at once; what was acked until now is in the ledger");
+            exit::at_once(3);
+        }
+        tracing::info!("{name}: ending the run");
+        let shared = shared.clone();
+        tokio::spawn(async move { super::stop(&shared).await });
+    }
+}
+
+async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut keeper, mut brokers) = (None, BrokerStates::default());
+    let mut progress = Progress::new(shared.progress);
+    loop {
+        ticks.tick().await;
+        while let Ok(message) = messages.try_recv() {
+            if matches!(message, Message::Finish) {
+                progress.finish();
+                return;
+            }
+            take(&shared, &mut keeper, message).await;
+        }
+        if let Some(keeper) = &mut keeper
+            && let Err(error) = Keeper::tick(keeper).await
+        {
+            shared.lifecycle.fail(error.to_string());
+        }
+        tell_broker_changes(&shared, &mut brokers);
+        if let Some(board) = shared.board.get() {
+            progress.show(board);
+        }
+    }
+}
+
+async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
+    match (message, keeper) {
+        (Message::OpenLedger { store, ledger }, keeper) => *keeper = Some(Keeper::new(store, ledger)),
+        (Message::Acked { partition, runs, last_consumable }, Some(keeper)) => {
+            keeper.acked(partition, &runs, last_consumable);
+        }
+        (Message::Truncated { partition, offset }, Some(keeper)) => keeper.truncated(partition, offset),
+        (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
+        (Message::AckLatency(latency), _) => {
+            if let Some(producer) = shared.board.get().and_then(|board| board.producer.as_ref()) {
+                producer.latency().merge(&latency);
+            }
+        }
+        // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.
+        (Message::Acked { .. } | Message::Truncated { .. } | Message::Flush(_) | Message::Finish, _) => {}
+    }
+}
+
+/// Once for each broker that goes, and once for each that comes back.
+fn tell_broker_changes(shared: &Shared, states: &mut BrokerStates) {
+    let Some(observer) = shared.observer.get() else { return };
+    for BrokerChange { broker, up } in observer.changes(states) {
+        let (now_up, known) = states.count_up();
+        if up {
+            tracing::info!("broker {broker} is back ({now_up} of {known} up)");
+        } else {
+            tracing::warn!("broker {broker} is gone ({now_up} of {known} up); waiting for it");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Owners of librdkafka's handles: what is created here is destroyed here.
+
+use std::{
+    ffi::{CStr, CString, c_char, c_int},
+    mem,
+    ptr::NonNull,
+    sync::Mutex,
+};
+
+use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
+
+use super::{ClientError, KafkaError, settings};
+use crate::runtime::{affinity, cpu_set::CpuSet};
+
+/// A client instance. librdkafka's instances may be used from any thread.
+pub(super) struct Handle(NonNull<rdk::rd_kafka_t>);
+
+// SAFETY: "librdkafka is completely thread-safe" (INTRODUCTION.md, Threads and callbacks);
+// the pointer is only given up in `drop`, which has the value to itself.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+/// How long a start waits for the cluster's picture.
+const LEARN_TIMEOUT_MS: c_int = 1_000;
+
+/// Longest error text that librdkafka writes for us.
+const ERROR_TEXT_BYTES: usize = 512;
+
+impl Handle {
+    /// Starts a client whose own threads may run on `cpus`.
+    ///
+    /// Threads inherit the mask of the thread that makes them, and librdkafka makes
+    /// more later from those it has: one short-lived thread with the right mask
+    /// decides for all of them.
+    pub(super) fn start(kind: RDKafkaType, config: &ClientConfig, cpus: &CpuSet) -> Result<Self, ClientError> {
+        affinity::with_affinity(cpus, || Self::start_here(kind, config))
+            .map_err(|error| settings::start_error(&error))?
+    }
+
+    fn start_here(kind: RDKafkaType, config: &ClientConfig) -> Result<Self, ClientError> {
+        let native = settings::native(config)?;
+        let mut text = [0; ERROR_TEXT_BYTES];
+        // SAFETY: the configuration is alive; a successful `rd_kafka_new` takes it over,
+        // so that it is forgotten exactly then. The text buffer has the size that is given.
+        unsafe {
+            rdk::rd_kafka_conf_set_log_cb(native.ptr(), Some(log));
+            // Everything that is polled comes as events: no callbacks but the log's.
+            let events = rdk::RD_KAFKA_EVENT_DR | rdk::RD_KAFKA_EVENT_ERROR | rdk::RD_KAFKA_EVENT_STATS;
+            rdk::rd_kafka_conf_set_events(native.ptr(), events);
+            let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
+            match NonNull::new(handle) {
+                Some(handle) => {
+                    mem::forget(native);
+                    Ok(Self(handle))
+                }
+                None => Err(ClientError::Start(text_of(&text))),
+            }
+        }
+    }
+
+    pub(super) fn ptr(&self) -> *mut rdk::rd_kafka_t {
+        self.0.as_ptr()
+    }
+
+    /// Lets the client learn the topic's leaders now, if brokers answer soon.
+    ///
+    /// Without this the first records wait for the client's next look at the cluster, half a
+    /// second later. Without an answer all goes on as it would have.
+    pub(super) fn learn(&self, topic: &Topic) {
+        let mut metadata = std::ptr::null();
+        // SAFETY: client and topic are alive; on success the metadata is ours to destroy.
+        unsafe {
+            let code = rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, LEARN_TIMEOUT_MS);
+            if KafkaError::check(code).is_ok() {
+                rdk::rd_kafka_metadata_destroy(metadata);
+            }
+        }
+    }
+
+    /// The queue of events that belong to the client as a whole.
+    pub(super) fn main_queue(&self) -> Queue {
+        // SAFETY: the client is alive; the call returns a new reference, which `Queue` releases.
+        Queue(unsafe { rdk::rd_kafka_queue_get_main(self.ptr()) })
+    }
+
+    /// A queue of its own.
+    pub(super) fn new_queue(&self) -> Queue {
+        // SAFETY: the client is alive; the call returns a new queue, which `Queue` releases.
+        Queue(unsafe { rdk::rd_kafka_queue_new(self.ptr()) })
+    }
+
+    /// A reference to a topic.
+    pub(super) fn topic(&self, name: &str) -> Result<Topic, ClientError> {
+        let name = c_string(name)?;
+        // SAFETY: the client and the name are alive; a null configuration means the default one.
+        let topic = unsafe { rdk::rd_kafka_topic_new(self.ptr(), name.as_ptr(), std::ptr::null_mut()) };
+        NonNull::new(topic).map(Topic).ok_or_else(|| {
+            ClientError::Start(format!("no handle for topic '{}'", name.to_string_lossy()))
+        })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the last use of the pointer. The flag avoids the wait for a group that a
+        // client of ours either has left by then, or never was in.
+        unsafe { rdk::rd_kafka_destroy_flags(self.ptr(), rdk::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
+    }
+}
+
+/// A reference to a queue; released before the client it belongs to.
+pub(super) struct Queue(*mut rdk::rd_kafka_queue_t);
+
+impl Queue {
+    pub(super) fn ptr(&self) -> *mut rdk::rd_kafka_queue_t {
+        self.0
+    }
+
+    /// The next event, if one is there or comes within `timeout_ms`.
+    pub(super) fn poll(&self, timeout_ms: c_int) -> Option<EventPtr> {
+        // SAFETY: the queue is alive; a returned event is ours to destroy.
+        NonNull::new(unsafe { rdk::rd_kafka_queue_poll(self.0, timeout_ms) }).map(EventPtr)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and not used again.
+        unsafe { rdk::rd_kafka_queue_destroy(self.0) };
+    }
+}
+
+/// An event that was taken from a queue.
+pub(super) struct EventPtr(NonNull<rdk::rd_kafka_event_t>);
+
+impl EventPtr {
+    pub(super) fn ptr(&self) -> *mut rdk::rd_kafka_event_t {
+        self.0.as_ptr()
+    }
+
+    /// One of `RD_KAFKA_EVENT_…`.
+    pub(super) fn kind(&self) -> c_int {
+        // SAFETY: the event is alive.
+        unsafe { rdk::rd_kafka_event_type(self.ptr()) }
+    }
+}
+
+impl Drop for EventPtr {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours and not used again.
+        unsafe { rdk::rd_kafka_event_destroy(self.ptr()) };
+    }
+}
+
+/// A reference to a topic; released before the client it belongs to.
+pub(super) struct Topic(NonNull<rdk::rd_kafka_topic_t>);
+
+impl Topic {
+    pub(super) fn ptr(&self) -> *mut rdk::rd_kafka_topic_t {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and not used again.
+        unsafe { rdk::rd_kafka_topic_destroy(self.ptr()) };
+    }
+}
+
+/// The last thing that librdkafka complained about: the reason behind a time-out.
+static LAST_COMPLAINT: Mutex<String> = Mutex::new(String::new());
+
+/// Why brokers were not reached, in librdkafka's words; empty when it said nothing.
+pub(super) fn last_complaint() -> String {
+    LAST_COMPLAINT.lock().map(|text| text.clone()).unwrap_or_default()
+}
+
+/// Called on librdkafka's own threads, never on a shard.
+unsafe extern "C" fn log(
+    _client: *const rdk::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: librdkafka passes NUL-terminated strings that live for this call.
+    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+    if level <= 3 && let Ok(mut last) = LAST_COMPLAINT.lock() {
+        last.replace_range(.., without_thread(&text));
+    }
+    if level <= 6 {
+        tracing::debug!(target: "librdkafka", "{facility}: {text}");
+    } else {
+        tracing::trace!(target: "librdkafka", "{facility}: {text}");
+    }
+}
+
+/// The text behind librdkafka's `[thrd:…]: ` prefix.
+fn without_thread(text: &str) -> &str {
+    text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(text, |(_, rest)| rest)
+}
+
+pub(super) fn c_string(text: &str) -> Result<CString, ClientError> {
+    CString::new(text).map_err(|_| ClientError::Start(format!("'{}' contains a NUL", text.escape_default())))
+}
+
+fn text_of(buffer: &[c_char; ERROR_TEXT_BYTES]) -> String {
+    let bytes: Vec<u8> = buffer.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned()).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_prefix_is_taken_off() {
+        let line = "[thrd:127.0.0.1:1/bootstrap]: 127.0.0.1:1/bootstrap: Connect failed";
+        assert_eq!(without_thread(line), "127.0.0.1:1/bootstrap: Connect failed");
+        assert_eq!(without_thread("plain"), "plain");
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading chosen partitions from chosen offsets, in batches, without a group.
+
+use std::{
+    ffi::{CStr, c_void},
+    ptr, slice,
+    time::Duration,
+};
+
+use rdkafka::{
+    bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    ClientError, ConsumerSettings, Isolation, KafkaError, OffsetSpec,
+    client::{Handle, Queue, Topic},
+    offsets::OffsetQuery,
+    wake::QueueWake,
+};
+use crate::verifier::validator::RecordView;
+
+/// What a partition has to say.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The next record.
+    Record {
+        /// Its partition.
+        partition: i32,
+        /// The record; its bytes live as long as the call that shows it.
+        record: RecordView<'a>,
+    },
+    /// Everything below `offset` has been read, control records included.
+    End {
+        /// The partition.
+        partition: i32,
+        /// The offset that the next record will get.
+        offset: i64,
+    },
+    /// Reading has stopped, or stumbled.
+    Fault(Fault<'a>),
+}
+
+/// What went wrong with a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault<'a> {
+    /// The partition; negative when it is none in particular.
+    pub partition: i32,
+    /// The kind.
+    pub kind: FaultKind,
+    /// The code.
+    pub error: KafkaError,
+    /// The client's own words.
+    pub text: &'a str,
+}
+
+/// What a fault means for the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The offset asked for does not exist: the log was cut, or its start moved.
+    OutOfRange,
+    /// The epoch of the last record ends below it: the log was cut.
+    Truncated,
+    /// A batch's checksum does not match its bytes.
+    Corrupt,
+    /// The topic or the partition is gone.
+    Gone,
+    /// We may not read here.
+    Refused,
+    /// Anything else: the client tries again by itself.
+    Passing,
+}
+
+/// Records taken out of the client's queue at once.
+const BATCH: usize = 10_000;
+
+/// A consumer of one topic, used by one shard.
+pub struct Consumer {
+    // Fields are dropped in this order: references first, the client last.
+    batch: Box<[*mut rdk::rd_kafka_message_t]>,
+    topic: Topic,
+    queue: Queue,
+    main_queue: Queue,
+    wake: QueueWake,
+    handle: Handle,
+    topic_name: String,
+    isolation: Isolation,
+    reading: Vec<i32>,
+}
+
+impl Consumer {
+    /// Starts a client. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), &settings.client_cpus)?;
+        let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
+        wake.attach(queue.ptr());
+        let known = handle.topic(topic)?;
+        handle.learn(&known);
+        Ok(Self {
+            batch: vec![ptr::null_mut(); BATCH].into(),
+            topic: known,
+            queue,
+            main_queue: handle.main_queue(),
+            wake,
+            handle,
+            topic_name: topic.to_owned(),
+            isolation: settings.isolation,
+            reading: Vec::new(),
+        })
+    }
+
+    /// Reads a partition from this offset on; records of an earlier place that are
+    /// still queued do not show any more.
+    pub fn read_from(&mut self, partition: i32, offset: i64) {
+        self.stop(partition);
+        // SAFETY: topic and queue are alive.
+        let result = unsafe {
+            rdk::rd_kafka_consume_start_queue(self.topic.ptr(), partition, offset, self.queue.ptr())
+        };
+        // It refuses negative partitions and offsets, and consumers of a group: none is ours.
+        debug_assert_eq!(result, 0, "partition {partition} offset {offset}");
+        self.reading.push(partition);
+    }
+
+    /// Stops reading a partition.
+    pub fn stop(&mut self, partition: i32) {
+        if let Some(index) = self.reading.iter().position(|&known| known == partition) {
+            self.reading.swap_remove(index);
+            // SAFETY: the topic is alive. The call waits for the client's own thread, not for a broker.
+            unsafe { rdk::rd_kafka_consume_stop(self.topic.ptr(), partition) };
+        }
+    }
+
+    /// Shows what has come, one batch at the most, and returns how much it was.
+    pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
+        while self.main_queue.poll(0).is_some() {
+            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        // SAFETY: the queue is alive, and the array has room for as many as is said.
+        let got = unsafe {
+            let room = self.batch.len();
+            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
+        };
+        let got = usize::try_from(got).unwrap_or(0);
+        for &message in &self.batch[..got] {
+            // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
+            // then destroyed, and not used again.
+            unsafe {
+                each(event(message));
+                rdk::rd_kafka_message_destroy(message);
+            }
+        }
+        got
+    }
+
+    /// Waits until there is something to show, but not longer than `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        self.wake.wait(limit).await;
+    }
+
+    /// Asks where these partitions start or end; each is answered or has an error.
+    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec) -> Vec<(i32, Result<i64, KafkaError>)> {
+        OffsetQuery::start(&self.handle, &self.topic_name, partitions, spec, self.isolation).finish().await
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        for partition in self.reading.clone() {
+            self.stop(partition);
+        }
+        QueueWake::detach(self.queue.ptr());
+    }
+}
+
+/// # Safety
+/// The message is alive for as long as the event is used.
+unsafe fn event<'a>(message: *mut rdk::rd_kafka_message_t) -> Event<'a> {
+    // SAFETY: the caller's promise, here and below.
+    let fields = unsafe { &*message };
+    match fields.err {
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            // SAFETY: as above.
+            let record = unsafe { record(message, fields) };
+            Event::Record { partition: fields.partition, record }
+        }
+        Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+            Event::End { partition: fields.partition, offset: fields.offset }
+        }
+        // SAFETY: as above.
+        code => Event::Fault(unsafe { fault(message, fields.partition, code) }),
+    }
+}
+
+unsafe fn record<'a>(
+    message: *const rdk::rd_kafka_message_t,
+    fields: &rdk::rd_kafka_message_t,
+) -> RecordView<'a> {
+    // SAFETY: the message is alive; headers live as long as it does, and are asked for once.
+    let (leader_epoch, first_header) = unsafe {
+        let mut headers = ptr::null_mut();
+        let found = rdk::rd_kafka_message_headers(message, &raw mut headers);
+        let first = if found == Code::RD_KAFKA_RESP_ERR_NO_ERROR { first_header(headers) } else { None };
+        (rdk::rd_kafka_message_leader_epoch(message), first)
+    };
+    RecordView {
+        offset: fields.offset,
+        leader_epoch,
+        first_header,
+        tombstone: fields.payload.is_null(),
+        value_bytes: fields.len,
+    }
+}
+
+/// # Safety
+/// The headers are alive for as long as the slices are used.
+unsafe fn first_header<'a>(headers: *const rdk::rd_kafka_headers_t) -> Option<(&'a [u8], &'a [u8])> {
+    let (mut name, mut value, mut size): (_, *const c_void, _) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: the caller's promise; the three are set when the call succeeds, the name
+    // to a NUL-terminated string, the value to null or to `size` bytes.
+    unsafe {
+        let found = rdk::rd_kafka_header_get_all(headers, 0, &raw mut name, &raw mut value, &raw mut size);
+        if found != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let value = if value.is_null() { &[][..] } else { slice::from_raw_parts(value.cast::<u8>(), size) };
+        Some((CStr::from_ptr(name).to_bytes(), value))
+    }
+}
+
+unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, partition: i32, code: Code) -> Fault<'a> {
+    let kind = match code {
+        Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
+            FaultKind::OutOfRange
+        }
+        Code::RD_KAFKA_RESP_ERR__LOG_TRUNCATION => FaultKind::Truncated,
+        Code::RD_KAFKA_RESP_ERR__BAD_MSG | Code::RD_KAFKA_RESP_ERR_INVALID_MSG => FaultKind::Corrupt,
+        code if KafkaError::new(code).is_unknown_topic() => FaultKind::Gone,
+        code if KafkaError::new(code).is_refusal() => FaultKind::Refused,
+        _ => FaultKind::Passing,
+    };
+    // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.
+    let text = unsafe {
+        let text = rdk::rd_kafka_message_errstr(message);
+        if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") }
+    };
+    Fault { partition, kind, error: KafkaError::new(code), text }
+}

@@ -1,0 +1,80 @@
+//! Kafka's and the client's error codes, as values that can be shown and matched.
+
+use std::{ffi::CStr, fmt};
+
+use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
+use thiserror::Error;
+
+/// An error that a broker answered, or that the client made up in its stead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KafkaError(Code);
+
+impl KafkaError {
+    pub(super) fn new(code: Code) -> Self {
+        Self(code)
+    }
+
+    pub(super) fn check(code: Code) -> Result<(), Self> {
+        if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(Self(code)) }
+    }
+
+    pub(super) fn code(self) -> Code {
+        self.0
+    }
+
+    /// Whether the topic or the partition is not there.
+    #[must_use]
+    pub fn is_unknown_topic(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                | Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+                | Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
+        )
+    }
+
+    /// Whether asking again cannot help: the cluster knows us and says no.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+                | Code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
+                | Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+                | Code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION
+                | Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
+                | Code::RD_KAFKA_RESP_ERR__AUTHENTICATION
+        )
+    }
+}
+
+impl fmt::Display for KafkaError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: both functions take any code and return a static, NUL-terminated string.
+        let (name, text) = unsafe {
+            (CStr::from_ptr(rdk::rd_kafka_err2name(self.0)), CStr::from_ptr(rdk::rd_kafka_err2str(self.0)))
+        };
+        write!(formatter, "{} ({})", text.to_string_lossy(), name.to_string_lossy())
+    }
+}
+
+/// Why a client could not be made.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// A setting that librdkafka does not take.
+    #[error("client setting {key}={value}: {reason}")]
+    Setting {
+        /// The setting's name.
+        key: String,
+        /// The value that it was given.
+        value: String,
+        /// What librdkafka said.
+        reason: String,
+    },
+    /// The client itself.
+    #[error("the Kafka client could not be started: {0}")]
+    Start(String),
+    /// The way from the client's queue to the executor.
+    #[error("the Kafka client's wake-up could not be set up: {0}")]
+    Wake(String),
+}

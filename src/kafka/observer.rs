@@ -1,0 +1,305 @@
+//! A client that sends no data: it finds the topic, asks for offsets, and watches
+//! the brokers come and go, so that the log can say so once.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CStr,
+    ptr,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{bindings as rdk, types::RDKafkaType};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{
+    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec,
+    client::{self, EventPtr, Handle, Queue},
+    offsets::OffsetQuery,
+};
+use crate::runtime::cpu_set::CpuSet;
+
+/// Why the topic cannot be worked on.
+#[derive(Debug, Error)]
+pub enum TopicError {
+    /// Nobody answers.
+    #[error(
+        "no broker answered at {brokers} within {}s{reason}: check --brokers, or raise --startup-timeout",
+        waited.as_secs_f64()
+    )]
+    NoBroker {
+        /// Bootstrap list.
+        brokers: String,
+        /// How long they had.
+        waited: Duration,
+        /// What the client complained of last, in brackets.
+        reason: String,
+    },
+    /// It is not there.
+    #[error("topic '{topic}' does not exist at {brokers}; it was waited for {}s and not created", waited.as_secs_f64())]
+    Missing {
+        /// The topic.
+        topic: String,
+        /// Bootstrap list.
+        brokers: String,
+        /// How long it had to appear.
+        waited: Duration,
+    },
+    /// It cannot be used.
+    #[error("topic '{topic}': {error}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// The broker's answer.
+        error: KafkaError,
+    },
+    /// The run was told to end.
+    #[error("stopped while waiting for topic '{topic}'")]
+    Stopped {
+        /// The topic.
+        topic: String,
+    },
+    /// The client itself.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A broker that went, or came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerChange {
+    /// `host:port/id`.
+    pub broker: String,
+    /// Whether it can be talked to now.
+    pub up: bool,
+}
+
+/// Looks at a cluster. It may be shared between threads.
+pub struct Observer {
+    // References first, the client last.
+    queue: Queue,
+    handle: Handle,
+    brokers: String,
+}
+
+// SAFETY: a queue reference may be used and released from any thread, like its client.
+unsafe impl Send for Queue {}
+// SAFETY: as above; `poll` takes an event under the queue's own lock.
+unsafe impl Sync for Queue {}
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_millis(500);
+
+impl Observer {
+    /// Starts the client; does not wait for any broker.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &ClientSettings, cpus: &CpuSet) -> Result<Self, ClientError> {
+        let mut config = settings.base();
+        // To see brokers go it must be connected to all of them, and look once a second.
+        config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &config, cpus)?;
+        Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
+    }
+
+    /// Partitions of a topic, as soon as brokers answer and the topic is there.
+    ///
+    /// # Errors
+    /// It did not come within `timeout` (`None`: for ever), cannot be used, or `stop` became true.
+    pub fn wait_for_topic(
+        &self,
+        topic: &str,
+        timeout: Option<Duration>,
+        stop: impl Fn() -> bool,
+    ) -> Result<usize, TopicError> {
+        let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
+        let mut missing = false;
+        while !stop() {
+            match self.partitions(handle.ptr()) {
+                Ok(partitions) => return Ok(partitions),
+                Err(error) if error.is_refusal() => {
+                    return Err(TopicError::Refused { topic: topic.to_owned(), error });
+                }
+                Err(error) => missing = error.is_unknown_topic(),
+            }
+            if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
+                return Err(self.not_found(topic, waited, missing));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(TopicError::Stopped { topic: topic.to_owned() })
+    }
+
+    fn not_found(&self, topic: &str, waited: Duration, missing: bool) -> TopicError {
+        let (topic, brokers) = (topic.to_owned(), self.brokers.clone());
+        if missing {
+            return TopicError::Missing { topic, brokers, waited };
+        }
+        let complaint = client::last_complaint();
+        let reason = if complaint.is_empty() { complaint } else { format!(" ({complaint})") };
+        TopicError::NoBroker { brokers, waited, reason }
+    }
+
+    /// Asks once for the topic's partitions.
+    fn partitions(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<usize, KafkaError> {
+        let mut metadata = ptr::null();
+        let timeout_ms = ATTEMPT.subsec_millis().cast_signed();
+        // SAFETY: client and topic are alive; on success the metadata is ours, holds the one
+        // topic that was asked for, and is not used after it is destroyed.
+        unsafe {
+            let code = rdk::rd_kafka_metadata(self.handle.ptr(), 0, topic, &raw mut metadata, timeout_ms);
+            KafkaError::check(code)?;
+            let found = match (*metadata).topics.as_ref() {
+                Some(found) if (*metadata).topic_cnt == 1 => {
+                    KafkaError::check(found.err).map(|()| usize::try_from(found.partition_cnt).unwrap_or(0))
+                }
+                _ => Err(unknown_topic()),
+            };
+            rdk::rd_kafka_metadata_destroy(metadata);
+            // A topic in the making has no partitions yet.
+            found.and_then(|partitions| if partitions == 0 { Err(unknown_topic()) } else { Ok(partitions) })
+        }
+    }
+
+    /// Where every partition of a topic starts or ends, asked again until all have
+    /// answered; `None` when `stop` became true before that.
+    pub fn offsets(
+        &self,
+        topic: &str,
+        partitions: usize,
+        spec: OffsetSpec,
+        isolation: Isolation,
+        stop: impl Fn() -> bool,
+    ) -> Option<Vec<i64>> {
+        let mut known = vec![None; partitions];
+        while !stop() {
+            let open: Vec<i32> = known
+                .iter()
+                .enumerate()
+                .filter(|(_, offset)| offset.is_none())
+                .filter_map(|(partition, _)| i32::try_from(partition).ok())
+                .collect();
+            if open.is_empty() {
+                return known.into_iter().collect();
+            }
+            for (partition, answer) in
+                OffsetQuery::start(&self.handle, topic, &open, spec, isolation).finish_blocking()
+            {
+                if let Some(slot) = usize::try_from(partition).ok().and_then(|index| known.get_mut(index)) {
+                    *slot = answer.ok().filter(|offset| *offset >= 0);
+                }
+            }
+            if known.contains(&None) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        None
+    }
+
+    /// The brokers' states, when the client has looked again since the last call.
+    ///
+    /// `states` keeps what was told of each broker, so that nothing is told twice.
+    pub fn changes(&self, states: &mut BrokerStates) -> Vec<BrokerChange> {
+        let mut changes = Vec::new();
+        while let Some(event) = self.queue.poll(0) {
+            if event.kind() == rdk::RD_KAFKA_EVENT_STATS {
+                changes.extend(states.look(statistics(&event)));
+            }
+        }
+        changes
+    }
+}
+
+fn unknown_topic() -> KafkaError {
+    KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+}
+
+/// The part of librdkafka's statistics that is looked at (STATISTICS.md).
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    brokers: BTreeMap<String, BrokerStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    name: String,
+    nodeid: i32,
+    state: String,
+}
+
+fn statistics(event: &EventPtr) -> Vec<(String, bool)> {
+    // SAFETY: the event is alive and of this kind; the text is NUL-terminated and lives as long.
+    let text = unsafe { CStr::from_ptr(rdk::rd_kafka_event_stats(event.ptr())) };
+    let Ok(statistics) = serde_json::from_slice::<Statistics>(text.to_bytes()) else { return Vec::new() };
+    let brokers = statistics.brokers.into_values();
+    // Negative ids are the bootstrap list and the coordinators: the same brokers again.
+    brokers.filter(|broker| broker.nodeid >= 0).map(|broker| (broker.name, broker.state == "UP")).collect()
+}
+
+/// What is known of each broker.
+#[derive(Debug, Default)]
+pub struct BrokerStates(BTreeMap<String, BrokerState>);
+
+#[derive(Debug)]
+struct BrokerState {
+    /// What was told last.
+    told_up: bool,
+    /// Looks in a row at which it was down.
+    down_looks: u32,
+}
+
+/// A connection that was idle for too long is closed and opened again: that takes
+/// less than this many looks, and is nobody's concern.
+const DOWN_LOOKS: u32 = 2;
+
+impl BrokerStates {
+    fn look(&mut self, seen: Vec<(String, bool)>) -> Vec<BrokerChange> {
+        let mut changes = Vec::new();
+        for (broker, up) in seen {
+            if !up && !self.0.contains_key(&broker) {
+                // Never seen up: nothing went.
+                continue;
+            }
+            let new = BrokerState { told_up: true, down_looks: 0 };
+            let state = self.0.entry(broker.clone()).or_insert(new);
+            state.down_looks = if up { 0 } else { state.down_looks + 1 };
+            let now_up = state.down_looks < DOWN_LOOKS;
+            if (up || !now_up) && state.told_up != now_up {
+                state.told_up = now_up;
+                changes.push(BrokerChange { broker, up: now_up });
+            }
+        }
+        changes
+    }
+
+    /// How many brokers are up, and how many have ever been.
+    #[must_use]
+    pub fn count_up(&self) -> (usize, usize) {
+        (self.0.values().filter(|state| state.told_up).count(), self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(states: &mut BrokerStates, ups: &[bool]) -> Vec<bool> {
+        ups.iter().flat_map(|up| states.look(vec![("b/1".into(), *up)])).map(|change| change.up).collect()
+    }
+
+    #[test]
+    fn going_and_coming_back_are_told_once_each() {
+        let mut states = BrokerStates::default();
+        assert_eq!(looks(&mut states, &[false, false, true, true]), [] as [bool; 0], "the start is no change");
+        assert_eq!(looks(&mut states, &[false, false, false, false]), [false]);
+        assert_eq!(looks(&mut states, &[true, true]), [true]);
+        assert_eq!(states.count_up(), (1, 1));
+    }
+
+    #[test]
+    fn a_short_reconnect_is_not_told() {
+        let mut states = BrokerStates::default();
+        assert_eq!(looks(&mut states, &[true, false, true, false, true]), [] as [bool; 0]);
+    }
+}

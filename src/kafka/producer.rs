@@ -1,0 +1,259 @@
+//! Sending records to chosen partitions, and learning where they landed.
+
+use std::{ffi::CString, ffi::c_void, ptr, time::Duration};
+
+use rdkafka::{
+    bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    ClientError, Isolation, KafkaError, OffsetSpec, ProducerSettings,
+    client::{self, EventPtr, Handle, Queue, Topic},
+    offsets::OffsetQuery,
+    wake::QueueWake,
+};
+use crate::record::RECORD_ID_HEADER;
+
+/// One record to send. The value is sent from where it lies and must live as long
+/// as the process; key and header are copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Where it goes: no partitioner is asked.
+    pub partition: i32,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'static [u8]>,
+    /// Value of the first header, [`RECORD_ID_HEADER`].
+    pub record_id: &'a [u8],
+    /// The record's timestamp, ms since the epoch; `None` is the time of sending.
+    pub timestamp_ms: Option<i64>,
+    /// Comes back with the delivery.
+    pub token: usize,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// The record's token.
+    pub token: usize,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The three outcomes of a send, and one between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acked, at this offset.
+    Acked {
+        /// Where it landed.
+        offset: i64,
+    },
+    /// Acked, but the broker did not say where: it had seen the batch before.
+    AckedSomewhere,
+    /// Not in the log, for certain.
+    Failed(KafkaError),
+    /// In the log, or not.
+    Unknown(KafkaError),
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The client's queue is full: try again after deliveries.
+    QueueFull,
+    /// This client is finished; make a new one.
+    Fatal(KafkaError),
+    /// This record cannot be sent.
+    Refused(KafkaError),
+}
+
+/// How many deliveries are taken out of an event at once.
+const DELIVERIES: usize = 1024;
+
+/// A producer for one topic, used by one shard.
+pub struct Producer {
+    // Fields are dropped in this order: references first, the client last.
+    messages: Box<[*const rdk::rd_kafka_message_t]>,
+    topic: Topic,
+    queue: Queue,
+    wake: QueueWake,
+    handle: Handle,
+    topic_name: String,
+    header: CString,
+}
+
+impl Producer {
+    /// Starts a client. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &ProducerSettings, topic: &str) -> Result<Self, ClientError> {
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
+        let (queue, wake) = (handle.main_queue(), QueueWake::new()?);
+        wake.attach(queue.ptr());
+        let known = handle.topic(topic)?;
+        handle.learn(&known);
+        Ok(Self {
+            messages: vec![ptr::null(); DELIVERIES].into(),
+            topic: known,
+            queue,
+            wake,
+            handle,
+            topic_name: topic.to_owned(),
+            header: client::c_string(RECORD_ID_HEADER)?,
+        })
+    }
+
+    /// Hands a record to the client.
+    ///
+    /// # Errors
+    /// The record was not taken.
+    pub fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
+        let value = record.value.unwrap_or_default();
+        let value_ptr = if record.value.is_some() { value.as_ptr() } else { ptr::null() };
+        let arguments = [
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = self.topic.ptr()),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = record.partition),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| u.mem = bytes(record.key.as_ptr(), record.key.len())),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value_ptr, value.len())),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
+                u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
+                    name: self.header.as_ptr(),
+                    val: record.record_id.as_ptr().cast(),
+                    size: record.record_id.len().cast_signed(),
+                };
+            }),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| u.ptr = ptr::without_provenance_mut(record.token)),
+            // 0 is "now".
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| u.i64_ = record.timestamp_ms.unwrap_or(0)),
+        ];
+        // SAFETY: every argument's union field is the one that its type names. Topic and
+        // header name live as long as `self`; key and header value are copied before the
+        // call returns; the value is 'static, so it outlives the client's use of it.
+        let error = unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
+        if error.is_null() { Ok(()) } else { Err(self.send_error(error)) }
+    }
+
+    #[cold]
+    fn send_error(&self, error: *mut rdk::rd_kafka_error_t) -> SendError {
+        // SAFETY: the error is ours, and not used after it is destroyed.
+        let code = unsafe {
+            let code = rdk::rd_kafka_error_code(error);
+            rdk::rd_kafka_error_destroy(error);
+            code
+        };
+        match code {
+            Code::RD_KAFKA_RESP_ERR__QUEUE_FULL => SendError::QueueFull,
+            code if self.fatal_error().is_some() => SendError::Fatal(KafkaError::new(code)),
+            code => SendError::Refused(KafkaError::new(code)),
+        }
+    }
+
+    /// The error that finished this client, if one did.
+    #[must_use]
+    pub fn fatal_error(&self) -> Option<KafkaError> {
+        // SAFETY: the client is alive; a null text of size 0 asks for the code alone.
+        let code = unsafe { rdk::rd_kafka_fatal_error(self.handle.ptr(), ptr::null_mut(), 0) };
+        KafkaError::check(code).err()
+    }
+
+    /// Takes the deliveries that have come, at most `limit_events` batches of them,
+    /// and returns how many there were.
+    pub fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
+        let mut count = 0;
+        for _ in 0..limit_events {
+            let Some(event) = self.queue.poll(0) else { break };
+            if event.kind() == rdk::RD_KAFKA_EVENT_DR {
+                count += self.take_deliveries(&event, &mut each);
+            }
+            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        count
+    }
+
+    fn take_deliveries(&mut self, event: &EventPtr, each: &mut impl FnMut(Delivery)) -> usize {
+        let mut count = 0;
+        loop {
+            // SAFETY: the event is alive, and the array has room for as many as is said.
+            let got = unsafe {
+                let room = self.messages.len();
+                rdk::rd_kafka_event_message_array(event.ptr(), self.messages.as_mut_ptr(), room)
+            };
+            for &message in &self.messages[..got] {
+                // SAFETY: the first `got` messages were filled in, and live as long as the event.
+                each(unsafe { delivery(message) });
+            }
+            count += got;
+            if got < self.messages.len() {
+                return count;
+            }
+        }
+    }
+
+    /// Waits for deliveries, but not longer than `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        self.wake.wait(limit).await;
+    }
+
+    /// Asks for the end offsets of these partitions; each is answered or has an error.
+    pub async fn end_offsets(&self, partitions: &[i32]) -> Vec<(i32, Result<i64, KafkaError>)> {
+        // What an aborted transaction left takes offsets too.
+        let query = OffsetQuery::start(
+            &self.handle,
+            &self.topic_name,
+            partitions,
+            OffsetSpec::End,
+            Isolation::ReadUncommitted,
+        );
+        query.finish().await
+    }
+
+    /// Gives up on everything that has not been delivered: each record still gets
+    /// its delivery, with an error, at the next polls.
+    pub fn purge(&mut self) {
+        let flags = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client is alive.
+        unsafe { rdk::rd_kafka_purge(self.handle.ptr(), flags) };
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        QueueWake::detach(self.queue.ptr());
+    }
+}
+
+fn argument(
+    kind: rdk::rd_kafka_vtype_t,
+    set: impl FnOnce(&mut rdk::rd_kafka_vu_s__bindgen_ty_1),
+) -> rdk::rd_kafka_vu_t {
+    let mut value = rdk::rd_kafka_vu_s__bindgen_ty_1 { ptr: ptr::null_mut() };
+    set(&mut value);
+    rdk::rd_kafka_vu_t { vtype: kind, u: value }
+}
+
+fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+    // The client only reads what it is given here.
+    rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: start.cast_mut().cast::<c_void>(), size }
+}
+
+/// # Safety
+/// The message is alive and came out of a delivery event.
+unsafe fn delivery(message: *const rdk::rd_kafka_message_t) -> Delivery {
+    // SAFETY: the caller's promise.
+    let (code, offset, opaque, status) = unsafe {
+        let status = rdk::rd_kafka_message_status(message);
+        ((*message).err, (*message).offset, (*message)._private, status)
+    };
+    let outcome = match code {
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR if offset >= 0 => Outcome::Acked { offset },
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR => Outcome::AckedSomewhere,
+        code if status == rdk::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => {
+            Outcome::Failed(KafkaError::new(code))
+        }
+        code => Outcome::Unknown(KafkaError::new(code)),
+    };
+    Delivery { token: opaque.addr(), outcome }
+}

@@ -1,0 +1,144 @@
+//! What librdkafka is told, and why it is not left at its defaults.
+
+use std::{fmt::Display, time::Duration};
+
+use rdkafka::{ClientConfig, config::NativeClientConfig};
+
+use super::{ClientError, Isolation};
+use crate::{config::Compression, runtime::cpu_set::CpuSet};
+
+/// What every client of a run has in common.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Bootstrap list.
+    pub bootstrap: String,
+    /// `client.id`.
+    pub client_id: String,
+    /// How old the client's picture of the cluster may get.
+    pub metadata_max_age: Duration,
+    /// Let librdkafka tell everything it does.
+    pub trace: bool,
+}
+
+/// What a producer needs beyond that.
+#[derive(Clone, Debug)]
+pub struct ProducerSettings {
+    /// The client.
+    pub client: ClientSettings,
+    /// How long a batch waits for more records.
+    pub linger: Duration,
+    /// Largest record batch.
+    pub batch_max_bytes: usize,
+    /// Most records in flight.
+    pub max_buffered_records: usize,
+    /// Codec; not [`Compression::Mixed`], which the caller resolves.
+    pub compression: Compression,
+    /// Where librdkafka's threads may run.
+    pub client_cpus: CpuSet,
+}
+
+/// What a consumer needs beyond that.
+#[derive(Clone, Debug)]
+pub struct ConsumerSettings {
+    /// The client.
+    pub client: ClientSettings,
+    /// Which records are visible.
+    pub isolation: Isolation,
+    /// Read ahead as far as memory allows, or only what the next read needs.
+    pub read_ahead: bool,
+    /// Where librdkafka's threads may run.
+    pub client_cpus: CpuSet,
+}
+
+impl ClientSettings {
+    pub(super) fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        let refresh_ms = self.metadata_max_age.as_millis().clamp(10, 900_000);
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", &self.client_id)
+            // A missing topic must stay missing, also when a producer asks for it.
+            .set("allow.auto.create.topics", "false")
+            .set("topic.metadata.refresh.interval.ms", refresh_ms.to_string())
+            .set("metadata.max.age.ms", refresh_ms.to_string())
+            // The default backs off for 10 s: a broker is back long before that.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.keepalive.enable", "true")
+            .set("log.connection.close", "false");
+        if self.trace {
+            config.set("debug", "all");
+        }
+        config
+    }
+}
+
+impl ProducerSettings {
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = self.client.base();
+        let codec = match self.compression {
+            Compression::None | Compression::Mixed => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        };
+        config
+            // Retries without duplicates and in order: predicted offsets need both.
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // A broker that is away is waited for without limit.
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", (self.linger.as_secs_f64() * 1e3).to_string())
+            .set("batch.size", self.batch_max_bytes.to_string())
+            .set("batch.num.messages", "1000000")
+            .set("message.max.bytes", self.batch_max_bytes.clamp(1_000, 1_000_000_000).to_string())
+            .set("queue.buffering.max.messages", (self.max_buffered_records + 1).to_string())
+            .set("queue.buffering.max.kbytes", "2147483647")
+            .set("compression.codec", codec)
+            // Values are sent from where they lie; only small ones are cheaper to copy.
+            .set("message.copy.max.bytes", "4096");
+        config
+    }
+}
+
+impl ConsumerSettings {
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = self.client.base();
+        config
+            // Off by default: a flipped byte would pass.
+            .set("check.crcs", "true")
+            // Anything else hides a truncated log.
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // The default of 1,000 stalls a reader for a second each time its queue has been full.
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.error.backoff.ms", "100")
+            .set("isolation.level", self.isolation.name());
+        if self.read_ahead {
+            config.set("queued.max.messages.kbytes", "65536").set("queued.min.messages", "1000000");
+        } else {
+            // A broker sends one whole batch however little was asked for: that is what one read needs.
+            config
+                .set("queued.min.messages", "1")
+                .set("fetch.message.max.bytes", "1024")
+                .set("fetch.wait.max.ms", "100");
+        }
+        config
+    }
+}
+
+/// Checks every setting and makes librdkafka's own object of them.
+pub(super) fn native(config: &ClientConfig) -> Result<NativeClientConfig, ClientError> {
+    use rdkafka::error::KafkaError as RdError;
+    config.create_native_config().map_err(|error| match error {
+        RdError::ClientConfig(_, reason, key, value) => ClientError::Setting { key, value, reason },
+        other => start_error(&other),
+    })
+}
+
+pub(super) fn start_error(error: &dyn Display) -> ClientError {
+    ClientError::Start(error.to_string())
+}

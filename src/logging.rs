@@ -1,0 +1,24 @@
+//! The log, on stderr.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{CommonConfig, LogFormat, Verbosity};
+
+/// Starts the log. `RUST_LOG` overrides what the flags say.
+pub(crate) fn start(config: &CommonConfig) {
+    let default = match config.verbosity {
+        // glommio warns of registered buffers that nothing here uses.
+        Verbosity::Normal => "info,glommio=error,librdkafka=off",
+        Verbosity::Debug => "debug,glommio=error",
+        Verbosity::Trace => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start can only be a test's, and changes nothing.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,321 @@
+//! All workers of a run, for whoever wants to show how they are doing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::{
+    LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus,
+};
+use crate::config::StatusSchema;
+
+/// The workers of a run.
+#[derive(Debug)]
+pub struct Board {
+    /// The topic under test.
+    pub topic: String,
+    /// The producer, if there is one.
+    pub producer: Option<ProducerBoard>,
+    /// Readers, in the order in which they run.
+    pub readers: Vec<ReaderBoard>,
+}
+
+impl Board {
+    /// The status array.
+    #[must_use]
+    pub fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
+        let producer = self.producer.iter().map(|board| {
+            let (totals, latency) = (board.totals(), board.latency().summary());
+            WorkerStatus::Producer(ProducerStatus::new(&self.topic, &totals, latency, board.is_active()))
+        });
+        let readers = self.readers.iter().map(|board| {
+            WorkerStatus::Reader(ReaderStatus::new(&self.topic, &board.totals(), schema, board.is_active()))
+        });
+        producer.chain(readers).collect()
+    }
+
+    /// Zeroes every counter, as far as anybody who looks can tell.
+    pub fn reset(&self) {
+        if let Some(board) = &self.producer {
+            *lock(&board.base) = board.raw_totals();
+            board.latency().clear();
+        }
+        for board in &self.readers {
+            *lock(&board.base) = board.raw_totals();
+        }
+    }
+}
+
+/// The producer: one object, however many shards produce.
+#[derive(Debug)]
+pub struct ProducerBoard {
+    /// Each shard's counters.
+    pub shards: Vec<Arc<ProducerStats>>,
+    active: AtomicBool,
+    goal: AtomicU64,
+    /// Touched by the control thread only, so that nobody ever waits for it.
+    latency: Mutex<LatencyHistogram>,
+    base: Mutex<ProducerTotals>,
+}
+
+impl ProducerBoard {
+    /// A producer that is about to work.
+    #[must_use]
+    pub fn new(shards: Vec<Arc<ProducerStats>>) -> Self {
+        Self { shards, active: AtomicBool::new(true), goal: AtomicU64::new(0), latency: Mutex::default(), base: Mutex::default() }
+    }
+
+    /// Sets how many records it is to produce.
+    pub fn set_goal(&self, records: u64) {
+        self.goal.store(records, Relaxed);
+    }
+
+    /// How many records it is to produce, as far as that is known.
+    #[must_use]
+    pub fn goal(&self) -> u64 {
+        self.goal.load(Relaxed)
+    }
+
+    /// Its work is done.
+    pub fn finish(&self) {
+        self.active.store(false, Relaxed);
+    }
+
+    /// Whether its work is not yet done.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.active.load(Relaxed)
+    }
+
+    /// Ack latencies of all shards.
+    pub fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
+        lock(&self.latency)
+    }
+
+    /// What all shards have done since the last reset.
+    #[must_use]
+    pub fn totals(&self) -> ProducerTotals {
+        self.raw_totals().since(&lock(&self.base))
+    }
+
+    /// What all shards have done since the start.
+    #[must_use]
+    pub fn raw_totals(&self) -> ProducerTotals {
+        let mut totals = ProducerTotals::default();
+        for shard in &self.shards {
+            totals.sent += shard.sent.get();
+            totals.acked += shard.acked.get();
+            totals.acked_bytes += shard.acked_bytes.get();
+            totals.bad_offsets += shard.bad_offsets.get();
+            totals.restarts += shard.restarts.get();
+            totals.fails += shard.fails.get();
+            totals.tombstones += shard.tombstones.get();
+            shard.max_offsets.collect_into(&mut totals.max_offsets);
+        }
+        totals
+    }
+}
+
+/// The producer's counters, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerTotals {
+    /// Records handed to the client.
+    pub sent: u64,
+    /// Records acked at the offset that was predicted.
+    pub acked: u64,
+    /// Value bytes of those.
+    pub acked_bytes: u64,
+    /// Records acked elsewhere.
+    pub bad_offsets: u64,
+    /// Times that the end offsets were asked for again.
+    pub restarts: u64,
+    /// Records that were not acked.
+    pub fails: u64,
+    /// Tombstones among the acked.
+    pub tombstones: u64,
+    /// Highest acked offset of each partition.
+    pub max_offsets: BTreeMap<i32, i64>,
+}
+
+impl ProducerTotals {
+    fn since(mut self, base: &Self) -> Self {
+        self.sent -= base.sent;
+        self.acked -= base.acked;
+        self.acked_bytes -= base.acked_bytes;
+        self.bad_offsets -= base.bad_offsets;
+        self.restarts -= base.restarts;
+        self.fails -= base.fails;
+        self.tombstones -= base.tombstones;
+        self
+    }
+}
+
+/// What a reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// Reads everything, in order.
+    Sequential,
+    /// Reads here and there.
+    Random,
+}
+
+impl ReaderKind {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential read",
+            Self::Random => "random read",
+        }
+    }
+}
+
+/// A reader: one object, however many shards read for it.
+#[derive(Debug)]
+pub struct ReaderBoard {
+    /// What it is.
+    pub kind: ReaderKind,
+    /// Each shard's counters.
+    pub shards: Vec<Arc<ReaderStats>>,
+    active: AtomicBool,
+    goal: AtomicU64,
+    base: Mutex<ReaderTotals>,
+}
+
+impl ReaderBoard {
+    /// A reader that is about to work.
+    #[must_use]
+    pub fn new(kind: ReaderKind, shards: Vec<Arc<ReaderStats>>) -> Self {
+        Self { kind, shards, active: AtomicBool::new(true), goal: AtomicU64::new(0), base: Mutex::default() }
+    }
+
+    /// Sets how many records it is to read.
+    pub fn set_goal(&self, records: u64) {
+        self.goal.store(records, Relaxed);
+    }
+
+    /// How many records it is to read, as far as that is known.
+    #[must_use]
+    pub fn goal(&self) -> u64 {
+        self.goal.load(Relaxed)
+    }
+
+    /// Its work is done.
+    pub fn finish(&self) {
+        self.active.store(false, Relaxed);
+    }
+
+    /// Whether its work is not yet done.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.active.load(Relaxed)
+    }
+
+    /// What all shards have seen since the last reset.
+    #[must_use]
+    pub fn totals(&self) -> ReaderTotals {
+        self.raw_totals().since(&lock(&self.base))
+    }
+
+    /// What all shards have seen since the start.
+    #[must_use]
+    pub fn raw_totals(&self) -> ReaderTotals {
+        let mut totals = ReaderTotals::default();
+        for shard in &self.shards {
+            totals.valid_reads += shard.valid_reads.get();
+            totals.invalid_reads += shard.invalid_reads.get();
+            totals.offset_gaps += shard.offset_gaps.get();
+            totals.out_of_scope_invalid_reads += shard.out_of_scope_invalid_reads.get();
+            totals.tombstones_consumed += shard.tombstones_consumed.get();
+            totals.bytes += shard.bytes.get();
+            totals.errors += shard.errors.get();
+            shard.max_offsets.collect_into(&mut totals.max_offsets);
+            shard.lost_offsets.collect_into(&mut totals.lost_offsets);
+        }
+        totals
+    }
+}
+
+/// A reader's counters, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReaderTotals {
+    /// Records that name their own offset.
+    pub valid_reads: u64,
+    /// Records in the ledger that do not.
+    pub invalid_reads: u64,
+    /// Jumps forward that nothing was said of.
+    pub offset_gaps: u64,
+    /// Records outside the ledger that do not name their offset.
+    pub out_of_scope_invalid_reads: u64,
+    /// Null values.
+    pub tombstones_consumed: u64,
+    /// Value bytes of all records.
+    pub bytes: u64,
+    /// Errors that were survived.
+    pub errors: u64,
+    /// Highest offset of each partition that was read.
+    pub max_offsets: BTreeMap<i32, i64>,
+    /// Offsets of each partition that were lost and tolerated.
+    pub lost_offsets: BTreeMap<i32, i64>,
+}
+
+impl ReaderTotals {
+    /// Records of any kind.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.valid_reads + self.invalid_reads + self.out_of_scope_invalid_reads
+    }
+
+    fn since(mut self, base: &Self) -> Self {
+        self.valid_reads -= base.valid_reads;
+        self.invalid_reads -= base.invalid_reads;
+        self.offset_gaps -= base.offset_gaps;
+        self.out_of_scope_invalid_reads -= base.out_of_scope_invalid_reads;
+        self.tombstones_consumed -= base.tombstones_consumed;
+        self.bytes -= base.bytes;
+        self.errors -= base.errors;
+        self
+    }
+}
+
+/// The statistics outlive whoever panicked while holding them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_add_up_and_reset_starts_from_zero() {
+        let shards = vec![Arc::new(ProducerStats::new(&[0, 2])), Arc::new(ProducerStats::new(&[1]))];
+        for shard in &shards {
+            shard.acked.add(5);
+        }
+        shards[0].max_offsets.set(1, 7);
+        let board = Board { topic: "t".into(), producer: Some(ProducerBoard::new(shards)), readers: Vec::new() };
+        let producer = board.producer.as_ref().unwrap();
+        producer.latency().record(9);
+        assert_eq!(producer.totals().acked, 10);
+        assert_eq!(producer.totals().max_offsets, BTreeMap::from([(2, 7)]));
+        board.reset();
+        assert_eq!(producer.totals().acked, 0);
+        assert_eq!(producer.latency().count(), 0);
+        producer.shards[1].acked.add(3);
+        assert_eq!(producer.totals().acked, 3);
+        assert_eq!(producer.raw_totals().acked, 13);
+    }
+
+    #[test]
+    fn active_ends_once() {
+        let board = ReaderBoard::new(ReaderKind::Random, vec![Arc::new(ReaderStats::new(&[0]))]);
+        assert!(board.is_active());
+        board.finish();
+        assert!(!board.is_active());
+    }
+}

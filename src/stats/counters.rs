@@ -1,0 +1,175 @@
+//! Counters with one writer.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+};
+
+/// A counter that one thread writes and others may read.
+///
+/// With one writer a load and a store are enough: no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it. Only the counter's writer may call this.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One number for each partition that a shard owns; negative is none yet.
+///
+/// A shard's numbers lie together and apart from every other shard's.
+#[derive(Debug)]
+pub struct Marks {
+    partitions: Box<[i32]>,
+    values: Box<[AtomicI64]>,
+}
+
+impl Marks {
+    /// For these partitions; every mark starts at `initial`.
+    #[must_use]
+    pub fn new(partitions: &[i32], initial: i64) -> Self {
+        let values = partitions.iter().map(|_| AtomicI64::new(initial)).collect();
+        Self { partitions: partitions.into(), values }
+    }
+
+    /// Sets the mark of the partition at this place in the shard's list.
+    pub fn set(&self, index: usize, value: i64) {
+        self.values[index].store(value, Relaxed);
+    }
+
+    /// The mark of the partition at this place.
+    #[must_use]
+    pub fn get(&self, index: usize) -> i64 {
+        self.values[index].load(Relaxed)
+    }
+
+    /// Adds all marks that are set to `totals`, the largest for each partition.
+    pub fn collect_into(&self, totals: &mut BTreeMap<i32, i64>) {
+        for (&partition, value) in self.partitions.iter().zip(&self.values) {
+            let value = value.load(Relaxed);
+            if value >= 0 {
+                let total = totals.entry(partition).or_insert(value);
+                *total = value.max(*total);
+            }
+        }
+    }
+}
+
+/// What a shard's producer has done. On cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct ProducerStats {
+    /// Records handed to the client.
+    pub sent: Counter,
+    /// Records acked at the offset that was predicted.
+    pub acked: Counter,
+    /// Value bytes of those.
+    pub acked_bytes: Counter,
+    /// Records acked elsewhere.
+    pub bad_offsets: Counter,
+    /// Times that the end offsets were asked for again.
+    pub restarts: Counter,
+    /// Records that were not acked.
+    pub fails: Counter,
+    /// Tombstones among the acked.
+    pub tombstones: Counter,
+    /// Messages for the control thread that found its queue full, and went later.
+    pub refused_messages: Counter,
+    /// Highest acked offset of each partition.
+    pub max_offsets: Marks,
+}
+
+impl ProducerStats {
+    /// For a shard with these partitions.
+    #[must_use]
+    pub fn new(partitions: &[i32]) -> Self {
+        Self {
+            sent: Counter::default(),
+            acked: Counter::default(),
+            acked_bytes: Counter::default(),
+            bad_offsets: Counter::default(),
+            restarts: Counter::default(),
+            fails: Counter::default(),
+            tombstones: Counter::default(),
+            refused_messages: Counter::default(),
+            max_offsets: Marks::new(partitions, -1),
+        }
+    }
+}
+
+/// What a shard's reader has seen. On cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct ReaderStats {
+    /// Records that name their own offset.
+    pub valid_reads: Counter,
+    /// Records in the ledger that do not.
+    pub invalid_reads: Counter,
+    /// Jumps forward that nothing was said of.
+    pub offset_gaps: Counter,
+    /// Records outside the ledger that do not name their offset.
+    pub out_of_scope_invalid_reads: Counter,
+    /// Null values.
+    pub tombstones_consumed: Counter,
+    /// Value bytes of all records.
+    pub bytes: Counter,
+    /// Errors that were survived.
+    pub errors: Counter,
+    /// Highest offset of each partition that was read.
+    pub max_offsets: Marks,
+    /// Offsets of each partition that were lost and tolerated.
+    pub lost_offsets: Marks,
+}
+
+impl ReaderStats {
+    /// For a reader of these partitions.
+    #[must_use]
+    pub fn new(partitions: &[i32]) -> Self {
+        Self {
+            valid_reads: Counter::default(),
+            invalid_reads: Counter::default(),
+            offset_gaps: Counter::default(),
+            out_of_scope_invalid_reads: Counter::default(),
+            tombstones_consumed: Counter::default(),
+            bytes: Counter::default(),
+            errors: Counter::default(),
+            max_offsets: Marks::new(partitions, -1),
+            lost_offsets: Marks::new(partitions, 0),
+        }
+    }
+
+    /// Records of any kind that were read.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.valid_reads.get() + self.invalid_reads.get() + self.out_of_scope_invalid_reads.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unset_marks_do_not_show() {
+        let marks = Marks::new(&[1, 3], -1);
+        marks.set(1, 0);
+        let mut totals = BTreeMap::new();
+        marks.collect_into(&mut totals);
+        assert_eq!(totals, BTreeMap::from([(3, 0)]));
+    }
+
+    #[test]
+    fn shards_do_not_share_cache_lines() {
+        assert_eq!(align_of::<ProducerStats>(), 128);
+        assert_eq!(align_of::<ReaderStats>(), 128);
+    }
+}

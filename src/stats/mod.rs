@@ -1,0 +1,14 @@
+//! What was done, counted where it is done and added up where it is shown.
+//!
+//! A shard writes its own counters and nobody else does; the control thread reads
+//! all of them. Nothing here takes a lock on the data path.
+
+mod board;
+mod counters;
+mod latency;
+mod status;
+
+pub use board::{Board, ProducerBoard, ProducerTotals, ReaderBoard, ReaderKind, ReaderTotals};
+pub use counters::{Counter, Marks, ProducerStats, ReaderStats};
+pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
+pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

@@ -1,0 +1,208 @@
+//! Random readers: one record at a time, anywhere in the topic.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    anomaly::Anomaly,
+    checker::Checker,
+    shard::{Feed, Halt, ShardContext},
+    track::{self, Ends, Span},
+    validator::PartitionState,
+};
+use crate::{
+    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
+    ledger::Ledger,
+    random::Random,
+    stats::ReaderStats,
+};
+
+/// One reader.
+#[derive(Clone)]
+pub(super) struct RandReadJob {
+    pub(super) stats: Arc<ReaderStats>,
+    pub(super) reads: u64,
+    pub(super) compacted: bool,
+}
+
+/// One pass of a reader over the whole topic.
+#[derive(Clone)]
+pub(super) struct RandReadPass {
+    pub(super) ledger: Arc<Ledger>,
+    /// Where each partition of the topic starts and ends, by id.
+    pub(super) spans: Arc<[Span]>,
+}
+
+/// How long a record may take before another is tried, and the timer beside the wake-up.
+const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Reads pass after pass until there is none any more.
+pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
+    // One client for all reads: starting one takes longer than a read.
+    let settings = ConsumerSettings {
+        client: context.client.clone(),
+        isolation: Isolation::ReadUncommitted,
+        read_ahead: false,
+        client_cpus: context.client_cpus(),
+    };
+    let mut consumer = Consumer::start(&settings, &context.topic);
+    while let Some(pass) = feed.next().await {
+        let outcome = match &mut consumer {
+            Ok(consumer) => RandReader::new(&context, &job, consumer, pass).read().await,
+            Err(error) => Err(Halt::Failed(error.to_string())),
+        };
+        feed.finish(context.stop_all_on_halt(outcome));
+    }
+}
+
+/// The state of one pass.
+struct RandReader<'a> {
+    context: &'a ShardContext,
+    consumer: &'a mut Consumer,
+    checker: Checker,
+    spans: Vec<Span>,
+    states: Vec<PartitionState>,
+    reads: u64,
+    random: Random,
+}
+
+/// What came of one read.
+enum Found {
+    /// A record, at this offset or behind it.
+    Record { offset: i64 },
+    /// Nothing, in all the time it had.
+    Nothing,
+    /// The run is ending.
+    Stopped,
+}
+
+impl<'a> RandReader<'a> {
+    fn new(
+        context: &'a ShardContext,
+        job: &RandReadJob,
+        consumer: &'a mut Consumer,
+        pass: RandReadPass,
+    ) -> Self {
+        let checker = Checker::new(context.topic.clone(), pass.ledger, job.stats.clone(), job.compacted);
+        Self {
+            context,
+            consumer,
+            checker,
+            spans: pass.spans.to_vec(),
+            states: vec![PartitionState::default(); pass.spans.len()],
+            reads: job.reads,
+            random: Random::from_entropy(),
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Halt> {
+        let mut done = 0;
+        while done < self.reads && !self.context.stop_requested() {
+            // A topic without a record has nothing to read: the pass is over, and does not spin.
+            let Some(index) = self.pick() else { return Ok(()) };
+            let span = self.spans[index];
+            let offset = self.random.within(span.start..=span.end - 1);
+            match self.read_one(index, offset).await? {
+                Found::Record { offset: found } => {
+                    done += 1;
+                    if found > offset {
+                        self.explain_jump(index, offset, found).await?;
+                    }
+                }
+                Found::Nothing => self.reload(index).await,
+                Found::Stopped => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A partition that has records, each as likely as the other.
+    fn pick(&mut self) -> Option<usize> {
+        let readable = self.spans.iter().enumerate().filter(|(_, span)| span.offsets() > 0);
+        let count = readable.clone().count() as u64;
+        readable.map(|(index, _)| index).nth(self.random.below(count) as usize)
+    }
+
+    /// Reads and validates the first record at or behind an offset.
+    async fn read_one(&mut self, index: usize, offset: i64) -> Result<Found, Halt> {
+        let partition = self.spans[index].partition;
+        self.states[index].reposition();
+        self.consumer.read_from(partition, offset);
+        let found = self.first_record(index, offset).await;
+        self.consumer.stop(partition);
+        found
+    }
+
+    async fn first_record(&mut self, index: usize, wanted: i64) -> Result<Found, Halt> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.context.stop_requested() {
+                return Ok(Found::Stopped);
+            }
+            let (checker, state, wanted_partition) =
+                (&self.checker, &mut self.states[index], self.spans[index].partition);
+            let (mut found, mut halt, mut ended) = (None, None, false);
+            let got = self.consumer.poll(|event| match event {
+                Event::Record { partition, record } if partition == wanted_partition && record.offset >= wanted => {
+                    if found.is_none() {
+                        found = Some(record.offset);
+                        halt = checker.check(state, index, partition, &record).err();
+                    }
+                }
+                Event::Record { .. } => {}
+                // Nothing but control records from here to the end.
+                Event::End { .. } => ended = true,
+                Event::Fault(fault) => {
+                    checker.stats().errors.add(1);
+                    halt = refused(&fault);
+                    ended |= fault.kind == FaultKind::OutOfRange;
+                }
+            });
+            match (halt, found) {
+                (Some(halt), _) => return Err(halt),
+                (None, Some(offset)) => return Ok(Found::Record { offset }),
+                (None, None) if ended => return Ok(Found::Nothing),
+                (None, None) if got == 0 => self.consumer.wait(WAIT).await,
+                (None, None) => {}
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// A record behind the one that was asked for: where the ledger lists the offset,
+    /// only retention and compaction may have taken it.
+    async fn explain_jump(&mut self, index: usize, offset: i64, found: i64) -> Result<(), Halt> {
+        let partition = self.spans[index].partition;
+        let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
+        if !acked || self.checker.records_may_go() {
+            return Ok(());
+        }
+        match track::ask(self.consumer, partition).await {
+            Some(Ends { start, .. }) if start <= offset => Err(self.checker.violation(
+                Anomaly::LostWrite,
+                partition,
+                offset,
+                "the record that was acked there".to_owned(),
+                format!("the next record at {found}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Learns where the partition starts and ends now.
+    async fn reload(&mut self, index: usize) {
+        let partition = self.spans[index].partition;
+        match track::ask(self.consumer, partition).await {
+            Some(Ends { start, end }) => self.spans[index] = Span { partition, start, end },
+            None => glommio::timer::sleep(WAIT).await,
+        }
+    }
+}
+
+fn refused(fault: &Fault<'_>) -> Option<Halt> {
+    (fault.kind == FaultKind::Refused)
+        .then(|| Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)))
+}

@@ -1,0 +1,202 @@
+//! A verifier's run from its first line to its last: the main thread's part.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+
+use super::{
+    anomaly::Violation,
+    phases::{self, Crew},
+    shard::Halt,
+    summary::Summary,
+};
+use crate::{
+    broker::Cluster,
+    config::{ProduceConfig, VerifierConfig},
+    control::{Control, ControlError},
+    kafka::{ClientError, ClientSettings, Observer, TopicError},
+    ledger::{LedgerError, LedgerStore},
+    runtime::{
+        executor::RuntimeError,
+        placement::{self, Placement, PlacementError, ShardLimits},
+        preflight::{self, PreflightError},
+        topology::{Topology, TopologyError},
+    },
+    stats::Board,
+};
+
+/// Why a run did not end well.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The data broke its promise.
+    #[error("{0}")]
+    Violation(Violation),
+    /// The work could not be done.
+    #[error("{0}")]
+    Failed(String),
+    /// What this machine has could not be found out.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The cores that were asked for are not to be had.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// This machine does not let us work.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// A shard did not start or did not end well.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The control port.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The topic.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl RunError {
+    /// The exit code that belongs to it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Violation(_) => 1,
+            _ => 3,
+        }
+    }
+}
+
+impl From<Halt> for RunError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Violation(violation) => Self::Violation(violation),
+            Halt::Failed(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// A broken promise, or whatever kept the work from being done.
+pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
+    // Before anything narrows this thread's own mask.
+    let topology = Topology::detect()?;
+    // Impossible wishes are refused before anything is touched; the topic decides the rest.
+    plan(config, &topology, usize::MAX)?;
+    let cluster = Cluster::open(&config.common, &config.topic)?;
+    let control = Control::start(&config.common)?;
+    let result = work(config, &topology, &cluster, &control);
+    control.shared.lifecycle.finish_work();
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    // A run that failed is over at once: whoever watches it must see its exit code.
+    if config.common.remote && result.is_ok() && !config.common.print_placement {
+        control.shared.lifecycle.wait_for_shutdown();
+    }
+    control.finish();
+    result
+}
+
+fn work(
+    config: &VerifierConfig,
+    topology: &Topology,
+    cluster: &Cluster,
+    control: &Control,
+) -> Result<(), RunError> {
+    let started = Instant::now();
+    let client = ClientSettings {
+        bootstrap: cluster.bootstrap().to_owned(),
+        client_id: config.common.client_id.clone(),
+        metadata_max_age: config.common.metadata_max_age,
+        trace: config.common.verbosity >= crate::config::Verbosity::Trace,
+    };
+    let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
+    let lifecycle = &control.shared.lifecycle;
+    let timeout = config.common.startup_timeout;
+    let partitions =
+        match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
+            Err(TopicError::Stopped { .. }) => return Ok(()),
+            answer => answer?,
+        };
+    let placement = plan(config, topology, partitions)?;
+    if config.common.print_placement {
+        println!("{placement}");
+        return Ok(());
+    }
+    preflight::check(placement.shards.len())?;
+    let _ = control.shared.observer.set(observer.clone());
+    let crew = Crew {
+        config,
+        control,
+        observer,
+        client,
+        placement,
+        partitions,
+        store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
+    };
+    // The ledger must be readable, and writable by a producer, before there is anything to lose.
+    let ledger = crew.store.load(partitions)?;
+    if config.produce.is_some() {
+        crew.store.probe()?;
+    }
+    let board = control.shared.board.get_or_init(|| crew.board());
+    tracing::info!(
+        "topic {}: {partitions} partitions, {} shards, {} offsets in the ledger",
+        config.topic,
+        crew.placement.shards.len(),
+        ledger.acked_count()
+    );
+    let result = run_phases(&crew, board);
+    let summary = Summary { config, board, times: &result.times, total: started.elapsed(), store: &crew.store };
+    let verdict = result.outcome.and_then(|()| match lifecycle.failure() {
+        Some(reason) => Err(RunError::Failed(reason)),
+        None => Ok(()),
+    });
+    println!("{}", summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
+    verdict
+}
+
+/// Where the time went, and how it ended.
+struct Phases {
+    times: Vec<(&'static str, Duration)>,
+    outcome: Result<(), RunError>,
+}
+
+/// One after the other, until one fails or the run is stopped.
+fn run_phases(crew: &Crew<'_>, board: &Board) -> Phases {
+    let steps: [(&'static str, phases::Phase); 3] = [
+        ("produce", phases::produce),
+        ("random read", phases::random_read),
+        ("sequential read", phases::sequential_read),
+    ];
+    let mut times = Vec::new();
+    let mut outcome = Ok(());
+    for (name, phase) in steps {
+        let started = Instant::now();
+        outcome = phase(crew, board);
+        times.push((name, started.elapsed()));
+        if outcome.is_err() || crew.control.shared.lifecycle.stop_requested() {
+            break;
+        }
+    }
+    // Nobody who looks may take a worker that will not run any more for one that does.
+    crew.finish_all(board);
+    Phases { times, outcome }
+}
+
+fn plan(config: &VerifierConfig, topology: &Topology, partitions: usize) -> Result<Placement, PlacementError> {
+    let max_buffered_records =
+        config.produce.as_ref().map(|ProduceConfig { max_buffered_records, .. }| *max_buffered_records);
+    let limits = ShardLimits { partitions, max_buffered_records };
+    placement::plan(topology, &config.common.cores, config.common.client_threads, &limits)
+}

@@ -1,0 +1,349 @@
+//! The sequential reader of one shard: every record of its partitions, in order,
+//! from the log's start to where it ended when the pass began.
+
+use std::{
+    num::NonZeroU64,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    anomaly::Anomaly,
+    checker::Checker,
+    shard::{Feed, Halt, ShardContext},
+    track::{self, Ends, Judgement, Missing, Span, Track},
+};
+use crate::{
+    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
+    ledger::Ledger,
+    pace::Pace,
+    stats::ReaderStats,
+};
+
+/// What one shard's sequential reader does in each of its passes.
+#[derive(Clone)]
+pub(super) struct SeqReadJob {
+    /// The shard's counters.
+    pub(super) stats: Arc<ReaderStats>,
+    /// Bytes per second, for the process; `None` is unlimited.
+    pub(super) throughput_bytes_per_s: Option<NonZeroU64>,
+    /// The shard's part of that (0..=1).
+    pub(super) share: f64,
+    pub(super) compacted: bool,
+    pub(super) tolerate_data_loss: bool,
+}
+
+/// One pass over a shard's partitions.
+#[derive(Clone)]
+pub(super) struct SeqReadPass {
+    pub(super) ledger: Arc<Ledger>,
+    /// What is read of each partition, in the order of the counters' list.
+    pub(super) spans: Vec<Span>,
+    /// Records that this shard reads; `None` is all there are.
+    pub(super) limit_records: Option<u64>,
+}
+
+/// The timer beside the wake-up, and how long an end that did not come is waited for
+/// before the broker is asked.
+const WAIT: Duration = Duration::from_millis(100);
+const OVERDUE: Duration = Duration::from_millis(500);
+
+/// Reads pass after pass until there is none any more.
+pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
+    let mut client = None;
+    while let Some(pass) = feed.next().await {
+        let outcome = read_pass(&context, &job, &mut client, pass).await;
+        feed.finish(context.stop_all_on_halt(outcome));
+    }
+}
+
+async fn read_pass(
+    context: &ShardContext,
+    job: &SeqReadJob,
+    client: &mut Option<Consumer>,
+    pass: SeqReadPass,
+) -> Result<(), Halt> {
+    if pass.spans.is_empty() {
+        return Ok(());
+    }
+    // The client stays from pass to pass: a short topic is not read at the pace of connecting.
+    let consumer = match client.take() {
+        Some(consumer) => consumer,
+        None => {
+            let settings = ConsumerSettings {
+                client: context.client.clone(),
+                isolation: Isolation::ReadUncommitted,
+                read_ahead: true,
+                client_cpus: context.client_cpus(),
+            };
+            Consumer::start(&settings, &context.topic).map_err(|error| Halt::Failed(error.to_string()))?
+        }
+    };
+    let mut reader = SeqReader::new(context, job, consumer, pass);
+    let outcome = reader.read().await;
+    *client = Some(reader.consumer);
+    outcome
+}
+
+/// The state of one pass.
+struct SeqReader<'a> {
+    context: &'a ShardContext,
+    consumer: Consumer,
+    pass: PassState,
+    pace: Option<Pace>,
+    clock: Instant,
+}
+
+/// What a pass changes while the client shows records.
+struct PassState {
+    checker: Checker,
+    tracks: Vec<Track>,
+    /// Place of each partition in `tracks`, by id.
+    places: Vec<Option<usize>>,
+    /// Records that may still be read.
+    left: Option<u64>,
+    halt: Option<Halt>,
+    tolerate_data_loss: bool,
+}
+
+impl<'a> SeqReader<'a> {
+    fn new(context: &'a ShardContext, job: &SeqReadJob, mut consumer: Consumer, pass: SeqReadPass) -> Self {
+        let tracks: Vec<Track> = pass.spans.iter().map(|span| Track::new(*span)).collect();
+        for track in tracks.iter().filter(|track| !track.done) {
+            consumer.read_from(track.partition, track.position);
+        }
+        let checker = Checker::new(context.topic.clone(), pass.ledger, job.stats.clone(), job.compacted);
+        let mut places = Vec::new();
+        for (index, track) in tracks.iter().enumerate() {
+            let id = track.partition.unsigned_abs() as usize;
+            places.resize(places.len().max(id + 1), None);
+            places[id] = Some(index);
+        }
+        let state = PassState {
+            checker,
+            tracks,
+            places,
+            left: pass.limit_records,
+            halt: None,
+            tolerate_data_loss: job.tolerate_data_loss,
+        };
+        let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
+        Self { context, consumer, pass: state, pace, clock: Instant::now() }
+    }
+
+    async fn read(&mut self) -> Result<(), Halt> {
+        while !self.pass.is_done() && !self.context.stop_requested() {
+            let pause = self.pause();
+            if !pause.is_zero() {
+                glommio::timer::sleep(pause.min(WAIT)).await;
+                continue;
+            }
+            let got = self.poll()?;
+            self.stop_finished();
+            if got == 0 {
+                self.look_at_overdue_ends().await?;
+                self.consumer.wait(WAIT).await;
+            } else {
+                glommio::yield_if_needed().await;
+            }
+        }
+        self.close().await
+    }
+
+    /// Takes one batch, and pays for it.
+    fn poll(&mut self) -> Result<usize, Halt> {
+        let pass = &mut self.pass;
+        let bytes_before = pass.checker.stats().bytes.get();
+        let got = self.consumer.poll(|event| pass.take(&event));
+        if let Some(pace) = &mut self.pace {
+            pace.spend(pass.checker.stats().bytes.get() - bytes_before);
+        }
+        pass.halt.take().map_or(Ok(got), Err)
+    }
+
+    fn pause(&mut self) -> Duration {
+        // 2⁶⁴ µs are more than half a million years.
+        let now_us = self.clock.elapsed().as_micros() as u64;
+        self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.wait(now_us))
+    }
+
+    /// No fetches for partitions that are done.
+    fn stop_finished(&mut self) {
+        for track in &mut self.pass.tracks {
+            if track.done && !track.stopped {
+                track.stopped = true;
+                self.consumer.stop(track.partition);
+            }
+        }
+    }
+
+    /// A partition that stands still below its end, or whose place is gone, is looked into.
+    async fn look_at_overdue_ends(&mut self) -> Result<(), Halt> {
+        let now = Instant::now();
+        for index in 0..self.pass.tracks.len() {
+            let track = &mut self.pass.tracks[index];
+            if !track.done && track.is_suspect(now, OVERDUE) {
+                track.looked = now;
+                let partition = track.partition;
+                // A broker that does not answer is waited for: nothing is decided without its word.
+                if let Some(ends) = track::ask(&self.consumer, partition).await {
+                    self.pass.judge(index, ends)?;
+                    self.resume(index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, index: usize) {
+        let track = &mut self.pass.tracks[index];
+        if std::mem::take(&mut track.reseek) && !track.done {
+            self.consumer.read_from(track.partition, track.position);
+        }
+    }
+
+    /// Ends the pass; when it was a whole one, nothing that was acked may be missing.
+    async fn close(&mut self) -> Result<(), Halt> {
+        let complete = self.pass.is_complete();
+        for track in &self.pass.tracks {
+            self.consumer.stop(track.partition);
+        }
+        if !complete || self.pass.checker.records_may_go() {
+            return Ok(());
+        }
+        for index in 0..self.pass.tracks.len() {
+            self.audit(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
+    async fn audit(&mut self, index: usize) -> Result<(), Halt> {
+        let track = &self.pass.tracks[index];
+        let Some(missing) = track.missing(self.pass.checker.ledger(track.partition), track.start) else {
+            return Ok(());
+        };
+        let Some(ends) = track::ask(&self.consumer, track.partition).await else { return Ok(()) };
+        // The log's start may have moved while it was read: then the answer is another.
+        let start = track.start.max(ends.start);
+        match track.missing(self.pass.checker.ledger(track.partition), start) {
+            Some(missing) => self.pass.lost(index, &missing),
+            None => {
+                let (id, lower) = (track.partition, missing.first);
+                tracing::info!("partition {id}: offsets from {lower} on were removed by retention");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl PassState {
+    fn is_done(&self) -> bool {
+        self.left == Some(0) || self.tracks.iter().all(|track| track.done)
+    }
+
+    /// Whether everything that was there has been read.
+    fn is_complete(&self) -> bool {
+        self.left.is_none() && self.tracks.iter().all(|track| track.done)
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
+        if self.halt.is_some() || self.left == Some(0) {
+            return;
+        }
+        match event {
+            Event::Record { partition, record } => {
+                let Some(index) = self.place(*partition) else { return };
+                if self.tracks[index].done {
+                    return;
+                }
+                if let Some(left) = &mut self.left {
+                    *left -= 1;
+                }
+                let track = &mut self.tracks[index];
+                track.read(record.offset);
+                self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
+            }
+            Event::End { partition, offset } => {
+                if let Some(index) = self.place(*partition) {
+                    self.tracks[index].reached(*offset);
+                }
+            }
+            Event::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    fn place(&self, partition: i32) -> Option<usize> {
+        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
+    }
+
+    /// Decides what the broker's word on a partition means for its reader.
+    fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
+        let track = &mut self.tracks[index];
+        let (partition, position) = (track.partition, track.position);
+        match track.judge(ends) {
+            Judgement::Wait => Ok(()),
+            Judgement::Retention => {
+                tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
+                Ok(())
+            }
+            Judgement::Truncated if self.tolerate_data_loss => {
+                let stats = self.checker.stats();
+                stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - ends.end);
+                tracing::warn!("partition {partition}: the log was cut from {position} to {}", ends.end);
+                Ok(())
+            }
+            Judgement::Truncated => Err(self.checker.violation(
+                Anomaly::Truncation,
+                partition,
+                ends.end,
+                format!("a log that reaches {position}, as far as it was read"),
+                format!("a log that ends at {}", ends.end),
+            )),
+        }
+    }
+
+    /// Acked records are gone.
+    fn lost(&self, index: usize, missing: &Missing) -> Result<(), Halt> {
+        let track = &self.tracks[index];
+        let stats = self.checker.stats();
+        if self.tolerate_data_loss {
+            let count = i64::try_from(missing.count).unwrap_or(i64::MAX);
+            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + count);
+            tracing::warn!("partition {}: {missing}", track.partition);
+            return Ok(());
+        }
+        let expected = "every acked record".to_owned();
+        Err(self.checker.violation(
+            Anomaly::LostWrite,
+            track.partition,
+            missing.first,
+            expected,
+            missing.to_string(),
+        ))
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &Fault<'_>) {
+        self.checker.stats().errors.add(1);
+        let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
+        match (fault.kind, track) {
+            (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
+                track.out_of_range = true;
+                track.reseek = true;
+            }
+            (FaultKind::Corrupt, Some(track)) => {
+                let (partition, offset) = (track.partition, track.position);
+                let expected = "a batch whose checksum matches its bytes".to_owned();
+                let found = fault.text.to_owned();
+                let anomaly = Anomaly::Corrupt;
+                self.halt = Some(self.checker.violation(anomaly, partition, offset, expected, found));
+            }
+            (FaultKind::Refused, _) => {
+                self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
+            }
+            // The client tries again by itself.
+            _ => {}
+        }
+    }
+}

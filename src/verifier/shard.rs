@@ -1,0 +1,201 @@
+//! What every worker on a shard has at hand, and how work reaches it.
+
+use std::{sync::Arc, time::Duration};
+
+use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use thiserror::Error;
+
+use super::anomaly::Violation;
+use crate::{
+    control::{Message, Shared},
+    kafka::ClientSettings,
+    runtime::{cpu_set::CpuSet, placement::ShardPlace},
+};
+
+/// Why a worker ended before its work was done.
+#[derive(Clone, Debug, Error)]
+pub enum Halt {
+    /// The data broke its promise.
+    #[error("{0}")]
+    Violation(Violation),
+    /// The work could not be done.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What a worker on a shard needs to know of its surroundings.
+#[derive(Clone)]
+pub struct ShardContext {
+    /// Where it runs.
+    pub place: ShardPlace,
+    /// What the control thread shares.
+    pub shared: Arc<Shared>,
+    /// The way to the control thread.
+    pub sender: Sender<Message>,
+    /// The cluster.
+    pub client: ClientSettings,
+    /// The topic under test.
+    pub topic: Arc<str>,
+}
+
+impl ShardContext {
+    /// Whether work must end now.
+    #[must_use]
+    pub fn stop_requested(&self) -> bool {
+        self.shared.lifecycle.stop_requested()
+    }
+
+    /// Passes an outcome on; one that is bad ends the work of all shards.
+    pub fn stop_all_on_halt(&self, outcome: Result<(), Halt>) -> Result<(), Halt> {
+        if outcome.is_err() {
+            self.shared.lifecycle.request_stop();
+        }
+        outcome
+    }
+
+    /// Where the client library's threads for this shard may run.
+    #[must_use]
+    pub fn client_cpus(&self) -> CpuSet {
+        self.place.client_cpus.clone()
+    }
+}
+
+/// The partitions, of so many, that a shard owns.
+#[must_use]
+pub fn owned_partitions(shard: usize, shards: usize, partitions: usize) -> Vec<i32> {
+    (shard..partitions).step_by(shards.max(1)).filter_map(|partition| i32::try_from(partition).ok()).collect()
+}
+
+/// Messages for the control thread, in order, that wait for room in its queue.
+#[derive(Debug)]
+pub struct Outbox {
+    sender: Sender<Message>,
+    waiting: Vec<Message>,
+}
+
+impl Outbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new(sender: Sender<Message>) -> Self {
+        Self { sender, waiting: Vec::new() }
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, message: Message) {
+        self.waiting.push(message);
+    }
+
+    /// Sends what there is room for. Returns whether everything is gone.
+    pub fn send(&mut self) -> bool {
+        let mut rest = Vec::new();
+        let mut messages = self.waiting.drain(..);
+        for message in messages.by_ref() {
+            if let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) =
+                self.sender.try_send(message)
+            {
+                rest.push(message);
+                break;
+            }
+        }
+        rest.extend(messages);
+        self.waiting = rest;
+        self.waiting.is_empty()
+    }
+
+    /// Sends everything, however long that takes.
+    pub async fn send_all(&mut self) {
+        while !self.send() {
+            glommio::timer::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Passes for a reader on a shard, handed out one by one by the main thread.
+#[derive(Clone)]
+pub struct Feed<P> {
+    passes: Receiver<P>,
+    outcomes: Sender<Result<(), Halt>>,
+}
+
+/// The main thread's side of a [`Feed`].
+pub struct Feeder<P> {
+    passes: Sender<P>,
+    outcomes: Receiver<Result<(), Halt>>,
+}
+
+/// A feed and its feeder.
+#[must_use]
+pub fn feed<P>() -> (Feeder<P>, Feed<P>) {
+    let (pass_sender, pass_receiver) = bounded(1);
+    let (outcome_sender, outcome_receiver) = bounded(1);
+    let feeder = Feeder { passes: pass_sender, outcomes: outcome_receiver };
+    (feeder, Feed { passes: pass_receiver, outcomes: outcome_sender })
+}
+
+impl<P> Feed<P> {
+    /// The next pass; `None` when there is none any more.
+    pub async fn next(&self) -> Option<P> {
+        loop {
+            match self.passes.try_recv() {
+                Ok(pass) => return Some(pass),
+                Err(TryRecvError::Disconnected) => return None,
+                // Only between passes, for as long as the main thread asks for offsets.
+                Err(TryRecvError::Empty) => glommio::timer::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    }
+
+    /// Says how the pass went.
+    pub fn finish(&self, outcome: Result<(), Halt>) {
+        // One outcome for each pass: there is room.
+        let _ = self.outcomes.try_send(outcome);
+    }
+}
+
+impl<P> Feeder<P> {
+    /// Starts a pass.
+    pub fn start(&self, pass: P) {
+        let _ = self.passes.send(pass);
+    }
+
+    /// Waits until it is over.
+    ///
+    /// # Errors
+    /// What ended it early.
+    pub fn wait(&self) -> Result<(), Halt> {
+        // A shard that ends without an outcome has panicked, which ends the process.
+        self.outcomes.recv().unwrap_or(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::LatencyHistogram;
+
+    #[test]
+    fn every_partition_has_one_owner() {
+        for (shards, partitions) in [(1, 8), (3, 8), (8, 3), (5, 5)] {
+            let mut all: Vec<_> =
+                (0..shards).flat_map(|shard| owned_partitions(shard, shards, partitions)).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..i32::try_from(partitions).unwrap()).collect::<Vec<_>>());
+        }
+        assert!(owned_partitions(5, 8, 3).is_empty());
+    }
+
+    #[test]
+    fn full_queue_keeps_messages_and_their_order() {
+        let (sender, receiver) = bounded(1);
+        let mut outbox = Outbox::new(sender);
+        outbox.push(Message::Truncated { partition: 1, offset: 1 });
+        outbox.push(Message::Truncated { partition: 2, offset: 2 });
+        outbox.push(Message::AckLatency(LatencyHistogram::new()));
+        assert!(!outbox.send());
+        assert!(matches!(receiver.try_recv(), Ok(Message::Truncated { partition: 1, .. })));
+        assert!(!outbox.send());
+        assert!(matches!(receiver.try_recv(), Ok(Message::Truncated { partition: 2, .. })));
+        assert!(outbox.send());
+        assert!(matches!(receiver.try_recv(), Ok(Message::AckLatency(_))));
+    }
+}

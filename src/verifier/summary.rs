@@ -1,0 +1,157 @@
+//! What a person wants to read when a run is over: what was proven, how fast, and
+//! where the time went.
+
+use std::{
+    fmt::Write,
+    time::Duration,
+};
+
+use indicatif::HumanCount;
+use nix::sys::resource::{UsageWho, getrusage};
+
+use super::run::RunError;
+use crate::{
+    config::VerifierConfig,
+    ledger::LedgerStore,
+    stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
+};
+
+/// A run that is over.
+pub(super) struct Summary<'a> {
+    pub(super) config: &'a VerifierConfig,
+    pub(super) board: &'a Board,
+    /// How long each phase took.
+    pub(super) times: &'a [(&'static str, Duration)],
+    pub(super) total: Duration,
+    pub(super) store: &'a LedgerStore,
+}
+
+impl Summary<'_> {
+    /// The text, several lines without the last newline.
+    pub(super) fn text(&self, error: Option<&RunError>, stopped: bool) -> String {
+        let mut text = format!("\nproofload: {}\n", verdict(error, stopped));
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text);
+        text.trim_end().to_owned()
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        if let Some(producer) = &self.board.producer {
+            self.produced(text, producer)?;
+        }
+        for (kind, name) in [(ReaderKind::Random, "random"), (ReaderKind::Sequential, "sequential")] {
+            let readers: Vec<_> = self.board.readers.iter().filter(|reader| reader.kind == kind).collect();
+            if !readers.is_empty() {
+                self.read(text, name, &readers)?;
+            }
+        }
+        self.times(text)
+    }
+
+    fn produced(&self, text: &mut String, producer: &ProducerBoard) -> std::fmt::Result {
+        let (totals, latency) = (producer.raw_totals(), producer.latency());
+        let took = self.time_of("produce");
+        let rate = rate(totals.acked, totals.acked_bytes, took);
+        let (acked, asked) = (HumanCount(totals.acked), HumanCount(producer.goal()));
+        writeln!(text, "  produced    {acked} of {asked} records acked where predicted, {rate}")?;
+        let unusual = [
+            (totals.bad_offsets, "acked elsewhere"),
+            (totals.restarts, "restarts"),
+            (totals.fails, "failed"),
+            (totals.tombstones, "tombstones"),
+        ];
+        write_unusual(text, &unusual)?;
+        let summary = latency.summary();
+        let ms = |latency_us: u64| latency_us as f64 / 1e3;
+        writeln!(
+            text,
+            "  ack latency p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            ms(summary.p50_us),
+            ms(summary.p90_us),
+            ms(summary.p99_us),
+            ms(latency.max_us())
+        )?;
+        if self.config.common.brokers == (crate::config::Brokers::Embedded { brokers: 1 }) {
+            return Ok(());
+        }
+        writeln!(text, "  ledger      {}", self.store.path().display())
+    }
+
+    fn read(&self, text: &mut String, name: &str, readers: &[&ReaderBoard]) -> std::fmt::Result {
+        let mut sum = ReaderTotals::default();
+        for totals in readers.iter().map(|reader| reader.raw_totals()) {
+            sum.valid_reads += totals.valid_reads;
+            sum.invalid_reads += totals.invalid_reads;
+            sum.offset_gaps += totals.offset_gaps;
+            sum.out_of_scope_invalid_reads += totals.out_of_scope_invalid_reads;
+            sum.tombstones_consumed += totals.tombstones_consumed;
+            sum.bytes += totals.bytes;
+            sum.errors += totals.errors;
+        }
+        let took = self.time_of(&format!("{name} read"));
+        let rate = rate(sum.records(), sum.bytes, took);
+        writeln!(text, "  {name:<11} {} records proven valid, {rate}", HumanCount(sum.valid_reads))?;
+        let unusual = [
+            (sum.invalid_reads, "invalid"),
+            (sum.out_of_scope_invalid_reads, "not in the ledger's scope"),
+            (sum.offset_gaps, "gaps between offsets"),
+            (sum.tombstones_consumed, "tombstones"),
+            (sum.errors, "errors survived"),
+        ];
+        write_unusual(text, &unusual)
+    }
+
+    fn times(&self, text: &mut String) -> std::fmt::Result {
+        let phases: Duration = self.times.iter().map(|(_, took)| *took).sum();
+        let worked = self.times.iter().filter(|(_, took)| *took > Duration::from_millis(1));
+        let mut parts: Vec<_> = worked.map(|(name, took)| format!("{name} {}", seconds(*took))).collect();
+        parts.push(format!("the rest {}", seconds(self.total.saturating_sub(phases))));
+        writeln!(text, "  time        {}: {}", seconds(self.total), parts.join(", "))?;
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Ok(()) };
+        let cpu_s = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+        writeln!(
+            text,
+            "  cost        {:.2} s CPU in user space, {:.2} s in the kernel, at most {} MiB of memory",
+            cpu_s(usage.user_time()),
+            cpu_s(usage.system_time()),
+            usage.max_rss() / 1024
+        )
+    }
+
+    fn time_of(&self, phase: &str) -> Duration {
+        self.times.iter().find(|(name, _)| *name == phase).map_or(Duration::ZERO, |(_, took)| *took)
+    }
+}
+
+fn verdict(error: Option<&RunError>, stopped: bool) -> String {
+    match error {
+        Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
+        Some(error) => format!("NOT DONE: {error}"),
+        None if stopped => "stopped before the end; nothing wrong was found until then".to_owned(),
+        None => "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned(),
+    }
+}
+
+fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result {
+    let parts: Vec<_> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", HumanCount(*count)))
+        .collect();
+    if parts.is_empty() { Ok(()) } else { writeln!(text, "              {}", parts.join(", ")) }
+}
+
+fn rate(records: u64, bytes: u64, took: Duration) -> String {
+    let took_s = took.as_secs_f64().max(1e-3);
+    let mib = bytes as f64 / f64::from(1 << 20);
+    format!(
+        "{mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
+        seconds(took),
+        HumanCount((records as f64 / took_s) as u64),
+        mib / took_s
+    )
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}

@@ -1,0 +1,261 @@
+//! How far one partition has been read, and what its reader makes of what it finds.
+//!
+//! Pure, apart from [`ask`].
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use range_set_blaze::RangeSetBlaze;
+
+use super::validator::PartitionState;
+use crate::{
+    kafka::{Consumer, OffsetSpec},
+    ledger::{AckedRuns, PartitionLedger},
+};
+
+/// What a pass reads of a partition: from `start` up to, and without, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) partition: i32,
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+impl Span {
+    /// Offsets in it.
+    pub(super) fn offsets(&self) -> u64 {
+        u64::try_from(self.end - self.start).unwrap_or(0)
+    }
+}
+
+/// Where a log starts and ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+/// What the ends of a log mean for its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// All is well; what is missing will come.
+    Wait,
+    /// The start has overtaken the reader.
+    Retention,
+    /// The log ends below what was read.
+    Truncated,
+}
+
+/// Acked offsets that were not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) count: u64,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, count } = self;
+        write!(formatter, "{count} acked records between {first} and {last} missing")
+    }
+}
+
+/// A reader's place in a partition.
+pub(super) struct Track {
+    pub(super) partition: i32,
+    pub(super) start: i64,
+    end: i64,
+    /// The next offset to read.
+    pub(super) position: i64,
+    pub(super) done: bool,
+    /// The client was told that it is done.
+    pub(super) stopped: bool,
+    /// The client must be told the position again.
+    pub(super) reseek: bool,
+    /// The broker refused the position.
+    pub(super) out_of_range: bool,
+    /// The log ended below `end` when it was last looked at.
+    early_end: bool,
+    /// When it moved, or the broker was asked about it.
+    pub(super) looked: Instant,
+    looked_at: i64,
+    pub(super) state: PartitionState,
+    consumed: AckedRuns,
+}
+
+/// How long a partition may stand still without any sign before the broker is asked.
+const SILENCE: Duration = Duration::from_secs(5);
+
+impl Track {
+    pub(super) fn new(span: Span) -> Self {
+        Self {
+            partition: span.partition,
+            start: span.start,
+            end: span.end,
+            position: span.start,
+            done: span.start >= span.end,
+            stopped: span.start >= span.end,
+            reseek: false,
+            out_of_range: false,
+            early_end: false,
+            looked: Instant::now(),
+            looked_at: span.start,
+            state: PartitionState::default(),
+            consumed: AckedRuns::default(),
+        }
+    }
+
+    /// A record was read.
+    pub(super) fn read(&mut self, offset: i64) {
+        self.consumed.push(offset);
+        self.early_end = false;
+        self.advance(offset + 1);
+    }
+
+    /// Everything below `offset` has been read, and there is no more for now.
+    pub(super) fn reached(&mut self, offset: i64) {
+        self.early_end = offset < self.end;
+        // Control records show in nothing but this.
+        self.advance(self.position.max(offset));
+    }
+
+    fn advance(&mut self, position: i64) {
+        self.position = position;
+        self.done |= position >= self.end;
+    }
+
+    /// Whether the broker should be asked where this log starts and ends.
+    pub(super) fn is_suspect(&mut self, now: Instant, overdue: Duration) -> bool {
+        if self.position != self.looked_at {
+            self.looked_at = self.position;
+            self.looked = now;
+        }
+        let limit = if self.early_end || self.out_of_range { overdue } else { SILENCE };
+        now.duration_since(self.looked) >= limit
+    }
+
+    /// Draws the consequences of where the log starts and ends now.
+    pub(super) fn judge(&mut self, ends: Ends) -> Judgement {
+        self.reseek = true;
+        self.out_of_range = false;
+        if ends.end < self.position {
+            // The place goes back, and what follows is new.
+            self.state.reposition();
+            self.end = self.end.min(ends.end);
+            self.advance(ends.end);
+            return Judgement::Truncated;
+        }
+        self.end = self.end.min(ends.end);
+        if ends.start > self.position {
+            self.state.reposition();
+            self.advance(ends.start);
+            return Judgement::Retention;
+        }
+        self.advance(self.position);
+        Judgement::Wait
+    }
+
+    /// What the ledger lists at or above `start` and was not read, if anything.
+    pub(super) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
+        let consumed: RangeSetBlaze<i64> =
+            self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
+        let expected = ledger?.acked() - RangeSetBlaze::from_iter([i64::MIN..=start - 1]);
+        let missing = expected - consumed;
+        let (first, last) = (missing.first()?, missing.last()?);
+        Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX) })
+    }
+}
+
+/// Asks where a partition's log starts and ends; `None` when the broker does not answer.
+pub(super) async fn ask(consumer: &Consumer, partition: i32) -> Option<Ends> {
+    let start = consumer.offsets(&[partition], OffsetSpec::Start).await;
+    let end = consumer.offsets(&[partition], OffsetSpec::End).await;
+    match (start.as_slice(), end.as_slice()) {
+        ([(_, Ok(start))], [(_, Ok(end))]) => Some(Ends { start: *start, end: *end }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::OffsetRun;
+
+    fn track(start: i64, end: i64) -> Track {
+        Track::new(Span { partition: 0, start, end })
+    }
+
+    fn ledger(lower: i64, upper: i64) -> PartitionLedger {
+        let mut ledger = PartitionLedger::default();
+        ledger.insert(OffsetRun { lower, upper });
+        ledger
+    }
+
+    #[test]
+    fn done_at_the_end_by_record_or_by_end_of_log() {
+        let mut by_record = track(0, 2);
+        by_record.read(0);
+        assert!(!by_record.done);
+        by_record.read(1);
+        assert!(by_record.done);
+        let mut by_end = track(0, 2);
+        by_end.read(0);
+        by_end.reached(2);
+        assert!(by_end.done, "the last offset was a control record");
+        assert!(track(5, 5).done && track(5, 3).done, "nothing to read");
+    }
+
+    #[test]
+    fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
+        let mut waiting = track(0, 10);
+        let now = waiting.looked;
+        let overdue = Duration::from_millis(500);
+        waiting.reached(3);
+        assert!(!waiting.done);
+        assert!(!waiting.is_suspect(now, overdue), "it has just moved");
+        assert!(waiting.is_suspect(now + overdue, overdue));
+        let mut silent = track(0, 10);
+        assert!(!silent.is_suspect(now + overdue, overdue));
+        assert!(silent.is_suspect(now + SILENCE + overdue, overdue));
+    }
+
+    #[test]
+    fn a_log_that_ends_below_what_was_read_is_truncated() {
+        let mut cut = track(0, 10);
+        (0..6).for_each(|offset| cut.read(offset));
+        assert_eq!(cut.judge(Ends { start: 0, end: 4 }), Judgement::Truncated);
+        assert!(cut.done && cut.position == 4);
+    }
+
+    #[test]
+    fn a_start_that_overtakes_the_reader_is_retention() {
+        let mut overtaken = track(0, 10);
+        overtaken.read(0);
+        assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
+        assert!(!overtaken.done && overtaken.reseek && overtaken.position == 7);
+    }
+
+    #[test]
+    fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
+        let mut shorter = track(0, 10);
+        (0..6).for_each(|offset| shorter.read(offset));
+        assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
+        assert!(shorter.done);
+        let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
+        assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4), "the audit finds what was acked");
+    }
+
+    #[test]
+    fn missing_is_what_was_acked_and_not_read_above_the_start() {
+        let mut holes = track(0, 10);
+        [3, 4, 7, 8, 9].into_iter().for_each(|offset| holes.read(offset));
+        let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
+        assert_eq!((found.first, found.last, found.count), (5, 6, 2));
+        assert_eq!(holes.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
+        assert_eq!(holes.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
+        assert_eq!(holes.missing(None, 0), None);
+    }
+}

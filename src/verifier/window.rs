@@ -1,0 +1,78 @@
+//! The records of a shard that were sent and not yet delivered.
+
+/// What must be remembered of a record until its delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Place of the partition in the shard's list.
+    pub partition_index: usize,
+    /// The offset at which it is expected to land.
+    pub predicted_offset: i64,
+    /// When it was sent, µs on the shard's clock.
+    pub sent_us: u64,
+    /// Bytes of its value.
+    pub value_bytes: usize,
+    /// Its key's index in the key set; `None` for a key of its own.
+    pub key_index: Option<u64>,
+    /// Whether its value is null.
+    pub tombstone: bool,
+}
+
+/// A fixed number of places; a record's place is the token that its delivery brings back.
+#[derive(Debug)]
+pub struct Window {
+    places: Box<[InFlight]>,
+    free: Vec<usize>,
+}
+
+impl Window {
+    /// Room for so many records.
+    #[must_use]
+    pub fn new(records: usize) -> Self {
+        Self { places: vec![InFlight::default(); records].into(), free: (0..records).rev().collect() }
+    }
+
+    /// Whether no record is in flight.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.free.len() == self.places.len()
+    }
+
+    /// Records in flight.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// A place for a record, or `None` while all are taken. The one used last comes first: it is in cache.
+    pub fn take(&mut self, record: InFlight) -> Option<usize> {
+        let token = self.free.pop()?;
+        self.places[token] = record;
+        Some(token)
+    }
+
+    /// The record that has this place, which is free from now on.
+    pub fn release(&mut self, token: usize) -> InFlight {
+        self.free.push(token);
+        self.places[token]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_lent_and_come_back() {
+        let mut window = Window::new(2);
+        assert!(window.is_empty());
+        let record = |offset| InFlight { predicted_offset: offset, ..InFlight::default() };
+        let (first, second) = (window.take(record(1)).unwrap(), window.take(record(2)).unwrap());
+        assert_eq!(window.take(record(3)), None);
+        assert_eq!(window.release(first).predicted_offset, 1);
+        assert_eq!(window.len(), 1);
+        let third = window.take(record(3)).unwrap();
+        assert_eq!(window.release(second).predicted_offset, 2);
+        assert_eq!(window.release(third).predicted_offset, 3);
+        assert!(window.is_empty());
+    }
+}
