@@ -37,7 +37,10 @@ impl Cluster {
         let no_folder = |error: io::Error| ClientError::Start(format!("no temporary folder: {error}"));
         let ledger_dir = tempfile::Builder::new().prefix("proofload-").tempdir().map_err(no_folder)?;
         tracing::info!("embedded cluster: {brokers} mock broker(s) at {}", cluster.bootstrap());
-        Ok(Self { bootstrap: cluster.bootstrap(), embedded: Some(Embedded { _cluster: cluster, ledger_dir }) })
+        Ok(Self {
+            bootstrap: cluster.bootstrap(),
+            embedded: Some(Embedded { _cluster: cluster, ledger_dir }),
+        })
     }
 
     /// Bootstrap list.

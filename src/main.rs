@@ -1,4 +1,5 @@
 //! `proofload verifier …` and `proofload repeater …`.
+#![forbid(unsafe_code)]
 
 use proofload::cli::Program;
 

@@ -60,7 +60,7 @@ mod tests {
                     pace.spend(record_bytes);
                     sent += record_bytes;
                 }
-                wait => now_us += wait.as_micros() as u64 + 1,
+                wait => now_us += u64::try_from(wait.as_micros()).unwrap() + 1,
             }
         }
         sent

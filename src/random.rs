@@ -42,6 +42,12 @@ impl Random {
         ((u128::from(self.next_u64()) * u128::from(limit)) >> 64) as u64
     }
 
+    /// An index below `limit`; 0 when `limit` is 0.
+    pub fn index(&mut self, limit: usize) -> usize {
+        // Below `limit`, so that it fits.
+        usize::try_from(self.below(limit as u64)).unwrap_or(0)
+    }
+
     /// A number in the range. An empty range gives its start.
     pub fn within(&mut self, range: RangeInclusive<i64>) -> i64 {
         let span = range.end().wrapping_sub(*range.start()).max(0).unsigned_abs();
@@ -63,8 +69,10 @@ impl Random {
 
     /// Random printable ASCII, 32–126.
     pub fn fill_printable(&mut self, bytes: &mut [u8]) {
+        const PRINTABLE: std::ops::RangeInclusive<u8> = b' '..=b'~';
         for byte in bytes {
-            *byte = 32 + self.below(95) as u8;
+            let step = self.below(u64::from(PRINTABLE.end() - PRINTABLE.start()) + 1).to_le_bytes()[0];
+            *byte = PRINTABLE.start() + step;
         }
     }
 }
@@ -78,7 +86,7 @@ mod tests {
         let mut random = Random::from_seed(1);
         let mut seen = [0_u32; 8];
         for _ in 0..80_000 {
-            seen[random.below(8) as usize] += 1;
+            seen[random.index(8)] += 1;
         }
         assert!(seen.iter().all(|count| (9_500..10_500).contains(count)), "{seen:?}");
         assert_eq!(random.below(0), 0);

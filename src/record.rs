@@ -11,6 +11,8 @@ pub const RECORD_ID_HEADER: &str = "KGO_VERIFIER_RECORD_ID";
 /// Bytes of a record id: `{producer:06}.{offset:018}`.
 pub const RECORD_ID_BYTES: usize = 25;
 
+const DIGITS: [u8; 10] = *b"0123456789";
+
 /// The producer's part of the id, with the dot: there is one producer, number 0.
 const PRODUCER_PREFIX: [u8; 7] = *b"000000.";
 
@@ -28,7 +30,7 @@ pub fn encode_record_id(offset: i64) -> [u8; RECORD_ID_BYTES] {
         if rest == 0 {
             break;
         }
-        *digit = b'0' + (rest % 10) as u8;
+        *digit = DIGITS[usize::from((rest % 10).to_le_bytes()[0])];
         rest /= 10;
     }
     text
@@ -72,7 +74,7 @@ fn parse_8_digits(digits: [u8; 8]) -> Option<u64> {
 #[derive(Clone, Copy, Debug)]
 pub struct KeyText {
     bytes: [u8; KeyText::CAPACITY],
-    len: u8,
+    len: usize,
 }
 
 impl KeyText {
@@ -87,22 +89,22 @@ impl KeyText {
         let digits = index.checked_ilog10().unwrap_or(0) as usize + 1;
         let mut rest = index;
         for digit in bytes[4..4 + digits].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
+            *digit = DIGITS[usize::from((rest % 10).to_le_bytes()[0])];
             rest /= 10;
         }
-        Self { bytes, len: (4 + digits) as u8 }
+        Self { bytes, len: 4 + digits }
     }
 
     /// The record's own id: every key is another.
     #[must_use]
     pub fn of_record_id(id: [u8; RECORD_ID_BYTES]) -> Self {
-        Self { bytes: id, len: RECORD_ID_BYTES as u8 }
+        Self { bytes: id, len: RECORD_ID_BYTES }
     }
 
     /// The key as it goes over the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.bytes[..self.len]
     }
 }
 
@@ -116,7 +118,7 @@ impl KeyText {
 pub struct PayloadPool {
     bytes: &'static [u8],
     value_bytes: usize,
-    values: u64,
+    values: usize,
 }
 
 impl PayloadPool {
@@ -136,12 +138,12 @@ impl PayloadPool {
             Fill::Random => random.fill(&mut bytes),
             Fill::Printable => random.fill_printable(&mut bytes),
         }
-        Self { bytes: bytes.leak(), value_bytes, values: values as u64 }
+        Self { bytes: bytes.leak(), value_bytes, values }
     }
 
     /// One of the values, at random.
     pub fn pick(&self, random: &mut Random) -> &'static [u8] {
-        let start = random.below(self.values) as usize * self.value_bytes;
+        let start = random.index(self.values) * self.value_bytes;
         &self.bytes[start..start + self.value_bytes]
     }
 }

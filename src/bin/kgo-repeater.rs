@@ -1,4 +1,5 @@
 //! The repeater under the name that scripts know.
+#![forbid(unsafe_code)]
 
 use proofload::cli::Program;
 

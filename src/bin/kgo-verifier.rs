@@ -1,4 +1,5 @@
 //! The verifier under the name that scripts know.
+#![forbid(unsafe_code)]
 
 use proofload::cli::Program;
 

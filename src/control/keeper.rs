@@ -29,7 +29,9 @@ impl Keeper {
         self.dirty = true;
         self.ledger.adjust_consumable_offsets |= last_consumable.is_some();
         if let Some(part) = self.ledger.partition_mut(partition) {
-            runs.iter().for_each(|run| part.insert(*run));
+            for run in runs {
+                part.insert(*run);
+            }
             part.last_consumable = last_consumable.unwrap_or(part.last_consumable);
         }
     }

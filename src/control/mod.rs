@@ -24,6 +24,7 @@ use thiserror::Error;
 
 pub use lifecycle::Lifecycle;
 pub use message::Message;
+pub(crate) use progress::per_second;
 
 use crate::{
     config::{CommonConfig, ProgressMode, StatusSchema},

@@ -108,7 +108,11 @@ fn view(board: &Board) -> Option<View> {
             sample: Sample { worker: "produce", at, records: totals.acked, bytes: totals.acked_bytes },
             goal: producer.goal(),
             word: "acked",
-            latency: format!(", ack p50 {} p99 {}", milliseconds(latency.p50_us), milliseconds(latency.p99_us)),
+            latency: format!(
+                ", ack p50 {} p99 {}",
+                milliseconds(latency.p50_us),
+                milliseconds(latency.p99_us)
+            ),
         });
     }
     let kind = board.readers.iter().find(|reader| reader.is_active())?.kind;
@@ -130,7 +134,8 @@ fn view(board: &Board) -> Option<View> {
 fn line(view: &View, last: &Sample) -> String {
     let View { sample, goal, word, latency } = view;
     let elapsed_s = sample.at.duration_since(last.at).as_secs_f64().max(1e-3);
-    let records_per_s = sample.records.saturating_sub(last.records) as f64 / elapsed_s;
+    let done = sample.records.saturating_sub(last.records);
+    let records_per_s = done as f64 / elapsed_s;
     let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
     let left = goal.saturating_sub(sample.records);
     let eta = if left == 0 || records_per_s < 1.0 {
@@ -142,8 +147,14 @@ fn line(view: &View, last: &Sample) -> String {
         "{} of {} {word}, {}/s, {mib_per_s:.1} MiB/s{latency}{eta}",
         HumanCount(sample.records),
         HumanCount(*goal),
-        HumanCount(records_per_s as u64),
+        per_second(done, sample.at.duration_since(last.at)),
     )
+}
+
+/// A rate in whole records.
+pub(crate) fn per_second(records: u64, took: Duration) -> HumanCount {
+    let rate = u128::from(records) * 1_000_000 / took.as_micros().max(1_000);
+    HumanCount(u64::try_from(rate).unwrap_or(u64::MAX))
 }
 
 /// µs as people read them.
@@ -160,7 +171,12 @@ mod tests {
         let start = Instant::now();
         let last = Sample { worker: "produce", at: start, records: 1_000, bytes: 0 };
         let view = View {
-            sample: Sample { at: start + Duration::from_secs(2), records: 5_000, bytes: 4 << 20, ..last.clone() },
+            sample: Sample {
+                at: start + Duration::from_secs(2),
+                records: 5_000,
+                bytes: 4 << 20,
+                ..last.clone()
+            },
             goal: 9_000,
             word: "acked",
             latency: ", ack p50 1.0 ms p99 2.5 ms".into(),

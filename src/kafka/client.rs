@@ -33,7 +33,11 @@ impl Handle {
     /// Threads inherit the mask of the thread that makes them, and librdkafka makes
     /// more later from those it has: one short-lived thread with the right mask
     /// decides for all of them.
-    pub(super) fn start(kind: RDKafkaType, config: &ClientConfig, cpus: &CpuSet) -> Result<Self, ClientError> {
+    pub(super) fn start(
+        kind: RDKafkaType,
+        config: &ClientConfig,
+        cpus: &CpuSet,
+    ) -> Result<Self, ClientError> {
         affinity::with_affinity(cpus, || Self::start_here(kind, config))
             .map_err(|error| settings::start_error(&error))?
     }
@@ -71,7 +75,8 @@ impl Handle {
         let mut metadata = std::ptr::null();
         // SAFETY: client and topic are alive; on success the metadata is ours to destroy.
         unsafe {
-            let code = rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, LEARN_TIMEOUT_MS);
+            let code =
+                rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, LEARN_TIMEOUT_MS);
             if KafkaError::check(code).is_ok() {
                 rdk::rd_kafka_metadata_destroy(metadata);
             }
@@ -95,9 +100,9 @@ impl Handle {
         let name = c_string(name)?;
         // SAFETY: the client and the name are alive; a null configuration means the default one.
         let topic = unsafe { rdk::rd_kafka_topic_new(self.ptr(), name.as_ptr(), std::ptr::null_mut()) };
-        NonNull::new(topic).map(Topic).ok_or_else(|| {
-            ClientError::Start(format!("no handle for topic '{}'", name.to_string_lossy()))
-        })
+        NonNull::new(topic)
+            .map(Topic)
+            .ok_or_else(|| ClientError::Start(format!("no handle for topic '{}'", name.to_string_lossy())))
     }
 }
 
@@ -187,7 +192,9 @@ unsafe extern "C" fn log(
     // SAFETY: librdkafka passes NUL-terminated strings that live for this call.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
     let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-    if level <= 3 && let Ok(mut last) = LAST_COMPLAINT.lock() {
+    if level <= 3
+        && let Ok(mut last) = LAST_COMPLAINT.lock()
+    {
         last.replace_range(.., without_thread(&text));
     }
     if level <= 6 {
@@ -207,7 +214,8 @@ pub(super) fn c_string(text: &str) -> Result<CString, ClientError> {
 }
 
 fn text_of(buffer: &[c_char; ERROR_TEXT_BYTES]) -> String {
-    let bytes: Vec<u8> = buffer.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned()).collect();
+    let bytes: Vec<u8> =
+        buffer.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned()).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -93,7 +93,8 @@ impl Consumer {
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
     pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
-        let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), &settings.client_cpus)?;
+        let handle =
+            Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), &settings.client_cpus)?;
         let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
         let known = handle.topic(topic)?;

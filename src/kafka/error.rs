@@ -18,8 +18,10 @@ impl KafkaError {
         if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(Self(code)) }
     }
 
-    pub(super) fn code(self) -> Code {
-        self.0
+    /// The error of a topic that is not there.
+    #[must_use]
+    pub fn unknown_topic() -> Self {
+        Self(Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
     }
 
     /// Whether the topic or the partition is not there.

@@ -113,15 +113,14 @@ impl Observer {
         stop: impl Fn() -> bool,
     ) -> Result<usize, TopicError> {
         let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
-        let mut missing = false;
         while !stop() {
-            match self.partitions(handle.ptr()) {
+            let missing = match self.partitions(handle.ptr()) {
                 Ok(partitions) => return Ok(partitions),
                 Err(error) if error.is_refusal() => {
                     return Err(TopicError::Refused { topic: topic.to_owned(), error });
                 }
-                Err(error) => missing = error.is_unknown_topic(),
-            }
+                Err(error) => error.is_unknown_topic(),
+            };
             if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
                 return Err(self.not_found(topic, waited, missing));
             }
@@ -153,11 +152,13 @@ impl Observer {
                 Some(found) if (*metadata).topic_cnt == 1 => {
                     KafkaError::check(found.err).map(|()| usize::try_from(found.partition_cnt).unwrap_or(0))
                 }
-                _ => Err(unknown_topic()),
+                _ => Err(KafkaError::unknown_topic()),
             };
             rdk::rd_kafka_metadata_destroy(metadata);
             // A topic in the making has no partitions yet.
-            found.and_then(|partitions| if partitions == 0 { Err(unknown_topic()) } else { Ok(partitions) })
+            found.and_then(
+                |partitions| if partitions == 0 { Err(KafkaError::unknown_topic()) } else { Ok(partitions) },
+            )
         }
     }
 
@@ -208,10 +209,6 @@ impl Observer {
         }
         changes
     }
-}
-
-fn unknown_topic() -> KafkaError {
-    KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
 }
 
 /// The part of librdkafka's statistics that is looked at (STATISTICS.md).
@@ -291,7 +288,11 @@ mod tests {
     #[test]
     fn going_and_coming_back_are_told_once_each() {
         let mut states = BrokerStates::default();
-        assert_eq!(looks(&mut states, &[false, false, true, true]), [] as [bool; 0], "the start is no change");
+        assert_eq!(
+            looks(&mut states, &[false, false, true, true]),
+            [] as [bool; 0],
+            "the start is no change"
+        );
         assert_eq!(looks(&mut states, &[false, false, false, false]), [false]);
         assert_eq!(looks(&mut states, &[true, true]), [true]);
         assert_eq!(states.count_up(), (1, 1));

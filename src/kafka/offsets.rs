@@ -172,15 +172,24 @@ struct Options(*mut rdk::rd_kafka_AdminOptions_t);
 impl Options {
     fn new(handle: &Handle, isolation: Isolation) -> Self {
         let level = match isolation {
-            Isolation::ReadUncommitted => rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-            Isolation::ReadCommitted => rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+            Isolation::ReadUncommitted => {
+                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+            }
+            Isolation::ReadCommitted => {
+                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+            }
         };
         // SAFETY: the client is alive; the options are ours. Both setters take values in
         // their range, so the errors that they could return do not come; null is taken by destroy.
         unsafe {
             let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
             let options = rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation);
-            rdk::rd_kafka_AdminOptions_set_request_timeout(options, REQUEST_TIMEOUT_MS, std::ptr::null_mut(), 0);
+            rdk::rd_kafka_AdminOptions_set_request_timeout(
+                options,
+                REQUEST_TIMEOUT_MS,
+                std::ptr::null_mut(),
+                0,
+            );
             let error = rdk::rd_kafka_AdminOptions_set_isolation_level(options, level);
             rdk::rd_kafka_error_destroy(error);
             Self(options)

@@ -90,7 +90,8 @@ impl Producer {
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
     pub fn start(settings: &ProducerSettings, topic: &str) -> Result<Self, ClientError> {
-        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
+        let handle =
+            Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
         let (queue, wake) = (handle.main_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
         let known = handle.topic(topic)?;
@@ -116,7 +117,9 @@ impl Producer {
         let arguments = [
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = self.topic.ptr()),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = record.partition),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| u.mem = bytes(record.key.as_ptr(), record.key.len())),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| {
+                u.mem = bytes(record.key.as_ptr(), record.key.len());
+            }),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value_ptr, value.len())),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
                 u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
@@ -125,14 +128,19 @@ impl Producer {
                     size: record.record_id.len().cast_signed(),
                 };
             }),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| u.ptr = ptr::without_provenance_mut(record.token)),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| {
+                u.ptr = ptr::without_provenance_mut(record.token);
+            }),
             // 0 is "now".
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| u.i64_ = record.timestamp_ms.unwrap_or(0)),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
+                u.i64_ = record.timestamp_ms.unwrap_or(0);
+            }),
         ];
         // SAFETY: every argument's union field is the one that its type names. Topic and
         // header name live as long as `self`; key and header value are copied before the
         // call returns; the value is 'static, so it outlives the client's use of it.
-        let error = unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
+        let error =
+            unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
         if error.is_null() { Ok(()) } else { Err(self.send_error(error)) }
     }
 

@@ -5,7 +5,7 @@
 //! byte is written once for each time the queue was read), so that every wait
 //! also ends by itself.
 
-use std::{cell::RefCell, io, os::fd::AsRawFd, os::unix::net::UnixStream as StdStream, time::Duration};
+use std::{cell::Cell, io, os::fd::AsRawFd, os::unix::net::UnixStream as StdStream, time::Duration};
 
 use futures_lite::{AsyncReadExt, FutureExt};
 use glommio::{net::UnixStream, timer::sleep};
@@ -16,7 +16,7 @@ use super::ClientError;
 
 /// The executor's end, and the client's.
 pub(super) struct QueueWake {
-    readable: RefCell<UnixStream>,
+    readable: Cell<Option<UnixStream>>,
     writable: StdStream,
 }
 
@@ -30,7 +30,7 @@ impl QueueWake {
         ours.set_nonblocking(true).map_err(failed)?;
         // SAFETY: the descriptor is open, a stream socket, and ours alone to give away.
         let readable = unsafe { UnixStream::from_raw_fd(ours.into_raw_fd()) };
-        Ok(Self { readable: RefCell::new(readable), writable: theirs })
+        Ok(Self { readable: Cell::new(Some(readable)), writable: theirs })
     }
 
     /// Has this queue wake the executor from now on.
@@ -58,10 +58,10 @@ impl QueueWake {
 
     /// Waits until the queue has something, but not longer than `limit`.
     ///
-    /// One task waits at a time: a second one would find the socket borrowed and
-    /// only sleep.
+    /// One task waits at a time: a second one would find the socket taken and only sleep.
     pub(super) async fn wait(&self, limit: Duration) {
-        let Ok(mut readable) = self.readable.try_borrow_mut() else {
+        // Taken for the time of the wait: no borrow is held while others run.
+        let Some(mut readable) = self.readable.take() else {
             sleep(limit).await;
             return;
         };
@@ -72,6 +72,10 @@ impl QueueWake {
                 std::future::pending::<()>().await;
             }
         };
-        woken.or(async { drop(sleep(limit).await) }).await;
+        let time_is_up = async {
+            sleep(limit).await;
+        };
+        woken.or(time_is_up).await;
+        self.readable.set(Some(readable));
     }
 }

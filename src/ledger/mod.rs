@@ -97,7 +97,8 @@ impl PartitionLedger {
     /// Adds the offsets of a run.
     pub fn insert(&mut self, run: OffsetRun) {
         if run.lower < run.upper {
-            self.acked.ranges_insert(run.lower..=run.upper - 1);
+            let last = run.upper - 1;
+            self.acked.ranges_insert(run.lower..=last);
         }
     }
 

@@ -178,7 +178,8 @@ mod tests {
         store.save(&ledger_with(1, 7)).unwrap();
         let loaded = store.load(2).unwrap();
         assert_eq!((loaded.partitions().len(), loaded.acked_count()), (2, 7));
-        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["valid_offsets_t.json"]);
     }
 

@@ -64,7 +64,7 @@ fn every_refusal_says_what_to_do() {
 
 #[test]
 fn missing_operations_are_listed() {
-    assert_eq!(missing_opcodes(|_| true), []);
+    assert!(missing_opcodes(|_| true).is_empty());
     assert_eq!(missing_opcodes(|code| code != opcode::Send::CODE), [opcode::Send::CODE]);
 }
 

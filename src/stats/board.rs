@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use super::{
-    LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus,
-};
+use super::{LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus};
 use crate::config::StatusSchema;
 
 /// The workers of a run.
@@ -66,7 +64,13 @@ impl ProducerBoard {
     /// A producer that is about to work.
     #[must_use]
     pub fn new(shards: Vec<Arc<ProducerStats>>) -> Self {
-        Self { shards, active: AtomicBool::new(true), goal: AtomicU64::new(0), latency: Mutex::default(), base: Mutex::default() }
+        Self {
+            shards,
+            active: AtomicBool::new(true),
+            goal: AtomicU64::new(0),
+            latency: Mutex::default(),
+            base: Mutex::default(),
+        }
     }
 
     /// Sets how many records it is to produce.
@@ -298,7 +302,8 @@ mod tests {
             shard.acked.add(5);
         }
         shards[0].max_offsets.set(1, 7);
-        let board = Board { topic: "t".into(), producer: Some(ProducerBoard::new(shards)), readers: Vec::new() };
+        let board =
+            Board { topic: "t".into(), producer: Some(ProducerBoard::new(shards)), readers: Vec::new() };
         let producer = board.producer.as_ref().unwrap();
         producer.latency().record(9);
         assert_eq!(producer.totals().acked, 10);

@@ -82,8 +82,12 @@ impl ReaderStatus {
     /// The object of a reader that has seen this much.
     #[must_use]
     pub fn new(topic: &str, totals: &ReaderTotals, schema: StatusSchema, active: bool) -> Self {
-        let lost: BTreeMap<_, _> =
-            totals.lost_offsets.iter().filter(|(_, count)| **count > 0).map(|(id, count)| (*id, *count)).collect();
+        let lost: BTreeMap<_, _> = totals
+            .lost_offsets
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(id, count)| (*id, *count))
+            .collect();
         let validator = ValidatorStatus {
             name: "",
             valid_reads: totals.valid_reads,
@@ -132,7 +136,8 @@ mod tests {
 
     #[test]
     fn old_schema_has_no_gaps_and_losses_show_once_there_are_any() {
-        let totals = ReaderTotals { lost_offsets: BTreeMap::from([(0, 0), (3, 7)]), ..ReaderTotals::default() };
+        let totals =
+            ReaderTotals { lost_offsets: BTreeMap::from([(0, 0), (3, 7)]), ..ReaderTotals::default() };
         let text = serde_json::to_string(&ReaderStatus::new("t", &totals, StatusSchema::V1, false)).unwrap();
         assert!(!text.contains("offset_gaps"), "{text}");
         assert!(text.contains(r#""lost_offsets":{"3":7}"#), "{text}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     anomaly::{Anomaly, Violation},
     producer::ProduceJob,
-    shard::{Halt, Outbox, ShardContext},
+    shard::{Halt, Outbox},
     window::{InFlight, Window},
 };
 use crate::{
@@ -43,6 +43,13 @@ struct Lane {
     consumable: Consumable,
 }
 
+/// What is counted instead of ending the run.
+#[derive(Clone, Copy, Debug)]
+struct Tolerated {
+    failed_produce: bool,
+    data_loss: bool,
+}
+
 /// All predictions of a shard.
 pub(super) struct Acks {
     lanes: Vec<Lane>,
@@ -57,14 +64,13 @@ pub(super) struct Acks {
     outbox: Outbox,
     stats: Arc<ProducerStats>,
     topic: Arc<str>,
-    tolerate_failed_produce: bool,
-    tolerate_data_loss: bool,
+    tolerated: Tolerated,
     /// Tombstones are written: the ledger says how far a compacted log can be read.
     tombstones: bool,
 }
 
 impl Acks {
-    pub(super) fn new(context: &ShardContext, job: ProduceJob) -> Self {
+    pub(super) fn new(topic: Arc<str>, outbox: Outbox, job: ProduceJob) -> Self {
         let lanes = job.partitions.iter().map(|partition| Lane {
             id: partition.id,
             next_offset: partition.end_offset,
@@ -79,11 +85,13 @@ impl Acks {
             restart_wanted: false,
             halt: None,
             latency: LatencyRecorder::default(),
-            outbox: Outbox::new(context.sender.clone()),
+            outbox,
             stats: job.stats,
-            topic: context.topic.clone(),
-            tolerate_failed_produce: job.config.tolerate_failed_produce,
-            tolerate_data_loss: job.tolerate_data_loss,
+            topic,
+            tolerated: Tolerated {
+                failed_produce: job.config.tolerate_failed_produce,
+                data_loss: job.tolerate_data_loss,
+            },
             tombstones: job.config.tombstone_probability > 0.0,
         }
     }
@@ -96,8 +104,8 @@ impl Acks {
         self.window.is_empty()
     }
 
-    pub(super) fn partitions(&self) -> u64 {
-        self.lanes.len() as u64
+    pub(super) fn partitions(&self) -> usize {
+        self.lanes.len()
     }
 
     pub(super) fn partition_ids(&self) -> Vec<i32> {
@@ -185,7 +193,7 @@ impl Acks {
     #[cold]
     fn below_the_ledger(&mut self, partition_index: usize, offset: i64) {
         let lane = &mut self.lanes[partition_index];
-        if self.tolerate_data_loss {
+        if self.tolerated.data_loss {
             // What was acked before goes first, or it would come back behind the cut.
             report_lane(lane, self.tombstones, &mut self.outbox);
             self.outbox.push(Message::Truncated { partition: lane.id, offset });
@@ -209,7 +217,7 @@ impl Acks {
         self.stats.fails.add(1);
         self.unsent += 1;
         self.restart_wanted = true;
-        if !self.tolerate_failed_produce {
+        if !self.tolerated.failed_produce {
             let partition = self.lanes[record.partition_index].id;
             let topic = &self.topic;
             self.halt.get_or_insert_with(|| {
@@ -255,3 +263,7 @@ fn report_lane(lane: &mut Lane, tombstones: bool, outbox: &mut Outbox) {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "acks_tests.rs"]
+mod tests;

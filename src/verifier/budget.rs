@@ -14,7 +14,7 @@ pub fn shares(total: u64, owned: &[u64]) -> Vec<u64> {
         .map(|count| {
             before += u128::from(*count);
             // At most `total`, so that it fits again.
-            let up_to_here = (u128::from(total) * before / all) as u64;
+            let up_to_here = u64::try_from(u128::from(total) * before / all).unwrap_or(total);
             let share = up_to_here - given;
             given = up_to_here;
             share

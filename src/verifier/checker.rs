@@ -22,7 +22,12 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn new(topic: Arc<str>, ledger: Arc<Ledger>, stats: Arc<ReaderStats>, compacted: bool) -> Self {
+    pub(super) fn new(
+        topic: Arc<str>,
+        ledger: Arc<Ledger>,
+        stats: Arc<ReaderStats>,
+        compacted: bool,
+    ) -> Self {
         Self { topic, ledger, stats, compacted }
     }
 
@@ -51,24 +56,24 @@ impl Checker {
         partition: i32,
         record: &RecordView<'_>,
     ) -> Result<(), Halt> {
-        let stats = &*self.stats;
-        stats.bytes.add(record.value_bytes as u64);
+        let counters = &*self.stats;
+        counters.bytes.add(record.value_bytes as u64);
         if record.tombstone {
-            stats.tombstones_consumed.add(1);
+            counters.tombstones_consumed.add(1);
         }
         let (checked, gap) = state.check(record, self.ledger.partition(partition)).map_err(|broken| {
-            stats.invalid_reads.add(1);
+            counters.invalid_reads.add(1);
             self.violation(broken.anomaly, partition, record.offset, broken.expected, broken.found)
         })?;
         match checked {
-            Checked::Valid => stats.valid_reads.add(1),
-            Checked::OutOfScope => stats.out_of_scope_invalid_reads.add(1),
+            Checked::Valid => counters.valid_reads.add(1),
+            Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
         }
         if gap && !self.compacted {
-            stats.offset_gaps.add(1);
+            counters.offset_gaps.add(1);
         }
-        if record.offset > stats.max_offsets.get(index) {
-            stats.max_offsets.set(index, record.offset);
+        if record.offset > counters.max_offsets.get(index) {
+            counters.max_offsets.set(index, record.offset);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
     config::{Passes, ProduceConfig, VerifierConfig},
     control::{Control, Lifecycle, Message},
     kafka::{ClientSettings, Isolation, Observer, OffsetSpec},
-    ledger::{Ledger, LedgerStore},
+    ledger::{Ledger, LedgerStore, PartitionLedger},
     runtime::{
         executor::{self, Shard},
         placement::{Placement, ShardPlace},
@@ -35,6 +35,12 @@ pub(super) struct Crew<'a> {
     pub(super) placement: Placement,
     pub(super) partitions: usize,
     pub(super) store: LedgerStore,
+}
+
+/// What a pass is held against, and what it reads.
+struct Survey {
+    ledger: Arc<Ledger>,
+    spans: Vec<Span>,
 }
 
 /// The pause between two passes over a topic without records.
@@ -67,7 +73,7 @@ impl Crew<'_> {
     }
 
     /// No worker is at work any more.
-    pub(super) fn finish_all(&self, board: &Board) {
+    pub(super) fn finish_all(board: &Board) {
         board.producer.iter().for_each(ProducerBoard::finish);
         board.readers.iter().for_each(ReaderBoard::finish);
     }
@@ -100,7 +106,7 @@ impl Crew<'_> {
 
     /// The ledger, and what there is to read of each partition. The ledger comes first, so that
     /// everything that it lists lies below the ends.
-    fn survey(&self) -> Result<Option<(Arc<Ledger>, Vec<Span>)>, RunError> {
+    fn survey(&self) -> Result<Option<Survey>, RunError> {
         let ledger = self.store.load(self.partitions)?;
         let (Some(starts), Some(ends)) = (self.offsets(OffsetSpec::Start), self.offsets(OffsetSpec::End))
         else {
@@ -109,7 +115,7 @@ impl Crew<'_> {
         let spans = starts.into_iter().zip(ends).enumerate().filter_map(|(partition, (start, end))| {
             Some(Span { partition: i32::try_from(partition).ok()?, start, end })
         });
-        Ok(Some((Arc::new(ledger), spans.collect())))
+        Ok(Some(Survey { ledger: Arc::new(ledger), spans: spans.collect() }))
     }
 
     /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
@@ -186,7 +192,7 @@ fn produce_jobs(
         ProducePartition {
             id: *id,
             end_offset: usize::try_from(*id).ok().and_then(|index| ends.get(index)).copied().unwrap_or(0),
-            highest_acked: part.and_then(|part| part.highest()).unwrap_or(-1),
+            highest_acked: part.and_then(PartitionLedger::highest).unwrap_or(-1),
             last_consumable: part.map_or(0, |part| part.last_consumable),
         }
     };
@@ -218,10 +224,11 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         compacted: crew.config.compacted,
         tolerate_data_loss: crew.config.tolerate_data_loss,
     });
-    let (feeders, shards_running) = start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
+    let (feeders, shards_running) =
+        start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
     let mut left = config.max_messages;
     let result = crew.run_passes(&feeders, || {
-        let Some((ledger, mut spans)) = crew.survey()? else { return Ok(None) };
+        let Some(Survey { ledger, mut spans }) = crew.survey()? else { return Ok(None) };
         lower_to_consumable(&ledger, &mut spans);
         let parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
         let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
@@ -231,7 +238,9 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         }
         let limits = left.map(|left| budget::shares(left.min(total), &sizes));
         left = left.map(|left| left - left.min(total));
-        reader.set_goal(reader.raw_totals().records() + limits.as_ref().map_or(total, |limits| limits.iter().sum()));
+        reader.set_goal(
+            reader.raw_totals().records() + limits.as_ref().map_or(total, |limits| limits.iter().sum()),
+        );
         let passes = parts.into_iter().enumerate().map(|(index, spans)| SeqReadPass {
             ledger: ledger.clone(),
             spans,
@@ -262,7 +271,7 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
     }
     let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
     let result = crew.run_passes(&feeders, || {
-        let Some((ledger, spans)) = crew.survey()? else { return Ok(None) };
+        let Some(Survey { ledger, spans }) = crew.survey()? else { return Ok(None) };
         if spans.iter().all(|span| span.offsets() == 0) {
             tracing::info!("topic {} is empty: nothing to read at random", crew.config.topic);
             if crew.config.passes == Passes::Loop {
@@ -275,7 +284,9 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
     drop(feeders);
     join(shards_running)?;
     result?;
-    readers.iter().for_each(|reader| reader.finish());
+    for reader in readers {
+        reader.finish();
+    }
     Ok(())
 }
 
@@ -313,7 +324,8 @@ where
             &mut shared.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[place.index],
         );
         async move {
-            let tasks = jobs.into_iter().map(|(job, feed)| glommio::spawn_local(run(context.clone(), job, feed)));
+            let tasks =
+                jobs.into_iter().map(|(job, feed)| glommio::spawn_local(run(context.clone(), job, feed)));
             let tasks: Vec<_> = tasks.collect();
             for task in tasks {
                 task.await;

@@ -11,9 +11,10 @@ use std::{
 
 use super::{
     acks::{Acks, Draft},
-    shard::{Halt, ShardContext},
+    shard::{Halt, Outbox, ShardContext},
 };
 use crate::{
+    clock::Clock,
     config::{Compression, FakeTimestamps, ProduceConfig},
     kafka::{ClientError, Producer, ProducerSettings, Record, SendError},
     pace::Pace,
@@ -74,13 +75,13 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     if job.partitions.is_empty() || job.records == 0 {
         return Ok(());
     }
-    let mut producer = ShardProducer::start(context.clone(), job).map_err(failed)?;
+    let mut producer = ShardProducer::start(context.clone(), job).map_err(|error| failed(&error))?;
     let result = producer.produce().await;
     producer.acks.report_all().await;
     result
 }
 
-fn failed(error: ClientError) -> Halt {
+fn failed(error: &ClientError) -> Halt {
     Halt::Failed(error.to_string())
 }
 
@@ -95,9 +96,11 @@ struct ShardProducer {
     payloads: PayloadPool,
     random: Random,
     pace: Option<Pace>,
-    clock: Instant,
+    clock: Clock,
     reported: Instant,
     timestamps: Option<CountedTimestamps>,
+    /// A record has come back: the client has its connections and its producer id.
+    warm: bool,
 }
 
 impl ShardProducer {
@@ -111,11 +114,12 @@ impl ShardProducer {
             payloads: PayloadPool::new(config.fill, config.value_bytes, &mut random),
             random,
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
-            clock: Instant::now(),
+            clock: Clock::start(),
             reported: Instant::now(),
             timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &context, job.shards)),
             stats: job.stats.clone(),
-            acks: Acks::new(&context, job),
+            acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
+            warm: false,
             context,
             config,
         })
@@ -142,9 +146,16 @@ impl ShardProducer {
     }
 
     /// Sends until the window is full, the burst is over, or the pace says wait.
+    ///
+    /// The first record goes alone: librdkafka asks for a producer id twice a second until a
+    /// broker answers, and a whole window sent before that would only measure this wait.
     fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
-        let now_us = self.now_us();
-        for sent in 0..BURST {
+        if !self.warm && !self.acks.nothing_in_flight() {
+            return Ok((0, WAIT));
+        }
+        let now_us = self.clock.now_us();
+        let burst = if self.warm { BURST } else { 1 };
+        for sent in 0..burst {
             if let Some(pace) = &mut self.pace {
                 let pause = pace.wait(now_us);
                 if !pause.is_zero() {
@@ -155,17 +166,18 @@ impl ShardProducer {
                 return Ok((sent, WAIT));
             }
         }
-        Ok((BURST, Duration::ZERO))
+        Ok((burst, Duration::ZERO))
     }
 
     /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
     fn send_one(&mut self, now_us: u64) -> Result<bool, Halt> {
         let config = &self.config;
-        let tombstone = config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
+        let tombstone =
+            config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
         let value = if tombstone { None } else { Some(self.payloads.pick(&mut self.random)) };
         let key_index = config.key_set_cardinality.map(|keys| self.random.below(keys));
         let draft = Draft {
-            partition_index: self.random.below(self.acks.partitions()) as usize,
+            partition_index: self.random.index(self.acks.partitions()),
             value_bytes: value.map_or(0, <[u8]>::len),
             key_index,
             tombstone,
@@ -210,9 +222,10 @@ impl ShardProducer {
     }
 
     fn take_deliveries(&mut self) -> Result<usize, Halt> {
-        let now_us = self.now_us();
+        let now_us = self.clock.now_us();
         let acks = &mut self.acks;
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| acks.settle(delivery, now_us));
+        self.warm |= count > 0;
         self.acks.halt.take().map_or(Ok(count), Err)
     }
 
@@ -228,7 +241,8 @@ impl ShardProducer {
             self.report_if_due();
         }
         if self.client.fatal_error().is_some() {
-            self.client = Producer::start(&self.settings, &self.context.topic).map_err(failed)?;
+            self.client =
+                Producer::start(&self.settings, &self.context.topic).map_err(|error| failed(&error))?;
         }
         let mut open = self.acks.partition_ids();
         while !open.is_empty() && !self.context.stop_requested() {
@@ -264,18 +278,13 @@ impl ShardProducer {
             self.acks.report();
         }
     }
-
-    fn now_us(&self) -> u64 {
-        // 2⁶⁴ µs are more than half a million years.
-        self.clock.elapsed().as_micros() as u64
-    }
 }
 
 fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> ProducerSettings {
     const CODECS: [Compression; 5] =
         [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
     let compression = match job.config.compression {
-        Compression::Mixed => CODECS[random.below(CODECS.len() as u64) as usize],
+        Compression::Mixed => CODECS[random.index(CODECS.len())],
         codec => codec,
     };
     ProducerSettings {
@@ -298,10 +307,7 @@ impl CountedTimestamps {
     fn new(fake: FakeTimestamps, context: &ShardContext, shards: usize) -> Self {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let first = fake.step_ms.wrapping_mul(count(context.place.index));
-        Self {
-            next_ms: fake.start_ms.wrapping_add(first),
-            step_ms: fake.step_ms.wrapping_mul(count(shards)),
-        }
+        Self { next_ms: fake.start_ms.wrapping_add(first), step_ms: fake.step_ms.wrapping_mul(count(shards)) }
     }
 
     fn next_ms(&mut self) -> i64 {

@@ -122,8 +122,8 @@ impl<'a> RandReader<'a> {
     /// A partition that has records, each as likely as the other.
     fn pick(&mut self) -> Option<usize> {
         let readable = self.spans.iter().enumerate().filter(|(_, span)| span.offsets() > 0);
-        let count = readable.clone().count() as u64;
-        readable.map(|(index, _)| index).nth(self.random.below(count) as usize)
+        let count = readable.clone().count();
+        readable.map(|(index, _)| index).nth(self.random.index(count))
     }
 
     /// Reads and validates the first record at or behind an offset.
@@ -146,7 +146,9 @@ impl<'a> RandReader<'a> {
                 (&self.checker, &mut self.states[index], self.spans[index].partition);
             let (mut found, mut halt, mut ended) = (None, None, false);
             let got = self.consumer.poll(|event| match event {
-                Event::Record { partition, record } if partition == wanted_partition && record.offset >= wanted => {
+                Event::Record { partition, record }
+                    if partition == wanted_partition && record.offset >= wanted =>
+                {
                     if found.is_none() {
                         found = Some(record.offset);
                         halt = checker.check(state, index, partition, &record).err();

@@ -123,11 +123,10 @@ fn work(
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
     let timeout = config.common.startup_timeout;
-    let partitions =
-        match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
-            Err(TopicError::Stopped { .. }) => return Ok(()),
-            answer => answer?,
-        };
+    let partitions = match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
+        Err(TopicError::Stopped { .. }) => return Ok(()),
+        answer => answer?,
+    };
     let placement = plan(config, topology, partitions)?;
     if config.common.print_placement {
         println!("{placement}");
@@ -157,7 +156,8 @@ fn work(
         ledger.acked_count()
     );
     let result = run_phases(&crew, board);
-    let summary = Summary { config, board, times: &result.times, total: started.elapsed(), store: &crew.store };
+    let summary =
+        Summary { config, board, times: &result.times, total: started.elapsed(), store: &crew.store };
     let verdict = result.outcome.and_then(|()| match lifecycle.failure() {
         Some(reason) => Err(RunError::Failed(reason)),
         None => Ok(()),
@@ -190,11 +190,15 @@ fn run_phases(crew: &Crew<'_>, board: &Board) -> Phases {
         }
     }
     // Nobody who looks may take a worker that will not run any more for one that does.
-    crew.finish_all(board);
+    Crew::finish_all(board);
     Phases { times, outcome }
 }
 
-fn plan(config: &VerifierConfig, topology: &Topology, partitions: usize) -> Result<Placement, PlacementError> {
+fn plan(
+    config: &VerifierConfig,
+    topology: &Topology,
+    partitions: usize,
+) -> Result<Placement, PlacementError> {
     let max_buffered_records =
         config.produce.as_ref().map(|ProduceConfig { max_buffered_records, .. }| *max_buffered_records);
     let limits = ShardLimits { partitions, max_buffered_records };

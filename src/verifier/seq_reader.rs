@@ -11,10 +11,11 @@ use super::{
     anomaly::Anomaly,
     checker::Checker,
     shard::{Feed, Halt, ShardContext},
-    track::{self, Ends, Judgement, Missing, Span, Track},
+    track::{self, Ends, Judgement, Missing, Span, Stage, Track},
 };
 use crate::{
-    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
+    clock::Clock,
+    kafka::{ClientError, Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
     ledger::Ledger,
     pace::Pace,
     stats::ReaderStats,
@@ -50,48 +51,43 @@ const OVERDUE: Duration = Duration::from_millis(500);
 
 /// Reads pass after pass until there is none any more.
 pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
+    // One client for all passes: a short topic is not read at the pace of connecting.
     let mut client = None;
     while let Some(pass) = feed.next().await {
-        let outcome = read_pass(&context, &job, &mut client, pass).await;
+        let outcome = match connect(&context, &mut client, &pass) {
+            Ok(Some(consumer)) => SeqReader::new(&context, &job, consumer, pass).read().await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(Halt::Failed(error.to_string())),
+        };
         feed.finish(context.stop_all_on_halt(outcome));
     }
 }
 
-async fn read_pass(
+/// The shard's client, made when it is first needed; `None` for a pass that reads nothing.
+fn connect<'a>(
     context: &ShardContext,
-    job: &SeqReadJob,
-    client: &mut Option<Consumer>,
-    pass: SeqReadPass,
-) -> Result<(), Halt> {
-    if pass.spans.is_empty() {
-        return Ok(());
+    client: &'a mut Option<Consumer>,
+    pass: &SeqReadPass,
+) -> Result<Option<&'a mut Consumer>, ClientError> {
+    if client.is_none() && !pass.spans.is_empty() {
+        let settings = ConsumerSettings {
+            client: context.client.clone(),
+            isolation: Isolation::ReadUncommitted,
+            read_ahead: true,
+            client_cpus: context.client_cpus(),
+        };
+        *client = Some(Consumer::start(&settings, &context.topic)?);
     }
-    // The client stays from pass to pass: a short topic is not read at the pace of connecting.
-    let consumer = match client.take() {
-        Some(consumer) => consumer,
-        None => {
-            let settings = ConsumerSettings {
-                client: context.client.clone(),
-                isolation: Isolation::ReadUncommitted,
-                read_ahead: true,
-                client_cpus: context.client_cpus(),
-            };
-            Consumer::start(&settings, &context.topic).map_err(|error| Halt::Failed(error.to_string()))?
-        }
-    };
-    let mut reader = SeqReader::new(context, job, consumer, pass);
-    let outcome = reader.read().await;
-    *client = Some(reader.consumer);
-    outcome
+    Ok(client.as_mut())
 }
 
 /// The state of one pass.
 struct SeqReader<'a> {
     context: &'a ShardContext,
-    consumer: Consumer,
+    consumer: &'a mut Consumer,
     pass: PassState,
     pace: Option<Pace>,
-    clock: Instant,
+    clock: Clock,
 }
 
 /// What a pass changes while the client shows records.
@@ -107,9 +103,14 @@ struct PassState {
 }
 
 impl<'a> SeqReader<'a> {
-    fn new(context: &'a ShardContext, job: &SeqReadJob, mut consumer: Consumer, pass: SeqReadPass) -> Self {
+    fn new(
+        context: &'a ShardContext,
+        job: &SeqReadJob,
+        consumer: &'a mut Consumer,
+        pass: SeqReadPass,
+    ) -> Self {
         let tracks: Vec<Track> = pass.spans.iter().map(|span| Track::new(*span)).collect();
-        for track in tracks.iter().filter(|track| !track.done) {
+        for track in tracks.iter().filter(|track| !track.is_done()) {
             consumer.read_from(track.partition, track.position);
         }
         let checker = Checker::new(context.topic.clone(), pass.ledger, job.stats.clone(), job.compacted);
@@ -128,7 +129,7 @@ impl<'a> SeqReader<'a> {
             tolerate_data_loss: job.tolerate_data_loss,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
-        Self { context, consumer, pass: state, pace, clock: Instant::now() }
+        Self { context, consumer, pass: state, pace, clock: Clock::start() }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
@@ -162,16 +163,15 @@ impl<'a> SeqReader<'a> {
     }
 
     fn pause(&mut self) -> Duration {
-        // 2⁶⁴ µs are more than half a million years.
-        let now_us = self.clock.elapsed().as_micros() as u64;
+        let now_us = self.clock.now_us();
         self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.wait(now_us))
     }
 
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
         for track in &mut self.pass.tracks {
-            if track.done && !track.stopped {
-                track.stopped = true;
+            if track.stage == Stage::Done {
+                track.stage = Stage::Stopped;
                 self.consumer.stop(track.partition);
             }
         }
@@ -182,11 +182,11 @@ impl<'a> SeqReader<'a> {
         let now = Instant::now();
         for index in 0..self.pass.tracks.len() {
             let track = &mut self.pass.tracks[index];
-            if !track.done && track.is_suspect(now, OVERDUE) {
+            if !track.is_done() && track.is_suspect(now, OVERDUE) {
                 track.looked = now;
                 let partition = track.partition;
                 // A broker that does not answer is waited for: nothing is decided without its word.
-                if let Some(ends) = track::ask(&self.consumer, partition).await {
+                if let Some(ends) = track::ask(self.consumer, partition).await {
                     self.pass.judge(index, ends)?;
                     self.resume(index);
                 }
@@ -197,7 +197,7 @@ impl<'a> SeqReader<'a> {
 
     fn resume(&mut self, index: usize) {
         let track = &mut self.pass.tracks[index];
-        if std::mem::take(&mut track.reseek) && !track.done {
+        if std::mem::take(&mut track.reseek) && !track.is_done() {
             self.consumer.read_from(track.partition, track.position);
         }
     }
@@ -220,31 +220,32 @@ impl<'a> SeqReader<'a> {
     /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
     async fn audit(&mut self, index: usize) -> Result<(), Halt> {
         let track = &self.pass.tracks[index];
-        let Some(missing) = track.missing(self.pass.checker.ledger(track.partition), track.start) else {
+        let ledger = self.pass.checker.ledger(track.partition);
+        if track.missing(ledger, track.start).is_none() {
             return Ok(());
-        };
-        let Some(ends) = track::ask(&self.consumer, track.partition).await else { return Ok(()) };
-        // The log's start may have moved while it was read: then the answer is another.
-        let start = track.start.max(ends.start);
-        match track.missing(self.pass.checker.ledger(track.partition), start) {
-            Some(missing) => self.pass.lost(index, &missing),
-            None => {
-                let (id, lower) = (track.partition, missing.first);
-                tracing::info!("partition {id}: offsets from {lower} on were removed by retention");
-                Ok(())
-            }
         }
+        // Nothing is decided without the broker's word, and none is proven without it either.
+        while !self.context.stop_requested() {
+            let Some(ends) = track::ask(self.consumer, track.partition).await else {
+                glommio::timer::sleep(WAIT).await;
+                continue;
+            };
+            // The log's start may have moved while it was read.
+            let missing = track.missing(ledger, track.start.max(ends.start));
+            return missing.map_or(Ok(()), |missing| self.pass.lost(index, &missing));
+        }
+        Ok(())
     }
 }
 
 impl PassState {
     fn is_done(&self) -> bool {
-        self.left == Some(0) || self.tracks.iter().all(|track| track.done)
+        self.left == Some(0) || self.tracks.iter().all(Track::is_done)
     }
 
     /// Whether everything that was there has been read.
     fn is_complete(&self) -> bool {
-        self.left.is_none() && self.tracks.iter().all(|track| track.done)
+        self.left.is_none() && self.tracks.iter().all(Track::is_done)
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -254,7 +255,7 @@ impl PassState {
         match event {
             Event::Record { partition, record } => {
                 let Some(index) = self.place(*partition) else { return };
-                if self.tracks[index].done {
+                if self.tracks[index].is_done() {
                     return;
                 }
                 if let Some(left) = &mut self.left {

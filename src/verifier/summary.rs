@@ -1,10 +1,7 @@
 //! What a person wants to read when a run is over: what was proven, how fast, and
 //! where the time went.
 
-use std::{
-    fmt::Write,
-    time::Duration,
-};
+use std::{fmt::Write, time::Duration};
 
 use indicatif::HumanCount;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -12,6 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use super::run::RunError;
 use crate::{
     config::VerifierConfig,
+    control::per_second,
     ledger::LedgerStore,
     stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
 };
@@ -52,8 +50,8 @@ impl Summary<'_> {
         let (totals, latency) = (producer.raw_totals(), producer.latency());
         let took = self.time_of("produce");
         let rate = rate(totals.acked, totals.acked_bytes, took);
-        let (acked, asked) = (HumanCount(totals.acked), HumanCount(producer.goal()));
-        writeln!(text, "  produced    {acked} of {asked} records acked where predicted, {rate}")?;
+        let (acked, goal) = (HumanCount(totals.acked), HumanCount(producer.goal()));
+        writeln!(text, "  produced    {acked} of {goal} records acked where predicted, {rate}")?;
         let unusual = [
             (totals.bad_offsets, "acked elsewhere"),
             (totals.restarts, "restarts"),
@@ -144,12 +142,7 @@ fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result 
 fn rate(records: u64, bytes: u64, took: Duration) -> String {
     let took_s = took.as_secs_f64().max(1e-3);
     let mib = bytes as f64 / f64::from(1 << 20);
-    format!(
-        "{mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
-        seconds(took),
-        HumanCount((records as f64 / took_s) as u64),
-        mib / took_s
-    )
+    format!("{mib:.1} MiB in {}: {}/s, {:.1} MiB/s", seconds(took), per_second(records, took), mib / took_s)
 }
 
 fn seconds(time: Duration) -> String {

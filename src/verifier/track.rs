@@ -63,6 +63,16 @@ impl fmt::Display for Missing {
     }
 }
 
+/// How far a partition's part of the pass has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Reading,
+    /// Everything has been read.
+    Done,
+    /// And the client was told so.
+    Stopped,
+}
+
 /// A reader's place in a partition.
 pub(super) struct Track {
     pub(super) partition: i32,
@@ -70,9 +80,7 @@ pub(super) struct Track {
     end: i64,
     /// The next offset to read.
     pub(super) position: i64,
-    pub(super) done: bool,
-    /// The client was told that it is done.
-    pub(super) stopped: bool,
+    pub(super) stage: Stage,
     /// The client must be told the position again.
     pub(super) reseek: bool,
     /// The broker refused the position.
@@ -96,8 +104,7 @@ impl Track {
             start: span.start,
             end: span.end,
             position: span.start,
-            done: span.start >= span.end,
-            stopped: span.start >= span.end,
+            stage: if span.start < span.end { Stage::Reading } else { Stage::Stopped },
             reseek: false,
             out_of_range: false,
             early_end: false,
@@ -106,6 +113,11 @@ impl Track {
             state: PartitionState::default(),
             consumed: AckedRuns::default(),
         }
+    }
+
+    /// Whether there is nothing left to read.
+    pub(super) fn is_done(&self) -> bool {
+        self.stage != Stage::Reading
     }
 
     /// A record was read.
@@ -124,7 +136,9 @@ impl Track {
 
     fn advance(&mut self, position: i64) {
         self.position = position;
-        self.done |= position >= self.end;
+        if self.stage == Stage::Reading && position >= self.end {
+            self.stage = Stage::Done;
+        }
     }
 
     /// Whether the broker should be asked where this log starts and ends.
@@ -198,14 +212,14 @@ mod tests {
     fn done_at_the_end_by_record_or_by_end_of_log() {
         let mut by_record = track(0, 2);
         by_record.read(0);
-        assert!(!by_record.done);
+        assert!(!by_record.is_done());
         by_record.read(1);
-        assert!(by_record.done);
+        assert!(by_record.is_done());
         let mut by_end = track(0, 2);
         by_end.read(0);
         by_end.reached(2);
-        assert!(by_end.done, "the last offset was a control record");
-        assert!(track(5, 5).done && track(5, 3).done, "nothing to read");
+        assert!(by_end.is_done(), "the last offset was a control record");
+        assert!(track(5, 5).is_done() && track(5, 3).is_done(), "nothing to read");
     }
 
     #[test]
@@ -214,7 +228,7 @@ mod tests {
         let now = waiting.looked;
         let overdue = Duration::from_millis(500);
         waiting.reached(3);
-        assert!(!waiting.done);
+        assert!(!waiting.is_done());
         assert!(!waiting.is_suspect(now, overdue), "it has just moved");
         assert!(waiting.is_suspect(now + overdue, overdue));
         let mut silent = track(0, 10);
@@ -227,7 +241,7 @@ mod tests {
         let mut cut = track(0, 10);
         (0..6).for_each(|offset| cut.read(offset));
         assert_eq!(cut.judge(Ends { start: 0, end: 4 }), Judgement::Truncated);
-        assert!(cut.done && cut.position == 4);
+        assert!(cut.is_done() && cut.position == 4);
     }
 
     #[test]
@@ -235,7 +249,7 @@ mod tests {
         let mut overtaken = track(0, 10);
         overtaken.read(0);
         assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
-        assert!(!overtaken.done && overtaken.reseek && overtaken.position == 7);
+        assert!(!overtaken.is_done() && overtaken.reseek && overtaken.position == 7);
     }
 
     #[test]
@@ -243,7 +257,7 @@ mod tests {
         let mut shorter = track(0, 10);
         (0..6).for_each(|offset| shorter.read(offset));
         assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
-        assert!(shorter.done);
+        assert!(shorter.is_done());
         let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
         assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4), "the audit finds what was acked");
     }
@@ -251,7 +265,9 @@ mod tests {
     #[test]
     fn missing_is_what_was_acked_and_not_read_above_the_start() {
         let mut holes = track(0, 10);
-        [3, 4, 7, 8, 9].into_iter().for_each(|offset| holes.read(offset));
+        for offset in [3, 4, 7, 8, 9] {
+            holes.read(offset);
+        }
         let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
         assert_eq!((found.first, found.last, found.count), (5, 6, 2));
         assert_eq!(holes.missing(Some(&ledger(0, 10)), 7), None, "retention took it");

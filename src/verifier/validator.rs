@@ -73,11 +73,11 @@ impl PartitionState {
         let mut gap = false;
         if let Some(last) = last {
             if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
-                return Err(epoch_back(record, last));
+                return Err(Box::new(epoch_back(record, last)));
             }
             if let Some(last_offset) = last.offset {
                 if record.offset <= last_offset {
-                    return Err(nonmonotonic(record, last_offset));
+                    return Err(Box::new(nonmonotonic(record, last_offset)));
                 }
                 gap = record.offset != last_offset + 1;
             }
@@ -107,41 +107,41 @@ fn check_id(record: &RecordView<'_>, ledger: Option<&PartitionLedger>) -> Result
         return Ok(Checked::Valid);
     }
     if ledger.is_some_and(|ledger| ledger.contains(record.offset)) {
-        return Err(wrong_offset(record));
+        return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)
 }
 
 #[cold]
-fn epoch_back(record: &RecordView<'_>, last: Last) -> Box<Broken> {
-    Box::new(Broken {
+fn epoch_back(record: &RecordView<'_>, last: Last) -> Broken {
+    Broken {
         anomaly: Anomaly::EpochBack,
         expected: format!("leader epoch {} or later, as of the record read before", last.leader_epoch),
         found: format!("leader epoch {}", record.leader_epoch),
-    })
+    }
 }
 
 #[cold]
-fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Box<Broken> {
-    Box::new(Broken {
+fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Broken {
+    Broken {
         anomaly: Anomaly::Nonmonotonic,
         expected: format!("an offset above {last_offset}"),
         found: format!("offset {}", record.offset),
-    })
+    }
 }
 
 #[cold]
-fn wrong_offset(record: &RecordView<'_>) -> Box<Broken> {
+fn wrong_offset(record: &RecordView<'_>) -> Broken {
     let id = record::encode_record_id(record.offset);
     let found = match record.first_header {
         None => "no header".to_owned(),
         Some((name, value)) => format!("{} '{}'", name.escape_ascii(), value.escape_ascii()),
     };
-    Box::new(Broken {
+    Broken {
         anomaly: Anomaly::WrongOffset,
         expected: format!("{RECORD_ID_HEADER} '{}' (acked there)", id.escape_ascii()),
         found,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +155,12 @@ mod tests {
         ledger
     }
 
-    fn check(state: &mut PartitionState, offset: i64, epoch: i32, id: &str) -> Result<(Checked, bool), Anomaly> {
+    fn check(
+        state: &mut PartitionState,
+        offset: i64,
+        epoch: i32,
+        id: &str,
+    ) -> Result<(Checked, bool), Anomaly> {
         let record = RecordView {
             offset,
             leader_epoch: epoch,
@@ -211,15 +216,27 @@ mod tests {
 
     #[test]
     fn wrong_id_matters_only_in_the_ledger_s_scope() {
-        for wrong in [id(6), String::new(), format!("ABORTED MSG: {}", id(5)), "000001.000000000000000005".into()] {
-            assert_eq!(check(&mut PartitionState::default(), 5, 3, &wrong), Err(Anomaly::WrongOffset), "{wrong}");
+        for wrong in
+            [id(6), String::new(), format!("ABORTED MSG: {}", id(5)), "000001.000000000000000005".into()]
+        {
+            assert_eq!(
+                check(&mut PartitionState::default(), 5, 3, &wrong),
+                Err(Anomaly::WrongOffset),
+                "{wrong}"
+            );
         }
         assert_eq!(check(&mut PartitionState::default(), 100, 3, &id(6)), Ok((Checked::OutOfScope, false)));
     }
 
     #[test]
     fn header_must_come_first_and_bear_its_name() {
-        let at = |first_header| RecordView { offset: 5, leader_epoch: 0, first_header, tombstone: true, value_bytes: 0 };
+        let at = |first_header| RecordView {
+            offset: 5,
+            leader_epoch: 0,
+            first_header,
+            tombstone: true,
+            value_bytes: 0,
+        };
         let text = id(5);
         for header in [None, Some((b"other".as_slice(), text.as_bytes()))] {
             let broken = PartitionState::default().check(&at(header), Some(&ledger())).unwrap_err();

@@ -1,0 +1,188 @@
+use crossbeam::channel::{Receiver, unbounded};
+
+use super::*;
+use crate::{
+    config::{Compression, Fill, ProduceConfig},
+    verifier::producer::ProducePartition,
+};
+use std::{num::NonZeroU64, time::Duration};
+
+struct Fixture {
+    acks: Acks,
+    messages: Receiver<Message>,
+    stats: Arc<ProducerStats>,
+}
+
+/// One partition, id 4, whose log ends at 100 and whose ledger reaches 99; ten records to send, three at a time.
+fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
+    let config = ProduceConfig {
+        messages: NonZeroU64::new(10).unwrap(),
+        value_bytes: 8,
+        linger: Duration::ZERO,
+        batch_max_bytes: 1 << 20,
+        max_buffered_records: 3,
+        compression: Compression::None,
+        fill: Fill::Zeros,
+        key_set_cardinality: Some(2),
+        tombstone_probability,
+        fake_timestamps: None,
+        throughput_bytes_per_s: None,
+        tolerate_failed_produce: tolerate,
+    };
+    let stats = Arc::new(ProducerStats::new(&[4]));
+    let job = ProduceJob {
+        config: Arc::new(config),
+        partitions: vec![ProducePartition { id: 4, end_offset: 100, highest_acked: 99, last_consumable: 0 }],
+        records: 10,
+        share: 1.0,
+        window: 3,
+        shards: 1,
+        tolerate_data_loss: tolerate,
+        stats: stats.clone(),
+    };
+    let (sender, messages) = unbounded();
+    Fixture { acks: Acks::new("t".into(), Outbox::new(sender), job), messages, stats }
+}
+
+fn draft(tombstone: bool) -> Draft {
+    Draft { partition_index: 0, value_bytes: 8, key_index: Some(0), tombstone }
+}
+
+impl Fixture {
+    fn send(&mut self) -> Sending {
+        self.acks.predict(&draft(false), 0).expect("room for a record")
+    }
+
+    fn settle(&mut self, sending: Sending, outcome: Outcome) {
+        self.acks.settle(Delivery { token: sending.token, outcome }, 1_000);
+    }
+
+    /// Everything that was told the control thread, the latencies aside.
+    fn told(&mut self) -> Vec<String> {
+        self.acks.report();
+        let told = self.messages.try_iter().filter_map(|message| match message {
+            Message::Acked { partition, runs, last_consumable } => {
+                let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
+                Some(format!("{partition}: {} {last_consumable:?}", runs.join(" ")))
+            }
+            Message::Truncated { partition, offset } => Some(format!("{partition}: cut at {offset}")),
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+fn kafka_error() -> KafkaError {
+    KafkaError::unknown_topic()
+}
+
+#[test]
+fn acks_where_predicted_reach_the_ledger() {
+    let mut run = fixture(false, 0.0);
+    let sent = [run.send(), run.send(), run.send()];
+    assert_eq!(sent.map(|sending| sending.offset), [100, 101, 102]);
+    assert!(run.acks.predict(&draft(false), 0).is_none(), "the window is full");
+    for sending in sent {
+        run.settle(sending, Outcome::Acked { offset: sending.offset });
+    }
+    assert_eq!(run.told(), ["4: 100..103 None"]);
+    assert_eq!((run.stats.acked.get(), run.stats.acked_bytes.get(), run.stats.bad_offsets.get()), (3, 24, 0));
+    assert_eq!(run.stats.max_offsets.get(0), 102);
+    assert!(run.acks.halt.is_none() && !run.acks.restart_wanted);
+}
+
+#[test]
+fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
+    let mut run = fixture(false, 0.0);
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 105 });
+    run.settle(second, Outcome::Acked { offset: 106 });
+    assert!(run.acks.restart_wanted && run.acks.halt.is_none());
+    assert!(run.acks.predict(&draft(false), 0).is_none(), "not before the ends are known again");
+    assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (0, 2));
+    assert!(run.told().is_empty());
+    run.acks.repredict(4, 107);
+    run.acks.restart_wanted = false;
+    for expected in 107..117 {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected);
+        run.settle(sending, Outcome::Acked { offset: expected });
+    }
+    assert!(run.acks.is_done(), "ten acked where predicted, as asked");
+}
+
+#[test]
+fn ack_below_the_ledger_ends_the_run() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 99 });
+    match run.acks.halt {
+        Some(Halt::Violation(violation)) => {
+            assert_eq!(violation.anomaly, Anomaly::RefilledTruncation);
+            assert_eq!((violation.partition, violation.offset), (4, 99));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
+    let mut run = fixture(true, 0.0);
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Acked { offset: 50 });
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted);
+    assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
+    run.acks.repredict(4, 51);
+    run.acks.restart_wanted = false;
+    let third = run.send();
+    run.settle(third, Outcome::Acked { offset: 51 });
+    assert_eq!(run.told(), ["4: 51..52 None"], "above the cut all is in order again");
+}
+
+#[test]
+fn failed_send_ends_the_run_unless_tolerated() {
+    for outcome in [Outcome::Failed(kafka_error()), Outcome::Unknown(kafka_error())] {
+        let mut strict = fixture(false, 0.0);
+        let sending = strict.send();
+        strict.settle(sending, outcome);
+        assert!(
+            matches!(&strict.acks.halt, Some(Halt::Failed(text)) if text.contains("partition 4 offset 100"))
+        );
+        let mut tolerant = fixture(true, 0.0);
+        let sending = tolerant.send();
+        tolerant.settle(sending, outcome);
+        assert!(tolerant.acks.halt.is_none() && tolerant.acks.restart_wanted);
+        assert_eq!((tolerant.stats.fails.get(), tolerant.stats.acked.get()), (1, 0));
+        assert!(!tolerant.acks.is_done(), "it is to be sent again");
+    }
+}
+
+#[test]
+fn ack_without_a_place_counts_but_is_not_listed() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::AckedSomewhere);
+    assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (1, 0));
+    assert!(run.told().is_empty() && !run.acks.restart_wanted);
+}
+
+#[test]
+fn record_that_the_client_refused_gives_its_offset_back() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.acks.take_back(sending.token);
+    assert_eq!(run.send().offset, 100);
+    assert!(!run.acks.nothing_in_flight());
+}
+
+#[test]
+fn tombstones_move_the_last_consumable_offset() {
+    let mut run = fixture(false, 0.5);
+    for (tombstone, offset) in [(false, 100), (true, 101)] {
+        let sending = run.acks.predict(&draft(tombstone), 0).unwrap();
+        run.settle(sending, Outcome::Acked { offset });
+    }
+    assert_eq!(run.told(), ["4: 100..102 Some(0)"], "the only key is gone");
+    assert_eq!(run.stats.tombstones.get(), 1);
+}
