@@ -94,9 +94,11 @@ fn bar() -> ProgressBar {
 
 fn draw(bar: &ProgressBar, view: &View, line: String) {
     bar.set_prefix(view.sample.worker);
-    bar.set_length(view.goal.max(1));
-    bar.set_position(view.sample.records.min(view.goal));
     bar.set_message(line);
+    bar.update(|state| {
+        state.set_len(view.goal.max(1));
+        state.set_pos(view.sample.records.min(view.goal));
+    });
 }
 
 /// The first worker whose work is not done.

@@ -88,6 +88,13 @@ impl PartitionLedger {
         self.acked.len().try_into().unwrap_or(u64::MAX)
     }
 
+    /// Acked offsets below this one.
+    #[must_use]
+    pub fn count_below(&self, offset: i64) -> u64 {
+        let below = &self.acked - RangeSetBlaze::from_iter([offset..=i64::MAX]);
+        below.len().try_into().unwrap_or(u64::MAX)
+    }
+
     /// The acked offsets as a set.
     #[must_use]
     pub fn acked(&self) -> &RangeSetBlaze<i64> {
@@ -155,6 +162,7 @@ mod tests {
             for offset in -1..230 {
                 prop_assert_eq!(ledger.contains(offset), plain.contains(&offset), "offset {}", offset);
             }
+            prop_assert_eq!(ledger.count_below(100), plain.range(..100).count() as u64);
             prop_assert_eq!(ledger.highest(), plain.last().copied());
             prop_assert_eq!(ledger.acked_count(), plain.len() as u64);
             let runs: Vec<_> = ledger.runs().collect();

@@ -187,6 +187,7 @@ pub struct ReaderBoard {
     pub shards: Vec<Arc<ReaderStats>>,
     active: AtomicBool,
     goal: AtomicU64,
+    removed: AtomicU64,
     base: Mutex<ReaderTotals>,
 }
 
@@ -194,7 +195,14 @@ impl ReaderBoard {
     /// A reader that is about to work.
     #[must_use]
     pub fn new(kind: ReaderKind, shards: Vec<Arc<ReaderStats>>) -> Self {
-        Self { kind, shards, active: AtomicBool::new(true), goal: AtomicU64::new(0), base: Mutex::default() }
+        Self {
+            kind,
+            shards,
+            active: AtomicBool::new(true),
+            goal: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
+            base: Mutex::default(),
+        }
     }
 
     /// Sets how many records it is to read.
@@ -217,6 +225,17 @@ impl ReaderBoard {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.active.load(Relaxed)
+    }
+
+    /// Sets how many acked records had left the log before the pass began.
+    pub fn set_removed(&self, records: u64) {
+        self.removed.store(records, Relaxed);
+    }
+
+    /// Acked records that retention had taken before the last pass began.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Relaxed)
     }
 
     /// What all shards have seen since the last reset.

@@ -230,6 +230,7 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
     let result = crew.run_passes(&feeders, || {
         let Some(Survey { ledger, mut spans }) = crew.survey()? else { return Ok(None) };
         lower_to_consumable(&ledger, &mut spans);
+        reader.set_removed(removed(&ledger, &spans));
         let parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
         let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
         let total: u64 = sizes.iter().sum();
@@ -337,6 +338,12 @@ where
 
 fn spans_of(ids: &[i32], spans: &[Span]) -> Vec<Span> {
     ids.iter().filter_map(|id| spans.iter().find(|span| span.partition == *id)).copied().collect()
+}
+
+/// Acked records below the logs' starts: nobody can say any more what they held.
+fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
+    let parts = spans.iter().filter_map(|span| Some((span.start, ledger.partition(span.partition)?)));
+    parts.map(|(start, part)| part.count_below(start)).sum()
 }
 
 /// A log that may be compacted can end at the ledger's last consumable offset.
