@@ -2,6 +2,7 @@
 //! resolved. Workers see these types and never the command line's.
 
 use std::{
+    fmt,
     net::IpAddr,
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -69,6 +70,10 @@ pub enum StatusSchema {
 pub struct CommonConfig {
     /// The cluster under test.
     pub brokers: Brokers,
+    /// How we prove who we are, and who the brokers are.
+    pub security: Security,
+    /// librdkafka settings of the user's own; they win over ours.
+    pub client_settings: Vec<(String, String)>,
     /// Partitions of a topic that this run makes (`--partitions`).
     pub new_topic_partitions: usize,
     /// Kafka's `client.id`. The repeater's worker *i* appends `_w_{i}` to it.
@@ -87,6 +92,8 @@ pub struct CommonConfig {
     pub remote: bool,
     /// The control port; 0 lets the system choose.
     pub remote_port: u16,
+    /// The bearer token that requests on the control port must carry.
+    pub token: Option<Secret>,
     /// The address the control port listens on.
     pub bind: IpAddr,
     /// How much the log says.
@@ -97,6 +104,61 @@ pub struct CommonConfig {
     pub progress: ProgressMode,
     /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
+}
+
+/// A text that no log, error or report may show.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for whoever must send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// What the connections to the brokers are secured with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// Who we are; `None` is nobody in particular.
+    pub sasl: Option<Sasl>,
+    /// How connections are encrypted; `None` is not at all.
+    pub tls: Option<Tls>,
+}
+
+/// A user and how the password is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sasl {
+    /// Name of the mechanism, such as `SCRAM-SHA-256`.
+    pub mechanism: &'static str,
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// What to trust; `None` is what the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
+    /// Trust anybody.
+    pub skip_verify: bool,
 }
 
 /// Codec of the record batches.

@@ -29,6 +29,9 @@ use self::{
 };
 use crate::config::{RepeaterConfig, VerifierConfig};
 
+/// Environment variable for a password that is in nobody's process list.
+pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
+
 const EXIT_USAGE: u8 = 2;
 
 /// The name that the binary was built under.

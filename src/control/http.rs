@@ -8,16 +8,21 @@ use axum::{
     Router,
     extract::{Query, State},
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware,
     response::{IntoResponse, Response},
     routing::any,
 };
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
+use super::{
+    Shared,
+    guard::{self, Guard},
+};
 use crate::runtime::threads;
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let guard = Guard::new(shared.token.clone());
     Router::new()
         .route("/status", any(status))
         .route("/reset", any(reset))
@@ -26,6 +31,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/print_stack", any(print_stack))
         .fallback(any(|| async { (StatusCode::NOT_FOUND, "no such path\n") }))
         .with_state(shared)
+        .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

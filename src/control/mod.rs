@@ -4,9 +4,11 @@
 //! merges what the shards report, writes the ledger, and shows progress. Shards
 //! never wait for it.
 
+mod guard;
 mod http;
 mod keeper;
 mod lifecycle;
+mod listen;
 mod message;
 mod progress;
 mod server;
@@ -27,7 +29,7 @@ pub use message::Message;
 pub(crate) use progress::per_second;
 
 use crate::{
-    config::{CommonConfig, ProgressMode, StatusSchema},
+    config::{CommonConfig, ProgressMode, Secret, StatusSchema},
     kafka::Observer,
     ledger::LedgerError,
     runtime::exit,
@@ -43,6 +45,7 @@ pub struct Shared {
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
     schema: StatusSchema,
+    token: Option<Secret>,
     progress: ProgressMode,
 }
 
@@ -90,6 +93,7 @@ impl Control {
             board: OnceLock::new(),
             observer: OnceLock::new(),
             schema: config.status_schema,
+            token: config.token.clone(),
             progress: config.progress,
         });
         let (sender, receiver) = message::queue();

@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Message, Shared, http, keeper::Keeper, progress::Progress};
+use super::{Message, Shared, http, keeper::Keeper, listen, progress::Progress};
 use crate::{
     kafka::{BrokerChange, BrokerStates},
     runtime::exit,
@@ -49,10 +49,7 @@ pub(super) fn run(
 fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = http::router(shared.clone());
-    tokio::spawn(async move {
-        // `serve` ends only with the runtime; it survives errors of single connections.
-        let _ = axum::serve(listener, router).await;
-    });
+    tokio::spawn(listen::serve(listener, router));
     // Installed even where a shell has set them to be ignored (`nohup … &`).
     let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(watch_signals(shared.clone(), interrupt, terminate));

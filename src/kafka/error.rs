@@ -35,6 +35,17 @@ impl KafkaError {
         )
     }
 
+    /// Whether the connection itself was refused, by them or by us.
+    #[must_use]
+    pub fn is_no_admission(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__AUTHENTICATION
+                | Code::RD_KAFKA_RESP_ERR__SSL
+                | Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
+        )
+    }
+
     /// Whether asking again cannot help: the cluster knows us and says no.
     #[must_use]
     pub fn is_refusal(self) -> bool {

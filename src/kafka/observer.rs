@@ -35,6 +35,16 @@ pub enum TopicError {
         /// What the client complained of last, in brackets.
         reason: String,
     },
+    /// The brokers do not let us in, or we do not trust them.
+    #[error(
+        "the brokers at {brokers} refuse the connection: {reason}: check user, password and certificates"
+    )]
+    NotAdmitted {
+        /// Bootstrap list.
+        brokers: String,
+        /// In the client's words.
+        reason: String,
+    },
     /// It is not there.
     #[error("topic '{topic}' does not exist at {brokers}; it was waited for {}s and not created", waited.as_secs_f64())]
     Missing {
@@ -98,7 +108,7 @@ impl Observer {
         let mut config = settings.base();
         // To see brokers go it must be connected to all of them, and look once a second.
         config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
-        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &config, cpus)?;
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
         Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
     }
 
@@ -121,12 +131,33 @@ impl Observer {
                 }
                 Err(error) => error.is_unknown_topic(),
             };
+            if let Some(reason) = self.refusal() {
+                return Err(TopicError::NotAdmitted { brokers: self.brokers.clone(), reason });
+            }
             if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
                 return Err(self.not_found(topic, waited, missing));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         Err(TopicError::Stopped { topic: topic.to_owned() })
+    }
+
+    /// Why the brokers do not let us in, if that is what they said: waiting would not help.
+    fn refusal(&self) -> Option<String> {
+        while let Some(event) = self.queue.poll(0) {
+            if event.kind() != rdk::RD_KAFKA_EVENT_ERROR {
+                continue;
+            }
+            // SAFETY: the event is alive and of this kind; its text is NUL-terminated and lives as long.
+            let (code, text) = unsafe {
+                let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
+                (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
+            };
+            if KafkaError::new(code).is_no_admission() {
+                return Some(text);
+            }
+        }
+        None
     }
 
     fn not_found(&self, topic: &str, waited: Duration, missing: bool) -> TopicError {

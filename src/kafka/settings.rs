@@ -1,11 +1,14 @@
 //! What librdkafka is told, and why it is not left at its defaults.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, path::Path, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
 use super::{ClientError, Isolation};
-use crate::{config::Compression, runtime::cpu_set::CpuSet};
+use crate::{
+    config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
+    runtime::cpu_set::CpuSet,
+};
 
 /// What every client of a run has in common.
 #[derive(Clone, Debug)]
@@ -18,6 +21,10 @@ pub struct ClientSettings {
     pub metadata_max_age: Duration,
     /// Let librdkafka tell everything it does.
     pub trace: bool,
+    /// Who we are, and whom we trust.
+    pub security: Security,
+    /// The user's own settings; they win over all others.
+    pub overrides: Vec<(String, String)>,
 }
 
 /// What a producer needs beyond that.
@@ -51,6 +58,35 @@ pub struct ConsumerSettings {
 }
 
 impl ClientSettings {
+    /// What a run's flags say of its clients.
+    #[must_use]
+    pub fn new(config: &CommonConfig, bootstrap: &str) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            client_id: config.client_id.clone(),
+            metadata_max_age: config.metadata_max_age,
+            trace: config.verbosity >= Verbosity::Trace,
+            security: config.security.clone(),
+            overrides: config.client_settings.clone(),
+        }
+    }
+
+    /// Finds out whether librdkafka takes all settings, without starting anything.
+    ///
+    /// # Errors
+    /// The first setting that it does not take.
+    pub fn check(&self) -> Result<(), ClientError> {
+        native(&self.finish(self.base())).map(drop)
+    }
+
+    /// Adds what wins over everything else.
+    pub(super) fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        for (key, value) in &self.overrides {
+            config.set(key, value);
+        }
+        config
+    }
+
     pub(super) fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let refresh_ms = self.metadata_max_age.as_millis().clamp(10, 900_000);
@@ -69,7 +105,32 @@ impl ClientSettings {
         if self.trace {
             config.set("debug", "all");
         }
+        secure(&mut config, &self.security);
         config
+    }
+}
+
+/// Security settings, under librdkafka's names.
+fn secure(config: &mut ClientConfig, security: &Security) {
+    let protocol = match (&security.sasl, &security.tls) {
+        (None, None) => "plaintext",
+        (None, Some(_)) => "ssl",
+        (Some(_), None) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    if let Some(Sasl { mechanism, username, password }) = &security.sasl {
+        config.set("sasl.mechanism", *mechanism).set("sasl.username", username);
+        config.set("sasl.password", password.reveal());
+    }
+    if let Some(Tls { ca, own, skip_verify }) = &security.tls {
+        let path = |path: &Path| path.display().to_string();
+        // Our OpenSSL is built in and does not know where this system keeps its certificates.
+        config.set("ssl.ca.location", ca.as_deref().map_or("probe".to_owned(), path));
+        config.set("enable.ssl.certificate.verification", (!skip_verify).to_string());
+        if let Some((certificate, key)) = own {
+            config.set("ssl.certificate.location", path(certificate)).set("ssl.key.location", path(key));
+        }
     }
 }
 
@@ -98,7 +159,7 @@ impl ProducerSettings {
             .set("compression.codec", codec)
             // Values are sent from where they lie; only small ones are cheaper to copy.
             .set("message.copy.max.bytes", "4096");
-        config
+        self.client.finish(config)
     }
 }
 
@@ -126,7 +187,7 @@ impl ConsumerSettings {
                 .set("fetch.message.max.bytes", "1024")
                 .set("fetch.wait.max.ms", "100");
         }
-        config
+        self.client.finish(config)
     }
 }
 

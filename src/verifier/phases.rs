@@ -152,7 +152,8 @@ fn join<T>(shards: Vec<Shard<T>>) -> Result<Vec<T>, RunError> {
 /// Produces what was asked for.
 pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let (Some(config), Some(producer)) = (&crew.config.produce, &board.producer) else { return Ok(()) };
-    let ledger = crew.store.load(crew.partitions)?;
+    let mut ledger = crew.store.load(crew.partitions)?;
+    ledger.tolerate_data_loss |= crew.config.tolerate_data_loss;
     let Some(ends) = crew.offsets(OffsetSpec::End) else { return Ok(()) };
     let jobs = produce_jobs(crew, config, &ledger, &ends, producer);
     crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger });

@@ -69,6 +69,8 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Violation(_) => 1,
+            // A setting of the user's own that does not exist, or does not take this value.
+            Self::Client(ClientError::Setting { .. }) => 2,
             _ => 3,
         }
     }
@@ -90,8 +92,13 @@ impl From<Halt> for RunError {
 pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
+    if config.common.print_placement {
+        println!("{}", plan(config, &topology, config.common.new_topic_partitions)?);
+        return Ok(());
+    }
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
     plan(config, &topology, usize::MAX)?;
+    ClientSettings::new(&config.common, "").check()?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
     let control = Control::start(&config.common)?;
     let result = work(config, &topology, &cluster, &control);
@@ -100,7 +107,7 @@ pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
         tracing::error!("{error}");
     }
     // A run that failed is over at once: whoever watches it must see its exit code.
-    if config.common.remote && result.is_ok() && !config.common.print_placement {
+    if config.common.remote && result.is_ok() {
         control.shared.lifecycle.wait_for_shutdown();
     }
     control.finish();
@@ -114,12 +121,7 @@ fn work(
     control: &Control,
 ) -> Result<(), RunError> {
     let started = Instant::now();
-    let client = ClientSettings {
-        bootstrap: cluster.bootstrap().to_owned(),
-        client_id: config.common.client_id.clone(),
-        metadata_max_age: config.common.metadata_max_age,
-        trace: config.common.verbosity >= crate::config::Verbosity::Trace,
-    };
+    let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
     let timeout = config.common.startup_timeout;
@@ -128,10 +130,6 @@ fn work(
         answer => answer?,
     };
     let placement = plan(config, topology, partitions)?;
-    if config.common.print_placement {
-        println!("{placement}");
-        return Ok(());
-    }
     preflight::check(placement.shards.len())?;
     let _ = control.shared.observer.set(observer.clone());
     let crew = Crew {

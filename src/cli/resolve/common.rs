@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::super::{
-    common::{BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs},
-    error::UsageError,
-    values::{OrOff, whole},
+use super::{
+    super::{
+        common::{BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs},
+        error::UsageError,
+        values::{OrOff, whole},
+    },
+    connection,
 };
 use crate::config::{Brokers, CommonConfig, Fill, Verbosity};
 
@@ -30,9 +33,15 @@ pub(super) fn common(
     metadata_max_age: Duration,
 ) -> Result<CommonConfig, UsageError> {
     let Groups { cluster, security, placement, control, output } = groups;
-    check_security(security)?;
     Ok(CommonConfig {
         brokers: brokers(&cluster.brokers)?,
+        security: connection::security(security)?,
+        client_settings: connection::client_settings(cluster)?,
+        token: control
+            .token_file
+            .as_deref()
+            .map(|file| connection::secret("token-file", file))
+            .transpose()?,
         new_topic_partitions: cluster.partitions,
         client_id,
         cores: placement.cores.clone(),
@@ -116,17 +125,6 @@ fn is_host(host: &str) -> bool {
 
 fn is_port(port: &str) -> bool {
     port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-fn check_security(security: &SecurityArgs) -> Result<(), UsageError> {
-    if !security.password.is_empty() && security.password_file.is_some() {
-        return Err(UsageError::flag("password-file", "cannot be used with --password: give one of them"));
-    }
-    match (&security.tls_cert, &security.tls_key) {
-        (Some(_), None) => Err(UsageError::flag("tls-cert", "needs --tls-key FILE as well")),
-        (None, Some(_)) => Err(UsageError::flag("tls-key", "needs --tls-cert FILE as well")),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

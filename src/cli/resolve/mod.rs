@@ -2,6 +2,7 @@
 //! one value to judge is judged here.
 
 mod common;
+mod connection;
 mod not_yet;
 mod repeater;
 mod verifier;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::{
-    common::{ClusterArgs, ControlArgs, OutputArgs, SecurityArgs, TRANSACTION_TIMEOUT, TransactionArgs},
+    common::{ClusterArgs, OutputArgs, SecurityArgs, TRANSACTION_TIMEOUT, TransactionArgs},
     error::UsageError,
     repeater::RepeaterArgs,
     verifier::VerifierArgs,
@@ -17,22 +17,16 @@ type Asked = (&'static str, bool);
 pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
     refuse(verifier_only(args))?;
     refuse(transactions(&args.transaction))?;
-    shared(&args.cluster, &args.security, &args.control, &args.output)
+    shared(&args.cluster, &args.security, &args.output)
 }
 
 pub(super) fn repeater(args: &RepeaterArgs) -> Result<(), UsageError> {
     refuse(transactions(&args.transaction))?;
-    shared(&args.cluster, &args.security, &args.control, &args.output)
+    shared(&args.cluster, &args.security, &args.output)
 }
 
-fn shared(
-    cluster: &ClusterArgs,
-    security_args: &SecurityArgs,
-    control: &ControlArgs,
-    output: &OutputArgs,
-) -> Result<(), UsageError> {
-    refuse(security(security_args))?;
-    refuse(others(cluster, control, output))
+fn shared(cluster: &ClusterArgs, security: &SecurityArgs, output: &OutputArgs) -> Result<(), UsageError> {
+    refuse(others(cluster, security, output))
 }
 
 fn refuse<const N: usize>(table: [Asked; N]) -> Result<(), UsageError> {
@@ -69,28 +63,12 @@ fn transactions(args: &TransactionArgs) -> [Asked; 4] {
     ]
 }
 
-fn security(args: &SecurityArgs) -> [Asked; 9] {
+fn others(cluster: &ClusterArgs, security: &SecurityArgs, output: &OutputArgs) -> [Asked; 5] {
     [
-        ("username", !args.username.is_empty()),
-        ("password", !args.password.is_empty()),
-        ("password-file", args.password_file.is_some()),
-        ("sasl-mechanism", args.sasl_mechanism != "SCRAM-SHA-256"),
-        ("enable-tls", args.enable_tls),
-        ("tls-ca", args.tls_ca.is_some()),
-        ("tls-cert", args.tls_cert.is_some()),
-        ("tls-key", args.tls_key.is_some()),
-        ("tls-skip-verify", args.tls_skip_verify),
-    ]
-}
-
-fn others(cluster: &ClusterArgs, control: &ControlArgs, output: &OutputArgs) -> [Asked; 7] {
-    [
-        ("X", !cluster.setting.is_empty()),
-        ("client-config", cluster.client_config.is_some()),
+        ("sasl-mechanism", security.sasl_mechanism == "OAUTHBEARER"),
         ("create-topic", cluster.create_topic),
         ("replication-factor", cluster.replication_factor.is_some()),
         ("topic-config", !cluster.topic_config.is_empty()),
-        ("token-file", control.token_file.is_some()),
         ("report", output.report.is_some()),
     ]
 }

@@ -1,0 +1,131 @@
+//! Who may use the control port.
+//!
+//! A page in somebody's browser can send requests to a port on that person's machine.
+//! Scripts and harnesses send no `Origin`, and name the host by its address; a
+//! request that looks like a browser's on behalf of another site is refused.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, HOST, ORIGIN},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::config::Secret;
+
+/// What a request must bring.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    /// This machine's name.
+    hostname: String,
+    /// The bearer token that every request must carry, if one was set.
+    token: Option<Secret>,
+}
+
+impl Guard {
+    pub(super) fn new(token: Option<Secret>) -> Self {
+        let hostname = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        Self { hostname, token }
+    }
+
+    /// Why the request is refused; `None` when it may pass.
+    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        if headers.contains_key(ORIGIN) || is_cross_site(headers) {
+            return Some((StatusCode::FORBIDDEN, "requests from web pages are refused\n"));
+        }
+        if !headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(|host| self.knows(host))) {
+            return Some((StatusCode::FORBIDDEN, "the Host header is no address and no name of this host\n"));
+        }
+        let token = self.token.as_ref()?;
+        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = sent.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+        let refused = (StatusCode::UNAUTHORIZED, "the bearer token of --token-file is required\n");
+        (!same(sent.as_bytes(), token.reveal().as_bytes())).then_some(refused)
+    }
+
+    /// Whether a `Host` value (with or without port) is an address, localhost or this host.
+    fn knows(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or(rest),
+            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+        };
+        name.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || (!self.hostname.is_empty() && name.eq_ignore_ascii_case(&self.hostname))
+    }
+}
+
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    !matches!(site, None | Some(b"none" | b"same-origin"))
+}
+
+/// Compares without telling by its time how much was right.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
+}
+
+/// Lets a request through, or answers it with the reason why not.
+pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match guard.refusal(request.headers()) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(token: Option<&str>, headers: &[(&'static str, &'static str)]) -> Option<u16> {
+        let guard =
+            Guard { hostname: "worker-3".into(), token: token.map(|token| Secret::new(token.to_owned())) };
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        guard.refusal(&headers.collect()).map(|(status, _)| status.as_u16())
+    }
+
+    #[test]
+    fn scripts_and_harnesses_pass() {
+        for host in [
+            "127.0.0.1:7884",
+            "localhost:7884",
+            "[::1]:7884",
+            "10.0.0.3",
+            "worker-3:7884",
+            "WORKER-3",
+            "LocalHost",
+        ] {
+            assert_eq!(refused(None, &[("host", host)]), None, "{host}");
+        }
+        assert_eq!(refused(None, &[]), None, "HTTP/1.0 has no Host");
+        assert_eq!(refused(None, &[("sec-fetch-site", "none")]), None);
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused() {
+        assert_eq!(refused(None, &[("host", "127.0.0.1"), ("origin", "https://evil.example")]), Some(403));
+        assert_eq!(refused(None, &[("host", "127.0.0.1"), ("origin", "null")]), Some(403));
+        assert_eq!(refused(None, &[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")]), Some(403));
+        assert_eq!(refused(None, &[("host", "127.0.0.1"), ("sec-fetch-site", "same-site")]), Some(403));
+    }
+
+    #[test]
+    fn rebound_names_are_refused() {
+        for host in ["evil.example:7884", "127.0.0.1.evil.example", "", "worker-33"] {
+            assert_eq!(refused(None, &[("host", host)]), Some(403), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_asked_for_when_one_is_set() {
+        let host = ("host", "127.0.0.1");
+        assert_eq!(refused(Some("secret"), &[host]), Some(401));
+        assert_eq!(refused(Some("secret"), &[host, ("authorization", "Bearer secreT")]), Some(401));
+        assert_eq!(refused(Some("secret"), &[host, ("authorization", "Bearer secret")]), None);
+    }
+}
