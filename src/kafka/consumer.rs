@@ -70,8 +70,9 @@ pub enum FaultKind {
     Passing,
 }
 
-/// Records taken out of the client's queue at once.
+/// Records taken out of the client's queue at once; few where each batch has to wait for its turn.
 const BATCH: usize = 10_000;
+const PACED_BATCH: usize = 16;
 
 /// A consumer of one topic, used by one shard.
 pub struct Consumer {
@@ -100,7 +101,7 @@ impl Consumer {
         let known = handle.topic(topic)?;
         handle.learn(&known);
         Ok(Self {
-            batch: vec![ptr::null_mut(); BATCH].into(),
+            batch: vec![ptr::null_mut(); if settings.paced { PACED_BATCH } else { BATCH }].into(),
             topic: known,
             queue,
             main_queue: handle.main_queue(),

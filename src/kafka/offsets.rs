@@ -120,11 +120,17 @@ impl OffsetQuery {
                 .map(|index| {
                     let info = *infos.add(index);
                     let place = &*rdk::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
-                    (place.partition, KafkaError::check(place.err).map(|()| place.offset))
+                    (place.partition, KafkaError::check(place.err).and_then(|()| known(place.offset)))
                 })
                 .collect()
         }
     }
+}
+
+/// A partition whose broker went while it was asked has no error of its own, and no offset either.
+fn known(offset: i64) -> Result<i64, KafkaError> {
+    let none = rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET;
+    if offset < 0 { Err(KafkaError::new(none)) } else { Ok(offset) }
 }
 
 /// An owned `rd_kafka_topic_partition_list_t`.

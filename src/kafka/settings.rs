@@ -53,6 +53,8 @@ pub struct ConsumerSettings {
     pub isolation: Isolation,
     /// Read ahead as far as memory allows, or only what the next read needs.
     pub read_ahead: bool,
+    /// Show few records at once, so that their reader can keep to a limit.
+    pub paced: bool,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
 }

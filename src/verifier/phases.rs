@@ -229,6 +229,9 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
     let mut left = config.max_messages;
     let result = crew.run_passes(&feeders, || {
+        if left == Some(0) {
+            return Ok(None);
+        }
         let Some(Survey { ledger, mut spans }) = crew.survey()? else { return Ok(None) };
         lower_to_consumable(&ledger, &mut spans);
         reader.set_removed(removed(&ledger, &spans));

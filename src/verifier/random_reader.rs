@@ -46,6 +46,7 @@ pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<Rand
         client: context.client.clone(),
         isolation: Isolation::ReadUncommitted,
         read_ahead: false,
+        paced: false,
         client_cpus: context.client_cpus(),
     };
     let mut consumer = Consumer::start(&settings, &context.topic);

@@ -90,6 +90,15 @@ impl From<Halt> for RunError {
 /// # Errors
 /// A broken promise, or whatever kept the work from being done.
 pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
+    let result = run_to_end(config);
+    // Whatever it was, and however early: nobody else tells.
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    result
+}
+
+fn run_to_end(config: &VerifierConfig) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
     if config.common.print_placement {
@@ -103,9 +112,6 @@ pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
     let control = Control::start(&config.common)?;
     let result = work(config, &topology, &cluster, &control);
     control.shared.lifecycle.finish_work();
-    if let Err(error) = &result {
-        tracing::error!("{error}");
-    }
     // A run that failed is over at once: whoever watches it must see its exit code.
     if config.common.remote && result.is_ok() {
         control.shared.lifecycle.wait_for_shutdown();

@@ -54,7 +54,7 @@ pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqRe
     // One client for all passes: a short topic is not read at the pace of connecting.
     let mut client = None;
     while let Some(pass) = feed.next().await {
-        let outcome = match connect(&context, &mut client, &pass) {
+        let outcome = match connect(&context, &job, &mut client, &pass) {
             Ok(Some(consumer)) => SeqReader::new(&context, &job, consumer, pass).read().await,
             Ok(None) => Ok(()),
             Err(error) => Err(Halt::Failed(error.to_string())),
@@ -66,6 +66,7 @@ pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqRe
 /// The shard's client, made when it is first needed; `None` for a pass that reads nothing.
 fn connect<'a>(
     context: &ShardContext,
+    job: &SeqReadJob,
     client: &'a mut Option<Consumer>,
     pass: &SeqReadPass,
 ) -> Result<Option<&'a mut Consumer>, ClientError> {
@@ -74,6 +75,7 @@ fn connect<'a>(
             client: context.client.clone(),
             isolation: Isolation::ReadUncommitted,
             read_ahead: true,
+            paced: job.throughput_bytes_per_s.is_some(),
             client_cpus: context.client_cpus(),
         };
         *client = Some(Consumer::start(&settings, &context.topic)?);
