@@ -18,7 +18,7 @@ mod wake;
 pub use consumer::{Consumer, Event, Fault, FaultKind};
 pub use embedded::EmbeddedCluster;
 pub use error::{ClientError, KafkaError};
-pub use observer::{BrokerChange, BrokerStates, Observer, TopicError};
+pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
 pub use offsets::{Isolation, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError};
 pub use settings::{ClientSettings, ConsumerSettings, ProducerSettings};

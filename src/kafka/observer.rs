@@ -74,6 +74,15 @@ pub enum TopicError {
     Client(#[from] ClientError),
 }
 
+/// How wide a topic and its cluster are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicShape {
+    /// Partitions of the topic.
+    pub partitions: usize,
+    /// Brokers of the cluster; at least 1.
+    pub brokers: usize,
+}
+
 /// A broker that went, or came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerChange {
@@ -112,7 +121,7 @@ impl Observer {
         Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
     }
 
-    /// Partitions of a topic, as soon as brokers answer and the topic is there.
+    /// The shape of a topic, as soon as brokers answer and the topic is there.
     ///
     /// # Errors
     /// It did not come within `timeout` (`None`: for ever), cannot be used, or `stop` became true.
@@ -121,11 +130,11 @@ impl Observer {
         topic: &str,
         timeout: Option<Duration>,
         stop: impl Fn() -> bool,
-    ) -> Result<usize, TopicError> {
+    ) -> Result<TopicShape, TopicError> {
         let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
         while !stop() {
-            let missing = match self.partitions(handle.ptr()) {
-                Ok(partitions) => return Ok(partitions),
+            let missing = match self.shape(handle.ptr()) {
+                Ok(shape) => return Ok(shape),
                 Err(error) if error.is_refusal() => {
                     return Err(TopicError::Refused { topic: topic.to_owned(), error });
                 }
@@ -170,8 +179,8 @@ impl Observer {
         TopicError::NoBroker { brokers, waited, reason }
     }
 
-    /// Asks once for the topic's partitions.
-    fn partitions(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<usize, KafkaError> {
+    /// Asks once.
+    fn shape(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<TopicShape, KafkaError> {
         let mut metadata = ptr::null();
         let timeout_ms = ATTEMPT.subsec_millis().cast_signed();
         // SAFETY: client and topic are alive; on success the metadata is ours, holds the one
@@ -185,11 +194,13 @@ impl Observer {
                 }
                 _ => Err(KafkaError::unknown_topic()),
             };
+            let brokers = usize::try_from((*metadata).broker_cnt).unwrap_or(0).max(1);
             rdk::rd_kafka_metadata_destroy(metadata);
             // A topic in the making has no partitions yet.
-            found.and_then(
-                |partitions| if partitions == 0 { Err(KafkaError::unknown_topic()) } else { Ok(partitions) },
-            )
+            match found? {
+                0 => Err(KafkaError::unknown_topic()),
+                partitions => Ok(TopicShape { partitions, brokers }),
+            }
         }
     }
 
@@ -273,6 +284,8 @@ pub struct BrokerStates(BTreeMap<String, BrokerState>);
 struct BrokerState {
     /// What was told last.
     told_up: bool,
+    /// It has been up at one look at least.
+    seen_up: bool,
     /// Looks in a row at which it was down.
     down_looks: u32,
 }
@@ -281,18 +294,19 @@ struct BrokerState {
 /// less than this many looks, and is nobody's concern.
 const DOWN_LOOKS: u32 = 2;
 
+/// A broker that was never seen up has this many looks to answer for the first time. The cluster has
+/// named it: one that goes between two looks at the start must be missed all the same.
+const FIRST_LOOKS: u32 = 6;
+
 impl BrokerStates {
     fn look(&mut self, seen: Vec<(String, bool)>) -> Vec<BrokerChange> {
         let mut changes = Vec::new();
         for (broker, up) in seen {
-            if !up && !self.0.contains_key(&broker) {
-                // Never seen up: nothing went.
-                continue;
-            }
-            let new = BrokerState { told_up: true, down_looks: 0 };
+            let new = BrokerState { told_up: true, seen_up: false, down_looks: 0 };
             let state = self.0.entry(broker.clone()).or_insert(new);
+            state.seen_up |= up;
             state.down_looks = if up { 0 } else { state.down_looks + 1 };
-            let now_up = state.down_looks < DOWN_LOOKS;
+            let now_up = state.down_looks < if state.seen_up { DOWN_LOOKS } else { FIRST_LOOKS };
             if (up || !now_up) && state.told_up != now_up {
                 state.told_up = now_up;
                 changes.push(BrokerChange { broker, up: now_up });
@@ -301,7 +315,7 @@ impl BrokerStates {
         changes
     }
 
-    /// How many brokers are up, and how many have ever been.
+    /// How many brokers are up, and how many the cluster has named.
     #[must_use]
     pub fn count_up(&self) -> (usize, usize) {
         (self.0.values().filter(|state| state.told_up).count(), self.0.len())
@@ -327,6 +341,13 @@ mod tests {
         assert_eq!(looks(&mut states, &[false, false, false, false]), [false]);
         assert_eq!(looks(&mut states, &[true, true]), [true]);
         assert_eq!(states.count_up(), (1, 1));
+    }
+
+    #[test]
+    fn a_broker_that_goes_before_the_first_look_is_missed() {
+        let mut states = BrokerStates::default();
+        assert_eq!(looks(&mut states, &[false; 5]), [] as [bool; 0], "it may be starting up");
+        assert_eq!(looks(&mut states, &[false, false, true]), [false, true]);
     }
 
     #[test]

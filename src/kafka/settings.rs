@@ -38,6 +38,8 @@ pub struct ProducerSettings {
     pub batch_max_bytes: usize,
     /// Most records in flight.
     pub max_buffered_records: usize,
+    /// Partitions that this producer writes to on each broker, about.
+    pub partitions_per_broker: usize,
     /// Codec; not [`Compression::Mixed`], which the caller resolves.
     pub compression: Compression,
     /// Where librdkafka's threads may run.
@@ -150,6 +152,7 @@ impl ProducerSettings {
             // Retries without duplicates and in order: predicted offsets need both.
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            .set("max.in.flight", max_in_flight(self.partitions_per_broker).to_string())
             // A broker that is away is waited for without limit.
             .set("message.timeout.ms", "0")
             .set("linger.ms", (self.linger.as_secs_f64() * 1e3).to_string())
@@ -163,6 +166,16 @@ impl ProducerSettings {
             .set("message.copy.max.bytes", "4096");
         self.client.finish(config)
     }
+}
+
+/// Requests that may be under way to one broker.
+///
+/// An idempotent librdkafka sends a partition's next batch when the last one is acked, and while it
+/// waits for that it polls in circles, unless the limit on requests holds it back: more than half
+/// of the CPU time went there. So the limit is one below what the partitions could use, and no
+/// more than the five that Kafka's idempotence allows.
+fn max_in_flight(partitions_per_broker: usize) -> usize {
+    partitions_per_broker.saturating_sub(1).clamp(1, 5)
 }
 
 impl ConsumerSettings {

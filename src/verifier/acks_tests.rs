@@ -37,6 +37,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         share: 1.0,
         window: 3,
         shards: 1,
+        brokers: 1,
         tolerate_data_loss: tolerate,
         stats: stats.clone(),
     };

@@ -34,6 +34,7 @@ pub(super) struct Crew<'a> {
     pub(super) client: ClientSettings,
     pub(super) placement: Placement,
     pub(super) partitions: usize,
+    pub(super) brokers: usize,
     pub(super) store: LedgerStore,
 }
 
@@ -205,6 +206,7 @@ fn produce_jobs(
         share: ids.len() as f64 / crew.partitions.max(1) as f64,
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
         shards,
+        brokers: crew.brokers,
         tolerate_data_loss: crew.config.tolerate_data_loss,
         stats: producer.shards[index].clone(),
     });

@@ -38,6 +38,8 @@ pub struct ProduceJob {
     pub window: usize,
     /// Shards of the run: timestamps that are counted take turns.
     pub shards: usize,
+    /// Brokers of the cluster.
+    pub brokers: usize,
     /// An ack below the ledger's end cuts the ledger instead of ending the run.
     pub tolerate_data_loss: bool,
     /// The shard's counters.
@@ -292,6 +294,7 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
         linger: job.config.linger,
         batch_max_bytes: job.config.batch_max_bytes,
         max_buffered_records: job.window,
+        partitions_per_broker: job.partitions.len().div_ceil(job.brokers),
         compression,
         client_cpus: context.client_cpus(),
     }

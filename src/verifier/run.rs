@@ -17,7 +17,7 @@ use crate::{
     broker::Cluster,
     config::{ProduceConfig, VerifierConfig},
     control::{Control, ControlError},
-    kafka::{ClientError, ClientSettings, Observer, TopicError},
+    kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
     runtime::{
         executor::RuntimeError,
@@ -131,10 +131,11 @@ fn work(
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
     let timeout = config.common.startup_timeout;
-    let partitions = match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
-        Err(TopicError::Stopped { .. }) => return Ok(()),
-        answer => answer?,
-    };
+    let TopicShape { partitions, brokers } =
+        match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
+            Err(TopicError::Stopped { .. }) => return Ok(()),
+            answer => answer?,
+        };
     let placement = plan(config, topology, partitions)?;
     preflight::check(placement.shards.len())?;
     let _ = control.shared.observer.set(observer.clone());
@@ -145,6 +146,7 @@ fn work(
         client,
         placement,
         partitions,
+        brokers,
         store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
     };
     // The ledger must be readable, and writable by a producer, before there is anything to lose.

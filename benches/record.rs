@@ -1,0 +1,63 @@
+//! What a record costs before the client sees it: its id, its key, its value.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use proofload::{
+    config::Fill,
+    random::Random,
+    record::{self, KeyText, PayloadPool},
+};
+
+/// Records in one iteration: what a shard sends in one burst.
+const BURST: i64 = 256;
+/// Offsets of a topic that has seen some load: 10 digits are not 0.
+const FIRST_OFFSET: i64 = 1_234_567_890;
+
+fn ids(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("record");
+    group.throughput(Throughput::Elements(BURST.unsigned_abs()));
+    group.bench_function("encode_record_id", |bencher| {
+        bencher.iter(|| {
+            for offset in FIRST_OFFSET..FIRST_OFFSET + BURST {
+                black_box(record::encode_record_id(black_box(offset)));
+            }
+        });
+    });
+    group.bench_function("key_of_record_id", |bencher| {
+        let id = record::encode_record_id(FIRST_OFFSET);
+        bencher.iter(|| {
+            for _ in 0..BURST {
+                black_box(KeyText::of_record_id(black_box(id)).as_bytes());
+            }
+        });
+    });
+    group.bench_function("key_of_set", |bencher| {
+        bencher.iter(|| {
+            for index in 0..BURST.unsigned_abs() {
+                black_box(KeyText::of_set(black_box(index)).as_bytes());
+            }
+        });
+    });
+    group.finish();
+}
+
+fn payloads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("payload_pool");
+    group.throughput(Throughput::Elements(BURST.unsigned_abs()));
+    for value_bytes in [128, 16_384] {
+        let mut random = Random::from_seed(1);
+        let pool = PayloadPool::new(Fill::Printable, value_bytes, &mut random);
+        group.bench_function(format!("pick_{value_bytes}"), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BURST {
+                    black_box(pool.pick(&mut random));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, ids, payloads);
+criterion_main!(benches);

@@ -1,0 +1,61 @@
+//! Validating a record that was read: one that names its offset, which needs no ledger,
+//! and one that does not, which is looked up there.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use proofload::{
+    ledger::{OffsetRun, PartitionLedger},
+    record::{self, RECORD_ID_BYTES, RECORD_ID_HEADER},
+    verifier::validator::{PartitionState, RecordView},
+};
+
+/// Records in one iteration: what a reader takes from its client at once.
+const RECORDS: u16 = 10_000;
+
+fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
+    RecordView {
+        offset,
+        leader_epoch: 3,
+        first_header: Some((RECORD_ID_HEADER.as_bytes(), id)),
+        tombstone: false,
+        value_bytes: 128,
+    }
+}
+
+fn check_all(ids: &[[u8; RECORD_ID_BYTES]], ledger: Option<&PartitionLedger>) {
+    let mut state = PartitionState::default();
+    for (offset, id) in (0..).zip(ids) {
+        black_box(state.check(black_box(&view(offset, id)), ledger).is_ok());
+    }
+}
+
+/// Acked offsets that lie above all those of the records, in so many runs.
+fn ledger_above(runs: i64) -> PartitionLedger {
+    let first = i64::from(RECORDS);
+    let mut ledger = PartitionLedger::default();
+    for run in 0..runs {
+        let lower = first + run * 10;
+        ledger.insert(OffsetRun { lower, upper: lower + 5 });
+    }
+    ledger
+}
+
+fn validation(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("validation");
+    group.throughput(Throughput::Elements(u64::from(RECORDS)));
+    let valid: Vec<_> = (0..).take(usize::from(RECORDS)).map(record::encode_record_id).collect();
+    group.bench_function("valid", |bencher| bencher.iter(|| check_all(&valid, None)));
+    // One offset off: every record is looked up, and none was acked.
+    let strange: Vec<_> = (1..).take(usize::from(RECORDS)).map(record::encode_record_id).collect();
+    for runs in [1, 1_000, 100_000] {
+        let ledger = ledger_above(runs);
+        group.bench_with_input(BenchmarkId::new("looked_up_in_runs", runs), &ledger, |bencher, ledger| {
+            bencher.iter(|| check_all(&strange, Some(ledger)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, validation);
+criterion_main!(benches);
