@@ -1,0 +1,99 @@
+//! Brokers that go and come back while a run is under way: waited for, told once, no violation.
+
+use std::time::Duration;
+
+use crate::{
+    Test,
+    dsl::{Cluster, Mock, Run, Running, Workdir, Worker, ledger::LedgerFile, poll, wait_until},
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        OwnReal(&[], a_broker_killed_while_producing_and_reading_is_waited_for),
+        Alone(a_broker_that_goes_while_producing_is_told_once),
+        Alone(slow_answers_are_no_failure),
+    ]
+}
+
+fn count(text: &str, words: &str) -> usize {
+    text.matches(words).count()
+}
+
+const GONE: &str = " is gone (";
+const BACK: &str = " is back (";
+
+#[track_caller]
+fn wait_for_log(run: &Running, words: &str) {
+    let told = || run.stderr().contains(words).then_some(());
+    poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
+}
+
+fn a_broker_killed_while_producing_and_reading_is_waited_for(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(4), Workdir::new());
+    let run =
+        |work: &str| Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).with_control().start();
+    let producer =
+        run("--produce_msgs 6000 --msg_size 200 --produce-throughput-bps 80000 --seq_read --remote");
+    wait_until("a ledger", || LedgerFile::find(workdir.path(), topic.name()).is_some());
+    let reader = run("--seq_read --loop --remote");
+    reader.harness().until("reads", |workers| workers[0].reader().validator.valid_reads > 100);
+    cluster.kill(0);
+    for run in [&producer, &reader] {
+        wait_for_log(run, GONE);
+    }
+    cluster.restart(0);
+    for run in [&producer, &reader] {
+        wait_for_log(run, BACK);
+    }
+    let workers = producer.harness().until_done();
+    reader.http().order("/last_pass");
+    let read = reader.harness().until_done();
+    expect_nothing_wrong(&workers, &read);
+    for run in [producer, reader] {
+        run.http().order("/shutdown");
+        let finished = run.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR", "panicked"]);
+        let told = (count(&finished.stderr, GONE), count(&finished.stderr, BACK));
+        assert_eq!(told, (1, 1), "gone once, back once: {}", finished.transcript());
+    }
+    LedgerFile::read(workdir.path(), topic.name()).expect_all_up_to(&topic.ends());
+}
+
+fn expect_nothing_wrong(workers: &[Worker], read: &[Worker]) {
+    let producer = workers[0].producer();
+    assert_eq!((producer.acked, producer.fails, producer.bad_offsets), (6_000, 0, 0), "{producer:?}");
+    assert_eq!(workers[1].reader().validator.valid_reads, 6_000, "{workers:?}");
+    for reader in [workers[1].reader(), read[0].reader()] {
+        let validator = &reader.validator;
+        assert_eq!((validator.invalid_reads, validator.out_of_scope_invalid_reads), (0, 0), "{validator:?}");
+        assert_eq!((validator.offset_gaps, &validator.lost_offsets), (0, &None), "{validator:?}");
+    }
+}
+
+fn a_broker_that_goes_while_producing_is_told_once() {
+    let mock = Mock::start();
+    let topic = mock.topic(2);
+    // It stays, so that it can tell that the broker is back, however soon it is done then.
+    let work = "--produce_msgs 500 --msg_size 100 --produce-throughput-bps 20000 --seq_read --remote";
+    let run = Run::verifier().args(topic.flags()).args(work).with_control().start();
+    run.harness().until("acks", |workers| workers[0].producer().acked > 20);
+    mock.take_down();
+    wait_for_log(&run, GONE);
+    mock.bring_up();
+    wait_for_log(&run, BACK);
+    run.harness().until_done();
+    run.http().order("/shutdown");
+    let finished = run.finish().expect_code(0);
+    let finished = finished.expect_output(&["500 of 500 records", "500 records proven valid"]);
+    let told = (count(&finished.stderr, GONE), count(&finished.stderr, BACK));
+    assert_eq!(told, (1, 1), "gone once, back once: {}", finished.transcript());
+}
+
+fn slow_answers_are_no_failure() {
+    let mock = Mock::start();
+    let topic = mock.topic(2);
+    mock.slow_down(Duration::from_millis(400));
+    let finished =
+        Run::verifier().args(topic.flags()).args("--produce_msgs 500 --msg_size 100 --seq_read").finish();
+    finished.expect_code(0).expect_output(&["PROVEN"]).expect_no_output(&["WARN", "ERROR"]);
+}

@@ -1,0 +1,166 @@
+//! Clusters: a real broker by script, and a mock one inside this process.
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use tempfile::TempDir;
+
+use super::{Topic, janitor, topic::unique_name};
+
+/// Set where a missing broker is a failure: on machines that are known to be complete.
+const REQUIRE: &str = "PROOFLOAD_REQUIRE_BROKER";
+
+/// What `scripts/kafka` says when java or mvn are missing.
+const EX_SKIP: i32 = 77;
+
+/// A real Apache Kafka.
+pub struct Cluster {
+    bootstrap: String,
+    dir: PathBuf,
+    _folder: TempDir,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug)]
+pub enum NoCluster {
+    /// This machine cannot run one, and need not.
+    Skipped(String),
+    /// It should have come up.
+    Failed(String),
+}
+
+impl fmt::Display for NoCluster {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Skipped(reason) | Self::Failed(reason)) = self;
+        formatter.write_str(reason)
+    }
+}
+
+impl Cluster {
+    /// The one that most tests share. It comes up for the first that asks, and lives as long as the tests.
+    pub fn shared() -> Result<&'static Self, NoCluster> {
+        static SHARED: OnceLock<Result<Cluster, NoCluster>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(1, &[])).as_ref().map_err(Clone::clone)
+    }
+
+    /// One of a test's own.
+    pub fn start(nodes: usize, config: &[&str]) -> Result<Self, NoCluster> {
+        let folder = janitor::folder();
+        let dir = folder.path().join("kafka");
+        janitor::tell("+cluster", &dir);
+        let mut command = script(&["up", "--nodes", &nodes.to_string()]);
+        command.arg("--dir").arg(&dir);
+        command.args(config.iter().flat_map(|line| ["--config", line]));
+        let output =
+            command.output().map_err(|error| NoCluster::Failed(format!("scripts/kafka: {error}")))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let reason = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        match (output.status.code(), text.lines().find_map(|line| line.strip_prefix("BOOTSTRAP="))) {
+            (Some(0), Some(bootstrap)) => Ok(Self { bootstrap: bootstrap.to_owned(), dir, _folder: folder }),
+            (Some(EX_SKIP), _) if env::var(REQUIRE).is_ok_and(|value| value == "1") => {
+                Err(NoCluster::Failed(format!("{REQUIRE}=1, but {}", reason())))
+            }
+            (Some(EX_SKIP), _) => Err(NoCluster::Skipped(reason())),
+            _ => Err(NoCluster::Failed(reason())),
+        }
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A topic that no other test uses.
+    pub fn topic(&self, partitions: usize) -> Topic {
+        Topic::create(&self.bootstrap, partitions)
+    }
+
+    /// Where a node keeps a partition of a topic.
+    pub fn partition_folder(&self, topic: &Topic, partition: i32) -> PathBuf {
+        self.dir.join("node-0/data").join(format!("{}-{partition}", topic.name()))
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self, node: usize) {
+        self.script_on_node("stop", node, &["--kill"]);
+    }
+
+    /// Starts a node again, and waits until it is ready.
+    pub fn restart(&self, node: usize) {
+        self.script_on_node("start", node, &[]);
+    }
+
+    /// Stops a node as a hanging disk would: connections stay, answers do not come.
+    pub fn freeze(&self, node: usize) {
+        let output =
+            script(&["pid", &node.to_string(), "--dir"]).arg(&self.dir).output().expect("scripts/kafka");
+        let pid: i32 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a pid");
+        signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("a broker that can be stopped");
+    }
+
+    #[track_caller]
+    fn script_on_node(&self, command: &str, node: usize, options: &[&str]) {
+        let mut command = script(&[command, &node.to_string()]);
+        let output = command.args(options).arg("--dir").arg(&self.dir).output().expect("scripts/kafka");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // What cannot be taken down now is the janitor's.
+        if let Ok(status) = script(&["down", "--kill", "--dir"]).arg(&self.dir).stderr(Stdio::null()).status()
+            && status.success()
+        {
+            janitor::tell("-cluster", &self.dir);
+        }
+    }
+}
+
+fn script(args: &[&str]) -> Command {
+    let mut command = Command::new(janitor::kafka_script());
+    command.args(args).stdin(Stdio::null()).current_dir(Path::new("/"));
+    command
+}
+
+/// A mock cluster inside this process: where no log has to be proven, but a topic is needed at once.
+pub struct Mock(MockCluster<'static, DefaultProducerContext>);
+
+impl Mock {
+    pub fn start() -> Self {
+        Self(MockCluster::new(1).expect("a mock cluster"))
+    }
+
+    pub fn bootstrap(&self) -> String {
+        self.0.bootstrap_servers()
+    }
+
+    pub fn topic(&self, partitions: usize) -> Topic {
+        let name = unique_name();
+        let count = i32::try_from(partitions).expect("few partitions");
+        self.0.create_topic(&name, count, 1).expect("a topic on the mock cluster");
+        Topic::existing(&self.bootstrap(), &name, partitions)
+    }
+
+    pub fn take_down(&self) {
+        self.0.broker_down(1).expect("a mock broker");
+    }
+
+    pub fn bring_up(&self) {
+        self.0.broker_up(1).expect("a mock broker");
+    }
+
+    /// Every answer takes so much longer.
+    pub fn slow_down(&self, delay: Duration) {
+        self.0.broker_round_trip_time(1, delay).expect("a mock broker");
+    }
+}

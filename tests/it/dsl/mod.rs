@@ -1,0 +1,54 @@
+//! What the tests are written in: processes under test, clusters, topics, and a harness that polls.
+
+pub mod cluster;
+pub mod http;
+pub mod janitor;
+pub mod ledger;
+pub mod ports;
+pub mod run;
+pub mod status;
+pub mod threads;
+pub mod topic;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use cluster::{Cluster, Mock};
+pub use http::{Harness, Http};
+pub use run::{Finished, Run, Running, Workdir};
+pub use status::Worker;
+pub use topic::Topic;
+
+/// How long anything may take that is expected to happen. Far more than it needs: a machine may be
+/// busy with a dozen other things, and only a hang should run into it.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The contract's limit for the end of a process, and for its first status.
+pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
+pub const FIRST_STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Polls until there is an answer; `None` when it takes too long.
+pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        thread::sleep(Duration::from_millis(30));
+    }
+    None
+}
+
+/// Polls until there is an answer.
+#[track_caller]
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    poll(ask).unwrap_or_else(|| panic!("{what}: not within {} s", PATIENCE.as_secs()))
+}
+
+/// Polls until it is so.
+#[track_caller]
+pub fn wait_until(what: &str, mut poll: impl FnMut() -> bool) {
+    wait_for(what, || poll().then_some(()));
+}

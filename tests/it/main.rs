@@ -1,0 +1,124 @@
+//! The tests that run the program: against mock brokers, a real one, and faults.
+//!
+//! One binary, so that all tests share one real broker, and so that it has a `main` which ends what
+//! was started: see `dsl/janitor.rs`.
+
+mod chaos;
+mod control;
+mod disk;
+mod dsl;
+mod embedded;
+mod interchange;
+mod payload;
+mod placement;
+mod process;
+mod real;
+mod roles;
+mod startup;
+mod usage;
+
+use std::sync::Once;
+
+use dsl::{Cluster, cluster::NoCluster, janitor};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// How many tests run at once: they mostly wait, for brokers and for each other's processes.
+const THREADS: usize = 3;
+
+/// A test, and what it needs.
+pub enum Test {
+    /// Nothing.
+    Alone(fn()),
+    /// Nothing, one of many alike.
+    Case(Box<dyn FnOnce() + Send>),
+    /// The real broker that all share.
+    Real(fn(&Cluster)),
+    /// A real broker of its own, with these settings: it is killed, stopped or set up otherwise.
+    OwnReal(&'static [&'static str], fn(&Cluster)),
+    /// Something that a machine may lack: the reason, when it does.
+    If(fn() -> Result<(), String>, fn()),
+}
+
+/// Makes a list of tests of functions, each under its module's name and its own.
+macro_rules! tests {
+    ($($kind:ident($($arg:expr),* $(,)?)),* $(,)?) => {
+        vec![$(crate::named(module_path!(), $crate::tests!(@name $($arg),*), crate::Test::$kind($($arg),*))),*]
+    };
+    (@name $name:expr) => { stringify!($name) };
+    (@name $first:expr, $name:expr) => { stringify!($name) };
+}
+pub(crate) use tests;
+
+/// A test under the last part of its module's path.
+fn named(module: &str, name: &str, test: Test) -> (String, Test) {
+    (format!("{}::{name}", module.trim_start_matches("it::")), test)
+}
+
+fn main() {
+    // Some tests need a process that first does something to itself: it is this program again.
+    roles::play_if_asked();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    janitor::start();
+    let trials = all().into_iter().map(|(name, test)| Trial::ignorable_test(name, || run(test)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    janitor::finish();
+    conclusion.exit();
+}
+
+fn all() -> Vec<(String, Test)> {
+    [
+        // The slow ones first, so that none of them is waited for alone in the end.
+        chaos::tests(),
+        real::tests(),
+        placement::tests(),
+        process::tests(),
+        disk::tests(),
+        interchange::tests(),
+        embedded::tests(),
+        control::tests(),
+        payload::tests(),
+        startup::tests(),
+        roles::tests(),
+        usage::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn run(test: Test) -> Result<Completion, Failed> {
+    match test {
+        Test::Alone(test) => test(),
+        Test::Case(test) => test(),
+        Test::If(condition, test) => match condition() {
+            Ok(()) => test(),
+            Err(reason) => return Ok(skip(&reason)),
+        },
+        Test::Real(test) => match Cluster::shared() {
+            Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::OwnReal(config, test) => match Cluster::start(1, config) {
+            Ok(cluster) => test(&cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+    }
+    Ok(Completion::Completed)
+}
+
+fn without_cluster(reason: &NoCluster) -> Result<Completion, Failed> {
+    static ONCE: Once = Once::new();
+    match reason {
+        NoCluster::Failed(reason) => Err(format!("no real broker: {reason}").into()),
+        NoCluster::Skipped(reason) => {
+            ONCE.call_once(|| eprintln!("\n*** NO REAL BROKER, its tests are skipped: {reason} ***\n"));
+            Ok(Completion::ignored_with(reason))
+        }
+    }
+}
+
+fn skip(reason: &str) -> Completion {
+    eprintln!("\n*** skipped: {reason} ***\n");
+    Completion::ignored_with(reason)
+}

@@ -1,0 +1,150 @@
+//! Faults that a process must do to itself: a system call forbidden before the program starts, a bug
+//! in a thread. The process is this test program, started again with a role to play.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    process::{self, Command},
+    thread,
+};
+
+use nix::{errno::Errno, libc};
+use proofload::runtime::{
+    executor, panic,
+    placement::{self, ClientThreads, CoresRequest, ShardLimits},
+    topology::Topology,
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
+
+use crate::{
+    Test,
+    dsl::{Finished, Mock, Run, Topic},
+    tests,
+};
+
+/// Only this program knows it.
+const ROLE: &str = "PROOFLOAD_IT_ROLE";
+const BUG: &str = "a bug with the number 7";
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Alone(io_uring_that_is_denied_is_explained),
+        Alone(io_uring_that_does_not_exist_is_explained),
+        Alone(a_panic_in_a_shard_ends_the_process_with_3),
+        Alone(panics_in_many_threads_make_one_message),
+        Alone(a_panic_shows_a_backtrace_on_request),
+    ]
+}
+
+/// Plays the role that the environment asks for, if any, and does not return then.
+pub fn play_if_asked() {
+    let Ok(role) = env::var(ROLE) else { return };
+    match role.as_str() {
+        "io_uring denied" => run_without_io_uring(Errno::EPERM),
+        "io_uring missing" => run_without_io_uring(Errno::ENOSYS),
+        "shard panics" => panic_in_a_shard(),
+        "threads panic" => panic_in_threads(),
+        role => unreachable!("no such role: {role}"),
+    }
+}
+
+/// Becomes the program in the arguments, which then has no `io_uring`.
+fn run_without_io_uring(errno: Errno) -> ! {
+    let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    let rules: BTreeMap<i64, Vec<SeccompRule>> = calls.into_iter().map(|call| (call, Vec::new())).collect();
+    let refuse = SeccompAction::Errno((errno as i32).unsigned_abs());
+    let arch: TargetArch = env::consts::ARCH.try_into().expect("an architecture with seccomp");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a filter that compiles");
+    seccompiler::apply_filter(&program).expect("a kernel with seccomp");
+    let mut words = env::args_os().skip(1);
+    let error = Command::new(words.next().expect("a program")).args(words).env_remove(ROLE).exec();
+    panic!("{error}");
+}
+
+fn panic_in_a_shard() -> ! {
+    panic::install_hook();
+    let topology = Topology::detect().expect("a topology");
+    let limits = ShardLimits { partitions: 1, max_buffered_records: None };
+    let plan =
+        placement::plan(&topology, &CoresRequest::Auto, ClientThreads::Shard, &limits).expect("a plan");
+    let shards = executor::spawn_shards(&plan, |_| async { bug() }).expect("shards");
+    for shard in shards {
+        drop(shard.join());
+    }
+    process::exit(0)
+}
+
+fn panic_in_threads() -> ! {
+    panic::install_hook();
+    let start = |_| thread::Builder::new().name("shard-7".into()).spawn(bug).expect("a thread");
+    let threads: Vec<_> = (0..8).map(start).collect();
+    for thread in threads {
+        drop(thread.join());
+    }
+    process::exit(0)
+}
+
+fn bug() {
+    panic!("{BUG}");
+}
+
+/// The program, or whatever else the role makes of it.
+fn as_role(role: &str, run: Run) -> Run {
+    let itself: OsString = env::current_exe().expect("this program's file").into();
+    run.env(ROLE, role).under([itself])
+}
+
+fn produce_without_io_uring(role: &str) -> (Finished, Topic, Mock) {
+    let mock = Mock::start();
+    let topic = mock.topic(1);
+    let run = Run::verifier().args(topic.flags()).args("--produce_msgs 10 --seq_read");
+    (as_role(role, run).finish(), topic, mock)
+}
+
+fn io_uring_that_is_denied_is_explained() {
+    let (finished, topic, _mock) = produce_without_io_uring("io_uring denied");
+    let finished = finished
+        .expect_code(3)
+        .expect_one_error(&["io_uring_setup is not permitted", "--security-opt seccomp=unconfined"])
+        .expect_no_output(&["panicked"]);
+    assert_eq!(topic.ends(), [0], "nothing produced");
+    assert!(finished.workdir.contents().is_empty(), "no file touched");
+}
+
+fn io_uring_that_does_not_exist_is_explained() {
+    let (finished, topic, _mock) = produce_without_io_uring("io_uring missing");
+    let finished = finished
+        .expect_code(3)
+        .expect_one_error(&["io_uring_setup does not exist here", "Linux 5.8 or newer"])
+        .expect_no_output(&["panicked"]);
+    assert_eq!(topic.ends(), [0], "nothing produced");
+    assert!(finished.workdir.contents().is_empty(), "no file touched");
+}
+
+/// The one line on a panic, in a thread of this name.
+fn expect_one_message(finished: &Finished, thread: &str) {
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    let start = format!("proofload: bug: thread `{thread}` panicked at tests/it/roles.rs:");
+    assert!(lines[0].starts_with(&start), "{}", finished.transcript());
+    assert!(lines[0].ends_with(&format!(": {BUG}")), "{}", finished.transcript());
+    assert_eq!(lines.len(), 2, "a hint, and nothing of the other threads: {}", finished.transcript());
+}
+
+fn a_panic_in_a_shard_ends_the_process_with_3() {
+    let finished = as_role("shard panics", Run::proofload()).finish_bare().expect_code(3);
+    expect_one_message(&finished, "shard-0");
+}
+
+fn panics_in_many_threads_make_one_message() {
+    let finished = as_role("threads panic", Run::proofload()).finish_bare().expect_code(3);
+    expect_one_message(&finished, "shard-7");
+}
+
+fn a_panic_shows_a_backtrace_on_request() {
+    let run = as_role("threads panic", Run::proofload()).env("RUST_BACKTRACE", "1");
+    let finished = run.finish_bare().expect_code(3).expect_output(&["roles::bug"]);
+    assert!(finished.stderr.lines().count() > 2, "{}", finished.transcript());
+}
