@@ -16,7 +16,7 @@ pub struct Cluster {
 }
 
 struct Embedded {
-    _cluster: EmbeddedCluster,
+    cluster: EmbeddedCluster,
     /// The cluster is gone with the process, and so must be what the ledger says of it: kept in
     /// the working directory it would be held against the next, empty cluster.
     ledger_dir: TempDir,
@@ -37,10 +37,18 @@ impl Cluster {
         let no_folder = |error: io::Error| ClientError::Start(format!("no temporary folder: {error}"));
         let ledger_dir = tempfile::Builder::new().prefix("proofload-").tempdir().map_err(no_folder)?;
         tracing::info!("embedded cluster: {brokers} mock broker(s) at {}", cluster.bootstrap());
-        Ok(Self {
-            bootstrap: cluster.bootstrap(),
-            embedded: Some(Embedded { _cluster: cluster, ledger_dir }),
-        })
+        Ok(Self { bootstrap: cluster.bootstrap(), embedded: Some(Embedded { cluster, ledger_dir }) })
+    }
+
+    /// More topics on an embedded cluster; a real one has its own.
+    ///
+    /// # Errors
+    /// The embedded cluster refused.
+    pub fn add_topics(&self, topics: &[String], partitions: usize) -> Result<(), ClientError> {
+        let embedded = self.embedded.iter();
+        embedded
+            .flat_map(|embedded| topics.iter().map(|topic| embedded.cluster.create_topic(topic, partitions)))
+            .collect()
     }
 
     /// Bootstrap list.

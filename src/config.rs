@@ -280,6 +280,17 @@ pub struct VerifierConfig {
     pub ledger_dir: PathBuf,
 }
 
+/// How records are put into transactions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransactionConfig {
+    /// How long one may stay open before the cluster aborts it.
+    pub timeout: Duration,
+    /// Records in each, at least one.
+    pub messages: u32,
+    /// Probability that one is aborted, 0 to 1.
+    pub abort_rate: f64,
+}
+
 /// Largest record batch of the repeater, which has no flag for it.
 pub const REPEATER_BATCH_MAX_BYTES: usize = 1_048_576;
 
@@ -312,6 +323,8 @@ pub struct RepeaterConfig {
     pub fill: Fill,
     /// Probability of a null value, 0 to 1.
     pub tombstone_probability: f64,
+    /// `None`: no transactions.
+    pub transactions: Option<TransactionConfig>,
     /// Where to write a CPU profile.
     pub profile: Option<PathBuf>,
 }

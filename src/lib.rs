@@ -16,6 +16,7 @@ mod logging;
 pub mod pace;
 pub mod random;
 pub mod record;
+pub mod repeater;
 pub mod runtime;
 pub mod stats;
 mod title;
@@ -47,9 +48,9 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
             logging::start(&config.common);
             verifier::run::run(&config).map_or_else(|error| error.exit_code(), |()| 0)
         }
-        Command::Repeater(_) => {
-            let _ = writeln!(io::stderr(), "proofload: the repeater is not yet available");
-            2
+        Command::Repeater(config) => {
+            logging::start(&config.common);
+            repeater::run(&config).map_or_else(|error| error.exit_code(), |()| 0)
         }
     }
 }

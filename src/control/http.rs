@@ -15,7 +15,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Shared,
+    Role, Shared,
     guard::{self, Guard},
 };
 use crate::runtime::threads;
@@ -23,7 +23,11 @@ use crate::runtime::threads;
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let guard = Guard::new(shared.token.clone());
-    Router::new()
+    let router = match shared.role {
+        Role::Verifier => Router::new(),
+        Role::Repeater => Router::new().route("/activate", any(activate)),
+    };
+    router
         .route("/status", any(status))
         .route("/reset", any(reset))
         .route("/last_pass", any(last_pass))
@@ -35,6 +39,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    if let Some(board) = shared.repeater.get() {
+        return json(&board.status());
+    }
     let Some(board) = shared.board.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "the workers do not exist yet\n").into_response();
     };
@@ -56,6 +63,13 @@ async fn reset(State(shared): State<Arc<Shared>>) {
     if let Some(board) = shared.board.get() {
         board.reset();
     }
+    if let Some(board) = shared.repeater.get() {
+        board.reset();
+    }
+}
+
+async fn activate(State(shared): State<Arc<Shared>>) {
+    shared.lifecycle.activate();
 }
 
 #[derive(Deserialize)]

@@ -16,6 +16,7 @@ use std::{
 pub struct Lifecycle {
     stop: AtomicBool,
     last_pass: AtomicBool,
+    activated: AtomicBool,
     work_done: AtomicBool,
     late: Mutex<Late>,
     bell: Condvar,
@@ -50,6 +51,23 @@ impl Lifecycle {
     /// Lets the pass under way be the last.
     pub fn request_last_pass(&self) {
         self.last_pass.store(true, Relaxed);
+    }
+
+    /// Lets a repeater that waits for it produce. Once is enough, and more does no harm.
+    pub fn activate(&self) {
+        self.activated.store(true, Relaxed);
+    }
+
+    /// Whether a repeater may produce.
+    #[must_use]
+    pub fn is_activated(&self) -> bool {
+        self.activated.load(Relaxed)
+    }
+
+    /// Whether the process was asked to exit.
+    #[must_use]
+    pub fn shutdown_requested(&self) -> bool {
+        self.late().shutdown
     }
 
     /// Lets the process exit once the work is done.

@@ -35,6 +35,15 @@ pub enum Message {
     },
     /// Ack latencies.
     AckLatency(LatencyHistogram),
+    /// Latencies of a repeater's worker.
+    EchoLatency {
+        /// Its number.
+        worker: usize,
+        /// From sending to the ack.
+        ack: Option<LatencyHistogram>,
+        /// From sending to consuming.
+        e2e: Option<LatencyHistogram>,
+    },
     /// Write what is known, and say how that went.
     Flush(Sender<Result<(), LedgerError>>),
     /// The run is over: answer, and end.

@@ -33,8 +33,17 @@ use crate::{
     kafka::Observer,
     ledger::LedgerError,
     runtime::exit,
-    stats::Board,
+    stats::{Board, RepeaterBoard},
 };
+
+/// Which program the control port speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Produces and proves.
+    Verifier,
+    /// Echoes, once it is activated.
+    Repeater,
+}
 
 /// What the control thread shares with the rest.
 pub struct Shared {
@@ -42,8 +51,11 @@ pub struct Shared {
     pub lifecycle: Lifecycle,
     /// The workers, from the moment that they exist.
     pub board: OnceLock<Board>,
+    /// The repeater's workers, from the moment that they exist.
+    pub repeater: OnceLock<RepeaterBoard>,
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
+    role: Role,
     schema: StatusSchema,
     token: Option<Secret>,
     progress: ProgressMode,
@@ -86,12 +98,14 @@ impl Control {
     ///
     /// # Errors
     /// The port cannot be bound, or there is no thread to be had.
-    pub fn start(config: &CommonConfig) -> Result<Self, ControlError> {
+    pub fn start(role: Role, config: &CommonConfig) -> Result<Self, ControlError> {
         let listener = bind(config.bind, config.remote_port)?;
         let shared = Arc::new(Shared {
             lifecycle: Lifecycle::default(),
             board: OnceLock::new(),
+            repeater: OnceLock::new(),
             observer: OnceLock::new(),
+            role,
             schema: config.status_schema,
             token: config.token.clone(),
             progress: config.progress,

@@ -9,7 +9,10 @@ use std::{
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::{config::ProgressMode, stats::Board};
+use crate::{
+    config::ProgressMode,
+    stats::{Board, RepeaterBoard},
+};
 
 /// How often the live line changes, and how often a log line is written.
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
@@ -57,15 +60,9 @@ impl Progress {
 
     /// Shows the worker that is at work now, when it is time to.
     pub(super) fn show(&mut self, board: &Board) {
-        let every = match self.sink {
-            Sink::Bar(_) => REDRAW_EVERY,
-            Sink::Log => LOG_EVERY,
-            Sink::Nothing => return,
-        };
-        if self.shown.elapsed() < every {
+        if !self.is_due() {
             return;
         }
-        self.shown = Instant::now();
         let Some(view) = view(board) else { return };
         if view.sample.worker == self.last.worker {
             let line = line(&view, &self.last);
@@ -76,6 +73,43 @@ impl Progress {
             }
         }
         self.last = view.sample;
+    }
+
+    /// Whether it is time to show something; if so the next time is later.
+    fn is_due(&mut self) -> bool {
+        let every = match self.sink {
+            Sink::Bar(_) => REDRAW_EVERY,
+            Sink::Log => LOG_EVERY,
+            Sink::Nothing => return false,
+        };
+        let due = self.shown.elapsed() >= every;
+        if due {
+            self.shown = Instant::now();
+        }
+        due
+    }
+
+    /// Shows how a repeater is doing, when it is time to: there is no goal, so there is no bar.
+    pub(super) fn show_repeater(&mut self, board: &RepeaterBoard) {
+        if !self.is_due() {
+            return;
+        }
+        let totals = board.raw_totals();
+        let (at, records, bytes) = (Instant::now(), totals.consumed, totals.consumed_bytes);
+        let sample = Sample { worker: "repeat", at, records, bytes };
+        if self.last.worker == sample.worker {
+            let line = repeater_line(board, &sample, &self.last);
+            match &self.sink {
+                Sink::Bar(bar) => {
+                    bar.set_style(ProgressStyle::with_template("{prefix} {msg}").unwrap_or(bar.style()));
+                    bar.set_prefix(sample.worker);
+                    bar.set_message(line);
+                }
+                Sink::Log => tracing::info!("repeat: {line}"),
+                Sink::Nothing => {}
+            }
+        }
+        self.last = sample;
     }
 
     pub(super) fn finish(&self) {
@@ -157,6 +191,24 @@ fn line(view: &View, last: &Sample) -> String {
 pub(crate) fn per_second(records: u64, took: Duration) -> HumanCount {
     let rate = u128::from(records) * 1_000_000 / took.as_micros().max(1_000);
     HumanCount(u64::try_from(rate).unwrap_or(u64::MAX))
+}
+
+fn repeater_line(board: &RepeaterBoard, sample: &Sample, last: &Sample) -> String {
+    let elapsed_s = sample.at.duration_since(last.at).as_secs_f64().max(1e-3);
+    let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
+    let (group, latencies) = (board.group(), board.latencies());
+    let (ack, e2e) = (latencies.ack.summary(), latencies.e2e.summary());
+    format!(
+        "group {}, {} members; {} tokens here; {}/s, {mib_per_s:.1} MiB/s; ack p50 {} p99 {}, end to end p50 {} p99 {}",
+        if group.state.is_empty() { "unknown" } else { &group.state },
+        group.members,
+        HumanCount(board.enqueued()),
+        per_second(sample.records.saturating_sub(last.records), sample.at.duration_since(last.at)),
+        milliseconds(ack.p50_us),
+        milliseconds(ack.p99_us),
+        milliseconds(e2e.p50_us),
+        milliseconds(e2e.p99_us),
+    )
 }
 
 /// µs as people read them.

@@ -95,6 +95,9 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         if let Some(board) = shared.board.get() {
             progress.show(board);
         }
+        if let Some(board) = shared.repeater.get() {
+            progress.show_repeater(board);
+        }
     }
 }
 
@@ -109,6 +112,11 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
         (Message::AckLatency(latency), _) => {
             if let Some(producer) = shared.board.get().and_then(|board| board.producer.as_ref()) {
                 producer.latency().merge(&latency);
+            }
+        }
+        (Message::EchoLatency { worker, ack, e2e }, _) => {
+            if let Some(board) = shared.repeater.get() {
+                board.merge(worker, ack.as_ref(), e2e.as_ref());
             }
         }
         // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.

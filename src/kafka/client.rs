@@ -21,6 +21,9 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
+/// No partition in particular: `RD_KAFKA_PARTITION_UA`, a macro that the bindings do not have.
+pub(super) const ANY_PARTITION: i32 = -1;
+
 /// How long a start waits for the cluster's picture.
 const LEARN_TIMEOUT_MS: c_int = 1_000;
 
@@ -38,11 +41,25 @@ impl Handle {
         config: &ClientConfig,
         cpus: &CpuSet,
     ) -> Result<Self, ClientError> {
-        affinity::with_affinity(cpus, || Self::start_here(kind, config))
+        Self::start_with(kind, config, cpus, |_| ())
+    }
+
+    /// The same, with something to do to the configuration before the client takes it over.
+    pub(super) fn start_with(
+        kind: RDKafkaType,
+        config: &ClientConfig,
+        cpus: &CpuSet,
+        set_up: impl FnOnce(*mut rdk::rd_kafka_conf_t) + Send,
+    ) -> Result<Self, ClientError> {
+        affinity::with_affinity(cpus, || Self::start_here(kind, config, set_up))
             .map_err(|error| settings::start_error(&error))?
     }
 
-    fn start_here(kind: RDKafkaType, config: &ClientConfig) -> Result<Self, ClientError> {
+    fn start_here(
+        kind: RDKafkaType,
+        config: &ClientConfig,
+        set_up: impl FnOnce(*mut rdk::rd_kafka_conf_t),
+    ) -> Result<Self, ClientError> {
         let native = settings::native(config)?;
         let mut text = [0; ERROR_TEXT_BYTES];
         // SAFETY: the configuration is alive; a successful `rd_kafka_new` takes it over,
@@ -52,6 +69,7 @@ impl Handle {
             // Everything that is polled comes as events: no callbacks but the log's.
             let events = rdk::RD_KAFKA_EVENT_DR | rdk::RD_KAFKA_EVENT_ERROR | rdk::RD_KAFKA_EVENT_STATS;
             rdk::rd_kafka_conf_set_events(native.ptr(), events);
+            set_up(native.ptr());
             let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
             match NonNull::new(handle) {
                 Some(handle) => {
@@ -87,6 +105,19 @@ impl Handle {
     pub(super) fn main_queue(&self) -> Queue {
         // SAFETY: the client is alive; the call returns a new reference, which `Queue` releases.
         Queue(unsafe { rdk::rd_kafka_queue_get_main(self.ptr()) })
+    }
+
+    /// The queue of a group's member: records, and rebalances.
+    pub(super) fn consumer_queue(&self) -> Queue {
+        // SAFETY: the client is alive and a consumer in a group; the call returns a new reference, which `Queue` releases.
+        Queue(unsafe { rdk::rd_kafka_queue_get_consumer(self.ptr()) })
+    }
+
+    /// The error that finished this client, if one did.
+    pub(super) fn fatal_error(&self) -> Option<KafkaError> {
+        // SAFETY: the client is alive; a null text of size 0 asks for the code alone.
+        let code = unsafe { rdk::rd_kafka_fatal_error(self.ptr(), std::ptr::null_mut(), 0) };
+        KafkaError::check(code).err()
     }
 
     /// A queue of its own.

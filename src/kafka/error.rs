@@ -46,6 +46,21 @@ impl KafkaError {
         )
     }
 
+    /// Whether a send was refused for the client's state of the moment only: between transactions.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        matches!(self.0, Code::RD_KAFKA_RESP_ERR__STATE | Code::RD_KAFKA_RESP_ERR__IN_PROGRESS)
+    }
+
+    /// Whether the cluster, or the client, has no such request.
+    #[must_use]
+    pub fn is_unsupported(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE | Code::RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION
+        )
+    }
+
     /// Whether asking again cannot help: the cluster knows us and says no.
     #[must_use]
     pub fn is_refusal(self) -> bool {

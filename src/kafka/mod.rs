@@ -7,18 +7,30 @@
 
 mod client;
 mod consumer;
+mod echo;
 mod embedded;
 mod error;
+mod group;
+mod groups;
+mod hub;
+mod membership;
 mod observer;
 mod offsets;
+mod partitions;
 mod producer;
 mod settings;
+mod transactions;
 mod wake;
 
 pub use consumer::{Consumer, Event, Fault, FaultKind};
+pub use echo::{Echo, EchoProducer};
 pub use embedded::EmbeddedCluster;
 pub use error::{ClientError, KafkaError};
+pub use group::{GroupConsumer, GroupEvent, MemberState};
+pub use groups::{CommittedPlaces, GroupDescription};
+pub use hub::{Bell, HubBell, Ringer, WakeHub};
 pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
 pub use offsets::{Isolation, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError};
-pub use settings::{ClientSettings, ConsumerSettings, ProducerSettings};
+pub use settings::{ClientSettings, ConsumerSettings, GroupSettings, ProducerSettings, TransactionSettings};
+pub use transactions::{End, Ended, Transactions};

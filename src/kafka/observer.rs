@@ -96,7 +96,7 @@ pub struct BrokerChange {
 pub struct Observer {
     // References first, the client last.
     queue: Queue,
-    handle: Handle,
+    pub(super) handle: Handle,
     brokers: String,
 }
 

@@ -141,30 +141,13 @@ impl Producer {
         // call returns; the value is 'static, so it outlives the client's use of it.
         let error =
             unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
-        if error.is_null() { Ok(()) } else { Err(self.send_error(error)) }
-    }
-
-    #[cold]
-    fn send_error(&self, error: *mut rdk::rd_kafka_error_t) -> SendError {
-        // SAFETY: the error is ours, and not used after it is destroyed.
-        let code = unsafe {
-            let code = rdk::rd_kafka_error_code(error);
-            rdk::rd_kafka_error_destroy(error);
-            code
-        };
-        match code {
-            Code::RD_KAFKA_RESP_ERR__QUEUE_FULL => SendError::QueueFull,
-            code if self.fatal_error().is_some() => SendError::Fatal(KafkaError::new(code)),
-            code => SendError::Refused(KafkaError::new(code)),
-        }
+        if error.is_null() { Ok(()) } else { Err(send_error(&self.handle, error)) }
     }
 
     /// The error that finished this client, if one did.
     #[must_use]
     pub fn fatal_error(&self) -> Option<KafkaError> {
-        // SAFETY: the client is alive; a null text of size 0 asks for the code alone.
-        let code = unsafe { rdk::rd_kafka_fatal_error(self.handle.ptr(), ptr::null_mut(), 0) };
-        KafkaError::check(code).err()
+        self.handle.fatal_error()
     }
 
     /// Takes the deliveries that have come, at most `limit_events` batches of them,
@@ -174,30 +157,11 @@ impl Producer {
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
             if event.kind() == rdk::RD_KAFKA_EVENT_DR {
-                count += self.take_deliveries(&event, &mut each);
+                count += take_deliveries(&event, &mut self.messages, &mut each);
             }
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
         count
-    }
-
-    fn take_deliveries(&mut self, event: &EventPtr, each: &mut impl FnMut(Delivery)) -> usize {
-        let mut count = 0;
-        loop {
-            // SAFETY: the event is alive, and the array has room for as many as is said.
-            let got = unsafe {
-                let room = self.messages.len();
-                rdk::rd_kafka_event_message_array(event.ptr(), self.messages.as_mut_ptr(), room)
-            };
-            for &message in &self.messages[..got] {
-                // SAFETY: the first `got` messages were filled in, and live as long as the event.
-                each(unsafe { delivery(message) });
-            }
-            count += got;
-            if got < self.messages.len() {
-                return count;
-            }
-        }
     }
 
     /// Waits for deliveries, but not longer than `limit`.
@@ -233,7 +197,45 @@ impl Drop for Producer {
     }
 }
 
-fn argument(
+/// Takes a record's error over, and says what it means.
+#[cold]
+pub(super) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> SendError {
+    // SAFETY: the error is ours, and not used after it is destroyed.
+    let code = unsafe {
+        let code = rdk::rd_kafka_error_code(error);
+        rdk::rd_kafka_error_destroy(error);
+        code
+    };
+    match code {
+        Code::RD_KAFKA_RESP_ERR__QUEUE_FULL => SendError::QueueFull,
+        code if client.fatal_error().is_some() => SendError::Fatal(KafkaError::new(code)),
+        code => SendError::Refused(KafkaError::new(code)),
+    }
+}
+
+/// Shows the deliveries of an event, and returns how many there were.
+pub(super) fn take_deliveries(
+    event: &EventPtr,
+    messages: &mut [*const rdk::rd_kafka_message_t],
+    each: &mut impl FnMut(Delivery),
+) -> usize {
+    let mut count = 0;
+    loop {
+        // SAFETY: the event is alive, and the array has room for as many as is said.
+        let got =
+            unsafe { rdk::rd_kafka_event_message_array(event.ptr(), messages.as_mut_ptr(), messages.len()) };
+        for &message in &messages[..got] {
+            // SAFETY: the first `got` messages were filled in, and live as long as the event.
+            each(unsafe { delivery(message) });
+        }
+        count += got;
+        if got < messages.len() {
+            return count;
+        }
+    }
+}
+
+pub(super) fn argument(
     kind: rdk::rd_kafka_vtype_t,
     set: impl FnOnce(&mut rdk::rd_kafka_vu_s__bindgen_ty_1),
 ) -> rdk::rd_kafka_vu_t {
@@ -242,7 +244,7 @@ fn argument(
     rdk::rd_kafka_vu_t { vtype: kind, u: value }
 }
 
-fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+pub(super) fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
     // The client only reads what it is given here.
     rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: start.cast_mut().cast::<c_void>(), size }
 }

@@ -42,6 +42,8 @@ pub struct ProducerSettings {
     pub partitions_per_broker: usize,
     /// Codec; not [`Compression::Mixed`], which the caller resolves.
     pub compression: Compression,
+    /// `None`: no transactions.
+    pub transactions: Option<TransactionSettings>,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
 }
@@ -59,6 +61,28 @@ pub struct ConsumerSettings {
     pub paced: bool,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
+}
+
+/// What a member of a group needs beyond that.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// The client.
+    pub client: ClientSettings,
+    /// `group.id`.
+    pub group: String,
+    /// Which records are visible.
+    pub isolation: Isolation,
+    /// Where librdkafka's threads may run.
+    pub client_cpus: CpuSet,
+}
+
+/// What a producer of transactions needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionSettings {
+    /// `transactional.id`.
+    pub id: String,
+    /// `transaction.timeout.ms`.
+    pub timeout: Duration,
 }
 
 impl ClientSettings {
@@ -162,8 +186,15 @@ impl ProducerSettings {
             .set("queue.buffering.max.messages", (self.max_buffered_records + 1).to_string())
             .set("queue.buffering.max.kbytes", "2147483647")
             .set("compression.codec", codec)
+            // Asked only for records without a partition of ours.
+            .set("partitioner", "random")
             // Values are sent from where they lie; only small ones are cheaper to copy.
             .set("message.copy.max.bytes", "4096");
+        if let Some(transactions) = &self.transactions {
+            config
+                .set("transactional.id", &transactions.id)
+                .set("transaction.timeout.ms", transactions.timeout.as_millis().to_string());
+        }
         self.client.finish(config)
     }
 }
@@ -202,6 +233,30 @@ impl ConsumerSettings {
                 .set("fetch.message.max.bytes", "1024")
                 .set("fetch.wait.max.ms", "100");
         }
+        self.client.finish(config)
+    }
+}
+
+impl GroupSettings {
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = self.client.base();
+        config
+            .set("group.id", &self.group)
+            // What other clients of such groups speak by default; work moves without stopping the rest.
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("auto.offset.reset", "latest")
+            // Shows where a partition is read from before there is a record in it.
+            .set("enable.partition.eof", "true")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("check.crcs", "true")
+            .set("isolation.level", self.isolation.name())
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.error.backoff.ms", "100")
+            // There may be hundreds of members in a process: each reads ahead a little only.
+            .set("queued.min.messages", "1000")
+            .set("queued.max.messages.kbytes", "4096")
+            .set("fetch.message.max.bytes", "262144");
         self.client.finish(config)
     }
 }

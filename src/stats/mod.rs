@@ -6,9 +6,11 @@
 mod board;
 mod counters;
 mod latency;
+mod repeater;
 mod status;
 
 pub use board::{Board, ProducerBoard, ProducerTotals, ReaderBoard, ReaderKind, ReaderTotals};
 pub use counters::{Counter, Marks, ProducerStats, ReaderStats};
 pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
+pub use repeater::{Gauge, GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

@@ -21,6 +21,8 @@ pub enum Anomaly {
     RefilledTruncation,
     /// Bytes of a batch changed on the way or on the disk.
     Corrupt,
+    /// A record of an aborted transaction that a `read_committed` reader was shown.
+    AbortedRead,
 }
 
 impl Anomaly {
@@ -35,6 +37,7 @@ impl Anomaly {
             Self::Truncation => "truncation",
             Self::RefilledTruncation => "refilled-truncation",
             Self::Corrupt => "corrupt",
+            Self::AbortedRead => "aborted-read",
         }
     }
 }

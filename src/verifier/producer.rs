@@ -296,6 +296,7 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
         max_buffered_records: job.window,
         partitions_per_broker: job.partitions.len().div_ceil(job.brokers),
         compression,
+        transactions: None,
         client_cpus: context.client_cpus(),
     }
 }

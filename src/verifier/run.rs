@@ -16,7 +16,7 @@ use super::{
 use crate::{
     broker::Cluster,
     config::{ProduceConfig, VerifierConfig},
-    control::{Control, ControlError},
+    control::{Control, ControlError, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
     runtime::{
@@ -109,7 +109,7 @@ fn run_to_end(config: &VerifierConfig) -> Result<(), RunError> {
     plan(config, &topology, usize::MAX)?;
     ClientSettings::new(&config.common, "").check()?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
-    let control = Control::start(&config.common)?;
+    let control = Control::start(Role::Verifier, &config.common)?;
     let result = work(config, &topology, &cluster, &control);
     control.shared.lifecycle.finish_work();
     // A run that failed is over at once: whoever watches it must see its exit code.

@@ -69,7 +69,7 @@ pub fn tests() -> Vec<(String, Test)> {
         let name = flag.split(' ').next().unwrap_or(flag).trim_start_matches('-');
         (format!("usage::not_yet_available_{name}"), Test::Case(Box::new(|| not_yet(flag))))
     });
-    let others = crate::tests![Alone(the_repeater_is_refused_as_a_whole), Alone(help_is_no_error)];
+    let others = crate::tests![Alone(a_repeater_needs_a_topic_and_a_group), Alone(help_is_no_error)];
     refused.chain(not_yet).chain(others).collect()
 }
 
@@ -83,8 +83,9 @@ fn not_yet(flag: &str) {
     expect_refusal(Run::verifier(), &format!("--produce_msgs 10 --seq_read {flag}"), &[&line]);
 }
 
-fn the_repeater_is_refused_as_a_whole() {
-    expect_refusal(Run::repeater(), "--group g", &["repeater", "not yet available"]);
+fn a_repeater_needs_a_topic_and_a_group() {
+    expect_refusal(Run::repeater(), "--group g --topics a", &["--topics", "cannot be used with --topic"]);
+    expect_refusal(Run::repeater(), "", &["--group", "required"]);
 }
 
 fn help_is_no_error() {

@@ -21,7 +21,7 @@ pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
 }
 
 pub(super) fn repeater(args: &RepeaterArgs) -> Result<(), UsageError> {
-    refuse(transactions(&args.transaction))?;
+    refuse([("profile", args.work.profile.is_some())])?;
     shared(&args.cluster, &args.security, &args.output)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{
+        common::TransactionArgs,
         error::UsageError,
         repeater::{RepeaterArgs, WorkArgs},
         values::topic_name,
@@ -12,7 +13,7 @@ use super::{
     common::{Groups, common, fill, rate},
     not_yet,
 };
-use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig};
+use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig, TransactionConfig};
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 const BODY_HEADER_BYTES: usize = 17;
@@ -52,6 +53,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         compression: args.batch.compression_type,
         fill: fill(&args.batch, false),
         tombstone_probability: args.batch.tombstone_probability,
+        transactions: transactions(&args.transaction),
         profile: work.profile.clone(),
     };
     not_yet::repeater(args)?;
@@ -87,6 +89,14 @@ fn topics(work: &WorkArgs) -> Result<Vec<String>, UsageError> {
         topics.push(topic);
     }
     Ok(topics)
+}
+
+fn transactions(args: &TransactionArgs) -> Option<TransactionConfig> {
+    args.use_transactions.then_some(TransactionConfig {
+        timeout: args.transaction_timeout_ms,
+        messages: args.msgs_per_transaction,
+        abort_rate: args.transaction_abort_rate,
+    })
 }
 
 /// In bytes; refuses what does not give each worker at least one payload.

@@ -1,0 +1,267 @@
+//! One member of a consumer group.
+//!
+//! Everything happens on the shard: rebalances are served inside [`GroupConsumer::poll`],
+//! and nothing here waits for a broker. What a member has consumed is known here, and
+//! committed here: at intervals, before partitions are given up, and at the end.
+
+use std::{
+    ffi::{CString, c_void},
+    ptr, slice,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    ClientError, GroupSettings, KafkaError,
+    client::{self, Handle, Queue, Topic},
+    hub::HubBell,
+    membership::{Membership, on_rebalance},
+    partitions::{PartitionList, entries, topic_name},
+    wake::QueueWake,
+};
+
+/// What a group's member is shown.
+#[derive(Clone, Copy, Debug)]
+pub enum GroupEvent<'a> {
+    /// The next record of a partition.
+    Record {
+        /// Place of its topic in the list of those subscribed to.
+        topic: usize,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// Its value; `None` is a tombstone. It lives as long as the call that shows it.
+        value: Option<&'a [u8]>,
+    },
+    /// Something went wrong that the client does not get over without a word.
+    Fault(KafkaError),
+}
+
+/// How a member stands in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberState {
+    /// Rebalances that the member has gone through; 0: it has never been assigned anything.
+    pub rebalances: u64,
+    /// Partitions that it owns.
+    pub partitions: usize,
+    /// Whether the group knows of each of them where this member stands.
+    pub settled: bool,
+    /// Records that were consumed from partitions which were taken away before that could be
+    /// committed: another member consumes them again.
+    pub uncommitted: u64,
+}
+
+/// Records taken out of the client's queue at once.
+const BATCH: usize = 512;
+/// How often a member commits, far below the contract's 5 s.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long a commit may stay without an answer before the next one is sent.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A consumer in a group, used by one shard.
+pub struct GroupConsumer {
+    // Fields are dropped in this order: references first, the client last, then what its callback uses.
+    batch: Box<[*mut rdk::rd_kafka_message_t]>,
+    topics: Vec<Topic>,
+    queue: Queue,
+    main_queue: Queue,
+    commits: Queue,
+    bell: HubBell,
+    handle: Handle,
+    membership: Box<Membership>,
+    committed_at: Instant,
+    commit_under_way: bool,
+}
+
+impl GroupConsumer {
+    /// Starts a client and subscribes; does not wait for the group. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
+        let names =
+            topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
+        let membership = Box::new(Membership::new(names));
+        let opaque = (&raw const *membership).expose_provenance();
+        let cpus = &settings.client_cpus;
+        let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
+            // SAFETY: the configuration is alive. The callback is only called on the thread that
+            // polls, which is the one that owns `membership`, and not after the client has gone,
+            // which goes first.
+            unsafe {
+                rdk::rd_kafka_conf_set_opaque(conf, ptr::with_exposed_provenance_mut::<c_void>(opaque));
+                rdk::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+            }
+        })?;
+        // Held so that the pointers by which messages name their topics stay what they are.
+        let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<Vec<_>, _>>()?;
+        let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
+        membership.commits.set(commits.ptr());
+        bell.attach(queue.ptr());
+        subscribe(&handle, &membership.topics)?;
+        Ok(Self {
+            batch: vec![ptr::null_mut(); BATCH].into(),
+            topics: known,
+            queue,
+            main_queue: handle.main_queue(),
+            commits,
+            bell: bell.clone(),
+            handle,
+            membership,
+            committed_at: Instant::now(),
+            commit_under_way: false,
+        })
+    }
+
+    /// Shows what has come. Returns whether there may be more already.
+    ///
+    /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
+    /// its next owner gets them.
+    pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
+        // SAFETY: the queue is alive, and the array has room for as many as is said. Callbacks that
+        // run in here touch `membership` through a shared reference only.
+        let got = unsafe {
+            let room = self.batch.len();
+            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
+        };
+        let got = usize::try_from(got).unwrap_or(0);
+        for &message in &self.batch[..got] {
+            // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
+            // then destroyed, and not used again.
+            unsafe {
+                self.show(message, &mut each);
+                rdk::rd_kafka_message_destroy(message);
+            }
+        }
+        got == self.batch.len()
+    }
+
+    /// # Safety
+    /// The message is alive.
+    unsafe fn show(&self, message: *const rdk::rd_kafka_message_t, each: &mut impl FnMut(GroupEvent<'_>)) {
+        // SAFETY: the caller's promise.
+        let fields = unsafe { &*message };
+        let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
+        match fields.err {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                let (partition, offset) = (fields.partition, fields.offset);
+                let Some(topic) =
+                    topic.filter(|topic| self.membership.advance(*topic, partition, offset + 1))
+                else {
+                    return;
+                };
+                // SAFETY: a value that is not null has `len` bytes, and lives as long as the message.
+                let value = (!fields.payload.is_null())
+                    .then(|| unsafe { slice::from_raw_parts(fields.payload.cast::<u8>(), fields.len) });
+                each(GroupEvent::Record { topic, partition, offset, value });
+            }
+            // Everything below has been consumed, control records included.
+            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                if let Some(topic) = topic {
+                    self.membership.advance(topic, fields.partition, fields.offset);
+                }
+            }
+            code => each(GroupEvent::Fault(KafkaError::new(code))),
+        }
+    }
+
+    /// What has to be done from time to time: commits, and emptying queues. A few times a second is enough.
+    pub fn tend(&mut self) {
+        while self.main_queue.poll(0).is_some() {
+            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        self.take_commit_results();
+        let answered = !self.commit_under_way || self.committed_at.elapsed() > COMMIT_PATIENCE;
+        let due = self.committed_at.elapsed() >= COMMIT_EVERY || self.membership.has_new_place();
+        if answered && due {
+            self.commit();
+        }
+    }
+
+    /// Has the group know where this member stands; does not wait for it.
+    pub fn commit(&mut self) {
+        self.committed_at = Instant::now();
+        self.commit_under_way = self.membership.commit(self.handle.ptr());
+    }
+
+    fn take_commit_results(&mut self) {
+        while let Some(event) = self.commits.poll(0) {
+            if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
+                continue;
+            }
+            self.commit_under_way = false;
+            // SAFETY: the event is alive and of this kind; the list lives as long as it.
+            unsafe {
+                if KafkaError::check(rdk::rd_kafka_event_error(event.ptr())).is_err() {
+                    // The next commit carries the same places, or newer ones.
+                    continue;
+                }
+                for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
+                    if KafkaError::check(entry.err).is_ok() {
+                        self.membership.committed(topic_name(entry), entry.partition, entry.offset);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How the member stands.
+    #[must_use]
+    pub fn state(&self) -> MemberState {
+        self.membership.state()
+    }
+
+    /// Commits and begins to leave the group; [`Self::leave`] says when that is done.
+    pub fn begin_leaving(&mut self) {
+        self.commit();
+        // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
+        unsafe {
+            let error = rdk::rd_kafka_consumer_close_queue(self.handle.ptr(), self.queue.ptr());
+            rdk::rd_kafka_error_destroy(error);
+        }
+    }
+
+    /// Serves what leaving takes. Returns whether the group has been left. Records are not shown any more.
+    pub fn leave(&mut self) -> bool {
+        // A message that is shown after `begin_leaving` belongs to whoever owns the partition next.
+        while self.poll_nothing() {}
+        // SAFETY: the client is alive.
+        unsafe { rdk::rd_kafka_consumer_closed(self.handle.ptr()) != 0 }
+    }
+
+    fn poll_nothing(&mut self) -> bool {
+        // SAFETY: as in `poll`.
+        let got = unsafe {
+            let room = self.batch.len();
+            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
+        };
+        let got = usize::try_from(got).unwrap_or(0);
+        for &message in &self.batch[..got] {
+            // SAFETY: as in `poll`.
+            unsafe { rdk::rd_kafka_message_destroy(message) };
+        }
+        got > 0
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        QueueWake::detach(self.queue.ptr());
+        let _ = &self.bell;
+    }
+}
+
+fn subscribe(handle: &Handle, topics: &[CString]) -> Result<(), ClientError> {
+    let mut list = PartitionList::new(topics.len())?;
+    for topic in topics {
+        list.add(topic, client::ANY_PARTITION, rdk::RD_KAFKA_OFFSET_INVALID.into());
+    }
+    // SAFETY: client and list are alive; the list is copied.
+    let code = unsafe { rdk::rd_kafka_subscribe(handle.ptr(), list.ptr()) };
+    KafkaError::check(code).map_err(|error| ClientError::Start(format!("the group's topics: {error}")))
+}

@@ -1,0 +1,238 @@
+//! What a member of a group owns, how far it has consumed that, and what the
+//! group knows of it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    ffi::{CStr, CString, c_void},
+    ptr,
+};
+
+use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
+
+use super::{
+    group::MemberState,
+    partitions::{PartitionList, entries, topic_name},
+};
+
+/// Shared by a consumer and its rebalance callback, on one thread.
+pub(super) struct Membership {
+    pub(super) topics: Vec<CString>,
+    /// Where results of commits go.
+    pub(super) commits: Cell<*mut rdk::rd_kafka_queue_t>,
+    owned: RefCell<Owned>,
+    rebalances: Cell<u64>,
+    uncommitted: Cell<u64>,
+}
+
+/// The partitions of a member, by topic and id.
+#[derive(Debug, Default)]
+struct Owned(BTreeMap<(usize, i32), Place>);
+
+/// How far a partition has been consumed; -1 is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    position: i64,
+    committed: i64,
+}
+
+const NEW_PLACE: Place = Place { position: -1, committed: -1 };
+
+impl Membership {
+    pub(super) fn new(topics: Vec<CString>) -> Self {
+        Self {
+            topics,
+            commits: Cell::new(ptr::null_mut()),
+            owned: RefCell::default(),
+            rebalances: Cell::new(0),
+            uncommitted: Cell::new(0),
+        }
+    }
+
+    /// Everything below `position` has been consumed. Returns whether the partition is still ours.
+    pub(super) fn advance(&self, topic: usize, partition: i32, position: i64) -> bool {
+        self.owned.borrow_mut().advance(topic, partition, position)
+    }
+
+    /// The group knows that everything below `offset` has been consumed.
+    pub(super) fn committed(&self, topic: &CStr, partition: i32, offset: i64) {
+        let Some(topic) = self.topic_index(topic) else { return };
+        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
+            place.committed = place.committed.max(offset);
+        }
+    }
+
+    /// Whether there is a partition of which the group does not know yet where it is consumed from.
+    ///
+    /// Until it does, a change of owner would skip what came in between: the next owner
+    /// would start at the log's end of its own time.
+    pub(super) fn has_new_place(&self) -> bool {
+        self.owned.borrow().0.values().any(|place| place.committed < 0 && place.position >= 0)
+    }
+
+    pub(super) fn state(&self) -> MemberState {
+        let owned = self.owned.borrow();
+        MemberState {
+            rebalances: self.rebalances.get(),
+            partitions: owned.0.len(),
+            settled: owned.0.values().all(|place| place.committed >= 0),
+            uncommitted: self.uncommitted.get(),
+        }
+    }
+
+    /// Starts a commit of what the group does not know yet; returns whether there was any.
+    pub(super) fn commit(&self, client: *mut rdk::rd_kafka_t) -> bool {
+        let owned = self.owned.borrow();
+        let news = owned.0.iter().filter(|(_, place)| place.position > place.committed);
+        let Ok(mut list) = PartitionList::new(0) else { return false };
+        for (&(topic, partition), place) in news {
+            list.add(&self.topics[topic], partition, place.position);
+        }
+        if list.is_empty() {
+            return false;
+        }
+        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue.
+        let code = unsafe {
+            rdk::rd_kafka_commit_queue(client, list.ptr(), self.commits.get(), None, ptr::null_mut())
+        };
+        code == Code::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    fn topic_index(&self, name: &CStr) -> Option<usize> {
+        self.topics.iter().position(|topic| topic.as_c_str() == name)
+    }
+
+    fn assigned(&self, list: &[rdk::rd_kafka_topic_partition_t]) {
+        let mut owned = self.owned.borrow_mut();
+        for entry in list {
+            // SAFETY: the list is alive during the callback.
+            if let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) {
+                owned.0.insert((topic, entry.partition), NEW_PLACE);
+            }
+        }
+    }
+
+    fn revoked(&self, partitions: &[rdk::rd_kafka_topic_partition_t], lost: bool) {
+        let mut owned = self.owned.borrow_mut();
+        for entry in partitions {
+            // SAFETY: the list is alive during the callback.
+            let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) else { continue };
+            let place = owned.0.remove(&(topic, entry.partition));
+            if let (Some(place), true) = (place, lost) {
+                self.uncommitted.set(self.uncommitted.get() + place.ahead());
+            }
+        }
+    }
+}
+
+impl Owned {
+    fn advance(&mut self, topic: usize, partition: i32, position: i64) -> bool {
+        match self.0.get_mut(&(topic, partition)) {
+            Some(place) => {
+                place.position = place.position.max(position);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Place {
+    /// Offsets that were consumed and not committed; a commit that is under way counts as none.
+    fn ahead(self) -> u64 {
+        if self.committed < 0 {
+            0
+        } else {
+            self.position.saturating_sub(self.committed).max(0).unsigned_abs()
+        }
+    }
+}
+
+/// Called by librdkafka on the thread that polls.
+///
+/// # Safety
+/// `opaque` is the consumer's [`Membership`], alive; the list of changes, unless null, is alive.
+pub(super) unsafe extern "C" fn on_rebalance(
+    client: *mut rdk::rd_kafka_t,
+    code: Code,
+    changes: *mut rdk::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the caller's promise.
+    let (membership, partitions) = unsafe { (&*opaque.cast::<Membership>(), entries(changes)) };
+    // SAFETY: the client is alive.
+    let lost = unsafe { rdk::rd_kafka_assignment_lost(client) != 0 };
+    if code == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        membership.rebalances.set(membership.rebalances.get() + 1);
+        membership.assigned(partitions);
+    } else {
+        if !lost {
+            // The client sends this before it gives anything up.
+            membership.commit(client);
+        }
+        membership.revoked(partitions, lost);
+    }
+    // SAFETY: client and list are alive.
+    unsafe { obey(client, code, changes) };
+}
+
+/// Makes the client's assignment what the group wants it to be.
+///
+/// # Safety
+/// Client and list are alive.
+unsafe fn obey(client: *mut rdk::rd_kafka_t, code: Code, list: *const rdk::rd_kafka_topic_partition_list_t) {
+    // SAFETY: the caller's promise; the protocol's name is static or null; an error that is returned is
+    // ours to destroy, and null is taken. An error means that the group has moved on, and calls again.
+    unsafe {
+        let protocol = rdk::rd_kafka_rebalance_protocol(client);
+        let cooperative = !protocol.is_null() && CStr::from_ptr(protocol) == c"COOPERATIVE";
+        match (cooperative, code) {
+            (true, Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) => {
+                rdk::rd_kafka_error_destroy(rdk::rd_kafka_incremental_assign(client, list));
+            }
+            (true, _) => rdk::rd_kafka_error_destroy(rdk::rd_kafka_incremental_unassign(client, list)),
+            (false, Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) => {
+                rdk::rd_kafka_assign(client, list);
+            }
+            (false, _) => {
+                rdk::rd_kafka_assign(client, ptr::null());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_not_ours_does_not_advance() {
+        let mut owned = Owned::default();
+        assert!(!owned.advance(0, 3, 10));
+        owned.0.insert((0, 3), NEW_PLACE);
+        assert!(owned.advance(0, 3, 10));
+        assert!(owned.advance(0, 3, 9), "an older end of the log");
+        assert_eq!(owned.0[&(0, 3)], Place { position: 10, committed: -1 });
+    }
+
+    #[test]
+    fn a_member_is_settled_when_the_group_knows_all_its_places() {
+        let membership = Membership::new(vec![c"t".to_owned()]);
+        assert!(membership.state().settled, "nothing to know");
+        membership.owned.borrow_mut().0.insert((0, 1), NEW_PLACE);
+        assert!(!membership.state().settled && !membership.has_new_place());
+        membership.advance(0, 1, 0);
+        assert!(membership.has_new_place());
+        membership.committed(c"other", 1, 0);
+        assert!(!membership.state().settled);
+        membership.committed(c"t", 1, 0);
+        assert!(membership.state().settled && !membership.has_new_place());
+    }
+
+    #[test]
+    fn what_is_lost_uncommitted_is_counted() {
+        assert_eq!(Place { position: 15, committed: 10 }.ahead(), 5);
+        assert_eq!(Place { position: 10, committed: 12 }.ahead(), 0);
+        assert_eq!(NEW_PLACE.ahead(), 0);
+    }
+}

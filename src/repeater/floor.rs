@@ -1,0 +1,134 @@
+//! What all workers of a process have in common, and what those of a shard have.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam::channel::Sender;
+
+use crate::{
+    config::RepeaterConfig,
+    control::{Message, Shared},
+    kafka::{ClientSettings, WakeHub},
+    pace::Pace,
+    runtime::placement::ShardPlace,
+    stats::WorkerStats,
+    verifier::anomaly::Violation,
+};
+
+/// Shared by all threads of the process. Workers only read flags here.
+pub(super) struct Floor {
+    pub(super) config: RepeaterConfig,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sender: Sender<Message>,
+    pub(super) client: ClientSettings,
+    /// Partitions of all topics on each broker, about.
+    pub(super) partitions_per_broker: usize,
+    /// Each worker's counters.
+    pub(super) stats: Vec<Arc<WorkerStats>>,
+    /// Workers may produce.
+    go: AtomicBool,
+    /// A body that is no repeater's has been named in the log.
+    named: AtomicBool,
+    violation: Mutex<Option<Violation>>,
+}
+
+impl Floor {
+    pub(super) fn new(
+        config: RepeaterConfig,
+        shared: Arc<Shared>,
+        sender: Sender<Message>,
+        client: ClientSettings,
+        partitions_per_broker: usize,
+        stats: Vec<Arc<WorkerStats>>,
+    ) -> Self {
+        Self {
+            config,
+            shared,
+            sender,
+            client,
+            partitions_per_broker,
+            stats,
+            go: AtomicBool::new(false),
+            named: AtomicBool::new(false),
+            violation: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn may_produce(&self) -> bool {
+        self.go.load(Relaxed)
+    }
+
+    pub(super) fn let_produce(&self) {
+        self.go.store(true, Relaxed);
+    }
+
+    pub(super) fn stop_requested(&self) -> bool {
+        self.shared.lifecycle.stop_requested()
+    }
+
+    /// Whether this is the first bad body of the process.
+    #[cold]
+    pub(super) fn is_first_bad_body(&self) -> bool {
+        !self.named.swap(true, Relaxed)
+    }
+
+    /// Keeps the first violation as evidence, and logs each one.
+    #[cold]
+    pub(super) fn report(&self, violation: Violation) {
+        tracing::error!("{violation}");
+        self.violation.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(violation);
+    }
+
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.violation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Shared by the workers of one shard.
+pub(super) struct ShardFloor {
+    pub(super) floor: Arc<Floor>,
+    pub(super) place: ShardPlace,
+    pub(super) hub: Rc<WakeHub>,
+    /// The shard's part of the process's rate limit: a worker that has nothing to send leaves its part to the others.
+    pace: Option<RefCell<Pace>>,
+    clock: Instant,
+}
+
+impl ShardFloor {
+    /// `share` is the shard's part (0..=1) of what is limited for the process.
+    pub(super) fn new(floor: Arc<Floor>, core: ShardPlace, hub: Rc<WakeHub>, share: f64) -> Self {
+        let pace = floor.config.rate_limit_bytes_per_s.map(|limit| RefCell::new(Pace::new(limit, share, 0)));
+        Self { floor, place: core, hub, pace, clock: Instant::now() }
+    }
+
+    /// µs on the shard's clock.
+    pub(super) fn now_us(&self) -> u64 {
+        // 2⁶⁴ µs are more than half a million years.
+        u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How long to wait before the next record may go.
+    pub(super) fn pause(&self, now_us: u64) -> Duration {
+        self.pace.as_ref().map_or(Duration::ZERO, |pace| pace.borrow_mut().wait(now_us))
+    }
+
+    /// Counts what was sent against the limit.
+    pub(super) fn spend(&self, bytes: u64) {
+        if let Some(pace) = &self.pace {
+            pace.borrow_mut().spend(bytes);
+        }
+    }
+}
+
+/// µs since the epoch: the clock that processes have in common.
+pub(super) fn epoch_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

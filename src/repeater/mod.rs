@@ -1,0 +1,17 @@
+//! The repeater: a fixed number of tokens that travel through topics for ever.
+//!
+//! Every worker is a member of one consumer group, and echoes what it consumes. A
+//! token that is consumed is sent again by whoever consumed it, so that the load
+//! follows the cluster's own pace, and what it does not give back is noticed.
+
+mod body;
+mod floor;
+mod run;
+mod sender;
+mod start;
+mod summary;
+mod tokens;
+mod transaction;
+mod worker;
+
+pub use run::run;

@@ -1,0 +1,229 @@
+//! A repeater's run from its first line to its last: the main thread's part.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    floor::{Floor, ShardFloor},
+    start::Start,
+    summary::Summary,
+    worker,
+};
+use crate::{
+    broker::Cluster,
+    config::RepeaterConfig,
+    control::{Control, Role},
+    kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape, WakeHub},
+    runtime::{
+        executor::{self, Shard},
+        placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
+        preflight,
+        topology::Topology,
+    },
+    stats::{GroupView, RepeaterBoard, WorkerStats},
+    verifier::run::RunError,
+};
+
+/// How often the main thread looks around, and how often it asks for the group.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const ASK_EVERY: Duration = Duration::from_secs(2);
+const ASK_EVERY_AT_START: Duration = Duration::from_millis(250);
+
+/// Does what was asked for, until somebody stops it.
+///
+/// # Errors
+/// A broken promise, or whatever kept the work from being done.
+pub fn run(config: &RepeaterConfig) -> Result<(), RunError> {
+    // Before anything narrows this thread's own mask.
+    let topology = Topology::detect()?;
+    // Impossible wishes are refused before anything is touched.
+    let placement = plan(config, &topology)?;
+    if config.common.print_placement {
+        println!("{placement}");
+        return Ok(());
+    }
+    ClientSettings::new(&config.common, "").check()?;
+    let cluster = Cluster::open(&config.common, &config.topics[0])?;
+    cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
+    let control = Control::start(Role::Repeater, &config.common)?;
+    let result = work(config, &topology, &placement, &cluster, &control);
+    control.shared.lifecycle.finish_work();
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    control.finish();
+    result
+}
+
+/// A worker is the smallest thing that can be on a shard.
+fn plan(config: &RepeaterConfig, topology: &Topology) -> Result<Placement, PlacementError> {
+    let limits = ShardLimits { partitions: config.workers.get(), max_buffered_records: None };
+    placement::plan(topology, &config.common.cores, config.common.client_threads, &limits)
+}
+
+fn work(
+    config: &RepeaterConfig,
+    topology: &Topology,
+    placement: &Placement,
+    cluster: &Cluster,
+    control: &Control,
+) -> Result<(), RunError> {
+    let started = Instant::now();
+    let client = ClientSettings::new(&config.common, cluster.bootstrap());
+    let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
+    let topics = match wait_for_topics(config, control, &observer) {
+        Err(TopicError::Stopped { .. }) => return Ok(()),
+        answer => answer?,
+    };
+    preflight::check(placement.shards.len())?;
+    let _ = control.shared.observer.set(observer.clone());
+    let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
+    let board =
+        control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
+    let partitions: usize = topics.iter().map(|(_, shape)| shape.partitions).sum();
+    let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
+    let per_broker = partitions.div_ceil(brokers);
+    let floor = Arc::new(Floor::new(
+        config.clone(),
+        control.shared.clone(),
+        control.sender(),
+        client,
+        per_broker,
+        stats,
+    ));
+    tracing::info!(
+        "group {}: {} workers on {} shards, {} tokens, {} topics with {partitions} partitions",
+        config.group,
+        config.workers,
+        placement.shards.len(),
+        config.workers.get() as u64 * config.tokens_per_worker(),
+        topics.len(),
+    );
+    let shards = spawn(&floor, placement)?;
+    let topics = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
+    let mut start = Start::new(&floor, topics, &topology.allowed)?;
+    let worked = supervise(&floor, &observer, board, &mut start, &shards);
+    join(shards)?;
+    let verdict = verdict(&floor);
+    let summary = Summary { board, worked, total: started.elapsed() };
+    // The last latencies are still on their way to the control thread.
+    thread::sleep(LOOK_EVERY * 3);
+    println!("{}", summary.text(verdict.as_ref().err()));
+    verdict
+}
+
+/// The topics as they are.
+fn wait_for_topics(
+    config: &RepeaterConfig,
+    control: &Control,
+    observer: &Observer,
+) -> Result<Vec<(String, TopicShape)>, TopicError> {
+    let lifecycle = &control.shared.lifecycle;
+    let stop = || lifecycle.stop_requested() || lifecycle.shutdown_requested();
+    let wait = |topic: &String| {
+        Ok((topic.clone(), observer.wait_for_topic(topic, config.common.startup_timeout, stop)?))
+    };
+    config.topics.iter().map(wait).collect()
+}
+
+fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
+    let (floor, shards) = (floor.clone(), placement.shards.len());
+    let spawned = executor::spawn_shards(placement, move |place| {
+        let floor = floor.clone();
+        async move {
+            let result = run_shard(floor.clone(), place, shards).await;
+            if let Err(error) = &result {
+                floor.shared.lifecycle.fail(error.to_string());
+            }
+            result
+        }
+    });
+    Ok(spawned?)
+}
+
+/// Runs the workers of one shard, each a task of its own.
+async fn run_shard(floor: Arc<Floor>, place: ShardPlace, shards: usize) -> Result<(), ClientError> {
+    let workers = floor.config.workers.get();
+    let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
+    let part = own.len() as f64 / workers as f64;
+    let hub = WakeHub::new()?;
+    let bells = glommio::spawn_local({
+        let hub = hub.clone();
+        async move { hub.run().await }
+    })
+    .detach();
+    let shard = Rc::new(ShardFloor::new(floor, place, hub, part));
+    let tasks: Vec<_> =
+        own.into_iter().map(|worker| glommio::spawn_local(run_worker(shard.clone(), worker))).collect();
+    let mut result = Ok(());
+    for task in tasks {
+        result = result.and(task.await);
+    }
+    bells.cancel();
+    result
+}
+
+async fn run_worker(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientError> {
+    let floor = shard.floor.clone();
+    let result = worker::run(shard, worker).await;
+    if let Err(error) = &result {
+        // The others need not wait for it.
+        floor.shared.lifecycle.fail(error.to_string());
+    }
+    result
+}
+
+/// Watches the group and the start until the work is to end; returns for how long tokens travelled.
+fn supervise(
+    floor: &Floor,
+    observer: &Observer,
+    board: &RepeaterBoard,
+    start: &mut Start<'_>,
+    shards: &[Shard<Result<(), ClientError>>],
+) -> Duration {
+    let lifecycle = &floor.shared.lifecycle;
+    let (mut asked, mut producing) = (None::<Instant>, None::<Instant>);
+    while !lifecycle.stop_requested() && !shards.iter().all(Shard::is_finished) {
+        if lifecycle.shutdown_requested() {
+            lifecycle.request_stop();
+            break;
+        }
+        let every = if producing.is_some() { ASK_EVERY } else { ASK_EVERY_AT_START };
+        if asked.is_none_or(|asked| asked.elapsed() >= every) {
+            let group = observer.describe_group(&floor.config.group);
+            asked = Some(Instant::now());
+            if let Ok(group) = &group {
+                board.set_group(GroupView { state: group.state.clone(), members: group.members });
+            }
+            if producing.is_none() && start.is_given(group) {
+                floor.let_produce();
+                producing = Some(Instant::now());
+                tracing::info!("group {}: producing", floor.config.group);
+            }
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    producing.map_or(Duration::ZERO, |since| since.elapsed())
+}
+
+fn join(shards: Vec<Shard<Result<(), ClientError>>>) -> Result<(), RunError> {
+    for shard in shards {
+        // What a worker failed of is the lifecycle's to tell.
+        let _: Result<(), ClientError> = shard.join()?;
+    }
+    Ok(())
+}
+
+fn verdict(floor: &Floor) -> Result<(), RunError> {
+    if let Some(violation) = floor.violation() {
+        return Err(RunError::Violation(violation));
+    }
+    match floor.shared.lifecycle.failure() {
+        Some(reason) => Err(RunError::Failed(reason)),
+        None => Ok(()),
+    }
+}

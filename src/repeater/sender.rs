@@ -1,0 +1,366 @@
+//! The producing half of a worker: tokens go out, and what becomes of them is counted.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use super::{
+    body::{HEADER_BYTES, Header, Key},
+    floor::{ShardFloor, epoch_us},
+    tokens::Tokens,
+    transaction::{Change, Transaction},
+};
+use crate::{
+    config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
+    kafka::{
+        ClientError, ClientSettings, Delivery, Echo, EchoProducer, HubBell, KafkaError, Outcome,
+        ProducerSettings, SendError, TransactionSettings,
+    },
+    random::Random,
+    stats::{LatencyRecorder, WorkerStats},
+};
+
+/// Records sent before deliveries are looked at again.
+const BURST: usize = 256;
+/// Delivery events taken before records are sent again.
+const DELIVERY_EVENTS: usize = 64;
+
+/// What a slot of the producer holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flight {
+    /// `None`: a tombstone, which carries no token.
+    token: Option<i64>,
+    /// When it was sent, µs on the shard's clock.
+    sent_us: u64,
+}
+
+pub(super) struct TokenSender {
+    client: EchoProducer,
+    settings: ProducerSettings,
+    bell: HubBell,
+    shard: Rc<ShardFloor>,
+    stats: Arc<WorkerStats>,
+    random: Random,
+    /// Tokens that can be sent.
+    pub(super) tokens: Tokens,
+    flights: Vec<Flight>,
+    free: Vec<usize>,
+    transaction: Option<Transaction>,
+    pub(super) latency: LatencyRecorder,
+    /// The client is finished: what is in flight comes back first, then there is a new one.
+    restart: bool,
+    last_error: Option<KafkaError>,
+}
+
+impl TokenSender {
+    pub(super) fn start(
+        shard: &Rc<ShardFloor>,
+        client: &ClientSettings,
+        worker: usize,
+        bell: &HubBell,
+    ) -> Result<Self, ClientError> {
+        let config = &shard.floor.config;
+        let mut random = Random::from_entropy();
+        let settings = settings(shard, config, client, &mut random);
+        let client = EchoProducer::start(&settings, &config.topics, bell)?;
+        let transaction = match config.transactions {
+            Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
+            None => None,
+        };
+        Ok(Self {
+            client,
+            settings,
+            bell: bell.clone(),
+            shard: shard.clone(),
+            stats: shard.floor.stats[worker].clone(),
+            random,
+            tokens: Tokens::of_worker(worker, config.tokens_per_worker()),
+            flights: Vec::new(),
+            free: Vec::new(),
+            transaction,
+            latency: LatencyRecorder::default(),
+            restart: false,
+            last_error: None,
+        })
+    }
+
+    /// Tokens that are here: waiting, or with the client, or in a transaction that has not ended.
+    pub(super) fn enqueued(&self) -> u64 {
+        let in_transaction = self.transaction.as_ref().map_or(0, Transaction::tokens);
+        self.tokens.len() + self.in_flight() + in_transaction
+    }
+
+    fn in_flight(&self) -> u64 {
+        (self.flights.len() - self.free.len()) as u64
+    }
+
+    pub(super) async fn wait(&self, limit: Duration) {
+        self.client.wait(limit).await;
+    }
+
+    /// Sends until no token, no slot or no budget is left. Returns how many went, and how long to wait for budget.
+    pub(super) fn send_burst(&mut self) -> (usize, Option<Duration>) {
+        let (now_us, sent_at_us) = (self.shard.now_us(), epoch_us());
+        for sent in 0..BURST {
+            let pause = self.shard.pause(now_us);
+            if !pause.is_zero() && !self.tokens.is_empty() {
+                return (sent, Some(pause));
+            }
+            if !self.send_one(now_us, sent_at_us) {
+                return (sent, None);
+            }
+        }
+        (BURST, Some(Duration::ZERO))
+    }
+
+    /// Sends one record. Returns whether there was one to send, and room for it.
+    fn send_one(&mut self, now_us: u64, sent_at_us: i64) -> bool {
+        let Some(aborted) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
+            return false;
+        };
+        if self.restart || self.tokens.is_empty() {
+            return false;
+        }
+        let Some(slot) = self.free_slot() else { return false };
+        let config = &self.shard.floor.config;
+        let tombstone =
+            config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
+        let token = if tombstone { None } else { self.tokens.take() };
+        if let Some(token) = token {
+            self.client.write(slot, &Header { token, sent_at_us, aborted }.encode());
+        }
+        let number = match config.keys {
+            Some(keys) => self.random.below(keys.get()),
+            None => self.random.next_u64(),
+        };
+        let key = Key::new(number);
+        let topic = self.random.index(config.topics.len());
+        let echo = Echo { topic, key: key.as_bytes(), slot, tombstone };
+        let bytes = config.payload_bytes.get() + HEADER_BYTES;
+        if let Err(error) = self.client.send(&echo) {
+            self.free.push(slot);
+            return self.not_sent(token, error);
+        }
+        self.flights[slot] = Flight { token, sent_us: now_us };
+        self.shard.spend(if tombstone { 0 } else { bytes as u64 });
+        if let Some(transaction) = &mut self.transaction {
+            transaction.sent();
+        }
+        true
+    }
+
+    /// The slot used last comes first: it is in cache.
+    fn free_slot(&mut self) -> Option<usize> {
+        self.free.pop().or_else(|| self.new_slot())
+    }
+
+    /// Slots are made as they are needed: a worker with few tokens never needs all that it may have.
+    #[cold]
+    fn new_slot(&mut self) -> Option<usize> {
+        let config = &self.shard.floor.config;
+        if self.client.slots() >= config.max_buffered_records {
+            return None;
+        }
+        let mut value = vec![0; HEADER_BYTES + config.payload_bytes.get()].into_boxed_slice();
+        match config.fill {
+            Fill::Zeros => {}
+            Fill::Random => self.random.fill(&mut value[HEADER_BYTES..]),
+            Fill::Printable => self.random.fill_printable(&mut value[HEADER_BYTES..]),
+        }
+        self.flights.push(Flight::default());
+        Some(self.client.add_slot(value))
+    }
+
+    #[cold]
+    fn not_sent(&mut self, token: Option<i64>, error: SendError) -> bool {
+        match (error, token) {
+            (SendError::Refused(error), token) if !error.is_passing() => {
+                if token.is_some() {
+                    self.lose(error, false);
+                }
+                true
+            }
+            (error, token) => {
+                self.restart |= matches!(error, SendError::Fatal(_));
+                if let Some(token) = token {
+                    self.tokens.give_back(token);
+                }
+                false
+            }
+        }
+    }
+
+    /// A token is gone. The log says so when the cause is another one than last time.
+    #[cold]
+    fn lose(&mut self, error: KafkaError, unknown: bool) {
+        if unknown {
+            self.stats.lost_unknown.add(1);
+        } else {
+            self.stats.lost_failed.add(1);
+        }
+        if self.last_error.replace(error) != Some(error) {
+            tracing::warn!("{}: a token is lost: {error}", self.settings.client.client_id);
+        }
+    }
+
+    /// Takes deliveries, and moves the transaction on. Returns how many deliveries there were.
+    pub(super) fn take_deliveries(&mut self) -> Result<usize, ClientError> {
+        let now_us = self.shard.now_us();
+        // Out of the way of the borrow of the client.
+        let mut deliveries = Deliveries {
+            flights: &mut self.flights,
+            free: &mut self.free,
+            transaction: self.transaction.as_mut(),
+            latency: &mut self.latency,
+            stats: &self.stats,
+            failed: Vec::new(),
+            now_us,
+            value_bytes: self.shard.floor.config.payload_bytes.get() + HEADER_BYTES,
+        };
+        let count = self.client.poll(DELIVERY_EVENTS, |delivery| deliveries.settle(delivery));
+        let failed = deliveries.failed;
+        for (token, error, unknown) in failed {
+            self.not_delivered(token, error, unknown);
+        }
+        if self.client_is_finished() {
+            self.start_over()?;
+        }
+        self.move_transaction_on();
+        Ok(count)
+    }
+
+    #[cold]
+    fn not_delivered(&mut self, token: i64, error: KafkaError, unknown: bool) {
+        self.restart |= self.client.fatal_error().is_some();
+        if self.restart && !unknown {
+            // It was never sent, because its client was finished: a new one will.
+            self.tokens.give_back(token);
+        } else {
+            self.lose(error, unknown);
+        }
+    }
+
+    /// Looked at when something is wrong already: the question is not free.
+    fn client_is_finished(&mut self) -> bool {
+        if !self.restart {
+            return false;
+        }
+        if self.in_flight() > 0 {
+            self.client.purge();
+        }
+        self.in_flight() == 0
+    }
+
+    /// A new client in place of one that a fatal error finished.
+    #[cold]
+    fn start_over(&mut self) -> Result<(), ClientError> {
+        let error = self.client.fatal_error().map(|error| error.to_string()).unwrap_or_default();
+        tracing::warn!("{}: starting a new producer: {error}", self.settings.client.client_id);
+        self.client = EchoProducer::start(&self.settings, &self.shard.floor.config.topics, &self.bell)?;
+        self.flights.clear();
+        self.free.clear();
+        self.restart = false;
+        if let Some(transaction) = &mut self.transaction {
+            for token in transaction.restart(self.client.transactions(&self.settings)?) {
+                self.tokens.give(token);
+            }
+        }
+        Ok(())
+    }
+
+    fn move_transaction_on(&mut self) {
+        let nothing_in_flight = self.in_flight() == 0;
+        let nothing_to_send = self.tokens.is_empty() || self.shard.floor.stop_requested();
+        let Some(transaction) = &mut self.transaction else { return };
+        match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
+            Change::None => {}
+            Change::Committed(tokens) => {
+                let bytes = self.shard.floor.config.payload_bytes.get() + HEADER_BYTES;
+                self.stats.produced.add(tokens);
+                self.stats.produced_bytes.add(tokens * bytes as u64);
+                self.stats.committed_transactions.add(1);
+            }
+            Change::Aborted(tokens) => {
+                self.stats.aborted_transactions.add(1);
+                self.stats.aborted_records.add(tokens.len() as u64);
+                for token in tokens {
+                    self.tokens.give(token);
+                }
+            }
+            Change::Fatal { tokens, unknown, error } => {
+                self.restart = true;
+                for token in tokens {
+                    if unknown { self.lose(error, true) } else { self.tokens.give(token) }
+                }
+            }
+        }
+    }
+
+    /// Whether everything that was sent has its outcome.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.in_flight() == 0 && self.transaction.as_ref().is_none_or(Transaction::is_empty)
+    }
+}
+
+/// What a delivery changes.
+struct Deliveries<'a> {
+    flights: &'a mut [Flight],
+    free: &'a mut Vec<usize>,
+    transaction: Option<&'a mut Transaction>,
+    latency: &'a mut LatencyRecorder,
+    stats: &'a WorkerStats,
+    /// Tokens that were not delivered, why, and whether that is uncertain. Rarely any.
+    failed: Vec<(i64, KafkaError, bool)>,
+    now_us: u64,
+    value_bytes: usize,
+}
+
+impl Deliveries<'_> {
+    fn settle(&mut self, delivery: Delivery) {
+        let flight = self.flights[delivery.token];
+        self.free.push(delivery.token);
+        let failure = match delivery.outcome {
+            Outcome::Acked { .. } | Outcome::AckedSomewhere => None,
+            Outcome::Failed(error) => Some((error, false)),
+            Outcome::Unknown(error) => Some((error, true)),
+        };
+        if failure.is_none() {
+            self.latency.record(self.now_us.saturating_sub(flight.sent_us));
+        }
+        match (flight.token, self.transaction.as_mut(), failure) {
+            // Its transaction decides; one with a failed record cannot be committed.
+            (token, Some(transaction), failure) => transaction.settled(token, failure.is_some()),
+            (Some(token), None, Some((error, unknown))) => self.failed.push((token, error, unknown)),
+            (Some(_), None, None) => {
+                self.stats.produced.add(1);
+                self.stats.produced_bytes.add(self.value_bytes as u64);
+            }
+            (None, None, _) => self.stats.tombstones.add(1),
+        }
+    }
+}
+
+fn settings(
+    shard: &ShardFloor,
+    config: &RepeaterConfig,
+    client: &ClientSettings,
+    random: &mut Random,
+) -> ProducerSettings {
+    const CODECS: [Compression; 5] =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+    ProducerSettings {
+        client: client.clone(),
+        linger: config.linger,
+        batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
+        max_buffered_records: config.max_buffered_records,
+        partitions_per_broker: shard.floor.partitions_per_broker,
+        compression: match config.compression {
+            Compression::Mixed => CODECS[random.index(CODECS.len())],
+            codec => codec,
+        },
+        transactions: config.transactions.map(|rules| TransactionSettings {
+            // One for the life of the worker: a new client fences what the last one left open.
+            id: client.client_id.clone(),
+            timeout: rules.timeout,
+        }),
+        client_cpus: shard.place.client_cpus.clone(),
+    }
+}

@@ -1,0 +1,125 @@
+//! When workers may begin to produce.
+//!
+//! Consumers start at the log's end. A record that is written before the group knows
+//! where each partition is consumed from would be passed over, and its token lost: so
+//! producing waits until every partition has a committed place.
+
+use std::time::{Duration, Instant};
+
+use super::floor::Floor;
+use crate::{
+    config::Brokers,
+    kafka::{ClientError, CommittedPlaces, GroupDescription, GroupSettings, Isolation, KafkaError},
+    runtime::cpu_set::CpuSet,
+};
+
+/// Where nobody can be asked for the group, it must have been quiet for so long.
+const QUIET: Duration = Duration::from_secs(1);
+/// Who activates a repeater wants it to produce: its own members are waited for, but not longer than this.
+const ACTIVATION_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) struct Start<'a> {
+    floor: &'a Floor,
+    /// The topics with their partitions.
+    topics: Vec<(String, usize)>,
+    places: CommittedPlaces,
+    seen: Own,
+    changed: Instant,
+    activated: Option<Instant>,
+}
+
+/// How the process's own members stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Own {
+    rebalances: u64,
+    partitions: u64,
+    settled: bool,
+}
+
+impl<'a> Start<'a> {
+    pub(super) fn new(
+        floor: &'a Floor,
+        topics: Vec<(String, usize)>,
+        cpus: &CpuSet,
+    ) -> Result<Self, ClientError> {
+        let settings = GroupSettings {
+            client: floor.client.clone(),
+            group: floor.config.group.clone(),
+            isolation: Isolation::ReadUncommitted,
+            client_cpus: cpus.clone(),
+        };
+        Ok(Self {
+            floor,
+            topics,
+            places: CommittedPlaces::start(&settings)?,
+            seen: Own::default(),
+            changed: Instant::now(),
+            activated: None,
+        })
+    }
+
+    /// Whether workers may produce, as the group looks now.
+    pub(super) fn is_given(&mut self, group: Result<GroupDescription, KafkaError>) -> bool {
+        let own = self.own();
+        if own != self.seen {
+            (self.seen, self.changed) = (own, Instant::now());
+        }
+        if self.floor.config.common.remote {
+            return self.is_activated(own);
+        }
+        if own.settled && self.has_consumed() {
+            // Others produce already. Waiting on would only keep their tokens here.
+            return true;
+        }
+        match group {
+            Ok(group) => self.is_stable(&group, own),
+            // A mock cluster does not know the question; it is ours alone.
+            Err(error) if error.is_unsupported() || self.is_embedded() => self.is_quiet(own),
+            Err(_) => false,
+        }
+    }
+
+    fn is_activated(&mut self, own: Own) -> bool {
+        if !self.floor.shared.lifecycle.is_activated() {
+            return false;
+        }
+        let since = *self.activated.get_or_insert_with(Instant::now);
+        let limit_is_over = since.elapsed() >= ACTIVATION_LIMIT;
+        if limit_is_over && !own.settled {
+            tracing::warn!(
+                "activated, but the group does not know all places yet: tokens may be passed over"
+            );
+        }
+        (own.settled && own.rebalances > 0) || limit_is_over
+    }
+
+    fn is_stable(&self, group: &GroupDescription, own: Own) -> bool {
+        group.is_stable()
+            && group.members >= self.floor.config.workers.get()
+            && own.settled
+            // Those of other processes have settled too.
+            && self.places.are_complete(&self.topics)
+    }
+
+    fn is_quiet(&self, own: Own) -> bool {
+        let partitions: usize = self.topics.iter().map(|(_, partitions)| partitions).sum();
+        own.settled && own.partitions >= partitions as u64 && self.changed.elapsed() >= QUIET
+    }
+
+    fn has_consumed(&self) -> bool {
+        self.floor.stats.iter().any(|worker| worker.consumed.get() > 0)
+    }
+
+    fn is_embedded(&self) -> bool {
+        matches!(self.floor.config.common.brokers, Brokers::Embedded { .. })
+    }
+
+    fn own(&self) -> Own {
+        let stats = &self.floor.stats;
+        Own {
+            rebalances: stats.iter().map(|worker| worker.rebalances.get()).sum(),
+            partitions: stats.iter().map(|worker| worker.partitions.get()).sum(),
+            settled: stats.iter().all(|worker| worker.settled.get() == 1),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a person wants to read when a repeater has ended.
+
+use std::{fmt::Write, time::Duration};
+
+use indicatif::HumanCount;
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::{
+    control::per_second,
+    stats::{LatencyHistogram, RepeaterBoard},
+    verifier::run::RunError,
+};
+
+pub(super) struct Summary<'a> {
+    pub(super) board: &'a RepeaterBoard,
+    /// For how long tokens travelled.
+    pub(super) worked: Duration,
+    pub(super) total: Duration,
+}
+
+impl Summary<'_> {
+    /// The text, several lines without the last newline.
+    pub(super) fn text(&self, error: Option<&RunError>) -> String {
+        let verdict = match error {
+            Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
+            Some(error) => format!("NOT DONE: {error}"),
+            None => "stopped; nothing wrong was found".to_owned(),
+        };
+        let mut text = format!("\nproofload: {verdict}\n");
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text);
+        text.trim_end().to_owned()
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let (totals, latencies, group) =
+            (self.board.raw_totals(), self.board.latencies(), self.board.group());
+        let worked_s = self.worked.as_secs_f64().max(1e-3);
+        let mib = totals.consumed_bytes as f64 / f64::from(1 << 20);
+        writeln!(
+            text,
+            "  echoed      {} tokens consumed, {} produced, {mib:.1} MiB in {:.2} s: {}/s, {:.1} MiB/s",
+            HumanCount(totals.consumed),
+            HumanCount(totals.produced),
+            worked_s,
+            per_second(totals.consumed, self.worked),
+            mib / worked_s
+        )?;
+        let unusual = [
+            (totals.lost_failed, "tokens lost: not written"),
+            (totals.lost_unknown, "tokens lost: written or not, nobody knows"),
+            (totals.replayed, "records that another member consumes again"),
+            (totals.bad_bodies, "bodies that are no repeater's"),
+            (totals.aborted_reads, "records of aborted transactions"),
+            (totals.faults, "consumer errors survived"),
+            (totals.tombstones, "tombstones"),
+            (totals.committed_transactions, "transactions committed"),
+            (totals.aborted_transactions, "aborted"),
+            (totals.aborted_records, "tokens of those sent again"),
+        ];
+        for (count, what) in unusual.into_iter().filter(|(count, _)| *count > 0) {
+            writeln!(text, "              {} {what}", HumanCount(count))?;
+        }
+        let state = if group.state.is_empty() { "unknown" } else { &group.state };
+        let here = HumanCount(self.board.enqueued());
+        writeln!(
+            text,
+            "  group       {state} with {} members; {here} tokens leave with this process",
+            group.members
+        )?;
+        writeln!(text, "  ack         {}", percentiles(&latencies.ack))?;
+        writeln!(text, "  end to end  {}", percentiles(&latencies.e2e))?;
+        self.cost(text, totals.consumed)
+    }
+
+    fn cost(&self, text: &mut String, echoed: u64) -> std::fmt::Result {
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Ok(()) };
+        let cpu_s = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+        let (user_s, system_s) = (cpu_s(usage.user_time()), cpu_s(usage.system_time()));
+        writeln!(
+            text,
+            "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel: {:.1} µs for each echo; at \
+             most {} MiB of memory; {:.2} s in all",
+            (user_s + system_s) * 1e6 / (echoed.max(1) as f64),
+            usage.max_rss() / 1024,
+            self.total.as_secs_f64()
+        )
+    }
+}
+
+fn percentiles(latency: &LatencyHistogram) -> String {
+    let summary = latency.summary();
+    let ms = |latency_us: u64| latency_us as f64 / 1e3;
+    format!(
+        "p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        ms(summary.p50_us),
+        ms(summary.p90_us),
+        ms(summary.p99_us),
+        ms(latency.max_us())
+    )
+}

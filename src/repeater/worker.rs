@@ -1,0 +1,244 @@
+//! One worker: a member of the group with a producer of its own, which sends what it consumes.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    body::Header,
+    floor::{ShardFloor, epoch_us},
+    sender::TokenSender,
+};
+use crate::{
+    control::Message,
+    kafka::{ClientError, GroupConsumer, GroupEvent, GroupSettings, HubBell, Isolation, KafkaError},
+    stats::{LatencyRecorder, WorkerStats},
+    verifier::anomaly::{Anomaly, Violation},
+};
+
+/// The timer beside the bell.
+const WAIT: Duration = Duration::from_millis(250);
+/// How often commits are looked at, and how often latencies travel to the control thread.
+const TEND_EVERY: Duration = Duration::from_millis(100);
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+/// How long a stop waits for what is in flight, and then for the group: both fit into the time a process has to end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Works until the run is stopped.
+///
+/// # Errors
+/// A client that could not be started.
+pub(super) async fn run(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientError> {
+    let mut worker = Worker::start(&shard, worker)?;
+    let result = worker.work().await;
+    worker.flush().await;
+    worker.leave().await;
+    // Closing clients can wait for brokers that hang. The process is about to end, and with it all they hold.
+    std::mem::forget(worker);
+    result
+}
+
+struct Worker {
+    sender: TokenSender,
+    consumer: GroupConsumer,
+    inbox: Inbox,
+    shard: Rc<ShardFloor>,
+    stats: Arc<WorkerStats>,
+    index: usize,
+    tended: Instant,
+    reported: Instant,
+}
+
+/// What is done with a record, apart from the client that shows it.
+struct Inbox {
+    shard: Rc<ShardFloor>,
+    stats: Arc<WorkerStats>,
+    latency: LatencyRecorder,
+    last_fault: Option<KafkaError>,
+}
+
+impl Worker {
+    fn start(shard: &Rc<ShardFloor>, index: usize) -> Result<Self, ClientError> {
+        let floor = &shard.floor;
+        let mut client = floor.client.clone();
+        client.client_id = format!("{}_w_{index}", client.client_id);
+        let bell: HubBell = shard.hub.bell();
+        let settings = GroupSettings {
+            client: client.clone(),
+            group: floor.config.group.clone(),
+            isolation: match floor.config.transactions {
+                Some(_) => Isolation::ReadCommitted,
+                None => Isolation::ReadUncommitted,
+            },
+            client_cpus: shard.place.client_cpus.clone(),
+        };
+        let (now, stats) = (Instant::now(), floor.stats[index].clone());
+        Ok(Self {
+            sender: TokenSender::start(shard, &client, index, &bell)?,
+            consumer: GroupConsumer::start(&settings, &floor.config.topics, &bell)?,
+            inbox: Inbox {
+                shard: shard.clone(),
+                stats: stats.clone(),
+                latency: LatencyRecorder::default(),
+                last_fault: None,
+            },
+            shard: shard.clone(),
+            stats,
+            index,
+            tended: now,
+            reported: now,
+        })
+    }
+
+    async fn work(&mut self) -> Result<(), ClientError> {
+        while !self.shard.floor.stop_requested() {
+            self.sender.take_deliveries()?;
+            let more = self.consume();
+            let (sent, pause) =
+                if self.shard.floor.may_produce() { self.sender.send_burst() } else { (0, None) };
+            self.tend();
+            // Every client rings when it has something new, so that only what was left over is a reason to go on.
+            if more || (sent > 0 && pause == Some(Duration::ZERO)) {
+                futures_lite::future::yield_now().await;
+            } else {
+                self.sender.wait(pause.unwrap_or(WAIT).min(WAIT)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the tokens of what has come. Returns whether there may be more.
+    fn consume(&mut self) -> bool {
+        let (inbox, tokens) = (&mut self.inbox, &mut self.sender.tokens);
+        let now_us = epoch_us();
+        self.consumer.poll(|event| {
+            if let Some(token) = inbox.take(event, now_us) {
+                tokens.give(token);
+            }
+        })
+    }
+
+    fn tend(&mut self) {
+        self.stats.enqueued.set(self.sender.enqueued());
+        if self.tended.elapsed() < TEND_EVERY {
+            return;
+        }
+        self.tended = Instant::now();
+        self.consumer.tend();
+        let state = self.consumer.state();
+        self.stats.rebalances.set(state.rebalances);
+        self.stats.partitions.set(state.partitions as u64);
+        self.stats.settled.set(state.settled.into());
+        self.stats.replayed.set(state.uncommitted);
+        if self.reported.elapsed() >= REPORT_EVERY {
+            self.reported = Instant::now();
+            self.report();
+        }
+    }
+
+    /// Hands the latencies over, or keeps them while the control thread's queue is full.
+    fn report(&mut self) {
+        if self.shard.floor.sender.is_full() {
+            return;
+        }
+        let (ack, e2e) = (self.sender.latency.take(), self.inbox.latency.take());
+        if ack.is_some() || e2e.is_some() {
+            let message = Message::EchoLatency { worker: self.index, ack, e2e };
+            // Several shards may have seen the last place: what is lost then is statistics of half a second.
+            let _ = self.shard.floor.sender.try_send(message);
+        }
+    }
+
+    /// Waits for the outcome of what was sent, for a while. Nothing is consumed any more: it is for the others.
+    async fn flush(&mut self) {
+        let until = Instant::now() + FLUSH_LIMIT;
+        while Instant::now() < until {
+            if self.sender.take_deliveries().is_err() || self.sender.is_flushed() {
+                break;
+            }
+            self.sender.wait(Duration::from_millis(20)).await;
+        }
+        self.stats.enqueued.set(self.sender.enqueued());
+        self.report();
+    }
+
+    /// Leaves the group, if that is possible in time: the others need not wait for a session to end.
+    async fn leave(&mut self) {
+        let until = Instant::now() + LEAVE_LIMIT;
+        self.consumer.begin_leaving();
+        while !self.consumer.leave() && Instant::now() < until {
+            glommio::timer::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Inbox {
+    /// The token that came, if one did.
+    fn take(&mut self, event: GroupEvent<'_>, now_us: i64) -> Option<i64> {
+        let (topic, partition, offset, value) = match event {
+            GroupEvent::Record { topic, partition, offset, value } => (topic, partition, offset, value),
+            GroupEvent::Fault(error) => {
+                self.fault(error);
+                return None;
+            }
+        };
+        let Some(value) = value else {
+            self.stats.tombstones_consumed.add(1);
+            return None;
+        };
+        match Header::decode(value) {
+            Ok(Header { aborted: true, .. }) => {
+                self.aborted(topic, partition, offset);
+                None
+            }
+            Ok(header) => {
+                self.stats.consumed.add(1);
+                self.stats.consumed_bytes.add(value.len() as u64);
+                let e2e_us = now_us.saturating_sub(header.sent_at_us);
+                self.latency.record(u64::try_from(e2e_us).unwrap_or(0));
+                Some(header.token)
+            }
+            Err(bad) => {
+                self.stats.bad_bodies.add(1);
+                if self.shard.floor.is_first_bad_body() {
+                    let topic = &self.shard.floor.config.topics[topic];
+                    tracing::warn!(
+                        "topic {topic} partition {partition} offset {offset}: no repeater's record: {bad}; it is \
+                         skipped, and so are others like it, without a word"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// Its token is not taken over: whoever aborted the transaction has kept it.
+    #[cold]
+    fn aborted(&self, topic: usize, partition: i32, offset: i64) {
+        self.stats.aborted_reads.add(1);
+        self.shard.floor.report(Violation {
+            anomaly: Anomaly::AbortedRead,
+            topic: self.shard.floor.config.topics[topic].clone(),
+            partition,
+            offset,
+            expected: "records of committed transactions only".to_owned(),
+            found: "a record that was written in a transaction which was to be aborted".to_owned(),
+        });
+    }
+
+    /// Counted; named when it is another one than last time.
+    #[cold]
+    fn fault(&mut self, error: KafkaError) {
+        self.stats.faults.add(1);
+        if self.last_fault.replace(error) != Some(error) {
+            tracing::warn!("group {}: {error}", self.shard.floor.config.group);
+        }
+        if error.is_refusal() {
+            let group = &self.shard.floor.config.group;
+            self.shard.floor.shared.lifecycle.fail(format!("group {group}: {error}"));
+        }
+    }
+}

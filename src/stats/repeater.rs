@@ -1,0 +1,338 @@
+//! What the repeater's workers have done.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use serde::Serialize;
+
+use super::{Counter, LatencyHistogram, LatencySummary};
+
+/// A number that one thread sets and others may read.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a worker has done. On cache lines of its own.
+///
+/// At rest: tokens at the start = `enqueued` + `produced` − `consumed` + what was lost.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Tokens acked, in committed transactions where there are any.
+    pub produced: Counter,
+    /// Value bytes of those.
+    pub produced_bytes: Counter,
+    /// Tokens taken over from records.
+    pub consumed: Counter,
+    /// Value bytes of those.
+    pub consumed_bytes: Counter,
+    /// Tokens that are here: waiting, or sent and without an outcome.
+    pub enqueued: Gauge,
+    /// Tokens lost because their record was refused, or failed for certain.
+    pub lost_failed: Counter,
+    /// Tokens whose record is in the log, or not: they count as lost.
+    pub lost_unknown: Counter,
+    /// Records whose value is no repeater's.
+    pub bad_bodies: Counter,
+    /// Records of aborted transactions that were consumed nevertheless.
+    pub aborted_reads: Counter,
+    /// Errors of the consumer.
+    pub faults: Counter,
+    /// Records consumed from partitions that were lost before that was committed: consumed again elsewhere.
+    pub replayed: Gauge,
+    /// Null values acked.
+    pub tombstones: Counter,
+    /// Null values consumed.
+    pub tombstones_consumed: Counter,
+    /// Transactions that were committed.
+    pub committed_transactions: Counter,
+    /// Transactions that were aborted.
+    pub aborted_transactions: Counter,
+    /// Tokens in those; they were sent again.
+    pub aborted_records: Counter,
+    /// Rebalances.
+    pub rebalances: Gauge,
+    /// Partitions owned.
+    pub partitions: Gauge,
+    /// 1 when the group knows where each of them is consumed from.
+    pub settled: Gauge,
+}
+
+/// A worker's counters at a moment, or those of several added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of WorkerStats")]
+pub struct WorkerTotals {
+    pub produced: u64,
+    pub produced_bytes: u64,
+    pub consumed: u64,
+    pub consumed_bytes: u64,
+    pub lost_failed: u64,
+    pub lost_unknown: u64,
+    pub bad_bodies: u64,
+    pub aborted_reads: u64,
+    pub faults: u64,
+    pub replayed: u64,
+    pub tombstones: u64,
+    pub tombstones_consumed: u64,
+    pub committed_transactions: u64,
+    pub aborted_transactions: u64,
+    pub aborted_records: u64,
+}
+
+impl WorkerTotals {
+    /// Everything that was not as it should be.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.lost_failed + self.lost_unknown + self.bad_bodies + self.aborted_reads + self.faults
+    }
+
+    fn zip(self, other: &Self, operation: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            produced: operation(self.produced, other.produced),
+            produced_bytes: operation(self.produced_bytes, other.produced_bytes),
+            consumed: operation(self.consumed, other.consumed),
+            consumed_bytes: operation(self.consumed_bytes, other.consumed_bytes),
+            lost_failed: operation(self.lost_failed, other.lost_failed),
+            lost_unknown: operation(self.lost_unknown, other.lost_unknown),
+            bad_bodies: operation(self.bad_bodies, other.bad_bodies),
+            aborted_reads: operation(self.aborted_reads, other.aborted_reads),
+            faults: operation(self.faults, other.faults),
+            replayed: operation(self.replayed, other.replayed),
+            tombstones: operation(self.tombstones, other.tombstones),
+            tombstones_consumed: operation(self.tombstones_consumed, other.tombstones_consumed),
+            committed_transactions: operation(self.committed_transactions, other.committed_transactions),
+            aborted_transactions: operation(self.aborted_transactions, other.aborted_transactions),
+            aborted_records: operation(self.aborted_records, other.aborted_records),
+        }
+    }
+}
+
+impl WorkerStats {
+    /// Everything since the start.
+    #[must_use]
+    pub fn totals(&self) -> WorkerTotals {
+        WorkerTotals {
+            produced: self.produced.get(),
+            produced_bytes: self.produced_bytes.get(),
+            consumed: self.consumed.get(),
+            consumed_bytes: self.consumed_bytes.get(),
+            lost_failed: self.lost_failed.get(),
+            lost_unknown: self.lost_unknown.get(),
+            bad_bodies: self.bad_bodies.get(),
+            aborted_reads: self.aborted_reads.get(),
+            faults: self.faults.get(),
+            replayed: self.replayed.get(),
+            tombstones: self.tombstones.get(),
+            tombstones_consumed: self.tombstones_consumed.get(),
+            committed_transactions: self.committed_transactions.get(),
+            aborted_transactions: self.aborted_transactions.get(),
+            aborted_records: self.aborted_records.get(),
+        }
+    }
+}
+
+/// The group as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupView {
+    /// `Stable`, `Empty`…; empty while nobody has said.
+    pub state: String,
+    /// Members of all processes.
+    pub members: usize,
+}
+
+/// All workers of a repeater.
+#[derive(Debug)]
+pub struct RepeaterBoard {
+    topics: Vec<String>,
+    workers: Vec<WorkerBoard>,
+    group: Mutex<GroupView>,
+}
+
+#[derive(Debug)]
+struct WorkerBoard {
+    stats: Arc<WorkerStats>,
+    /// Touched by the control thread only, so that nobody ever waits for it.
+    latencies: Mutex<Latencies>,
+    base: Mutex<WorkerTotals>,
+}
+
+/// Of acks, and from sending a record to consuming it.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    /// From sending to the ack.
+    pub ack: LatencyHistogram,
+    /// From sending to consuming.
+    pub e2e: LatencyHistogram,
+}
+
+impl RepeaterBoard {
+    /// For these workers.
+    #[must_use]
+    pub fn new(topics: Vec<String>, workers: Vec<Arc<WorkerStats>>) -> Self {
+        let workers = workers.into_iter().map(|stats| WorkerBoard {
+            stats,
+            latencies: Mutex::default(),
+            base: Mutex::default(),
+        });
+        Self { topics, workers: workers.collect(), group: Mutex::default() }
+    }
+
+    /// The status array.
+    #[must_use]
+    pub fn status(&self) -> Vec<RepeaterStatus> {
+        let object = |worker: &WorkerBoard| {
+            let (totals, latencies) = (worker.totals(), lock(&worker.latencies));
+            RepeaterStatus {
+                topics: self.topics.clone(),
+                produced: totals.produced,
+                consumed: totals.consumed,
+                enqueued: worker.stats.enqueued.get(),
+                errors: totals.errors(),
+                latency: LatencyStatus { ack: latencies.ack.summary(), e2e: latencies.e2e.summary() },
+            }
+        };
+        self.workers.iter().map(object).collect()
+    }
+
+    /// Zeroes every counter, as far as anybody who looks can tell.
+    pub fn reset(&self) {
+        for worker in &self.workers {
+            *lock(&worker.base) = worker.stats.totals();
+            let mut latencies = lock(&worker.latencies);
+            latencies.ack.clear();
+            latencies.e2e.clear();
+        }
+    }
+
+    /// Adds a worker's latencies.
+    pub fn merge(&self, worker: usize, ack: Option<&LatencyHistogram>, e2e: Option<&LatencyHistogram>) {
+        let Some(worker) = self.workers.get(worker) else { return };
+        let mut latencies = lock(&worker.latencies);
+        if let Some(news) = ack {
+            latencies.ack.merge(news);
+        }
+        if let Some(news) = e2e {
+            latencies.e2e.merge(news);
+        }
+    }
+
+    /// The latencies of all workers since the last reset.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        let mut all = Latencies::default();
+        for worker in &self.workers {
+            let latencies = lock(&worker.latencies);
+            all.ack.merge(&latencies.ack);
+            all.e2e.merge(&latencies.e2e);
+        }
+        all
+    }
+
+    /// What all workers have done since the start.
+    #[must_use]
+    pub fn raw_totals(&self) -> WorkerTotals {
+        let add =
+            |sum: WorkerTotals, worker: &WorkerBoard| sum.zip(&worker.stats.totals(), u64::wrapping_add);
+        self.workers.iter().fold(WorkerTotals::default(), add)
+    }
+
+    /// Tokens that are in this process.
+    #[must_use]
+    pub fn enqueued(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.stats.enqueued.get()).sum()
+    }
+
+    /// The group as it was seen last.
+    #[must_use]
+    pub fn group(&self) -> GroupView {
+        lock(&self.group).clone()
+    }
+
+    /// Keeps how the group was seen.
+    pub fn set_group(&self, view: GroupView) {
+        *lock(&self.group) = view;
+    }
+}
+
+impl WorkerBoard {
+    fn totals(&self) -> WorkerTotals {
+        self.stats.totals().zip(&lock(&self.base), u64::saturating_sub)
+    }
+}
+
+/// One worker's object in `/status`.
+#[derive(Debug, Serialize)]
+pub struct RepeaterStatus {
+    topics: Vec<String>,
+    produced: u64,
+    consumed: u64,
+    enqueued: u64,
+    errors: u64,
+    latency: LatencyStatus,
+}
+
+#[derive(Debug, Serialize)]
+struct LatencyStatus {
+    ack: LatencySummary,
+    e2e: LatencySummary,
+}
+
+/// The statistics outlive whoever panicked while holding them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_the_contract_s() {
+        let board = RepeaterBoard::new(vec!["t".into()], vec![Arc::default()]);
+        assert_eq!(
+            serde_json::to_string(&board.status()).unwrap(),
+            concat!(
+                r#"[{"topics":["t"],"produced":0,"consumed":0,"enqueued":0,"errors":0,"#,
+                r#""latency":{"ack":{"p50":0,"p90":0,"p99":0},"e2e":{"p50":0,"p90":0,"p99":0}}}]"#
+            )
+        );
+    }
+
+    #[test]
+    fn reset_zeroes_counters_and_latencies_and_not_what_is_here() {
+        let stats = Arc::new(WorkerStats::default());
+        let board = RepeaterBoard::new(vec!["t".into()], vec![stats.clone(), Arc::default()]);
+        stats.produced.add(5);
+        stats.bad_bodies.add(1);
+        stats.enqueued.set(7);
+        let mut latency = LatencyHistogram::new();
+        latency.record(9);
+        board.merge(0, Some(&latency), None);
+        board.merge(2, Some(&latency), None);
+        assert_eq!((board.status()[0].produced, board.status()[0].errors), (5, 1));
+        assert_eq!((board.latencies().ack.count(), board.latencies().e2e.count()), (1, 0));
+        board.reset();
+        let shown = &board.status()[0];
+        assert_eq!((shown.produced, shown.errors, shown.enqueued, shown.latency.ack.p50_us), (0, 0, 7, 0));
+        assert_eq!((board.raw_totals().produced, board.enqueued()), (5, 7));
+    }
+
+    #[test]
+    fn workers_do_not_share_cache_lines() {
+        assert_eq!(align_of::<WorkerStats>(), 128);
+    }
+}
