@@ -15,7 +15,7 @@ use crate::{
 
 /// Where nobody can be asked for the group, it must have been quiet for so long.
 const QUIET: Duration = Duration::from_secs(1);
-/// Who activates a repeater wants it to produce: its own members are waited for, but not longer than this.
+/// Who activates a repeater wants it to produce: the group's places are waited for, but not longer than this.
 const ACTIVATION_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Start<'a> {
@@ -84,13 +84,17 @@ impl<'a> Start<'a> {
             return false;
         }
         let since = *self.activated.get_or_insert_with(Instant::now);
+        // A group that looks stable may have members, of other processes too, that still ask where to start.
+        if own.settled && own.rebalances > 0 && self.places.are_complete(&self.topics) {
+            return true;
+        }
         let limit_is_over = since.elapsed() >= ACTIVATION_LIMIT;
-        if limit_is_over && !own.settled {
+        if limit_is_over {
             tracing::warn!(
                 "activated, but the group does not know all places yet: tokens may be passed over"
             );
         }
-        (own.settled && own.rebalances > 0) || limit_is_over
+        limit_is_over
     }
 
     fn is_stable(&self, group: &GroupDescription, own: Own) -> bool {
