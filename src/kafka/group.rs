@@ -6,7 +6,8 @@
 
 use std::{
     ffi::{CString, c_void},
-    ptr, slice,
+    ptr::{self, NonNull},
+    slice,
     time::{Duration, Instant},
 };
 
@@ -56,7 +57,7 @@ pub struct MemberState {
     pub uncommitted: u64,
 }
 
-/// Records taken out of the client's queue at once.
+/// Records shown before others have their turn.
 const BATCH: usize = 512;
 /// How often a member commits, far below the contract's 5 s.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -66,7 +67,6 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 /// A consumer in a group, used by one shard.
 pub struct GroupConsumer {
     // Fields are dropped in this order: references first, the client last, then what its callback uses.
-    batch: Box<[*mut rdk::rd_kafka_message_t]>,
     topics: Vec<Topic>,
     queue: Queue,
     main_queue: Queue,
@@ -105,7 +105,6 @@ impl GroupConsumer {
         bell.attach(queue.ptr());
         subscribe(&handle, &membership.topics)?;
         Ok(Self {
-            batch: vec![ptr::null_mut(); BATCH].into(),
             topics: known,
             queue,
             main_queue: handle.main_queue(),
@@ -123,22 +122,21 @@ impl GroupConsumer {
     /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
     /// its next owner gets them.
     pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
-        // SAFETY: the queue is alive, and the array has room for as many as is said. Callbacks that
-        // run in here touch `membership` through a shared reference only.
-        let got = unsafe {
-            let room = self.batch.len();
-            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
-        };
-        let got = usize::try_from(got).unwrap_or(0);
-        for &message in &self.batch[..got] {
-            // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
-            // then destroyed, and not used again.
-            unsafe {
-                self.show(message, &mut each);
-                rdk::rd_kafka_message_destroy(message);
-            }
+        for _ in 0..BATCH {
+            let Some(message) = self.next() else { return false };
+            // SAFETY: the message is alive.
+            unsafe { self.show(message.0.as_ptr(), &mut each) };
         }
-        got == self.batch.len()
+        true
+    }
+
+    /// One message at a time. `rd_kafka_consume_batch_queue` would be cheaper, but a rebalance that it serves
+    /// between two messages of a batch makes it lose the first (seen: one to four records of a partition that
+    /// stays, each time that other members leave).
+    fn next(&self) -> Option<MessagePtr> {
+        // SAFETY: the queue is alive; a message that is returned is ours to destroy. Callbacks that run in here
+        // touch `membership` through a shared reference only.
+        NonNull::new(unsafe { rdk::rd_kafka_consume_queue(self.queue.ptr(), 0) }).map(MessagePtr)
     }
 
     /// # Safety
@@ -197,13 +195,13 @@ impl GroupConsumer {
             self.commit_under_way = false;
             // SAFETY: the event is alive and of this kind; the list lives as long as it.
             unsafe {
-                if KafkaError::check(rdk::rd_kafka_event_error(event.ptr())).is_err() {
-                    // The next commit carries the same places, or newer ones.
-                    continue;
-                }
+                let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
                 for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    if KafkaError::check(entry.err).is_ok() {
+                    if all.and(KafkaError::check(entry.err)).is_ok() {
                         self.membership.committed(topic_name(entry), entry.partition, entry.offset);
+                    } else {
+                        // A rebalance under way is enough for that. The next commit carries the same place, or a newer one.
+                        self.membership.refused(topic_name(entry), entry.partition);
                     }
                 }
             }
@@ -216,9 +214,21 @@ impl GroupConsumer {
         self.membership.state()
     }
 
-    /// Commits and begins to leave the group; [`Self::leave`] says when that is done.
+    /// Stays in the group without showing records, until it knows of everything that was shown. Returns whether it does.
+    ///
+    /// A group that rebalances takes no commits: who leaves it in the middle of that has to try again.
+    pub fn settle(&mut self) -> bool {
+        while self.next().is_some() {}
+        self.take_commit_results();
+        if !self.membership.is_committed() && !self.commit_under_way {
+            self.commit();
+        }
+        self.membership.is_committed()
+    }
+
+    /// Begins to leave the group; [`Self::leave`] says when that is done. What the group does not know of now, it never will.
     pub fn begin_leaving(&mut self) {
-        self.commit();
+        self.membership.give_up_on_commits();
         // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
         unsafe {
             let error = rdk::rd_kafka_consumer_close_queue(self.handle.ptr(), self.queue.ptr());
@@ -229,23 +239,19 @@ impl GroupConsumer {
     /// Serves what leaving takes. Returns whether the group has been left. Records are not shown any more.
     pub fn leave(&mut self) -> bool {
         // A message that is shown after `begin_leaving` belongs to whoever owns the partition next.
-        while self.poll_nothing() {}
+        while self.next().is_some() {}
         // SAFETY: the client is alive.
         unsafe { rdk::rd_kafka_consumer_closed(self.handle.ptr()) != 0 }
     }
+}
 
-    fn poll_nothing(&mut self) -> bool {
-        // SAFETY: as in `poll`.
-        let got = unsafe {
-            let room = self.batch.len();
-            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
-        };
-        let got = usize::try_from(got).unwrap_or(0);
-        for &message in &self.batch[..got] {
-            // SAFETY: as in `poll`.
-            unsafe { rdk::rd_kafka_message_destroy(message) };
-        }
-        got > 0
+/// A message that was taken from a queue.
+struct MessagePtr(NonNull<rdk::rd_kafka_message_t>);
+
+impl Drop for MessagePtr {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours and not used again.
+        unsafe { rdk::rd_kafka_message_destroy(self.0.as_ptr()) };
     }
 }
 

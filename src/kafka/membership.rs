@@ -21,6 +21,8 @@ pub(super) struct Membership {
     /// Where results of commits go.
     pub(super) commits: Cell<*mut rdk::rd_kafka_queue_t>,
     owned: RefCell<Owned>,
+    /// Places in partitions that were given up, whose commit has no answer yet.
+    given_up: RefCell<Owned>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
 }
@@ -44,6 +46,7 @@ impl Membership {
             topics,
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
+            given_up: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
         }
@@ -57,9 +60,41 @@ impl Membership {
     /// The group knows that everything below `offset` has been consumed.
     pub(super) fn committed(&self, topic: &CStr, partition: i32, offset: i64) {
         let Some(topic) = self.topic_index(topic) else { return };
-        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
-            place.committed = place.committed.max(offset);
+        for places in [&self.owned, &self.given_up] {
+            if let Some(place) = places.borrow_mut().0.get_mut(&(topic, partition)) {
+                place.committed = place.committed.max(offset);
+            }
         }
+        self.forget(topic, partition);
+    }
+
+    /// A commit was refused. What is still ours goes into the next one; the rest is consumed again by others.
+    pub(super) fn refused(&self, topic: &CStr, partition: i32) {
+        if let Some(topic) = self.topic_index(topic) {
+            self.forget(topic, partition);
+        }
+    }
+
+    /// The last commit of a partition that was given up has its answer.
+    fn forget(&self, topic: usize, partition: i32) {
+        if let Some(place) = self.given_up.borrow_mut().0.remove(&(topic, partition)) {
+            self.uncommitted.set(self.uncommitted.get() + place.ahead());
+        }
+    }
+
+    /// Whether the group knows of everything that was consumed.
+    pub(super) fn is_committed(&self) -> bool {
+        let done = |places: &Owned| places.0.values().all(|place| place.position <= place.committed);
+        done(&self.owned.borrow()) && self.given_up.borrow().0.is_empty()
+    }
+
+    /// Gives up on commits that have no answer: what they carry counts as not committed.
+    pub(super) fn give_up_on_commits(&self) {
+        let ahead = |places: &Owned| places.0.values().map(|place| place.ahead()).sum::<u64>();
+        let lost = ahead(&self.owned.borrow()) + ahead(&self.given_up.borrow());
+        self.uncommitted.set(self.uncommitted.get() + lost);
+        self.owned.borrow_mut().0.clear();
+        self.given_up.borrow_mut().0.clear();
     }
 
     /// Whether there is a partition of which the group does not know yet where it is consumed from.
@@ -118,8 +153,11 @@ impl Membership {
             // SAFETY: the list is alive during the callback.
             let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) else { continue };
             let place = owned.0.remove(&(topic, entry.partition));
-            if let (Some(place), true) = (place, lost) {
+            let Some(place) = place.filter(|place| place.ahead() > 0) else { continue };
+            if lost {
                 self.uncommitted.set(self.uncommitted.get() + place.ahead());
+            } else {
+                self.given_up.borrow_mut().0.insert((topic, entry.partition), place);
             }
         }
     }
@@ -138,7 +176,7 @@ impl Owned {
 }
 
 impl Place {
-    /// Offsets that were consumed and not committed; a commit that is under way counts as none.
+    /// Offsets that were consumed, and that the group does not know of.
     fn ahead(self) -> u64 {
         if self.committed < 0 {
             0
@@ -234,5 +272,21 @@ mod tests {
         assert_eq!(Place { position: 15, committed: 10 }.ahead(), 5);
         assert_eq!(Place { position: 10, committed: 12 }.ahead(), 0);
         assert_eq!(NEW_PLACE.ahead(), 0);
+    }
+
+    #[test]
+    fn places_that_are_given_up_wait_for_their_last_commit() {
+        let membership = Membership::new(vec![c"t".to_owned()]);
+        for partition in 0..3 {
+            membership.given_up.borrow_mut().0.insert((0, partition), Place { position: 15, committed: 10 });
+        }
+        assert!(!membership.is_committed());
+        membership.committed(c"t", 0, 15);
+        assert_eq!(membership.state().uncommitted, 0);
+        membership.refused(c"t", 1);
+        assert_eq!(membership.state().uncommitted, 5);
+        membership.give_up_on_commits();
+        assert_eq!(membership.state().uncommitted, 10);
+        assert!(membership.is_committed());
     }
 }

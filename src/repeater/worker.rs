@@ -24,8 +24,8 @@ const WAIT: Duration = Duration::from_millis(250);
 const TEND_EVERY: Duration = Duration::from_millis(100);
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How long a stop waits for what is in flight, and then for the group: both fit into the time a process has to end.
-const FLUSH_LIMIT: Duration = Duration::from_secs(2);
-const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+const FLUSH_LIMIT: Duration = Duration::from_millis(3_500);
+const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Works until the run is stopped.
 ///
@@ -152,11 +152,13 @@ impl Worker {
         }
     }
 
-    /// Waits for the outcome of what was sent, for a while. Nothing is consumed any more: it is for the others.
+    /// Waits for the outcome of what was sent, and for the group to know what was consumed, for a while.
+    /// Nothing is consumed any more: it is for the others.
     async fn flush(&mut self) {
         let until = Instant::now() + FLUSH_LIMIT;
         while Instant::now() < until {
-            if self.sender.take_deliveries().is_err() || self.sender.is_flushed() {
+            let settled = self.consumer.settle();
+            if self.sender.take_deliveries().is_err() || (self.sender.is_flushed() && settled) {
                 break;
             }
             self.sender.wait(Duration::from_millis(20)).await;
@@ -169,6 +171,7 @@ impl Worker {
     async fn leave(&mut self) {
         let until = Instant::now() + LEAVE_LIMIT;
         self.consumer.begin_leaving();
+        self.stats.replayed.set(self.consumer.state().uncommitted);
         while !self.consumer.leave() && Instant::now() < until {
             glommio::timer::sleep(Duration::from_millis(5)).await;
         }
