@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use proofload::{
     ledger::{OffsetRun, PartitionLedger},
     record::{self, RECORD_ID_BYTES, RECORD_ID_HEADER},
-    verifier::validator::{PartitionState, RecordView},
+    verifier::validator::{PartitionState, RecordView, Visible},
 };
 
 /// Records in one iteration: what a reader takes from its client at once.
@@ -18,15 +18,15 @@ fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
         offset,
         leader_epoch: 3,
         first_header: Some((RECORD_ID_HEADER.as_bytes(), id)),
-        tombstone: false,
-        value_bytes: 128,
+        key: Some(id),
+        value: Some(&[0; 128]),
     }
 }
 
 fn check_all(ids: &[[u8; RECORD_ID_BYTES]], ledger: Option<&PartitionLedger>) {
     let mut state = PartitionState::default();
     for (offset, id) in (0..).zip(ids) {
-        black_box(state.check(black_box(&view(offset, id)), ledger).is_ok());
+        black_box(state.check(black_box(&view(offset, id)), ledger, Visible::All).is_ok());
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a run was asked to do, after every flag has been parsed, checked and
 //! resolved. Workers see these types and never the command line's.
 
+mod work;
+
 use std::{
     fmt,
     net::IpAddr,
@@ -9,10 +11,17 @@ use std::{
     time::Duration,
 };
 
+pub use work::{
+    Compression, FakeTimestamps, Fill, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig,
+    SeqReadConfig, TransactionConfig,
+};
+
+use serde::{Serialize, Serializer};
+
 use crate::runtime::placement::{ClientThreads, CoresRequest};
 
 /// Where the cluster under test lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Brokers {
     /// A bootstrap list, `host:port[,host:port…]`.
     Bootstrap(String),
@@ -24,7 +33,7 @@ pub enum Brokers {
 }
 
 /// How much the log says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Verbosity {
     /// What happened, once per change.
     #[default]
@@ -36,7 +45,7 @@ pub enum Verbosity {
 }
 
 /// Shape of the log lines on stderr.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -46,7 +55,7 @@ pub enum LogFormat {
 }
 
 /// Whether a live progress line may be drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum ProgressMode {
     /// On a terminal: a live line. Elsewhere: a log line every few seconds.
     #[default]
@@ -56,7 +65,7 @@ pub enum ProgressMode {
 }
 
 /// Which fields `/status` shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum StatusSchema {
     /// Without `offset_gaps`, for harnesses that do not know the field.
     V1,
@@ -66,21 +75,24 @@ pub enum StatusSchema {
 }
 
 /// What both programs share: the cluster, the cores, the control port, the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct CommonConfig {
     /// The cluster under test.
     pub brokers: Brokers,
     /// How we prove who we are, and who the brokers are.
     pub security: Security,
     /// librdkafka settings of the user's own; they win over ours.
+    #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,
     /// Partitions of a topic that this run makes (`--partitions`).
     pub new_topic_partitions: usize,
     /// Kafka's `client.id`. The repeater's worker *i* appends `_w_{i}` to it.
     pub client_id: String,
     /// Which cores get a shard.
+    #[serde(skip)]
     pub cores: CoresRequest,
     /// Where the client library's own threads may run.
+    #[serde(skip)]
     pub client_threads: ClientThreads,
     /// Print the placement plan and do nothing else.
     pub print_placement: bool,
@@ -104,6 +116,8 @@ pub struct CommonConfig {
     pub progress: ProgressMode,
     /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
+    /// Where the run's report goes; `None`: nowhere.
+    pub report: Option<PathBuf>,
 }
 
 /// A text that no log, error or report may show.
@@ -130,8 +144,27 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+/// Passwords and keys can be given as client settings, too.
+fn names_and_harmless_values<S: Serializer>(
+    settings: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    const SECRET: [&str; 5] = ["password", "secret", "token", "jaas", ".pem"];
+    let shown = |(key, value): &(String, String)| {
+        let hidden = SECRET.iter().any(|word| key.contains(word));
+        (key.clone(), if hidden { "***".to_owned() } else { value.clone() })
+    };
+    serializer.collect_map(settings.iter().map(shown))
+}
+
 /// What the connections to the brokers are secured with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Security {
     /// Who we are; `None` is nobody in particular.
     pub sasl: Option<Sasl>,
@@ -140,7 +173,7 @@ pub struct Security {
 }
 
 /// A user and how the password is proven.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sasl {
     /// Name of the mechanism, such as `SCRAM-SHA-256`.
     pub mechanism: &'static str,
@@ -151,7 +184,7 @@ pub struct Sasl {
 }
 
 /// Certificates.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tls {
     /// What to trust; `None` is what the system trusts.
     pub ca: Option<PathBuf>,
@@ -161,104 +194,8 @@ pub struct Tls {
     pub skip_verify: bool,
 }
 
-/// Codec of the record batches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Batches go as they are.
-    #[default]
-    None,
-    /// gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4.
-    Lz4,
-    /// Zstandard.
-    Zstd,
-    /// One of the five, at random for each producer.
-    Mixed,
-}
-
-/// What fills a payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fill {
-    /// Random printable ASCII, 32–126.
-    #[default]
-    Printable,
-    /// Random bytes.
-    Random,
-    /// Zeros.
-    Zeros,
-}
-
-/// Record timestamps that are counted, not taken from the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FakeTimestamps {
-    /// Timestamp of the first record, milliseconds since the epoch, never negative.
-    pub start_ms: i64,
-    /// From one record to the next, never negative.
-    pub step_ms: i64,
-}
-
-/// What the verifier's producer does.
-#[derive(Clone, Debug)]
-pub struct ProduceConfig {
-    /// How many to produce.
-    pub messages: NonZeroU64,
-    /// Bytes of each value; a record of this size fits into `batch_max_bytes`.
-    pub value_bytes: usize,
-    /// How long a batch may wait for company.
-    pub linger: Duration,
-    /// Largest record batch per partition.
-    pub batch_max_bytes: usize,
-    /// Records in flight, for the whole process.
-    pub max_buffered_records: usize,
-    /// Codec of the batches.
-    pub compression: Compression,
-    /// What fills the values.
-    pub fill: Fill,
-    /// `Some(n)`, n ≥ 1: keys are `key-{0..n-1}` at random. `None`: the record id.
-    pub key_set_cardinality: Option<u64>,
-    /// Probability of a null value, 0 to 1.
-    pub tombstone_probability: f64,
-    /// `None`: the clock.
-    pub fake_timestamps: Option<FakeTimestamps>,
-    /// Value bytes per second for the process; `None` is unlimited.
-    pub throughput_bytes_per_s: Option<NonZeroU64>,
-    /// Count a failed produce and go on, instead of failing.
-    pub tolerate_failed_produce: bool,
-}
-
-/// What the sequential reader does.
-#[derive(Clone, Debug)]
-pub struct SeqReadConfig {
-    /// Stop after so many records.
-    pub max_messages: Option<u64>,
-    /// Limit, bytes per second for the process; `None` is unlimited.
-    pub throughput_bytes_per_s: Option<NonZeroU64>,
-}
-
-/// What the random readers do.
-#[derive(Clone, Debug)]
-pub struct RandReadConfig {
-    /// How many readers, at least one.
-    pub readers: usize,
-    /// How many reads each of them makes in a pass.
-    pub reads_per_reader: u64,
-}
-
-/// How passes over the log follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Passes {
-    /// One pass.
-    #[default]
-    Once,
-    /// Start over at the end of each pass until `/last_pass` or a signal.
-    Loop,
-}
-
 /// The verifier's run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct VerifierConfig {
     /// What both programs share.
     pub common: CommonConfig,
@@ -270,32 +207,21 @@ pub struct VerifierConfig {
     pub rand_read: Option<RandReadConfig>,
     /// `None`: no sequential reader.
     pub seq_read: Option<SeqReadConfig>,
+    /// `None`: no consumer group.
+    pub group_read: Option<GroupReadConfig>,
     /// How the readers' passes follow each other.
     pub passes: Passes,
-    /// Gaps between offsets are expected.
-    pub compacted: bool,
-    /// Count truncation and go on, instead of failing.
-    pub tolerate_data_loss: bool,
+    /// What readers expect of the log, and what they do when it is otherwise.
+    pub proof: ProofConfig,
     /// Folder of the ledger files: the working directory.
     pub ledger_dir: PathBuf,
-}
-
-/// How records are put into transactions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TransactionConfig {
-    /// How long one may stay open before the cluster aborts it.
-    pub timeout: Duration,
-    /// Records in each, at least one.
-    pub messages: u32,
-    /// Probability that one is aborted, 0 to 1.
-    pub abort_rate: f64,
 }
 
 /// Largest record batch of the repeater, which has no flag for it.
 pub const REPEATER_BATCH_MAX_BYTES: usize = 1_048_576;
 
 /// The repeater's run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RepeaterConfig {
     /// What both programs share.
     pub common: CommonConfig,

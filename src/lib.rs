@@ -17,10 +17,13 @@ pub mod pace;
 pub mod random;
 pub mod record;
 pub mod repeater;
+pub mod report;
 pub mod runtime;
 pub mod stats;
 mod title;
+pub mod transaction;
 pub mod verifier;
+pub mod whole_file;
 
 use std::{
     ffi::OsString,

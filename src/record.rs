@@ -11,6 +11,12 @@ pub const RECORD_ID_HEADER: &str = "KGO_VERIFIER_RECORD_ID";
 /// Bytes of a record id: `{producer:06}.{offset:018}`.
 pub const RECORD_ID_BYTES: usize = 25;
 
+/// What stands in front of the id of a record whose transaction will be aborted.
+pub const ABORTED_PREFIX: &[u8] = b"ABORTED MSG: ";
+
+/// Bytes of such an id.
+pub const ABORTED_ID_BYTES: usize = ABORTED_PREFIX.len() + RECORD_ID_BYTES;
+
 const DIGITS: [u8; 10] = *b"0123456789";
 
 /// The producer's part of the id, with the dot: there is one producer, number 0.
@@ -34,6 +40,38 @@ pub fn encode_record_id(offset: i64) -> [u8; RECORD_ID_BYTES] {
         rest /= 10;
     }
     text
+}
+
+/// The same for a record whose transaction will be aborted.
+#[must_use]
+pub fn encode_aborted_id(offset: i64) -> [u8; ABORTED_ID_BYTES] {
+    let mut text = [0; ABORTED_ID_BYTES];
+    let (prefix, id) = text.split_at_mut(ABORTED_PREFIX.len());
+    prefix.copy_from_slice(ABORTED_PREFIX);
+    id.copy_from_slice(&encode_record_id(offset));
+    text
+}
+
+/// Bytes of the text that a numbered value begins with: `value-{offset:018}`.
+pub const NUMBERED_VALUE_BYTES: usize = 24;
+
+/// The beginning of the value of the record that is expected to land at `offset`; zeros follow it.
+#[must_use]
+pub fn numbered_value(offset: i64) -> [u8; NUMBERED_VALUE_BYTES] {
+    let mut text = *b"value-000000000000000000";
+    text[6..].copy_from_slice(&encode_record_id(offset)[PRODUCER_PREFIX.len()..]);
+    text
+}
+
+/// The offset that a numbered value names, or `None` if it is none.
+#[must_use]
+pub fn parse_numbered_value(value: &[u8]) -> Option<i64> {
+    let (text, zeros) = value.split_first_chunk::<NUMBERED_VALUE_BYTES>()?;
+    let digits = text.strip_prefix(b"value-")?;
+    let mut id = [b'0'; RECORD_ID_BYTES];
+    id[..PRODUCER_PREFIX.len()].copy_from_slice(&PRODUCER_PREFIX);
+    id[PRODUCER_PREFIX.len()..].copy_from_slice(digits);
+    parse_record_id(&id).filter(|_| zeros.iter().all(|&byte| byte == 0))
 }
 
 /// The offset that a record id names, or `None` if `text` is no id of producer 0.
@@ -160,6 +198,22 @@ mod tests {
         assert_eq!(&encode_record_id(0), b"000000.000000000000000000");
         assert_eq!(&encode_record_id(999_999_999_999_999_999), b"000000.999999999999999999");
         assert_eq!(&encode_record_id(-1), b"000000.000000000000000000");
+    }
+
+    #[test]
+    fn aborted_ids_say_so_first() {
+        assert_eq!(&encode_aborted_id(42), b"ABORTED MSG: 000000.000000000000000042");
+        assert_eq!(parse_record_id(&encode_aborted_id(42)), None);
+    }
+
+    #[test]
+    fn numbered_values_name_their_offset() {
+        assert_eq!(&numbered_value(42), b"value-000000000000000042");
+        let padded = [&numbered_value(42)[..], &[0; 9]].concat();
+        assert_eq!(parse_numbered_value(&padded), Some(42));
+        assert_eq!(parse_numbered_value(&padded[..23]), None);
+        assert_eq!(parse_numbered_value(&[&padded[..], b"x"].concat()), None);
+        assert_eq!(parse_numbered_value(&[b"x", &padded[1..]].concat()), None);
     }
 
     #[test]

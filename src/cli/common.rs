@@ -37,7 +37,6 @@ const MECHANISMS: &[(&str, &str)] = &[
     ("OAUTHBEARER", "OAUTHBEARER"),
 ];
 /// Kafka's own default: two minutes for a transaction.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_mins(2);
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Cluster")]

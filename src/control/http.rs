@@ -39,13 +39,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    if let Some(board) = shared.repeater.get() {
-        return json(&board.status());
+    match shared.status() {
+        Some(status) => json(&status),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the workers do not exist yet\n").into_response(),
     }
-    let Some(board) = shared.board.get() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the workers do not exist yet\n").into_response();
-    };
-    json(&board.status(shared.schema))
 }
 
 /// JSON indented by two spaces, as people read it with curl.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Sender;
 use tokio::task::{self, JoinHandle};
 
-use crate::ledger::{Ledger, LedgerError, LedgerStore, OffsetRun};
+use crate::ledger::{KeyAck, LatestValues, Ledger, LedgerError, LedgerStore, OffsetRun};
 
 /// How old the file may get while there is something new: far below the contract's
 /// 5 s, so that a kill loses less than a second of acks.
@@ -15,14 +15,15 @@ const WRITE_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Keeper {
     store: LedgerStore,
     ledger: Ledger,
+    latest: Option<LatestValues>,
     dirty: bool,
     written: Instant,
     writing: Option<JoinHandle<Result<(), LedgerError>>>,
 }
 
 impl Keeper {
-    pub(super) fn new(store: LedgerStore, ledger: Ledger) -> Self {
-        Self { store, ledger, dirty: false, written: Instant::now(), writing: None }
+    pub(super) fn new(store: LedgerStore, ledger: Ledger, latest: Option<LatestValues>) -> Self {
+        Self { store, ledger, latest, dirty: false, written: Instant::now(), writing: None }
     }
 
     pub(super) fn acked(&mut self, partition: i32, runs: &[OffsetRun], last_consumable: Option<i64>) {
@@ -33,6 +34,15 @@ impl Keeper {
                 part.insert(*run);
             }
             part.last_consumable = last_consumable.unwrap_or(part.last_consumable);
+        }
+    }
+
+    pub(super) fn latest(&mut self, acks: &[(i32, KeyAck)]) {
+        if let Some(latest) = &mut self.latest {
+            self.dirty = true;
+            for (partition, ack) in acks {
+                latest.acked(*partition, ack);
+            }
         }
     }
 
@@ -58,10 +68,13 @@ impl Keeper {
     }
 
     fn start_write(&mut self) {
-        let (store, ledger) = (self.store.clone(), self.ledger.clone());
+        let (store, ledger, latest) = (self.store.clone(), self.ledger.clone(), self.latest.clone());
         self.dirty = false;
         self.written = Instant::now();
-        self.writing = Some(task::spawn_blocking(move || store.save(&ledger)));
+        self.writing = Some(task::spawn_blocking(move || {
+            store.save(&ledger)?;
+            latest.map_or(Ok(()), |latest| store.save_latest(&latest))
+        }));
     }
 
     /// Writes everything that is known, and answers.

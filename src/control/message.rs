@@ -3,7 +3,7 @@
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::{
-    ledger::{Ledger, LedgerError, LedgerStore, OffsetRun},
+    ledger::{KeyAck, LatestValues, Ledger, LedgerError, LedgerStore, OffsetRun},
     stats::LatencyHistogram,
 };
 
@@ -16,6 +16,8 @@ pub enum Message {
         store: LedgerStore,
         /// What it holds already.
         ledger: Ledger,
+        /// The last values of each key, if they are to be written down.
+        latest: Option<LatestValues>,
     },
     /// Records of a partition were acked.
     Acked {
@@ -26,6 +28,8 @@ pub enum Message {
         /// The new [`crate::ledger::PartitionLedger::last_consumable`], if tombstones are written.
         last_consumable: Option<i64>,
     },
+    /// Records were acked whose keys are watched, each with its partition.
+    Latest(Vec<(i32, KeyAck)>),
     /// The log of a partition was cut, and that is tolerated.
     Truncated {
         /// The partition.

@@ -34,6 +34,7 @@ use crate::{
     ledger::LedgerError,
     runtime::exit,
     stats::{Board, RepeaterBoard},
+    verifier::violations::Violations,
 };
 
 /// Which program the control port speaks for.
@@ -53,12 +54,26 @@ pub struct Shared {
     pub board: OnceLock<Board>,
     /// The repeater's workers, from the moment that they exist.
     pub repeater: OnceLock<RepeaterBoard>,
+    /// What was found and did not end the run.
+    pub violations: Violations,
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
     role: Role,
     schema: StatusSchema,
     token: Option<Secret>,
     progress: ProgressMode,
+}
+
+impl Shared {
+    /// The status array, one object for each worker; `None` until the workers exist.
+    #[must_use]
+    pub fn status(&self) -> Option<serde_json::Value> {
+        // Numbers, texts and maps with numbers for keys: nothing in it can fail to become JSON.
+        if let Some(board) = self.repeater.get() {
+            return serde_json::to_value(board.status()).ok();
+        }
+        serde_json::to_value(self.board.get()?.status(self.schema)).ok()
+    }
 }
 
 /// Why there is no control thread.
@@ -104,6 +119,7 @@ impl Control {
             lifecycle: Lifecycle::default(),
             board: OnceLock::new(),
             repeater: OnceLock::new(),
+            violations: Violations::default(),
             observer: OnceLock::new(),
             role,
             schema: config.status_schema,

@@ -103,10 +103,13 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
 
 async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
     match (message, keeper) {
-        (Message::OpenLedger { store, ledger }, keeper) => *keeper = Some(Keeper::new(store, ledger)),
+        (Message::OpenLedger { store, ledger, latest }, keeper) => {
+            *keeper = Some(Keeper::new(store, ledger, latest));
+        }
         (Message::Acked { partition, runs, last_consumable }, Some(keeper)) => {
             keeper.acked(partition, &runs, last_consumable);
         }
+        (Message::Latest(acks), Some(keeper)) => keeper.latest(&acks),
         (Message::Truncated { partition, offset }, Some(keeper)) => keeper.truncated(partition, offset),
         (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
         (Message::AckLatency(latency), _) => {
@@ -120,7 +123,14 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
             }
         }
         // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.
-        (Message::Acked { .. } | Message::Truncated { .. } | Message::Flush(_) | Message::Finish, _) => {}
+        (
+            Message::Acked { .. }
+            | Message::Latest(_)
+            | Message::Truncated { .. }
+            | Message::Flush(_)
+            | Message::Finish,
+            _,
+        ) => {}
     }
 }
 

@@ -1,10 +1,6 @@
 //! Reading chosen partitions from chosen offsets, in batches, without a group.
 
-use std::{
-    ffi::{CStr, c_void},
-    ptr, slice,
-    time::Duration,
-};
+use std::{ptr, time::Duration};
 
 use rdkafka::{
     bindings as rdk,
@@ -14,6 +10,8 @@ use rdkafka::{
 use super::{
     ClientError, ConsumerSettings, Isolation, KafkaError, OffsetSpec,
     client::{Handle, Queue, Topic},
+    fault::{Fault, fault},
+    message::Message,
     offsets::OffsetQuery,
     wake::QueueWake,
 };
@@ -38,36 +36,6 @@ pub enum Event<'a> {
     },
     /// Reading has stopped, or stumbled.
     Fault(Fault<'a>),
-}
-
-/// What went wrong with a partition.
-#[derive(Clone, Copy, Debug)]
-pub struct Fault<'a> {
-    /// The partition; negative when it is none in particular.
-    pub partition: i32,
-    /// The kind.
-    pub kind: FaultKind,
-    /// The code.
-    pub error: KafkaError,
-    /// The client's own words.
-    pub text: &'a str,
-}
-
-/// What a fault means for the reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// The offset asked for does not exist: the log was cut, or its start moved.
-    OutOfRange,
-    /// The epoch of the last record ends below it: the log was cut.
-    Truncated,
-    /// A batch's checksum does not match its bytes.
-    Corrupt,
-    /// The topic or the partition is gone.
-    Gone,
-    /// We may not read here.
-    Refused,
-    /// Anything else: the client tries again by itself.
-    Passing,
 }
 
 /// Records taken out of the client's queue at once; few where each batch has to wait for its turn.
@@ -184,69 +152,14 @@ unsafe fn event<'a>(message: *mut rdk::rd_kafka_message_t) -> Event<'a> {
     let fields = unsafe { &*message };
     match fields.err {
         Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-            // SAFETY: as above.
-            let record = unsafe { record(message, fields) };
+            // SAFETY: as above; without an error it is a record.
+            let record = unsafe { Message::new(message) }.view();
             Event::Record { partition: fields.partition, record }
         }
         Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
             Event::End { partition: fields.partition, offset: fields.offset }
         }
         // SAFETY: as above.
-        code => Event::Fault(unsafe { fault(message, fields.partition, code) }),
+        code => Event::Fault(unsafe { fault(message, code) }),
     }
-}
-
-unsafe fn record<'a>(
-    message: *const rdk::rd_kafka_message_t,
-    fields: &rdk::rd_kafka_message_t,
-) -> RecordView<'a> {
-    // SAFETY: the message is alive; headers live as long as it does, and are asked for once.
-    let (leader_epoch, first_header) = unsafe {
-        let mut headers = ptr::null_mut();
-        let found = rdk::rd_kafka_message_headers(message, &raw mut headers);
-        let first = if found == Code::RD_KAFKA_RESP_ERR_NO_ERROR { first_header(headers) } else { None };
-        (rdk::rd_kafka_message_leader_epoch(message), first)
-    };
-    RecordView {
-        offset: fields.offset,
-        leader_epoch,
-        first_header,
-        tombstone: fields.payload.is_null(),
-        value_bytes: fields.len,
-    }
-}
-
-/// # Safety
-/// The headers are alive for as long as the slices are used.
-unsafe fn first_header<'a>(headers: *const rdk::rd_kafka_headers_t) -> Option<(&'a [u8], &'a [u8])> {
-    let (mut name, mut value, mut size): (_, *const c_void, _) = (ptr::null(), ptr::null(), 0);
-    // SAFETY: the caller's promise; the three are set when the call succeeds, the name
-    // to a NUL-terminated string, the value to null or to `size` bytes.
-    unsafe {
-        let found = rdk::rd_kafka_header_get_all(headers, 0, &raw mut name, &raw mut value, &raw mut size);
-        if found != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
-        }
-        let value = if value.is_null() { &[][..] } else { slice::from_raw_parts(value.cast::<u8>(), size) };
-        Some((CStr::from_ptr(name).to_bytes(), value))
-    }
-}
-
-unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, partition: i32, code: Code) -> Fault<'a> {
-    let kind = match code {
-        Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
-            FaultKind::OutOfRange
-        }
-        Code::RD_KAFKA_RESP_ERR__LOG_TRUNCATION => FaultKind::Truncated,
-        Code::RD_KAFKA_RESP_ERR__BAD_MSG | Code::RD_KAFKA_RESP_ERR_INVALID_MSG => FaultKind::Corrupt,
-        code if KafkaError::new(code).is_unknown_topic() => FaultKind::Gone,
-        code if KafkaError::new(code).is_refusal() => FaultKind::Refused,
-        _ => FaultKind::Passing,
-    };
-    // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.
-    let text = unsafe {
-        let text = rdk::rd_kafka_message_errstr(message);
-        if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") }
-    };
-    Fault { partition, kind, error: KafkaError::new(code), text }
 }

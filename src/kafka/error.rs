@@ -52,6 +52,17 @@ impl KafkaError {
         matches!(self.0, Code::RD_KAFKA_RESP_ERR__STATE | Code::RD_KAFKA_RESP_ERR__IN_PROGRESS)
     }
 
+    /// Whether another producer has taken this one's place.
+    #[must_use]
+    pub fn is_fenced(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__FENCED
+                | Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED
+                | Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
+        )
+    }
+
     /// Whether the cluster, or the client, has no such request.
     #[must_use]
     pub fn is_unsupported(self) -> bool {
@@ -69,6 +80,7 @@ impl KafkaError {
             Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
                 | Code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
                 | Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+                | Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                 | Code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION
                 | Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
                 | Code::RD_KAFKA_RESP_ERR__AUTHENTICATION

@@ -7,7 +7,6 @@
 use std::{
     ffi::{CString, c_void},
     ptr::{self, NonNull},
-    slice,
     time::{Duration, Instant},
 };
 
@@ -19,8 +18,10 @@ use rdkafka::{
 use super::{
     ClientError, GroupSettings, KafkaError,
     client::{self, Handle, Queue, Topic},
+    fault::{Fault, fault},
     hub::HubBell,
     membership::{Membership, on_rebalance},
+    message::Message,
     partitions::{PartitionList, entries, topic_name},
     wake::QueueWake,
 };
@@ -34,13 +35,27 @@ pub enum GroupEvent<'a> {
         topic: usize,
         /// Its partition.
         partition: i32,
-        /// Its offset.
+        /// The record.
+        message: Message<'a>,
+    },
+    /// Everything below `offset` has been read, control records included.
+    End {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// The offset that the next record will get.
         offset: i64,
-        /// Its value; `None` is a tombstone. It lives as long as the call that shows it.
-        value: Option<&'a [u8]>,
+    },
+    /// A partition is this member's from now on; it starts where the group says.
+    Assigned {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
     },
     /// Something went wrong that the client does not get over without a word.
-    Fault(KafkaError),
+    Fault(Fault<'a>),
 }
 
 /// How a member stands in its group.
@@ -76,6 +91,8 @@ pub struct GroupConsumer {
     membership: Box<Membership>,
     committed_at: Instant,
     commit_under_way: bool,
+    /// The cluster does not let this member commit.
+    refused: Option<KafkaError>,
 }
 
 impl GroupConsumer {
@@ -103,6 +120,7 @@ impl GroupConsumer {
         let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
         membership.commits.set(commits.ptr());
         bell.attach(queue.ptr());
+        bell.attach(commits.ptr());
         subscribe(&handle, &membership.topics)?;
         Ok(Self {
             topics: known,
@@ -114,6 +132,7 @@ impl GroupConsumer {
             membership,
             committed_at: Instant::now(),
             commit_under_way: false,
+            refused: None,
         })
     }
 
@@ -121,9 +140,18 @@ impl GroupConsumer {
     ///
     /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
     /// its next owner gets them.
-    pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
-        for _ in 0..BATCH {
-            let Some(message) = self.next() else { return false };
+    pub fn poll(&mut self, each: impl FnMut(GroupEvent<'_>)) -> bool {
+        self.poll_at_most(BATCH, each)
+    }
+
+    /// The same, with at most so many records.
+    pub fn poll_at_most(&mut self, limit: usize, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
+        for _ in 0..limit {
+            let message = self.next();
+            for (topic, partition) in self.membership.take_arrived() {
+                each(GroupEvent::Assigned { topic, partition });
+            }
+            let Some(message) = message else { return false };
             // SAFETY: the message is alive.
             unsafe { self.show(message.0.as_ptr(), &mut each) };
         }
@@ -153,18 +181,20 @@ impl GroupConsumer {
                 else {
                     return;
                 };
-                // SAFETY: a value that is not null has `len` bytes, and lives as long as the message.
-                let value = (!fields.payload.is_null())
-                    .then(|| unsafe { slice::from_raw_parts(fields.payload.cast::<u8>(), fields.len) });
-                each(GroupEvent::Record { topic, partition, offset, value });
+                // SAFETY: the message is a record, and the caller's promise is that it is alive.
+                let message = unsafe { Message::new(message) };
+                each(GroupEvent::Record { topic, partition, message });
             }
             // Everything below has been consumed, control records included.
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                if let Some(topic) = topic {
-                    self.membership.advance(topic, fields.partition, fields.offset);
+                let (partition, offset) = (fields.partition, fields.offset);
+                if let Some(topic) = topic.filter(|topic| self.membership.advance(*topic, partition, offset))
+                {
+                    each(GroupEvent::End { topic, partition, offset });
                 }
             }
-            code => each(GroupEvent::Fault(KafkaError::new(code))),
+            // SAFETY: the caller's promise.
+            code => each(GroupEvent::Fault(unsafe { fault(message, code) })),
         }
     }
 
@@ -187,6 +217,17 @@ impl GroupConsumer {
         self.commit_under_way = self.membership.commit(self.handle.ptr());
     }
 
+    /// Whether a commit is still without an answer, and has not been for too long.
+    pub fn is_committing(&mut self) -> bool {
+        self.take_commit_results();
+        self.commit_under_way && self.committed_at.elapsed() < COMMIT_PATIENCE
+    }
+
+    /// Why commits cannot succeed: the cluster's word, once.
+    pub fn take_refusal(&mut self) -> Option<KafkaError> {
+        self.refused.take()
+    }
+
     fn take_commit_results(&mut self) {
         while let Some(event) = self.commits.poll(0) {
             if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
@@ -197,11 +238,15 @@ impl GroupConsumer {
             unsafe {
                 let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
                 for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    if all.and(KafkaError::check(entry.err)).is_ok() {
-                        self.membership.committed(topic_name(entry), entry.partition, entry.offset);
-                    } else {
+                    match all.and(KafkaError::check(entry.err)) {
+                        Ok(()) => {
+                            self.membership.committed(topic_name(entry), entry.partition, entry.offset);
+                        }
                         // A rebalance under way is enough for that. The next commit carries the same place, or a newer one.
-                        self.membership.refused(topic_name(entry), entry.partition);
+                        Err(error) => {
+                            self.membership.refused(topic_name(entry), entry.partition);
+                            self.refused = self.refused.or(error.is_refusal().then_some(error));
+                        }
                     }
                 }
             }
@@ -258,6 +303,7 @@ impl Drop for MessagePtr {
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
+        QueueWake::detach(self.commits.ptr());
         let _ = &self.bell;
     }
 }

@@ -66,6 +66,30 @@ impl Observer {
             found
         }
     }
+
+    /// Deletes a group that all members have left, if the cluster can do that now; waits for it, but not long.
+    ///
+    /// Only asked of brokers that have just answered: this request is of the newer kind, too.
+    pub fn delete_group(&self, group: &str) {
+        let (Ok(_), Ok(name)) = (self.describe_group(group), CString::new(group)) else { return };
+        let queue = self.handle.new_queue();
+        // SAFETY: the client, the name and the queue are alive; the call copies what it needs of the request,
+        // which is destroyed after it. Null options are the default ones.
+        unsafe {
+            let request = rdk::rd_kafka_DeleteGroup_new(name.as_ptr());
+            let mut requests = [request];
+            rdk::rd_kafka_DeleteGroups(
+                self.handle.ptr(),
+                requests.as_mut_ptr(),
+                requests.len(),
+                ptr::null(),
+                queue.ptr(),
+            );
+            rdk::rd_kafka_DeleteGroup_destroy(request);
+        }
+        // Whatever the answer is: a group that stays behind is empty, and goes by itself in some days.
+        drop(queue.poll(LIMIT_MS));
+    }
 }
 
 /// Looks at a group's committed places, without being a member.

@@ -152,7 +152,7 @@ impl HubBell {
     /// The system gave no descriptor.
     pub fn ringer(&self) -> Result<Ringer, ClientError> {
         let socket = self.hub.writable.try_clone().map_err(|error| ClientError::Wake(error.to_string()))?;
-        Ok(Ringer { socket, byte: self.byte })
+        Ok(Ringer::new(socket, self.byte))
     }
 
     /// Has this queue ring the bell from now on.
@@ -173,6 +173,10 @@ impl HubBell {
 }
 
 impl Ringer {
+    pub(super) fn new(socket: StdStream, byte: u8) -> Self {
+        Self { socket, byte }
+    }
+
     /// Wakes the worker.
     pub fn ring(&mut self) {
         // A socket that is full wakes as well.

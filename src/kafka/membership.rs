@@ -23,6 +23,8 @@ pub(super) struct Membership {
     owned: RefCell<Owned>,
     /// Places in partitions that were given up, whose commit has no answer yet.
     given_up: RefCell<Owned>,
+    /// Partitions that were assigned and not yet told of.
+    arrived: RefCell<Vec<(usize, i32)>>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
 }
@@ -47,6 +49,7 @@ impl Membership {
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
             given_up: RefCell::default(),
+            arrived: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
         }
@@ -137,12 +140,19 @@ impl Membership {
         self.topics.iter().position(|topic| topic.as_c_str() == name)
     }
 
+    /// The partitions that were assigned since the last call.
+    pub(super) fn take_arrived(&self) -> Vec<(usize, i32)> {
+        // An empty vector costs nothing.
+        self.arrived.take()
+    }
+
     fn assigned(&self, list: &[rdk::rd_kafka_topic_partition_t]) {
         let mut owned = self.owned.borrow_mut();
         for entry in list {
             // SAFETY: the list is alive during the callback.
             if let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) {
                 owned.0.insert((topic, entry.partition), NEW_PLACE);
+                self.arrived.borrow_mut().push((topic, entry.partition));
             }
         }
     }

@@ -10,10 +10,12 @@ mod consumer;
 mod echo;
 mod embedded;
 mod error;
+mod fault;
 mod group;
 mod groups;
 mod hub;
 mod membership;
+mod message;
 mod observer;
 mod offsets;
 mod partitions;
@@ -22,15 +24,19 @@ mod settings;
 mod transactions;
 mod wake;
 
-pub use consumer::{Consumer, Event, Fault, FaultKind};
+pub use consumer::{Consumer, Event};
 pub use echo::{Echo, EchoProducer};
 pub use embedded::EmbeddedCluster;
 pub use error::{ClientError, KafkaError};
+pub use fault::{Fault, FaultKind};
 pub use group::{GroupConsumer, GroupEvent, MemberState};
 pub use groups::{CommittedPlaces, GroupDescription};
 pub use hub::{Bell, HubBell, Ringer, WakeHub};
+pub use message::Message;
 pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
 pub use offsets::{Isolation, OffsetSpec};
-pub use producer::{Delivery, Outcome, Producer, Record, SendError};
-pub use settings::{ClientSettings, ConsumerSettings, GroupSettings, ProducerSettings, TransactionSettings};
+pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
+pub use settings::{
+    ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,
+};
 pub use transactions::{End, Ended, Transactions};

@@ -1,6 +1,6 @@
 //! Sending records to chosen partitions, and learning where they landed.
 
-use std::{ffi::CString, ffi::c_void, ptr, time::Duration};
+use std::{ffi::CString, ffi::c_void, ptr, sync::Arc, time::Duration};
 
 use rdkafka::{
     bindings as rdk,
@@ -11,12 +11,21 @@ use super::{
     ClientError, Isolation, KafkaError, OffsetSpec, ProducerSettings,
     client::{self, EventPtr, Handle, Queue, Topic},
     offsets::OffsetQuery,
+    transactions::Transactions,
     wake::QueueWake,
 };
 use crate::record::RECORD_ID_HEADER;
 
-/// One record to send. The value is sent from where it lies and must live as long
-/// as the process; key and header are copied.
+/// A record's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// Sent from where it lies, which it does for as long as the process lives.
+    Lasting(&'static [u8]),
+    /// Copied before the call returns.
+    Passing(&'a [u8]),
+}
+
+/// One record to send; key and header are copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Where it goes: no partitioner is asked.
@@ -24,7 +33,7 @@ pub struct Record<'a> {
     /// The key.
     pub key: &'a [u8],
     /// The value; `None` is a tombstone.
-    pub value: Option<&'static [u8]>,
+    pub value: Option<Value<'a>>,
     /// Value of the first header, [`RECORD_ID_HEADER`].
     pub record_id: &'a [u8],
     /// The record's timestamp, ms since the epoch; `None` is the time of sending.
@@ -79,7 +88,7 @@ pub struct Producer {
     topic: Topic,
     queue: Queue,
     wake: QueueWake,
-    handle: Handle,
+    handle: Arc<Handle>,
     topic_name: String,
     header: CString,
 }
@@ -101,10 +110,18 @@ impl Producer {
             topic: known,
             queue,
             wake,
-            handle,
+            handle: Arc::new(handle),
             topic_name: topic.to_owned(),
             header: client::c_string(RECORD_ID_HEADER)?,
         })
+    }
+
+    /// Starts the thread on which this producer's transactions begin and end.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn transactions(&self, settings: &ProducerSettings) -> Result<Transactions, ClientError> {
+        Transactions::start(self.handle.clone(), &settings.client_cpus, self.wake.ringer()?)
     }
 
     /// Hands a record to the client.
@@ -112,15 +129,18 @@ impl Producer {
     /// # Errors
     /// The record was not taken.
     pub fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
-        let value = record.value.unwrap_or_default();
-        let value_ptr = if record.value.is_some() { value.as_ptr() } else { ptr::null() };
+        let (value, copy) = match record.value {
+            Some(Value::Lasting(value)) => ((value.as_ptr(), value.len()), 0),
+            Some(Value::Passing(value)) => ((value.as_ptr(), value.len()), rdk::RD_KAFKA_MSG_F_COPY),
+            None => ((ptr::null(), 0), 0),
+        };
         let arguments = [
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = self.topic.ptr()),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = record.partition),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| {
                 u.mem = bytes(record.key.as_ptr(), record.key.len());
             }),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value_ptr, value.len())),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value.0, value.1)),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
                 u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
                     name: self.header.as_ptr(),
@@ -131,6 +151,7 @@ impl Producer {
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| {
                 u.ptr = ptr::without_provenance_mut(record.token);
             }),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS, |u| u.i = copy),
             // 0 is "now".
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
                 u.i64_ = record.timestamp_ms.unwrap_or(0);
@@ -138,7 +159,8 @@ impl Producer {
         ];
         // SAFETY: every argument's union field is the one that its type names. Topic and
         // header name live as long as `self`; key and header value are copied before the
-        // call returns; the value is 'static, so it outlives the client's use of it.
+        // call returns, and so is the value where the flag says so; otherwise it is 'static and
+        // outlives the client's use of it.
         let error =
             unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
         if error.is_null() { Ok(()) } else { Err(send_error(&self.handle, error)) }
@@ -170,16 +192,14 @@ impl Producer {
     }
 
     /// Asks for the end offsets of these partitions; each is answered or has an error.
-    pub async fn end_offsets(&self, partitions: &[i32]) -> Vec<(i32, Result<i64, KafkaError>)> {
-        // What an aborted transaction left takes offsets too.
-        let query = OffsetQuery::start(
-            &self.handle,
-            &self.topic_name,
-            partitions,
-            OffsetSpec::End,
-            Isolation::ReadUncommitted,
-        );
-        query.finish().await
+    pub async fn end_offsets(
+        &self,
+        partitions: &[i32],
+        isolation: Isolation,
+    ) -> Vec<(i32, Result<i64, KafkaError>)> {
+        OffsetQuery::start(&self.handle, &self.topic_name, partitions, OffsetSpec::End, isolation)
+            .finish()
+            .await
     }
 
     /// Gives up on everything that has not been delivered: each record still gets

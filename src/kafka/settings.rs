@@ -72,8 +72,23 @@ pub struct GroupSettings {
     pub group: String,
     /// Which records are visible.
     pub isolation: Isolation,
+    /// Where a partition is read from that the group has no place in.
+    pub start: GroupStart,
+    /// How long the group waits for a member that is silent; `None` is the client's default.
+    pub session_timeout: Option<Duration>,
+    /// How long the group waits for its members when it rebalances; `None` is the client's default.
+    pub rebalance_timeout: Option<Duration>,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
+}
+
+/// Where a group starts that has no place yet, and how far its members read ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupStart {
+    /// At the log's end. There may be hundreds of members in a process: each reads ahead a little only.
+    End,
+    /// At the log's start, and as fast as it goes.
+    Start,
 }
 
 /// What a producer of transactions needs.
@@ -237,6 +252,10 @@ impl ConsumerSettings {
     }
 }
 
+/// librdkafka's own defaults.
+const DEFAULT_SESSION_MS: u128 = 45_000;
+const DEFAULT_REBALANCE_MS: u128 = 300_000;
+
 impl GroupSettings {
     pub(super) fn config(&self) -> ClientConfig {
         let mut config = self.client.base();
@@ -244,7 +263,7 @@ impl GroupSettings {
             .set("group.id", &self.group)
             // What other clients of such groups speak by default; work moves without stopping the rest.
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("auto.offset.reset", "latest")
+            .set("auto.offset.reset", if self.start == GroupStart::End { "latest" } else { "earliest" })
             // Shows where a partition is read from before there is a record in it.
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
@@ -252,11 +271,23 @@ impl GroupSettings {
             .set("check.crcs", "true")
             .set("isolation.level", self.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
-            .set("fetch.error.backoff.ms", "100")
-            // There may be hundreds of members in a process: each reads ahead a little only.
-            .set("queued.min.messages", "1000")
-            .set("queued.max.messages.kbytes", "4096")
-            .set("fetch.message.max.bytes", "262144");
+            .set("fetch.error.backoff.ms", "100");
+        match self.start {
+            GroupStart::End => config
+                .set("queued.min.messages", "1000")
+                .set("queued.max.messages.kbytes", "4096")
+                .set("fetch.message.max.bytes", "262144"),
+            GroupStart::Start => {
+                config.set("queued.min.messages", "100000").set("queued.max.messages.kbytes", "16384")
+            }
+        };
+        let session_ms = self.session_timeout.map_or(DEFAULT_SESSION_MS, |limit| limit.as_millis());
+        let rebalance_ms = self.rebalance_timeout.map_or(DEFAULT_REBALANCE_MS, |limit| limit.as_millis());
+        config
+            .set("session.timeout.ms", session_ms.to_string())
+            .set("heartbeat.interval.ms", (session_ms / 3).clamp(1, 3_000).to_string())
+            // What librdkafka gives the group as its rebalance time-out; it must not be below the other.
+            .set("max.poll.interval.ms", rebalance_ms.max(session_ms).to_string());
         self.client.finish(config)
     }
 }

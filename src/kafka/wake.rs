@@ -12,7 +12,7 @@ use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 use std::os::fd::{FromRawFd, IntoRawFd};
 
-use super::ClientError;
+use super::{ClientError, hub::Ringer};
 
 /// The executor's end, and the client's.
 pub(super) struct QueueWake {
@@ -48,6 +48,12 @@ impl QueueWake {
                 size_of_val(&BYTE),
             );
         }
+    }
+
+    /// Wakes the executor from any thread.
+    pub(super) fn ringer(&self) -> Result<Ringer, ClientError> {
+        let socket = self.writable.try_clone().map_err(|error| ClientError::Wake(error.to_string()))?;
+        Ok(Ringer::new(socket, 1))
     }
 
     /// Ends the wake-ups of this queue, so that the descriptor may be closed.

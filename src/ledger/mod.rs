@@ -5,12 +5,14 @@
 mod acks;
 mod consumable;
 mod format;
+mod latest;
 pub mod store;
 
 use range_set_blaze::RangeSetBlaze;
 
 pub use acks::{AckedRuns, OffsetRun};
 pub use consumable::Consumable;
+pub use latest::{KeyAck, LatestValue, LatestValues, describe};
 pub use store::{LedgerError, LedgerStore};
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
@@ -74,6 +76,12 @@ impl PartitionLedger {
     #[must_use]
     pub fn contains(&self, offset: i64) -> bool {
         self.acked.contains(offset)
+    }
+
+    /// Whether any record from `lower` up to, and without, `upper` was acknowledged.
+    #[must_use]
+    pub fn contains_any(&self, lower: i64, upper: i64) -> bool {
+        lower < upper && !(&self.acked & RangeSetBlaze::from_iter([lower..=upper - 1])).is_empty()
     }
 
     /// The highest offset acked; `None` when nothing was.
@@ -162,6 +170,7 @@ mod tests {
             for offset in -1..230 {
                 prop_assert_eq!(ledger.contains(offset), plain.contains(&offset), "offset {}", offset);
             }
+            prop_assert_eq!(ledger.contains_any(90, 120), plain.range(90..120).next().is_some());
             prop_assert_eq!(ledger.count_below(100), plain.range(..100).count() as u64);
             prop_assert_eq!(ledger.highest(), plain.last().copied());
             prop_assert_eq!(ledger.acked_count(), plain.len() as u64);

@@ -1,14 +1,14 @@
 //! The ledger's file: whole at every moment, whatever happens to the process.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
-use super::{Ledger, format};
+use super::{LatestValues, Ledger, format, latest};
+use crate::whole_file;
 
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]
@@ -31,6 +31,26 @@ pub enum LedgerError {
         path: PathBuf,
         /// What is wrong with its text.
         reason: String,
+    },
+    /// The file of latest values is no such thing.
+    #[error(
+        "latest values {}: is not a map from keys to values ({reason}); it was left as it is: repair it, or move it away",
+        path.display()
+    )]
+    NotLatestValues {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        reason: String,
+    },
+    /// There is no file of latest values to hold records against.
+    #[error(
+        "latest values {}: there is no such file: --validate-latest-values needs the one that the producer wrote \
+         with the same flag", path.display()
+    )]
+    NoLatestValues {
+        /// The file.
+        path: PathBuf,
     },
     /// The file describes a topic with more partitions than this one has.
     #[error(
@@ -62,13 +82,18 @@ pub enum LedgerError {
 pub struct LedgerStore {
     topic: String,
     path: PathBuf,
+    latest_path: PathBuf,
 }
 
 impl LedgerStore {
     /// The ledger of `topic` in the folder `dir`.
     #[must_use]
     pub fn new(dir: &Path, topic: &str) -> Self {
-        Self { topic: topic.to_owned(), path: dir.join(format!("valid_offsets_{topic}.json")) }
+        Self {
+            topic: topic.to_owned(),
+            path: dir.join(format!("valid_offsets_{topic}.json")),
+            latest_path: dir.join(format!("latest_value_{topic}.json")),
+        }
     }
 
     /// The file.
@@ -89,13 +114,54 @@ impl LedgerStore {
         };
         let mut ledger = format::decode(&text)
             .map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })?;
-        let listed = ledger.partitions().len();
-        if listed > partitions {
-            let (path, topic) = (self.path.clone(), self.topic.clone());
-            return Err(LedgerError::TooManyPartitions { path, topic, listed, existing: partitions });
-        }
+        self.check_partitions(&self.path, ledger.partitions().len(), partitions)?;
         ledger.grow(partitions);
         Ok(ledger)
+    }
+
+    fn check_partitions(&self, path: &Path, listed: usize, existing: usize) -> Result<(), LedgerError> {
+        if listed <= existing {
+            return Ok(());
+        }
+        let (path, topic) = (path.to_owned(), self.topic.clone());
+        Err(LedgerError::TooManyPartitions { path, topic, listed, existing })
+    }
+
+    /// Reads the last values of each key; `None` when there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no map of keys, or lists more partitions than there are.
+    pub fn load_latest(&self, partitions: usize) -> Result<Option<LatestValues>, LedgerError> {
+        let path = &self.latest_path;
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LedgerError::Unreadable { path: path.clone(), source }),
+        };
+        let mut values = latest::decode(&text)
+            .map_err(|reason| LedgerError::NotLatestValues { path: path.clone(), reason })?;
+        self.check_partitions(path, values.partitions(), partitions)?;
+        values.grow(partitions);
+        Ok(Some(values))
+    }
+
+    /// The same for a reader, which has nothing to hold values against without it.
+    ///
+    /// # Errors
+    /// As above, or there is no file.
+    pub fn require_latest(&self, partitions: usize) -> Result<LatestValues, LedgerError> {
+        let missing = || LedgerError::NoLatestValues { path: self.latest_path.clone() };
+        self.load_latest(partitions)?.ok_or_else(missing)
+    }
+
+    /// Replaces the file of latest values.
+    ///
+    /// # Errors
+    /// The system refused; the file is the one that was there before.
+    pub fn save_latest(&self, values: &LatestValues) -> Result<(), LedgerError> {
+        let path = &self.latest_path;
+        whole_file::replace(path, &latest::encode(values))
+            .map_err(|source| LedgerError::Unwritable { path: path.clone(), source })
     }
 
     /// Finds out whether the ledger can be written, before there is anything to lose.
@@ -103,46 +169,15 @@ impl LedgerStore {
     /// # Errors
     /// The folder does not take a file of the ledger's size plus a little.
     pub fn probe(&self) -> Result<(), LedgerError> {
-        let temporary = self.temporary();
-        let result = File::create(&temporary).and_then(|mut file| {
-            file.write_all(&[b' '; 4096])?;
-            file.sync_all()
-        });
-        // Nothing to report when it cannot be removed: it could not be made either.
-        let _ = fs::remove_file(&temporary);
-        result.map_err(|source| self.unwritable(source))
+        whole_file::probe(&self.path).map_err(|source| self.unwritable(source))
     }
 
-    /// Replaces the file: a temporary one beside it, fsync, rename, fsync of the folder.
+    /// Replaces the file, whole at every moment.
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
     pub fn save(&self, ledger: &Ledger) -> Result<(), LedgerError> {
-        self.replace(&format::encode(ledger)).map_err(|source| self.unwritable(source))
-    }
-
-    fn replace(&self, text: &[u8]) -> io::Result<()> {
-        let temporary = self.temporary();
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(text)?;
-            // Before the rename, or a crash of the machine could leave an empty file behind the name.
-            file.sync_all()
-        });
-        if let Err(error) = written.and_then(|()| fs::rename(&temporary, &self.path)) {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        // The rename itself is only safe once the folder is.
-        File::open(self.folder())?.sync_all()
-    }
-
-    /// One fixed name: a process killed between write and rename leaves one file, not one each time.
-    fn temporary(&self) -> PathBuf {
-        self.path.with_extension("json.tmp")
-    }
-
-    fn folder(&self) -> &Path {
-        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        whole_file::replace(&self.path, &format::encode(ledger)).map_err(|source| self.unwritable(source))
     }
 
     fn unwritable(&self, source: io::Error) -> LedgerError {
@@ -205,7 +240,7 @@ mod tests {
         let store = LedgerStore::new(dir.path(), "t");
         store.save(&ledger_with(1, 5)).unwrap();
         // A folder in the temporary file's place stops even root, whom permissions do not.
-        fs::create_dir(store.temporary()).unwrap();
+        fs::create_dir(whole_file::temporary(store.path())).unwrap();
         for error in [store.save(&ledger_with(1, 9)).unwrap_err(), store.probe().unwrap_err()] {
             assert!(error.to_string().contains("valid_offsets_t.json: cannot be written"), "{error}");
         }

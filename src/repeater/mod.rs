@@ -11,7 +11,6 @@ mod sender;
 mod start;
 mod summary;
 mod tokens;
-mod transaction;
 mod worker;
 
 pub use run::run;

@@ -18,6 +18,7 @@ use crate::{
     config::RepeaterConfig,
     control::{Control, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape, WakeHub},
+    report::Report,
     runtime::{
         executor::{self, Shard},
         placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
@@ -47,11 +48,16 @@ pub fn run(config: &RepeaterConfig) -> Result<(), RunError> {
         return Ok(());
     }
     ClientSettings::new(&config.common, "").check()?;
+    let report = Report::prepare(config.common.report.as_deref(), "repeater", config)?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
     let control = Control::start(Role::Repeater, &config.common)?;
-    let result = work(config, &topology, &placement, &cluster, &control);
+    let mut result = work(config, &topology, &placement, &cluster, &control);
     control.shared.lifecycle.finish_work();
+    if let Some(report) = report {
+        let written = report.write(&control.shared, result.as_ref().err(), &[]);
+        result = result.and(written.map_err(RunError::from));
+    }
     if let Err(error) = &result {
         tracing::error!("{error}");
     }

@@ -6,7 +6,6 @@ use super::{
     body::{HEADER_BYTES, Header, Key},
     floor::{ShardFloor, epoch_us},
     tokens::Tokens,
-    transaction::{Change, Transaction},
 };
 use crate::{
     config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
@@ -16,6 +15,7 @@ use crate::{
     },
     random::Random,
     stats::{LatencyRecorder, WorkerStats},
+    transaction::{Change, Transaction},
 };
 
 /// Records sent before deliveries are looked at again.
@@ -43,7 +43,7 @@ pub(super) struct TokenSender {
     pub(super) tokens: Tokens,
     flights: Vec<Flight>,
     free: Vec<usize>,
-    transaction: Option<Transaction>,
+    transaction: Option<Transaction<i64>>,
     pub(super) latency: LatencyRecorder,
     /// The client is finished: what is in flight comes back first, then there is a new one.
     restart: bool,
@@ -84,7 +84,7 @@ impl TokenSender {
 
     /// Tokens that are here: waiting, or with the client, or in a transaction that has not ended.
     pub(super) fn enqueued(&self) -> u64 {
-        let in_transaction = self.transaction.as_ref().map_or(0, Transaction::tokens);
+        let in_transaction = self.transaction.as_ref().map_or(0, Transaction::waiting);
         self.tokens.len() + self.in_flight() + in_transaction
     }
 
@@ -271,21 +271,22 @@ impl TokenSender {
         let nothing_to_send = self.tokens.is_empty() || self.shard.floor.stop_requested();
         let Some(transaction) = &mut self.transaction else { return };
         match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
-            Change::None => {}
+            Change::None | Change::Started => {}
             Change::Committed(tokens) => {
+                let tokens = tokens.len() as u64;
                 let bytes = self.shard.floor.config.payload_bytes.get() + HEADER_BYTES;
                 self.stats.produced.add(tokens);
                 self.stats.produced_bytes.add(tokens * bytes as u64);
                 self.stats.committed_transactions.add(1);
             }
-            Change::Aborted(tokens) => {
+            Change::Aborted { records: tokens, .. } => {
                 self.stats.aborted_transactions.add(1);
                 self.stats.aborted_records.add(tokens.len() as u64);
                 for token in tokens {
                     self.tokens.give(token);
                 }
             }
-            Change::Fatal { tokens, unknown, error } => {
+            Change::Fatal { records: tokens, unknown, error } => {
                 self.restart = true;
                 for token in tokens {
                     if unknown { self.lose(error, true) } else { self.tokens.give(token) }
@@ -304,7 +305,7 @@ impl TokenSender {
 struct Deliveries<'a> {
     flights: &'a mut [Flight],
     free: &'a mut Vec<usize>,
-    transaction: Option<&'a mut Transaction>,
+    transaction: Option<&'a mut Transaction<i64>>,
     latency: &'a mut LatencyRecorder,
     stats: &'a WorkerStats,
     /// Tokens that were not delivered, why, and whether that is uncertain. Rarely any.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::floor::Floor;
 use crate::{
     config::Brokers,
-    kafka::{ClientError, CommittedPlaces, GroupDescription, GroupSettings, Isolation, KafkaError},
+    kafka::{
+        ClientError, CommittedPlaces, GroupDescription, GroupSettings, GroupStart, Isolation, KafkaError,
+    },
     runtime::cpu_set::CpuSet,
 };
 
@@ -46,6 +48,9 @@ impl<'a> Start<'a> {
             client: floor.client.clone(),
             group: floor.config.group.clone(),
             isolation: Isolation::ReadUncommitted,
+            start: GroupStart::End,
+            session_timeout: None,
+            rebalance_timeout: None,
             client_cpus: cpus.clone(),
         };
         Ok(Self {

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     control::Message,
-    kafka::{ClientError, GroupConsumer, GroupEvent, GroupSettings, HubBell, Isolation, KafkaError},
+    kafka::{
+        ClientError, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, Isolation, KafkaError,
+    },
     stats::{LatencyRecorder, WorkerStats},
     verifier::anomaly::{Anomaly, Violation},
 };
@@ -73,6 +75,9 @@ impl Worker {
                 Some(_) => Isolation::ReadCommitted,
                 None => Isolation::ReadUncommitted,
             },
+            start: GroupStart::End,
+            session_timeout: None,
+            rebalance_timeout: None,
             client_cpus: shard.place.client_cpus.clone(),
         };
         let (now, stats) = (Instant::now(), floor.stats[index].clone());
@@ -182,9 +187,12 @@ impl Inbox {
     /// The token that came, if one did.
     fn take(&mut self, event: GroupEvent<'_>, now_us: i64) -> Option<i64> {
         let (topic, partition, offset, value) = match event {
-            GroupEvent::Record { topic, partition, offset, value } => (topic, partition, offset, value),
-            GroupEvent::Fault(error) => {
-                self.fault(error);
+            GroupEvent::Record { topic, partition, message } => {
+                (topic, partition, message.offset(), message.value())
+            }
+            GroupEvent::End { .. } | GroupEvent::Assigned { .. } => return None,
+            GroupEvent::Fault(fault) => {
+                self.fault(fault.error);
                 return None;
             }
         };

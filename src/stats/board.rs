@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::AddAssign,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -118,6 +119,8 @@ impl ProducerBoard {
             totals.restarts += shard.restarts.get();
             totals.fails += shard.fails.get();
             totals.tombstones += shard.tombstones.get();
+            totals.failed_transactions += shard.failed_transactions.get();
+            totals.aborted_records += shard.aborted_records.get();
             shard.max_offsets.collect_into(&mut totals.max_offsets);
         }
         totals
@@ -141,6 +144,10 @@ pub struct ProducerTotals {
     pub fails: u64,
     /// Tombstones among the acked.
     pub tombstones: u64,
+    /// Transactions that failed, and were aborted and tried again.
+    pub failed_transactions: u64,
+    /// Acked records of transactions that were to be aborted.
+    pub aborted_records: u64,
     /// Highest acked offset of each partition.
     pub max_offsets: BTreeMap<i32, i64>,
 }
@@ -154,6 +161,8 @@ impl ProducerTotals {
         self.restarts -= base.restarts;
         self.fails -= base.fails;
         self.tombstones -= base.tombstones;
+        self.failed_transactions -= base.failed_transactions;
+        self.aborted_records -= base.aborted_records;
         self
     }
 }
@@ -165,6 +174,8 @@ pub enum ReaderKind {
     Sequential,
     /// Reads here and there.
     Random,
+    /// Reads everything, shared out by a consumer group.
+    Group,
 }
 
 impl ReaderKind {
@@ -174,6 +185,7 @@ impl ReaderKind {
         match self {
             Self::Sequential => "sequential read",
             Self::Random => "random read",
+            Self::Group => "group read",
         }
     }
 }
@@ -248,17 +260,7 @@ impl ReaderBoard {
     #[must_use]
     pub fn raw_totals(&self) -> ReaderTotals {
         let mut totals = ReaderTotals::default();
-        for shard in &self.shards {
-            totals.valid_reads += shard.valid_reads.get();
-            totals.invalid_reads += shard.invalid_reads.get();
-            totals.offset_gaps += shard.offset_gaps.get();
-            totals.out_of_scope_invalid_reads += shard.out_of_scope_invalid_reads.get();
-            totals.tombstones_consumed += shard.tombstones_consumed.get();
-            totals.bytes += shard.bytes.get();
-            totals.errors += shard.errors.get();
-            shard.max_offsets.collect_into(&mut totals.max_offsets);
-            shard.lost_offsets.collect_into(&mut totals.lost_offsets);
-        }
+        self.shards.iter().for_each(|shard| totals += shard.totals());
         totals
     }
 }
@@ -302,6 +304,28 @@ impl ReaderTotals {
         self.bytes -= base.bytes;
         self.errors -= base.errors;
         self
+    }
+}
+
+impl AddAssign for ReaderTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.valid_reads += other.valid_reads;
+        self.invalid_reads += other.invalid_reads;
+        self.offset_gaps += other.offset_gaps;
+        self.out_of_scope_invalid_reads += other.out_of_scope_invalid_reads;
+        self.tombstones_consumed += other.tombstones_consumed;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        merge_largest(&mut self.max_offsets, other.max_offsets);
+        merge_largest(&mut self.lost_offsets, other.lost_offsets);
+    }
+}
+
+/// Members of a group can have had the same partition, one after the other.
+fn merge_largest(all: &mut BTreeMap<i32, i64>, more: BTreeMap<i32, i64>) {
+    for (partition, value) in more {
+        let largest = all.entry(partition).or_insert(value);
+        *largest = value.max(*largest);
     }
 }
 

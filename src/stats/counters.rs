@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
+use super::ReaderTotals;
+
 /// A counter that one thread writes and others may read.
 ///
 /// With one writer a load and a store are enough: no locked instruction.
@@ -82,6 +84,10 @@ pub struct ProducerStats {
     pub fails: Counter,
     /// Tombstones among the acked.
     pub tombstones: Counter,
+    /// Transactions that failed, and were aborted and tried again.
+    pub failed_transactions: Counter,
+    /// Acked records of transactions that were to be aborted.
+    pub aborted_records: Counter,
     /// Messages for the control thread that found its queue full, and went later.
     pub refused_messages: Counter,
     /// Highest acked offset of each partition.
@@ -100,6 +106,8 @@ impl ProducerStats {
             restarts: Counter::default(),
             fails: Counter::default(),
             tombstones: Counter::default(),
+            failed_transactions: Counter::default(),
+            aborted_records: Counter::default(),
             refused_messages: Counter::default(),
             max_offsets: Marks::new(partitions, -1),
         }
@@ -147,10 +155,22 @@ impl ReaderStats {
         }
     }
 
-    /// Records of any kind that were read.
+    /// What was seen until now.
     #[must_use]
-    pub fn records(&self) -> u64 {
-        self.valid_reads.get() + self.invalid_reads.get() + self.out_of_scope_invalid_reads.get()
+    pub fn totals(&self) -> ReaderTotals {
+        let mut totals = ReaderTotals {
+            valid_reads: self.valid_reads.get(),
+            invalid_reads: self.invalid_reads.get(),
+            offset_gaps: self.offset_gaps.get(),
+            out_of_scope_invalid_reads: self.out_of_scope_invalid_reads.get(),
+            tombstones_consumed: self.tombstones_consumed.get(),
+            bytes: self.bytes.get(),
+            errors: self.errors.get(),
+            ..ReaderTotals::default()
+        };
+        self.max_offsets.collect_into(&mut totals.max_offsets);
+        self.lost_offsets.collect_into(&mut totals.lost_offsets);
+        totals
     }
 }
 

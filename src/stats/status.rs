@@ -47,8 +47,8 @@ impl ProducerStatus {
             restarts: totals.restarts,
             fails: totals.fails,
             tombstones_produced: totals.tombstones,
-            failed_transactions: 0,
-            aborted_transaction_msgs: 0,
+            failed_transactions: totals.failed_transactions,
+            aborted_transaction_msgs: totals.aborted_records,
             latency,
             active,
         }

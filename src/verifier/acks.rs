@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::{
     anomaly::{Anomaly, Violation},
-    producer::ProduceJob,
+    lane::{ControlRecords, Lane},
+    producer::{ProduceJob, ProducePartition},
     shard::{Halt, Outbox},
     window::{InFlight, Window},
 };
 use crate::{
     control::Message,
     kafka::{Delivery, KafkaError, Outcome},
-    ledger::{AckedRuns, Consumable},
+    ledger::KeyAck,
     stats::{LatencyRecorder, ProducerStats},
 };
 
@@ -33,16 +34,6 @@ pub(super) struct Sending {
     pub(super) token: usize,
 }
 
-/// What the shard knows of one of its partitions.
-struct Lane {
-    id: i32,
-    next_offset: i64,
-    /// The ledger's highest offset; -1 when there is none.
-    highest_acked: i64,
-    acked: AckedRuns,
-    consumable: Consumable,
-}
-
 /// What is counted instead of ending the run.
 #[derive(Clone, Copy, Debug)]
 struct Tolerated {
@@ -54,6 +45,10 @@ struct Tolerated {
 pub(super) struct Acks {
     lanes: Vec<Lane>,
     window: Window,
+    /// `None` without transactions.
+    controls: Option<ControlRecords>,
+    /// Acked records whose transaction has not ended.
+    pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
     unsent: u64,
     /// A prediction failed: what is in flight must be waited out, and the ends asked for again.
@@ -67,20 +62,31 @@ pub(super) struct Acks {
     tolerated: Tolerated,
     /// Tombstones are written: the ledger says how far a compacted log can be read.
     tombstones: bool,
+    /// The last value of each key is written down.
+    latest_values: bool,
+    /// Last values that have not yet been handed on, with the place of their partition.
+    latest: Vec<(usize, KeyAck)>,
+}
+
+/// An acked record that shows when its transaction is committed.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    record: InFlight,
+    /// Whether it landed where it was expected; the cluster may not have said where.
+    in_place: bool,
 }
 
 impl Acks {
     pub(super) fn new(topic: Arc<str>, outbox: Outbox, job: ProduceJob) -> Self {
-        let lanes = job.partitions.iter().map(|partition| Lane {
-            id: partition.id,
-            next_offset: partition.end_offset,
-            highest_acked: partition.highest_acked,
-            acked: AckedRuns::default(),
-            consumable: Consumable::resume(partition.last_consumable),
-        });
+        let lane = |partition: &ProducePartition| {
+            let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
+            Lane::new(id, end_offset, highest_acked, last_consumable)
+        };
         Self {
-            lanes: lanes.collect(),
+            lanes: job.partitions.iter().map(lane).collect(),
             window: Window::new(job.window),
+            controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
+            pending: Vec::new(),
             unsent: job.records,
             restart_wanted: false,
             halt: None,
@@ -93,11 +99,17 @@ impl Acks {
                 data_loss: job.tolerate_data_loss,
             },
             tombstones: job.config.tombstone_probability > 0.0,
+            latest_values: job.config.latest_values,
+            latest: Vec::new(),
         }
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.unsent == 0 && self.window.is_empty()
+        self.nothing_to_send() && self.window.is_empty() && self.pending.is_empty()
+    }
+
+    pub(super) fn nothing_to_send(&self) -> bool {
+        self.unsent == 0
     }
 
     pub(super) fn nothing_in_flight(&self) -> bool {
@@ -118,67 +130,135 @@ impl Acks {
         if self.unsent == 0 || self.restart_wanted {
             return None;
         }
+        if self.window.is_full() {
+            return None;
+        }
         let lane = &mut self.lanes[draft.partition_index];
+        let (offset, first) = lane.predict(self.controls);
         let token = self.window.take(InFlight {
             partition_index: draft.partition_index,
-            predicted_offset: lane.next_offset,
+            predicted_offset: offset,
             sent_us: now_us,
             value_bytes: draft.value_bytes,
             key_index: draft.key_index,
             tombstone: draft.tombstone,
+            first,
         })?;
-        let sending = Sending { partition: lane.id, offset: lane.next_offset, token };
-        lane.next_offset += 1;
         self.unsent -= 1;
-        Some(sending)
+        Some(Sending { partition: lane.id, offset, token })
     }
 
     /// The client did not take the record that was predicted last.
     pub(super) fn take_back(&mut self, token: usize) {
         let record = self.window.release(token);
-        self.lanes[record.partition_index].next_offset -= 1;
+        let controls = self.controls.unwrap_or(ControlRecords::KAFKA);
+        self.lanes[record.partition_index].take_back(record.first, controls);
         self.unsent += 1;
     }
 
     /// Starts over from where the log of a partition ends.
     pub(super) fn repredict(&mut self, partition: i32, end_offset: i64) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == partition) {
-            lane.next_offset = end_offset;
+            lane.repredict(end_offset);
         }
     }
 
-    /// Compares a delivery with its prediction.
-    pub(super) fn settle(&mut self, delivery: Delivery, now_us: u64) {
+    /// Compares a delivery with its prediction. Returns whether it is one to build on.
+    pub(super) fn settle(&mut self, delivery: Delivery, now_us: u64) -> bool {
         let record = self.window.release(delivery.token);
         match delivery.outcome {
-            Outcome::Acked { offset } => self.acked(&record, offset, now_us),
-            Outcome::AckedSomewhere => {
-                // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
-                self.count_acked(&record);
+            Outcome::Acked { offset } => {
+                if offset <= self.lanes[record.partition_index].highest_acked {
+                    self.below_the_ledger(record.partition_index, offset);
+                }
+                if offset != record.predicted_offset {
+                    self.misplaced(&record, offset);
+                    return false;
+                }
+                self.latency.record(now_us.saturating_sub(record.sent_us));
+                self.acked(record, true);
             }
-            Outcome::Failed(error) | Outcome::Unknown(error) => self.failed(&record, error),
+            // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
+            Outcome::AckedSomewhere => self.acked(record, false),
+            Outcome::Failed(error) | Outcome::Unknown(error) => {
+                self.failed(&record, error);
+                return false;
+            }
+        }
+        true
+    }
+
+    #[cold]
+    fn misplaced(&mut self, record: &InFlight, offset: i64) {
+        self.stats.bad_offsets.add(1);
+        self.unsent += 1;
+        self.restart_wanted = true;
+        if let (Some(controls), Some(first)) = (&mut self.controls, record.first) {
+            controls.learn(first, offset - record.predicted_offset);
         }
     }
 
-    fn acked(&mut self, record: &InFlight, offset: i64, now_us: u64) {
-        if offset <= self.lanes[record.partition_index].highest_acked {
-            self.below_the_ledger(record.partition_index, offset);
+    fn acked(&mut self, record: InFlight, in_place: bool) {
+        let acked = Pending { record, in_place };
+        if self.controls.is_some() {
+            self.pending.push(acked);
+        } else {
+            self.in_the_log(&acked);
         }
-        if offset != record.predicted_offset {
-            self.stats.bad_offsets.add(1);
-            self.unsent += 1;
-            self.restart_wanted = true;
+    }
+
+    /// The record is in the log for good.
+    fn in_the_log(&mut self, Pending { record, in_place }: &Pending) {
+        self.count_acked(record);
+        if !in_place {
             return;
         }
-        let lane = &mut self.lanes[record.partition_index];
+        let (index, offset) = (record.partition_index, record.predicted_offset);
+        let lane = &mut self.lanes[index];
         lane.highest_acked = offset;
         lane.acked.push(offset);
         if self.tombstones {
             lane.consumable.acked(record.key_index, offset, record.tombstone);
         }
-        self.stats.max_offsets.set(record.partition_index, offset);
-        self.latency.record(now_us.saturating_sub(record.sent_us));
-        self.count_acked(record);
+        if self.latest_values {
+            let InFlight { key_index, value_bytes, tombstone, .. } = *record;
+            self.latest.push((index, KeyAck { key_index, offset, value_bytes, tombstone }));
+        }
+        self.stats.max_offsets.set(index, offset);
+    }
+
+    /// The transaction was committed: what was acked in it is in the log.
+    pub(super) fn commit(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for acked in &pending {
+            self.in_the_log(acked);
+        }
+        // The room is used again.
+        self.pending = pending;
+        self.pending.clear();
+        self.end_transaction();
+    }
+
+    /// The transaction was aborted. What was written to be aborted is done with; the rest is sent again.
+    pub(super) fn abort(&mut self, intended: bool) {
+        if intended {
+            for index in 0..self.pending.len() {
+                let record = self.pending[index].record;
+                self.count_acked(&record);
+            }
+            self.stats.aborted_records.add(self.pending.len() as u64);
+        } else {
+            self.unsent += self.pending.len() as u64;
+            self.stats.failed_transactions.add(1);
+        }
+        self.pending.clear();
+        self.end_transaction();
+    }
+
+    fn end_transaction(&mut self) {
+        if let Some(controls) = self.controls {
+            self.lanes.iter_mut().for_each(|lane| lane.end_transaction(controls));
+        }
     }
 
     fn count_acked(&mut self, record: &InFlight) {
@@ -217,7 +297,9 @@ impl Acks {
         self.stats.fails.add(1);
         self.unsent += 1;
         self.restart_wanted = true;
-        if !self.tolerated.failed_produce {
+        // A transaction is aborted and tried again; only a word that will not change ends the run.
+        let fatal = if self.controls.is_some() { error.is_refusal() } else { !self.tolerated.failed_produce };
+        if fatal {
             let partition = self.lanes[record.partition_index].id;
             let topic = &self.topic;
             self.halt.get_or_insert_with(|| {
@@ -240,10 +322,19 @@ impl Acks {
         for lane in &mut self.lanes {
             report_lane(lane, self.tombstones, &mut self.outbox);
         }
+        self.report_latest();
         if let Some(latency) = self.latency.take() {
             self.outbox.push(Message::AckLatency(latency));
         }
         self.outbox.send();
+    }
+
+    fn report_latest(&mut self) {
+        if !self.latest.is_empty() {
+            let lanes = &self.lanes;
+            let acks = self.latest.drain(..).map(|(index, ack)| (lanes[index].id, ack));
+            self.outbox.push(Message::Latest(acks.collect()));
+        }
     }
 
     /// Hands everything over, however long that takes.

@@ -28,6 +28,9 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         fake_timestamps: None,
         throughput_bytes_per_s: None,
         tolerate_failed_produce: tolerate,
+        messages_per_producer_id: None,
+        transactions: None,
+        latest_values: false,
     };
     let stats = Arc::new(ProducerStats::new(&[4]));
     let job = ProduceJob {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// A kind of broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Anomaly {
@@ -23,6 +25,10 @@ pub enum Anomaly {
     Corrupt,
     /// A record of an aborted transaction that a `read_committed` reader was shown.
     AbortedRead,
+    /// A value that is not the last one of its key, or a key that is gone.
+    StaleValue,
+    /// A record that a group delivered twice, which must not happen here.
+    GroupRedelivery,
 }
 
 impl Anomaly {
@@ -38,7 +44,15 @@ impl Anomaly {
             Self::RefilledTruncation => "refilled-truncation",
             Self::Corrupt => "corrupt",
             Self::AbortedRead => "aborted-read",
+            Self::StaleValue => "stale-value",
+            Self::GroupRedelivery => "group-redelivery",
         }
+    }
+}
+
+impl Serialize for Anomaly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -49,7 +63,7 @@ impl fmt::Display for Anomaly {
 }
 
 /// One broken promise: what, where, and what proves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// Its kind.
     pub anomaly: Anomaly,

@@ -4,31 +4,47 @@ use std::sync::Arc;
 
 use super::{
     anomaly::{Anomaly, Violation},
-    shard::Halt,
-    validator::{Checked, PartitionState, RecordView},
+    shard::{Halt, ShardContext},
+    validator::{Checked, PartitionState, RecordView, Visible},
 };
 use crate::{
-    ledger::{Ledger, PartitionLedger},
+    config::ProofConfig,
+    kafka::Isolation,
+    ledger::{self, LatestValue, LatestValues, Ledger, PartitionLedger},
     stats::ReaderStats,
 };
 
+/// What a pass is held against.
+#[derive(Clone)]
+pub(super) struct Truth {
+    pub(super) ledger: Arc<Ledger>,
+    /// The last value of each key, where values are checked.
+    pub(super) latest: Option<Arc<LatestValues>>,
+}
+
 /// Holds records against the ledger and counts what they prove.
 pub(super) struct Checker {
-    topic: Arc<str>,
-    ledger: Arc<Ledger>,
+    context: ShardContext,
+    truth: Truth,
     stats: Arc<ReaderStats>,
-    /// Gaps between offsets are expected.
-    compacted: bool,
+    proof: ProofConfig,
+    visible: Visible,
+}
+
+/// Which records a reader is shown.
+pub(super) fn isolation(proof: ProofConfig) -> Isolation {
+    if proof.transactions { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
 impl Checker {
     pub(super) fn new(
-        topic: Arc<str>,
-        ledger: Arc<Ledger>,
+        context: &ShardContext,
+        truth: Truth,
         stats: Arc<ReaderStats>,
-        compacted: bool,
+        proof: ProofConfig,
     ) -> Self {
-        Self { topic, ledger, stats, compacted }
+        let visible = if proof.transactions { Visible::Committed } else { Visible::All };
+        Self { context: context.clone(), truth, stats, proof, visible }
     }
 
     pub(super) fn stats(&self) -> &ReaderStats {
@@ -37,18 +53,28 @@ impl Checker {
 
     /// One partition's part of the ledger.
     pub(super) fn ledger(&self, partition: i32) -> Option<&PartitionLedger> {
-        self.ledger.partition(partition)
+        self.truth.ledger.partition(partition)
+    }
+
+    /// Whether values are checked.
+    pub(super) fn latest(&self) -> Option<&LatestValues> {
+        self.truth.latest.as_deref()
     }
 
     /// Whether records may be missing that were acked: the log is compacted.
     pub(super) fn records_may_go(&self) -> bool {
-        self.compacted || self.ledger.adjust_consumable_offsets
+        self.proof.compacted || self.truth.ledger.adjust_consumable_offsets
+    }
+
+    /// Whether a log that was cut is counted, instead of being a violation.
+    pub(super) fn tolerates_data_loss(&self) -> bool {
+        self.proof.tolerate_data_loss
     }
 
     /// Checks one record. `index` is the partition's place in the counters' list.
     ///
     /// # Errors
-    /// The promise that it breaks.
+    /// The promise that it breaks, unless the run goes on.
     pub(super) fn check(
         &self,
         state: &mut PartitionState,
@@ -57,43 +83,87 @@ impl Checker {
         record: &RecordView<'_>,
     ) -> Result<(), Halt> {
         let counters = &*self.stats;
-        counters.bytes.add(record.value_bytes as u64);
-        if record.tombstone {
+        counters.bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
+        if record.value.is_none() {
             counters.tombstones_consumed.add(1);
-        }
-        let (checked, gap) = state.check(record, self.ledger.partition(partition)).map_err(|broken| {
-            counters.invalid_reads.add(1);
-            self.violation(broken.anomaly, partition, record.offset, broken.expected, broken.found)
-        })?;
-        match checked {
-            Checked::Valid => counters.valid_reads.add(1),
-            Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
-        }
-        if gap && !self.compacted {
-            counters.offset_gaps.add(1);
         }
         if record.offset > counters.max_offsets.get(index) {
             counters.max_offsets.set(index, record.offset);
         }
-        Ok(())
+        match state.check(record, self.ledger(partition), self.visible) {
+            Ok((checked, gap)) => {
+                match checked {
+                    Checked::Valid => counters.valid_reads.add(1),
+                    Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
+                }
+                if gap && !self.proof.compacted {
+                    counters.offset_gaps.add(1);
+                }
+            }
+            Err(broken) => {
+                counters.invalid_reads.add(1);
+                return self.broken(broken.anomaly, partition, record.offset, broken.expected, broken.found);
+            }
+        }
+        match &self.truth.latest {
+            Some(latest) => self.check_value(latest, partition, record),
+            None => Ok(()),
+        }
     }
 
-    /// What ends a run.
-    pub(super) fn violation(
+    /// The value must be the last one that was acked for its key.
+    fn check_value(
+        &self,
+        latest: &LatestValues,
+        partition: i32,
+        record: &RecordView<'_>,
+    ) -> Result<(), Halt> {
+        let known = latest.get(partition, record.key.unwrap_or_default());
+        if known.is_some_and(|known| known.is(record.value)) {
+            return Ok(());
+        }
+        let key = record.key.unwrap_or_default().escape_ascii();
+        let expected = match known {
+            Some(known) => format!("{}, the last one acked for key '{key}'", known.describe()),
+            None => format!("no record of key '{key}', which was never acked"),
+        };
+        self.broken(Anomaly::StaleValue, partition, record.offset, expected, ledger::describe(record.value))
+    }
+
+    /// A key that is not in the log, although its last record must be.
+    ///
+    /// # Errors
+    /// The promise that this breaks, unless the run goes on.
+    pub(super) fn key_missing(
+        &self,
+        partition: i32,
+        end: i64,
+        key: &str,
+        value: &LatestValue,
+    ) -> Result<(), Halt> {
+        let expected = format!("key '{key}' with {}", value.describe());
+        self.broken(Anomaly::StaleValue, partition, end, expected, "no record of this key".to_owned())
+    }
+
+    /// A promise was broken.
+    ///
+    /// # Errors
+    /// That, unless the run goes on; then it is written down.
+    #[cold]
+    pub(super) fn broken(
         &self,
         anomaly: Anomaly,
         partition: i32,
         offset: i64,
         expected: String,
         found: String,
-    ) -> Halt {
-        Halt::Violation(Violation {
-            anomaly,
-            topic: self.topic.to_string(),
-            partition,
-            offset,
-            expected,
-            found,
-        })
+    ) -> Result<(), Halt> {
+        let topic = self.context.topic.to_string();
+        let violation = Violation { anomaly, topic, partition, offset, expected, found };
+        if self.proof.keep_going {
+            self.context.shared.violations.add(violation);
+            return Ok(());
+        }
+        Err(Halt::Violation(violation))
     }
 }

@@ -1,163 +1,44 @@
 //! The phases of a run, and how they are spread over the shards.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    budget,
+    budget::{self, Allowance, Budget},
+    crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
     producer::{self, ProduceJob, ProducePartition},
     random_reader::{self, RandReadJob, RandReadPass},
     run::RunError,
     seq_reader::{self, SeqReadJob, SeqReadPass},
-    shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
-    track::Span,
+    shard::ShardContext,
+    track::{self, Span},
 };
 use crate::{
-    config::{Passes, ProduceConfig, VerifierConfig},
-    control::{Control, Lifecycle, Message},
-    kafka::{ClientSettings, Isolation, Observer, OffsetSpec},
-    ledger::{Ledger, LedgerStore, PartitionLedger},
-    runtime::{
-        executor::{self, Shard},
-        placement::{Placement, ShardPlace},
-    },
-    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
+    config::{Passes, ProduceConfig},
+    control::Message,
+    kafka::{Isolation, OffsetSpec},
+    ledger::{LatestValues, Ledger, PartitionLedger},
+    runtime::executor,
+    stats::{Board, ProducerBoard, ReaderKind},
 };
 
 /// A part of the run.
 pub(super) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
 
-/// Everything that the phases work with.
-pub(super) struct Crew<'a> {
-    pub(super) config: &'a VerifierConfig,
-    pub(super) control: &'a Control,
-    pub(super) observer: Arc<Observer>,
-    pub(super) client: ClientSettings,
-    pub(super) placement: Placement,
-    pub(super) partitions: usize,
-    pub(super) brokers: usize,
-    pub(super) store: LedgerStore,
-}
-
-/// What a pass is held against, and what it reads.
-struct Survey {
-    ledger: Arc<Ledger>,
-    spans: Vec<Span>,
-}
-
-/// The pause between two passes over a topic without records.
-const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
-
-impl Crew<'_> {
-    /// The run's workers, in the order in which they work.
-    pub(super) fn board(&self) -> Board {
-        let owned = self.owned();
-        let producer = self.config.produce.as_ref().map(|produce| {
-            let shards = owned.iter().map(|ids| Arc::new(ProducerStats::new(ids)));
-            let board = ProducerBoard::new(shards.collect());
-            board.set_goal(produce.messages.get());
-            board
-        });
-        let all = owned_partitions(0, 1, self.partitions);
-        let random = self.config.rand_read.iter().flat_map(|random| {
-            (0..random.readers).map(|_| {
-                let board = ReaderBoard::new(ReaderKind::Random, vec![Arc::new(ReaderStats::new(&all))]);
-                board.set_goal(random.reads_per_reader);
-                board
-            })
-        });
-        let sequential = self.config.seq_read.iter().map(|_| {
-            let shards = owned.iter().map(|ids| Arc::new(ReaderStats::new(ids)));
-            ReaderBoard::new(ReaderKind::Sequential, shards.collect())
-        });
-        let readers = random.chain(sequential).collect();
-        Board { topic: self.config.topic.clone(), producer, readers }
-    }
-
-    /// No worker is at work any more.
-    pub(super) fn finish_all(board: &Board) {
-        board.producer.iter().for_each(ProducerBoard::finish);
-        board.readers.iter().for_each(ReaderBoard::finish);
-    }
-
-    /// The partitions of each shard.
-    fn owned(&self) -> Vec<Vec<i32>> {
-        let shards = self.placement.shards.len();
-        (0..shards).map(|shard| owned_partitions(shard, shards, self.partitions)).collect()
-    }
-
-    fn lifecycle(&self) -> &Lifecycle {
-        &self.control.shared.lifecycle
-    }
-
-    fn context(&self, place: ShardPlace) -> ShardContext {
-        ShardContext {
-            place,
-            shared: self.control.shared.clone(),
-            sender: self.control.sender(),
-            client: self.client.clone(),
-            topic: self.config.topic.as_str().into(),
-        }
-    }
-
-    /// Where every partition starts or ends; `None` when the run was stopped before all answered.
-    fn offsets(&self, spec: OffsetSpec) -> Option<Vec<i64>> {
-        let stop = || self.lifecycle().stop_requested();
-        self.observer.offsets(&self.config.topic, self.partitions, spec, Isolation::ReadUncommitted, stop)
-    }
-
-    /// The ledger, and what there is to read of each partition. The ledger comes first, so that
-    /// everything that it lists lies below the ends.
-    fn survey(&self) -> Result<Option<Survey>, RunError> {
-        let ledger = self.store.load(self.partitions)?;
-        let (Some(starts), Some(ends)) = (self.offsets(OffsetSpec::Start), self.offsets(OffsetSpec::End))
-        else {
-            return Ok(None);
-        };
-        let spans = starts.into_iter().zip(ends).enumerate().filter_map(|(partition, (start, end))| {
-            Some(Span { partition: i32::try_from(partition).ok()?, start, end })
-        });
-        Ok(Some(Survey { ledger: Arc::new(ledger), spans: spans.collect() }))
-    }
-
-    /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
-    /// or `None` when the run is being stopped.
-    fn run_passes<P>(
-        &self,
-        feeders: &[Feeder<P>],
-        mut prepare: impl FnMut() -> Result<Option<Vec<P>>, RunError>,
-    ) -> Result<(), RunError> {
-        loop {
-            let Some(parts) = prepare()? else { return Ok(()) };
-            feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
-            let outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
-            worst(outcomes)?;
-            let last = self.lifecycle().stop_requested() || self.lifecycle().last_pass_requested();
-            if self.config.passes == Passes::Once || last {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// The outcome to report: a violation before a failure, the first before the others.
-fn worst(outcomes: Vec<Result<(), Halt>>) -> Result<(), RunError> {
-    let mut halts: Vec<Halt> = outcomes.into_iter().filter_map(Result::err).collect();
-    let violation = halts.iter().position(|halt| matches!(halt, Halt::Violation(_))).unwrap_or(0);
-    if halts.is_empty() { Ok(()) } else { Err(halts.swap_remove(violation).into()) }
-}
-
-fn join<T>(shards: Vec<Shard<T>>) -> Result<Vec<T>, RunError> {
-    Ok(shards.into_iter().map(Shard::join).collect::<Result<_, _>>()?)
-}
-
 /// Produces what was asked for.
 pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let (Some(config), Some(producer)) = (&crew.config.produce, &board.producer) else { return Ok(()) };
     let mut ledger = crew.store.load(crew.partitions)?;
-    ledger.tolerate_data_loss |= crew.config.tolerate_data_loss;
-    let Some(ends) = crew.offsets(OffsetSpec::End) else { return Ok(()) };
+    ledger.tolerate_data_loss |= crew.config.proof.tolerate_data_loss;
+    let latest = if config.latest_values {
+        let known = crew.store.load_latest(crew.partitions)?;
+        Some(known.unwrap_or_else(|| LatestValues::new(crew.partitions)))
+    } else {
+        None
+    };
+    // What an aborted transaction left takes offsets too.
+    let Some(ends) = crew.offsets(OffsetSpec::End, Isolation::ReadUncommitted) else { return Ok(()) };
     let jobs = produce_jobs(crew, config, &ledger, &ends, producer);
-    crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger });
+    crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
     let jobs = Arc::new(jobs);
     let contexts: Arc<Vec<ShardContext>> =
         Arc::new(crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect());
@@ -207,7 +88,7 @@ fn produce_jobs(
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
         shards,
         brokers: crew.brokers,
-        tolerate_data_loss: crew.config.tolerate_data_loss,
+        tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),
     });
     jobs.collect()
@@ -224,8 +105,7 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         stats: stats.clone(),
         throughput_bytes_per_s: config.throughput_bytes_per_s,
         share: ids.len() as f64 / crew.partitions.max(1) as f64,
-        compacted: crew.config.compacted,
-        tolerate_data_loss: crew.config.tolerate_data_loss,
+        proof: crew.config.proof,
     });
     let (feeders, shards_running) =
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
@@ -234,24 +114,27 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         if left == Some(0) {
             return Ok(None);
         }
-        let Some(Survey { ledger, mut spans }) = crew.survey()? else { return Ok(None) };
-        lower_to_consumable(&ledger, &mut spans);
-        reader.set_removed(removed(&ledger, &spans));
-        let parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
+        let Some(Survey { truth, mut spans }) = crew.survey()? else { return Ok(None) };
+        lower_to_consumable(&truth.ledger, &mut spans);
+        reader.set_removed(removed(&truth.ledger, &spans));
+        let mut parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
         let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
         let total: u64 = sizes.iter().sum();
         if total == 0 && crew.config.passes == Passes::Loop {
             std::thread::sleep(EMPTY_PASS_PAUSE);
         }
-        let limits = left.map(|left| budget::shares(left.min(total), &sizes));
-        left = left.map(|left| left - left.min(total));
-        reader.set_goal(
-            reader.raw_totals().records() + limits.as_ref().map_or(total, |limits| limits.iter().sum()),
-        );
-        let passes = parts.into_iter().enumerate().map(|(index, spans)| SeqReadPass {
-            ledger: ledger.clone(),
+        let continuous = crew.config.passes == Passes::Continuous;
+        let goal = if continuous { left.unwrap_or(total) } else { left.unwrap_or(total).min(total) };
+        reader.set_goal(reader.raw_totals().records() + goal);
+        let allowances = allowances(left, continuous, &sizes);
+        left = left.map(|left| left - left.min(goal));
+        if continuous {
+            parts.iter_mut().flatten().for_each(|span| span.end = track::OPEN_END);
+        }
+        let passes = parts.into_iter().zip(allowances).map(|(spans, allowance)| SeqReadPass {
+            truth: truth.clone(),
             spans,
-            limit_records: limits.as_ref().map(|limits| limits[index]),
+            allowance,
         });
         debug_assert_eq!(sizes.len(), shards);
         Ok(Some(passes.collect()))
@@ -273,19 +156,19 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
         jobs[index % shards].push(RandReadJob {
             stats: reader.shards[0].clone(),
             reads: config.reads_per_reader,
-            compacted: crew.config.compacted,
+            proof: crew.config.proof,
         });
     }
     let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
     let result = crew.run_passes(&feeders, || {
-        let Some(Survey { ledger, spans }) = crew.survey()? else { return Ok(None) };
+        let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         if spans.iter().all(|span| span.offsets() == 0) {
             tracing::info!("topic {} is empty: nothing to read at random", crew.config.topic);
             if crew.config.passes == Passes::Loop {
                 std::thread::sleep(EMPTY_PASS_PAUSE);
             }
         }
-        let pass = RandReadPass { ledger, spans: spans.into() };
+        let pass = RandReadPass { truth, spans: spans.into() };
         Ok(Some(vec![pass; feeders.len()]))
     });
     drop(feeders);
@@ -297,59 +180,21 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
     Ok(())
 }
 
-type Readers<P> = (Vec<Feeder<P>>, Vec<Shard<()>>);
-
-/// Starts every job's reader as a task of its shard; returns one feeder for each, in the order of
-/// shards and their jobs.
-fn start_readers<J, P, Fut>(
-    crew: &Crew<'_>,
-    jobs: Vec<Vec<J>>,
-    run: fn(ShardContext, J, Feed<P>) -> Fut,
-) -> Result<Readers<P>, RunError>
-where
-    J: Clone + Send + Sync + 'static,
-    P: Send + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let mut feeders = Vec::new();
-    let shard_jobs = jobs.into_iter().map(|jobs| {
-        jobs.into_iter()
-            .map(|job| {
-                let (feeder, feed) = shard::feed();
-                feeders.push(feeder);
-                (job, feed)
-            })
-            .collect::<Vec<_>>()
-    });
-    let shard_jobs: Vec<_> = shard_jobs.collect();
-    let contexts: Vec<_> = crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect();
-    let shared = Arc::new((contexts, std::sync::Mutex::new(shard_jobs)));
-    let shards = executor::spawn_shards(&crew.placement, move |place| {
-        let context = shared.0[place.index].clone();
-        // Once for each shard, before its work begins.
-        let jobs = std::mem::take(
-            &mut shared.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[place.index],
-        );
-        async move {
-            let tasks =
-                jobs.into_iter().map(|(job, feed)| glommio::spawn_local(run(context.clone(), job, feed)));
-            let tasks: Vec<_> = tasks.collect();
-            for task in tasks {
-                task.await;
-            }
+/// What each shard may read of what is left, where `sizes` is what there is.
+fn allowances(left: Option<u64>, continuous: bool, sizes: &[u64]) -> Vec<Allowance> {
+    match left {
+        None => vec![Allowance::All; sizes.len()],
+        // Nobody knows where the records that are still to come will be.
+        Some(left) if continuous => vec![Allowance::Shared(Arc::new(Budget::new(left))); sizes.len()],
+        Some(left) => {
+            let total = sizes.iter().sum();
+            budget::shares(left.min(total), sizes).into_iter().map(Allowance::Own).collect()
         }
-    })?;
-    Ok((feeders, shards))
+    }
 }
 
 fn spans_of(ids: &[i32], spans: &[Span]) -> Vec<Span> {
     ids.iter().filter_map(|id| spans.iter().find(|span| span.partition == *id)).copied().collect()
-}
-
-/// Acked records below the logs' starts: nobody can say any more what they held.
-fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
-    let parts = spans.iter().filter_map(|span| Some((span.start, ledger.partition(span.partition)?)));
-    parts.map(|(start, part)| part.count_below(start)).sum()
 }
 
 /// A log that may be compacted can end at the ledger's last consumable offset.

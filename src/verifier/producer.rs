@@ -10,17 +10,19 @@ use std::{
 };
 
 use super::{
-    acks::{Acks, Draft},
+    acks::{Acks, Draft, Sending},
     shard::{Halt, Outbox, ShardContext},
+    timestamps::CountedTimestamps,
 };
 use crate::{
     clock::Clock,
-    config::{Compression, FakeTimestamps, ProduceConfig},
-    kafka::{ClientError, Producer, ProducerSettings, Record, SendError},
+    config::{Compression, ProduceConfig},
+    kafka::{ClientError, Producer, ProducerSettings, Record, SendError, TransactionSettings, Value},
     pace::Pace,
     random::Random,
-    record::{self, KeyText, PayloadPool},
+    record::{self, KeyText, NUMBERED_VALUE_BYTES, PayloadPool},
     stats::ProducerStats,
+    transaction::Transaction,
 };
 
 /// What one shard is to produce.
@@ -65,9 +67,8 @@ const BURST: usize = 256;
 const DELIVERY_EVENTS: usize = 16;
 /// How often acks and latencies travel to the control thread.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
-/// The timer beside the wake-up, and how long a stop waits for deliveries.
-const WAIT: Duration = Duration::from_millis(100);
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+/// The timer beside the wake-up.
+pub(super) const WAIT: Duration = Duration::from_millis(100);
 
 /// Produces a shard's records.
 ///
@@ -83,20 +84,26 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     result
 }
 
-fn failed(error: &ClientError) -> Halt {
+pub(super) fn failed(error: &ClientError) -> Halt {
     Halt::Failed(error.to_string())
 }
 
 /// The state of one shard's producer. What a delivery means is [`Acks`]' business.
-struct ShardProducer {
-    acks: Acks,
-    context: ShardContext,
+pub(super) struct ShardProducer {
+    pub(super) acks: Acks,
+    pub(super) context: ShardContext,
     config: Arc<ProduceConfig>,
-    stats: Arc<ProducerStats>,
-    client: Producer,
-    settings: ProducerSettings,
+    pub(super) stats: Arc<ProducerStats>,
+    pub(super) client: Producer,
+    pub(super) settings: ProducerSettings,
+    /// What becomes of its records is [`Acks`]' business.
+    pub(super) transaction: Option<Transaction<()>>,
     payloads: PayloadPool,
-    random: Random,
+    /// Where a numbered value is written before the client copies it.
+    numbered: Option<Box<[u8]>>,
+    pub(super) random: Random,
+    /// Records that went to this client.
+    pub(super) client_records: u64,
     pace: Option<Pace>,
     clock: Clock,
     reported: Instant,
@@ -110,15 +117,25 @@ impl ShardProducer {
         let mut random = Random::from_entropy();
         let settings = settings(&context, &job, &mut random);
         let config = job.config.clone();
+        let client = Producer::start(&settings, &context.topic)?;
+        let transaction = match config.transactions {
+            Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
+            None => None,
+        };
         Ok(Self {
-            client: Producer::start(&settings, &context.topic)?,
+            client,
             settings,
+            transaction,
+            numbered: config.latest_values.then(|| vec![0; config.value_bytes].into()),
+            client_records: 0,
             payloads: PayloadPool::new(config.fill, config.value_bytes, &mut random),
             random,
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
             reported: Instant::now(),
-            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &context, job.shards)),
+            timestamps: config
+                .fake_timestamps
+                .map(|fake| CountedTimestamps::new(fake, context.place.index, job.shards)),
             stats: job.stats.clone(),
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
             warm: false,
@@ -128,6 +145,10 @@ impl ShardProducer {
     }
 
     async fn produce(&mut self) -> Result<(), Halt> {
+        if self.transaction.is_some() {
+            // What an earlier run left open has been aborted by now, and the logs are longer for it.
+            self.ask_ends().await?;
+        }
         while !self.acks.is_done() {
             let delivered = self.take_deliveries()?;
             if self.context.stop_requested() {
@@ -135,6 +156,9 @@ impl ShardProducer {
             }
             if self.acks.restart_wanted {
                 self.restart().await?;
+            }
+            if self.client_is_spent() && self.is_idle() {
+                self.renew_client()?;
             }
             let (sent, pause) = self.send_burst()?;
             self.report_if_due();
@@ -152,11 +176,15 @@ impl ShardProducer {
     /// The first record goes alone: librdkafka asks for a producer id twice a second until a
     /// broker answers, and a whole window sent before that would only measure this wait.
     fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
-        if !self.warm && !self.acks.nothing_in_flight() {
+        if (!self.warm && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
         let now_us = self.clock.now_us();
-        let burst = if self.warm { BURST } else { 1 };
+        let mut burst = if self.warm { BURST } else { 1 };
+        if let Some(limit) = self.config.messages_per_producer_id {
+            let room = limit.get() - self.client_records;
+            burst = burst.min(usize::try_from(room).unwrap_or(BURST));
+        }
         for sent in 0..burst {
             if let Some(pace) = &mut self.pace {
                 let pause = pace.wait(now_us);
@@ -171,39 +199,72 @@ impl ShardProducer {
         Ok((burst, Duration::ZERO))
     }
 
+    /// Whether the next records belong to another producer id.
+    fn client_is_spent(&self) -> bool {
+        self.config.messages_per_producer_id.is_some_and(|limit| self.client_records >= limit.get())
+    }
+
     /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
     fn send_one(&mut self, now_us: u64) -> Result<bool, Halt> {
-        let config = &self.config;
-        let tombstone =
-            config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
-        let value = if tombstone { None } else { Some(self.payloads.pick(&mut self.random)) };
-        let key_index = config.key_set_cardinality.map(|keys| self.random.below(keys));
-        let draft = Draft {
-            partition_index: self.random.index(self.acks.partitions()),
-            value_bytes: value.map_or(0, <[u8]>::len),
-            key_index,
-            tombstone,
+        let Some(aborting) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
+            return Ok(false);
         };
+        let draft = self.draft();
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
-        let record_id = record::encode_record_id(sending.offset);
-        let key = key_index.map_or(KeyText::of_record_id(record_id), KeyText::of_set);
-        let record = Record {
-            partition: sending.partition,
-            key: key.as_bytes(),
-            value,
-            record_id: &record_id,
-            timestamp_ms: self.timestamps.as_mut().map(CountedTimestamps::next_ms),
-            token: sending.token,
-        };
-        if let Err(error) = self.client.send(&record) {
+        if let Err(error) = self.hand_over(&draft, sending, aborting) {
             self.acks.take_back(sending.token);
             return self.not_sent(sending.partition, error);
         }
         self.stats.sent.add(1);
+        self.client_records += 1;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.sent();
+        }
         if let Some(pace) = &mut self.pace {
             pace.spend(draft.value_bytes as u64);
         }
         Ok(true)
+    }
+
+    /// What the next record is to be.
+    fn draft(&mut self) -> Draft {
+        let config = &self.config;
+        let tombstone =
+            config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
+        Draft {
+            partition_index: self.random.index(self.acks.partitions()),
+            value_bytes: if tombstone { 0 } else { config.value_bytes },
+            key_index: config.key_set_cardinality.map(|keys| self.random.below(keys)),
+            tombstone,
+        }
+    }
+
+    fn hand_over(&mut self, draft: &Draft, sending: Sending, aborting: bool) -> Result<(), SendError> {
+        let (id, aborted_id);
+        let record_id: &[u8] = if aborting {
+            aborted_id = record::encode_aborted_id(sending.offset);
+            &aborted_id
+        } else {
+            id = record::encode_record_id(sending.offset);
+            &id
+        };
+        let set_key = draft.key_index.map(KeyText::of_set);
+        let value = match (&mut self.numbered, draft.tombstone) {
+            (_, true) => None,
+            (Some(value), false) => {
+                value[..NUMBERED_VALUE_BYTES].copy_from_slice(&record::numbered_value(sending.offset));
+                Some(Value::Passing(value))
+            }
+            (None, false) => Some(Value::Lasting(self.payloads.pick(&mut self.random))),
+        };
+        self.client.send(&Record {
+            partition: sending.partition,
+            key: set_key.as_ref().map_or(record_id, KeyText::as_bytes),
+            value,
+            record_id,
+            timestamp_ms: self.timestamps.as_mut().map(CountedTimestamps::next_ms),
+            token: sending.token,
+        })
     }
 
     #[cold]
@@ -216,6 +277,8 @@ impl ShardProducer {
                 self.acks.restart_wanted = true;
                 Ok(false)
             }
+            // Between transactions.
+            SendError::Refused(error) if error.is_passing() => Ok(false),
             SendError::Refused(error) => Err(Halt::Failed(format!(
                 "topic {} partition {partition}: a record cannot be sent: {error}",
                 self.context.topic
@@ -223,58 +286,24 @@ impl ShardProducer {
         }
     }
 
-    fn take_deliveries(&mut self) -> Result<usize, Halt> {
+    /// Takes what has come, and moves the transaction on. Returns how much it was.
+    pub(super) fn take_deliveries(&mut self) -> Result<usize, Halt> {
         let now_us = self.clock.now_us();
-        let acks = &mut self.acks;
-        let count = self.client.poll(DELIVERY_EVENTS, |delivery| acks.settle(delivery, now_us));
+        let (acks, transaction) = (&mut self.acks, &mut self.transaction);
+        let count = self.client.poll(DELIVERY_EVENTS, |delivery| {
+            let sound = acks.settle(delivery, now_us);
+            if let Some(transaction) = transaction {
+                transaction.settled(None, !sound);
+            }
+        });
         self.warm |= count > 0;
-        self.acks.halt.take().map_or(Ok(count), Err)
+        if let Some(halt) = self.acks.halt.take() {
+            return Err(halt);
+        }
+        Ok(count + usize::from(self.move_transaction_on()?))
     }
 
-    /// Waits out what is in flight, asks where the logs end, and predicts from there.
-    async fn restart(&mut self) -> Result<(), Halt> {
-        while !self.acks.nothing_in_flight() {
-            if self.take_deliveries()? == 0 {
-                self.client.wait(WAIT).await;
-            }
-            if self.context.stop_requested() {
-                return self.drain().await;
-            }
-            self.report_if_due();
-        }
-        if self.client.fatal_error().is_some() {
-            self.client =
-                Producer::start(&self.settings, &self.context.topic).map_err(|error| failed(&error))?;
-        }
-        let mut open = self.acks.partition_ids();
-        while !open.is_empty() && !self.context.stop_requested() {
-            for (partition, answer) in self.client.end_offsets(&open).await {
-                if let Ok(offset) = answer {
-                    self.acks.repredict(partition, offset);
-                    open.retain(|known| *known != partition);
-                }
-            }
-            if !open.is_empty() {
-                glommio::timer::sleep(WAIT).await;
-            }
-        }
-        self.acks.restart_wanted = false;
-        self.stats.restarts.add(1);
-        Ok(())
-    }
-
-    /// Takes the deliveries that still come, for a while; what has none then has an unknown outcome.
-    async fn drain(&mut self) -> Result<(), Halt> {
-        let until = Instant::now() + DRAIN_LIMIT;
-        while !self.acks.nothing_in_flight() && Instant::now() < until {
-            if self.take_deliveries()? == 0 {
-                self.client.wait(WAIT).await;
-            }
-        }
-        Ok(())
-    }
-
-    fn report_if_due(&mut self) {
+    pub(super) fn report_if_due(&mut self) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
             self.acks.report();
@@ -296,27 +325,11 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
         max_buffered_records: job.window,
         partitions_per_broker: job.partitions.len().div_ceil(job.brokers),
         compression,
-        transactions: None,
+        transactions: job.config.transactions.map(|rules| TransactionSettings {
+            // The same in every run: a new one aborts what a killed one left open.
+            id: format!("{}-{}-{}", context.client.client_id, context.topic, context.place.index),
+            timeout: rules.timeout,
+        }),
         client_cpus: context.client_cpus(),
-    }
-}
-
-/// Timestamps that are counted: shards take turns, so that together they leave no gaps.
-struct CountedTimestamps {
-    next_ms: i64,
-    step_ms: i64,
-}
-
-impl CountedTimestamps {
-    fn new(fake: FakeTimestamps, context: &ShardContext, shards: usize) -> Self {
-        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let first = fake.step_ms.wrapping_mul(count(context.place.index));
-        Self { next_ms: fake.start_ms.wrapping_add(first), step_ms: fake.step_ms.wrapping_mul(count(shards)) }
-    }
-
-    fn next_ms(&mut self) -> i64 {
-        let now_ms = self.next_ms;
-        self.next_ms = now_ms.wrapping_add(self.step_ms);
-        now_ms
     }
 }

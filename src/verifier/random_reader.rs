@@ -7,14 +7,14 @@ use std::{
 
 use super::{
     anomaly::Anomaly,
-    checker::Checker,
+    checker::{self, Checker, Truth},
     shard::{Feed, Halt, ShardContext},
     track::{self, Ends, Span},
     validator::PartitionState,
 };
 use crate::{
-    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
-    ledger::Ledger,
+    config::ProofConfig,
+    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind},
     random::Random,
     stats::ReaderStats,
 };
@@ -24,13 +24,13 @@ use crate::{
 pub(super) struct RandReadJob {
     pub(super) stats: Arc<ReaderStats>,
     pub(super) reads: u64,
-    pub(super) compacted: bool,
+    pub(super) proof: ProofConfig,
 }
 
 /// One pass of a reader over the whole topic.
 #[derive(Clone)]
 pub(super) struct RandReadPass {
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) truth: Truth,
     /// Where each partition of the topic starts and ends, by id.
     pub(super) spans: Arc<[Span]>,
 }
@@ -44,7 +44,7 @@ pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<Rand
     // One client for all reads: starting one takes longer than a read.
     let settings = ConsumerSettings {
         client: context.client.clone(),
-        isolation: Isolation::ReadUncommitted,
+        isolation: checker::isolation(job.proof),
         read_ahead: false,
         paced: false,
         client_cpus: context.client_cpus(),
@@ -87,7 +87,7 @@ impl<'a> RandReader<'a> {
         consumer: &'a mut Consumer,
         pass: RandReadPass,
     ) -> Self {
-        let checker = Checker::new(context.topic.clone(), pass.ledger, job.stats.clone(), job.compacted);
+        let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         Self {
             context,
             consumer,
@@ -184,13 +184,13 @@ impl<'a> RandReader<'a> {
             return Ok(());
         }
         match track::ask(self.consumer, partition).await {
-            Some(Ends { start, .. }) if start <= offset => Err(self.checker.violation(
+            Some(Ends { start, .. }) if start <= offset => self.checker.broken(
                 Anomaly::LostWrite,
                 partition,
                 offset,
                 "the record that was acked there".to_owned(),
                 format!("the next record at {found}"),
-            )),
+            ),
             _ => Ok(()),
         }
     }

@@ -7,18 +7,14 @@ use std::{
 
 use thiserror::Error;
 
-use super::{
-    anomaly::Violation,
-    phases::{self, Crew},
-    shard::Halt,
-    summary::Summary,
-};
+use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt, summary::Summary};
 use crate::{
     broker::Cluster,
     config::{ProduceConfig, VerifierConfig},
     control::{Control, ControlError, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
+    report::{Report, ReportError},
     runtime::{
         executor::RuntimeError,
         placement::{self, Placement, PlacementError, ShardLimits},
@@ -34,6 +30,14 @@ pub enum RunError {
     /// The data broke its promise.
     #[error("{0}")]
     Violation(Violation),
+    /// The data broke its promise more than once, and the run went on.
+    #[error("{count} violations, the first: {first}")]
+    Violations {
+        /// How often.
+        count: u64,
+        /// What was found first.
+        first: Violation,
+    },
     /// The work could not be done.
     #[error("{0}")]
     Failed(String),
@@ -61,6 +65,9 @@ pub enum RunError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 impl RunError {
@@ -68,7 +75,7 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Violation(_) => 1,
+            Self::Violation(_) | Self::Violations { .. } => 1,
             // A setting of the user's own that does not exist, or does not take this value.
             Self::Client(ClientError::Setting { .. }) => 2,
             _ => 3,
@@ -108,10 +115,16 @@ fn run_to_end(config: &VerifierConfig) -> Result<(), RunError> {
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
     plan(config, &topology, usize::MAX)?;
     ClientSettings::new(&config.common, "").check()?;
+    let report = Report::prepare(config.common.report.as_deref(), "verifier", config)?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
     let control = Control::start(Role::Verifier, &config.common)?;
-    let result = work(config, &topology, &cluster, &control);
+    let mut times = Vec::new();
+    let mut result = work(config, &topology, &cluster, &control, &mut times);
     control.shared.lifecycle.finish_work();
+    if let Some(report) = report {
+        let written = report.write(&control.shared, result.as_ref().err(), &times);
+        result = result.and(written.map_err(RunError::from));
+    }
     // A run that failed is over at once: whoever watches it must see its exit code.
     if config.common.remote && result.is_ok() {
         control.shared.lifecycle.wait_for_shutdown();
@@ -125,6 +138,7 @@ fn work(
     topology: &Topology,
     cluster: &Cluster,
     control: &Control,
+    times: &mut Vec<(&'static str, Duration)>,
 ) -> Result<(), RunError> {
     let started = Instant::now();
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
@@ -161,31 +175,44 @@ fn work(
         crew.placement.shards.len(),
         ledger.acked_count()
     );
-    let result = run_phases(&crew, board);
-    let summary =
-        Summary { config, board, times: &result.times, total: started.elapsed(), store: &crew.store };
-    let verdict = result.outcome.and_then(|()| match lifecycle.failure() {
-        Some(reason) => Err(RunError::Failed(reason)),
-        None => Ok(()),
-    });
+    let outcome = run_phases(&crew, board, times);
+    let summary = Summary { config, board, times, total: started.elapsed(), store: &crew.store };
+    let verdict = verdict(outcome, control);
     println!("{}", summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
     verdict
 }
 
-/// Where the time went, and how it ended.
-struct Phases {
-    times: Vec<(&'static str, Duration)>,
-    outcome: Result<(), RunError>,
+/// What the run as a whole has shown: a broken promise comes before whatever else went wrong.
+fn verdict(outcome: Result<(), RunError>, control: &Control) -> Result<(), RunError> {
+    let violations = &control.shared.violations;
+    let first = violations.kept().first().cloned();
+    match (outcome, first) {
+        (Err(RunError::Violation(violation)), _) => Err(RunError::Violation(violation)),
+        (outcome, Some(first)) => {
+            if let Err(error) = outcome {
+                tracing::error!("{error}");
+            }
+            Err(RunError::Violations { count: violations.count(), first })
+        }
+        (outcome, None) => outcome.and_then(|()| match control.shared.lifecycle.failure() {
+            Some(reason) => Err(RunError::Failed(reason)),
+            None => Ok(()),
+        }),
+    }
 }
 
 /// One after the other, until one fails or the run is stopped.
-fn run_phases(crew: &Crew<'_>, board: &Board) -> Phases {
-    let steps: [(&'static str, phases::Phase); 3] = [
+fn run_phases(
+    crew: &Crew<'_>,
+    board: &Board,
+    times: &mut Vec<(&'static str, Duration)>,
+) -> Result<(), RunError> {
+    let steps: [(&'static str, phases::Phase); 4] = [
         ("produce", phases::produce),
         ("random read", phases::random_read),
         ("sequential read", phases::sequential_read),
+        ("group read", group_pass::group_read),
     ];
-    let mut times = Vec::new();
     let mut outcome = Ok(());
     for (name, phase) in steps {
         let started = Instant::now();
@@ -197,7 +224,7 @@ fn run_phases(crew: &Crew<'_>, board: &Board) -> Phases {
     }
     // Nobody who looks may take a worker that will not run any more for one that does.
     Crew::finish_all(board);
-    Phases { times, outcome }
+    outcome
 }
 
 fn plan(

@@ -2,6 +2,7 @@
 //! from the log's start to where it ended when the pass began.
 
 use std::{
+    collections::HashSet,
     num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,14 +10,16 @@ use std::{
 
 use super::{
     anomaly::Anomaly,
-    checker::Checker,
+    budget::Allowance,
+    checker::{self, Checker, Truth},
     shard::{Feed, Halt, ShardContext},
     track::{self, Ends, Judgement, Missing, Span, Stage, Track},
 };
 use crate::{
     clock::Clock,
-    kafka::{ClientError, Consumer, ConsumerSettings, Event, Fault, FaultKind, Isolation},
-    ledger::Ledger,
+    config::ProofConfig,
+    kafka::{ClientError, Consumer, ConsumerSettings, Event, Fault, FaultKind, OffsetSpec},
+    ledger::LatestValue,
     pace::Pace,
     stats::ReaderStats,
 };
@@ -30,18 +33,18 @@ pub(super) struct SeqReadJob {
     pub(super) throughput_bytes_per_s: Option<NonZeroU64>,
     /// The shard's part of that (0..=1).
     pub(super) share: f64,
-    pub(super) compacted: bool,
-    pub(super) tolerate_data_loss: bool,
+    pub(super) proof: ProofConfig,
 }
 
 /// One pass over a shard's partitions.
 #[derive(Clone)]
 pub(super) struct SeqReadPass {
-    pub(super) ledger: Arc<Ledger>,
-    /// What is read of each partition, in the order of the counters' list.
+    pub(super) truth: Truth,
+    /// What is read of each partition, in the order of the counters' list. An end of [`track::OPEN_END`]
+    /// is waited at for more, until the last pass is asked for.
     pub(super) spans: Vec<Span>,
-    /// Records that this shard reads; `None` is all there are.
-    pub(super) limit_records: Option<u64>,
+    /// Records that this shard reads.
+    pub(super) allowance: Allowance,
 }
 
 /// The timer beside the wake-up, and how long an end that did not come is waited for
@@ -73,7 +76,7 @@ fn connect<'a>(
     if client.is_none() && !pass.spans.is_empty() {
         let settings = ConsumerSettings {
             client: context.client.clone(),
-            isolation: Isolation::ReadUncommitted,
+            isolation: checker::isolation(job.proof),
             read_ahead: true,
             paced: job.throughput_bytes_per_s.is_some(),
             client_cpus: context.client_cpus(),
@@ -99,9 +102,10 @@ struct PassState {
     /// Place of each partition in `tracks`, by id.
     places: Vec<Option<usize>>,
     /// Records that may still be read.
-    left: Option<u64>,
+    allowance: Allowance,
+    /// The keys that were read, by place, where values are checked.
+    keys: Vec<HashSet<Box<[u8]>>>,
     halt: Option<Halt>,
-    tolerate_data_loss: bool,
 }
 
 impl<'a> SeqReader<'a> {
@@ -115,7 +119,7 @@ impl<'a> SeqReader<'a> {
         for track in tracks.iter().filter(|track| !track.is_done()) {
             consumer.read_from(track.partition, track.position);
         }
-        let checker = Checker::new(context.topic.clone(), pass.ledger, job.stats.clone(), job.compacted);
+        let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         let mut places = Vec::new();
         for (index, track) in tracks.iter().enumerate() {
             let id = track.partition.unsigned_abs() as usize;
@@ -123,12 +127,12 @@ impl<'a> SeqReader<'a> {
             places[id] = Some(index);
         }
         let state = PassState {
+            keys: vec![HashSet::new(); tracks.len()],
             checker,
             tracks,
             places,
-            left: pass.limit_records,
+            allowance: pass.allowance,
             halt: None,
-            tolerate_data_loss: job.tolerate_data_loss,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
         Self { context, consumer, pass: state, pace, clock: Clock::start() }
@@ -140,6 +144,9 @@ impl<'a> SeqReader<'a> {
             if !pause.is_zero() {
                 glommio::timer::sleep(pause.min(WAIT)).await;
                 continue;
+            }
+            if self.pass.is_open() && self.context.shared.lifecycle.last_pass_requested() {
+                self.close_open_ends().await;
             }
             let got = self.poll()?;
             self.stop_finished();
@@ -167,6 +174,18 @@ impl<'a> SeqReader<'a> {
     fn pause(&mut self) -> Duration {
         let now_us = self.clock.now_us();
         self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.wait(now_us))
+    }
+
+    /// The pass that waited for more is the last one: it ends where the logs end now.
+    async fn close_open_ends(&mut self) {
+        let open: Vec<i32> =
+            self.pass.tracks.iter().filter(|track| track.is_open()).map(|track| track.partition).collect();
+        // A broker that does not answer is asked again, in the next round.
+        for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End).await {
+            if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
+                self.pass.tracks[index].close_at(end);
+            }
+        }
     }
 
     /// No fetches for partitions that are done.
@@ -210,7 +229,11 @@ impl<'a> SeqReader<'a> {
         for track in &self.pass.tracks {
             self.consumer.stop(track.partition);
         }
-        if !complete || self.pass.checker.records_may_go() {
+        if !complete {
+            return Ok(());
+        }
+        self.pass.audit_keys()?;
+        if self.pass.checker.records_may_go() {
             return Ok(());
         }
         for index in 0..self.pass.tracks.len() {
@@ -242,26 +265,30 @@ impl<'a> SeqReader<'a> {
 
 impl PassState {
     fn is_done(&self) -> bool {
-        self.left == Some(0) || self.tracks.iter().all(Track::is_done)
+        self.allowance.is_spent() || self.tracks.iter().all(Track::is_done)
+    }
+
+    fn is_open(&self) -> bool {
+        self.tracks.iter().any(Track::is_open)
     }
 
     /// Whether everything that was there has been read.
     fn is_complete(&self) -> bool {
-        self.left.is_none() && self.tracks.iter().all(Track::is_done)
+        self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
     }
 
     fn take(&mut self, event: &Event<'_>) {
-        if self.halt.is_some() || self.left == Some(0) {
+        if self.halt.is_some() {
             return;
         }
         match event {
             Event::Record { partition, record } => {
                 let Some(index) = self.place(*partition) else { return };
-                if self.tracks[index].is_done() {
+                if self.tracks[index].is_done() || !self.allowance.take() {
                     return;
                 }
-                if let Some(left) = &mut self.left {
-                    *left -= 1;
+                if self.checker.latest().is_some() {
+                    note_key(&mut self.keys[index], record.key.unwrap_or_default());
                 }
                 let track = &mut self.tracks[index];
                 track.read(record.offset);
@@ -290,19 +317,19 @@ impl PassState {
                 tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
                 Ok(())
             }
-            Judgement::Truncated if self.tolerate_data_loss => {
+            Judgement::Truncated if self.checker.tolerates_data_loss() => {
                 let stats = self.checker.stats();
                 stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - ends.end);
                 tracing::warn!("partition {partition}: the log was cut from {position} to {}", ends.end);
                 Ok(())
             }
-            Judgement::Truncated => Err(self.checker.violation(
+            Judgement::Truncated => self.checker.broken(
                 Anomaly::Truncation,
                 partition,
                 ends.end,
                 format!("a log that reaches {position}, as far as it was read"),
                 format!("a log that ends at {}", ends.end),
-            )),
+            ),
         }
     }
 
@@ -310,20 +337,28 @@ impl PassState {
     fn lost(&self, index: usize, missing: &Missing) -> Result<(), Halt> {
         let track = &self.tracks[index];
         let stats = self.checker.stats();
-        if self.tolerate_data_loss {
+        if self.checker.tolerates_data_loss() {
             let count = i64::try_from(missing.count).unwrap_or(i64::MAX);
             stats.lost_offsets.set(index, stats.lost_offsets.get(index) + count);
             tracing::warn!("partition {}: {missing}", track.partition);
             return Ok(());
         }
         let expected = "every acked record".to_owned();
-        Err(self.checker.violation(
-            Anomaly::LostWrite,
-            track.partition,
-            missing.first,
-            expected,
-            missing.to_string(),
-        ))
+        let found = missing.to_string();
+        self.checker.broken(Anomaly::LostWrite, track.partition, missing.first, expected, found)
+    }
+
+    /// Every key whose last record is no tombstone must have been read.
+    fn audit_keys(&self) -> Result<(), Halt> {
+        let Some(latest) = self.checker.latest() else { return Ok(()) };
+        for (track, seen) in self.tracks.iter().zip(&self.keys) {
+            for (key, value) in latest.keys(track.partition).into_iter().flatten() {
+                if *value != LatestValue::Tombstone && !seen.contains(key.as_bytes()) {
+                    self.checker.key_missing(track.partition, track.position, key, value)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     #[cold]
@@ -340,7 +375,7 @@ impl PassState {
                 let expected = "a batch whose checksum matches its bytes".to_owned();
                 let found = fault.text.to_owned();
                 let anomaly = Anomaly::Corrupt;
-                self.halt = Some(self.checker.violation(anomaly, partition, offset, expected, found));
+                self.halt = self.checker.broken(anomaly, partition, offset, expected, found).err();
             }
             (FaultKind::Refused, _) => {
                 self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
@@ -348,5 +383,12 @@ impl PassState {
             // The client tries again by itself.
             _ => {}
         }
+    }
+}
+
+/// Keeps one copy of each key.
+fn note_key(seen: &mut HashSet<Box<[u8]>>, key: &[u8]) {
+    if !seen.contains(key) {
+        seen.insert(key.into());
     }
 }

@@ -33,14 +33,20 @@ impl Summary<'_> {
         text.trim_end().to_owned()
     }
 
-    /// No more than was shown: only a sequential read sees every record.
+    /// No more than was shown: only a sequential read, or a new group, sees every record.
     fn verdict(&self, error: Option<&RunError>, stopped: bool) -> String {
-        let mut sequential = self.board.readers.iter().filter(|reader| reader.kind == ReaderKind::Sequential);
+        let whole_group = self.config.group_read.as_ref().is_some_and(|group| group.name.is_none());
+        let mut whole = self.board.readers.iter().filter(|reader| match reader.kind {
+            ReaderKind::Sequential => true,
+            ReaderKind::Group => whole_group,
+            ReaderKind::Random => false,
+        });
         match error {
             Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
+            Some(error @ RunError::Violations { .. }) => format!("VIOLATION: {error}"),
             Some(error) => format!("NOT DONE: {error}"),
             None if stopped => "stopped before the end; nothing wrong was found until then".to_owned(),
-            None if sequential.any(|reader| reader.raw_totals().valid_reads > 0) => {
+            None if whole.any(|reader| reader.raw_totals().valid_reads > 0) => {
                 "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned()
             }
             None if self.board.readers.is_empty() => "DONE: acked, and not yet read back".to_owned(),
@@ -52,7 +58,11 @@ impl Summary<'_> {
         if let Some(producer) = &self.board.producer {
             self.produced(text, producer)?;
         }
-        for (kind, name) in [(ReaderKind::Random, "random"), (ReaderKind::Sequential, "sequential")] {
+        for (kind, name) in [
+            (ReaderKind::Random, "random"),
+            (ReaderKind::Sequential, "sequential"),
+            (ReaderKind::Group, "group"),
+        ] {
             let readers: Vec<_> = self.board.readers.iter().filter(|reader| reader.kind == kind).collect();
             if !readers.is_empty() {
                 self.read(text, name, &readers)?;
@@ -72,6 +82,8 @@ impl Summary<'_> {
             (totals.restarts, "restarts"),
             (totals.fails, "failed"),
             (totals.tombstones, "tombstones"),
+            (totals.failed_transactions, "transactions failed and tried again"),
+            (totals.aborted_records, "in transactions that were aborted on purpose"),
         ];
         write_unusual(text, &unusual)?;
         let summary = latency.summary();
@@ -93,14 +105,8 @@ impl Summary<'_> {
 
     fn read(&self, text: &mut String, name: &str, readers: &[&ReaderBoard]) -> std::fmt::Result {
         let mut sum = ReaderTotals::default();
-        for totals in readers.iter().map(|reader| reader.raw_totals()) {
-            sum.valid_reads += totals.valid_reads;
-            sum.invalid_reads += totals.invalid_reads;
-            sum.offset_gaps += totals.offset_gaps;
-            sum.out_of_scope_invalid_reads += totals.out_of_scope_invalid_reads;
-            sum.tombstones_consumed += totals.tombstones_consumed;
-            sum.bytes += totals.bytes;
-            sum.errors += totals.errors;
+        for reader in readers {
+            sum += reader.raw_totals();
         }
         let took = self.time_of(&format!("{name} read"));
         let rate = rate(sum.records(), sum.bytes, took);

@@ -30,6 +30,9 @@ impl Span {
     }
 }
 
+/// The end of a span that has none yet.
+pub(super) const OPEN_END: i64 = i64::MAX;
+
 /// Where a log starts and ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
@@ -115,6 +118,17 @@ impl Track {
         }
     }
 
+    /// Whether the reader waits at the end for more.
+    pub(super) fn is_open(&self) -> bool {
+        self.end == OPEN_END
+    }
+
+    /// Ends what was open here.
+    pub(super) fn close_at(&mut self, end: i64) {
+        self.end = end;
+        self.advance(self.position);
+    }
+
     /// Whether there is nothing left to read.
     pub(super) fn is_done(&self) -> bool {
         self.stage != Stage::Reading
@@ -129,7 +143,7 @@ impl Track {
 
     /// Everything below `offset` has been read, and there is no more for now.
     pub(super) fn reached(&mut self, offset: i64) {
-        self.early_end = offset < self.end;
+        self.early_end = offset < self.end && !self.is_open();
         // Control records show in nothing but this.
         self.advance(self.position.max(offset));
     }
@@ -158,11 +172,11 @@ impl Track {
         if ends.end < self.position {
             // The place goes back, and what follows is new.
             self.state.reposition();
-            self.end = self.end.min(ends.end);
+            self.lower_end(ends.end);
             self.advance(ends.end);
             return Judgement::Truncated;
         }
-        self.end = self.end.min(ends.end);
+        self.lower_end(ends.end);
         if ends.start > self.position {
             self.state.reposition();
             self.advance(ends.start);
@@ -172,15 +186,29 @@ impl Track {
         Judgement::Wait
     }
 
+    fn lower_end(&mut self, end: i64) {
+        if !self.is_open() {
+            self.end = self.end.min(end);
+        }
+    }
+
     /// What the ledger lists at or above `start` and was not read, if anything.
     pub(super) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
-        let consumed: RangeSetBlaze<i64> =
-            self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
-        let expected = ledger?.acked() - RangeSetBlaze::from_iter([i64::MIN..=start - 1]);
-        let missing = expected - consumed;
-        let (first, last) = (missing.first()?, missing.last()?);
-        Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX) })
+        let consumed = self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
+        missing(ledger, &consumed, start)
     }
+}
+
+/// What the ledger lists at or above `start` and was not consumed, if anything.
+pub(super) fn missing(
+    ledger: Option<&PartitionLedger>,
+    consumed: &RangeSetBlaze<i64>,
+    start: i64,
+) -> Option<Missing> {
+    let expected = ledger?.acked() - RangeSetBlaze::from_iter([i64::MIN..=start - 1]);
+    let missing = &expected - consumed;
+    let (first, last) = (missing.first()?, missing.last()?);
+    Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX) })
 }
 
 /// Asks where a partition's log starts and ends; `None` when the broker does not answer.
@@ -260,6 +288,20 @@ mod tests {
         assert!(shorter.is_done());
         let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
         assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4), "the audit finds what was acked");
+    }
+
+    #[test]
+    fn an_open_end_stays_open_until_it_is_closed() {
+        let mut open = track(0, OPEN_END);
+        open.read(0);
+        open.reached(1);
+        assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, Duration::ZERO));
+        assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
+        assert!(!open.is_done());
+        open.close_at(2);
+        assert!(!open.is_done());
+        open.read(1);
+        assert!(open.is_done());
     }
 
     #[test]

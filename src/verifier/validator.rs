@@ -6,7 +6,7 @@
 use super::anomaly::Anomaly;
 use crate::{
     ledger::PartitionLedger,
-    record::{self, RECORD_ID_HEADER},
+    record::{self, ABORTED_PREFIX, RECORD_ID_HEADER},
 };
 
 /// A record as a reader sees it; the bytes stay where the client has them.
@@ -18,10 +18,19 @@ pub struct RecordView<'a> {
     pub leader_epoch: i32,
     /// Key and value of the first header.
     pub first_header: Option<(&'a [u8], &'a [u8])>,
-    /// Whether the value is null.
-    pub tombstone: bool,
-    /// Bytes of the value.
-    pub value_bytes: usize,
+    /// The key; `None` is null.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Which records a reader is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// All of them.
+    All,
+    /// Those without a transaction, and those whose transaction was committed.
+    Committed,
 }
 
 /// What a sound record turned out to be.
@@ -68,6 +77,7 @@ impl PartitionState {
         &mut self,
         record: &RecordView<'_>,
         ledger: Option<&PartitionLedger>,
+        visible: Visible,
     ) -> Result<(Checked, bool), Box<Broken>> {
         let last = self.last.replace(Last { offset: Some(record.offset), leader_epoch: record.leader_epoch });
         let mut gap = false;
@@ -79,10 +89,11 @@ impl PartitionState {
                 if record.offset <= last_offset {
                     return Err(Box::new(nonmonotonic(record, last_offset)));
                 }
-                gap = record.offset != last_offset + 1;
+                gap = record.offset != last_offset + 1
+                    && (visible == Visible::All || promised_between(ledger, last_offset, record.offset));
             }
         }
-        Ok((check_id(record, ledger)?, gap))
+        Ok((check_id(record, ledger, visible)?, gap))
     }
 
     /// Forgets the place but not the epoch: the reader is about to jump.
@@ -99,17 +110,42 @@ impl PartitionState {
 }
 
 /// The first header must name this very offset.
-fn check_id(record: &RecordView<'_>, ledger: Option<&PartitionLedger>) -> Result<Checked, Box<Broken>> {
+fn check_id(
+    record: &RecordView<'_>,
+    ledger: Option<&PartitionLedger>,
+    visible: Visible,
+) -> Result<Checked, Box<Broken>> {
     if let Some((name, id)) = record.first_header
         && name == RECORD_ID_HEADER.as_bytes()
         && record::parse_record_id(id) == Some(record.offset)
     {
         return Ok(Checked::Valid);
     }
+    if visible == Visible::Committed
+        && let Some((_, id)) = record.first_header
+        && id.starts_with(ABORTED_PREFIX)
+    {
+        return Err(Box::new(aborted_read(id)));
+    }
     if ledger.is_some_and(|ledger| ledger.contains(record.offset)) {
         return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)
+}
+
+/// Between records of transactions lie markers, and what was aborted: only an offset that was acked leaves a gap.
+#[cold]
+fn promised_between(ledger: Option<&PartitionLedger>, last_offset: i64, offset: i64) -> bool {
+    ledger.is_some_and(|ledger| ledger.contains_any(last_offset + 1, offset))
+}
+
+#[cold]
+fn aborted_read(id: &[u8]) -> Broken {
+    Broken {
+        anomaly: Anomaly::AbortedRead,
+        expected: "records of committed transactions only".to_owned(),
+        found: format!("{RECORD_ID_HEADER} '{}'", id.escape_ascii()),
+    }
 }
 
 #[cold]
@@ -165,10 +201,10 @@ mod tests {
             offset,
             leader_epoch: epoch,
             first_header: Some((RECORD_ID_HEADER.as_bytes(), id.as_bytes())),
-            tombstone: false,
-            value_bytes: 0,
+            key: None,
+            value: Some(b""),
         };
-        state.check(&record, Some(&ledger())).map_err(|broken| broken.anomaly)
+        state.check(&record, Some(&ledger()), Visible::All).map_err(|broken| broken.anomaly)
     }
 
     fn id(offset: i64) -> String {
@@ -230,20 +266,19 @@ mod tests {
 
     #[test]
     fn header_must_come_first_and_bear_its_name() {
-        let at = |first_header| RecordView {
-            offset: 5,
-            leader_epoch: 0,
-            first_header,
-            tombstone: true,
-            value_bytes: 0,
-        };
+        let at =
+            |first_header| RecordView { offset: 5, leader_epoch: 0, first_header, key: None, value: None };
         let text = id(5);
         for header in [None, Some((b"other".as_slice(), text.as_bytes()))] {
-            let broken = PartitionState::default().check(&at(header), Some(&ledger())).unwrap_err();
+            let broken =
+                PartitionState::default().check(&at(header), Some(&ledger()), Visible::All).unwrap_err();
             assert_eq!(broken.anomaly, Anomaly::WrongOffset);
             assert!(broken.expected.contains(&text), "{broken:?}");
         }
-        assert_eq!(PartitionState::default().check(&at(None), None), Ok((Checked::OutOfScope, false)));
+        assert_eq!(
+            PartitionState::default().check(&at(None), None, Visible::All),
+            Ok((Checked::OutOfScope, false))
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The records of a shard that were sent and not yet delivered.
 
+use super::lane::FirstAfter;
+
 /// What must be remembered of a record until its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
@@ -15,6 +17,8 @@ pub struct InFlight {
     pub key_index: Option<u64>,
     /// Whether its value is null.
     pub tombstone: bool,
+    /// Set for the first record of a transaction on its partition.
+    pub first: Option<FirstAfter>,
 }
 
 /// A fixed number of places; a record's place is the token that its delivery brings back.
@@ -35,6 +39,12 @@ impl Window {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.places.len()
+    }
+
+    /// Whether every place is taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.free.is_empty()
     }
 
     /// A place for a record, or `None` while all are taken. The one used last comes first: it is in cache.

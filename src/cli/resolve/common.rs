@@ -8,13 +8,15 @@ use std::{
 
 use super::{
     super::{
-        common::{BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs},
+        common::{
+            BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs, TransactionArgs,
+        },
         error::UsageError,
         values::{OrOff, whole},
     },
     connection,
 };
-use crate::config::{Brokers, CommonConfig, Fill, Verbosity};
+use crate::config::{Brokers, CommonConfig, Fill, TransactionConfig, Verbosity};
 
 const MAX_EMBEDDED_BROKERS: i128 = 100;
 
@@ -56,6 +58,7 @@ pub(super) fn common(
         log_format: output.log_format,
         progress: output.progress,
         status_schema: control.status_schema,
+        report: output.report.clone(),
     })
 }
 
@@ -70,6 +73,14 @@ fn verbosity(output: &OutputArgs) -> Verbosity {
         (false, true) => Verbosity::Debug,
         (false, false) => Verbosity::Normal,
     }
+}
+
+pub(super) fn transactions(args: &TransactionArgs) -> Option<TransactionConfig> {
+    args.use_transactions.then_some(TransactionConfig {
+        timeout: args.transaction_timeout_ms,
+        messages: args.msgs_per_transaction,
+        abort_rate: args.transaction_abort_rate,
+    })
 }
 
 /// Zeros win over random bytes, as the flag that asks for them says what the payload is for.

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use super::{
     super::{
-        common::TransactionArgs,
         error::UsageError,
         repeater::{RepeaterArgs, WorkArgs},
         values::topic_name,
     },
     check_record_fits,
-    common::{Groups, common, fill, rate},
+    common::{Groups, common, fill, rate, transactions},
     not_yet,
 };
-use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig, TransactionConfig};
+use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig};
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 const BODY_HEADER_BYTES: usize = 17;
@@ -89,14 +88,6 @@ fn topics(work: &WorkArgs) -> Result<Vec<String>, UsageError> {
         topics.push(topic);
     }
     Ok(topics)
-}
-
-fn transactions(args: &TransactionArgs) -> Option<TransactionConfig> {
-    args.use_transactions.then_some(TransactionConfig {
-        timeout: args.transaction_timeout_ms,
-        messages: args.msgs_per_transaction,
-        abort_rate: args.transaction_abort_rate,
-    })
 }
 
 /// In bytes; refuses what does not give each worker at least one payload.

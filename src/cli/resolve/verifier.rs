@@ -1,6 +1,10 @@
 //! The verifier's flags, resolved.
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::{
     super::{
@@ -9,10 +13,13 @@ use super::{
         verifier::{ProducerArgs, VerifierArgs},
     },
     check_record_fits,
-    common::{Groups, common, fill, rate},
+    common::{Groups, common, fill, rate, transactions},
     not_yet,
 };
-use crate::config::{FakeTimestamps, Passes, ProduceConfig, RandReadConfig, SeqReadConfig, VerifierConfig};
+use crate::config::{
+    FakeTimestamps, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig, SeqReadConfig,
+    VerifierConfig,
+};
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 /// `value-` and 18 digits.
@@ -38,9 +45,19 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         produce: produce(args)?,
         rand_read: rand_read(args),
         seq_read: seq_read(args)?,
-        passes: if args.work.looping { Passes::Loop } else { Passes::Once },
-        compacted: args.proof.compacted,
-        tolerate_data_loss: args.proof.tolerate_data_loss,
+        group_read: group_read(args)?,
+        passes: match (args.work.looping, args.work.continuous) {
+            (true, _) => Passes::Loop,
+            (false, true) => Passes::Continuous,
+            (false, false) => Passes::Once,
+        },
+        proof: ProofConfig {
+            compacted: args.proof.compacted,
+            tolerate_data_loss: args.proof.tolerate_data_loss,
+            transactions: args.transaction.use_transactions,
+            latest_values: args.proof.validate_latest_values,
+            keep_going: args.proof.keep_going,
+        },
         ledger_dir: PathBuf::from("."),
     };
     not_yet::verifier(args)?;
@@ -91,6 +108,9 @@ fn produce(args: &VerifierArgs) -> Result<Option<ProduceConfig>, UsageError> {
         fake_timestamps: fake_timestamps(producer, messages)?,
         throughput_bytes_per_s: rate(producer.produce_throughput_bps),
         tolerate_failed_produce: producer.tolerate_failed_produce,
+        messages_per_producer_id: producer.msgs_per_producer_id.0.and_then(NonZeroU64::new),
+        transactions: transactions(&args.transaction),
+        latest_values: args.proof.validate_latest_values,
     }))
 }
 
@@ -121,6 +141,26 @@ fn seq_read(args: &VerifierArgs) -> Result<Option<SeqReadConfig>, UsageError> {
     let throughput_bytes_per_s = mib_rate(args.reader.consume_throughput_mb)?;
     let max_messages = args.reader.seq_read_msgs.0;
     Ok(args.work.seq_read.then_some(SeqReadConfig { max_messages, throughput_bytes_per_s }))
+}
+
+fn group_read(args: &VerifierArgs) -> Result<Option<GroupReadConfig>, UsageError> {
+    let group = &args.group;
+    let given = |limit: Option<Duration>| limit.filter(|limit| !limit.is_zero());
+    let throughput_bytes_per_s = mib_rate(args.reader.consume_throughput_mb)?;
+    let Some(members) = NonZeroUsize::new(args.work.consumer_group_readers) else { return Ok(None) };
+    Ok(Some(GroupReadConfig {
+        members,
+        name: Some(group.consumer_group_name.clone()).filter(|name| !name.is_empty()),
+        max_uncommitted: group
+            .max_uncommitted
+            .0
+            .and_then(|records| NonZeroUsize::new(usize::try_from(records).unwrap_or(usize::MAX))),
+        session_timeout: given(group.consumer_group_session_timeout_s),
+        rebalance_timeout: given(group.consumer_group_rebalance_timeout_s),
+        exactly_once: group.group_consume_exactly_once,
+        max_messages: args.reader.seq_read_msgs.0,
+        throughput_bytes_per_s,
+    }))
 }
 
 fn mib_rate(limit: OrOff) -> Result<Option<NonZeroU64>, UsageError> {

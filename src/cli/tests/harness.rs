@@ -46,7 +46,7 @@ fn what_the_python_harness_sends() {
     assert_eq!(produce.throughput_bytes_per_s, NonZeroU64::new(1000));
     let timestamps = produce.fake_timestamps.unwrap();
     assert_eq!((timestamps.start_ms, timestamps.step_ms), (1_600_000_000_000, 10));
-    assert!(produce.tolerate_failed_produce && config.tolerate_data_loss && config.compacted);
+    assert!(produce.tolerate_failed_produce && config.proof.tolerate_data_loss && config.proof.compacted);
     assert!(config.rand_read.is_none() && config.seq_read.is_none());
     assert!(config.common.remote);
     assert_eq!(config.common.verbosity, Verbosity::Trace);

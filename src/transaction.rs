@@ -1,4 +1,9 @@
-//! A worker's transaction: what is in it, when it ends, and what that means for its tokens.
+//! A producer's transaction: what is in it, when it ends, and what that means for its records.
+//!
+//! Nothing is said of a record before its transaction has ended, and nothing is guessed where the
+//! end is not known.
+
+use std::time::{Duration, Instant};
 
 use crate::{
     config::TransactionConfig,
@@ -6,19 +11,29 @@ use crate::{
     random::Random,
 };
 
-/// What a step did to the tokens of the transaction.
+/// What a step did to the records of the transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change<T> {
+    /// Nothing.
     None,
-    /// So many tokens are on their way.
-    Committed(u64),
-    /// These tokens are still here.
-    Aborted(Vec<i64>),
+    /// There was no transaction, and now there is one.
+    Started,
+    /// They are in the log.
+    Committed(Vec<T>),
+    /// They are not.
+    Aborted {
+        /// The records.
+        records: Vec<T>,
+        /// It was to be aborted from the beginning.
+        intended: bool,
+    },
     /// The client is finished.
     Fatal {
-        tokens: Vec<i64>,
-        /// The tokens may be on their way, or not.
+        /// The records.
+        records: Vec<T>,
+        /// They may be in the log, or not.
         unknown: bool,
+        /// What finished the client.
         error: KafkaError,
     },
 }
@@ -33,7 +48,8 @@ enum Stage {
     Ending(End),
 }
 
-pub(super) struct Transaction {
+/// A transaction whose records stand for something of type `T` each.
+pub struct Transaction<T> {
     rules: TransactionConfig,
     thread: Transactions,
     stage: Stage,
@@ -43,13 +59,16 @@ pub(super) struct Transaction {
     failed: bool,
     /// Records sent in it.
     sent: u32,
-    /// Tokens whose records have their outcome.
-    tokens: Vec<i64>,
+    /// Records that have their outcome.
+    settled: Vec<T>,
     outcome: Option<Ended>,
+    begun: Instant,
 }
 
-impl Transaction {
-    pub(super) fn start(rules: TransactionConfig, thread: Transactions) -> Self {
+impl<T> Transaction<T> {
+    /// Has the client of this thread begin its first transaction.
+    #[must_use]
+    pub fn start(rules: TransactionConfig, thread: Transactions) -> Self {
         thread.end(End::Start);
         Self {
             rules,
@@ -58,49 +77,68 @@ impl Transaction {
             aborting: false,
             failed: false,
             sent: 0,
-            tokens: Vec::new(),
+            settled: Vec::new(),
             outcome: None,
+            begun: Instant::now(),
         }
     }
 
-    /// Goes on with a new client; returns the tokens that the old one had not sent for good.
-    pub(super) fn restart(&mut self, thread: Transactions) -> Vec<i64> {
+    /// Goes on with a new client; returns the records that the old one had not sent for good.
+    pub fn restart(&mut self, thread: Transactions) -> Vec<T> {
         let fresh = Self::start(self.rules, thread);
-        std::mem::replace(self, fresh).tokens
+        std::mem::replace(self, fresh).settled
+    }
+
+    /// Whether the client has not begun its first one yet.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.stage == Stage::Starting
+    }
+
+    /// Whether it was open for so long that the cluster may have ended it.
+    #[must_use]
+    pub fn may_have_timed_out(&self) -> bool {
+        self.begun.elapsed() >= self.rules.timeout.saturating_sub(Duration::from_secs(1))
     }
 
     /// Whether a record can be sent now, and if so what its header says of the end.
-    pub(super) fn accepts(&self) -> Option<bool> {
+    #[must_use]
+    pub fn accepts(&self) -> Option<bool> {
         let open = self.stage == Stage::Open && self.sent < self.rules.messages && !self.failed;
         open.then_some(self.aborting)
     }
 
-    pub(super) fn sent(&mut self) {
+    /// A record went into it.
+    pub fn sent(&mut self) {
         self.sent += 1;
     }
 
     /// A record of it has its outcome.
-    pub(super) fn settled(&mut self, token: Option<i64>, failed: bool) {
+    pub fn settled(&mut self, record: Option<T>, failed: bool) {
         self.failed |= failed;
-        self.tokens.extend(token);
+        self.settled.extend(record);
     }
 
-    pub(super) fn tokens(&self) -> u64 {
-        self.tokens.len() as u64
+    /// Records that have their outcome, and wait for that of the transaction.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.settled.len() as u64
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing has gone into it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.sent == 0
     }
 
     /// Ends the transaction when it is full, or when waiting for more would be waiting for itself: records do
     /// not come round before it is committed. Tells what became of the one that was ended.
-    pub(super) fn advance(
+    pub fn advance(
         &mut self,
         nothing_in_flight: bool,
         nothing_to_send: bool,
         random: &mut Random,
-    ) -> Change {
+    ) -> Change<T> {
         if self.stage != Stage::Open {
             self.outcome = self.outcome.or_else(|| self.thread.outcome());
             // The deliveries of all its records come first.
@@ -121,18 +159,19 @@ impl Transaction {
         Change::None
     }
 
-    fn ended(&mut self, ended: Ended, random: &mut Random) -> Change {
-        let asked = self.stage;
-        let tokens = std::mem::take(&mut self.tokens);
+    fn ended(&mut self, ended: Ended, random: &mut Random) -> Change<T> {
+        let (asked, intended) = (self.stage, self.aborting && !self.failed);
+        let records = std::mem::take(&mut self.settled);
+        self.begun = Instant::now();
         (self.stage, self.sent, self.failed) = (Stage::Open, 0, false);
         self.aborting = self.rules.abort_rate > 0.0 && random.chance(self.rules.abort_rate);
         match ended {
-            Ended::Started => Change::None,
-            Ended::Committed => Change::Committed(tokens.len() as u64),
-            Ended::Aborted => Change::Aborted(tokens),
+            Ended::Started => Change::Started,
+            Ended::Committed => Change::Committed(records),
+            Ended::Aborted => Change::Aborted { records, intended },
             Ended::Fatal(error) => {
                 self.stage = Stage::Starting;
-                Change::Fatal { tokens, unknown: asked == Stage::Ending(End::Commit), error }
+                Change::Fatal { records, unknown: asked == Stage::Ending(End::Commit), error }
             }
         }
     }

@@ -1,0 +1,214 @@
+//! What the phases of a run have in common: the shards, the surveys, the passes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    checker::{Truth, isolation},
+    run::RunError,
+    shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
+    track::Span,
+};
+use crate::{
+    config::{Passes, VerifierConfig},
+    control::{Control, Lifecycle},
+    kafka::{ClientSettings, Isolation, Observer, OffsetSpec},
+    ledger::{Ledger, LedgerStore},
+    runtime::{
+        executor::{self, Shard},
+        placement::{Placement, ShardPlace},
+    },
+    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
+};
+
+/// Everything that the phases work with.
+pub(super) struct Crew<'a> {
+    pub(super) config: &'a VerifierConfig,
+    pub(super) control: &'a Control,
+    pub(super) observer: Arc<Observer>,
+    pub(super) client: ClientSettings,
+    pub(super) placement: Placement,
+    pub(super) partitions: usize,
+    pub(super) brokers: usize,
+    pub(super) store: LedgerStore,
+}
+
+/// What a pass is held against, and what it reads.
+pub(super) struct Survey {
+    pub(super) truth: Truth,
+    /// Where each partition starts and ends, by id.
+    pub(super) spans: Vec<Span>,
+}
+
+/// The pause between two passes over a topic without records.
+pub(super) const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
+
+impl Crew<'_> {
+    /// The run's workers, in the order in which they work.
+    pub(super) fn board(&self) -> Board {
+        let owned = self.owned();
+        let producer = self.config.produce.as_ref().map(|produce| {
+            let shards = owned.iter().map(|ids| Arc::new(ProducerStats::new(ids)));
+            let board = ProducerBoard::new(shards.collect());
+            board.set_goal(produce.messages.get());
+            board
+        });
+        let all = owned_partitions(0, 1, self.partitions);
+        let random = self.config.rand_read.iter().flat_map(|random| {
+            (0..random.readers).map(|_| {
+                let board = ReaderBoard::new(ReaderKind::Random, vec![Arc::new(ReaderStats::new(&all))]);
+                board.set_goal(random.reads_per_reader);
+                board
+            })
+        });
+        let sequential = self.config.seq_read.iter().map(|_| {
+            let shards = owned.iter().map(|ids| Arc::new(ReaderStats::new(ids)));
+            ReaderBoard::new(ReaderKind::Sequential, shards.collect())
+        });
+        let group = self.config.group_read.iter().map(|group| {
+            // One for each member, and one for what only the group as a whole can know.
+            let shards = (0..=group.members.get()).map(|_| Arc::new(ReaderStats::new(&all)));
+            ReaderBoard::new(ReaderKind::Group, shards.collect())
+        });
+        let readers = random.chain(sequential).chain(group).collect();
+        Board { topic: self.config.topic.clone(), producer, readers }
+    }
+
+    /// No worker is at work any more.
+    pub(super) fn finish_all(board: &Board) {
+        board.producer.iter().for_each(ProducerBoard::finish);
+        board.readers.iter().for_each(ReaderBoard::finish);
+    }
+
+    /// The partitions of each shard.
+    pub(super) fn owned(&self) -> Vec<Vec<i32>> {
+        let shards = self.placement.shards.len();
+        (0..shards).map(|shard| owned_partitions(shard, shards, self.partitions)).collect()
+    }
+
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.control.shared.lifecycle
+    }
+
+    pub(super) fn context(&self, place: ShardPlace) -> ShardContext {
+        ShardContext {
+            place,
+            shared: self.control.shared.clone(),
+            sender: self.control.sender(),
+            client: self.client.clone(),
+            topic: self.config.topic.as_str().into(),
+        }
+    }
+
+    /// Where every partition starts or ends; `None` when the run was stopped before all answered.
+    pub(super) fn offsets(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<i64>> {
+        let stop = || self.lifecycle().stop_requested();
+        self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, stop)
+    }
+
+    /// The ledger, and what there is to read of each partition. The ledger comes first, so that
+    /// everything that it lists lies below the ends.
+    pub(super) fn survey(&self) -> Result<Option<Survey>, RunError> {
+        let ledger = Arc::new(self.store.load(self.partitions)?);
+        let latest = if self.config.proof.latest_values {
+            Some(Arc::new(self.store.require_latest(self.partitions)?))
+        } else {
+            None
+        };
+        let isolation = isolation(self.config.proof);
+        let (Some(starts), Some(ends)) =
+            (self.offsets(OffsetSpec::Start, isolation), self.offsets(OffsetSpec::End, isolation))
+        else {
+            return Ok(None);
+        };
+        let spans = starts.into_iter().zip(ends).enumerate().filter_map(|(partition, (start, end))| {
+            Some(Span { partition: i32::try_from(partition).ok()?, start, end })
+        });
+        Ok(Some(Survey { truth: Truth { ledger, latest }, spans: spans.collect() }))
+    }
+
+    /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
+    /// or `None` when the run is being stopped.
+    pub(super) fn run_passes<P>(
+        &self,
+        feeders: &[Feeder<P>],
+        mut prepare: impl FnMut() -> Result<Option<Vec<P>>, RunError>,
+    ) -> Result<(), RunError> {
+        loop {
+            let Some(parts) = prepare()? else { return Ok(()) };
+            feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
+            let outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
+            worst(outcomes)?;
+            if self.is_last_pass() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether no pass follows the one that has just ended.
+    pub(super) fn is_last_pass(&self) -> bool {
+        let lifecycle = self.lifecycle();
+        self.config.passes == Passes::Once || lifecycle.stop_requested() || lifecycle.last_pass_requested()
+    }
+}
+
+/// The outcome to report: a violation before a failure, the first before the others.
+pub(super) fn worst(outcomes: Vec<Result<(), Halt>>) -> Result<(), RunError> {
+    let mut halts: Vec<Halt> = outcomes.into_iter().filter_map(Result::err).collect();
+    let violation = halts.iter().position(|halt| matches!(halt, Halt::Violation(_))).unwrap_or(0);
+    if halts.is_empty() { Ok(()) } else { Err(halts.swap_remove(violation).into()) }
+}
+
+pub(super) fn join<T>(shards: Vec<Shard<T>>) -> Result<Vec<T>, RunError> {
+    Ok(shards.into_iter().map(Shard::join).collect::<Result<_, _>>()?)
+}
+
+pub(super) type Readers<P> = (Vec<Feeder<P>>, Vec<Shard<()>>);
+
+/// Starts every job's reader as a task of its shard; returns one feeder for each, in the order of
+/// shards and their jobs.
+pub(super) fn start_readers<J, P, Fut>(
+    crew: &Crew<'_>,
+    jobs: Vec<Vec<J>>,
+    run: fn(ShardContext, J, Feed<P>) -> Fut,
+) -> Result<Readers<P>, RunError>
+where
+    J: Clone + Send + Sync + 'static,
+    P: Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let mut feeders = Vec::new();
+    let shard_jobs = jobs.into_iter().map(|jobs| {
+        jobs.into_iter()
+            .map(|job| {
+                let (feeder, feed) = shard::feed();
+                feeders.push(feeder);
+                (job, feed)
+            })
+            .collect::<Vec<_>>()
+    });
+    let shard_jobs: Vec<_> = shard_jobs.collect();
+    let contexts: Vec<_> = crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect();
+    let shared = Arc::new((contexts, std::sync::Mutex::new(shard_jobs)));
+    let shards = executor::spawn_shards(&crew.placement, move |place| {
+        let context = shared.0[place.index].clone();
+        // Once for each shard, before its work begins.
+        let jobs = std::mem::take(
+            &mut shared.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[place.index],
+        );
+        async move {
+            let tasks =
+                jobs.into_iter().map(|(job, feed)| glommio::spawn_local(run(context.clone(), job, feed)));
+            let tasks: Vec<_> = tasks.collect();
+            for task in tasks {
+                task.await;
+            }
+        }
+    })?;
+    Ok((feeders, shards))
+}
+
+/// Acked records below the logs' starts: nobody can say any more what they held.
+pub(super) fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
+    let parts = spans.iter().filter_map(|span| Some((span.start, ledger.partition(span.partition)?)));
+    parts.map(|(start, part)| part.count_below(start)).sum()
+}

@@ -1,0 +1,345 @@
+//! The passes of a consumer group, seen from the main thread: it alone knows what
+//! all members together have read.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
+use range_set_blaze::RangeSetBlaze;
+
+use super::{
+    anomaly::Anomaly,
+    budget::{Allowance, Budget},
+    checker::{self, Checker},
+    crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
+    group_reader::{self, GroupReadJob, GroupReadPass, News},
+    run::RunError,
+    shard::{Feeder, Halt},
+    track::{self, OPEN_END, Span},
+};
+use crate::{
+    config::{GroupReadConfig, Passes},
+    kafka::OffsetSpec,
+    ledger::OffsetRun,
+    stats::{Board, ReaderBoard, ReaderKind},
+};
+
+/// How long all members may be silent before the brokers are asked whether the logs have changed.
+const SILENCE: Duration = Duration::from_secs(3);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Reads everything as a consumer group, and validates it.
+pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
+    let Some(config) = &crew.config.group_read else { return Ok(()) };
+    let Some(reader) = board.readers.iter().find(|reader| reader.kind == ReaderKind::Group) else {
+        return Ok(());
+    };
+    let jobs = jobs(crew, config, reader);
+    let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
+    let mut left = config.max_messages;
+    let mut result = Ok(());
+    for run in 1_u64.. {
+        let name = config.name.clone().unwrap_or_else(|| generated_name(run));
+        let outcome = one_pass(crew, config, reader, &feeders, &name, &mut left);
+        if config.name.is_none() {
+            // Looping readers would leave one behind for each pass.
+            crew.observer.delete_group(&name);
+        }
+        match outcome {
+            Ok(true) if !crew.is_last_pass() && left != Some(0) => {}
+            Ok(_) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    drop(feeders);
+    join(running)?;
+    result?;
+    reader.finish();
+    Ok(())
+}
+
+/// `kgo-verifier-{unix s}-{pid}-{run}`.
+fn generated_name(run: u64) -> String {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("kgo-verifier-{now_s}-{}-{run}", std::process::id())
+}
+
+/// Members take turns on the shards.
+fn jobs(crew: &Crew<'_>, config: &GroupReadConfig, reader: &ReaderBoard) -> Vec<Vec<GroupReadJob>> {
+    let shards = crew.placement.shards.len();
+    let members = config.members.get();
+    let job = |shard: usize| {
+        let members: Vec<_> =
+            (shard..members).step_by(shards).map(|index| reader.shards[index].clone()).collect();
+        let job = GroupReadJob {
+            members,
+            config: config.clone(),
+            proof: crew.config.proof,
+            partitions: crew.partitions,
+        };
+        if job.members.is_empty() { Vec::new() } else { vec![job] }
+    };
+    (0..shards).map(job).collect()
+}
+
+/// One pass. Returns whether there may be another.
+fn one_pass(
+    crew: &Crew<'_>,
+    config: &GroupReadConfig,
+    reader: &ReaderBoard,
+    feeders: &[Feeder<GroupReadPass>],
+    name: &str,
+    left: &mut Option<u64>,
+) -> Result<bool, RunError> {
+    let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(false) };
+    let continuous = crew.config.passes == Passes::Continuous;
+    let total: u64 = spans.iter().map(Span::offsets).sum();
+    if total == 0 && crew.config.passes == Passes::Loop {
+        std::thread::sleep(EMPTY_PASS_PAUSE);
+    }
+    reader.set_removed(removed(&truth.ledger, &spans));
+    let before = reader.raw_totals().records();
+    reader.set_goal(before + left.unwrap_or(total).min(total));
+    let allowance = left.map_or(Allowance::All, |left| Allowance::Shared(Arc::new(Budget::new(left))));
+    let done = Arc::new(AtomicBool::new(false));
+    let (sender, news) = unbounded();
+    let stats = reader.shards[config.members.get()].clone();
+    let mut overseer = Overseer {
+        checker: Checker::new(
+            &crew.context(crew.placement.shards[0].clone()),
+            truth.clone(),
+            stats,
+            crew.config.proof,
+        ),
+        crew,
+        config,
+        name,
+        parts: spans.iter().map(|span| Part::new(span, continuous)).collect(),
+        continuous,
+        joined: 0,
+        halt: None,
+    };
+    let pass = GroupReadPass { truth, group: name.to_owned(), allowance, news: sender, done: done.clone() };
+    for feeder in feeders {
+        feeder.start(pass.clone());
+    }
+    drop(pass);
+    overseer.oversee(&news, &done);
+    let mut outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
+    outcomes.push(overseer.halt.take().map_or(Ok(()), Err));
+    worst(outcomes)?;
+    if left.is_none() && !crew.lifecycle().stop_requested() {
+        overseer.audit()?;
+    }
+    *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
+    Ok(true)
+}
+
+/// A partition, as far as the group has come in it.
+struct Part {
+    partition: i32,
+    start: i64,
+    end: i64,
+    position: i64,
+    read: RangeSetBlaze<i64>,
+}
+
+impl Part {
+    fn new(span: &Span, continuous: bool) -> Self {
+        Self {
+            partition: span.partition,
+            start: span.start,
+            end: if continuous { OPEN_END } else { span.end },
+            position: span.start,
+            read: RangeSetBlaze::new(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.position >= self.end
+    }
+
+    /// Adds what a member was shown; returns the first offset that the group had been shown before.
+    fn add(&mut self, runs: &[OffsetRun]) -> Option<i64> {
+        let mut again = None;
+        for run in runs {
+            let offsets = RangeSetBlaze::from_iter([run.lower..=run.upper - 1]);
+            again = again.or((&self.read & &offsets).first());
+            self.read |= offsets;
+        }
+        again
+    }
+}
+
+/// Watches over one pass.
+struct Overseer<'a> {
+    crew: &'a Crew<'a>,
+    config: &'a GroupReadConfig,
+    name: &'a str,
+    parts: Vec<Part>,
+    continuous: bool,
+    joined: usize,
+    checker: Checker,
+    halt: Option<Halt>,
+}
+
+impl Overseer<'_> {
+    /// Takes the members' news until all of them are gone, and tells them when they are done.
+    fn oversee(&mut self, news: &Receiver<News>, done: &AtomicBool) {
+        let started = Instant::now();
+        let mut heard = Instant::now();
+        loop {
+            match news.recv_timeout(TICK) {
+                Ok(news) => {
+                    heard = Instant::now();
+                    self.take(news);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.continuous && self.crew.lifecycle().last_pass_requested() {
+                self.close_open_ends();
+            }
+            if heard.elapsed() > SILENCE && !done.load(Relaxed) {
+                heard = Instant::now();
+                self.look_at_logs();
+            }
+            self.give_up_without_coordinator(started);
+            if self.halt.is_some() || self.parts.iter().all(Part::is_done) {
+                done.store(true, Relaxed);
+            }
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        match news {
+            News::Joined => self.joined += 1,
+            News::Read { partition, position, runs } => {
+                let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) else {
+                    return;
+                };
+                part.position = part.position.max(position);
+                if let Some(offset) = part.add(&runs)
+                    && self.config.exactly_once
+                {
+                    self.delivered_twice(partition, offset);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn delivered_twice(&mut self, partition: i32, offset: i64) {
+        let expected = format!("each record once in group '{}'", self.name);
+        let found = "one that the group was shown before".to_owned();
+        let broken = self.checker.broken(Anomaly::GroupRedelivery, partition, offset, expected, found);
+        self.halt = self.halt.take().or(broken.err());
+    }
+
+    /// The pass that waited for more is the last one: it ends where the logs end now.
+    fn close_open_ends(&mut self) {
+        let isolation = checker::isolation(self.crew.config.proof);
+        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
+        for (part, end) in self.parts.iter_mut().zip(ends) {
+            part.end = end;
+        }
+        self.continuous = false;
+    }
+
+    /// No member has moved: a log may end below where it did, or start above where they are.
+    fn look_at_logs(&mut self) {
+        let isolation = checker::isolation(self.crew.config.proof);
+        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
+        for (index, end) in ends.into_iter().enumerate() {
+            let part = &mut self.parts[index];
+            if end < part.position {
+                let (partition, position) = (part.partition, part.position);
+                part.position = end;
+                self.truncated(index, partition, position, end);
+            }
+            let part = &mut self.parts[index];
+            if part.end != OPEN_END {
+                part.end = part.end.min(end);
+            }
+        }
+    }
+
+    #[cold]
+    fn truncated(&mut self, index: usize, partition: i32, position: i64, end: i64) {
+        if self.checker.tolerates_data_loss() {
+            let stats = self.checker.stats();
+            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - end);
+            tracing::warn!("partition {partition}: the log was cut from {position} to {end}");
+            return;
+        }
+        let expected = format!("a log that reaches {position}, as far as it was read");
+        let found = format!("a log that ends at {end}");
+        let broken = self.checker.broken(Anomaly::Truncation, partition, end, expected, found);
+        self.halt = self.halt.take().or(broken.err());
+    }
+
+    /// Once a group has begun, its coordinator is waited for without limit; before that, not for ever.
+    fn give_up_without_coordinator(&mut self, started: Instant) {
+        let Some(limit) = self.crew.config.common.startup_timeout else { return };
+        if self.joined == 0 && started.elapsed() > limit && self.halt.is_none() {
+            self.halt = Some(Halt::Failed(format!(
+                "group '{}': no member was taken in within {}s: is there a coordinator? \
+                 (offsets.topic.replication.factor must not be above the number of brokers)",
+                self.name,
+                limit.as_secs_f64()
+            )));
+        }
+    }
+
+    /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.
+    fn audit(&self) -> Result<(), Halt> {
+        if self.config.name.is_some() || self.checker.records_may_go() {
+            return Ok(());
+        }
+        let isolation = checker::isolation(self.crew.config.proof);
+        let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
+        for (part, start) in self.parts.iter().zip(starts) {
+            let ledger = self.checker.ledger(part.partition);
+            let Some(missing) = track::missing(ledger, &part.read, start.max(part.start)) else { continue };
+            let expected = "every acked record".to_owned();
+            let found = missing.to_string();
+            self.checker.broken(Anomaly::LostWrite, part.partition, missing.first, expected, found)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_again_is_noticed() {
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
+        assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), None);
+        assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), None);
+        assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), Some(4));
+        assert_eq!(
+            part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]),
+            Some(10)
+        );
+    }
+
+    #[test]
+    fn a_generated_name_has_three_numbers() {
+        let name = generated_name(7);
+        let numbers: Vec<_> = name.strip_prefix("kgo-verifier-").unwrap().split('-').collect();
+        assert_eq!(
+            (numbers.len(), numbers[1], numbers[2]),
+            (3, std::process::id().to_string().as_str(), "7")
+        );
+    }
+}

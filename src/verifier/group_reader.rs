@@ -1,0 +1,363 @@
+//! The members of a consumer group on one shard.
+//!
+//! What the group as a whole has done is put together by the main thread, from what the
+//! members tell it a few times a second: no member waits for another.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam::channel::Sender;
+
+use super::{
+    anomaly::Anomaly,
+    budget::Allowance,
+    checker::{self, Checker, Truth},
+    shard::{Feed, Halt, ShardContext},
+    validator::{PartitionState, RecordView},
+};
+use crate::{
+    clock::Clock,
+    config::{GroupReadConfig, ProofConfig},
+    kafka::{
+        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, WakeHub,
+    },
+    ledger::{AckedRuns, OffsetRun},
+    pace::Pace,
+    stats::ReaderStats,
+};
+
+/// The members of one shard.
+#[derive(Clone)]
+pub(super) struct GroupReadJob {
+    /// Each member's counters.
+    pub(super) members: Vec<Arc<ReaderStats>>,
+    pub(super) config: GroupReadConfig,
+    pub(super) proof: ProofConfig,
+    pub(super) partitions: usize,
+}
+
+/// One pass of the group over the topic.
+#[derive(Clone)]
+pub(super) struct GroupReadPass {
+    pub(super) truth: Truth,
+    pub(super) group: String,
+    pub(super) allowance: Allowance,
+    /// Where members tell what they have done.
+    pub(super) news: Sender<News>,
+    /// Set when together they have read everything.
+    pub(super) done: Arc<AtomicBool>,
+}
+
+/// What a member tells.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The group has taken it in.
+    Joined,
+    /// It has read on in a partition.
+    Read {
+        partition: i32,
+        /// Everything below has been read, by this member or those before it.
+        position: i64,
+        /// The records that it was shown since it told the last time.
+        runs: Vec<OffsetRun>,
+    },
+}
+
+/// The timer beside the bell, and how often the main thread is told.
+const WAIT: Duration = Duration::from_millis(100);
+const TELL_EVERY: Duration = Duration::from_millis(50);
+/// How long the end of a pass waits for commits, and then for the group.
+const SETTLE_LIMIT: Duration = Duration::from_millis(3_500);
+const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+/// Records shown before others have their turn; fewer where each has to wait for its turn.
+const BATCH: usize = 512;
+const PACED_BATCH: usize = 16;
+
+/// Reads pass after pass until there is none any more.
+pub(super) async fn run(context: ShardContext, job: GroupReadJob, feed: Feed<GroupReadPass>) {
+    let hub = WakeHub::new();
+    let bells = hub.as_ref().ok().map(|hub| {
+        let hub = hub.clone();
+        glommio::spawn_local(async move { hub.run().await }).detach()
+    });
+    while let Some(pass) = feed.next().await {
+        let outcome = match &hub {
+            Ok(hub) => read_together(&context, &job, hub, &pass).await,
+            Err(error) => Err(Halt::Failed(error.to_string())),
+        };
+        feed.finish(context.stop_all_on_halt(outcome));
+    }
+    if let Some(bells) = bells {
+        bells.cancel();
+    }
+}
+
+async fn read_together(
+    context: &ShardContext,
+    job: &GroupReadJob,
+    hub: &Rc<WakeHub>,
+    pass: &GroupReadPass,
+) -> Result<(), Halt> {
+    let mut members = Vec::new();
+    for stats in &job.members {
+        let member = Member::start(context, job, hub.bell(), pass, stats);
+        let mut member = member.map_err(|error| Halt::Failed(error.to_string()))?;
+        let context = context.clone();
+        members.push(glommio::spawn_local(async move {
+            let outcome = member.read().await;
+            if outcome.is_err() {
+                // The others must not go on and wait for this one's partitions.
+                context.shared.lifecycle.request_stop();
+            }
+            member.leave().await;
+            outcome
+        }));
+    }
+    let mut outcome = Ok(());
+    for member in members {
+        outcome = outcome.and(member.await);
+    }
+    outcome
+}
+
+struct Member {
+    context: ShardContext,
+    consumer: GroupConsumer,
+    inbox: Inbox,
+    bell: HubBell,
+    group: String,
+    news: Sender<News>,
+    done: Arc<AtomicBool>,
+    pace: Option<Pace>,
+    clock: Clock,
+    max_uncommitted: Option<usize>,
+    joined: bool,
+    told: Instant,
+}
+
+/// What changes while the client shows records.
+struct Inbox {
+    checker: Checker,
+    /// By partition.
+    lanes: Vec<Lane>,
+    allowance: Allowance,
+    halt: Option<Halt>,
+    /// Records since the last commit.
+    uncommitted: usize,
+}
+
+/// A partition, as far as this member has had it.
+#[derive(Default)]
+struct Lane {
+    state: PartitionState,
+    position: i64,
+    read: AckedRuns,
+    has_news: bool,
+}
+
+impl Member {
+    fn start(
+        context: &ShardContext,
+        job: &GroupReadJob,
+        bell: HubBell,
+        pass: &GroupReadPass,
+        stats: &Arc<ReaderStats>,
+    ) -> Result<Self, ClientError> {
+        let settings = GroupSettings {
+            client: context.client.clone(),
+            group: pass.group.clone(),
+            isolation: checker::isolation(job.proof),
+            start: GroupStart::Start,
+            session_timeout: job.config.session_timeout,
+            rebalance_timeout: job.config.rebalance_timeout,
+            client_cpus: context.client_cpus(),
+        };
+        // Members without a partition read nothing.
+        let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;
+        Ok(Self {
+            consumer: GroupConsumer::start(&settings, &[context.topic.to_string()], &bell)?,
+            inbox: Inbox {
+                checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
+                lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
+                allowance: pass.allowance.clone(),
+                halt: None,
+                uncommitted: 0,
+            },
+            context: context.clone(),
+            bell,
+            group: pass.group.clone(),
+            news: pass.news.clone(),
+            done: pass.done.clone(),
+            pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
+            clock: Clock::start(),
+            max_uncommitted: job.config.max_uncommitted.map(usize::from),
+            joined: false,
+            told: Instant::now(),
+        })
+    }
+
+    async fn read(&mut self) -> Result<(), Halt> {
+        while !self.is_over() {
+            let more = self.turn()?;
+            if more {
+                futures_lite::future::yield_now().await;
+            } else {
+                let pause = self.pause();
+                let limit = if pause.is_zero() { WAIT } else { pause.min(WAIT) };
+                self.bell.bell().wait_at_most(limit).await;
+            }
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.done.load(Relaxed) || self.context.stop_requested() || self.inbox.allowance.is_spent()
+    }
+
+    /// Takes what has come. Returns whether there may be more to take at once.
+    fn turn(&mut self) -> Result<bool, Halt> {
+        self.consumer.tend();
+        if let Some(error) = self.consumer.take_refusal() {
+            return Err(Halt::Failed(format!(
+                "group '{}': the cluster refuses what was consumed to be committed: {error}",
+                self.group
+            )));
+        }
+        if self.told.elapsed() >= TELL_EVERY {
+            self.tell();
+        }
+        let waits_for_commit = self.max_uncommitted.is_some() && self.consumer.is_committing();
+        if waits_for_commit || !self.pause().is_zero() {
+            return Ok(false);
+        }
+        let more = self.poll()?;
+        if self.max_uncommitted.is_some_and(|limit| self.inbox.uncommitted >= limit) {
+            self.inbox.uncommitted = 0;
+            self.consumer.commit();
+        }
+        Ok(more)
+    }
+
+    fn poll(&mut self) -> Result<bool, Halt> {
+        let inbox = &mut self.inbox;
+        let batch = if self.pace.is_some() { PACED_BATCH } else { BATCH };
+        let limit =
+            self.max_uncommitted.map_or(batch, |limit| (limit - inbox.uncommitted.min(limit - 1)).min(batch));
+        let bytes_before = inbox.checker.stats().bytes.get();
+        let more = self.consumer.poll_at_most(limit, |event| inbox.take(event));
+        if let Some(pace) = &mut self.pace {
+            pace.spend(inbox.checker.stats().bytes.get() - bytes_before);
+        }
+        inbox.halt.take().map_or(Ok(more), Err)
+    }
+
+    fn pause(&mut self) -> Duration {
+        let now_us = self.clock.now_us();
+        self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.wait(now_us))
+    }
+
+    /// Tells the main thread what is new.
+    fn tell(&mut self) {
+        self.told = Instant::now();
+        if !self.joined && self.consumer.state().rebalances > 0 {
+            self.joined = true;
+            // It listens for as long as any member lives.
+            let _ = self.news.send(News::Joined);
+        }
+        for (partition, lane) in (0..).zip(&mut self.inbox.lanes) {
+            if std::mem::take(&mut lane.has_news) {
+                let news = News::Read { partition, position: lane.position, runs: lane.read.take() };
+                let _ = self.news.send(news);
+            }
+        }
+    }
+
+    /// Has the group know how far this member came, and leaves it, if that is possible in time.
+    async fn leave(mut self) {
+        let until = Instant::now() + SETTLE_LIMIT;
+        while !self.consumer.settle() && Instant::now() < until {
+            self.bell.bell().wait_at_most(Duration::from_millis(20)).await;
+        }
+        let until = Instant::now() + LEAVE_LIMIT;
+        self.consumer.begin_leaving();
+        let mut left = self.consumer.leave();
+        while !left && Instant::now() < until {
+            glommio::timer::sleep(Duration::from_millis(5)).await;
+            left = self.consumer.leave();
+        }
+        if !left {
+            // Closing the client would wait for brokers that hang.
+            std::mem::forget(self.consumer);
+        }
+    }
+}
+
+impl Inbox {
+    fn take(&mut self, event: GroupEvent<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        match event {
+            GroupEvent::Record { partition, message, .. } => self.record(partition, &message.view()),
+            GroupEvent::End { partition, offset, .. } => {
+                if let Some(lane) = self.lane(partition) {
+                    lane.position = lane.position.max(offset);
+                    lane.has_news = true;
+                }
+            }
+            // It starts where the group says, which may be behind what this member has seen of it before.
+            GroupEvent::Assigned { partition, .. } => {
+                if let Some(lane) = self.lane(partition) {
+                    lane.state.reposition();
+                }
+            }
+            GroupEvent::Fault(fault) => self.fault(&fault),
+        }
+    }
+
+    fn lane(&mut self, partition: i32) -> Option<&mut Lane> {
+        self.lanes.get_mut(usize::try_from(partition).ok()?)
+    }
+
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
+            // A partition that the topic did not have when the run began.
+            return;
+        };
+        if !self.allowance.take() {
+            return;
+        }
+        let lane = &mut self.lanes[index];
+        lane.position = lane.position.max(record.offset + 1);
+        lane.read.push(record.offset);
+        lane.has_news = true;
+        self.uncommitted += 1;
+        self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &Fault<'_>) {
+        self.checker.stats().errors.add(1);
+        match fault.kind {
+            FaultKind::Corrupt => {
+                let offset = self.lane(fault.partition).map_or(0, |lane| lane.position);
+                let expected = "a batch whose checksum matches its bytes".to_owned();
+                let found = fault.text.to_owned();
+                self.halt =
+                    self.checker.broken(Anomaly::Corrupt, fault.partition, offset, expected, found).err();
+            }
+            FaultKind::Refused => {
+                self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
+            }
+            // The client tries again by itself.
+            _ => {}
+        }
+    }
+}

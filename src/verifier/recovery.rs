@@ -1,0 +1,163 @@
+//! What a shard's producer does when it cannot just go on: starting over, ending
+//! transactions, new clients, and the end.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    producer::{ShardProducer, WAIT, failed},
+    shard::Halt,
+};
+use crate::{
+    kafka::{Isolation, KafkaError, Producer},
+    transaction::Change,
+};
+
+/// How long a stop waits for deliveries, and for the end of a transaction.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+/// How long markers of transactions that have ended may take until they are in the logs. A transaction
+/// of somebody else may stay open for longer, and is not waited for.
+const MARKER_PATIENCE: Duration = Duration::from_secs(10);
+
+impl ShardProducer {
+    /// Whether nothing is under way: no record, and no transaction with records in it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.acks.nothing_in_flight()
+            && self
+                .transaction
+                .as_ref()
+                .is_none_or(|transaction| transaction.is_empty() && transaction.accepts().is_some())
+    }
+
+    /// Waits out what is in flight, asks where the logs end, and predicts from there.
+    pub(super) async fn restart(&mut self) -> Result<(), Halt> {
+        self.ask_ends().await?;
+        if !self.context.stop_requested() {
+            self.stats.restarts.add(1);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ask_ends(&mut self) -> Result<(), Halt> {
+        while !self.is_idle() {
+            if self.take_deliveries()? == 0 {
+                self.client.wait(WAIT).await;
+            }
+            if self.context.stop_requested() {
+                // Whoever called sees it too, and drains.
+                return Ok(());
+            }
+            self.report_if_due();
+        }
+        if self.client.fatal_error().is_some() {
+            self.renew_client()?;
+        }
+        self.repredict().await;
+        self.acks.restart_wanted = false;
+        Ok(())
+    }
+
+    async fn repredict(&mut self) {
+        let started = Instant::now();
+        let mut open = self.acks.partition_ids();
+        while !open.is_empty() && !self.context.stop_requested() {
+            // What an aborted transaction left takes offsets too.
+            let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted).await;
+            // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
+            let stable = match self.transaction {
+                Some(_) if started.elapsed() < MARKER_PATIENCE => {
+                    self.client.end_offsets(&open, Isolation::ReadCommitted).await
+                }
+                _ => ends.clone(),
+            };
+            for (answer, stable) in ends.into_iter().zip(stable) {
+                if let ((partition, Ok(end)), (_, Ok(stable))) = (answer, stable)
+                    && end == stable
+                {
+                    self.acks.repredict(partition, end);
+                    open.retain(|known| *known != partition);
+                }
+            }
+            if !open.is_empty() {
+                glommio::timer::sleep(WAIT / 10).await;
+            }
+        }
+    }
+
+    /// A new client in place of one that is finished, or has sent what it may.
+    pub(super) fn renew_client(&mut self) -> Result<(), Halt> {
+        self.client = Producer::start(&self.settings, &self.context.topic).map_err(|error| failed(&error))?;
+        self.client_records = 0;
+        if let Some(transaction) = &mut self.transaction {
+            let thread = self.client.transactions(&self.settings).map_err(|error| failed(&error))?;
+            transaction.restart(thread);
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction when it is time, and draws the consequences. Returns whether something came of it.
+    pub(super) fn move_transaction_on(&mut self) -> Result<bool, Halt> {
+        let Some(transaction) = &mut self.transaction else { return Ok(false) };
+        // Only what has its delivery shows whether it landed where it should.
+        if !self.acks.nothing_in_flight() {
+            return Ok(false);
+        }
+        let starting = transaction.is_starting();
+        let nothing_to_send = self.acks.nothing_to_send() || self.context.stop_requested();
+        match transaction.advance(true, nothing_to_send, &mut self.random) {
+            Change::None => return Ok(false),
+            Change::Started => {}
+            Change::Committed(_) => self.acks.commit(),
+            Change::Aborted { intended, .. } => self.acks.abort(intended),
+            Change::Fatal { error, .. } if starting => return Err(self.cannot_start(error)),
+            Change::Fatal { error, .. } => {
+                let timed_out = transaction.may_have_timed_out();
+                self.transaction_is_finished(error, timed_out)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn transactional_id(&self) -> &str {
+        self.settings.transactions.as_ref().map_or("", |transactions| &transactions.id)
+    }
+
+    #[cold]
+    fn cannot_start(&self, error: KafkaError) -> Halt {
+        let id = self.transactional_id();
+        Halt::Failed(format!(
+            "transactional id '{id}' cannot be used on topic {}: {error}",
+            self.context.topic
+        ))
+    }
+
+    /// The client is finished, and nobody knows what became of its transaction. The next client
+    /// finds out: the cluster ends what the last one left, one way or the other, before it is let in.
+    #[cold]
+    fn transaction_is_finished(&mut self, error: KafkaError, timed_out: bool) -> Result<(), Halt> {
+        let id = self.transactional_id();
+        if error.is_fenced() && !timed_out {
+            return Err(Halt::Failed(format!(
+                "transactional id '{id}' was fenced: another run produces to topic {} under the same \
+                 --client-name; what this one had committed is in its ledger",
+                self.context.topic
+            )));
+        }
+        tracing::warn!("transactional id '{id}': starting a new producer: {error}");
+        self.acks.abort(false);
+        self.acks.restart_wanted = true;
+        self.renew_client()
+    }
+
+    /// Takes the deliveries that still come, for a while, and commits what they make complete; what has
+    /// none then has an unknown outcome.
+    pub(super) async fn drain(&mut self) -> Result<(), Halt> {
+        let until = Instant::now() + DRAIN_LIMIT;
+        let has_started = self.transaction.as_ref().is_none_or(|transaction| !transaction.is_empty());
+        while has_started && !self.is_idle() && Instant::now() < until {
+            if self.take_deliveries()? == 0 {
+                self.client.wait(WAIT).await;
+            }
+        }
+        Ok(())
+    }
+}

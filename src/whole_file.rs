@@ -1,0 +1,53 @@
+//! Files that are whole at every moment, whatever happens to the process or the machine.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// Replaces a file: a temporary one beside it, fsync, rename, fsync of the folder.
+///
+/// # Errors
+/// The system refused; the file is the one that was there before.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = temporary(path);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        // Before the rename, or a crash of the machine could leave an empty file behind the name.
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    // The rename itself is only safe once the folder is.
+    File::open(folder(path))?.sync_all()
+}
+
+/// Finds out whether a file can be replaced, and leaves nothing behind.
+///
+/// # Errors
+/// The folder does not take a file of a few KiB.
+pub fn probe(path: &Path) -> io::Result<()> {
+    let temporary = temporary(path);
+    let result = File::create(&temporary).and_then(|mut file| {
+        file.write_all(&[b' '; 4096])?;
+        file.sync_all()
+    });
+    // Nothing to report when it cannot be removed: it could not be made either.
+    let _ = fs::remove_file(&temporary);
+    result
+}
+
+/// One fixed name: a process killed between write and rename leaves one file, not one each time.
+#[must_use]
+pub fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
