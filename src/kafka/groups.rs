@@ -6,7 +6,7 @@
 use std::{
     ffi::{CStr, CString},
     mem::ManuallyDrop,
-    ptr,
+    ptr, slice,
 };
 
 use rdkafka::{bindings as rdk, types::RDKafkaType};
@@ -70,8 +70,13 @@ impl Observer {
     /// Deletes a group that all members have left, if the cluster can do that now; waits for it, but not long.
     ///
     /// Only asked of brokers that have just answered: this request is of the newer kind, too.
-    pub fn delete_group(&self, group: &str) {
-        let (Ok(_), Ok(name)) = (self.describe_group(group), CString::new(group)) else { return };
+    ///
+    /// # Errors
+    /// The brokers' answer, or that there was none.
+    pub fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
+        self.describe_group(group)?;
+        let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
+        let name = CString::new(group).map_err(|_| unknown)?;
         let queue = self.handle.new_queue();
         // SAFETY: the client, the name and the queue are alive; the call copies what it needs of the request,
         // which is destroyed after it. Null options are the default ones.
@@ -87,8 +92,26 @@ impl Observer {
             );
             rdk::rd_kafka_DeleteGroup_destroy(request);
         }
-        // Whatever the answer is: a group that stays behind is empty, and goes by itself in some days.
-        drop(queue.poll(LIMIT_MS));
+        let timed_out = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
+        let event = queue.poll(LIMIT_MS).ok_or(timed_out)?;
+        // SAFETY: the event is alive; a result of another kind is null. The results live as long as the event,
+        // and there is one for each group of the request.
+        unsafe {
+            KafkaError::check(rdk::rd_kafka_event_error(event.ptr()))?;
+            let result = rdk::rd_kafka_event_DeleteGroups_result(event.ptr());
+            let mut count = 0;
+            if result.is_null() {
+                return Err(timed_out);
+            }
+            let groups = rdk::rd_kafka_DeleteGroups_result_groups(result, &raw mut count);
+            for group in slice::from_raw_parts(groups, count) {
+                let error = rdk::rd_kafka_group_result_error(*group);
+                if !error.is_null() {
+                    KafkaError::check(rdk::rd_kafka_error_code(error))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

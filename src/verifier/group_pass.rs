@@ -32,6 +32,7 @@ use crate::{
 /// How long all members may be silent before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
+const DELETE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Reads everything as a consumer group, and validates it.
 pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
@@ -48,7 +49,7 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
         let outcome = one_pass(crew, config, reader, &feeders, &name, &mut left);
         if config.name.is_none() {
             // Looping readers would leave one behind for each pass.
-            crew.observer.delete_group(&name);
+            delete(crew, &name);
         }
         match outcome {
             Ok(true) if !crew.is_last_pass() && left != Some(0) => {}
@@ -64,6 +65,19 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     result?;
     reader.finish();
     Ok(())
+}
+
+/// Deletes a group of ours. Members that were on their way in when the pass ended may still be on their way out.
+fn delete(crew: &Crew<'_>, name: &str) {
+    let until = Instant::now() + DELETE_LIMIT;
+    while let Err(error) = crew.observer.delete_group(name) {
+        if Instant::now() > until || crew.lifecycle().stop_requested() {
+            // It is empty, and the cluster forgets it in some days.
+            tracing::debug!("group {name} was not deleted: {error}");
+            return;
+        }
+        std::thread::sleep(TICK);
+    }
 }
 
 /// `kgo-verifier-{unix s}-{pid}-{run}`.

@@ -35,9 +35,12 @@ impl Summary<'_> {
 
     /// No more than was shown: only a sequential read, or a new group, sees every record.
     fn verdict(&self, error: Option<&RunError>, stopped: bool) -> String {
-        let whole_group = self.config.group_read.as_ref().is_some_and(|group| group.name.is_none());
+        let (seq_read, group_read) = (&self.config.seq_read, &self.config.group_read);
+        let whole_log = seq_read.as_ref().is_some_and(|read| read.max_messages.is_none());
+        let whole_group =
+            group_read.as_ref().is_some_and(|read| read.name.is_none() && read.max_messages.is_none());
         let mut whole = self.board.readers.iter().filter(|reader| match reader.kind {
-            ReaderKind::Sequential => true,
+            ReaderKind::Sequential => whole_log,
             ReaderKind::Group => whole_group,
             ReaderKind::Random => false,
         });
