@@ -190,3 +190,93 @@ fn tombstones_move_the_last_consumable_offset() {
     assert_eq!(run.told(), ["4: 100..102 Some(0)"], "the only key is gone");
     assert_eq!(run.stats.tombstones.get(), 1);
 }
+
+/// The same partition, in transactions.
+fn in_transactions() -> Fixture {
+    let mut run = fixture(false, 0.0);
+    run.acks.controls = Some(ControlRecords::KAFKA);
+    run
+}
+
+#[test]
+fn nothing_is_said_of_a_record_before_its_transaction_is_committed() {
+    let mut run = in_transactions();
+    for _ in 0..2 {
+        let sending = run.send();
+        run.settle(sending, Outcome::Acked { offset: sending.offset });
+    }
+    assert_eq!(run.stats.acked.get(), 0);
+    assert!(run.told().is_empty());
+    run.acks.commit();
+    assert_eq!(run.stats.acked.get(), 2);
+    assert_eq!(run.told(), ["4: 100..102 None"]);
+    assert_eq!(run.send().offset, 103, "the marker lies between");
+}
+
+#[test]
+fn what_was_to_be_aborted_is_done_with_but_not_listed() {
+    let mut run = in_transactions();
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 100 });
+    run.acks.abort(true);
+    assert_eq!((run.stats.acked.get(), run.stats.aborted_records.get()), (1, 1));
+    assert_eq!(run.stats.failed_transactions.get(), 0);
+    assert_eq!(run.stats.max_offsets.get(0), -1, "no reader will see it");
+    assert!(run.told().is_empty());
+    assert_eq!(run.send().offset, 102);
+}
+
+#[test]
+fn what_a_failed_transaction_held_is_sent_again() {
+    let mut run = in_transactions();
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted, "it is tried again");
+    run.acks.abort(false);
+    assert_eq!((run.stats.acked.get(), run.stats.failed_transactions.get()), (0, 1));
+    assert!(run.told().is_empty() && !run.acks.is_done());
+    run.acks.repredict(4, 102);
+    run.acks.restart_wanted = false;
+    for expected in 102..112 {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected);
+        run.settle(sending, Outcome::Acked { offset: expected });
+    }
+    assert!(!run.acks.is_done(), "not before it is committed");
+    run.acks.commit();
+    assert!(run.acks.is_done());
+    assert_eq!(run.stats.acked.get(), 10);
+}
+
+#[test]
+fn control_records_of_another_cluster_are_learnt_from_one_bad_offset() {
+    let mut run = in_transactions();
+    let first = run.send();
+    run.settle(first, Outcome::Acked { offset: 101 });
+    assert_eq!(run.stats.bad_offsets.get(), 1, "there was a fence");
+    run.acks.abort(false);
+    run.acks.repredict(4, 103);
+    run.acks.restart_wanted = false;
+    for expected in [104, 107, 110] {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected, "fence, record, marker");
+        run.settle(sending, Outcome::Acked { offset: expected });
+        run.acks.commit();
+    }
+}
+
+#[test]
+fn watched_keys_travel_with_their_last_place() {
+    let mut run = fixture(false, 0.0);
+    run.acks.latest_values = true;
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 100 });
+    run.acks.report();
+    let told = run.messages.try_iter().find_map(|message| match message {
+        Message::Latest(acks) => Some(acks),
+        _ => None,
+    });
+    let ack = KeyAck { key_index: Some(0), offset: 100, value_bytes: 8, tombstone: false };
+    assert_eq!(told, Some(vec![(4, ack)]));
+}

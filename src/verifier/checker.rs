@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     anomaly::{Anomaly, Violation},
+    last_values::{SeenKeys, Stale},
     shard::{Halt, ShardContext},
     validator::{Checked, PartitionState, RecordView, Visible},
 };
@@ -111,38 +112,35 @@ impl Checker {
         }
     }
 
-    /// The value must be the last one that was acked for its key.
+    /// The record that was acked last for its key must hold what was acked. What came before it may still be
+    /// there, whether it is there at all is asked when the log has ended.
     fn check_value(
         &self,
         latest: &LatestValues,
         partition: i32,
         record: &RecordView<'_>,
     ) -> Result<(), Halt> {
-        let known = latest.get(partition, record.key.unwrap_or_default());
-        if known.is_some_and(|known| known.is(record.value)) {
-            return Ok(());
+        match latest.get(partition, record.key.unwrap_or_default()) {
+            Some(known @ LatestValue::Numbered { offset, .. })
+                if *offset == record.offset && !known.is(record.value) =>
+            {
+                let (expected, found) = (known.describe(), ledger::describe(record.value));
+                self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)
+            }
+            _ => Ok(()),
         }
-        let key = record.key.unwrap_or_default().escape_ascii();
-        let expected = match known {
-            Some(known) => format!("{}, the last one acked for key '{key}'", known.describe()),
-            None => format!("no record of key '{key}', which was never acked"),
-        };
-        self.broken(Anomaly::StaleValue, partition, record.offset, expected, ledger::describe(record.value))
     }
 
-    /// A key that is not in the log, although its last record must be.
+    /// Every key must have been seen with its last value, when all of a partition below `end` was read.
     ///
     /// # Errors
     /// The promise that this breaks, unless the run goes on.
-    pub(super) fn key_missing(
-        &self,
-        partition: i32,
-        end: i64,
-        key: &str,
-        value: &LatestValue,
-    ) -> Result<(), Halt> {
-        let expected = format!("key '{key}' with {}", value.describe());
-        self.broken(Anomaly::StaleValue, partition, end, expected, "no record of this key".to_owned())
+    pub(super) fn check_keys(&self, partition: i32, end: i64, seen: &SeenKeys) -> Result<(), Halt> {
+        let Some(keys) = self.latest().and_then(|latest| latest.keys(partition)) else { return Ok(()) };
+        for Stale { offset, expected, found } in seen.stale(keys) {
+            self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(end), expected, found)?;
+        }
+        Ok(())
     }
 
     /// A promise was broken.

@@ -18,6 +18,7 @@ use super::{
     checker::{self, Checker},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
     group_reader::{self, GroupReadJob, GroupReadPass, News},
+    last_values::SeenKeys,
     run::RunError,
     shard::{Feeder, Halt},
     track::{self, OPEN_END, Span},
@@ -164,6 +165,7 @@ struct Part {
     end: i64,
     position: i64,
     read: RangeSetBlaze<i64>,
+    keys: SeenKeys,
 }
 
 impl Part {
@@ -174,6 +176,7 @@ impl Part {
             end: if continuous { OPEN_END } else { span.end },
             position: span.start,
             read: RangeSetBlaze::new(),
+            keys: SeenKeys::default(),
         }
     }
 
@@ -236,11 +239,12 @@ impl Overseer<'_> {
     fn take(&mut self, news: News) {
         match news {
             News::Joined => self.joined += 1,
-            News::Read { partition, position, runs } => {
+            News::Read { partition, position, runs, keys } => {
                 let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) else {
                     return;
                 };
                 part.position = part.position.max(position);
+                part.keys.merge(keys);
                 if let Some(offset) = part.add(&runs)
                     && self.config.exactly_once
                 {
@@ -315,7 +319,13 @@ impl Overseer<'_> {
 
     /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.
     fn audit(&self) -> Result<(), Halt> {
-        if self.config.name.is_some() || self.checker.records_may_go() {
+        if self.config.name.is_some() {
+            return Ok(());
+        }
+        for part in &self.parts {
+            self.checker.check_keys(part.partition, part.position, &part.keys)?;
+        }
+        if self.checker.records_may_go() {
             return Ok(());
         }
         let isolation = checker::isolation(self.crew.config.proof);

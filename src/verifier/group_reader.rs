@@ -18,6 +18,7 @@ use super::{
     anomaly::Anomaly,
     budget::Allowance,
     checker::{self, Checker, Truth},
+    last_values::SeenKeys,
     shard::{Feed, Halt, ShardContext},
     validator::{PartitionState, RecordView},
 };
@@ -66,6 +67,8 @@ pub(super) enum News {
         position: i64,
         /// The records that it was shown since it told the last time.
         runs: Vec<OffsetRun>,
+        /// The keys of those, where values are checked.
+        keys: SeenKeys,
     },
 }
 
@@ -158,6 +161,7 @@ struct Lane {
     state: PartitionState,
     position: i64,
     read: AckedRuns,
+    keys: SeenKeys,
     has_news: bool,
 }
 
@@ -273,8 +277,9 @@ impl Member {
         }
         for (partition, lane) in (0..).zip(&mut self.inbox.lanes) {
             if std::mem::take(&mut lane.has_news) {
-                let news = News::Read { partition, position: lane.position, runs: lane.read.take() };
-                let _ = self.news.send(news);
+                let (position, runs) = (lane.position, lane.read.take());
+                let keys = std::mem::take(&mut lane.keys);
+                let _ = self.news.send(News::Read { partition, position, runs, keys });
             }
         }
     }
@@ -338,6 +343,9 @@ impl Inbox {
         lane.position = lane.position.max(record.offset + 1);
         lane.read.push(record.offset);
         lane.has_news = true;
+        if let Some(latest) = self.checker.latest() {
+            lane.keys.note(latest, partition, record);
+        }
         self.uncommitted += 1;
         self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
     }

@@ -8,6 +8,7 @@ mod crew;
 mod group_pass;
 mod group_reader;
 mod lane;
+mod last_values;
 mod phases;
 mod producer;
 mod random_reader;

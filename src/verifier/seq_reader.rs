@@ -2,7 +2,6 @@
 //! from the log's start to where it ended when the pass began.
 
 use std::{
-    collections::HashSet,
     num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,6 +11,7 @@ use super::{
     anomaly::Anomaly,
     budget::Allowance,
     checker::{self, Checker, Truth},
+    last_values::SeenKeys,
     shard::{Feed, Halt, ShardContext},
     track::{self, Ends, Judgement, Missing, Span, Stage, Track},
 };
@@ -19,7 +19,6 @@ use crate::{
     clock::Clock,
     config::ProofConfig,
     kafka::{ClientError, Consumer, ConsumerSettings, Event, Fault, FaultKind, OffsetSpec},
-    ledger::LatestValue,
     pace::Pace,
     stats::ReaderStats,
 };
@@ -104,7 +103,7 @@ struct PassState {
     /// Records that may still be read.
     allowance: Allowance,
     /// The keys that were read, by place, where values are checked.
-    keys: Vec<HashSet<Box<[u8]>>>,
+    keys: Vec<SeenKeys>,
     halt: Option<Halt>,
 }
 
@@ -127,7 +126,7 @@ impl<'a> SeqReader<'a> {
             places[id] = Some(index);
         }
         let state = PassState {
-            keys: vec![HashSet::new(); tracks.len()],
+            keys: vec![SeenKeys::default(); tracks.len()],
             checker,
             tracks,
             places,
@@ -287,8 +286,8 @@ impl PassState {
                 if self.tracks[index].is_done() || !self.allowance.take() {
                     return;
                 }
-                if self.checker.latest().is_some() {
-                    note_key(&mut self.keys[index], record.key.unwrap_or_default());
+                if let Some(latest) = self.checker.latest() {
+                    self.keys[index].note(latest, *partition, record);
                 }
                 let track = &mut self.tracks[index];
                 track.read(record.offset);
@@ -348,17 +347,10 @@ impl PassState {
         self.checker.broken(Anomaly::LostWrite, track.partition, missing.first, expected, found)
     }
 
-    /// Every key whose last record is no tombstone must have been read.
+    /// Every key must have been seen with its last value.
     fn audit_keys(&self) -> Result<(), Halt> {
-        let Some(latest) = self.checker.latest() else { return Ok(()) };
-        for (track, seen) in self.tracks.iter().zip(&self.keys) {
-            for (key, value) in latest.keys(track.partition).into_iter().flatten() {
-                if *value != LatestValue::Tombstone && !seen.contains(key.as_bytes()) {
-                    self.checker.key_missing(track.partition, track.position, key, value)?;
-                }
-            }
-        }
-        Ok(())
+        let mut parts = self.tracks.iter().zip(&self.keys);
+        parts.try_for_each(|(track, seen)| self.checker.check_keys(track.partition, track.position, seen))
     }
 
     #[cold]
@@ -383,12 +375,5 @@ impl PassState {
             // The client tries again by itself.
             _ => {}
         }
-    }
-}
-
-/// Keeps one copy of each key.
-fn note_key(seen: &mut HashSet<Box<[u8]>>, key: &[u8]) {
-    if !seen.contains(key) {
-        seen.insert(key.into());
     }
 }

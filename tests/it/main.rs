@@ -8,14 +8,18 @@ mod control;
 mod disk;
 mod dsl;
 mod embedded;
+mod groups;
 mod interchange;
+mod keep_going;
 mod payload;
 mod placement;
 mod process;
 mod real;
 mod roles;
 mod startup;
+mod transactions;
 mod usage;
+mod values;
 
 use std::sync::Once;
 
@@ -70,11 +74,15 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
+        groups::tests(),
+        transactions::tests(),
+        values::tests(),
         real::tests(),
         placement::tests(),
         process::tests(),
         disk::tests(),
         interchange::tests(),
+        keep_going::tests(),
         embedded::tests(),
         control::tests(),
         payload::tests(),

@@ -84,6 +84,11 @@ impl Cluster {
         Topic::create(&self.bootstrap, partitions)
     }
 
+    /// One with settings of its own.
+    pub fn topic_with(&self, partitions: usize, config: &[(&str, &str)]) -> Topic {
+        Topic::create_with(&self.bootstrap, partitions, config)
+    }
+
     /// Where a node keeps a partition of a topic.
     pub fn partition_folder(&self, topic: &Topic, partition: i32) -> PathBuf {
         self.dir.join("node-0/data").join(format!("{}-{partition}", topic.name()))

@@ -18,7 +18,7 @@ use std::{
 pub use cluster::{Cluster, Mock};
 pub use http::{Harness, Http};
 pub use run::{Finished, Run, Running, Workdir};
-pub use status::Worker;
+pub use status::{Producer, Worker};
 pub use topic::Topic;
 
 /// How long anything may take that is expected to happen. Far more than it needs: a machine may be

@@ -1,6 +1,7 @@
 //! A topic, seen and changed by a client that is not the one under test.
 
 use std::{
+    collections::BTreeSet,
     process,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -11,7 +12,8 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::KafkaError,
     message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
 };
@@ -39,6 +41,13 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Its first header's value, as text.
+    pub fn id(&self) -> String {
+        self.headers
+            .first()
+            .map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
     /// Whether its first header is the one of a record at its place.
     pub fn names_itself(&self) -> bool {
         let id = record_id(self.offset).into_bytes();
@@ -59,9 +68,14 @@ pub fn record_id(offset: i64) -> String {
 
 impl Topic {
     pub(super) fn create(bootstrap: &str, partitions: usize) -> Self {
+        Self::create_with(bootstrap, partitions, &[])
+    }
+
+    pub(super) fn create_with(bootstrap: &str, partitions: usize, config: &[(&str, &str)]) -> Self {
         let topic = Self::existing(bootstrap, &unique_name(), partitions);
         let count = i32::try_from(partitions).expect("few partitions");
         let new = NewTopic::new(&topic.name, count, TopicReplication::Fixed(-1));
+        let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
         expect_one(block_on(topic.admin().create_topics(&[new], &options())));
         topic
     }
@@ -144,12 +158,7 @@ impl Topic {
     }
 
     fn write_all(&self, partition: i32, lists: &[Vec<(&str, &str)>]) {
-        let producer: ThreadedProducer<Deliveries> = self
-            .client()
-            .set("linger.ms", "0")
-            .set("message.timeout.ms", ATTEMPT.as_millis().to_string())
-            .create_with_context(Deliveries)
-            .expect("a producer");
+        let producer = self.producer();
         for list in lists {
             let insert = |headers: OwnedHeaders, (key, value): &(&str, &str)| {
                 headers.insert(Header { key, value: Some(*value) })
@@ -173,29 +182,107 @@ impl Topic {
         self.write(partition, &headers);
     }
 
-    /// Everything in it.
-    #[track_caller]
+    /// Writes records with a key and a value, or none: a tombstone.
+    pub fn write_keyed(&self, partition: i32, records: &[(&str, Option<&str>)]) {
+        let producer = self.producer();
+        for (key, value) in records {
+            let record = BaseRecord::<str, str>::to(&self.name).partition(partition).key(*key);
+            let record = match value {
+                Some(value) => record.payload(*value),
+                None => record,
+            };
+            producer.send(record).map_err(|(error, _)| error).expect("room for a record");
+        }
+        producer.flush(PATIENCE).expect("records delivered");
+    }
+
+    /// Everything in it, that of aborted transactions too.
     pub fn records(&self) -> Vec<Stored> {
-        let (consumer, mut list, mut left) = (self.consumer(), TopicPartitionList::new(), 0);
-        for (partition, (start, end)) in (0..).zip(self.watermarks()) {
+        self.read("read_uncommitted")
+    }
+
+    /// What is in no transaction, or in one that was committed.
+    pub fn committed_records(&self) -> Vec<Stored> {
+        self.read("read_committed")
+    }
+
+    #[track_caller]
+    fn read(&self, isolation: &str) -> Vec<Stored> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "tests")
+            .set("isolation.level", isolation)
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        for (partition, start) in (0..).zip(self.starts()) {
             list.add_partition_offset(&self.name, partition, Offset::Offset(start)).expect("a partition");
-            left += usize::try_from(end - start).expect("a log that ends behind its start");
         }
         consumer.assign(&list).expect("an assignment");
-        let (mut records, until) = (Vec::new(), Instant::now() + PATIENCE);
-        while records.len() < left {
-            assert!(Instant::now() < until, "{} of {left} records read", records.len());
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(500)) {
-                records.push(stored(&message));
+        let (mut records, mut ended, until) = (Vec::new(), BTreeSet::new(), Instant::now() + PATIENCE);
+        while ended.len() < self.partitions {
+            assert!(Instant::now() < until, "{} records read, and no end", records.len());
+            match consumer.poll(Duration::from_millis(500)) {
+                Some(Ok(message)) => records.push(stored(&message)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ended.insert(partition);
+                }
+                // It tries again by itself.
+                Some(Err(_)) | None => {}
             }
         }
         records
+    }
+
+    /// Consumer groups whose name begins like this.
+    pub fn groups(&self, prefix: &str) -> Vec<String> {
+        let groups = self.consumer().fetch_group_list(None, ATTEMPT).expect("groups");
+        let names = groups.groups().iter().map(|group| group.name().to_owned());
+        names.filter(|name| name.starts_with(prefix)).collect()
+    }
+
+    /// How many members a group has.
+    pub fn members(&self, group: &str) -> usize {
+        let groups = self.consumer().fetch_group_list(Some(group), ATTEMPT).expect("groups");
+        groups.groups().iter().map(|group| group.members().len()).sum()
+    }
+
+    /// Joins a group until it has partitions of this topic, says that nothing of them was consumed, and goes.
+    pub fn rewind_group(&self, group: &str) {
+        let member: BaseConsumer = self
+            .client()
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a member");
+        member.subscribe(&[&self.name]).expect("a subscription");
+        let owned = wait_for("a part of the group's work", || {
+            member.poll(Duration::from_millis(100));
+            member.assignment().ok().filter(|owned| owned.count() > 0)
+        });
+        let mut start = TopicPartitionList::new();
+        for entry in owned.elements() {
+            start
+                .add_partition_offset(&self.name, entry.partition(), Offset::Offset(0))
+                .expect("a partition");
+        }
+        wait_for("a commit", || member.commit(&start, CommitMode::Sync).ok());
     }
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("client.id", "tests");
         config
+    }
+
+    fn producer(&self) -> ThreadedProducer<Deliveries> {
+        self.client()
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", ATTEMPT.as_millis().to_string())
+            .create_with_context(Deliveries)
+            .expect("a producer")
     }
 
     fn consumer(&self) -> BaseConsumer {
@@ -216,7 +303,7 @@ fn options() -> AdminOptions {
 }
 
 #[track_caller]
-fn expect_one<E: std::fmt::Debug>(answer: Result<Vec<Result<String, E>>, rdkafka::error::KafkaError>) {
+fn expect_one<E: std::fmt::Debug>(answer: Result<Vec<Result<String, E>>, KafkaError>) {
     for result in answer.expect("an answer") {
         result.expect("what was asked for");
     }

@@ -1,0 +1,149 @@
+//! What a pass over a compacted log has seen of each key.
+//!
+//! Compaction promises that the last record of a key stays, and no more: an older one
+//! may stay beside it for as long as it likes (the segment that is being written is
+//! never compacted). So nothing is said of a key before the log has ended.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::validator::RecordView;
+use crate::ledger::{LatestValue, LatestValues, describe};
+
+/// The last record of a key, as far as the log was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    offset: i64,
+    /// Whether it holds the last value that was acked.
+    is_latest: bool,
+    /// What it holds, where that is another value.
+    found: String,
+}
+
+/// The keys of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SeenKeys(HashMap<Box<[u8]>, Seen>);
+
+/// A key whose last value is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stale {
+    /// The offset of its last record; `None` when there is no record at all.
+    pub(super) offset: Option<i64>,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+impl SeenKeys {
+    /// Takes note of the next record of a partition.
+    pub(super) fn note(&mut self, latest: &LatestValues, partition: i32, record: &RecordView<'_>) {
+        let key = record.key.unwrap_or_default();
+        let Some(known) = latest.get(partition, key) else { return };
+        let is_latest = known.is(record.value);
+        // Almost every record is superseded by another one: its value is not worth a text.
+        let found = if is_latest { String::new() } else { describe(record.value) };
+        self.0.insert(key.into(), Seen { offset: record.offset, is_latest, found });
+    }
+
+    /// Adds what another reader has seen.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (key, seen) in other.0 {
+            match self.0.get(&key) {
+                Some(known) if known.offset >= seen.offset => {}
+                _ => {
+                    self.0.insert(key, seen);
+                }
+            }
+        }
+    }
+
+    /// The keys whose last record is not the one that must be there, when the whole log was read.
+    pub(super) fn stale(&self, keys: &BTreeMap<String, LatestValue>) -> Vec<Stale> {
+        keys.iter().filter_map(|(key, value)| self.stale_key(key, value)).collect()
+    }
+
+    fn stale_key(&self, key: &str, value: &LatestValue) -> Option<Stale> {
+        let expected = || format!("{}, the last one acked for key '{key}'", value.describe());
+        let Some(seen) = self.0.get(key.as_bytes()) else {
+            let gone = *value != LatestValue::Tombstone;
+            return gone.then(|| Stale {
+                offset: None,
+                expected: expected(),
+                found: "no record of this key".to_owned(),
+            });
+        };
+        // A send whose outcome was unknown may lie behind the last one that was acked.
+        let superseded = matches!(value, LatestValue::Numbered { offset, .. } if seen.offset > *offset);
+        let stale = !seen.is_latest && !superseded;
+        stale.then(|| Stale { offset: Some(seen.offset), expected: expected(), found: seen.found.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATEST: LatestValue = LatestValue::Numbered { offset: 7, value_bytes: 24 };
+
+    fn known(value: LatestValue) -> LatestValues {
+        let mut latest = LatestValues::new(1);
+        latest.set(0, "k".into(), value);
+        latest
+    }
+
+    /// What is stale after these records of the key, each with the offset that its value names.
+    fn stale_after(value: LatestValue, records: &[(i64, Option<i64>)]) -> Vec<Option<i64>> {
+        let latest = known(value);
+        let mut seen = SeenKeys::default();
+        for (offset, number) in records {
+            let text = number.map(crate::record::numbered_value);
+            let record = RecordView {
+                offset: *offset,
+                leader_epoch: 0,
+                first_header: None,
+                key: Some(b"k"),
+                value: text.as_ref().map(|text| &text[..]),
+            };
+            seen.note(&latest, 0, &record);
+        }
+        seen.stale(latest.keys(0).unwrap()).into_iter().map(|stale| stale.offset).collect()
+    }
+
+    #[test]
+    fn only_the_last_record_of_a_key_counts() {
+        assert_eq!(stale_after(LATEST, &[(3, Some(3)), (7, Some(7))]), []);
+        assert_eq!(stale_after(LATEST, &[(3, Some(3)), (5, Some(5))]), [Some(5)], "an older one was kept");
+        assert_eq!(stale_after(LATEST, &[]), [None], "the key is gone");
+        assert_eq!(stale_after(LATEST, &[(7, Some(6))]), [Some(7)], "another value in its place");
+        assert_eq!(stale_after(LATEST, &[(5, None)]), [Some(5)]);
+    }
+
+    #[test]
+    fn a_send_with_an_unknown_outcome_may_supersede_it() {
+        assert_eq!(stale_after(LATEST, &[(7, Some(7)), (9, Some(9))]), []);
+    }
+
+    #[test]
+    fn a_tombstone_may_be_there_or_not() {
+        assert_eq!(stale_after(LatestValue::Tombstone, &[]), []);
+        assert_eq!(stale_after(LatestValue::Tombstone, &[(3, Some(3)), (4, None)]), []);
+        assert_eq!(stale_after(LatestValue::Tombstone, &[(3, Some(3))]), [Some(3)]);
+    }
+
+    #[test]
+    fn what_other_readers_have_seen_counts_by_its_place() {
+        let latest = known(LATEST);
+        let view = |offset: i64, value: &'static [u8]| RecordView {
+            offset,
+            leader_epoch: 0,
+            first_header: None,
+            key: Some(b"k"),
+            value: Some(value),
+        };
+        let (mut first, mut second) = (SeenKeys::default(), SeenKeys::default());
+        first.note(&latest, 0, &view(7, b"value-000000000000000007"));
+        second.note(&latest, 0, &view(5, b"value-000000000000000005"));
+        first.merge(second.clone());
+        assert_eq!(first.stale(latest.keys(0).unwrap()), []);
+        second.merge(first);
+        assert_eq!(second.stale(latest.keys(0).unwrap()), []);
+    }
+}

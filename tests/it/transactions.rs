@@ -1,0 +1,221 @@
+//! Producing in transactions, and reading what was committed.
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Test,
+    dsl::{Cluster, Producer, Run, Topic, Workdir, ledger::LedgerFile, wait_until},
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        OwnReal(&[], a_broker_killed_under_transactions_costs_no_record),
+        Real(offsets_are_predicted_across_markers),
+        Real(aborted_records_show_only_to_those_who_read_everything),
+        Real(one_record_in_each_transaction),
+        Real(a_killed_run_leaves_nothing_that_the_next_one_trips_over),
+        Real(another_run_with_the_same_id_fences),
+        Real(a_record_of_an_aborted_transaction_must_not_show),
+        Real(random_readers_see_committed_records_only),
+        Real(a_signal_commits_what_is_complete),
+        Real(a_transaction_timeout_that_the_cluster_refuses),
+        Real(messages_per_producer_id_make_new_producers),
+        Alone(a_cluster_without_markers_is_learnt),
+    ]
+}
+
+const IN_TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 10";
+
+fn run(topic: &Topic, workdir: &Workdir, work: &str) -> Run {
+    Run::verifier().in_dir(workdir).args(topic.flags()).args(work)
+}
+
+/// Produces to the end, and returns what the producer says of itself.
+fn produced(topic: &Topic, workdir: &Workdir, work: &str) -> Producer {
+    let run = run(topic, workdir, &format!("{work} --remote")).with_control().start();
+    let producer = run.harness().until_done()[0].producer().clone();
+    run.http().order("/shutdown");
+    run.finish().expect_code(0);
+    producer
+}
+
+fn a_broker_killed_under_transactions_costs_no_record(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(3), Workdir::new());
+    let work = format!(
+        "--produce_msgs 4000 --msg_size 100 --produce-throughput-bps 80000 --transaction-abort-rate 0.2 \
+         --seq_read --consumer_group_readers 2 --remote {IN_TRANSACTIONS}"
+    );
+    let verifier = run(&topic, &workdir, &work).with_control().start();
+    verifier.harness().until("acks", |workers| workers[0].producer().acked > 500);
+    cluster.kill(0);
+    cluster.restart(0);
+    let workers = verifier.harness().until_done();
+    verifier.http().order("/shutdown");
+    let finished = verifier.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR"]);
+    let (producer, readers) = (workers[0].producer(), &workers[1..]);
+    assert_eq!(producer.acked, 4_000, "{}", finished.transcript());
+    for reader in readers {
+        // A transaction whose end was not heard of is sent again: its records can be there twice.
+        let validator = &reader.reader().validator;
+        assert!(validator.valid_reads >= producer.acked - producer.aborted_transaction_msgs, "{workers:?}");
+        assert_eq!(validator.invalid_reads, 0);
+    }
+}
+
+fn offsets_are_predicted_across_markers(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(4), Workdir::new());
+    let work = format!("--produce_msgs 3000 --msg_size 50 --transaction-abort-rate 0.3 {IN_TRANSACTIONS}");
+    for round in 1..=2 {
+        let producer = produced(&topic, &workdir, &work);
+        assert_eq!((producer.sent, producer.acked), (3_000, 3_000), "{producer:?}");
+        assert_eq!((producer.bad_offsets, producer.restarts, producer.failed_transactions), (0, 0, 0));
+        assert!((1..3_000).contains(&producer.aborted_transaction_msgs), "{producer:?}");
+        assert!(topic.ends().iter().sum::<i64>() > round * 3_000, "markers lie between");
+    }
+    // The ledger lists what was committed: exactly what another client sees of it.
+    let ledger = LedgerFile::read(workdir.path(), topic.name());
+    for record in topic.committed_records() {
+        let partition = usize::try_from(record.partition).expect("a partition");
+        assert!(ledger.lists(partition, record.offset) && record.names_itself(), "{record:?}");
+    }
+}
+
+fn aborted_records_show_only_to_those_who_read_everything(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let work = format!("--produce_msgs 1000 --msg_size 50 --transaction-abort-rate 0.4 {IN_TRANSACTIONS}");
+    let producer = produced(&topic, &workdir, &work);
+    let (aborted, committed) =
+        (producer.aborted_transaction_msgs, producer.acked - producer.aborted_transaction_msgs);
+    let read = |flags: &str| {
+        let run = run(&topic, &workdir, &format!("--seq_read --remote {flags}")).with_control().start();
+        let validator = run.harness().until_done()[0].reader().validator.clone();
+        run.http().order("/shutdown");
+        run.finish().expect_code(0);
+        validator
+    };
+    let committed_only = read("--use-transactions");
+    assert_eq!(committed_only.valid_reads, committed);
+    assert_eq!(
+        (committed_only.out_of_scope_invalid_reads, committed_only.offset_gaps),
+        (0, 0),
+        "markers are no gaps"
+    );
+    assert_eq!(committed_only.max_offsets_consumed, producer.max_offsets_produced);
+    let all = read("");
+    assert_eq!((all.valid_reads, all.out_of_scope_invalid_reads), (committed, aborted));
+    let marked =
+        topic.records().iter().filter(|record| record.id().starts_with("ABORTED MSG: 000000.")).count();
+    assert_eq!(marked as u64, aborted);
+}
+
+fn one_record_in_each_transaction(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let producer = produced(&topic, &workdir, "--produce_msgs 60 --msg_size 10 --use-transactions");
+    assert_eq!((producer.acked, producer.bad_offsets), (60, 0));
+    assert_eq!(topic.ends().iter().sum::<i64>(), 120, "each with its marker");
+}
+
+fn a_killed_run_leaves_nothing_that_the_next_one_trips_over(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let work = "--produce_msgs 50000 --msg_size 100 --produce-throughput-bps 60000 --use-transactions \
+                --msgs-per-transaction 200";
+    let killed = run(&topic, &workdir, work).with_control().start();
+    wait_until("a ledger", || LedgerFile::find(workdir.path(), topic.name()).is_some());
+    killed.signal(Signal::SIGKILL);
+    drop(killed);
+    // Readers would wait for the open transaction until it times out; a producer with its id aborts it.
+    let producer = produced(&topic, &workdir, &format!("--produce_msgs 500 --msg_size 10 {IN_TRANSACTIONS}"));
+    assert_eq!((producer.acked, producer.bad_offsets, producer.restarts), (500, 0, 0), "{producer:?}");
+    let read = run(&topic, &workdir, "--seq_read --use-transactions").finish().expect_code(0);
+    read.expect_output(&["PROVEN"]);
+}
+
+fn another_run_with_the_same_id_fences(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let long =
+        format!("--produce_msgs 50000 --msg_size 100 --produce-throughput-bps 60000 {IN_TRANSACTIONS}");
+    let first = run(&topic, &workdir, &long).with_control().start();
+    first.harness().until("acks", |workers| workers[0].producer().acked > 50);
+    produced(&topic, &Workdir::new(), &format!("--produce_msgs 100 --msg_size 10 {IN_TRANSACTIONS}"));
+    let finished = first.finish().expect_code(3);
+    finished.expect_one_error(&[
+        "transactional id 'kgo-",
+        "was fenced: another run produces to topic",
+        topic.name(),
+    ]);
+}
+
+fn a_record_of_an_aborted_transaction_must_not_show(cluster: &Cluster) {
+    let topic = cluster.topic(1);
+    topic.write_proven(0, 0..3);
+    let id = "ABORTED MSG: 000000.000000000000000003";
+    topic.write(0, &[Some(("KGO_VERIFIER_RECORD_ID", id))]);
+    let read = |flags: &str| run(&topic, &Workdir::new(), &format!("--seq_read {flags}")).finish();
+    read("--use-transactions").expect_code(1).expect_one_error(&["aborted-read", "partition 0 offset 3", id]);
+    read("").expect_code(0).expect_output(&["1 not in the ledger's scope"]);
+}
+
+fn random_readers_see_committed_records_only(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let work = format!(
+        "--produce_msgs 300 --msg_size 20 --transaction-abort-rate 0.5 {IN_TRANSACTIONS} --rand_read_msgs 100"
+    );
+    let finished = run(&topic, &workdir, &work).finish().expect_code(0);
+    finished.expect_output(&["random      100 records proven valid"]).expect_no_output(&["scope"]);
+}
+
+fn a_signal_commits_what_is_complete(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let work = "--produce_msgs 50000 --msg_size 100 --produce-throughput-bps 50000 --use-transactions \
+                --msgs-per-transaction 100000";
+    let run_ = run(&topic, &workdir, work).with_control().start();
+    run_.harness().until("records", |workers| workers[0].producer().sent > 200);
+    run_.signal(Signal::SIGTERM);
+    run_.finish().expect_code(0).expect_output(&["stopped before the end"]);
+    let ledger = LedgerFile::read(workdir.path(), topic.name());
+    assert!(ledger.count() > 200, "{}", ledger.count());
+    assert_eq!(i64::try_from(topic.committed_records().len()), Ok(ledger.count()));
+}
+
+fn a_transaction_timeout_that_the_cluster_refuses(cluster: &Cluster) {
+    let topic = cluster.topic(1);
+    let work = "--produce_msgs 10 --msg_size 10 --use-transactions --transaction-timeout-ms 20h";
+    let finished = run(&topic, &Workdir::new(), work).finish().expect_code(3);
+    finished.expect_one_error(&["transactional id 'kgo-", "cannot be used", topic.name()]);
+    assert_eq!(topic.ends(), [0]);
+}
+
+fn messages_per_producer_id_make_new_producers(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let producer =
+        produced(&topic, &workdir, "--produce_msgs 100 --msg_size 10 --msgs-per-producer-id 30 --cores 1");
+    assert_eq!((producer.acked, producer.bad_offsets, producer.restarts), (100, 0, 0));
+    // Bytes 43..51 of a batch of format 2 are the id of its producer.
+    let segment = cluster.partition_folder(&topic, 0).join("00000000000000000000.log");
+    let log = std::fs::read(segment).expect("a segment");
+    let (mut ids, mut rest) = (Vec::new(), &log[..]);
+    while rest.len() > 61 {
+        ids.push(rest[43..51].to_vec());
+        let length = u32::from_be_bytes(rest[8..12].try_into().expect("four bytes"));
+        rest = &rest[12 + length as usize..];
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "30, 30, 30 and 10");
+}
+
+fn a_cluster_without_markers_is_learnt() {
+    let work = format!(
+        "--brokers embedded --topic t --produce_msgs 500 --msg_size 10 {IN_TRANSACTIONS} --seq_read --remote"
+    );
+    let run = Run::verifier().args(work).with_control().start();
+    let workers = run.harness().until_done();
+    run.http().order("/shutdown");
+    run.finish().expect_code(0);
+    let producer = workers[0].producer();
+    assert_eq!(producer.acked, 500, "{producer:?}");
+    assert!(
+        producer.restarts <= 4 && producer.bad_offsets <= 40,
+        "learnt from its first answers: {producer:?}"
+    );
+}
