@@ -9,6 +9,7 @@ mod disk;
 mod dsl;
 mod embedded;
 mod groups;
+mod harness;
 mod interchange;
 mod keep_going;
 mod payload;
@@ -75,6 +76,7 @@ fn all() -> Vec<(String, Test)> {
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
         groups::tests(),
+        harness::tests(),
         transactions::tests(),
         values::tests(),
         real::tests(),

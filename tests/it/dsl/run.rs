@@ -201,8 +201,12 @@ impl Running {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    pub fn port(&self) -> u16 {
+        self.port.expect("a run with a control port")
+    }
+
     pub fn http(&self) -> Http {
-        Http::to(self.port.expect("a run with a control port"))
+        Http::to(self.port())
     }
 
     /// A harness that polls its status.
