@@ -19,6 +19,7 @@ mod offsets;
 mod partitions;
 mod producer;
 mod settings;
+mod signals;
 mod transactions;
 mod wake;
 

@@ -6,6 +6,7 @@
 
 mod body;
 mod floor;
+mod profile;
 mod run;
 mod sender;
 mod start;
@@ -14,4 +15,5 @@ mod tokens;
 mod transaction;
 mod worker;
 
+pub use profile::ProfileError;
 pub use run::run;

@@ -19,6 +19,7 @@ use crate::{
     control::{Control, ControlError, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
+    repeater::ProfileError,
     runtime::{
         executor::RuntimeError,
         placement::{self, Placement, PlacementError, ShardLimits},
@@ -61,6 +62,9 @@ pub enum RunError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 impl RunError {
