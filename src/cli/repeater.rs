@@ -1,8 +1,8 @@
 //! The repeater's flags, as the user writes them.
 
 use std::{
+    ffi::OsString,
     num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
 };
 
 use clap::{Args, Parser};
@@ -71,9 +71,9 @@ pub(super) struct WorkArgs {
     /// Bytes per second, shared among the workers; negative: no limit
     #[arg(long, value_name = "BYTES", default_value = "-1", value_parser = whole_or_off(0, "no limit"))]
     pub rate_limit_bps: OrOff,
-    /// Write a CPU profile
-    #[arg(long, value_name = "FILE")]
-    pub profile: Option<PathBuf>,
+    /// Write a CPU profile, for `go tool pprof`
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub profile: OsString,
 }
 
 impl WorkArgs {

@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{ClientError, KafkaError, settings};
+use super::{ClientError, KafkaError, settings, signals};
 use crate::runtime::{affinity, cpu_set::CpuSet};
 
 /// A client instance. librdkafka's instances may be used from any thread.
@@ -69,6 +69,7 @@ impl Handle {
             // Everything that is polled comes as events: no callbacks but the log's.
             let events = rdk::RD_KAFKA_EVENT_DR | rdk::RD_KAFKA_EVENT_ERROR | rdk::RD_KAFKA_EVENT_STATS;
             rdk::rd_kafka_conf_set_events(native.ptr(), events);
+            signals::let_profile(native.ptr());
             set_up(native.ptr());
             let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
             match NonNull::new(handle) {

@@ -6,6 +6,7 @@
 
 mod body;
 mod floor;
+mod profile;
 mod run;
 mod sender;
 mod start;
@@ -13,4 +14,5 @@ mod summary;
 mod tokens;
 mod worker;
 
+pub use profile::ProfileError;
 pub use run::run;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     floor::{Floor, ShardFloor},
+    profile::{ProfileFile, Profiling},
     start::Start,
     summary::Summary,
     worker,
@@ -39,6 +40,15 @@ const ASK_EVERY_AT_START: Duration = Duration::from_millis(250);
 /// # Errors
 /// A broken promise, or whatever kept the work from being done.
 pub fn run(config: &RepeaterConfig) -> Result<(), RunError> {
+    let result = run_to_end(config);
+    // Whatever it was, and however early: nobody else tells.
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    result
+}
+
+fn run_to_end(config: &RepeaterConfig) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
     // Impossible wishes are refused before anything is touched.
@@ -48,18 +58,16 @@ pub fn run(config: &RepeaterConfig) -> Result<(), RunError> {
         return Ok(());
     }
     ClientSettings::new(&config.common, "").check()?;
+    let profile = config.profile.as_deref().map(ProfileFile::create).transpose()?;
     let report = Report::prepare(config.common.report.as_deref(), "repeater", config)?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
     let control = Control::start(Role::Repeater, &config.common)?;
-    let mut result = work(config, &topology, &placement, &cluster, &control);
+    let mut result = work(config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();
     if let Some(report) = report {
         let written = report.write(&control.shared, result.as_ref().err(), &[]);
         result = result.and(written.map_err(RunError::from));
-    }
-    if let Err(error) = &result {
-        tracing::error!("{error}");
     }
     control.finish();
     result
@@ -77,6 +85,7 @@ fn work(
     placement: &Placement,
     cluster: &Cluster,
     control: &Control,
+    profile: Option<ProfileFile>,
 ) -> Result<(), RunError> {
     let started = Instant::now();
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
@@ -109,12 +118,15 @@ fn work(
         config.workers.get() as u64 * config.tokens_per_worker(),
         topics.len(),
     );
+    let profiling = profile.map(ProfileFile::start).transpose()?;
     let shards = spawn(&floor, placement)?;
     let topics = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     let mut start = Start::new(&floor, topics, &topology.allowed)?;
     let worked = supervise(&floor, &observer, board, &mut start, &shards);
+    // Beside what the shards have left to do: both must fit into the time that a process has to end.
+    let profiled = profiling.map_or(Ok(()), Profiling::finish);
     join(shards)?;
-    let verdict = verdict(&floor);
+    let verdict = verdict(&floor).and(profiled.map_err(RunError::from));
     let summary = Summary { board, worked, total: started.elapsed() };
     // The last latencies are still on their way to the control thread.
     thread::sleep(LOOK_EVERY * 3);

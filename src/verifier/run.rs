@@ -14,6 +14,7 @@ use crate::{
     control::{Control, ControlError, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
+    repeater::ProfileError,
     report::{Report, ReportError},
     runtime::{
         executor::RuntimeError,
@@ -68,6 +69,9 @@ pub enum RunError {
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 impl RunError {

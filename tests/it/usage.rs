@@ -54,7 +54,11 @@ pub fn tests() -> Vec<(String, Test)> {
         let name = flag.split(' ').next().unwrap_or(flag).trim_start_matches('-');
         (format!("usage::not_yet_available_{name}"), Test::Case(Box::new(|| not_yet(flag))))
     });
-    let others = crate::tests![Alone(a_repeater_needs_a_topic_and_a_group), Alone(help_is_no_error)];
+    let others = crate::tests![
+        Alone(a_repeater_needs_a_topic_and_a_group),
+        Alone(a_repeater_names_the_least_data_that_works),
+        Alone(help_is_no_error)
+    ];
     refused.chain(not_yet).chain(others).collect()
 }
 
@@ -69,8 +73,24 @@ fn not_yet(flag: &str) {
 }
 
 fn a_repeater_needs_a_topic_and_a_group() {
-    expect_refusal(Run::repeater(), "--group g --topics a", &["--topics", "cannot be used with --topic"]);
-    expect_refusal(Run::repeater(), "", &["--group", "required"]);
+    let refused = |words, said: &[&str]| expect_refusal_of(Run::repeater(), words, said);
+    refused("--group g", &["--topic", "required, or --topics"]);
+    refused("--topic t --topics a --group g", &["--topics", "cannot be used with --topic: give one of them"]);
+    refused("--topic t", &["--group", "required: accepts the name of a consumer group"]);
+}
+
+fn a_repeater_names_the_least_data_that_works() {
+    let words = |mib| format!("--topic t --group g --workers 100 --initial-data-mb {mib}");
+    expect_refusal_of(
+        Run::repeater(),
+        &words(1),
+        &["--initial-data-mb 1", "accepts 2 or more", "16384 bytes"],
+    );
+    // What it names does work: it gets as far as the brokers, of which there are none.
+    let workdir = Workdir::new();
+    let more = " --brokers 127.0.0.1:1 --startup-timeout 1s";
+    let finished = Run::repeater().in_dir(&workdir).args(words(2) + more).finish().expect_code(3);
+    finished.expect_one_error(&["no broker answered at 127.0.0.1:1"]);
 }
 
 fn help_is_no_error() {
@@ -81,10 +101,14 @@ fn help_is_no_error() {
 
 /// Runs it beside a ledger that must not change and a broker that must not be called.
 fn expect_refusal(run: Run, words: &str, said: &[&str]) {
+    expect_refusal_of(run, &format!("--topic t {words}"), said);
+}
+
+fn expect_refusal_of(run: Run, words: &str, said: &[&str]) {
     let (broker, workdir) = (Decoy::listen(), Workdir::new());
     workdir.write(&ledger::file_name("t"), "whatever it says");
     let before = workdir.contents();
-    let run = run.in_dir(&workdir).args(format!("--brokers {} --topic t {words}", broker.address()));
+    let run = run.in_dir(&workdir).args(format!("--brokers {} {words}", broker.address()));
     let finished = run.finish_bare().expect_code(2).expect_one_error(said);
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.transcript());
     assert!(finished.stdout.is_empty(), "{}", finished.transcript());

@@ -1,34 +1,42 @@
 //! The repeater against a real broker: tokens are neither lost nor doubled, and the loop survives what befalls it.
 
-mod cases;
-mod harness;
+mod books;
+mod broker;
+mod faults;
+mod loops;
+mod process;
+mod profile;
+mod readme;
+mod refusals;
 
 use std::{process::ExitCode, sync::Arc};
 
-use harness::{Broker, Outcome};
+use broker::Broker;
 use libtest_mimic::{Arguments, Trial};
+use process::Outcome;
 
 type Case = fn(&Broker) -> Outcome;
+
+/// Names cases by their functions.
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => { [$($((stringify!($case), $module::$case as Case)),+),+] };
+}
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One after the other: each measures time on a machine that it must not share with the rest.
     arguments.test_threads = Some(1);
-    let cases: [(&str, Case); 13] = [
-        ("balance_of_one_process", cases::balance_of_one_process),
-        ("balance_of_two_processes", cases::balance_of_two_processes),
-        ("balance_of_eight_processes", cases::balance_of_eight_processes),
-        ("transactions_with_aborts", cases::transactions_with_aborts),
-        ("activation_twice_and_reset", cases::activation_twice_and_reset),
-        ("very_many_tokens_start_at_once", cases::very_many_tokens_start_at_once),
-        ("missing_topic", cases::missing_topic),
-        ("bad_bodies", cases::bad_bodies),
-        ("rate_limit_is_the_process_s", cases::rate_limit_is_the_process_s),
-        ("brokers_down_and_back", cases::brokers_down_and_back),
-        ("stop_while_brokers_hang", cases::stop_while_brokers_hang),
-        ("a_process_is_killed_and_one_is_added", cases::a_process_is_killed_and_one_is_added),
-        ("a_process_is_frozen_past_its_session", cases::a_process_is_frozen_past_its_session),
-    ];
+    let cases = cases! {
+        loops: balance_of_one_process, balance_of_two_processes, balance_of_eight_processes,
+            eager_members_come_and_go, transactions_with_aborts, activation_twice_and_reset,
+            very_many_tokens_start_at_once, rate_limit_is_the_process_s;
+        refusals: missing_topic, bad_bodies, hostname_with_an_underscore, what_is_not_to_be_had,
+            a_profile_that_cannot_be_written;
+        profile: profiles_of_all_ends, a_profile_leaves_nothing_else;
+        readme: one_process_as_in_the_readme, two_processes_as_in_the_readme;
+        faults: brokers_down_and_back, stop_while_brokers_hang, a_process_is_killed_and_one_is_added,
+            a_process_is_frozen_past_its_session, eight_processes_lose_one_and_wait_for_one_and_gain_one;
+    };
     let broker = if arguments.list { None } else { Broker::start().map(Arc::new) };
     let trials = cases.into_iter().map(|(name, case)| {
         let own = broker.clone();

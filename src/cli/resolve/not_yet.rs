@@ -18,7 +18,6 @@ pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
 }
 
 pub(super) fn repeater(args: &RepeaterArgs) -> Result<(), UsageError> {
-    refuse([("profile", args.work.profile.is_some())])?;
     shared(&args.cluster, &args.security)
 }
 

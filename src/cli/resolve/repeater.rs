@@ -1,6 +1,6 @@
 //! The repeater's flags, resolved.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     super::{
@@ -53,7 +53,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         fill: fill(&args.batch, false),
         tombstone_probability: args.batch.tombstone_probability,
         transactions: transactions(&args.transaction),
-        profile: work.profile.clone(),
+        profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
     not_yet::repeater(args)?;
     Ok(config)

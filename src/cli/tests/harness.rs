@@ -143,6 +143,8 @@ fn a_plain_repeater() {
     assert_eq!((config.workers.get(), config.keys, config.max_buffered_records), (1, None, 1));
     assert_eq!((config.rate_limit_bytes_per_s, &config.profile), (None, &None));
     assert_eq!(config.tokens_per_worker(), 256);
+    assert_eq!(repeater("--topic t --group g --profile f").profile, Some("f".into()));
+    assert_eq!(repeater("--topic t --group g --profile=").profile, None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A broker, and repeaters to run against it.
+//! Repeaters that run, and what they say.
 
 use std::{
     fs::{self, File},
@@ -9,110 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
-    topic_partition_list::{Offset, TopicPartitionList},
-};
 use serde_json::Value;
+
+use crate::broker::{Broker, signal};
 
 pub type Outcome = Result<(), String>;
 
 /// How long things may take on a machine that others use too.
 pub const PATIENCE: Duration = Duration::from_secs(40);
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// A real broker of its own, gone with this value.
-pub struct Broker {
-    pub bootstrap: String,
-    dir: PathBuf,
-}
-
-impl Broker {
-    /// `None` where there is no Java.
-    pub fn start() -> Option<Self> {
-        let output = script(&["up"]);
-        if output.status.code() == Some(77) {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-        let bootstrap = value("BOOTSTRAP=").unwrap_or_else(|| panic!("no broker: {output:?}"));
-        Some(Self { bootstrap, dir: value("DIR=").expect("a folder").into() })
-    }
-
-    pub fn stop(&self) {
-        assert!(script(&["stop", "0", "--kill", "--dir", self.dir()]).status.success());
-    }
-
-    pub fn restart(&self) {
-        assert!(script(&["start", "0", "--dir", self.dir()]).status.success());
-    }
-
-    pub fn signal(&self, name: &str) {
-        let pid = script(&["pid", "0", "--dir", self.dir()]).stdout;
-        signal(String::from_utf8_lossy(&pid).trim(), name);
-    }
-
-    fn dir(&self) -> &str {
-        self.dir.to_str().expect("a plain path")
-    }
-
-    pub fn create(&self, topic: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
-        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
-        let results = futures_lite::future::block_on(admin.create_topics(&[topic], &options));
-        results.expect("an answer")[0].as_ref().expect("a topic");
-    }
-
-    pub fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap);
-        config
-    }
-
-    /// Records in a topic, and how many of them the group has not consumed.
-    pub fn records_and_lag(&self, topic: &str, group: &str) -> (i64, i64) {
-        let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(topic), ANSWER).expect("metadata");
-        let mut list = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            list.add_partition(topic, partition.id());
-        }
-        let committed = consumer.committed_offsets(list, ANSWER).expect("committed offsets");
-        committed.elements().iter().fold((0, 0), |(records, lag), place| {
-            let (_, end) = consumer.fetch_watermarks(topic, place.partition(), ANSWER).expect("an end");
-            let Offset::Offset(offset) = place.offset() else { panic!("no place: {place:?}") };
-            (records + end, lag + end - offset)
-        })
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.signal("CONT");
-        script(&["down", "--kill", "--dir", self.dir()]);
-    }
-}
-
-fn script(words: &[&str]) -> std::process::Output {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
-    Command::new(path).args(words).output().expect("scripts/kafka runs")
-}
-
-pub fn signal(pid: &str, name: &str) {
-    let _ = Command::new("kill").args([format!("-{name}").as_str(), pid]).status();
-}
 
 /// A repeater that runs.
 pub struct Repeater {
     child: Child,
     pub port: u16,
     output: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// What the summary says at the end.
@@ -122,30 +33,45 @@ pub struct Rest {
     pub produced: i64,
     /// Tokens that were in the process at its end.
     pub here: i64,
+    /// Records of which the group did not learn that they were consumed.
+    pub again: i64,
     pub text: String,
 }
 
 impl Repeater {
     pub fn start(broker: &Broker, words: &str) -> Self {
-        Self::start_at(&broker.bootstrap, words)
+        Self::start_under(&[], broker, words)
     }
 
-    pub fn start_at(bootstrap: &str, words: &str) -> Self {
+    /// Runs it under another program, which becomes it.
+    pub fn start_under(program: &[&str], broker: &Broker, words: &str) -> Self {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port").port();
+        let own = ["repeater", "--brokers", &broker.bootstrap, "--remote-port", &port.to_string()];
+        let exe = env!("CARGO_BIN_EXE_proofload");
+        let words: Vec<&str> =
+            program.iter().copied().chain([exe]).chain(own).chain(words.split_whitespace()).collect();
+        Self::spawn(Command::new(words[0]).args(&words[1..]), port)
+    }
+
+    /// Runs a command that is, or becomes, a repeater at this port.
+    pub fn spawn(command: &mut Command, port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let output = folder.path().join("output");
         let file = File::create(&output).expect("a file");
-        let child = Command::new(env!("CARGO_BIN_EXE_proofload"))
-            .args(["repeater", "--brokers", bootstrap, "--remote-port", &port.to_string()])
-            .args(words.split_whitespace())
+        let child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file"))
             .stderr(file)
             .spawn()
-            .expect("proofload runs");
-        Self { child, port, output, _folder: folder }
+            .expect("it runs");
+        Self { child, port, output, folder }
+    }
+
+    /// Where it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn signal(&self, name: &str) {
@@ -200,6 +126,11 @@ impl Repeater {
     /// Ends it with a signal; what it says must be well.
     pub fn finish(&mut self) -> Result<Rest, String> {
         self.signal("TERM");
+        self.rest()
+    }
+
+    /// Waits for the end that it was told to come to.
+    pub fn rest(&mut self) -> Result<Rest, String> {
         let code = self.exit(Duration::from_secs(10))?;
         let text = self.log();
         if code != Some(0) {
@@ -209,6 +140,7 @@ impl Repeater {
             consumed: number_before(&text, " tokens consumed")?,
             produced: number_before(&text, " produced,")?,
             here: number_before(&text, " tokens leave")?,
+            again: number_before(&text, " records that another member consumes again").unwrap_or(0),
             text,
         })
     }

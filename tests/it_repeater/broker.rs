@@ -1,0 +1,117 @@
+//! A real broker, and what it knows of topics and groups.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem},
+};
+
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A real broker of its own, gone with this value.
+pub struct Broker {
+    pub bootstrap: String,
+    dir: PathBuf,
+}
+
+impl Broker {
+    /// `None` where there is no Java.
+    pub fn start() -> Option<Self> {
+        let output = script(&["up"]);
+        if output.status.code() == Some(77) {
+            assert!(env::var_os("PROOFLOAD_REQUIRE_BROKER").is_none(), "a broker is required: {output:?}");
+            return None;
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let bootstrap = value("BOOTSTRAP=").unwrap_or_else(|| panic!("no broker: {output:?}"));
+        Some(Self { bootstrap, dir: value("DIR=").expect("a folder").into() })
+    }
+
+    pub fn stop(&self) {
+        assert!(script(&["stop", "0", "--kill", "--dir", self.dir()]).status.success());
+    }
+
+    pub fn restart(&self) {
+        assert!(script(&["start", "0", "--dir", self.dir()]).status.success());
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = script(&["pid", "0", "--dir", self.dir()]).stdout;
+        signal(String::from_utf8_lossy(&pid).trim(), name);
+    }
+
+    fn dir(&self) -> &str {
+        self.dir.to_str().expect("a plain path")
+    }
+
+    pub fn create(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
+        let results = futures_lite::future::block_on(admin.create_topics(&[topic], &options));
+        results.expect("an answer")[0].as_ref().expect("a topic");
+    }
+
+    pub fn has(&self, topic: &str) -> bool {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(None, ANSWER).expect("metadata");
+        metadata.topics().iter().any(|known| known.name() == topic)
+    }
+
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+
+    /// Of each partition of a topic: where its log ends, and where the group goes on.
+    pub fn places(&self, topic: &str, group: &str) -> Vec<(i64, i64)> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER).expect("metadata");
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition(topic, partition.id());
+        }
+        let committed = consumer.committed_offsets(list, ANSWER).expect("committed offsets");
+        let place = |place: &TopicPartitionListElem<'_>| {
+            let (_, end) = consumer.fetch_watermarks(topic, place.partition(), ANSWER).expect("an end");
+            let Offset::Offset(offset) = place.offset() else { panic!("no place: {place:?}") };
+            (end, offset)
+        };
+        committed.elements().iter().map(place).collect()
+    }
+
+    /// The client ids of a group's members.
+    pub fn client_ids(&self, group: &str) -> Vec<String> {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let groups = consumer.fetch_group_list(Some(group), ANSWER).expect("the group");
+        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
+        members.map(|member| member.client_id().to_owned()).collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.signal("CONT");
+        script(&["down", "--kill", "--dir", self.dir()]);
+    }
+}
+
+fn script(words: &[&str]) -> std::process::Output {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
+    Command::new(path).args(words).output().expect("scripts/kafka runs")
+}
+
+pub fn signal(pid: &str, name: &str) {
+    let _ = Command::new("kill").args([format!("-{name}").as_str(), pid]).status();
+}

@@ -1,0 +1,85 @@
+//! README's examples of the repeater, word for word.
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    broker::Broker,
+    process::{Outcome, PATIENCE, Repeater, ensure, wait_for},
+};
+
+/// The lines behind a prompt that run `kgo-repeater`, or talk to it, block by block.
+fn examples() -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(path).expect("README.md");
+    let blocks = text.split("```").skip(1).step_by(2);
+    let commands = |block: &str| -> Vec<String> {
+        block.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+    };
+    blocks.map(commands).filter(|lines| lines.iter().any(|line| line.starts_with("kgo-repeater"))).collect()
+}
+
+fn shell(broker: &Broker, line: &str) -> Command {
+    let bin = Path::new(env!("CARGO_BIN_EXE_kgo-repeater")).parent().expect("a folder").to_owned();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let paths = env::join_paths([bin].into_iter().chain(env::split_paths(&path))).expect("plain paths");
+    let mut command = Command::new("bash");
+    command.args(["-c", line]).env("PATH", paths).env("BROKERS", &broker.bootstrap);
+    command
+}
+
+/// Runs a line that starts a repeater, in the background or not: the shell becomes it.
+fn start(broker: &Broker, line: &str, port: u16) -> Result<Repeater, String> {
+    TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+        format!("README's examples need port {port}, and something else uses it: {error}")
+    })?;
+    let line = line.trim_end_matches('&');
+    Ok(Repeater::spawn(&mut shell(broker, &format!("exec {line}")), port))
+}
+
+fn create_topic(broker: &Broker) {
+    // Both examples use it.
+    if !broker.has("t") {
+        broker.create("t", 8);
+    }
+}
+
+pub fn one_process_as_in_the_readme(broker: &Broker) -> Outcome {
+    let examples = examples();
+    ensure(examples.len() == 2 && examples[0].len() == 1, || format!("{examples:?}"))?;
+    create_topic(broker);
+    let mut repeater = start(broker, &examples[0][0], 7884)?;
+    repeater.grows("consumed", 100, PATIENCE)?;
+    ensure(repeater.status()?.len() == 4, || format!("{:?}", repeater.status()))?;
+    repeater.signal("INT");
+    let rest = repeater.rest()?;
+    ensure(rest.text.contains("  ack         p50") && rest.text.contains("  end to end  p50"), || rest.text)
+}
+
+pub fn two_processes_as_in_the_readme(broker: &Broker) -> Outcome {
+    let examples = examples();
+    ensure(examples.len() == 2 && examples[1].len() == 3, || format!("{examples:?}"))?;
+    create_topic(broker);
+    let lines = &examples[1];
+    let mut repeaters = [start(broker, &lines[0], 7884)?, start(broker, &lines[1], 7885)?];
+    for repeater in &repeaters {
+        wait_for(PATIENCE, || repeater.status().is_ok()).map_err(|_| repeater.log())?;
+    }
+    let typed = Instant::now();
+    let answer = shell(broker, &lines[2]).output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&answer.stdout);
+    ensure(answer.status.success() && text.contains("\"enqueued\": "), || format!("{answer:?}"))?;
+    ensure(typed.elapsed() < Duration::from_secs(5), || "slow answers".to_owned())?;
+    for repeater in &repeaters {
+        repeater.grows("consumed", 100, PATIENCE)?;
+    }
+    for repeater in &mut repeaters {
+        repeater.finish()?;
+    }
+    Ok(())
+}
