@@ -223,7 +223,8 @@ unsafe extern "C" fn log(
     // SAFETY: librdkafka passes NUL-terminated strings that live for this call.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
     let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-    if level <= 3
+    // A lost connection is no error to librdkafka (6), but may be all that there is to tell.
+    if (level <= 3 || (level <= 6 && facility == "FAIL"))
         && let Ok(mut last) = LAST_COMPLAINT.lock()
     {
         last.replace_range(.., without_thread(&text));

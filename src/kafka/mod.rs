@@ -5,6 +5,7 @@
 //! names. It is also the only place with `unsafe` code: each client here owns its
 //! handles, keeps them on the thread that made it, and hands out no pointer.
 
+mod admission;
 mod client;
 mod consumer;
 mod echo;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec,
+    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec, admission,
     client::{self, EventPtr, Handle, Queue},
     offsets::OffsetQuery,
 };
@@ -36,9 +36,7 @@ pub enum TopicError {
         reason: String,
     },
     /// The brokers do not let us in, or we do not trust them.
-    #[error(
-        "the brokers at {brokers} refuse the connection: {reason}: check user, password and certificates"
-    )]
+    #[error("the brokers at {brokers} refuse the connection: {reason}: {}", admission::way_out(reason))]
     NotAdmitted {
         /// Bootstrap list.
         brokers: String,
@@ -117,6 +115,8 @@ impl Observer {
         let mut config = settings.base();
         // To see brokers go it must be connected to all of them, and look once a second.
         config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
+        // A broker that hangs up on the first question may want TLS: at the start that is worth telling.
+        config.set("log.connection.close", "true");
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
         Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
     }
@@ -162,7 +162,7 @@ impl Observer {
                 let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
                 (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
             };
-            if KafkaError::new(code).is_no_admission() {
+            if KafkaError::new(code).is_no_admission() || admission::is_tls_refusal(&text) {
                 return Some(text);
             }
         }
@@ -175,7 +175,8 @@ impl Observer {
             return TopicError::Missing { topic, brokers, waited };
         }
         let complaint = client::last_complaint();
-        let reason = if complaint.is_empty() { complaint } else { format!(" ({complaint})") };
+        let hint = admission::hint(&complaint);
+        let reason = if complaint.is_empty() { complaint } else { format!(" ({complaint}{hint})") };
         TopicError::NoBroker { brokers, waited, reason }
     }
 

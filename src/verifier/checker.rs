@@ -8,6 +8,7 @@ use super::{
     validator::{Checked, PartitionState, RecordView},
 };
 use crate::{
+    kafka::Fault,
     ledger::{Ledger, PartitionLedger},
     stats::ReaderStats,
 };
@@ -76,6 +77,12 @@ impl Checker {
             counters.max_offsets.set(index, record.offset);
         }
         Ok(())
+    }
+
+    /// The cluster does not let us read.
+    pub(super) fn refused(&self, fault: &Fault<'_>) -> Halt {
+        let Fault { partition, error, .. } = fault;
+        Halt::Failed(format!("topic {} partition {partition}: it may not be read: {error}", self.topic))
     }
 
     /// What ends a run.

@@ -228,7 +228,17 @@ impl ShardProducer {
         let acks = &mut self.acks;
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| acks.settle(delivery, now_us));
         self.warm |= count > 0;
-        self.acks.halt.take().map_or(Ok(count), Err)
+        match self.acks.halt.take() {
+            Some(halt) => Err(self.refusal().unwrap_or(halt)),
+            None => Ok(count),
+        }
+    }
+
+    /// What the cluster has against this producer as a whole: then each record's own error says less.
+    #[cold]
+    fn refusal(&self) -> Option<Halt> {
+        let error = self.client.fatal_error().filter(|error| error.is_refusal())?;
+        Some(Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic)))
     }
 
     /// Waits out what is in flight, asks where the logs end, and predicts from there.
@@ -241,6 +251,9 @@ impl ShardProducer {
                 return self.drain().await;
             }
             self.report_if_due();
+        }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
         }
         if self.client.fatal_error().is_some() {
             self.client =

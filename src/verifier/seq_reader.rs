@@ -343,7 +343,7 @@ impl PassState {
                 self.halt = Some(self.checker.violation(anomaly, partition, offset, expected, found));
             }
             (FaultKind::Refused, _) => {
-                self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
+                self.halt = Some(self.checker.refused(fault));
             }
             // The client tries again by itself.
             _ => {}

@@ -14,12 +14,13 @@ mod placement;
 mod process;
 mod real;
 mod roles;
+mod security;
 mod startup;
 mod usage;
 
 use std::sync::Once;
 
-use dsl::{Cluster, cluster::NoCluster, janitor};
+use dsl::{Cluster, Secured, cluster::NoCluster, janitor};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How many tests run at once: they mostly wait, for brokers and for each other's processes.
@@ -35,6 +36,8 @@ pub enum Test {
     Real(fn(&Cluster)),
     /// A real broker of its own, with these settings: it is killed, stopped or set up otherwise.
     OwnReal(&'static [&'static str], fn(&Cluster)),
+    /// The real broker that lets in only whom it knows, which all share.
+    Secured(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
     If(fn() -> Result<(), String>, fn()),
 }
@@ -70,6 +73,7 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
+        security::tests(),
         real::tests(),
         placement::tests(),
         process::tests(),
@@ -97,6 +101,10 @@ fn run(test: Test) -> Result<Completion, Failed> {
         },
         Test::Real(test) => match Cluster::shared() {
             Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::Secured(test) => match Secured::shared() {
+            Ok(secured) => test(secured),
             Err(reason) => return without_cluster(&reason),
         },
         Test::OwnReal(config, test) => match Cluster::start(1, config) {
