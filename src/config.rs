@@ -146,8 +146,10 @@ pub struct Sasl {
     pub mechanism: &'static str,
     /// The user.
     pub username: String,
-    /// The password.
+    /// The password; with OAUTHBEARER the bearer token.
     pub password: Secret,
+    /// Where a bearer token came from, to be read again when its life is nearly over.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Certificates.

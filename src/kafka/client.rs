@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{ClientError, KafkaError, settings};
+use super::{ClientError, KafkaError, bearer, settings};
 use crate::runtime::{affinity, cpu_set::CpuSet};
 
 /// A client instance. librdkafka's instances may be used from any thread.
@@ -70,14 +70,18 @@ impl Handle {
             let events = rdk::RD_KAFKA_EVENT_DR | rdk::RD_KAFKA_EVENT_ERROR | rdk::RD_KAFKA_EVENT_STATS;
             rdk::rd_kafka_conf_set_events(native.ptr(), events);
             set_up(native.ptr());
-            let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
-            match NonNull::new(handle) {
-                Some(handle) => {
-                    mem::forget(native);
-                    Ok(Self(handle))
-                }
-                None => Err(ClientError::Start(text_of(&text))),
+            let bearer = bearer::is_wanted(config);
+            if bearer {
+                bearer::prepare(native.ptr());
             }
+            let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
+            let Some(handle) = NonNull::new(handle) else { return Err(ClientError::Start(text_of(&text))) };
+            mem::forget(native);
+            let handle = Self(handle);
+            if bearer {
+                bearer::provide(handle.ptr())?;
+            }
+            Ok(handle)
         }
     }
 

@@ -103,6 +103,9 @@ pub enum ClientError {
     /// The client itself.
     #[error("the Kafka client could not be started: {0}")]
     Start(String),
+    /// The bearer token.
+    #[error("the bearer token cannot be used: {0}")]
+    Token(String),
     /// The way from the client's queue to the executor.
     #[error("the Kafka client's wake-up could not be set up: {0}")]
     Wake(String),

@@ -6,6 +6,7 @@
 //! handles, keeps them on the thread that made it, and hands out no pointer.
 
 mod admission;
+mod bearer;
 mod client;
 mod consumer;
 mod echo;

@@ -3,6 +3,7 @@
 //! One binary, so that all tests share one real broker, and so that it has a `main` which ends what
 //! was started: see `dsl/janitor.rs`.
 
+mod bearer;
 mod chaos;
 mod control;
 mod disk;
@@ -73,6 +74,7 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
+        bearer::tests(),
         security::tests(),
         real::tests(),
         placement::tests(),

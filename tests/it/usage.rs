@@ -55,7 +55,6 @@ const NOT_YET: &[&str] = &[
     "--transaction-timeout-ms 1m",
     "--msgs-per-transaction 2",
     "--transaction-abort-rate 0.5",
-    "--sasl-mechanism OAUTHBEARER",
     "--create-topic",
     "--replication-factor 3",
     "--topic-config a=b",

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::{
-    common::{ClusterArgs, OutputArgs, SecurityArgs, TRANSACTION_TIMEOUT, TransactionArgs},
+    common::{ClusterArgs, OutputArgs, TRANSACTION_TIMEOUT, TransactionArgs},
     error::UsageError,
     repeater::RepeaterArgs,
     verifier::VerifierArgs,
@@ -17,16 +17,16 @@ type Asked = (&'static str, bool);
 pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
     refuse(verifier_only(args))?;
     refuse(transactions(&args.transaction))?;
-    shared(&args.cluster, &args.security, &args.output)
+    shared(&args.cluster, &args.output)
 }
 
 pub(super) fn repeater(args: &RepeaterArgs) -> Result<(), UsageError> {
     refuse([("profile", args.work.profile.is_some())])?;
-    shared(&args.cluster, &args.security, &args.output)
+    shared(&args.cluster, &args.output)
 }
 
-fn shared(cluster: &ClusterArgs, security: &SecurityArgs, output: &OutputArgs) -> Result<(), UsageError> {
-    refuse(others(cluster, security, output))
+fn shared(cluster: &ClusterArgs, output: &OutputArgs) -> Result<(), UsageError> {
+    refuse(others(cluster, output))
 }
 
 fn refuse<const N: usize>(table: [Asked; N]) -> Result<(), UsageError> {
@@ -63,9 +63,8 @@ fn transactions(args: &TransactionArgs) -> [Asked; 4] {
     ]
 }
 
-fn others(cluster: &ClusterArgs, security: &SecurityArgs, output: &OutputArgs) -> [Asked; 5] {
+fn others(cluster: &ClusterArgs, output: &OutputArgs) -> [Asked; 4] {
     [
-        ("sasl-mechanism", security.sasl_mechanism == "OAUTHBEARER"),
         ("create-topic", cluster.create_topic),
         ("replication-factor", cluster.replication_factor.is_some()),
         ("topic-config", !cluster.topic_config.is_empty()),

@@ -119,6 +119,17 @@ fn wrong_combinations() {
 }
 
 #[test]
+fn a_bearer_token_is_one_and_has_a_principal() {
+    let principal = "--sasl-mechanism: OAUTHBEARER needs --username NAME, the principal";
+    assert!(verifier("--sasl-mechanism OAUTHBEARER").starts_with(principal));
+    for token in ["not,a,token", "sp\u{e9}cial", "a=b"] {
+        let found = verifier(&format!("--sasl-mechanism OAUTHBEARER --username u --password {token}"));
+        assert!(found.starts_with("--password: OAUTHBEARER takes a bearer token"), "{found}");
+        assert!(!found.contains(token), "{found}");
+    }
+}
+
+#[test]
 fn missing_parts() {
     let verifier = |words: &[&str]| refusal(Program::Verifier, words);
     assert_eq!(verifier(&[]), "--topic: required: accepts the name of the topic under test");
@@ -161,7 +172,6 @@ fn not_yet_available() {
         "transaction-abort-rate 0.5",
         "msgs-per-producer-id 5",
         "validate-latest-values",
-        "sasl-mechanism OAUTHBEARER",
         "create-topic",
         "replication-factor 3",
         "topic-config a=b",
