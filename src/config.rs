@@ -74,8 +74,10 @@ pub struct CommonConfig {
     pub security: Security,
     /// librdkafka settings of the user's own; they win over ours.
     pub client_settings: Vec<(String, String)>,
-    /// Partitions of a topic that this run makes (`--partitions`).
+    /// Partitions of a topic on an embedded cluster (`--partitions`).
     pub new_topic_partitions: usize,
+    /// How to make a topic that is missing; `None` leaves it missing.
+    pub new_topic: Option<NewTopic>,
     /// Kafka's `client.id`. The repeater's worker *i* appends `_w_{i}` to it.
     pub client_id: String,
     /// Which cores get a shard.
@@ -104,6 +106,17 @@ pub struct CommonConfig {
     pub progress: ProgressMode,
     /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
+}
+
+/// What a topic is made like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Partitions, at least one.
+    pub partitions: usize,
+    /// Replicas; `None` is the cluster's default.
+    pub replication_factor: Option<u16>,
+    /// Settings of the topic.
+    pub config: Vec<(String, String)>,
 }
 
 /// A text that no log, error or report may show.

@@ -52,6 +52,23 @@ impl KafkaError {
         matches!(self.0, Code::RD_KAFKA_RESP_ERR__STATE | Code::RD_KAFKA_RESP_ERR__IN_PROGRESS)
     }
 
+    /// Whether the same question may get another answer later: nobody was reached, or nobody was in charge.
+    #[must_use]
+    pub fn is_passing_answer(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__TRANSPORT
+                | Code::RD_KAFKA_RESP_ERR__TIMED_OUT
+                | Code::RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE
+                | Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+                | Code::RD_KAFKA_RESP_ERR_NOT_CONTROLLER
+                | Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT
+                | Code::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE
+                | Code::RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION
+                | Code::RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED
+        )
+    }
+
     /// Whether the cluster, or the client, has no such request.
     #[must_use]
     pub fn is_unsupported(self) -> bool {

@@ -21,6 +21,7 @@ mod offsets;
 mod partitions;
 mod producer;
 mod settings;
+mod topics;
 mod transactions;
 mod wake;
 

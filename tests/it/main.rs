@@ -6,6 +6,7 @@
 mod bearer;
 mod chaos;
 mod control;
+mod create;
 mod disk;
 mod dsl;
 mod embedded;
@@ -83,6 +84,7 @@ fn all() -> Vec<(String, Test)> {
         interchange::tests(),
         embedded::tests(),
         control::tests(),
+        create::tests(),
         payload::tests(),
         startup::tests(),
         roles::tests(),

@@ -55,9 +55,6 @@ const NOT_YET: &[&str] = &[
     "--transaction-timeout-ms 1m",
     "--msgs-per-transaction 2",
     "--transaction-abort-rate 0.5",
-    "--create-topic",
-    "--replication-factor 3",
-    "--topic-config a=b",
     "--report f",
 ];
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::{
-    common::{ClusterArgs, OutputArgs, TRANSACTION_TIMEOUT, TransactionArgs},
+    common::{OutputArgs, TRANSACTION_TIMEOUT, TransactionArgs},
     error::UsageError,
     repeater::RepeaterArgs,
     verifier::VerifierArgs,
@@ -17,16 +17,16 @@ type Asked = (&'static str, bool);
 pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
     refuse(verifier_only(args))?;
     refuse(transactions(&args.transaction))?;
-    shared(&args.cluster, &args.output)
+    shared(&args.output)
 }
 
 pub(super) fn repeater(args: &RepeaterArgs) -> Result<(), UsageError> {
     refuse([("profile", args.work.profile.is_some())])?;
-    shared(&args.cluster, &args.output)
+    shared(&args.output)
 }
 
-fn shared(cluster: &ClusterArgs, output: &OutputArgs) -> Result<(), UsageError> {
-    refuse(others(cluster, output))
+fn shared(output: &OutputArgs) -> Result<(), UsageError> {
+    refuse([("report", output.report.is_some())])
 }
 
 fn refuse<const N: usize>(table: [Asked; N]) -> Result<(), UsageError> {
@@ -60,14 +60,5 @@ fn transactions(args: &TransactionArgs) -> [Asked; 4] {
         ("transaction-timeout-ms", args.transaction_timeout_ms != TRANSACTION_TIMEOUT),
         ("msgs-per-transaction", args.msgs_per_transaction != 1),
         ("transaction-abort-rate", args.transaction_abort_rate > 0.0),
-    ]
-}
-
-fn others(cluster: &ClusterArgs, output: &OutputArgs) -> [Asked; 4] {
-    [
-        ("create-topic", cluster.create_topic),
-        ("replication-factor", cluster.replication_factor.is_some()),
-        ("topic-config", !cluster.topic_config.is_empty()),
-        ("report", output.report.is_some()),
     ]
 }

@@ -110,6 +110,11 @@ fn sizes_that_do_not_fit() {
 #[test]
 fn wrong_combinations() {
     assert_eq!(verifier("--continuous --loop"), "--continuous: cannot be used with --loop: give one of them");
+    for words in ["replication-factor 3", "topic-config a=b"] {
+        let name = words.split(' ').next().unwrap();
+        assert_eq!(verifier(&format!("--{words}")), format!("--{name}: needs --create-topic as well"));
+        assert_eq!(repeater(&format!("--{words}")), format!("--{name}: needs --create-topic as well"));
+    }
     assert_eq!(verifier("--tls-cert f"), "--tls-cert: needs --tls-key FILE as well");
     assert_eq!(verifier("--tls-key f"), "--tls-key: needs --tls-cert FILE as well");
     assert_eq!(
@@ -172,9 +177,6 @@ fn not_yet_available() {
         "transaction-abort-rate 0.5",
         "msgs-per-producer-id 5",
         "validate-latest-values",
-        "create-topic",
-        "replication-factor 3",
-        "topic-config a=b",
         "keep-going",
         "report f",
         "proof-header",
@@ -184,7 +186,6 @@ fn not_yet_available() {
         assert_eq!(verifier(&format!("--{words}")), format!("--{name}: not yet available"));
     }
     assert_eq!(repeater("--profile f"), "--profile: not yet available");
-    assert_eq!(repeater("--create-topic"), "--create-topic: not yet available");
 }
 
 #[test]
