@@ -84,8 +84,10 @@ pub struct CommonConfig {
     /// librdkafka settings of the user's own; they win over ours.
     #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,
-    /// Partitions of a topic that this run makes (`--partitions`).
+    /// Partitions of a topic on an embedded cluster (`--partitions`).
     pub new_topic_partitions: usize,
+    /// How to make a topic that is missing; `None` leaves it missing.
+    pub new_topic: Option<NewTopic>,
     /// Kafka's `client.id`. The repeater's worker *i* appends `_w_{i}` to it.
     pub client_id: String,
     /// Which cores get a shard.
@@ -106,6 +108,8 @@ pub struct CommonConfig {
     pub remote_port: u16,
     /// The bearer token that requests on the control port must carry.
     pub token: Option<Secret>,
+    /// Names by which requests on the control port may call this host, beside its own.
+    pub allowed_hosts: Vec<String>,
     /// The address the control port listens on.
     pub bind: IpAddr,
     /// How much the log says.
@@ -118,6 +122,17 @@ pub struct CommonConfig {
     pub status_schema: StatusSchema,
     /// Where the run's report goes; `None`: nowhere.
     pub report: Option<PathBuf>,
+}
+
+/// What a topic is made like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewTopic {
+    /// Partitions, at least one.
+    pub partitions: usize,
+    /// Replicas; `None` is the cluster's default.
+    pub replication_factor: Option<u16>,
+    /// Settings of the topic.
+    pub config: Vec<(String, String)>,
 }
 
 /// A text that no log, error or report may show.
@@ -179,8 +194,10 @@ pub struct Sasl {
     pub mechanism: &'static str,
     /// The user.
     pub username: String,
-    /// The password.
+    /// The password; with OAUTHBEARER the bearer token.
     pub password: Secret,
+    /// Where a bearer token came from, to be read again when its life is nearly over.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Certificates.

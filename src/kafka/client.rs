@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{ClientError, KafkaError, settings, signals};
+use super::{ClientError, KafkaError, bearer, settings, signals};
 use crate::runtime::{affinity, cpu_set::CpuSet};
 
 /// A client instance. librdkafka's instances may be used from any thread.
@@ -71,14 +71,18 @@ impl Handle {
             rdk::rd_kafka_conf_set_events(native.ptr(), events);
             signals::let_profile(native.ptr());
             set_up(native.ptr());
-            let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
-            match NonNull::new(handle) {
-                Some(handle) => {
-                    mem::forget(native);
-                    Ok(Self(handle))
-                }
-                None => Err(ClientError::Start(text_of(&text))),
+            let bearer = bearer::is_wanted(config);
+            if bearer {
+                bearer::prepare(native.ptr());
             }
+            let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
+            let Some(handle) = NonNull::new(handle) else { return Err(ClientError::Start(text_of(&text))) };
+            mem::forget(native);
+            let handle = Self(handle);
+            if bearer {
+                bearer::provide(handle.ptr())?;
+            }
+            Ok(handle)
         }
     }
 
@@ -224,7 +228,8 @@ unsafe extern "C" fn log(
     // SAFETY: librdkafka passes NUL-terminated strings that live for this call.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
     let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-    if level <= 3
+    // A lost connection is no error to librdkafka (6), but may be all that there is to tell.
+    if (level <= 3 || (level <= 6 && facility == "FAIL"))
         && let Ok(mut last) = LAST_COMPLAINT.lock()
     {
         last.replace_range(.., without_thread(&text));

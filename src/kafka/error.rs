@@ -63,6 +63,23 @@ impl KafkaError {
         )
     }
 
+    /// Whether the same question may get another answer later: nobody was reached, or nobody was in charge.
+    #[must_use]
+    pub fn is_passing_answer(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__TRANSPORT
+                | Code::RD_KAFKA_RESP_ERR__TIMED_OUT
+                | Code::RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE
+                | Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+                | Code::RD_KAFKA_RESP_ERR_NOT_CONTROLLER
+                | Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT
+                | Code::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE
+                | Code::RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION
+                | Code::RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED
+        )
+    }
+
     /// Whether the cluster, or the client, has no such request.
     #[must_use]
     pub fn is_unsupported(self) -> bool {
@@ -114,6 +131,9 @@ pub enum ClientError {
     /// The client itself.
     #[error("the Kafka client could not be started: {0}")]
     Start(String),
+    /// The bearer token.
+    #[error("the bearer token cannot be used: {0}")]
+    Token(String),
     /// The way from the client's queue to the executor.
     #[error("the Kafka client's wake-up could not be set up: {0}")]
     Wake(String),

@@ -5,6 +5,8 @@
 //! names. It is also the only place with `unsafe` code: each client here owns its
 //! handles, keeps them on the thread that made it, and hands out no pointer.
 
+mod admission;
+mod bearer;
 mod client;
 mod consumer;
 mod echo;
@@ -22,6 +24,7 @@ mod partitions;
 mod producer;
 mod settings;
 mod signals;
+mod topics;
 mod transactions;
 mod wake;
 

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec,
+    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec, admission,
     client::{self, EventPtr, Handle, Queue},
     offsets::OffsetQuery,
 };
-use crate::runtime::cpu_set::CpuSet;
+use crate::{config::NewTopic, runtime::cpu_set::CpuSet};
 
 /// Why the topic cannot be worked on.
 #[derive(Debug, Error)]
@@ -36,9 +36,7 @@ pub enum TopicError {
         reason: String,
     },
     /// The brokers do not let us in, or we do not trust them.
-    #[error(
-        "the brokers at {brokers} refuse the connection: {reason}: check user, password and certificates"
-    )]
+    #[error("the brokers at {brokers} refuse the connection: {reason}: {}", admission::way_out(reason))]
     NotAdmitted {
         /// Bootstrap list.
         brokers: String,
@@ -62,6 +60,14 @@ pub enum TopicError {
         topic: String,
         /// The broker's answer.
         error: KafkaError,
+    },
+    /// It was to be made, and was not.
+    #[error("topic '{topic}' could not be created: {reason}")]
+    NotCreated {
+        /// The topic.
+        topic: String,
+        /// The cluster's answer.
+        reason: String,
     },
     /// The run was told to end.
     #[error("stopped while waiting for topic '{topic}'")]
@@ -117,21 +123,27 @@ impl Observer {
         let mut config = settings.base();
         // To see brokers go it must be connected to all of them, and look once a second.
         config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
+        // A broker that hangs up on the first question may want TLS: at the start that is worth telling.
+        config.set("log.connection.close", "true");
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
         Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
     }
 
-    /// The shape of a topic, as soon as brokers answer and the topic is there.
+    /// The shape of a topic, as soon as brokers answer and the topic is there. If it is missing, and `new` says
+    /// what it is like, it is made.
     ///
     /// # Errors
     /// It did not come within `timeout` (`None`: for ever), cannot be used, or `stop` became true.
     pub fn wait_for_topic(
         &self,
         topic: &str,
+        new: Option<&NewTopic>,
         timeout: Option<Duration>,
         stop: impl Fn() -> bool,
     ) -> Result<TopicShape, TopicError> {
         let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
+        let not_created = |reason| TopicError::NotCreated { topic: topic.to_owned(), reason };
+        let mut making = new;
         while !stop() {
             let missing = match self.shape(handle.ptr()) {
                 Ok(shape) => return Ok(shape),
@@ -143,8 +155,17 @@ impl Observer {
             if let Some(reason) = self.refusal() {
                 return Err(TopicError::NotAdmitted { brokers: self.brokers.clone(), reason });
             }
+            let mut problem = None;
+            if let Some(new) = making.filter(|_| missing) {
+                match self.create_topic(topic, new) {
+                    // Once is enough: it takes a moment until all brokers know.
+                    Ok(()) => making = None,
+                    Err(error) if error.passing => problem = Some(error.reason),
+                    Err(error) => return Err(not_created(error.reason)),
+                }
+            }
             if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
-                return Err(self.not_found(topic, waited, missing));
+                return Err(problem.map_or_else(|| self.not_found(topic, waited, missing), not_created));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -162,7 +183,7 @@ impl Observer {
                 let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
                 (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
             };
-            if KafkaError::new(code).is_no_admission() {
+            if KafkaError::new(code).is_no_admission() || admission::is_tls_refusal(&text) {
                 return Some(text);
             }
         }
@@ -175,7 +196,8 @@ impl Observer {
             return TopicError::Missing { topic, brokers, waited };
         }
         let complaint = client::last_complaint();
-        let reason = if complaint.is_empty() { complaint } else { format!(" ({complaint})") };
+        let hint = admission::hint(&complaint);
+        let reason = if complaint.is_empty() { complaint } else { format!(" ({complaint}{hint})") };
         TopicError::NoBroker { brokers, waited, reason }
     }
 

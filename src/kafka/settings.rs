@@ -162,9 +162,13 @@ fn secure(config: &mut ClientConfig, security: &Security) {
         (Some(_), Some(_)) => "sasl_ssl",
     };
     config.set("security.protocol", protocol);
-    if let Some(Sasl { mechanism, username, password }) = &security.sasl {
+    if let Some(Sasl { mechanism, username, password, token_file }) = &security.sasl {
         config.set("sasl.mechanism", *mechanism).set("sasl.username", username);
         config.set("sasl.password", password.reveal());
+        if let Some(file) = token_file {
+            // Free for whoever provides the tokens: that is us.
+            config.set("sasl.oauthbearer.config", file.display().to_string());
+        }
     }
     if let Some(Tls { ca, own, skip_verify }) = &security.tls {
         let path = |path: &Path| path.display().to_string();

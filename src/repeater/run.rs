@@ -143,7 +143,8 @@ fn wait_for_topics(
     let lifecycle = &control.shared.lifecycle;
     let stop = || lifecycle.stop_requested() || lifecycle.shutdown_requested();
     let wait = |topic: &String| {
-        Ok((topic.clone(), observer.wait_for_topic(topic, config.common.startup_timeout, stop)?))
+        let (new, timeout) = (config.common.new_topic.as_ref(), config.common.startup_timeout);
+        Ok((topic.clone(), observer.wait_for_topic(topic, new, timeout, stop)?))
     };
     config.topics.iter().map(wait).collect()
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::ProofConfig,
-    kafka::Isolation,
+    kafka::{Fault, Isolation},
     ledger::{self, LatestValue, LatestValues, Ledger, PartitionLedger},
     stats::ReaderStats,
 };
@@ -141,6 +141,12 @@ impl Checker {
             self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(end), expected, found)?;
         }
         Ok(())
+    }
+
+    /// The cluster does not let us read.
+    pub(super) fn refused(&self, fault: &Fault<'_>) -> Halt {
+        let (topic, Fault { partition, error, .. }) = (&self.context.topic, fault);
+        Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
     }
 
     /// A promise was broken.

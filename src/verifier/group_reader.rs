@@ -362,7 +362,7 @@ impl Inbox {
                     self.checker.broken(Anomaly::Corrupt, fault.partition, offset, expected, found).err();
             }
             FaultKind::Refused => {
-                self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
+                self.halt = Some(self.checker.refused(fault));
             }
             // The client tries again by itself.
             _ => {}

@@ -298,9 +298,16 @@ impl ShardProducer {
         });
         self.warm |= count > 0;
         if let Some(halt) = self.acks.halt.take() {
-            return Err(halt);
+            return Err(self.refusal().unwrap_or(halt));
         }
         Ok(count + usize::from(self.move_transaction_on()?))
+    }
+
+    /// What the cluster has against this producer as a whole: then each record's own error says less.
+    #[cold]
+    pub(super) fn refusal(&self) -> Option<Halt> {
+        let error = self.client.fatal_error().filter(|error| error.is_refusal())?;
+        Some(Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic)))
     }
 
     pub(super) fn report_if_due(&mut self) {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::ProofConfig,
-    kafka::{Consumer, ConsumerSettings, Event, Fault, FaultKind},
+    kafka::{Consumer, ConsumerSettings, Event, FaultKind},
     random::Random,
     stats::ReaderStats,
 };
@@ -160,7 +160,7 @@ impl<'a> RandReader<'a> {
                 Event::End { .. } => ended = true,
                 Event::Fault(fault) => {
                     checker.stats().errors.add(1);
-                    halt = refused(&fault);
+                    halt = (fault.kind == FaultKind::Refused).then(|| checker.refused(&fault));
                     ended |= fault.kind == FaultKind::OutOfRange;
                 }
             });
@@ -203,9 +203,4 @@ impl<'a> RandReader<'a> {
             None => glommio::timer::sleep(WAIT).await,
         }
     }
-}
-
-fn refused(fault: &Fault<'_>) -> Option<Halt> {
-    (fault.kind == FaultKind::Refused)
-        .then(|| Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)))
 }

@@ -48,6 +48,9 @@ impl ShardProducer {
             }
             self.report_if_due();
         }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
         if self.client.fatal_error().is_some() {
             self.renew_client()?;
         }

@@ -148,9 +148,9 @@ fn work(
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
-    let timeout = config.common.startup_timeout;
+    let (timeout, new_topic) = (config.common.startup_timeout, config.common.new_topic.as_ref());
     let TopicShape { partitions, brokers } =
-        match observer.wait_for_topic(&config.topic, timeout, || lifecycle.stop_requested()) {
+        match observer.wait_for_topic(&config.topic, new_topic, timeout, || lifecycle.stop_requested()) {
             Err(TopicError::Stopped { .. }) => return Ok(()),
             answer => answer?,
         };

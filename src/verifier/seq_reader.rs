@@ -370,7 +370,7 @@ impl PassState {
                 self.halt = self.checker.broken(anomaly, partition, offset, expected, found).err();
             }
             (FaultKind::Refused, _) => {
-                self.halt = Some(Halt::Failed(format!("partition {}: {}", fault.partition, fault.error)));
+                self.halt = Some(self.checker.refused(fault));
             }
             // The client tries again by itself.
             _ => {}

@@ -3,12 +3,15 @@
 //! One binary, so that all tests share one real broker, and so that it has a `main` which ends what
 //! was started: see `dsl/janitor.rs`.
 
+mod bearer;
 mod chaos;
 mod control;
+mod create;
 mod disk;
 mod dsl;
 mod embedded;
 mod groups;
+mod guard;
 mod harness;
 mod interchange;
 mod keep_going;
@@ -17,6 +20,7 @@ mod placement;
 mod process;
 mod real;
 mod roles;
+mod security;
 mod startup;
 mod transactions;
 mod usage;
@@ -24,7 +28,7 @@ mod values;
 
 use std::sync::Once;
 
-use dsl::{Cluster, cluster::NoCluster, janitor};
+use dsl::{Cluster, Secured, cluster::NoCluster, janitor};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How many tests run at once: they mostly wait, for brokers and for each other's processes.
@@ -40,6 +44,8 @@ pub enum Test {
     Real(fn(&Cluster)),
     /// A real broker of its own, with these settings: it is killed, stopped or set up otherwise.
     OwnReal(&'static [&'static str], fn(&Cluster)),
+    /// The real broker that lets in only whom it knows, which all share.
+    Secured(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
     If(fn() -> Result<(), String>, fn()),
 }
@@ -79,6 +85,8 @@ fn all() -> Vec<(String, Test)> {
         harness::tests(),
         transactions::tests(),
         values::tests(),
+        bearer::tests(),
+        security::tests(),
         real::tests(),
         placement::tests(),
         process::tests(),
@@ -87,6 +95,8 @@ fn all() -> Vec<(String, Test)> {
         keep_going::tests(),
         embedded::tests(),
         control::tests(),
+        guard::tests(),
+        create::tests(),
         payload::tests(),
         startup::tests(),
         roles::tests(),
@@ -107,6 +117,10 @@ fn run(test: Test) -> Result<Completion, Failed> {
         },
         Test::Real(test) => match Cluster::shared() {
             Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::Secured(test) => match Secured::shared() {
+            Ok(secured) => test(secured),
             Err(reason) => return without_cluster(&reason),
         },
         Test::OwnReal(config, test) => match Cluster::start(1, config) {

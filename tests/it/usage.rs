@@ -39,13 +39,7 @@ const REFUSED: &[Case] = &[
 ];
 
 /// Every flag that the contract has and this version does not.
-const NOT_YET: &[&str] = &[
-    "--proof-header",
-    "--sasl-mechanism OAUTHBEARER",
-    "--create-topic",
-    "--replication-factor 3",
-    "--topic-config a=b",
-];
+const NOT_YET: &[&str] = &["--proof-header"];
 
 pub fn tests() -> Vec<(String, Test)> {
     let refused =

@@ -16,7 +16,7 @@ use super::{
     },
     connection,
 };
-use crate::config::{Brokers, CommonConfig, Fill, TransactionConfig, Verbosity};
+use crate::config::{Brokers, CommonConfig, Fill, NewTopic, TransactionConfig, Verbosity};
 
 const MAX_EMBEDDED_BROKERS: i128 = 100;
 
@@ -44,7 +44,9 @@ pub(super) fn common(
             .as_deref()
             .map(|file| connection::secret("token-file", file))
             .transpose()?,
+        allowed_hosts: control.allow_host.clone(),
         new_topic_partitions: cluster.partitions,
+        new_topic: new_topic(cluster)?,
         client_id,
         cores: placement.cores.clone(),
         client_threads: placement.client_threads,
@@ -60,6 +62,24 @@ pub(super) fn common(
         status_schema: control.status_schema,
         report: output.report.clone(),
     })
+}
+
+/// On an embedded cluster the topic appears by itself: there the flags ask for nothing.
+fn new_topic(cluster: &ClusterArgs) -> Result<Option<NewTopic>, UsageError> {
+    let asked = [
+        ("replication-factor", cluster.replication_factor.is_some()),
+        ("topic-config", !cluster.topic_config.is_empty()),
+    ];
+    let embedded = matches!(brokers(&cluster.brokers)?, Brokers::Embedded { .. });
+    if let Some((flag, _)) = asked.into_iter().find(|(_, asked)| *asked && !cluster.create_topic && !embedded)
+    {
+        return Err(UsageError::flag(flag, "needs --create-topic as well"));
+    }
+    Ok((cluster.create_topic && !embedded).then(|| NewTopic {
+        partitions: cluster.partitions,
+        replication_factor: cluster.replication_factor,
+        config: cluster.topic_config.clone(),
+    }))
 }
 
 /// A harness polls from another machine; anybody else should not have to know of the port.

@@ -11,10 +11,15 @@ use crate::config::{Sasl, Secret, Security, Tls};
 
 pub(super) fn security(args: &SecurityArgs) -> Result<Security, UsageError> {
     let password = password(args)?;
+    let bearer = args.sasl_mechanism == "OAUTHBEARER";
+    if bearer {
+        check_token(args, &password)?;
+    }
     let sasl = (!args.username.is_empty()).then(|| Sasl {
         mechanism: args.sasl_mechanism,
         username: args.username.clone(),
         password,
+        token_file: args.password_file.clone().filter(|_| bearer),
     });
     Ok(Security { sasl, tls: tls(args)? })
 }
@@ -28,6 +33,25 @@ fn password(args: &SecurityArgs) -> Result<Secret, UsageError> {
         (None, "") => Ok(Secret::new(env::var(PASSWORD_VARIABLE).unwrap_or_default())),
         (None, given) => Ok(Secret::new(given.to_owned())),
     }
+}
+
+/// A bearer token is what fits into the header that it was made for (RFC 6750, section 2.1). It is not shown.
+fn check_token(args: &SecurityArgs, token: &Secret) -> Result<(), UsageError> {
+    if args.username.is_empty() {
+        let why = "OAUTHBEARER needs --username NAME, the principal, and a bearer token as its password";
+        return Err(UsageError::flag("sasl-mechanism", why));
+    }
+    let text = token.reveal().trim_end_matches('=');
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    if text.is_empty() || !text.chars().all(fits) {
+        let flag = if args.password_file.is_some() { "password-file" } else { "password" };
+        let why = format!(
+            "OAUTHBEARER takes a bearer token (letters, digits and -._~+/, then =), from --password-file or {PASSWORD_VARIABLE}; \
+             this is none"
+        );
+        return Err(UsageError::flag(flag, why));
+    }
+    Ok(())
 }
 
 /// A secret from a file; the line end that an editor leaves is no part of it.

@@ -10,7 +10,6 @@ use super::{
     },
     check_record_fits,
     common::{Groups, common, fill, rate, transactions},
-    not_yet,
 };
 use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig};
 
@@ -55,7 +54,6 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         transactions: transactions(&args.transaction),
         profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
-    not_yet::repeater(args)?;
     Ok(config)
 }
 

@@ -55,11 +55,17 @@ impl Cluster {
 
     /// One of a test's own.
     pub fn start(nodes: usize, config: &[&str]) -> Result<Self, NoCluster> {
+        Self::start_at(None, nodes, config)
+    }
+
+    /// One whose first node listens on this port and the next.
+    pub(super) fn start_at(port: Option<u16>, nodes: usize, config: &[&str]) -> Result<Self, NoCluster> {
         let folder = janitor::folder();
         let dir = folder.path().join("kafka");
         janitor::tell("+cluster", &dir);
         let mut command = script(&["up", "--nodes", &nodes.to_string()]);
         command.arg("--dir").arg(&dir);
+        command.args(port.iter().flat_map(|port| ["--port".to_owned(), port.to_string()]));
         command.args(config.iter().flat_map(|line| ["--config", line]));
         let output =
             command.output().map_err(|error| NoCluster::Failed(format!("scripts/kafka: {error}")))?;

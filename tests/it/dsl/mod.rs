@@ -4,11 +4,14 @@ pub mod cluster;
 pub mod http;
 pub mod janitor;
 pub mod ledger;
+pub mod pki;
 pub mod ports;
 pub mod run;
+pub mod secured;
 pub mod status;
 pub mod threads;
 pub mod topic;
+pub mod wire;
 
 use std::{
     thread,
@@ -18,6 +21,7 @@ use std::{
 pub use cluster::{Cluster, Mock};
 pub use http::{Harness, Http};
 pub use run::{Finished, Run, Running, Workdir};
+pub use secured::Secured;
 pub use status::{Producer, Worker};
 pub use topic::Topic;
 

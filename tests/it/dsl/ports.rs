@@ -26,6 +26,18 @@ pub fn free_port() -> u16 {
     panic!("no free port from {FIRST} on");
 }
 
+/// Two that follow each other: a broker's listener and its controller.
+pub fn free_pair() -> u16 {
+    let mut first = free_port();
+    loop {
+        let second = free_port();
+        if second == first + 1 {
+            return first;
+        }
+        first = second;
+    }
+}
+
 /// Whether no socket has it. Asked of the kernel and not tried: a process that another test starts at that
 /// moment would hold a copy of the socket for a while, and keep others from listening.
 fn is_free(port: u16) -> bool {

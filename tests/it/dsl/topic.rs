@@ -10,7 +10,7 @@ use std::{
 use futures_lite::future::block_on;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
@@ -99,9 +99,25 @@ impl Topic {
     }
 
     pub fn exists(&self) -> bool {
+        self.partitions().is_some()
+    }
+
+    /// How many partitions it has; `None` while there is no such topic.
+    pub fn partitions(&self) -> Option<usize> {
         // All topics: asking for one by name may create it.
         let metadata = self.consumer().fetch_metadata(None, ATTEMPT).expect("metadata");
-        metadata.topics().iter().any(|topic| topic.name() == self.name && topic.error().is_none())
+        let topic =
+            metadata.topics().iter().find(|topic| topic.name() == self.name && topic.error().is_none());
+        topic.map(|topic| topic.partitions().len())
+    }
+
+    /// The value of one of its settings.
+    #[track_caller]
+    pub fn setting(&self, name: &str) -> String {
+        let topic = ResourceSpecifier::Topic(&self.name);
+        let mut answers = block_on(self.admin().describe_configs([&topic], &options())).expect("an answer");
+        let settings = answers.swap_remove(0).expect("settings");
+        settings.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default()
     }
 
     /// Frees the broker's disk of what is large.
