@@ -21,8 +21,14 @@ pub enum Anomaly {
     Truncation,
     /// An ack below the ledger's end: the log was truncated, and written again.
     RefilledTruncation,
-    /// Bytes of a batch changed on the way or on the disk.
+    /// Bytes of a record or a batch changed on the way or on the disk.
     Corrupt,
+    /// One send at two offsets.
+    Duplicate,
+    /// A record behind one that was sent later.
+    Reorder,
+    /// A committed transaction of which records are missing.
+    TornTransaction,
     /// A record of an aborted transaction that a `read_committed` reader was shown.
     AbortedRead,
     /// A value that is not the last one of its key, or a key that is gone.
@@ -43,6 +49,9 @@ impl Anomaly {
             Self::Truncation => "truncation",
             Self::RefilledTruncation => "refilled-truncation",
             Self::Corrupt => "corrupt",
+            Self::Duplicate => "duplicate",
+            Self::Reorder => "reorder",
+            Self::TornTransaction => "torn-transaction",
             Self::AbortedRead => "aborted-read",
             Self::StaleValue => "stale-value",
             Self::GroupRedelivery => "group-redelivery",

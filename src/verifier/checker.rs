@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     anomaly::{Anomaly, Violation},
     shard::{Halt, ShardContext},
-    validator::{Checked, PartitionState, RecordView, Visible},
+    validator::{Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
     config::ProofConfig,
@@ -28,8 +28,11 @@ pub(super) struct Checker {
     truth: Truth,
     stats: Arc<ReaderStats>,
     proof: ProofConfig,
-    visible: Visible,
+    rules: Rules,
 }
+
+/// Before it is known what a reader may expect.
+const ANYTHING: Rules = Rules { visible: Visible::All, proof_header: false, whole_transactions: false };
 
 /// Which records a reader is shown.
 pub(super) fn isolation(proof: ProofConfig) -> Isolation {
@@ -43,8 +46,15 @@ impl Checker {
         stats: Arc<ReaderStats>,
         proof: ProofConfig,
     ) -> Self {
-        let visible = if proof.transactions { Visible::Committed } else { Visible::All };
-        Self { context: context.clone(), truth, stats, proof, visible }
+        let mut checker = Self { context: context.clone(), truth, stats, proof, rules: ANYTHING };
+        checker.rules = Rules {
+            visible: if proof.transactions { Visible::Committed } else { Visible::All },
+            proof_header: proof.proof_header,
+            whole_transactions: proof.transactions
+                && !checker.records_may_go()
+                && !checker.tolerates_data_loss(),
+        };
+        checker
     }
 
     pub(super) fn stats(&self) -> &ReaderStats {
@@ -90,7 +100,7 @@ impl Checker {
         if record.offset > counters.max_offsets.get(index) {
             counters.max_offsets.set(index, record.offset);
         }
-        match state.check(record, self.ledger(partition), self.visible) {
+        match state.check(record, self.ledger(partition), self.rules) {
             Ok((checked, gap)) => {
                 match checked {
                     Checked::Valid => counters.valid_reads.add(1),
@@ -102,13 +112,30 @@ impl Checker {
             }
             Err(broken) => {
                 counters.invalid_reads.add(1);
-                return self.broken(broken.anomaly, partition, record.offset, broken.expected, broken.found);
+                return self.report(partition, *broken);
             }
         }
         match &self.truth.latest {
             Some(latest) => self.check_value(latest, partition, record),
             None => Ok(()),
         }
+    }
+
+    /// Everything has been read of a partition: what is missing in a transaction will not come any more.
+    ///
+    /// # Errors
+    /// The promise that this breaks, unless the run goes on.
+    pub(super) fn finish(&self, state: &mut PartitionState, partition: i32) -> Result<(), Halt> {
+        while let Some(broken) = state.finish() {
+            self.report(partition, *broken)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
+        let Broken { anomaly, offset, expected, found } = broken;
+        self.broken(anomaly, partition, offset, expected, found)
     }
 
     /// The value must be the last one that was acked for its key.

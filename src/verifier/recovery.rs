@@ -52,6 +52,9 @@ impl ShardProducer {
             self.renew_client()?;
         }
         self.repredict().await;
+        if self.acks.unknown {
+            self.begin_run();
+        }
         self.acks.restart_wanted = false;
         Ok(())
     }
@@ -144,6 +147,7 @@ impl ShardProducer {
         }
         tracing::warn!("transactional id '{id}': starting a new producer: {error}");
         self.acks.abort(false);
+        self.acks.unknown = true;
         self.acks.restart_wanted = true;
         self.renew_client()
     }

@@ -232,6 +232,9 @@ impl<'a> SeqReader<'a> {
         if !complete {
             return Ok(());
         }
+        for track in &mut self.pass.tracks {
+            self.pass.checker.finish(&mut track.state, track.partition)?;
+        }
         self.pass.audit_keys()?;
         if self.pass.checker.records_may_go() {
             return Ok(());

@@ -13,7 +13,6 @@ use super::super::{
 type Asked = (&'static str, bool);
 
 pub(super) fn verifier(args: &VerifierArgs) -> Result<(), UsageError> {
-    refuse(verifier_only(args))?;
     shared(&args.cluster, &args.security)
 }
 
@@ -31,10 +30,6 @@ fn refuse<const N: usize>(table: [Asked; N]) -> Result<(), UsageError> {
         Some((flag, _)) => Err(UsageError::NotYet(flag)),
         None => Ok(()),
     }
-}
-
-fn verifier_only(args: &VerifierArgs) -> [Asked; 1] {
-    [("proof-header", args.proof.proof_header == Some(true))]
 }
 
 fn others(cluster: &ClusterArgs, security: &SecurityArgs) -> [Asked; 4] {
