@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Violation},
+    anomaly::{Anomaly, Evidence, Violation},
     shard::{Halt, ShardContext},
+    track::Missing,
     validator::{Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
@@ -132,12 +133,6 @@ impl Checker {
         Ok(())
     }
 
-    #[cold]
-    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
-        let Broken { anomaly, offset, expected, found } = broken;
-        self.broken(anomaly, partition, offset, expected, found)
-    }
-
     /// The value must be the last one that was acked for its key.
     fn check_value(
         &self,
@@ -185,8 +180,30 @@ impl Checker {
         expected: String,
         found: String,
     ) -> Result<(), Halt> {
+        let acked_here = self.ledger(partition).map(|ledger| ledger.contains(offset));
+        let evidence = Evidence { acked_here, ..Evidence::default() };
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    /// Acked records are gone.
+    ///
+    /// # Errors
+    /// That, unless the run goes on.
+    #[cold]
+    pub(super) fn lost(&self, partition: i32, missing: &Missing) -> Result<(), Halt> {
+        let evidence =
+            Evidence { acked_here: Some(true), missing: missing.ranges.clone(), ..Evidence::default() };
+        let (expected, found) = ("every acked record".to_owned(), missing.to_string());
+        let (anomaly, offset) = (Anomaly::LostWrite, missing.first);
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    /// A promise was broken, and more is known of it.
+    #[cold]
+    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
+        let Broken { anomaly, offset, expected, found, evidence } = broken;
         let topic = self.context.topic.to_string();
-        let violation = Violation { anomaly, topic, partition, offset, expected, found };
+        let violation = Violation { anomaly, topic, partition, offset, expected, found, evidence };
         if self.proof.keep_going {
             self.context.shared.violations.add(violation);
             return Ok(());

@@ -70,7 +70,6 @@ impl Order {
     }
 
     /// Run and number of the last record.
-    #[cfg(test)]
     pub(super) fn last(&self) -> Option<(u64, u64)> {
         self.runs.get(self.current).map(|run| (run.id, run.last))
     }

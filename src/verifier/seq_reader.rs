@@ -346,9 +346,7 @@ impl PassState {
             tracing::warn!("partition {}: {missing}", track.partition);
             return Ok(());
         }
-        let expected = "every acked record".to_owned();
-        let found = missing.to_string();
-        self.checker.broken(Anomaly::LostWrite, track.partition, missing.first, expected, found)
+        self.checker.lost(track.partition, missing)
     }
 
     /// Every key whose last record is no tombstone must have been read.

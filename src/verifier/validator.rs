@@ -4,7 +4,7 @@
 //! header, ledger. It is the same for every kind of reader.
 
 use super::{
-    anomaly::Anomaly,
+    anomaly::{Anomaly, Evidence, Neighbour, Writer},
     order::{Order, OutOfOrder},
 };
 use crate::{
@@ -75,6 +75,8 @@ pub struct Broken {
     pub expected: String,
     /// What was there.
     pub found: String,
+    /// What else is known of the place.
+    pub evidence: Evidence,
 }
 
 /// What is remembered of a partition between two of its records.
@@ -105,6 +107,22 @@ impl PartitionState {
         rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
         let proof = Proven::of(record, rules);
+        let before = (self.last, self.order.last());
+        self.hold(record, proof, ledger, rules).map_err(|mut broken| {
+            if broken.offset == record.offset {
+                broken.evidence = evidence(record, proof, before, ledger);
+            }
+            broken
+        })
+    }
+
+    fn hold(
+        &mut self,
+        record: &RecordView<'_>,
+        proof: Proven<'_>,
+        ledger: Option<&PartitionLedger>,
+        rules: Rules,
+    ) -> Result<(Checked, bool), Box<Broken>> {
         let (place, order) = (self.place(record), self.order(record, proof, rules));
         let last_offset = place?;
         // A record whose bytes have changed cannot be held to what it says.
@@ -179,7 +197,7 @@ impl PartitionState {
 impl From<OutOfOrder> for Broken {
     fn from(error: OutOfOrder) -> Self {
         let OutOfOrder { anomaly, offset, expected, found } = error;
-        Self { anomaly, offset, expected, found }
+        Self { anomaly, offset, expected, found, evidence: Evidence::default() }
     }
 }
 
@@ -225,6 +243,33 @@ fn content<'a>(record: &RecordView<'a>) -> Content<'a> {
     }
 }
 
+/// What is known of the place of a record that breaks a promise.
+#[cold]
+fn evidence(
+    record: &RecordView<'_>,
+    proof: Proven<'_>,
+    (last, last_number): (Option<Last>, Option<(u64, u64)>),
+    ledger: Option<&PartitionLedger>,
+) -> Evidence {
+    let proof = match proof {
+        Proven::True(proof) => Some(proof),
+        Proven::Changed(header) => header.map(proof::decode),
+        Proven::Absent => None,
+    };
+    let previous = last.and_then(|last| {
+        let written_by = last_number.map(|(run, sequence)| Writer::new(run, sequence, None));
+        Some(Neighbour { offset: last.offset?, leader_epoch: last.leader_epoch, written_by })
+    });
+    Evidence {
+        leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),
+        acked_here: ledger.map(|ledger| ledger.contains(record.offset)),
+        written_by: proof
+            .map(|proof| Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index))),
+        previous,
+        missing: Vec::new(),
+    }
+}
+
 /// The first header must name this very offset.
 fn check_id(
     record: &RecordView<'_>,
@@ -262,6 +307,7 @@ fn aborted_read(record: &RecordView<'_>, id: &[u8]) -> Broken {
         offset: record.offset,
         expected: "records of committed transactions only".to_owned(),
         found: format!("{RECORD_ID_HEADER} '{}'", id.escape_ascii()),
+        evidence: Evidence::default(),
     }
 }
 
@@ -279,7 +325,13 @@ fn corrupt(record: &RecordView<'_>, header: Option<&[u8; PROOF_BYTES]>) -> Broke
             format!("such with the digest {:016x}", proof::digest(bytes, &content(record))),
         ),
     };
-    Broken { anomaly: Anomaly::Corrupt, offset: record.offset, expected, found }
+    Broken {
+        anomaly: Anomaly::Corrupt,
+        offset: record.offset,
+        expected,
+        found,
+        evidence: Evidence::default(),
+    }
 }
 
 #[cold]
@@ -289,6 +341,7 @@ fn epoch_back(record: &RecordView<'_>, last: Last) -> Broken {
         offset: record.offset,
         expected: format!("leader epoch {} or later, as of the record read before", last.leader_epoch),
         found: format!("leader epoch {}", record.leader_epoch),
+        evidence: Evidence::default(),
     }
 }
 
@@ -299,6 +352,7 @@ fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Broken {
         offset: record.offset,
         expected: format!("an offset above {last_offset}"),
         found: format!("offset {}", record.offset),
+        evidence: Evidence::default(),
     }
 }
 
@@ -314,6 +368,7 @@ fn wrong_offset(record: &RecordView<'_>) -> Broken {
         offset: record.offset,
         expected: format!("{RECORD_ID_HEADER} '{}' (acked there)", id.escape_ascii()),
         found,
+        evidence: Evidence::default(),
     }
 }
 

@@ -278,3 +278,19 @@ fn a_torn_transaction_at_the_end_is_found_when_all_is_read() {
     );
     assert_eq!(state.finish(), None);
 }
+
+#[test]
+fn evidence_names_the_writer_the_neighbour_and_the_ledger_s_word() {
+    let mut state = PartitionState::default();
+    state.check(&sent(5, 0, None).at(5), Some(&ledger()), RULES).unwrap();
+    let broken = state.check(&sent(5, 0, None).at(6), Some(&ledger()), RULES).unwrap_err();
+    let evidence = serde_json::to_value(&broken.evidence).unwrap();
+    let writer = serde_json::json!({ "run": "0000000000000007", "sequence": 0 });
+    let expected = serde_json::json!({
+        "leader_epoch": 0,
+        "acked_here": true,
+        "written_by": writer,
+        "previous": { "offset": 5, "leader_epoch": 0, "written_by": writer },
+    });
+    assert_eq!(evidence, expected);
+}
