@@ -5,8 +5,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use proofload::{
     config::Fill,
+    proof::{self, Content, Proof},
     random::Random,
-    record::{self, KeyText, PayloadPool},
+    record::{self, KeyText, PayloadPool, RECORD_ID_HEADER},
 };
 
 /// Records in one iteration: what a shard sends in one burst.
@@ -59,5 +60,26 @@ fn payloads(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ids, payloads);
+/// The second header, whose digest of the value is known.
+fn proof_headers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("proof_header");
+    group.throughput(Throughput::Elements(BURST.unsigned_abs()));
+    let ids: Vec<_> = (FIRST_OFFSET..FIRST_OFFSET + BURST).map(record::encode_record_id).collect();
+    group.bench_function("encode", |bencher| {
+        bencher.iter(|| {
+            for (sequence, id) in (0..).zip(&ids) {
+                let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
+                let content = Content {
+                    key_digest: proof::digest_of(Some(id)),
+                    value_digest: black_box(7),
+                    first_header: (RECORD_ID_HEADER.as_bytes(), id),
+                };
+                black_box(proof::encode(black_box(&proof), &content));
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, ids, payloads, proof_headers);
 criterion_main!(benches);

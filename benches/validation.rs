@@ -6,9 +6,12 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proofload::{
     ledger::{OffsetRun, PartitionLedger},
+    proof::{self, Content, PROOF_BYTES, PROOF_HEADER, Proof},
     record::{self, RECORD_ID_BYTES, RECORD_ID_HEADER},
-    verifier::validator::{PartitionState, RecordView, Visible},
+    verifier::validator::{PartitionState, RecordView, Rules, Visible},
 };
+
+const RULES: Rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
 
 /// Records in one iteration: what a reader takes from its client at once.
 const RECORDS: u16 = 10_000;
@@ -17,6 +20,8 @@ fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
     RecordView {
         offset,
         leader_epoch: 3,
+        sent_ms: Some(1_000),
+        second_header: None,
         first_header: Some((RECORD_ID_HEADER.as_bytes(), id)),
         key: Some(id),
         value: Some(&[0; 128]),
@@ -26,7 +31,7 @@ fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
 fn check_all(ids: &[[u8; RECORD_ID_BYTES]], ledger: Option<&PartitionLedger>) {
     let mut state = PartitionState::default();
     for (offset, id) in (0..).zip(ids) {
-        black_box(state.check(black_box(&view(offset, id)), ledger, Visible::All).is_ok());
+        black_box(state.check(black_box(&view(offset, id)), ledger, RULES).is_ok());
     }
 }
 
@@ -57,5 +62,37 @@ fn validation(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, validation);
+/// With proof headers: the value is read for the first time here, and digested.
+fn proofs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("proof");
+    group.throughput(Throughput::Elements(u64::from(RECORDS)));
+    for value_bytes in [128, 16_384] {
+        let value = vec![7; value_bytes];
+        let ids: Vec<_> = (0..).take(usize::from(RECORDS)).map(record::encode_record_id).collect();
+        let headers: Vec<_> = (0..).zip(&ids).map(|(sequence, id)| header(sequence, id, &value)).collect();
+        group.bench_function(format!("valid_{value_bytes}"), |bencher| {
+            bencher.iter(|| {
+                let mut state = PartitionState::default();
+                for ((offset, id), header) in (0..).zip(&ids).zip(&headers) {
+                    let second_header = Some((PROOF_HEADER.as_bytes(), header.as_slice()));
+                    let record = RecordView { second_header, value: Some(&value), ..view(offset, id) };
+                    black_box(state.check(black_box(&record), None, RULES).is_ok());
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> [u8; PROOF_BYTES] {
+    let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
+    let content = Content {
+        key_digest: proof::digest_of(Some(id)),
+        value_digest: proof::digest_of(Some(value)),
+        first_header: (RECORD_ID_HEADER.as_bytes(), id),
+    };
+    proof::encode(&proof, &content)
+}
+
+criterion_group!(benches, validation, proofs);
 criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! A shard's clock: microseconds since it was started, as plain numbers.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock that starts at 0.
 #[derive(Clone, Copy, Debug)]
@@ -19,4 +19,11 @@ impl Clock {
         let elapsed = self.0.elapsed();
         elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
+}
+
+/// The world's clock, ms since 1970, as records bear it.
+#[must_use]
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

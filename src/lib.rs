@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod ledger;
 mod logging;
 pub mod pace;
+pub mod proof;
 pub mod random;
 pub mod record;
 pub mod repeater;

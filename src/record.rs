@@ -3,7 +3,7 @@
 //! Pure: no clock, no I/O. The formats are the compatibility contract's, so that
 //! topics written by other implementations can be read, and the other way round.
 
-use crate::{config::Fill, random::Random};
+use crate::{config::Fill, proof, random::Random};
 
 /// Key of the first header of every record.
 pub const RECORD_ID_HEADER: &str = "KGO_VERIFIER_RECORD_ID";
@@ -156,7 +156,8 @@ impl KeyText {
 pub struct PayloadPool {
     bytes: &'static [u8],
     value_bytes: usize,
-    values: usize,
+    /// Of each value: a digest is taken once, and not for each record.
+    digests: Box<[u64]>,
 }
 
 impl PayloadPool {
@@ -176,13 +177,16 @@ impl PayloadPool {
             Fill::Random => random.fill(&mut bytes),
             Fill::Printable => random.fill_printable(&mut bytes),
         }
-        Self { bytes: bytes.leak(), value_bytes, values }
+        let digest = |index| proof::digest_of(Some(&bytes[index * value_bytes..(index + 1) * value_bytes]));
+        let digests = (0..values).map(digest).collect();
+        Self { bytes: bytes.leak(), value_bytes, digests }
     }
 
-    /// One of the values, at random.
-    pub fn pick(&self, random: &mut Random) -> &'static [u8] {
-        let start = random.index(self.values) * self.value_bytes;
-        &self.bytes[start..start + self.value_bytes]
+    /// One of the values, at random, and its digest.
+    pub fn pick(&self, random: &mut Random) -> (&'static [u8], u64) {
+        let index = random.index(self.digests.len());
+        let start = index * self.value_bytes;
+        (&self.bytes[start..start + self.value_bytes], self.digests[index])
     }
 }
 
@@ -267,14 +271,15 @@ mod tests {
     fn payloads_are_what_was_asked_for() {
         let mut random = Random::from_seed(7);
         let zeros = PayloadPool::new(Fill::Zeros, 100, &mut random);
-        assert!(zeros.pick(&mut random).iter().all(|&byte| byte == 0));
+        assert!(zeros.pick(&mut random).0.iter().all(|&byte| byte == 0));
         let printable = PayloadPool::new(Fill::Printable, 10_000, &mut random);
-        let value = printable.pick(&mut random);
+        let (value, digest) = printable.pick(&mut random);
+        assert_eq!(digest, proof::digest_of(Some(value)));
         assert_eq!(value.len(), 10_000);
         assert!(value.iter().all(|byte| (32..=126).contains(byte)));
         assert!(value.contains(&32) && value.contains(&126));
         let bytes = PayloadPool::new(Fill::Random, 10_000, &mut random);
-        assert!(bytes.pick(&mut random).iter().any(|byte| *byte > 126));
+        assert!(bytes.pick(&mut random).0.iter().any(|byte| *byte > 126));
         assert_ne!(printable.pick(&mut random), printable.pick(&mut random));
     }
 
@@ -282,6 +287,6 @@ mod tests {
     fn empty_payloads_are_allowed() {
         let mut random = Random::from_seed(7);
         let pool = PayloadPool::new(Fill::Printable, 0, &mut random);
-        assert!(pool.pick(&mut random).is_empty());
+        assert!(pool.pick(&mut random).0.is_empty());
     }
 }

@@ -92,7 +92,7 @@ impl Report {
         let mut violations = shared.violations.kept().clone();
         let mut violation_count = shared.violations.count();
         if let Some(RunError::Violation(violation)) = error {
-            violations.push(violation.clone());
+            violations.push((**violation).clone());
             violation_count += 1;
         }
         let document = Document {

@@ -40,9 +40,6 @@ pub enum UsageError {
          --consumer_group_readers N"
     )]
     NoWork,
-    /// Asks for a part that is still to come.
-    #[error("{}: not yet available", Dashed(.0))]
-    NotYet(&'static str),
     /// Clap and our own reading of the flags disagree.
     #[error("{}", OneLine(.0))]
     Other(String),
@@ -93,6 +90,6 @@ mod tests {
         assert_eq!(OneLine("a\n\u{1b}b").to_string(), "a\\n\\u{1b}b");
         assert_eq!(OneLine("").to_string(), "\"\"");
         assert_eq!(UsageError::value("topic", "", "a name").to_string(), "--topic \"\": accepts a name");
-        assert_eq!(UsageError::NotYet("X").to_string(), "-X: not yet available");
+        assert_eq!(UsageError::flag("X", "what").to_string(), "-X: what");
     }
 }

@@ -168,8 +168,9 @@ pub(super) struct ProofArgs {
     /// The value must be the last one produced for its key
     #[arg(long)]
     pub validate_latest_values: bool,
-    /// Write and check the second header [default: false, for now]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, value_parser = go_bool)]
+    /// Write the second header, and check it where it is present [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = go_bool)]
     pub proof_header: Option<bool>,
     /// Count violations and go on to the end, instead of stopping at the first
     #[arg(long)]

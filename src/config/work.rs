@@ -79,6 +79,8 @@ pub struct ProduceConfig {
     pub transactions: Option<TransactionConfig>,
     /// Values are numbered, and the last of each key is written down.
     pub latest_values: bool,
+    /// Records bear a second header, which proves more.
+    pub proof_header: bool,
 }
 
 /// What the sequential reader does.
@@ -146,6 +148,8 @@ pub struct ProofConfig {
     pub latest_values: bool,
     /// Count violations and go on to the end, instead of stopping at the first.
     pub keep_going: bool,
+    /// Second headers are checked where they are present.
+    pub proof_header: bool,
 }
 
 /// How records are put into transactions.

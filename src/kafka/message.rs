@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use crate::verifier::validator::RecordView;
+use crate::verifier::validator::{Header, RecordView};
 
 /// A record that lives as long as the call that shows it.
 #[derive(Clone, Copy, Debug)]
@@ -49,27 +49,46 @@ impl<'a> Message<'a> {
     pub fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
         // SAFETY: the message is alive; headers live as long as it does, and are asked for once.
-        let (leader_epoch, first_header) = unsafe {
+        let (leader_epoch, first_header, second_header) = unsafe {
             let mut headers = ptr::null_mut();
             let found = rdk::rd_kafka_message_headers(self.message, &raw mut headers);
-            let first = if found == Code::RD_KAFKA_RESP_ERR_NO_ERROR { first_header(headers) } else { None };
-            (rdk::rd_kafka_message_leader_epoch(self.message), first)
+            let at = |index| {
+                if found == Code::RD_KAFKA_RESP_ERR_NO_ERROR { header(headers, index) } else { None }
+            };
+            (rdk::rd_kafka_message_leader_epoch(self.message), at(0), at(1))
         };
         // SAFETY: a key that is not null has `key_len` bytes, and lives as long as the message.
         let key = (!fields.key.is_null())
             .then(|| unsafe { slice::from_raw_parts(fields.key.cast::<u8>(), fields.key_len) });
-        RecordView { offset: fields.offset, leader_epoch, first_header, key, value: self.value() }
+        RecordView {
+            offset: fields.offset,
+            leader_epoch,
+            sent_ms: self.sent_ms(),
+            first_header,
+            second_header,
+            key,
+            value: self.value(),
+        }
+    }
+
+    /// When it was sent; `None` where the broker's time stands instead.
+    fn sent_ms(&self) -> Option<i64> {
+        let mut kind = rdk::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is alive, and the kind is set.
+        let time_ms = unsafe { rdk::rd_kafka_message_timestamp(self.message, &raw mut kind) };
+        (kind == rdk::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME).then_some(time_ms)
     }
 }
 
 /// # Safety
 /// The headers are alive for as long as the slices are used.
-unsafe fn first_header<'a>(headers: *const rdk::rd_kafka_headers_t) -> Option<(&'a [u8], &'a [u8])> {
+unsafe fn header<'a>(headers: *const rdk::rd_kafka_headers_t, index: usize) -> Option<Header<'a>> {
     let (mut name, mut value, mut size): (_, *const c_void, _) = (ptr::null(), ptr::null(), 0);
     // SAFETY: the caller's promise; the three are set when the call succeeds, the name
     // to a NUL-terminated string, the value to null or to `size` bytes.
     unsafe {
-        let found = rdk::rd_kafka_header_get_all(headers, 0, &raw mut name, &raw mut value, &raw mut size);
+        let found =
+            rdk::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
         if found != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }

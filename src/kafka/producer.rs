@@ -1,6 +1,11 @@
 //! Sending records to chosen partitions, and learning where they landed.
 
-use std::{ffi::CString, ffi::c_void, ptr, sync::Arc, time::Duration};
+use std::{
+    ffi::{CStr, CString, c_void},
+    ptr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rdkafka::{
     bindings as rdk,
@@ -14,7 +19,7 @@ use super::{
     transactions::Transactions,
     wake::QueueWake,
 };
-use crate::record::RECORD_ID_HEADER;
+use crate::{proof::PROOF_HEADER, record::RECORD_ID_HEADER};
 
 /// A record's value.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,8 @@ pub struct Record<'a> {
     pub value: Option<Value<'a>>,
     /// Value of the first header, [`RECORD_ID_HEADER`].
     pub record_id: &'a [u8],
+    /// Value of the second, [`PROOF_HEADER`]; `None` for no such header.
+    pub proof: Option<&'a [u8]>,
     /// The record's timestamp, ms since the epoch; `None` is the time of sending.
     pub timestamp_ms: Option<i64>,
     /// Comes back with the delivery.
@@ -91,6 +98,7 @@ pub struct Producer {
     handle: Arc<Handle>,
     topic_name: String,
     header: CString,
+    proof_header: CString,
 }
 
 impl Producer {
@@ -113,6 +121,7 @@ impl Producer {
             handle: Arc::new(handle),
             topic_name: topic.to_owned(),
             header: client::c_string(RECORD_ID_HEADER)?,
+            proof_header: client::c_string(PROOF_HEADER)?,
         })
     }
 
@@ -141,13 +150,7 @@ impl Producer {
                 u.mem = bytes(record.key.as_ptr(), record.key.len());
             }),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value.0, value.1)),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
-                u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
-                    name: self.header.as_ptr(),
-                    val: record.record_id.as_ptr().cast(),
-                    size: record.record_id.len().cast_signed(),
-                };
-            }),
+            header(&self.header, record.record_id),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| {
                 u.ptr = ptr::without_provenance_mut(record.token);
             }),
@@ -156,9 +159,12 @@ impl Producer {
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
                 u.i64_ = record.timestamp_ms.unwrap_or(0);
             }),
+            // Last, so that it can be left out.
+            header(&self.proof_header, record.proof.unwrap_or_default()),
         ];
+        let arguments = &arguments[..arguments.len() - usize::from(record.proof.is_none())];
         // SAFETY: every argument's union field is the one that its type names. Topic and
-        // header name live as long as `self`; key and header value are copied before the
+        // header names live as long as `self`; key and header values are copied before the
         // call returns, and so is the value where the flag says so; otherwise it is 'static and
         // outlives the client's use of it.
         let error =
@@ -262,6 +268,16 @@ pub(super) fn argument(
     let mut value = rdk::rd_kafka_vu_s__bindgen_ty_1 { ptr: ptr::null_mut() };
     set(&mut value);
     rdk::rd_kafka_vu_t { vtype: kind, u: value }
+}
+
+fn header(name: &CStr, value: &[u8]) -> rdk::rd_kafka_vu_t {
+    argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
+        u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
+            name: name.as_ptr(),
+            val: value.as_ptr().cast(),
+            size: value.len().cast_signed(),
+        };
+    })
 }
 
 pub(super) fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {

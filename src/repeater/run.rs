@@ -239,7 +239,7 @@ fn join(shards: Vec<Shard<Result<(), ClientError>>>) -> Result<(), RunError> {
 
 fn verdict(floor: &Floor) -> Result<(), RunError> {
     if let Some(violation) = floor.violation() {
-        return Err(RunError::Violation(violation));
+        return Err(RunError::Violation(Box::new(violation)));
     }
     match floor.shared.lifecycle.failure() {
         Some(reason) => Err(RunError::Failed(reason)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Violation},
+    anomaly::{Anomaly, Evidence, Violation},
     lane::{ControlRecords, Lane},
     producer::{ProduceJob, ProducePartition},
     shard::{Halt, Outbox},
@@ -13,6 +13,7 @@ use crate::{
     control::Message,
     kafka::{Delivery, KafkaError, Outcome},
     ledger::KeyAck,
+    proof::{InTransaction, Numbering},
     stats::{LatencyRecorder, ProducerStats},
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Sending {
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) token: usize,
+    /// Its number within run and partition, and its place in its transaction.
+    pub(super) number: (u64, Option<InTransaction>),
 }
 
 /// What is counted instead of ending the run.
@@ -42,11 +45,16 @@ struct Tolerated {
 }
 
 /// All predictions of a shard.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(super) struct Acks {
     lanes: Vec<Lane>,
     window: Window,
     /// `None` without transactions.
     controls: Option<ControlRecords>,
+    /// Transactions that have ended.
+    transactions: u64,
+    /// Nobody knows what became of a record: it may still turn up, out of order.
+    pub(super) unknown: bool,
     /// Acked records whose transaction has not ended.
     pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
@@ -86,6 +94,8 @@ impl Acks {
             lanes: job.partitions.iter().map(lane).collect(),
             window: Window::new(job.window),
             controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
+            transactions: 0,
+            unknown: false,
             pending: Vec::new(),
             unsent: job.records,
             restart_wanted: false,
@@ -135,6 +145,7 @@ impl Acks {
         }
         let lane = &mut self.lanes[draft.partition_index];
         let (offset, first) = lane.predict(self.controls);
+        let number = lane.numbers.number(self.controls.map(|_| self.transactions));
         let token = self.window.take(InFlight {
             partition_index: draft.partition_index,
             predicted_offset: offset,
@@ -145,14 +156,16 @@ impl Acks {
             first,
         })?;
         self.unsent -= 1;
-        Some(Sending { partition: lane.id, offset, token })
+        Some(Sending { partition: lane.id, offset, token, number })
     }
 
     /// The client did not take the record that was predicted last.
     pub(super) fn take_back(&mut self, token: usize) {
         let record = self.window.release(token);
         let controls = self.controls.unwrap_or(ControlRecords::KAFKA);
-        self.lanes[record.partition_index].take_back(record.first, controls);
+        let lane = &mut self.lanes[record.partition_index];
+        lane.take_back(record.first, controls);
+        lane.numbers.take_back();
         self.unsent += 1;
     }
 
@@ -181,6 +194,7 @@ impl Acks {
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
             Outcome::AckedSomewhere => self.acked(record, false),
             Outcome::Failed(error) | Outcome::Unknown(error) => {
+                self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.failed(&record, error);
                 return false;
             }
@@ -236,7 +250,7 @@ impl Acks {
         // The room is used again.
         self.pending = pending;
         self.pending.clear();
-        self.end_transaction();
+        self.end_transaction(true);
     }
 
     /// The transaction was aborted. What was written to be aborted is done with; the rest is sent again.
@@ -252,10 +266,18 @@ impl Acks {
             self.stats.failed_transactions.add(1);
         }
         self.pending.clear();
-        self.end_transaction();
+        self.end_transaction(false);
     }
 
-    fn end_transaction(&mut self) {
+    /// Numbers start over, for another run.
+    pub(super) fn restart_numbers(&mut self) {
+        self.unknown = false;
+        self.lanes.iter_mut().for_each(|lane| lane.numbers = Numbering::default());
+    }
+
+    fn end_transaction(&mut self, committed: bool) {
+        self.transactions += 1;
+        self.lanes.iter_mut().for_each(|lane| lane.numbers.end_transaction(committed));
         if let Some(controls) = self.controls {
             self.lanes.iter_mut().for_each(|lane| lane.end_transaction(controls));
         }
@@ -281,14 +303,15 @@ impl Acks {
             return;
         }
         self.halt.get_or_insert_with(|| {
-            Halt::Violation(Violation {
+            Halt::Violation(Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
                 topic: self.topic.to_string(),
                 partition: lane.id,
                 offset,
                 expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
                 found: format!("an ack at {offset}: the log was truncated and written again"),
-            })
+                evidence: Evidence::default(),
+            }))
         });
     }
 

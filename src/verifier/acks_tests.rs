@@ -31,6 +31,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         messages_per_producer_id: None,
         transactions: None,
         latest_values: false,
+        proof_header: true,
     };
     let stats = Arc::new(ProducerStats::new(&[4]));
     let job = ProduceJob {
@@ -43,6 +44,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         brokers: 1,
         tolerate_data_loss: tolerate,
         stats: stats.clone(),
+        run: 1,
     };
     let (sender, messages) = unbounded();
     Fixture { acks: Acks::new("t".into(), Outbox::new(sender), job), messages, stats }
@@ -279,4 +281,25 @@ fn watched_keys_travel_with_their_last_place() {
     });
     let ack = KeyAck { key_index: Some(0), offset: 100, value_bytes: 8, tombstone: false };
     assert_eq!(told, Some(vec![(4, ack)]));
+}
+
+#[test]
+fn records_are_numbered_for_their_partition() {
+    let mut run = fixture(true, 0.0);
+    let first = run.send();
+    assert_eq!(first.number, (0, None));
+    run.acks.take_back(first.token);
+    let (first, second) = (run.send(), run.send());
+    assert_eq!((first.number, second.number), ((0, None), (1, None)), "what was not sent has no number");
+    run.settle(first, Outcome::Acked { offset: 105 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    assert!(!run.acks.unknown);
+    run.acks.restart_wanted = false;
+    let third = run.send();
+    assert_eq!(third.number, (2, None), "what is sent again is another record");
+    run.settle(third, Outcome::Unknown(kafka_error()));
+    assert!(run.acks.unknown, "it may turn up when nobody expects it");
+    run.acks.restart_numbers();
+    run.acks.restart_wanted = false;
+    assert_eq!(run.send().number, (0, None));
 }

@@ -21,8 +21,14 @@ pub enum Anomaly {
     Truncation,
     /// An ack below the ledger's end: the log was truncated, and written again.
     RefilledTruncation,
-    /// Bytes of a batch changed on the way or on the disk.
+    /// Bytes of a record or a batch changed on the way or on the disk.
     Corrupt,
+    /// One send at two offsets.
+    Duplicate,
+    /// A record behind one that was sent later.
+    Reorder,
+    /// A committed transaction of which records are missing.
+    TornTransaction,
     /// A record of an aborted transaction that a `read_committed` reader was shown.
     AbortedRead,
     /// A value that is not the last one of its key, or a key that is gone.
@@ -43,6 +49,9 @@ impl Anomaly {
             Self::Truncation => "truncation",
             Self::RefilledTruncation => "refilled-truncation",
             Self::Corrupt => "corrupt",
+            Self::Duplicate => "duplicate",
+            Self::Reorder => "reorder",
+            Self::TornTransaction => "torn-transaction",
             Self::AbortedRead => "aborted-read",
             Self::StaleValue => "stale-value",
             Self::GroupRedelivery => "group-redelivery",
@@ -77,11 +86,65 @@ pub struct Violation {
     pub expected: String,
     /// What was there.
     pub found: String,
+    /// What else is known of the place.
+    pub evidence: Evidence,
+}
+
+/// What is known of the place of a violation, for whoever has to find out how it came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Epoch of the leader that wrote the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader_epoch: Option<i32>,
+    /// The ledger's word: whether a record was acked at this very offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acked_here: Option<bool>,
+    /// Who wrote it, by its proof header; not necessarily true when the record is corrupt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<Writer>,
+    /// The record that the reader was shown before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Neighbour>,
+    /// Acked offsets that are gone, as ranges: first and last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<(i64, i64)>,
+}
+
+/// The neighbour of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Neighbour {
+    /// Where it lies.
+    pub offset: i64,
+    /// Epoch of the leader that wrote it; negative when the broker did not say.
+    pub leader_epoch: i32,
+    /// Run and number of the last record that had a proof header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<Writer>,
+}
+
+/// A run and its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Writer {
+    /// The run, as its log names it.
+    pub run: String,
+    /// The record's number within the run and the partition.
+    pub sequence: u64,
+    /// Its transaction within the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<u64>,
+}
+
+impl Writer {
+    /// Run `run` with its record number `sequence`.
+    #[must_use]
+    pub fn new(run: u64, sequence: u64, transaction: Option<u64>) -> Self {
+        Self { run: format!("{run:016x}"), sequence, transaction }
+    }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { anomaly, topic, partition, offset, expected, found } = self;
+        let Self { anomaly, topic, partition, offset, expected, found, evidence: _ } = self;
         write!(
             formatter,
             "{anomaly}: topic {topic} partition {partition} offset {offset}: expected {expected}, found {found}"

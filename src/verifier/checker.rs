@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Violation},
+    anomaly::{Anomaly, Evidence, Violation},
     last_values::{SeenKeys, Stale},
     shard::{Halt, ShardContext},
-    validator::{Checked, PartitionState, RecordView, Visible},
+    track::Missing,
+    validator::{Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
     config::ProofConfig,
@@ -29,8 +30,11 @@ pub(super) struct Checker {
     truth: Truth,
     stats: Arc<ReaderStats>,
     proof: ProofConfig,
-    visible: Visible,
+    rules: Rules,
 }
+
+/// Before it is known what a reader may expect.
+const ANYTHING: Rules = Rules { visible: Visible::All, proof_header: false, whole_transactions: false };
 
 /// Which records a reader is shown.
 pub(super) fn isolation(proof: ProofConfig) -> Isolation {
@@ -44,8 +48,15 @@ impl Checker {
         stats: Arc<ReaderStats>,
         proof: ProofConfig,
     ) -> Self {
-        let visible = if proof.transactions { Visible::Committed } else { Visible::All };
-        Self { context: context.clone(), truth, stats, proof, visible }
+        let mut checker = Self { context: context.clone(), truth, stats, proof, rules: ANYTHING };
+        checker.rules = Rules {
+            visible: if proof.transactions { Visible::Committed } else { Visible::All },
+            proof_header: proof.proof_header,
+            whole_transactions: proof.transactions
+                && !checker.records_may_go()
+                && !checker.tolerates_data_loss(),
+        };
+        checker
     }
 
     pub(super) fn stats(&self) -> &ReaderStats {
@@ -91,7 +102,7 @@ impl Checker {
         if record.offset > counters.max_offsets.get(index) {
             counters.max_offsets.set(index, record.offset);
         }
-        match state.check(record, self.ledger(partition), self.visible) {
+        match state.check(record, self.ledger(partition), self.rules) {
             Ok((checked, gap)) => {
                 match checked {
                     Checked::Valid => counters.valid_reads.add(1),
@@ -103,13 +114,24 @@ impl Checker {
             }
             Err(broken) => {
                 counters.invalid_reads.add(1);
-                return self.broken(broken.anomaly, partition, record.offset, broken.expected, broken.found);
+                return self.report(partition, *broken);
             }
         }
         match &self.truth.latest {
             Some(latest) => self.check_value(latest, partition, record),
             None => Ok(()),
         }
+    }
+
+    /// Everything has been read of a partition: what is missing in a transaction will not come any more.
+    ///
+    /// # Errors
+    /// The promise that this breaks, unless the run goes on.
+    pub(super) fn finish(&self, state: &mut PartitionState, partition: i32) -> Result<(), Halt> {
+        while let Some(broken) = state.finish() {
+            self.report(partition, *broken)?;
+        }
+        Ok(())
     }
 
     /// The record that was acked last for its key must hold what was acked. What came before it may still be
@@ -162,12 +184,34 @@ impl Checker {
         expected: String,
         found: String,
     ) -> Result<(), Halt> {
+        let acked_here = self.ledger(partition).map(|ledger| ledger.contains(offset));
+        let evidence = Evidence { acked_here, ..Evidence::default() };
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    /// Acked records are gone.
+    ///
+    /// # Errors
+    /// That, unless the run goes on.
+    #[cold]
+    pub(super) fn lost(&self, partition: i32, missing: &Missing) -> Result<(), Halt> {
+        let evidence =
+            Evidence { acked_here: Some(true), missing: missing.ranges.clone(), ..Evidence::default() };
+        let (expected, found) = ("every acked record".to_owned(), missing.to_string());
+        let (anomaly, offset) = (Anomaly::LostWrite, missing.first);
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    /// A promise was broken, and more is known of it.
+    #[cold]
+    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
+        let Broken { anomaly, offset, expected, found, evidence } = broken;
         let topic = self.context.topic.to_string();
-        let violation = Violation { anomaly, topic, partition, offset, expected, found };
+        let violation = Violation { anomaly, topic, partition, offset, expected, found, evidence };
         if self.proof.keep_going {
             self.context.shared.violations.add(violation);
             return Ok(());
         }
-        Err(Halt::Violation(violation))
+        Err(Halt::Violation(Box::new(violation)))
     }
 }

@@ -333,9 +333,7 @@ impl Overseer<'_> {
         for (part, start) in self.parts.iter().zip(starts) {
             let ledger = self.checker.ledger(part.partition);
             let Some(missing) = track::missing(ledger, &part.read, start.max(part.start)) else { continue };
-            let expected = "every acked record".to_owned();
-            let found = missing.to_string();
-            self.checker.broken(Anomaly::LostWrite, part.partition, missing.first, expected, found)?;
+            self.checker.lost(part.partition, &missing)?;
         }
         Ok(())
     }

@@ -218,7 +218,7 @@ impl Member {
             }
         }
         self.tell();
-        Ok(())
+        if self.done.load(Relaxed) { self.inbox.finish() } else { Ok(()) }
     }
 
     fn is_over(&self) -> bool {
@@ -325,6 +325,14 @@ impl Inbox {
             }
             GroupEvent::Fault(fault) => self.fault(&fault),
         }
+    }
+
+    /// The group has read everything: what this member misses in a transaction will not come any more.
+    fn finish(&mut self) -> Result<(), Halt> {
+        for (partition, lane) in (0..).zip(&mut self.lanes) {
+            self.checker.finish(&mut lane.state, partition)?;
+        }
+        Ok(())
     }
 
     fn lane(&mut self, partition: i32) -> Option<&mut Lane> {

@@ -3,7 +3,10 @@
 //! One writer for each partition makes that a plain integer. In transactions the
 //! cluster writes records of its own between ours, which take offsets too.
 
-use crate::ledger::{AckedRuns, Consumable};
+use crate::{
+    ledger::{AckedRuns, Consumable},
+    proof::Numbering,
+};
 
 /// Offsets that a cluster takes for itself around a transaction's records on a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(super) struct Lane {
     in_transaction: bool,
     /// What the next transaction's first record comes after.
     after: FirstAfter,
+    /// Numbers for the proof headers.
+    pub(super) numbers: Numbering,
 }
 
 impl Lane {
@@ -66,6 +71,7 @@ impl Lane {
             consumable: Consumable::resume(last_consumable),
             in_transaction: false,
             after: FirstAfter::Asking,
+            numbers: Numbering::default(),
         }
     }
 

@@ -99,6 +99,8 @@ mod tests {
                 offset: *offset,
                 leader_epoch: 0,
                 first_header: None,
+                second_header: None,
+                sent_ms: None,
                 key: Some(b"k"),
                 value: text.as_ref().map(|text| &text[..]),
             };
@@ -135,6 +137,8 @@ mod tests {
             offset,
             leader_epoch: 0,
             first_header: None,
+            second_header: None,
+            sent_ms: None,
             key: Some(b"k"),
             value: Some(value),
         };

@@ -17,6 +17,7 @@ use crate::{
     control::Message,
     kafka::{Isolation, OffsetSpec},
     ledger::{LatestValues, Ledger, PartitionLedger},
+    random::Random,
     runtime::executor,
     stats::{Board, ProducerBoard, ReaderKind},
 };
@@ -80,6 +81,14 @@ fn produce_jobs(
         }
     };
     let shards = owned.len();
+    // Shards share it, because no two of them write to the same partition. What it is counted up by
+    // when numbers start over stays clear of what other runs draw.
+    let run = Random::from_entropy().next_u64() & !0xF_FFFF;
+    if config.proof_header {
+        tracing::info!("this run's records name it in their proof headers: {run:016x}");
+    } else if crew.config.proof.proof_header {
+        tracing::warn!("batches of so few bytes have no room for proof headers: none are written");
+    }
     let jobs = owned.iter().enumerate().map(|(index, ids)| ProduceJob {
         config: config.clone(),
         partitions: ids.iter().map(partition).collect(),
@@ -90,6 +99,7 @@ fn produce_jobs(
         brokers: crew.brokers,
         tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),
+        run,
     });
     jobs.collect()
 }

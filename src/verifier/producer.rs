@@ -13,14 +13,16 @@ use super::{
     acks::{Acks, Draft, Sending},
     shard::{Halt, Outbox, ShardContext},
     timestamps::CountedTimestamps,
+    values::Values,
 };
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config::{Compression, ProduceConfig},
-    kafka::{ClientError, Producer, ProducerSettings, Record, SendError, TransactionSettings, Value},
+    kafka::{ClientError, Producer, ProducerSettings, Record, SendError, TransactionSettings},
     pace::Pace,
+    proof::{self, Content, PROOF_BYTES, Proof},
     random::Random,
-    record::{self, KeyText, NUMBERED_VALUE_BYTES, PayloadPool},
+    record::{self, KeyText, RECORD_ID_HEADER},
     stats::ProducerStats,
     transaction::Transaction,
 };
@@ -46,6 +48,8 @@ pub struct ProduceJob {
     pub tolerate_data_loss: bool,
     /// The shard's counters.
     pub stats: Arc<ProducerStats>,
+    /// The run's id in its records' proof headers.
+    pub run: u64,
 }
 
 /// One partition, as the run finds it.
@@ -98,9 +102,7 @@ pub(super) struct ShardProducer {
     pub(super) settings: ProducerSettings,
     /// What becomes of its records is [`Acks`]' business.
     pub(super) transaction: Option<Transaction<()>>,
-    payloads: PayloadPool,
-    /// Where a numbered value is written before the client copies it.
-    numbered: Option<Box<[u8]>>,
+    values: Values,
     pub(super) random: Random,
     /// Records that went to this client.
     pub(super) client_records: u64,
@@ -108,6 +110,8 @@ pub(super) struct ShardProducer {
     clock: Clock,
     reported: Instant,
     timestamps: Option<CountedTimestamps>,
+    /// The run that the records' proof headers name.
+    run: u64,
     /// A record has come back: the client has its connections and its producer id.
     warm: bool,
 }
@@ -126,9 +130,8 @@ impl ShardProducer {
             client,
             settings,
             transaction,
-            numbered: config.latest_values.then(|| vec![0; config.value_bytes].into()),
             client_records: 0,
-            payloads: PayloadPool::new(config.fill, config.value_bytes, &mut random),
+            values: Values::new(&config, &mut random),
             random,
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
@@ -137,6 +140,7 @@ impl ShardProducer {
                 .fake_timestamps
                 .map(|fake| CountedTimestamps::new(fake, context.place.index, job.shards)),
             stats: job.stats.clone(),
+            run: job.run,
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
             warm: false,
             context,
@@ -179,7 +183,7 @@ impl ShardProducer {
         if (!self.warm && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
-        let now_us = self.clock.now_us();
+        let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
         let mut burst = if self.warm { BURST } else { 1 };
         if let Some(limit) = self.config.messages_per_producer_id {
             let room = limit.get() - self.client_records;
@@ -192,7 +196,7 @@ impl ShardProducer {
                     return Ok((sent, pause));
                 }
             }
-            if !self.send_one(now_us)? {
+            if !self.send_one(now_us, today_ms)? {
                 return Ok((sent, WAIT));
             }
         }
@@ -205,13 +209,13 @@ impl ShardProducer {
     }
 
     /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
-    fn send_one(&mut self, now_us: u64) -> Result<bool, Halt> {
+    fn send_one(&mut self, now_us: u64, today_ms: i64) -> Result<bool, Halt> {
         let Some(aborting) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
             return Ok(false);
         };
         let draft = self.draft();
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
-        if let Err(error) = self.hand_over(&draft, sending, aborting) {
+        if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
             self.acks.take_back(sending.token);
             return self.not_sent(sending.partition, error);
         }
@@ -239,7 +243,13 @@ impl ShardProducer {
         }
     }
 
-    fn hand_over(&mut self, draft: &Draft, sending: Sending, aborting: bool) -> Result<(), SendError> {
+    fn hand_over(
+        &mut self,
+        draft: &Draft,
+        sending: Sending,
+        aborting: bool,
+        today_ms: i64,
+    ) -> Result<(), SendError> {
         let (id, aborted_id);
         let record_id: &[u8] = if aborting {
             aborted_id = record::encode_aborted_id(sending.offset);
@@ -249,22 +259,35 @@ impl ShardProducer {
             &id
         };
         let set_key = draft.key_index.map(KeyText::of_set);
-        let value = match (&mut self.numbered, draft.tombstone) {
-            (_, true) => None,
-            (Some(value), false) => {
-                value[..NUMBERED_VALUE_BYTES].copy_from_slice(&record::numbered_value(sending.offset));
-                Some(Value::Passing(value))
-            }
-            (None, false) => Some(Value::Lasting(self.payloads.pick(&mut self.random))),
-        };
+        let key = set_key.as_ref().map_or(record_id, KeyText::as_bytes);
+        let (value, value_digest) = self.values.next(draft.tombstone, sending.offset, &mut self.random);
+        let timestamp_ms = self.timestamps.as_mut().map_or(today_ms, CountedTimestamps::next_ms);
+        let proof = self.config.proof_header.then(|| {
+            let (sequence, transaction) = sending.number;
+            // The client takes 0 for "now".
+            let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
+            let proof = Proof { run: self.run, sequence, timestamp_ms, transaction };
+            let first_header = (RECORD_ID_HEADER.as_bytes(), record_id);
+            proof::encode(
+                &proof,
+                &Content { key_digest: proof::digest_of(Some(key)), value_digest, first_header },
+            )
+        });
         self.client.send(&Record {
             partition: sending.partition,
-            key: set_key.as_ref().map_or(record_id, KeyText::as_bytes),
+            key,
             value,
             record_id,
-            timestamp_ms: self.timestamps.as_mut().map(CountedTimestamps::next_ms),
+            proof: proof.as_ref().map(<[u8; PROOF_BYTES]>::as_slice),
+            timestamp_ms: Some(timestamp_ms),
             token: sending.token,
         })
+    }
+
+    /// Numbers start over, for a run of its own: what was sent before may still turn up among what comes now.
+    pub(super) fn begin_run(&mut self) {
+        self.run = self.run.wrapping_add(1);
+        self.acks.restart_numbers();
     }
 
     #[cold]

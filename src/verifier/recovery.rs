@@ -55,6 +55,9 @@ impl ShardProducer {
             self.renew_client()?;
         }
         self.repredict().await;
+        if self.acks.unknown {
+            self.begin_run();
+        }
         self.acks.restart_wanted = false;
         Ok(())
     }
@@ -147,6 +150,7 @@ impl ShardProducer {
         }
         tracing::warn!("transactional id '{id}': starting a new producer: {error}");
         self.acks.abort(false);
+        self.acks.unknown = true;
         self.acks.restart_wanted = true;
         self.renew_client()
     }

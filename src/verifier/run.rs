@@ -30,14 +30,14 @@ use crate::{
 pub enum RunError {
     /// The data broke its promise.
     #[error("{0}")]
-    Violation(Violation),
+    Violation(Box<Violation>),
     /// The data broke its promise more than once, and the run went on.
     #[error("{count} violations, the first: {first}")]
     Violations {
         /// How often.
         count: u64,
         /// What was found first.
-        first: Violation,
+        first: Box<Violation>,
     },
     /// The work could not be done.
     #[error("{0}")]
@@ -189,7 +189,7 @@ fn work(
 /// What the run as a whole has shown: a broken promise comes before whatever else went wrong.
 fn verdict(outcome: Result<(), RunError>, control: &Control) -> Result<(), RunError> {
     let violations = &control.shared.violations;
-    let first = violations.kept().first().cloned();
+    let first = violations.kept().first().cloned().map(Box::new);
     match (outcome, first) {
         (Err(RunError::Violation(violation)), _) => Err(RunError::Violation(violation)),
         (outcome, Some(first)) => {

@@ -231,6 +231,9 @@ impl<'a> SeqReader<'a> {
         if !complete {
             return Ok(());
         }
+        for track in &mut self.pass.tracks {
+            self.pass.checker.finish(&mut track.state, track.partition)?;
+        }
         self.pass.audit_keys()?;
         if self.pass.checker.records_may_go() {
             return Ok(());
@@ -342,9 +345,7 @@ impl PassState {
             tracing::warn!("partition {}: {missing}", track.partition);
             return Ok(());
         }
-        let expected = "every acked record".to_owned();
-        let found = missing.to_string();
-        self.checker.broken(Anomaly::LostWrite, track.partition, missing.first, expected, found)
+        self.checker.lost(track.partition, missing)
     }
 
     /// Every key must have been seen with its last value.

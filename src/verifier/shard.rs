@@ -17,7 +17,7 @@ use crate::{
 pub enum Halt {
     /// The data broke its promise.
     #[error("{0}")]
-    Violation(Violation),
+    Violation(Box<Violation>),
     /// The work could not be done.
     #[error("{0}")]
     Failed(String),

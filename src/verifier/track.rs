@@ -52,16 +52,21 @@ pub(super) enum Judgement {
 }
 
 /// Acked offsets that were not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missing {
     pub(super) first: i64,
     pub(super) last: i64,
     pub(super) count: u64,
+    /// The first ranges: first and last.
+    pub(super) ranges: Vec<(i64, i64)>,
 }
+
+/// Ranges of missing offsets that are listed.
+const RANGES: usize = 1_000;
 
 impl fmt::Display for Missing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, last, count } = self;
+        let Self { first, last, count, .. } = self;
         write!(formatter, "{count} acked records between {first} and {last} missing")
     }
 }
@@ -208,7 +213,8 @@ pub(super) fn missing(
     let expected = ledger?.acked() - RangeSetBlaze::from_iter([i64::MIN..=start - 1]);
     let missing = &expected - consumed;
     let (first, last) = (missing.first()?, missing.last()?);
-    Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX) })
+    let ranges = missing.ranges().take(RANGES).map(|range| (*range.start(), *range.end())).collect();
+    Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX), ranges })
 }
 
 /// Asks where a partition's log starts and ends; `None` when the broker does not answer.
@@ -312,6 +318,7 @@ mod tests {
         }
         let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
         assert_eq!((found.first, found.last, found.count), (5, 6, 2));
+        assert_eq!(found.ranges, [(5, 6)]);
         assert_eq!(holes.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
         assert_eq!(holes.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
         assert_eq!(holes.missing(None, 0), None);

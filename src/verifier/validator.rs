@@ -3,11 +3,18 @@
 //! Pure. The order of the checks is the contract's: leader epoch, offset, first
 //! header, ledger. It is the same for every kind of reader.
 
-use super::anomaly::Anomaly;
+use super::{
+    anomaly::{Anomaly, Evidence, Neighbour, Writer},
+    order::{Order, OutOfOrder},
+};
 use crate::{
     ledger::PartitionLedger,
+    proof::{self, Content, PROOF_BYTES, Proof, Second},
     record::{self, ABORTED_PREFIX, RECORD_ID_HEADER},
 };
+
+/// Name and value of a header.
+pub type Header<'a> = (&'a [u8], &'a [u8]);
 
 /// A record as a reader sees it; the bytes stay where the client has them.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +23,12 @@ pub struct RecordView<'a> {
     pub offset: i64,
     /// Epoch of the leader that wrote it; negative when the broker did not say.
     pub leader_epoch: i32,
-    /// Key and value of the first header.
-    pub first_header: Option<(&'a [u8], &'a [u8])>,
+    /// When it was sent, ms since the epoch; `None` where the topic keeps the broker's time, or none.
+    pub sent_ms: Option<i64>,
+    /// The first header.
+    pub first_header: Option<Header<'a>>,
+    /// The second.
+    pub second_header: Option<Header<'a>>,
     /// The key; `None` is null.
     pub key: Option<&'a [u8]>,
     /// The value; `None` is a tombstone.
@@ -31,6 +42,17 @@ pub enum Visible {
     All,
     /// Those without a transaction, and those whose transaction was committed.
     Committed,
+}
+
+/// What a reader holds its records to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What it is shown.
+    pub visible: Visible,
+    /// Proof headers are checked.
+    pub proof_header: bool,
+    /// Transactions must be whole: nothing in them may have been compacted, or lost with permission.
+    pub whole_transactions: bool,
 }
 
 /// What a sound record turned out to be.
@@ -47,16 +69,21 @@ pub enum Checked {
 pub struct Broken {
     /// The promise.
     pub anomaly: Anomaly,
+    /// Where it shows: the record's own offset, or that of one before it.
+    pub offset: i64,
     /// What should have been there.
     pub expected: String,
     /// What was there.
     pub found: String,
+    /// What else is known of the place.
+    pub evidence: Evidence,
 }
 
 /// What is remembered of a partition between two of its records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionState {
     last: Option<Last>,
+    order: Order,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,27 +104,85 @@ impl PartitionState {
         &mut self,
         record: &RecordView<'_>,
         ledger: Option<&PartitionLedger>,
-        visible: Visible,
+        rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
-        let last = self.last.replace(Last { offset: Some(record.offset), leader_epoch: record.leader_epoch });
-        let mut gap = false;
-        if let Some(last) = last {
-            if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
-                return Err(Box::new(epoch_back(record, last)));
+        let proof = Proven::of(record, rules);
+        let before = (self.last, self.order.last());
+        self.hold(record, proof, ledger, rules).map_err(|mut broken| {
+            if broken.offset == record.offset {
+                broken.evidence = evidence(record, proof, before, ledger);
             }
-            if let Some(last_offset) = last.offset {
-                if record.offset <= last_offset {
-                    return Err(Box::new(nonmonotonic(record, last_offset)));
-                }
-                gap = record.offset != last_offset + 1
-                    && (visible == Visible::All || promised_between(ledger, last_offset, record.offset));
-            }
+            broken
+        })
+    }
+
+    fn hold(
+        &mut self,
+        record: &RecordView<'_>,
+        proof: Proven<'_>,
+        ledger: Option<&PartitionLedger>,
+        rules: Rules,
+    ) -> Result<(Checked, bool), Box<Broken>> {
+        let (place, order) = (self.place(record), self.order(record, proof, rules));
+        let last_offset = place?;
+        // A record whose bytes have changed cannot be held to what it says.
+        if let Proven::Changed(bytes) = proof {
+            return Err(Box::new(corrupt(record, bytes)));
         }
-        Ok((check_id(record, ledger, visible)?, gap))
+        let checked = check_id(record, ledger, rules.visible)?;
+        order.map_err(|error| Box::new((*error).into()))?;
+        let gap = last_offset.is_some_and(|last_offset| {
+            record.offset != last_offset + 1
+                && (rules.visible == Visible::All || promised_between(ledger, last_offset, record.offset))
+        });
+        Ok((checked, gap))
+    }
+
+    /// Epoch and offset only go up. Returns the offset of the record before, where there is one.
+    fn place(&mut self, record: &RecordView<'_>) -> Result<Option<i64>, Box<Broken>> {
+        let here = Last { offset: Some(record.offset), leader_epoch: record.leader_epoch };
+        let Some(last) = self.last.replace(here) else { return Ok(None) };
+        if last.offset.is_some_and(|last_offset| record.offset <= last_offset) {
+            // Numbers start over with the offsets.
+            self.order.restart();
+        }
+        if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
+            return Err(Box::new(epoch_back(record, last)));
+        }
+        match last.offset {
+            Some(last_offset) if record.offset <= last_offset => {
+                Err(Box::new(nonmonotonic(record, last_offset)))
+            }
+            last_offset => Ok(last_offset),
+        }
+    }
+
+    /// What the numbers in the proof header say, also of a record that breaks another promise:
+    /// the next one is held against it.
+    fn order(
+        &mut self,
+        record: &RecordView<'_>,
+        proof: Proven<'_>,
+        rules: Rules,
+    ) -> Result<(), Box<OutOfOrder>> {
+        match proof {
+            Proven::Absent => Ok(()),
+            Proven::Changed(_) => {
+                self.order.pass_over();
+                Ok(())
+            }
+            Proven::True(proof) => self.order.take(record.offset, &proof, rules.whole_transactions),
+        }
+    }
+
+    /// Everything has been read: what is still missing in a transaction will not come.
+    pub fn finish(&mut self) -> Option<Box<Broken>> {
+        self.order.finish().map(|error| Box::new((*error).into()))
     }
 
     /// Forgets the place but not the epoch: the reader is about to jump.
     pub fn reposition(&mut self) {
+        self.order.restart();
         if let Some(last) = &mut self.last {
             last.offset = None;
         }
@@ -105,7 +190,83 @@ impl PartitionState {
 
     /// Forgets everything: a new pass, or a log that was cut and told to be.
     pub fn restart(&mut self) {
-        self.last = None;
+        *self = Self::default();
+    }
+}
+
+impl From<OutOfOrder> for Broken {
+    fn from(error: OutOfOrder) -> Self {
+        let OutOfOrder { anomaly, offset, expected, found } = error;
+        Self { anomaly, offset, expected, found, evidence: Evidence::default() }
+    }
+}
+
+/// What a record's proof header is worth.
+#[derive(Clone, Copy)]
+enum Proven<'a> {
+    /// There is none, or none that is to be checked.
+    Absent,
+    /// The record is as it was sent.
+    True(Proof),
+    /// It is not; the header, if that is left.
+    Changed(Option<&'a [u8; PROOF_BYTES]>),
+}
+
+impl<'a> Proven<'a> {
+    fn of(record: &RecordView<'a>, rules: Rules) -> Self {
+        let Some((name, value)) = record.second_header.filter(|_| rules.proof_header) else {
+            return Self::Absent;
+        };
+        match proof::second(name, value) {
+            Second::Unknown => Self::Absent,
+            Second::Damaged => Self::Changed(None),
+            Second::Proof(bytes) => {
+                let proof = proof::decode(bytes);
+                let same_time = proof.timestamp_ms.is_none()
+                    || record.sent_ms.is_none()
+                    || proof.timestamp_ms == record.sent_ms;
+                if same_time && proof::is_true(bytes, &content(record)) {
+                    Self::True(proof)
+                } else {
+                    Self::Changed(Some(bytes))
+                }
+            }
+        }
+    }
+}
+
+fn content<'a>(record: &RecordView<'a>) -> Content<'a> {
+    Content {
+        key_digest: proof::digest_of(record.key),
+        value_digest: proof::digest_of(record.value),
+        first_header: record.first_header.unwrap_or_default(),
+    }
+}
+
+/// What is known of the place of a record that breaks a promise.
+#[cold]
+fn evidence(
+    record: &RecordView<'_>,
+    proof: Proven<'_>,
+    (last, last_number): (Option<Last>, Option<(u64, u64)>),
+    ledger: Option<&PartitionLedger>,
+) -> Evidence {
+    let proof = match proof {
+        Proven::True(proof) => Some(proof),
+        Proven::Changed(header) => header.map(proof::decode),
+        Proven::Absent => None,
+    };
+    let previous = last.and_then(|last| {
+        let written_by = last_number.map(|(run, sequence)| Writer::new(run, sequence, None));
+        Some(Neighbour { offset: last.offset?, leader_epoch: last.leader_epoch, written_by })
+    });
+    Evidence {
+        leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),
+        acked_here: ledger.map(|ledger| ledger.contains(record.offset)),
+        written_by: proof
+            .map(|proof| Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index))),
+        previous,
+        missing: Vec::new(),
     }
 }
 
@@ -125,7 +286,7 @@ fn check_id(
         && let Some((_, id)) = record.first_header
         && id.starts_with(ABORTED_PREFIX)
     {
-        return Err(Box::new(aborted_read(id)));
+        return Err(Box::new(aborted_read(record, id)));
     }
     if ledger.is_some_and(|ledger| ledger.contains(record.offset)) {
         return Err(Box::new(wrong_offset(record)));
@@ -140,11 +301,36 @@ fn promised_between(ledger: Option<&PartitionLedger>, last_offset: i64, offset: 
 }
 
 #[cold]
-fn aborted_read(id: &[u8]) -> Broken {
+fn aborted_read(record: &RecordView<'_>, id: &[u8]) -> Broken {
     Broken {
         anomaly: Anomaly::AbortedRead,
+        offset: record.offset,
         expected: "records of committed transactions only".to_owned(),
         found: format!("{RECORD_ID_HEADER} '{}'", id.escape_ascii()),
+        evidence: Evidence::default(),
+    }
+}
+
+#[cold]
+fn corrupt(record: &RecordView<'_>, header: Option<&[u8; PROOF_BYTES]>) -> Broken {
+    let (expected, found) = match header {
+        None => ("a proof header as it was written".to_owned(), "one that was altered".to_owned()),
+        Some(bytes) if proof::is_true(bytes, &content(record)) => {
+            let time = |time: Option<i64>| time.map_or("none".to_owned(), |time_ms| format!("{time_ms} ms"));
+            let written = proof::decode(bytes).timestamp_ms;
+            (format!("the timestamp that was sent, {}", time(written)), time(record.sent_ms))
+        }
+        Some(bytes) => (
+            format!("a key, value and headers with the digest {:016x}", proof::written_digest(bytes)),
+            format!("such with the digest {:016x}", proof::digest(bytes, &content(record))),
+        ),
+    };
+    Broken {
+        anomaly: Anomaly::Corrupt,
+        offset: record.offset,
+        expected,
+        found,
+        evidence: Evidence::default(),
     }
 }
 
@@ -152,8 +338,10 @@ fn aborted_read(id: &[u8]) -> Broken {
 fn epoch_back(record: &RecordView<'_>, last: Last) -> Broken {
     Broken {
         anomaly: Anomaly::EpochBack,
+        offset: record.offset,
         expected: format!("leader epoch {} or later, as of the record read before", last.leader_epoch),
         found: format!("leader epoch {}", record.leader_epoch),
+        evidence: Evidence::default(),
     }
 }
 
@@ -161,8 +349,10 @@ fn epoch_back(record: &RecordView<'_>, last: Last) -> Broken {
 fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Broken {
     Broken {
         anomaly: Anomaly::Nonmonotonic,
+        offset: record.offset,
         expected: format!("an offset above {last_offset}"),
         found: format!("offset {}", record.offset),
+        evidence: Evidence::default(),
     }
 }
 
@@ -175,127 +365,13 @@ fn wrong_offset(record: &RecordView<'_>) -> Broken {
     };
     Broken {
         anomaly: Anomaly::WrongOffset,
+        offset: record.offset,
         expected: format!("{RECORD_ID_HEADER} '{}' (acked there)", id.escape_ascii()),
         found,
+        evidence: Evidence::default(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::OffsetRun;
-
-    fn ledger() -> PartitionLedger {
-        let mut ledger = PartitionLedger::default();
-        ledger.insert(OffsetRun { lower: 0, upper: 100 });
-        ledger
-    }
-
-    fn check(
-        state: &mut PartitionState,
-        offset: i64,
-        epoch: i32,
-        id: &str,
-    ) -> Result<(Checked, bool), Anomaly> {
-        let record = RecordView {
-            offset,
-            leader_epoch: epoch,
-            first_header: Some((RECORD_ID_HEADER.as_bytes(), id.as_bytes())),
-            key: None,
-            value: Some(b""),
-        };
-        state.check(&record, Some(&ledger()), Visible::All).map_err(|broken| broken.anomaly)
-    }
-
-    fn id(offset: i64) -> String {
-        format!("000000.{offset:018}")
-    }
-
-    #[test]
-    fn records_in_their_place_are_valid() {
-        let mut state = PartitionState::default();
-        for offset in 5..10 {
-            assert_eq!(check(&mut state, offset, 3, &id(offset)), Ok((Checked::Valid, false)));
-        }
-        assert_eq!(check(&mut state, 10, 4, &id(10)), Ok((Checked::Valid, false)), "the epoch may go up");
-    }
-
-    #[test]
-    fn epoch_that_goes_back_is_found_before_anything_else() {
-        let mut state = PartitionState::default();
-        check(&mut state, 5, 3, &id(5)).unwrap();
-        assert_eq!(check(&mut state, 5, 2, "nonsense"), Err(Anomaly::EpochBack));
-    }
-
-    #[test]
-    fn unknown_epoch_is_no_step_back() {
-        let mut state = PartitionState::default();
-        check(&mut state, 5, 3, &id(5)).unwrap();
-        assert_eq!(check(&mut state, 6, -1, &id(6)), Ok((Checked::Valid, false)));
-    }
-
-    #[test]
-    fn repeated_and_earlier_offsets_are_found() {
-        for next in [5, 4] {
-            let mut state = PartitionState::default();
-            check(&mut state, 5, 3, &id(5)).unwrap();
-            assert_eq!(check(&mut state, next, 3, &id(next)), Err(Anomaly::Nonmonotonic));
-        }
-    }
-
-    #[test]
-    fn a_jump_forward_is_a_gap() {
-        let mut state = PartitionState::default();
-        assert_eq!(check(&mut state, 5, 3, &id(5)), Ok((Checked::Valid, false)), "the first is none");
-        assert_eq!(check(&mut state, 8, 3, &id(8)), Ok((Checked::Valid, true)));
-    }
-
-    #[test]
-    fn wrong_id_matters_only_in_the_ledger_s_scope() {
-        for wrong in
-            [id(6), String::new(), format!("ABORTED MSG: {}", id(5)), "000001.000000000000000005".into()]
-        {
-            assert_eq!(
-                check(&mut PartitionState::default(), 5, 3, &wrong),
-                Err(Anomaly::WrongOffset),
-                "{wrong}"
-            );
-        }
-        assert_eq!(check(&mut PartitionState::default(), 100, 3, &id(6)), Ok((Checked::OutOfScope, false)));
-    }
-
-    #[test]
-    fn header_must_come_first_and_bear_its_name() {
-        let at =
-            |first_header| RecordView { offset: 5, leader_epoch: 0, first_header, key: None, value: None };
-        let text = id(5);
-        for header in [None, Some((b"other".as_slice(), text.as_bytes()))] {
-            let broken =
-                PartitionState::default().check(&at(header), Some(&ledger()), Visible::All).unwrap_err();
-            assert_eq!(broken.anomaly, Anomaly::WrongOffset);
-            assert!(broken.expected.contains(&text), "{broken:?}");
-        }
-        assert_eq!(
-            PartitionState::default().check(&at(None), None, Visible::All),
-            Ok((Checked::OutOfScope, false))
-        );
-    }
-
-    #[test]
-    fn jumping_readers_keep_watch_on_the_epoch() {
-        let mut state = PartitionState::default();
-        check(&mut state, 50, 3, &id(50)).unwrap();
-        state.reposition();
-        assert_eq!(check(&mut state, 7, 3, &id(7)), Ok((Checked::Valid, false)), "a jump is no gap");
-        state.reposition();
-        assert_eq!(check(&mut state, 6, 2, &id(6)), Err(Anomaly::EpochBack));
-    }
-
-    #[test]
-    fn state_goes_on_behind_a_fault() {
-        let mut state = PartitionState::default();
-        check(&mut state, 5, 3, &id(5)).unwrap();
-        check(&mut state, 5, 3, &id(5)).unwrap_err();
-        assert_eq!(check(&mut state, 6, 3, &id(6)), Ok((Checked::Valid, false)));
-    }
-}
+#[path = "validator_tests.rs"]
+mod tests;

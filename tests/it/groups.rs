@@ -81,7 +81,7 @@ fn a_named_group_goes_on_where_it_was(cluster: &Cluster) {
     read().expect_output(&["group       0 records proven valid"]);
     run(&topic, &workdir, "--produce_msgs 300 --msg_size 10").finish().expect_code(0);
     read().expect_output(&["group       300 records proven valid"]);
-    assert_eq!(topic.groups(&name), [name.clone()], "a group that somebody named is his");
+    assert_eq!(topic.groups(&name), std::slice::from_ref(&name), "a group that somebody named is his");
 }
 
 /// Without a word on commits, members commit at least every 5 s.

@@ -90,15 +90,17 @@ fn beside_all_readers(cluster: &Cluster, produce: &str, read: &str) {
         let workers = reader.harness().first();
         assert!(workers.iter().all(|worker| matches!(worker, Worker::Reader(_))), "{workers:?}");
     }
-    let produced = producer.harness().until_done()[0].producer().clone();
-    assert_eq!((produced.acked, produced.bad_offsets), (MESSAGES, 0), "{produced:?}");
+    let done = producer.harness().until_done()[0].producer().clone();
+    assert_eq!((done.acked, done.bad_offsets), (MESSAGES, 0), "{done:?}");
     // To every process, producers and finished ones too, and twice.
     for process in readers.iter().chain([&producer]).chain(&readers) {
         process.run.http().order("/last_pass");
     }
     for reader in &readers {
         let workers = reader.harness().until_done();
-        workers.iter().for_each(|worker| expect_sound(worker, &reader.work, &produced));
+        for worker in &workers {
+            expect_sound(worker, &reader.work, &done);
+        }
     }
     readers.into_iter().chain([producer]).for_each(Polled::end);
 }

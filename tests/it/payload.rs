@@ -21,6 +21,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(fake_timestamps_count_up_without_gaps),
         Alone(real_timestamps_are_the_clocks),
         Alone(empty_values_are_no_tombstones),
+        Alone(every_record_has_a_proof_header_unless_told_otherwise),
+        Alone(proof_headers_fit_all_kinds_of_records),
     ]
 }
 
@@ -149,4 +151,35 @@ fn empty_values_are_no_tombstones() {
     let produced = produce("--msg_size 0");
     assert!(values(&produced.records).all(<[u8]>::is_empty));
     assert_eq!(values(&produced.records).count(), 400);
+}
+
+fn every_record_has_a_proof_header_unless_told_otherwise() {
+    let produced = produce("--msg_size 10");
+    for partition in 0..3 {
+        let of_partition = produced.records.iter().filter(|record| record.partition == partition);
+        for (sequence, record) in (0_u64..).zip(of_partition) {
+            let (name, value) = &record.headers[1];
+            assert_eq!(
+                (name.as_str(), value.len(), record.headers.len()),
+                ("PROOFLOAD", 56, 2),
+                "{record:?}"
+            );
+            assert_eq!(value[16..24], sequence.to_be_bytes(), "{record:?}");
+        }
+    }
+    let without = produce("--msg_size 10 --proof-header=false");
+    assert!(without.records.iter().all(|record| record.headers.len() == 1));
+}
+
+/// Each is read back, and would be called corrupt if it were digested otherwise than it was sent.
+fn proof_headers_fit_all_kinds_of_records() {
+    for flags in [
+        "--msg_size 0",
+        "--msg_size 300 --tombstone-probability 0.5 --key-set-cardinality 3",
+        "--msg_size 10 --fake-timestamp-ms 0 --fake-timestamp-step-ms 0",
+        "--msg_size 10 --fake-timestamp-ms 5",
+        "--msg_size 100 --compression-type zstd --msgs-per-producer-id 50",
+    ] {
+        produce(flags);
+    }
 }

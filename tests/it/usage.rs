@@ -38,32 +38,19 @@ const REFUSED: &[Case] = &[
     ("boolean_that_is_none", "--seq_read=maybe", &["--seq_read maybe", "true or false"]),
 ];
 
-/// Every flag that the contract has and this version does not.
-const NOT_YET: &[&str] = &["--proof-header"];
-
 pub fn tests() -> Vec<(String, Test)> {
     let refused =
         REFUSED.iter().map(|case| (format!("usage::{}", case.0), Test::Case(Box::new(|| refused(case)))));
-    let not_yet = NOT_YET.iter().map(|flag| {
-        let name = flag.split(' ').next().unwrap_or(flag).trim_start_matches('-');
-        (format!("usage::not_yet_available_{name}"), Test::Case(Box::new(|| not_yet(flag))))
-    });
     let others = crate::tests![
         Alone(a_repeater_needs_a_topic_and_a_group),
         Alone(a_repeater_names_the_least_data_that_works),
         Alone(help_is_no_error)
     ];
-    refused.chain(not_yet).chain(others).collect()
+    refused.chain(others).collect()
 }
 
 fn refused((_, words, said): &Case) {
     expect_refusal(Run::verifier(), words, said);
-}
-
-fn not_yet(flag: &str) {
-    let name = flag.split(' ').next().unwrap_or(flag);
-    let line = format!("{name}: not yet available");
-    expect_refusal(Run::verifier(), &format!("--produce_msgs 10 --seq_read {flag}"), &[&line]);
 }
 
 fn a_repeater_needs_a_topic_and_a_group() {

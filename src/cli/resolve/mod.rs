@@ -3,7 +3,6 @@
 
 mod common;
 mod connection;
-mod not_yet;
 mod repeater;
 mod verifier;
 

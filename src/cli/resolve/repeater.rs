@@ -18,7 +18,7 @@ const BODY_HEADER_BYTES: usize = 17;
 /// The verifier's default; the repeater has no flag for it.
 const METADATA_MAX_AGE: Duration = Duration::from_secs(15);
 
-/// Usage errors come before refusals: they will not go away with the next version.
+/// The run that the flags ask for.
 pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, UsageError> {
     let work = &args.work;
     let topics = topics(work)?;

@@ -14,18 +14,22 @@ use super::{
     },
     check_record_fits,
     common::{Groups, common, fill, rate, transactions},
-    not_yet,
 };
-use crate::config::{
-    FakeTimestamps, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig, SeqReadConfig,
-    VerifierConfig,
+use crate::{
+    config::{
+        FakeTimestamps, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig, SeqReadConfig,
+        VerifierConfig,
+    },
+    proof::{PROOF_BYTES, PROOF_HEADER},
 };
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
+/// The second header in a record: its name, its value, and a byte for the length of each.
+const PROOF_HEADER_BYTES: usize = PROOF_HEADER.len() + PROOF_BYTES + 2;
 /// `value-` and 18 digits.
 const LATEST_VALUE_BYTES: usize = 24;
 
-/// Usage errors come before refusals: they will not go away with the next version.
+/// The run that the flags ask for.
 pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, UsageError> {
     let topic = topic(args)?;
     check_combinations(args)?;
@@ -57,10 +61,10 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             transactions: args.transaction.use_transactions,
             latest_values: args.proof.validate_latest_values,
             keep_going: args.proof.keep_going,
+            proof_header: args.proof.proof_header.unwrap_or(true),
         },
         ledger_dir: PathBuf::from("."),
     };
-    not_yet::verifier(args)?;
     Ok(config)
 }
 
@@ -89,7 +93,15 @@ fn check_combinations(args: &VerifierArgs) -> Result<(), UsageError> {
 fn produce(args: &VerifierArgs) -> Result<Option<ProduceConfig>, UsageError> {
     let producer = &args.producer;
     // Sizes are judged even where nothing is produced: a bad value is a bad value.
-    check_record_fits("msg_size", producer.msg_size, 0, producer.batch_max_bytes)?;
+    let fits = |header_bytes| {
+        check_record_fits("msg_size", producer.msg_size, header_bytes, producer.batch_max_bytes)
+    };
+    let proof_header = match args.proof.proof_header {
+        // Existing scripts do not know of it, and may fill their batches to the brim.
+        None => fits(PROOF_HEADER_BYTES).is_ok(),
+        Some(wanted) => wanted,
+    };
+    fits(if proof_header { PROOF_HEADER_BYTES } else { 0 })?;
     if args.proof.validate_latest_values && producer.msg_size < LATEST_VALUE_BYTES {
         let what = format!("{LATEST_VALUE_BYTES} or more with --validate-latest-values");
         return Err(UsageError::value("msg_size", producer.msg_size, what));
@@ -111,6 +123,7 @@ fn produce(args: &VerifierArgs) -> Result<Option<ProduceConfig>, UsageError> {
         messages_per_producer_id: producer.msgs_per_producer_id.0.and_then(NonZeroU64::new),
         transactions: transactions(&args.transaction),
         latest_values: args.proof.validate_latest_values,
+        proof_header,
     }))
 }
 

@@ -80,6 +80,24 @@ fn limits_can_be_off() {
 }
 
 #[test]
+fn the_proof_header_is_written_unless_told_otherwise_or_there_is_no_room() {
+    for (flags, written) in [
+        ("", true),
+        (" --proof-header", true),
+        (" --proof-header=true", true),
+        (" --proof-header=0", false),
+        // What fits for the old tools must not be refused.
+        (" --msg_size 1048408", false),
+        (" --msg_size 1048341", true),
+        (" --msg_size 1048342", false),
+    ] {
+        let config = verifier(&format!("--topic t --produce_msgs 1{flags}"));
+        assert_eq!(config.produce.unwrap().proof_header, written, "{flags}");
+        assert_eq!(config.proof.proof_header, flags != " --proof-header=0", "{flags}");
+    }
+}
+
+#[test]
 fn fill_of_the_payload() {
     for (flags, fill) in [
         ("", Fill::Printable),

@@ -1,0 +1,296 @@
+use super::*;
+use crate::{
+    ledger::OffsetRun,
+    proof::{InTransaction, Numbering, PROOF_HEADER},
+};
+
+const RULES: Rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+
+/// A record without a key or a value, and without a second header.
+fn record(offset: i64, first_header: Option<Header<'_>>) -> RecordView<'_> {
+    RecordView {
+        offset,
+        leader_epoch: 0,
+        sent_ms: None,
+        first_header,
+        second_header: None,
+        key: None,
+        value: None,
+    }
+}
+
+fn ledger() -> PartitionLedger {
+    let mut ledger = PartitionLedger::default();
+    ledger.insert(OffsetRun { lower: 0, upper: 100 });
+    ledger
+}
+
+fn check(state: &mut PartitionState, offset: i64, epoch: i32, id: &str) -> Result<(Checked, bool), Anomaly> {
+    let record = RecordView {
+        offset,
+        leader_epoch: epoch,
+        sent_ms: None,
+        first_header: Some((RECORD_ID_HEADER.as_bytes(), id.as_bytes())),
+        second_header: None,
+        key: None,
+        value: Some(b""),
+    };
+    state.check(&record, Some(&ledger()), RULES).map_err(|broken| broken.anomaly)
+}
+
+fn id(offset: i64) -> String {
+    format!("000000.{offset:018}")
+}
+
+#[test]
+fn records_in_their_place_are_valid() {
+    let mut state = PartitionState::default();
+    for offset in 5..10 {
+        assert_eq!(check(&mut state, offset, 3, &id(offset)), Ok((Checked::Valid, false)));
+    }
+    assert_eq!(check(&mut state, 10, 4, &id(10)), Ok((Checked::Valid, false)), "the epoch may go up");
+}
+
+#[test]
+fn epoch_that_goes_back_is_found_before_anything_else() {
+    let mut state = PartitionState::default();
+    check(&mut state, 5, 3, &id(5)).unwrap();
+    assert_eq!(check(&mut state, 5, 2, "nonsense"), Err(Anomaly::EpochBack));
+}
+
+#[test]
+fn unknown_epoch_is_no_step_back() {
+    let mut state = PartitionState::default();
+    check(&mut state, 5, 3, &id(5)).unwrap();
+    assert_eq!(check(&mut state, 6, -1, &id(6)), Ok((Checked::Valid, false)));
+}
+
+#[test]
+fn repeated_and_earlier_offsets_are_found() {
+    for next in [5, 4] {
+        let mut state = PartitionState::default();
+        check(&mut state, 5, 3, &id(5)).unwrap();
+        assert_eq!(check(&mut state, next, 3, &id(next)), Err(Anomaly::Nonmonotonic));
+    }
+}
+
+#[test]
+fn a_jump_forward_is_a_gap() {
+    let mut state = PartitionState::default();
+    assert_eq!(check(&mut state, 5, 3, &id(5)), Ok((Checked::Valid, false)), "the first is none");
+    assert_eq!(check(&mut state, 8, 3, &id(8)), Ok((Checked::Valid, true)));
+}
+
+#[test]
+fn wrong_id_matters_only_in_the_ledger_s_scope() {
+    for wrong in [id(6), String::new(), format!("ABORTED MSG: {}", id(5)), "000001.000000000000000005".into()]
+    {
+        assert_eq!(check(&mut PartitionState::default(), 5, 3, &wrong), Err(Anomaly::WrongOffset), "{wrong}");
+    }
+    assert_eq!(check(&mut PartitionState::default(), 100, 3, &id(6)), Ok((Checked::OutOfScope, false)));
+}
+
+#[test]
+fn header_must_come_first_and_bear_its_name() {
+    let text = id(5);
+    for header in [None, Some((b"other".as_slice(), text.as_bytes()))] {
+        let broken = PartitionState::default().check(&record(5, header), Some(&ledger()), RULES).unwrap_err();
+        assert_eq!(broken.anomaly, Anomaly::WrongOffset);
+        assert!(broken.expected.contains(&text), "{broken:?}");
+    }
+    assert_eq!(
+        PartitionState::default().check(&record(5, None), None, RULES),
+        Ok((Checked::OutOfScope, false))
+    );
+}
+
+#[test]
+fn jumping_readers_keep_watch_on_the_epoch() {
+    let mut state = PartitionState::default();
+    check(&mut state, 50, 3, &id(50)).unwrap();
+    state.reposition();
+    assert_eq!(check(&mut state, 7, 3, &id(7)), Ok((Checked::Valid, false)), "a jump is no gap");
+    state.reposition();
+    assert_eq!(check(&mut state, 6, 2, &id(6)), Err(Anomaly::EpochBack));
+}
+
+#[test]
+fn state_goes_on_behind_a_fault() {
+    let mut state = PartitionState::default();
+    check(&mut state, 5, 3, &id(5)).unwrap();
+    check(&mut state, 5, 3, &id(5)).unwrap_err();
+    assert_eq!(check(&mut state, 6, 3, &id(6)), Ok((Checked::Valid, false)));
+}
+
+/// A record as the producer sends it, which can be altered.
+#[derive(Clone)]
+struct Sent {
+    id: Vec<u8>,
+    name: Vec<u8>,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    time_ms: Option<i64>,
+    second: (Vec<u8>, Vec<u8>),
+}
+
+fn sent(names: i64, sequence: u64, transaction: Option<InTransaction>) -> Sent {
+    let (id, name, value) = (id(names).into_bytes(), RECORD_ID_HEADER.as_bytes().to_vec(), b"value".to_vec());
+    let proof = Proof { run: 7, sequence, timestamp_ms: Some(1_000), transaction };
+    let content = Content {
+        key_digest: proof::digest_of(Some(&id)),
+        value_digest: proof::digest_of(Some(&value)),
+        first_header: (&name, &id),
+    };
+    let second = (PROOF_HEADER.into(), proof::encode(&proof, &content).to_vec());
+    Sent { key: id.clone(), id, name, value: Some(value), time_ms: Some(1_000), second }
+}
+
+impl Sent {
+    fn at(&self, offset: i64) -> RecordView<'_> {
+        RecordView {
+            offset,
+            leader_epoch: 0,
+            sent_ms: self.time_ms,
+            first_header: Some((&self.name, &self.id)),
+            second_header: Some((&self.second.0, &self.second.1)),
+            key: Some(&self.key),
+            value: self.value.as_deref(),
+        }
+    }
+}
+
+/// What a reader with the ledger makes of records at consecutive offsets.
+fn read(first: i64, records: &[Sent], rules: Rules) -> Vec<Result<Checked, Anomaly>> {
+    let mut state = PartitionState::default();
+    let check = |(offset, sent): (i64, &Sent)| {
+        let checked = state.check(&sent.at(offset), Some(&ledger()), rules);
+        checked.map(|(checked, _)| checked).map_err(|broken| broken.anomaly)
+    };
+    (first..).zip(records).map(check).collect()
+}
+
+#[test]
+fn altered_bytes_are_corrupt_whatever_else_they_say() {
+    let sound = sent(5, 0, None);
+    assert_eq!(read(5, std::slice::from_ref(&sound), RULES), [Ok(Checked::Valid)]);
+    let alterations: [fn(&mut Sent); 9] = [
+        |sent| sent.key[3] ^= 1,
+        |sent| sent.value.as_mut().unwrap()[0] ^= 1,
+        |sent| sent.value = None,
+        |sent| sent.name[3] ^= 1,
+        |sent| sent.id[24] ^= 1,
+        |sent| sent.time_ms = Some(1_001),
+        |sent| sent.second.0[2] ^= 1,
+        |sent| sent.second.1[20] ^= 1,
+        |sent| sent.second.1[55] ^= 1,
+    ];
+    for (number, alter) in alterations.into_iter().enumerate() {
+        let mut altered = sound.clone();
+        alter(&mut altered);
+        for offset in [5, 500] {
+            let read = read(offset, std::slice::from_ref(&altered), RULES);
+            assert_eq!(read, [Err(Anomaly::Corrupt)], "{number} at {offset}");
+        }
+        let unchecked = Rules { proof_header: false, ..RULES };
+        let read = read(500, std::slice::from_ref(&altered), unchecked);
+        assert_eq!(read, [Ok(Checked::OutOfScope)], "{number} unchecked");
+    }
+}
+
+#[test]
+fn the_broker_s_own_time_is_no_alteration() {
+    let mut stamped = sent(5, 0, None);
+    stamped.time_ms = None;
+    assert_eq!(read(5, &[stamped], RULES), [Ok(Checked::Valid)]);
+}
+
+#[test]
+fn a_record_sent_once_and_stored_twice_is_a_duplicate() {
+    let (first, second) = (sent(200, 0, None), sent(201, 1, None));
+    let read = read(200, &[first.clone(), first, second], RULES);
+    assert_eq!(read, [Ok(Checked::Valid), Err(Anomaly::Duplicate), Ok(Checked::OutOfScope)]);
+}
+
+#[test]
+fn records_stored_in_another_order_than_sent_are_out_of_order() {
+    let records = [sent(200, 0, None), sent(202, 2, None), sent(201, 1, None), sent(203, 3, None)];
+    let (strange, valid) = (Ok(Checked::OutOfScope), Ok(Checked::Valid));
+    assert_eq!(read(200, &records, RULES), [valid, strange, Err(Anomaly::Reorder), valid]);
+}
+
+#[test]
+fn the_ledger_s_word_comes_before_the_order() {
+    let read = read(5, &[sent(5, 0, None), sent(5, 0, None)], RULES);
+    assert_eq!(read, [Ok(Checked::Valid), Err(Anomaly::WrongOffset)]);
+}
+
+#[test]
+fn another_offset_is_no_duplicate_of_what_was_read_again() {
+    let mut state = PartitionState::default();
+    let records = [sent(200, 0, None), sent(201, 1, None)];
+    let mut check = |offset: i64, sent: &Sent| {
+        state.check(&sent.at(offset), None, RULES).map_err(|broken| broken.anomaly)
+    };
+    check(200, &records[0]).unwrap();
+    check(201, &records[1]).unwrap();
+    assert_eq!(check(200, &records[0]), Err(Anomaly::Nonmonotonic));
+    check(201, &records[1]).unwrap();
+    state.reposition();
+    assert!(state.check(&records[0].at(200), None, RULES).is_ok(), "as after a rebalance");
+}
+
+#[test]
+fn torn_transactions_are_found_where_all_of_it_must_be_there() {
+    let mut numbers = Numbering::default();
+    let mut records = Vec::new();
+    for offset in 200..206 {
+        let (sequence, transaction) = numbers.number(Some(u64::from(offset > 202)));
+        records.push(sent(offset, sequence, transaction));
+        if offset == 202 {
+            numbers.end_transaction(true);
+        }
+    }
+    records.remove(1);
+    let whole = Rules { visible: Visible::Committed, whole_transactions: true, ..RULES };
+    for (rules, torn) in [(whole, true), (Rules { whole_transactions: false, ..whole }, false)] {
+        let mut state = PartitionState::default();
+        let check = |sent: &Sent| {
+            let offset = record::parse_record_id(&sent.id).unwrap();
+            state.check(&sent.at(offset), None, rules).err().map(|broken| (broken.anomaly, broken.offset))
+        };
+        let found: Vec<_> = records.iter().filter_map(check).collect();
+        assert_eq!(found, if torn { vec![(Anomaly::TornTransaction, 202)] } else { vec![] });
+    }
+}
+
+#[test]
+fn a_torn_transaction_at_the_end_is_found_when_all_is_read() {
+    let mut state = PartitionState::default();
+    let whole = Rules { visible: Visible::Committed, whole_transactions: true, ..RULES };
+    for position in [0, 2] {
+        let transaction = Some(InTransaction { index: 0, position, previous: 0, skipped: 0 });
+        let record = sent(200 + i64::from(position), position.into(), transaction);
+        state.check(&record.at(200 + i64::from(position)), None, whole).unwrap();
+    }
+    assert_eq!(
+        state.finish().map(|broken| (broken.anomaly, broken.offset)),
+        Some((Anomaly::TornTransaction, 202))
+    );
+    assert_eq!(state.finish(), None);
+}
+
+#[test]
+fn evidence_names_the_writer_the_neighbour_and_the_ledger_s_word() {
+    let mut state = PartitionState::default();
+    state.check(&sent(5, 0, None).at(5), Some(&ledger()), RULES).unwrap();
+    let broken = state.check(&sent(5, 0, None).at(6), Some(&ledger()), RULES).unwrap_err();
+    let evidence = serde_json::to_value(&broken.evidence).unwrap();
+    let writer = serde_json::json!({ "run": "0000000000000007", "sequence": 0 });
+    let expected = serde_json::json!({
+        "leader_epoch": 0,
+        "acked_here": true,
+        "written_by": writer,
+        "previous": { "offset": 5, "leader_epoch": 0, "written_by": writer },
+    });
+    assert_eq!(evidence, expected);
+}
