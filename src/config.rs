@@ -96,6 +96,8 @@ pub struct CommonConfig {
     pub remote_port: u16,
     /// The bearer token that requests on the control port must carry.
     pub token: Option<Secret>,
+    /// Names by which requests on the control port may call this host, beside its own.
+    pub allowed_hosts: Vec<String>,
     /// The address the control port listens on.
     pub bind: IpAddr,
     /// How much the log says.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     duration::{BareUnit, duration},
-    values::{Parsed, choice, key_value, parsed, probability, whole},
+    values::{Parsed, choice, host_name, key_value, parsed, probability, whole},
 };
 use crate::{
     config::{Compression, LogFormat, ProgressMode, StatusSchema},
@@ -174,6 +174,9 @@ pub(super) struct ControlArgs {
     /// File that holds a bearer token to ask for
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Name by which requests may call this host, beside its own; repeatable
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    pub allow_host: Vec<String>,
     /// v1: /status without offset_gaps, for older harnesses
     #[arg(long, value_name = "V", default_value = "v2", value_parser = choice(SCHEMAS))]
     pub status_schema: StatusSchema,

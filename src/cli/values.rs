@@ -31,6 +31,15 @@ pub fn go_bool(word: &str) -> Parsed<bool> {
     }
 }
 
+/// A host's name as requests carry it, without a port.
+pub fn host_name(word: &str) -> Parsed<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if word.is_empty() || word.len() > 253 || !word.chars().all(is_name) {
+        return Err(Accepts::new("a host name, without a port"));
+    }
+    Ok(word.to_owned())
+}
+
 /// A whole number within `low..=high`.
 pub fn whole<T: TryFrom<i128>>(
     low: i128,

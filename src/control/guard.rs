@@ -18,19 +18,23 @@ use axum::{
 
 use crate::config::Secret;
 
+const NO_HOST_OF_OURS: &str =
+    "the Host header is no address, no name of this host, and none that --allow-host lists\n";
+
 /// What a request must bring.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
-    /// This machine's name.
-    hostname: String,
+    /// This machine's name, and those that the user has listed.
+    hosts: Vec<String>,
     /// The bearer token that every request must carry, if one was set.
     token: Option<Secret>,
 }
 
 impl Guard {
-    pub(super) fn new(token: Option<Secret>) -> Self {
+    pub(super) fn new(token: Option<Secret>, allowed_hosts: &[String]) -> Self {
         let hostname = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        Self { hostname, token }
+        let hosts = allowed_hosts.iter().cloned().chain([hostname]).filter(|name| !name.is_empty());
+        Self { hosts: hosts.collect(), token }
     }
 
     /// Why the request is refused; `None` when it may pass.
@@ -39,7 +43,7 @@ impl Guard {
             return Some((StatusCode::FORBIDDEN, "requests from web pages are refused\n"));
         }
         if !headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(|host| self.knows(host))) {
-            return Some((StatusCode::FORBIDDEN, "the Host header is no address and no name of this host\n"));
+            return Some((StatusCode::FORBIDDEN, NO_HOST_OF_OURS));
         }
         let token = self.token.as_ref()?;
         let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -48,7 +52,7 @@ impl Guard {
         (!same(sent.as_bytes(), token.reveal().as_bytes())).then_some(refused)
     }
 
-    /// Whether a `Host` value (with or without port) is an address, localhost or this host.
+    /// Whether a `Host` value (with or without port) is an address, localhost, this host or one that is listed.
     fn knows(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or(rest),
@@ -56,7 +60,7 @@ impl Guard {
         };
         name.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || (!self.hostname.is_empty() && name.eq_ignore_ascii_case(&self.hostname))
+            || self.hosts.iter().any(|host| name.eq_ignore_ascii_case(host))
     }
 }
 
@@ -83,8 +87,10 @@ mod tests {
     use super::*;
 
     fn refused(token: Option<&str>, headers: &[(&'static str, &'static str)]) -> Option<u16> {
-        let guard =
-            Guard { hostname: "worker-3".into(), token: token.map(|token| Secret::new(token.to_owned())) };
+        let guard = Guard {
+            hosts: vec!["load.example".into(), "worker-3".into()],
+            token: token.map(|token| Secret::new(token.to_owned())),
+        };
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         guard.refusal(&headers.collect()).map(|(status, _)| status.as_u16())
     }
@@ -98,6 +104,7 @@ mod tests {
             "10.0.0.3",
             "worker-3:7884",
             "WORKER-3",
+            "Load.example:7884",
             "LocalHost",
         ] {
             assert_eq!(refused(None, &[("host", host)]), None, "{host}");

@@ -22,7 +22,7 @@ use crate::runtime::threads;
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let guard = Guard::new(shared.token.clone());
+    let guard = Guard::new(shared.token.clone(), &shared.allowed_hosts);
     let router = match shared.role {
         Role::Verifier => Router::new(),
         Role::Repeater => Router::new().route("/activate", any(activate)),

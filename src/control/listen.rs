@@ -1,7 +1,7 @@
 //! Serving the control port within bounds: however many connect, and however slowly
 //! they talk, the run does not notice.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use axum::Router;
 use hyper_util::{
@@ -10,11 +10,13 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 
-/// Connections at a time; more wait in the kernel's queue.
+/// Connections at a time. One more, and the oldest goes: whoever has something to ask is answered within
+/// milliseconds, so the oldest of so many are those that hold a connection and ask nothing. A bound that made
+/// newcomers wait instead would be a door that anybody could hold shut.
 const MAX_CONNECTIONS: usize = 128;
 /// A request's head must be here by then, and its size stays below this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,20 +28,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the runtime ends.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open = VecDeque::with_capacity(MAX_CONNECTIONS);
     loop {
-        let Ok(permit) = free.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    // A slow or broken client is its own affair.
-                    let _ = timeout(CONNECTION_LIMIT, answer(stream, router)).await;
-                    drop(permit);
-                });
+                make_room(&mut open);
+                // A slow or broken client is its own affair.
+                let connection = timeout(CONNECTION_LIMIT, answer(stream, router.clone()));
+                open.push_back(tokio::spawn(connection).abort_handle());
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
+    }
+}
+
+fn make_room(open: &mut VecDeque<AbortHandle>) {
+    open.retain(|connection| !connection.is_finished());
+    if open.len() >= MAX_CONNECTIONS
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
     }
 }
 

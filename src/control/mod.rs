@@ -58,6 +58,7 @@ pub struct Shared {
     role: Role,
     schema: StatusSchema,
     token: Option<Secret>,
+    allowed_hosts: Vec<String>,
     progress: ProgressMode,
 }
 
@@ -108,6 +109,7 @@ impl Control {
             role,
             schema: config.status_schema,
             token: config.token.clone(),
+            allowed_hosts: config.allowed_hosts.clone(),
             progress: config.progress,
         });
         let (sender, receiver) = message::queue();

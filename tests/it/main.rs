@@ -10,6 +10,7 @@ mod create;
 mod disk;
 mod dsl;
 mod embedded;
+mod guard;
 mod interchange;
 mod payload;
 mod placement;
@@ -84,6 +85,7 @@ fn all() -> Vec<(String, Test)> {
         interchange::tests(),
         embedded::tests(),
         control::tests(),
+        guard::tests(),
         create::tests(),
         payload::tests(),
         startup::tests(),

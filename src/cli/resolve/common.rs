@@ -42,6 +42,7 @@ pub(super) fn common(
             .as_deref()
             .map(|file| connection::secret("token-file", file))
             .transpose()?,
+        allowed_hosts: control.allow_host.clone(),
         new_topic_partitions: cluster.partitions,
         new_topic: new_topic(cluster)?,
         client_id,

@@ -77,6 +77,7 @@ fn values_with_reasons() {
         "--cores 3-1: accepts auto, all, a number of cores, a list such as 0-3,8, or node:N"
     );
     assert_eq!(verifier("--client-threads x"), "--client-threads x: accepts shard, node or any");
+    assert_eq!(verifier("--allow-host a:1"), "--allow-host a:1: accepts a host name, without a port");
     assert_eq!(verifier("--bind nowhere"), "--bind nowhere: accepts an IP address such as 127.0.0.1 or ::");
     assert_eq!(
         verifier("--proof-header false"),
