@@ -19,6 +19,7 @@ mod real;
 mod roles;
 mod security;
 mod startup;
+mod upheaval;
 mod usage;
 
 use std::sync::Once;
@@ -77,6 +78,7 @@ fn all() -> Vec<(String, Test)> {
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
         bearer::tests(),
+        upheaval::tests(),
         security::tests(),
         real::tests(),
         placement::tests(),

@@ -60,10 +60,15 @@ pub fn record_id(offset: i64) -> String {
 impl Topic {
     pub(super) fn create(bootstrap: &str, partitions: usize) -> Self {
         let topic = Self::existing(bootstrap, &unique_name(), partitions);
-        let count = i32::try_from(partitions).expect("few partitions");
-        let new = NewTopic::new(&topic.name, count, TopicReplication::Fixed(-1));
-        expect_one(block_on(topic.admin().create_topics(&[new], &options())));
+        topic.create_again();
         topic
+    }
+
+    /// Makes it, under the same name as before.
+    pub fn create_again(&self) {
+        let count = i32::try_from(self.partitions).expect("few partitions");
+        let new = NewTopic::new(&self.name, count, TopicReplication::Fixed(-1));
+        expect_one(block_on(self.admin().create_topics(&[new], &options())));
     }
 
     pub(super) fn existing(bootstrap: &str, name: &str, partitions: usize) -> Self {
