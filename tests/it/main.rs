@@ -10,6 +10,7 @@ mod create;
 mod disk;
 mod dsl;
 mod embedded;
+mod flags;
 mod guard;
 mod interchange;
 mod payload;
@@ -86,6 +87,7 @@ fn all() -> Vec<(String, Test)> {
         disk::tests(),
         interchange::tests(),
         embedded::tests(),
+        flags::tests(),
         control::tests(),
         guard::tests(),
         create::tests(),
