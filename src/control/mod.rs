@@ -12,6 +12,7 @@ mod listen;
 mod message;
 mod progress;
 mod server;
+mod watch;
 
 use std::{
     io,
@@ -27,6 +28,7 @@ use thiserror::Error;
 pub use lifecycle::Lifecycle;
 pub use message::Message;
 pub(crate) use progress::per_second;
+use watch::Watched;
 
 use crate::{
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
@@ -58,6 +60,7 @@ pub struct Shared {
     pub violations: Violations,
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
+    watched: OnceLock<Watched>,
     role: Role,
     schema: StatusSchema,
     token: Option<Secret>,
@@ -122,6 +125,7 @@ impl Control {
             repeater: OnceLock::new(),
             violations: Violations::default(),
             observer: OnceLock::new(),
+            watched: OnceLock::new(),
             role,
             schema: config.status_schema,
             token: config.token.clone(),
@@ -141,6 +145,13 @@ impl Control {
             Ok(Err(error)) => Err(ControlError::Thread(error)),
             Err(_) => Err(ControlError::Thread(io::ErrorKind::BrokenPipe.into())),
         }
+    }
+
+    /// Has the brokers watched from now on, and these topics with the partitions that the run knows of.
+    pub fn watch(&self, observer: Arc<Observer>, topics: &[(String, usize)], metadata_max_age: Duration) {
+        // Once for each run: nothing is there yet.
+        let _ = self.shared.watched.set(Watched::new(topics, metadata_max_age));
+        let _ = self.shared.observer.set(observer);
     }
 
     /// The way for messages.

@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Message, Shared, http, keeper::Keeper, listen, progress::Progress};
+use super::{Message, Shared, http, keeper::Keeper, listen, progress::Progress, watch};
 use crate::{
     kafka::{BrokerChange, BrokerStates},
     runtime::exit,
@@ -50,6 +50,7 @@ fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = http::router(shared.clone());
     tokio::spawn(listen::serve(listener, router));
+    tokio::spawn(watch::run(shared.clone()));
     // Installed even where a shell has set them to be ignored (`nohup … &`).
     let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(watch_signals(shared.clone(), interrupt, terminate));

@@ -24,6 +24,12 @@ impl KafkaError {
         Self(Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
     }
 
+    /// The error of a question that was not answered.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self(Code::RD_KAFKA_RESP_ERR__TIMED_OUT)
+    }
+
     /// Whether the topic or the partition is not there.
     #[must_use]
     pub fn is_unknown_topic(self) -> bool {

@@ -202,7 +202,7 @@ impl Observer {
     }
 
     /// Asks once.
-    fn shape(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<TopicShape, KafkaError> {
+    pub(super) fn shape(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<TopicShape, KafkaError> {
         let mut metadata = ptr::null();
         let timeout_ms = ATTEMPT.subsec_millis().cast_signed();
         // SAFETY: client and topic are alive; on success the metadata is ours, holds the one

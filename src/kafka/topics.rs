@@ -8,7 +8,7 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{
-    ClientError, KafkaError, Observer,
+    ClientError, KafkaError, Observer, TopicShape,
     client::{self, EventPtr, Handle},
 };
 use crate::config::NewTopic;
@@ -24,6 +24,15 @@ pub(super) struct NotCreated {
 }
 
 impl Observer {
+    /// What a topic is like now; waits for the answer, but not long.
+    ///
+    /// # Errors
+    /// The brokers' answer, or that there was none.
+    pub fn look_at_topic(&self, topic: &str) -> Result<TopicShape, KafkaError> {
+        let handle = self.handle.topic(topic).map_err(|_| KafkaError::timed_out())?;
+        self.shape(handle.ptr())
+    }
+
     /// Makes a topic; one that is there already is left as it is. Waits for the answer, but not for ever.
     pub(super) fn create_topic(&self, topic: &str, new: &NewTopic) -> Result<(), NotCreated> {
         let spec = Spec::new(topic, new)?;

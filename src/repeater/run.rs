@@ -95,12 +95,13 @@ fn work(
         answer => answer?,
     };
     preflight::check(placement.shards.len())?;
-    let _ = control.shared.observer.set(observer.clone());
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let board =
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
-    let partitions: usize = topics.iter().map(|(_, shape)| shape.partitions).sum();
     let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
+    let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
+    control.watch(observer.clone(), &topics, config.common.metadata_max_age);
+    let partitions: usize = topics.iter().map(|(_, partitions)| partitions).sum();
     let per_broker = partitions.div_ceil(brokers);
     let floor = Arc::new(Floor::new(
         config.clone(),
@@ -120,7 +121,6 @@ fn work(
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
     let shards = spawn(&floor, placement)?;
-    let topics = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     let mut start = Start::new(&floor, topics, &topology.allowed)?;
     let worked = supervise(&floor, &observer, board, &mut start, &shards);
     // Beside what the shards have left to do: both must fit into the time that a process has to end.

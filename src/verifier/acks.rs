@@ -309,7 +309,9 @@ impl Acks {
                 partition: lane.id,
                 offset,
                 expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
-                found: format!("an ack at {offset}: the log was truncated and written again"),
+                found: format!(
+                    "an ack at {offset}: the log was truncated and written again, or the topic created anew"
+                ),
                 evidence: Evidence::default(),
             }))
         });

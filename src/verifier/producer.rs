@@ -302,6 +302,11 @@ impl ShardProducer {
             }
             // Between transactions.
             SendError::Refused(error) if error.is_passing() => Ok(false),
+            // The client knows already what the cluster would say, and asks again with its next look at it.
+            SendError::Refused(error) if error.is_refusal() && self.config.tolerate_failed_produce => {
+                self.stats.fails.add(1);
+                Ok(false)
+            }
             SendError::Refused(error) => Err(Halt::Failed(format!(
                 "topic {} partition {partition}: a record cannot be sent: {error}",
                 self.context.topic

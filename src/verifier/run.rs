@@ -156,7 +156,8 @@ fn work(
         };
     let placement = plan(config, topology, partitions)?;
     preflight::check(placement.shards.len())?;
-    let _ = control.shared.observer.set(observer.clone());
+    let topics = [(config.topic.clone(), partitions)];
+    control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let crew = Crew {
         config,
         control,

@@ -10,6 +10,7 @@ mod create;
 mod disk;
 mod dsl;
 mod embedded;
+mod flags;
 mod groups;
 mod guard;
 mod harness;
@@ -23,6 +24,7 @@ mod roles;
 mod security;
 mod startup;
 mod transactions;
+mod upheaval;
 mod usage;
 mod values;
 
@@ -86,6 +88,7 @@ fn all() -> Vec<(String, Test)> {
         transactions::tests(),
         values::tests(),
         bearer::tests(),
+        upheaval::tests(),
         security::tests(),
         real::tests(),
         placement::tests(),
@@ -94,6 +97,7 @@ fn all() -> Vec<(String, Test)> {
         interchange::tests(),
         keep_going::tests(),
         embedded::tests(),
+        flags::tests(),
         control::tests(),
         guard::tests(),
         create::tests(),

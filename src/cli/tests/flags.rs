@@ -45,7 +45,7 @@ const SHARED: &[(&str, &str)] = &[
     ("startup-timeout", "0"),
     ("report", "f"),
     ("status-schema", "v1"),
-    ("allow-host", "a.example"),
+    ("allow-host", "load.example"),
     ("bind", "::1"),
     ("token-file", "f"),
     ("log-format", "json"),

@@ -11,7 +11,7 @@ use ureq::{
     http::{Method, Request},
 };
 
-use super::{Running, Worker, status::all_done, wait_for};
+use super::{Running, Worker, poll, status::all_done, wait_for};
 
 /// A client of one control port.
 pub struct Http {
@@ -89,11 +89,12 @@ impl<'a> Harness<'a> {
     /// Polls until it is as wished.
     #[track_caller]
     pub fn until(&mut self, what: &str, wish: impl Fn(&[Worker]) -> bool) -> Vec<Worker> {
-        wait_for(what, || {
+        let found = poll(|| {
             thread::sleep(Duration::from_millis(100));
             self.poll()?;
             wish(&self.last).then(|| self.last.clone())
-        })
+        });
+        found.unwrap_or_else(|| panic!("{what}: not in time: {:?}\n{}", self.last, self.run.transcript()))
     }
 
     /// Polls until no worker works any more.

@@ -73,11 +73,20 @@ impl Topic {
 
     pub(super) fn create_with(bootstrap: &str, partitions: usize, config: &[(&str, &str)]) -> Self {
         let topic = Self::existing(bootstrap, &unique_name(), partitions);
-        let count = i32::try_from(partitions).expect("few partitions");
-        let new = NewTopic::new(&topic.name, count, TopicReplication::Fixed(-1));
-        let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
-        expect_one(block_on(topic.admin().create_topics(&[new], &options())));
+        topic.create_again_with(config);
         topic
+    }
+
+    /// Makes it, under the same name as before.
+    pub fn create_again(&self) {
+        self.create_again_with(&[]);
+    }
+
+    fn create_again_with(&self, config: &[(&str, &str)]) {
+        let count = i32::try_from(self.partitions).expect("few partitions");
+        let new = NewTopic::new(&self.name, count, TopicReplication::Fixed(-1));
+        let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
+        expect_one(block_on(self.admin().create_topics(&[new], &options())));
     }
 
     pub(super) fn existing(bootstrap: &str, name: &str, partitions: usize) -> Self {

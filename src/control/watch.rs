@@ -1,0 +1,192 @@
+//! Whether the topics under a run are still what they were.
+//!
+//! Clients wait for brokers without limit, and for a topic that is gone they wait just as patiently. But a topic that
+//! the brokers have not known for a while was deleted, and will not come back as it was: somebody has to say so.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{task, time::sleep};
+
+use super::Shared;
+use crate::kafka::{KafkaError, Observer, TopicShape};
+
+/// What is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    topics: Vec<Topic>,
+    every: Duration,
+}
+
+/// How often is looked, and how long a topic may be away: long enough for brokers that come up one after the other
+/// and learn of their topics last.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+const LOOK_EVERY_AT_LEAST: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_AT_LEAST: Duration = Duration::from_secs(2);
+
+impl Watched {
+    /// Topics with the partitions that the run knows of. Who wants a fresh picture of the cluster gets it here too.
+    pub(super) fn new(topics: &[(String, usize)], metadata_max_age: Duration) -> Self {
+        let patience = (metadata_max_age * 2).clamp(PATIENCE_AT_LEAST, PATIENCE);
+        let every = (metadata_max_age / 5).clamp(LOOK_EVERY_AT_LEAST, LOOK_EVERY);
+        let topics = topics.iter().map(|(name, partitions)| Topic::new(name, *partitions, patience));
+        Self { topics: topics.collect(), every }
+    }
+}
+
+/// Looks again and again, until the work is done.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut topics = None;
+    while !shared.lifecycle.work_is_done() {
+        let (Some(watched), Some(observer)) = (shared.watched.get(), shared.observer.get()) else {
+            sleep(LOOK_EVERY_AT_LEAST).await;
+            continue;
+        };
+        for topic in topics.get_or_insert_with(|| watched.topics.clone()) {
+            let seen = ask(observer.clone(), topic.name.clone()).await;
+            if let Some(reason) = topic.look(seen, Instant::now()) {
+                shared.lifecycle.fail(reason);
+            }
+        }
+        sleep(watched.every).await;
+    }
+}
+
+/// On a thread that may wait for an answer.
+async fn ask(observer: Arc<Observer>, topic: String) -> Result<TopicShape, KafkaError> {
+    let answer = task::spawn_blocking(move || observer.look_at_topic(&topic)).await;
+    // A panic there has ended the process.
+    answer.unwrap_or_else(|_| Err(KafkaError::unknown_topic()))
+}
+
+/// One topic, and what was told of it.
+#[derive(Clone, Debug)]
+struct Topic {
+    name: String,
+    /// Those that the run works on.
+    partitions: usize,
+    patience: Duration,
+    /// Since when every answer has been that it is not there, or not for us.
+    away_since: Option<Instant>,
+    growth_told: bool,
+}
+
+impl Topic {
+    fn new(name: &str, partitions: usize, patience: Duration) -> Self {
+        Self { name: name.to_owned(), partitions, patience, away_since: None, growth_told: false }
+    }
+
+    /// Takes a look; returns why the run cannot go on, if that is so.
+    fn look(&mut self, seen: Result<TopicShape, KafkaError>, now: Instant) -> Option<String> {
+        let Self { name, partitions, .. } = self;
+        let (problem, meaning) = match seen {
+            Ok(shape) if shape.partitions < *partitions => {
+                let now_has = shape.partitions;
+                (format!("it has {now_has} partitions, and had {partitions}"), "was deleted and created anew")
+            }
+            Ok(shape) => {
+                self.is_there(&shape);
+                return None;
+            }
+            Err(error) if error.is_unknown_topic() => {
+                ("it does not exist any more".to_owned(), "was deleted")
+            }
+            Err(error) if error.is_refusal() => (error.to_string(), "is closed to us"),
+            // No word from the brokers: they are waited for.
+            Err(_) => {
+                self.away_since = None;
+                return None;
+            }
+        };
+        let Some(since) = self.away_since else {
+            tracing::warn!("topic {name}: {problem}; waiting for it for {} s", self.patience.as_secs());
+            self.away_since = Some(now);
+            return None;
+        };
+        let away = now.duration_since(since);
+        (away >= self.patience).then(|| {
+            format!(
+                "topic '{name}' {meaning} while the run was under way: {problem}, for {} s now",
+                away.as_secs()
+            )
+        })
+    }
+
+    fn is_there(&mut self, shape: &TopicShape) {
+        let Self { name, partitions, .. } = self;
+        if self.away_since.take().is_some() {
+            tracing::warn!("topic {name} is there again: if it was created anew, its records are gone");
+        }
+        if shape.partitions > *partitions && !self.growth_told {
+            self.growth_told = true;
+            tracing::warn!(
+                "topic {name} has {} partitions now, and had {partitions} when the run began: it goes on with those",
+                shape.partitions
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    type Seen = Result<TopicShape, KafkaError>;
+
+    fn seen(partitions: usize) -> TopicShape {
+        TopicShape { partitions, brokers: 1 }
+    }
+
+    fn gone() -> Seen {
+        Err(KafkaError::unknown_topic())
+    }
+
+    fn no_word() -> Seen {
+        Err(KafkaError::timed_out())
+    }
+
+    #[test]
+    fn a_topic_that_stays_away_was_deleted() {
+        let (mut topic, start) = (Topic::new("t", 2, PATIENCE), Instant::now());
+        assert_eq!(topic.look(Ok(seen(2)), start), None);
+        assert_eq!(topic.look(gone(), start), None);
+        assert_eq!(topic.look(gone(), start + PATIENCE / 2), None);
+        let reason = topic.look(gone(), start + PATIENCE).unwrap();
+        assert!(reason.starts_with("topic 't' was deleted while the run was under way"), "{reason}");
+    }
+
+    #[test]
+    fn a_topic_that_comes_back_or_brokers_that_are_away_are_no_deletion() {
+        let (mut topic, start) = (Topic::new("t", 2, PATIENCE), Instant::now());
+        for answer in [Ok(seen(2)), no_word(), Ok(seen(5))] {
+            assert_eq!(topic.look(gone(), start), None);
+            assert_eq!(topic.look(answer, start + PATIENCE / 2), None);
+            assert_eq!(topic.look(gone(), start + PATIENCE), None, "the time starts anew");
+            assert_eq!(topic.look(Ok(seen(2)), start + PATIENCE), None);
+        }
+    }
+
+    #[test]
+    fn fewer_partitions_are_another_topic() {
+        let (mut topic, start) = (Topic::new("t", 2, PATIENCE), Instant::now());
+        assert_eq!(topic.look(Ok(seen(1)), start), None);
+        let reason = topic.look(Ok(seen(1)), start + PATIENCE).unwrap();
+        assert!(
+            reason.contains("created anew") && reason.contains("it has 1 partitions, and had 2"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn patience_follows_the_age_of_metadata_within_bounds() {
+        let patience = |age| Watched::new(&[("t".into(), 1)], age).topics[0].patience;
+        assert_eq!(patience(Duration::from_secs(15)), Duration::from_secs(30));
+        assert_eq!(patience(Duration::from_hours(1)), Duration::from_secs(30));
+        assert_eq!(patience(Duration::from_millis(10)), Duration::from_secs(2));
+    }
+}
