@@ -39,6 +39,8 @@ pub(super) struct Survey {
     pub(super) spans: Vec<Span>,
 }
 
+/// The pause between two looks for markers that are on their way.
+const MARKER_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two passes over a topic without records.
 pub(super) const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
 
@@ -116,7 +118,7 @@ impl Crew<'_> {
         };
         let isolation = isolation(self.config.proof);
         let (Some(starts), Some(ends)) =
-            (self.offsets(OffsetSpec::Start, isolation), self.offsets(OffsetSpec::End, isolation))
+            (self.offsets(OffsetSpec::Start, isolation), self.readable_ends(&ledger))
         else {
             return Ok(None);
         };
@@ -124,6 +126,27 @@ impl Crew<'_> {
             Some(Span { partition: i32::try_from(partition).ok()?, start, end })
         });
         Ok(Some(Survey { truth: Truth { ledger, latest }, spans: spans.collect() }))
+    }
+
+    /// Where what can be read ends. What is listed as committed can be read soon: its marker is on its way, and the
+    /// broker does not show it before that has come. What lies behind the log's very end is not waited for: it is lost.
+    fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<i64>> {
+        let isolation = isolation(self.config.proof);
+        loop {
+            let ends = self.offsets(OffsetSpec::End, isolation)?;
+            if isolation == Isolation::ReadUncommitted {
+                return Some(ends);
+            }
+            let log_ends = self.offsets(OffsetSpec::End, Isolation::ReadUncommitted)?;
+            let on_its_way =
+                ledger.partitions().iter().zip(ends.iter().zip(log_ends)).any(|(part, (&end, log_end))| {
+                    part.highest().is_some_and(|highest| end <= highest && highest < log_end)
+                });
+            if !on_its_way {
+                return Some(ends);
+            }
+            std::thread::sleep(MARKER_PAUSE);
+        }
     }
 
     /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
