@@ -4,6 +4,7 @@
 //! have ended the process (an assertion in `rd_kafka_enq_once_del_source_return`, version 2.12.1).
 
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, CString},
     mem::ManuallyDrop,
     ptr, slice,
@@ -24,6 +25,8 @@ pub struct GroupDescription {
     pub state: String,
     /// Members of all processes.
     pub members: usize,
+    /// How many partitions of each topic have an owner; `None` when the members' assignments say nothing to us.
+    pub owned: Option<BTreeMap<String, usize>>,
 }
 
 impl GroupDescription {
@@ -31,6 +34,16 @@ impl GroupDescription {
     #[must_use]
     pub fn is_stable(&self) -> bool {
         self.state == "Stable"
+    }
+
+    /// Whether every partition of these topics may have an owner.
+    ///
+    /// Cooperative members give up partitions in one rebalance and get them in the next, some
+    /// seconds later. In between the group is stable, and nobody reads those.
+    #[must_use]
+    pub fn may_own_all(&self, topics: &[(String, usize)]) -> bool {
+        let Some(owned) = &self.owned else { return true };
+        topics.iter().all(|(topic, partitions)| owned.get(topic).is_some_and(|owned| owned >= partitions))
     }
 }
 
@@ -58,6 +71,7 @@ impl Observer {
                 KafkaError::check(group.err).map(|()| GroupDescription {
                     state: CStr::from_ptr(group.state).to_string_lossy().into_owned(),
                     members: usize::try_from(group.member_cnt).unwrap_or(0),
+                    owned: owned_by(members_of(group)),
                 })
             } else {
                 Err(unknown)
@@ -147,5 +161,85 @@ impl CommittedPlaces {
             let code = rdk::rd_kafka_committed(self.handle.ptr(), list.ptr(), LIMIT_MS);
             KafkaError::check(code).is_ok() && entries(list.ptr()).iter().all(|place| place.offset >= 0)
         }
+    }
+}
+
+/// What the members of a group were assigned, each in the bytes of the consumer protocol.
+///
+/// # Safety
+/// The group's list is alive, and lives as long as the bytes are used.
+unsafe fn members_of<'a>(group: &rdk::rd_kafka_group_info) -> impl Iterator<Item = &'a [u8]> {
+    let count = usize::try_from(group.member_cnt).unwrap_or(0);
+    let members = group.members;
+    (0..count).map(move |index| {
+        // SAFETY: the caller's promise; there are so many members, and an assignment that is not null has so many bytes.
+        unsafe {
+            let member = &*members.add(index);
+            match usize::try_from(member.member_assignment_size) {
+                Ok(bytes @ 1..) if !member.member_assignment.is_null() => {
+                    slice::from_raw_parts(member.member_assignment.cast::<u8>(), bytes)
+                }
+                _ => &[],
+            }
+        }
+    })
+}
+
+/// Counts the partitions in all assignments.
+fn owned_by<'a>(assignments: impl Iterator<Item = &'a [u8]>) -> Option<BTreeMap<String, usize>> {
+    let mut owned = BTreeMap::new();
+    for assignment in assignments.filter(|assignment| !assignment.is_empty()) {
+        add_assignment(assignment, &mut owned)?;
+    }
+    Some(owned)
+}
+
+/// `ConsumerProtocolAssignment`: version, then topics with their partitions. What newer versions add comes behind.
+fn add_assignment(mut bytes: &[u8], owned: &mut BTreeMap<String, usize>) -> Option<()> {
+    let _version: [u8; 2] = take(&mut bytes)?;
+    for _ in 0..u32::from_be_bytes(take(&mut bytes)?) {
+        let length = u16::from_be_bytes(take(&mut bytes)?);
+        let (name, rest) = bytes.split_at_checked(length.into())?;
+        let name = str::from_utf8(name).ok()?.to_owned();
+        bytes = rest;
+        let partitions = u32::from_be_bytes(take(&mut bytes)?) as usize;
+        bytes = bytes.get(partitions.checked_mul(size_of::<i32>())?..)?;
+        *owned.entry(name).or_default() += partitions;
+    }
+    Some(())
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_OF_T: &[u8] =
+        &[0, 1, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255];
+    const NONE: &[u8] = &[0, 1, 0, 0, 0, 0, 255, 255, 255, 255];
+
+    #[test]
+    fn partitions_without_an_owner_are_missed() {
+        let group = |owned| GroupDescription { owned, ..GroupDescription::default() };
+        let topic = |partitions| [("t".to_owned(), partitions)];
+        let two = group(owned_by([TWO_OF_T, NONE, &[]].into_iter()));
+        assert!(two.may_own_all(&topic(2)) && !two.may_own_all(&topic(3)));
+        let four = group(owned_by([TWO_OF_T, TWO_OF_T].into_iter()));
+        assert!(four.may_own_all(&topic(4)));
+        assert!(!group(owned_by([NONE].into_iter())).may_own_all(&topic(1)));
+    }
+
+    #[test]
+    fn assignments_that_say_nothing_to_us_hold_nothing_up() {
+        for bytes in 1..TWO_OF_T.len() - 4 {
+            assert_eq!(owned_by([&TWO_OF_T[..bytes]].into_iter()), None, "{bytes}");
+        }
+        assert!(GroupDescription::default().may_own_all(&[("t".to_owned(), 1)]));
+        assert_eq!(owned_by([[255; 64].as_slice()].into_iter()), None);
     }
 }

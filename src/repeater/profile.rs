@@ -11,7 +11,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use pprof::{ProfilerGuard, ProfilerGuardBuilder, Report, protos::Message};
+use pprof::{Frames, ProfilerGuard, ProfilerGuardBuilder, Report, protos::Message};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -83,13 +83,37 @@ impl Profiling {
     /// Takes no more samples, and writes those that were taken.
     pub(super) fn finish(self) -> Result<(), ProfileError> {
         let Self { file: ProfileFile { path, file }, guard, overflow } = self;
-        let report = guard.report().build();
+        let report = guard.report().frames_post_processor(say_where).build();
         drop(guard);
         // What is left there is of no use, and the system's to clear away.
         let _ = overflow.close();
         let written = report.map_err(io::Error::other).and_then(|report| write(&report, file));
         written.map_err(|source| ProfileError::File { path, source })
     }
+}
+
+/// Line tables know a function by the last part of its name only. The file says whose `new` it is.
+fn say_where(frames: &mut Frames) {
+    for symbol in frames.frames.iter_mut().flatten() {
+        let (name, file) = (symbol.name(), symbol.filename.as_deref().and_then(module));
+        if let (Some(name), Some(file)) = (last_part(&name), file) {
+            symbol.name = Some(format!("{file}: {name}").into_bytes());
+        }
+    }
+}
+
+/// The name of a function without what it is generic over, if that is all there is.
+fn last_part(name: &str) -> Option<&str> {
+    let own = name.split('<').next()?;
+    (!own.is_empty() && !own.contains("::")).then_some(own)
+}
+
+/// `crate-1.2.3/src/part` of a Rust file, wherever the crate was built.
+fn module(file: &Path) -> Option<&str> {
+    let path = file.to_str()?.strip_suffix(".rs")?;
+    let source = path.rfind("/src/")?;
+    let start = path[..source].rfind('/').map_or(0, |slash| slash + 1);
+    Some(&path[start..])
 }
 
 fn write(report: &Report, file: File) -> io::Result<()> {
@@ -102,6 +126,19 @@ fn write(report: &Report, file: File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_say_where_they_are() {
+        let known = |path| module(Path::new(path));
+        assert_eq!(known("/a/src/b/glommio-0.9.0/src/sys/uring.rs"), Some("glommio-0.9.0/src/sys/uring"));
+        assert_eq!(known("/rustc/0123/library/core/src/ptr/mod.rs"), Some("core/src/ptr/mod"));
+        assert_eq!(known("rdkafka/src/rdkafka.c"), None);
+        assert_eq!(known("lib.rs"), None);
+        assert_eq!(last_part("new"), Some("new"));
+        assert_eq!(last_part("set<a::B, c::D<e::F>>"), Some("set"));
+        assert_eq!(last_part("a::new<b::C>"), None);
+        assert_eq!(last_part("<a::B as c::D>::new"), None);
+    }
 
     #[test]
     fn files_that_cannot_be_written_are_named() {

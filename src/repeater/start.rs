@@ -70,10 +70,11 @@ impl<'a> Start<'a> {
             (self.seen, self.changed) = (own, Instant::now());
         }
         if self.floor.config.common.remote {
-            return self.is_activated(own);
+            return self.is_activated(&group, own);
         }
-        if own.settled && self.has_consumed() {
-            // Others produce already. Waiting on would only keep their tokens here.
+        let others = group.as_ref().map_or(true, |group| group.members > self.floor.config.workers.get());
+        if others && own.settled && self.has_consumed() {
+            // They produce already. Waiting on would only keep their tokens here.
             return true;
         }
         match group {
@@ -84,13 +85,14 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn is_activated(&mut self, own: Own) -> bool {
+    fn is_activated(&mut self, group: &Result<GroupDescription, KafkaError>, own: Own) -> bool {
         if !self.floor.shared.lifecycle.is_activated() {
             return false;
         }
         let since = *self.activated.get_or_insert_with(Instant::now);
         // A group that looks stable may have members, of other processes too, that still ask where to start.
-        if own.settled && own.rebalances > 0 && self.places.are_complete(&self.topics) {
+        let gaps = group.as_ref().is_ok_and(|group| !group.may_own_all(&self.topics));
+        if !gaps && own.settled && own.rebalances > 0 && self.places.are_complete(&self.topics) {
             return true;
         }
         let limit_is_over = since.elapsed() >= ACTIVATION_LIMIT;
@@ -105,6 +107,7 @@ impl<'a> Start<'a> {
     fn is_stable(&self, group: &GroupDescription, own: Own) -> bool {
         group.is_stable()
             && group.members >= self.floor.config.workers.get()
+            && group.may_own_all(&self.topics)
             && own.settled
             // Those of other processes have settled too.
             && self.places.are_complete(&self.topics)

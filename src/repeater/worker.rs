@@ -20,7 +20,7 @@ use crate::{
     verifier::anomaly::{Anomaly, Evidence, Violation},
 };
 
-/// The timer beside the bell.
+/// Longer than it takes until the bell rings in any case.
 const WAIT: Duration = Duration::from_millis(250);
 /// How often commits are looked at, and how often latencies travel to the control thread.
 const TEND_EVERY: Duration = Duration::from_millis(100);

@@ -12,9 +12,11 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode as Code,
     topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem},
 };
 
+const ATTEMPTS: usize = 6;
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A real broker of its own, gone with this value.
@@ -54,12 +56,19 @@ impl Broker {
         self.dir.to_str().expect("a plain path")
     }
 
+    /// Tries again where the broker does not answer in time: it may have hung a moment ago.
     pub fn create(&self, topic: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
-        let results = futures_lite::future::block_on(admin.create_topics(&[topic], &options));
-        results.expect("an answer")[0].as_ref().expect("a topic");
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
+        let attempt = || futures_lite::future::block_on(admin.create_topics([&topic], &options));
+        let answer = (0..ATTEMPTS).map(|_| attempt()).find(|answer| {
+            let made = |answer: &Result<String, (String, Code)>| {
+                matches!(answer, Ok(_) | Err((_, Code::TopicAlreadyExists)))
+            };
+            answer.as_ref().is_ok_and(|answers| answers.iter().all(made))
+        });
+        assert!(answer.is_some(), "topic {topic:?} could not be created");
     }
 
     pub fn has(&self, topic: &str) -> bool {

@@ -20,7 +20,7 @@ pub fn balance_of_two_processes(broker: &Broker) -> Outcome {
 }
 
 pub fn balance_of_eight_processes(broker: &Broker) -> Outcome {
-    balance(broker, 8, 10)
+    balance(broker, 8, 5)
 }
 
 /// At rest every token is in a process or in the log, and the group knows which of those are consumed.

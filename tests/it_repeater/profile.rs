@@ -5,8 +5,6 @@ use std::{
     fs::{self, File},
     io::Read,
     path::Path,
-    thread,
-    time::Duration,
 };
 
 use flate2::read::GzDecoder;
@@ -40,8 +38,8 @@ pub fn profiles_of_all_ends(broker: &Broker) -> Outcome {
                  --profile p";
     for end in ["INT", "TERM", "shutdown"] {
         let mut repeater = Repeater::start(broker, words);
-        repeater.grows("consumed", 1000, PATIENCE)?;
-        thread::sleep(Duration::from_secs(2));
+        // As much work as gives tens of samples to each kind of thread, however slow the machine.
+        repeater.grows("consumed", 30_000, PATIENCE)?;
         if end == "shutdown" {
             repeater.get(end)?;
         } else {
