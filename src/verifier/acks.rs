@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Evidence, Violation},
+    anomaly::{Anomaly, Violation},
     lane::{ControlRecords, Lane},
     producer::{ProduceJob, ProducePartition},
     shard::{Halt, Outbox},
@@ -310,7 +310,7 @@ impl Acks {
                 offset,
                 expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
                 found: format!("an ack at {offset}: the log was truncated and written again"),
-                evidence: Evidence::default(),
+                evidence: Box::default(),
             })
         });
     }

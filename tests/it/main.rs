@@ -15,6 +15,7 @@ mod process;
 mod real;
 mod roles;
 mod startup;
+mod surgery;
 mod usage;
 
 use std::sync::Once;
@@ -70,6 +71,7 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
+        surgery::tests(),
         real::tests(),
         placement::tests(),
         process::tests(),

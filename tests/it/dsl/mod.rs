@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod ports;
 pub mod run;
 pub mod status;
+pub mod surgery;
 pub mod threads;
 pub mod topic;
 
