@@ -314,6 +314,7 @@ fn every_damage_is_named_and_nothing_else(cluster: &Cluster) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The batch is named once, and passed over where the run goes on: none of it, and nothing behind it, is missed.
 fn a_checksum_that_is_wrong_is_named(cluster: &Cluster) {
     let ward = Ward::fill(cluster, "none", false, 1);
     cluster.stop(0);
@@ -324,5 +325,15 @@ fn a_checksum_that_is_wrong_is_named(cluster: &Cluster) {
     log.close();
     cluster.restart(0);
     let place = format!("corrupt: topic {} partition 2 offset {offset}: ", ward.topic.name());
-    Run::verifier().args(&ward.flags).in_dir(&ward.workdir).finish().expect_code(1).expect_output(&[&place]);
+    let run = || Run::verifier().args(&ward.flags).in_dir(&ward.workdir);
+    run().finish().expect_code(1).expect_output(&[&place]);
+    let finished = run().args("--keep-going --report report.json").finish().expect_code(1);
+    let report: Value = serde_json::from_slice(&finished.workdir.contents()["report.json"]).expect("JSON");
+    let violations = report["violations"].as_array().expect("a list");
+    assert_eq!(violations.len(), 1, "{}", finished.transcript());
+    assert_eq!(violations[0]["anomaly"], "corrupt");
+    assert_eq!(
+        (violations[0]["partition"].as_i64(), violations[0]["offset"].as_i64()),
+        (Some(2), Some(offset))
+    );
 }
