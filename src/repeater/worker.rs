@@ -17,7 +17,7 @@ use crate::{
         ClientError, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, Isolation, KafkaError,
     },
     stats::{LatencyRecorder, WorkerStats},
-    verifier::anomaly::{Anomaly, Evidence, Violation},
+    verifier::anomaly::{Anomaly, Violation},
 };
 
 /// Longer than it takes until the bell rings in any case.
@@ -237,7 +237,7 @@ impl Inbox {
             offset,
             expected: "records of committed transactions only".to_owned(),
             found: "a record that was written in a transaction which was to be aborted".to_owned(),
-            evidence: Evidence::default(),
+            evidence: Box::default(),
         });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Evidence, Violation},
+    anomaly::{Anomaly, Violation},
     lane::{ControlRecords, Lane},
     producer::{ProduceJob, ProducePartition},
     shard::{Halt, Outbox},
@@ -312,7 +312,7 @@ impl Acks {
                 found: format!(
                     "an ack at {offset}: the log was truncated and written again, or the topic created anew"
                 ),
-                evidence: Evidence::default(),
+                evidence: Box::default(),
             }))
         });
     }

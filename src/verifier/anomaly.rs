@@ -87,7 +87,7 @@ pub struct Violation {
     /// What was there.
     pub found: String,
     /// What else is known of the place.
-    pub evidence: Evidence,
+    pub evidence: Box<Evidence>,
 }
 
 /// What is known of the place of a violation, for whoever has to find out how it came about.

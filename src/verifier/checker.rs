@@ -206,6 +206,7 @@ impl Checker {
     #[cold]
     fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
         let Broken { anomaly, offset, expected, found, evidence } = broken;
+        let evidence = Box::new(evidence);
         let topic = self.context.topic.to_string();
         let violation = Violation { anomaly, topic, partition, offset, expected, found, evidence };
         if self.proof.keep_going {

@@ -161,6 +161,12 @@ impl<'a> RandReader<'a> {
                 Event::Fault(fault) => {
                     checker.stats().errors.add(1);
                     halt = (fault.kind == FaultKind::Refused).then(|| checker.refused(&fault));
+                    if fault.kind == FaultKind::Corrupt {
+                        let expected = "a batch whose checksum matches its bytes".to_owned();
+                        let (anomaly, found) = (Anomaly::Corrupt, fault.text.to_owned());
+                        halt = checker.broken(anomaly, wanted_partition, wanted, expected, found).err();
+                        ended = true;
+                    }
                     ended |= fault.kind == FaultKind::OutOfRange;
                 }
             });

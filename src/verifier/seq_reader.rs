@@ -8,17 +8,17 @@ use std::{
 };
 
 use super::{
-    anomaly::Anomaly,
     budget::Allowance,
     checker::{self, Checker, Truth},
     last_values::SeenKeys,
+    seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
-    track::{self, Ends, Judgement, Missing, Span, Stage, Track},
+    track::{self, Span, Stage, Track},
 };
 use crate::{
     clock::Clock,
     config::ProofConfig,
-    kafka::{ClientError, Consumer, ConsumerSettings, Event, Fault, FaultKind, OffsetSpec},
+    kafka::{ClientError, Consumer, ConsumerSettings, OffsetSpec},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -94,19 +94,6 @@ struct SeqReader<'a> {
     clock: Clock,
 }
 
-/// What a pass changes while the client shows records.
-struct PassState {
-    checker: Checker,
-    tracks: Vec<Track>,
-    /// Place of each partition in `tracks`, by id.
-    places: Vec<Option<usize>>,
-    /// Records that may still be read.
-    allowance: Allowance,
-    /// The keys that were read, by place, where values are checked.
-    keys: Vec<SeenKeys>,
-    halt: Option<Halt>,
-}
-
 impl<'a> SeqReader<'a> {
     fn new(
         context: &'a ShardContext,
@@ -148,6 +135,7 @@ impl<'a> SeqReader<'a> {
                 self.close_open_ends().await;
             }
             let got = self.poll()?;
+            self.pass_over_unreadable();
             self.stop_finished();
             if got == 0 {
                 self.look_at_overdue_ends().await?;
@@ -187,6 +175,15 @@ impl<'a> SeqReader<'a> {
         }
     }
 
+    /// Goes on behind batches that cannot be read.
+    fn pass_over_unreadable(&mut self) {
+        for index in 0..self.pass.tracks.len() {
+            if let Some(offset) = self.pass.pass_over(index) {
+                self.consumer.read_from(self.pass.tracks[index].partition, offset);
+            }
+        }
+    }
+
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
         for track in &mut self.pass.tracks {
@@ -205,6 +202,10 @@ impl<'a> SeqReader<'a> {
             if !track.is_done() && track.is_suspect(now, OVERDUE) {
                 track.looked = now;
                 let partition = track.partition;
+                if let Some(skip) = &track.skip {
+                    self.consumer.read_from(partition, skip.trying());
+                    continue;
+                }
                 // A broker that does not answer is waited for: nothing is decided without its word.
                 if let Some(ends) = track::ask(self.consumer, partition).await {
                     self.pass.judge(index, ends)?;
@@ -262,119 +263,5 @@ impl<'a> SeqReader<'a> {
             return missing.map_or(Ok(()), |missing| self.pass.lost(index, &missing));
         }
         Ok(())
-    }
-}
-
-impl PassState {
-    fn is_done(&self) -> bool {
-        self.allowance.is_spent() || self.tracks.iter().all(Track::is_done)
-    }
-
-    fn is_open(&self) -> bool {
-        self.tracks.iter().any(Track::is_open)
-    }
-
-    /// Whether everything that was there has been read.
-    fn is_complete(&self) -> bool {
-        self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
-    }
-
-    fn take(&mut self, event: &Event<'_>) {
-        if self.halt.is_some() {
-            return;
-        }
-        match event {
-            Event::Record { partition, record } => {
-                let Some(index) = self.place(*partition) else { return };
-                if self.tracks[index].is_done() || !self.allowance.take() {
-                    return;
-                }
-                if let Some(latest) = self.checker.latest() {
-                    self.keys[index].note(latest, *partition, record);
-                }
-                let track = &mut self.tracks[index];
-                track.read(record.offset);
-                self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
-            }
-            Event::End { partition, offset } => {
-                if let Some(index) = self.place(*partition) {
-                    self.tracks[index].reached(*offset);
-                }
-            }
-            Event::Fault(fault) => self.fault(fault),
-        }
-    }
-
-    fn place(&self, partition: i32) -> Option<usize> {
-        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
-    }
-
-    /// Decides what the broker's word on a partition means for its reader.
-    fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
-        let track = &mut self.tracks[index];
-        let (partition, position) = (track.partition, track.position);
-        match track.judge(ends) {
-            Judgement::Wait => Ok(()),
-            Judgement::Retention => {
-                tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
-                Ok(())
-            }
-            Judgement::Truncated if self.checker.tolerates_data_loss() => {
-                let stats = self.checker.stats();
-                stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - ends.end);
-                tracing::warn!("partition {partition}: the log was cut from {position} to {}", ends.end);
-                Ok(())
-            }
-            Judgement::Truncated => self.checker.broken(
-                Anomaly::Truncation,
-                partition,
-                ends.end,
-                format!("a log that reaches {position}, as far as it was read"),
-                format!("a log that ends at {}", ends.end),
-            ),
-        }
-    }
-
-    /// Acked records are gone.
-    fn lost(&self, index: usize, missing: &Missing) -> Result<(), Halt> {
-        let track = &self.tracks[index];
-        let stats = self.checker.stats();
-        if self.checker.tolerates_data_loss() {
-            let count = i64::try_from(missing.count).unwrap_or(i64::MAX);
-            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + count);
-            tracing::warn!("partition {}: {missing}", track.partition);
-            return Ok(());
-        }
-        self.checker.lost(track.partition, missing)
-    }
-
-    /// Every key must have been seen with its last value.
-    fn audit_keys(&self) -> Result<(), Halt> {
-        let mut parts = self.tracks.iter().zip(&self.keys);
-        parts.try_for_each(|(track, seen)| self.checker.check_keys(track.partition, track.position, seen))
-    }
-
-    #[cold]
-    fn fault(&mut self, fault: &Fault<'_>) {
-        self.checker.stats().errors.add(1);
-        let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
-        match (fault.kind, track) {
-            (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
-                track.out_of_range = true;
-                track.reseek = true;
-            }
-            (FaultKind::Corrupt, Some(track)) => {
-                let (partition, offset) = (track.partition, track.position);
-                let expected = "a batch whose checksum matches its bytes".to_owned();
-                let found = fault.text.to_owned();
-                let anomaly = Anomaly::Corrupt;
-                self.halt = self.checker.broken(anomaly, partition, offset, expected, found).err();
-            }
-            (FaultKind::Refused, _) => {
-                self.halt = Some(self.checker.refused(fault));
-            }
-            // The client tries again by itself.
-            _ => {}
-        }
     }
 }

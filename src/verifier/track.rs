@@ -9,7 +9,7 @@ use std::{
 
 use range_set_blaze::RangeSetBlaze;
 
-use super::validator::PartitionState;
+use super::{skip::Skip, validator::PartitionState};
 use crate::{
     kafka::{Consumer, OffsetSpec},
     ledger::{AckedRuns, PartitionLedger},
@@ -99,7 +99,11 @@ pub(super) struct Track {
     pub(super) looked: Instant,
     looked_at: i64,
     pub(super) state: PartitionState,
+    /// Set while the end of a batch is looked for that cannot be read.
+    pub(super) skip: Option<Skip>,
     consumed: AckedRuns,
+    /// Passed over: named once already, and not missed.
+    unreadable: RangeSetBlaze<i64>,
 }
 
 /// How long a partition may stand still without any sign before the broker is asked.
@@ -119,7 +123,9 @@ impl Track {
             looked: Instant::now(),
             looked_at: span.start,
             state: PartitionState::default(),
+            skip: None,
             consumed: AckedRuns::default(),
+            unreadable: RangeSetBlaze::new(),
         }
     }
 
@@ -132,6 +138,20 @@ impl Track {
     pub(super) fn close_at(&mut self, end: i64) {
         self.end = end;
         self.advance(self.position);
+    }
+
+    /// Where this part of the pass ends.
+    pub(super) fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Goes on behind what cannot be read.
+    pub(super) fn pass_over(&mut self, from: i64, to: i64) {
+        self.skip = None;
+        self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
+        // What follows was not written behind what was read last.
+        self.state.reposition();
+        self.advance(to);
     }
 
     /// Whether there is nothing left to read.
@@ -199,8 +219,9 @@ impl Track {
 
     /// What the ledger lists at or above `start` and was not read, if anything.
     pub(super) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
-        let consumed = self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
-        missing(ledger, &consumed, start)
+        let consumed: RangeSetBlaze<i64> =
+            self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
+        missing(ledger, &(&consumed | &self.unreadable), start)
     }
 }
 
@@ -308,6 +329,21 @@ mod tests {
         assert!(!open.is_done());
         open.read(1);
         assert!(open.is_done());
+    }
+
+    #[test]
+    fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
+        let mut holes = track(0, 10);
+        (0..3).for_each(|offset| holes.read(offset));
+        holes.skip = Some(Skip::at(3));
+        holes.pass_over(3, 6);
+        assert!(holes.skip.is_none() && holes.position == 6 && !holes.is_done());
+        (7..10).for_each(|offset| holes.read(offset));
+        assert_eq!(holes.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
+        let mut to_the_end = track(0, 10);
+        to_the_end.pass_over(0, 10);
+        assert!(to_the_end.is_done());
+        assert_eq!(to_the_end.missing(Some(&ledger(0, 10)), 0), None);
     }
 
     #[test]

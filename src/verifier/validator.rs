@@ -88,8 +88,9 @@ pub struct PartitionState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Last {
-    /// `None` behind a jump: whatever comes next is in order.
-    offset: Option<i64>,
+    offset: i64,
+    /// The reader has jumped since: whatever comes next is in order.
+    jumped: bool,
     leader_epoch: i32,
 }
 
@@ -140,20 +141,22 @@ impl PartitionState {
 
     /// Epoch and offset only go up. Returns the offset of the record before, where there is one.
     fn place(&mut self, record: &RecordView<'_>) -> Result<Option<i64>, Box<Broken>> {
-        let here = Last { offset: Some(record.offset), leader_epoch: record.leader_epoch };
+        let here = Last { offset: record.offset, jumped: false, leader_epoch: record.leader_epoch };
         let Some(last) = self.last.replace(here) else { return Ok(None) };
-        if last.offset.is_some_and(|last_offset| record.offset <= last_offset) {
+        let is_above = record.offset > last.offset;
+        if !last.jumped && !is_above {
             // Numbers start over with the offsets.
             self.order.restart();
         }
-        if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
+        // Behind a jump to an older part of the log, an older epoch is as it should be.
+        let is_ordered = is_above || !last.jumped;
+        if is_ordered && record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
             return Err(Box::new(epoch_back(record, last)));
         }
-        match last.offset {
-            Some(last_offset) if record.offset <= last_offset => {
-                Err(Box::new(nonmonotonic(record, last_offset)))
-            }
-            last_offset => Ok(last_offset),
+        match (last.jumped, is_above) {
+            (true, _) => Ok(None),
+            (false, true) => Ok(Some(last.offset)),
+            (false, false) => Err(Box::new(nonmonotonic(record, last.offset))),
         }
     }
 
@@ -184,7 +187,7 @@ impl PartitionState {
     pub fn reposition(&mut self) {
         self.order.restart();
         if let Some(last) = &mut self.last {
-            last.offset = None;
+            last.jumped = true;
         }
     }
 
@@ -256,9 +259,9 @@ fn evidence(
         Proven::Changed(header) => header.map(proof::decode),
         Proven::Absent => None,
     };
-    let previous = last.and_then(|last| {
+    let previous = last.filter(|last| !last.jumped).map(|last| {
         let written_by = last_number.map(|(run, sequence)| Writer::new(run, sequence, None));
-        Some(Neighbour { offset: last.offset?, leader_epoch: last.leader_epoch, written_by })
+        Neighbour { offset: last.offset, leader_epoch: last.leader_epoch, written_by }
     });
     Evidence {
         leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),

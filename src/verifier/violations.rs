@@ -51,7 +51,7 @@ impl Violations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verifier::anomaly::{Anomaly, Evidence};
+    use crate::verifier::anomaly::Anomaly;
 
     #[test]
     fn all_are_counted_and_the_first_are_kept() {
@@ -63,7 +63,7 @@ mod tests {
             offset: 5,
             expected: String::new(),
             found: String::new(),
-            evidence: Evidence::default(),
+            evidence: Box::default(),
         };
         for _ in 0..KEPT + 3 {
             violations.add(violation.clone());

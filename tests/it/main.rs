@@ -23,6 +23,7 @@ mod real;
 mod roles;
 mod security;
 mod startup;
+mod surgery;
 mod transactions;
 mod upheaval;
 mod usage;
@@ -83,6 +84,7 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
+        surgery::tests(),
         groups::tests(),
         harness::tests(),
         transactions::tests(),

@@ -105,6 +105,11 @@ impl Cluster {
         self.script_on_node("stop", node, &["--kill"]);
     }
 
+    /// SIGTERM, and waits: what is on the disk then is whole.
+    pub fn stop(&self, node: usize) {
+        self.script_on_node("stop", node, &[]);
+    }
+
     /// Starts a node again, and waits until it is ready.
     pub fn restart(&self, node: usize) {
         self.script_on_node("start", node, &[]);

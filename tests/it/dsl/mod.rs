@@ -9,6 +9,7 @@ pub mod ports;
 pub mod run;
 pub mod secured;
 pub mod status;
+pub mod surgery;
 pub mod threads;
 pub mod topic;
 pub mod wire;

@@ -1,0 +1,165 @@
+//! One pass of a sequential reader: what each thing that the client shows means for it.
+
+use super::{
+    anomaly::Anomaly,
+    budget::Allowance,
+    checker::Checker,
+    last_values::SeenKeys,
+    shard::Halt,
+    skip::{Next, Skip},
+    track::{Ends, Judgement, Missing, Track},
+};
+use crate::kafka::{Event, Fault, FaultKind};
+
+/// What a pass changes while the client shows records.
+pub(super) struct PassState {
+    pub(super) checker: Checker,
+    pub(super) tracks: Vec<Track>,
+    /// Place of each partition in `tracks`, by id.
+    pub(super) places: Vec<Option<usize>>,
+    /// Records that may still be read.
+    pub(super) allowance: Allowance,
+    /// The keys that were read, by place, where values are checked.
+    pub(super) keys: Vec<SeenKeys>,
+    pub(super) halt: Option<Halt>,
+}
+
+impl PassState {
+    pub(super) fn is_done(&self) -> bool {
+        self.allowance.is_spent() || self.tracks.iter().all(Track::is_done)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.tracks.iter().any(Track::is_open)
+    }
+
+    /// Whether everything that was there has been read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
+    }
+
+    pub(super) fn take(&mut self, event: &Event<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        match event {
+            Event::Record { partition, record } => {
+                let Some(index) = self.place(*partition) else { return };
+                if let Some(skip) = &mut self.tracks[index].skip {
+                    skip.succeeded();
+                    return;
+                }
+                if self.tracks[index].is_done() || !self.allowance.take() {
+                    return;
+                }
+                if let Some(latest) = self.checker.latest() {
+                    self.keys[index].note(latest, *partition, record);
+                }
+                let track = &mut self.tracks[index];
+                track.read(record.offset);
+                self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
+            }
+            Event::End { partition, offset } => {
+                let Some(index) = self.place(*partition) else { return };
+                match &mut self.tracks[index].skip {
+                    Some(skip) => skip.succeeded(),
+                    None => self.tracks[index].reached(*offset),
+                }
+            }
+            Event::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    pub(super) fn place(&self, partition: i32) -> Option<usize> {
+        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
+    }
+
+    /// Decides what the broker's word on a partition means for its reader.
+    pub(super) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
+        let track = &mut self.tracks[index];
+        let (partition, position) = (track.partition, track.position);
+        match track.judge(ends) {
+            Judgement::Wait => Ok(()),
+            Judgement::Retention => {
+                tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
+                Ok(())
+            }
+            Judgement::Truncated if self.checker.tolerates_data_loss() => {
+                let stats = self.checker.stats();
+                stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - ends.end);
+                tracing::warn!("partition {partition}: the log was cut from {position} to {}", ends.end);
+                Ok(())
+            }
+            Judgement::Truncated => self.checker.broken(
+                Anomaly::Truncation,
+                partition,
+                ends.end,
+                format!("a log that reaches {position}, as far as it was read"),
+                format!("a log that ends at {}", ends.end),
+            ),
+        }
+    }
+
+    /// Takes the next step of a reader that looks for the end of what cannot be read. Returns where to read next.
+    pub(super) fn pass_over(&mut self, index: usize) -> Option<i64> {
+        let track = &mut self.tracks[index];
+        let end = track.end();
+        match track.skip.as_mut()?.next(end) {
+            Next::Wait => None,
+            Next::Try(offset) => Some(offset),
+            Next::Resume { from, to } => {
+                track.pass_over(from, to);
+                tracing::warn!("partition {}: offsets {from} to {} are passed over", track.partition, to - 1);
+                (!track.is_done()).then_some(to)
+            }
+        }
+    }
+
+    /// Acked records are gone.
+    pub(super) fn lost(&self, index: usize, missing: &Missing) -> Result<(), Halt> {
+        let track = &self.tracks[index];
+        let stats = self.checker.stats();
+        if self.checker.tolerates_data_loss() {
+            let count = i64::try_from(missing.count).unwrap_or(i64::MAX);
+            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + count);
+            tracing::warn!("partition {}: {missing}", track.partition);
+            return Ok(());
+        }
+        self.checker.lost(track.partition, missing)
+    }
+
+    /// Every key must have been seen with its last value.
+    pub(super) fn audit_keys(&self) -> Result<(), Halt> {
+        let mut parts = self.tracks.iter().zip(&self.keys);
+        parts.try_for_each(|(track, seen)| self.checker.check_keys(track.partition, track.position, seen))
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &Fault<'_>) {
+        self.checker.stats().errors.add(1);
+        let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
+        match (fault.kind, track) {
+            (FaultKind::Corrupt, Some(Track { skip: Some(skip), .. })) => skip.failed(),
+            // There is nothing so far behind.
+            (FaultKind::OutOfRange, Some(Track { skip: Some(skip), .. })) => skip.succeeded(),
+            (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
+                track.out_of_range = true;
+                track.reseek = true;
+            }
+            (FaultKind::Corrupt, Some(track)) => {
+                let (partition, offset) = (track.partition, track.position);
+                // Where the run goes on, it does so behind the batch.
+                track.skip = Some(Skip::at(offset));
+                let expected = "a batch whose checksum matches its bytes".to_owned();
+                let found = fault.text.to_owned();
+                let anomaly = Anomaly::Corrupt;
+                self.halt = self.checker.broken(anomaly, partition, offset, expected, found).err();
+            }
+            (FaultKind::Refused, _) => {
+                self.halt = Some(self.checker.refused(fault));
+            }
+            // The client tries again by itself.
+            _ => {}
+        }
+    }
+}
