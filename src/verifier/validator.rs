@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ledger::PartitionLedger,
+    mutants,
     proof::{self, Content, PROOF_BYTES, Proof, Second},
     record::{self, ABORTED_PREFIX, RECORD_ID_HEADER},
 };
@@ -146,11 +147,14 @@ impl PartitionState {
             // Numbers start over with the offsets.
             self.order.restart();
         }
-        if record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
+        if record.leader_epoch < last.leader_epoch
+            && record.leader_epoch >= 0
+            && !mutants::is_off("epoch-back")
+        {
             return Err(Box::new(epoch_back(record, last)));
         }
         match last.offset {
-            Some(last_offset) if record.offset <= last_offset => {
+            Some(last_offset) if record.offset <= last_offset && !mutants::is_off("nonmonotonic") => {
                 Err(Box::new(nonmonotonic(record, last_offset)))
             }
             last_offset => Ok(last_offset),
@@ -219,17 +223,16 @@ impl<'a> Proven<'a> {
         };
         match proof::second(name, value) {
             Second::Unknown => Self::Absent,
+            Second::Damaged if mutants::is_off("corrupt-header") => Self::Absent,
             Second::Damaged => Self::Changed(None),
             Second::Proof(bytes) => {
                 let proof = proof::decode(bytes);
-                let same_time = proof.timestamp_ms.is_none()
+                let same_time = mutants::is_off("corrupt-timestamp")
+                    || proof.timestamp_ms.is_none()
                     || record.sent_ms.is_none()
                     || proof.timestamp_ms == record.sent_ms;
-                if same_time && proof::is_true(bytes, &content(record)) {
-                    Self::True(proof)
-                } else {
-                    Self::Changed(Some(bytes))
-                }
+                let unaltered = mutants::is_off("corrupt-digest") || proof::is_true(bytes, &content(record));
+                if same_time && unaltered { Self::True(proof) } else { Self::Changed(Some(bytes)) }
             }
         }
     }
@@ -285,10 +288,11 @@ fn check_id(
     if visible == Visible::Committed
         && let Some((_, id)) = record.first_header
         && id.starts_with(ABORTED_PREFIX)
+        && !mutants::is_off("aborted-read")
     {
         return Err(Box::new(aborted_read(record, id)));
     }
-    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) {
+    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) && !mutants::is_off("wrong-offset") {
         return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)
