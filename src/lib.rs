@@ -13,6 +13,7 @@ pub mod control;
 pub mod kafka;
 pub mod ledger;
 mod logging;
+mod mutants;
 pub mod pace;
 pub mod proof;
 pub mod random;

@@ -13,6 +13,7 @@ use crate::{
     control::Message,
     kafka::{Delivery, KafkaError, Outcome},
     ledger::KeyAck,
+    mutants,
     proof::{InTransaction, Numbering},
     stats::{LatencyRecorder, ProducerStats},
 };
@@ -181,10 +182,12 @@ impl Acks {
         let record = self.window.release(delivery.token);
         match delivery.outcome {
             Outcome::Acked { offset } => {
-                if offset <= self.lanes[record.partition_index].highest_acked {
+                if offset <= self.lanes[record.partition_index].highest_acked
+                    && !mutants::is_off("refilled-truncation")
+                {
                     self.below_the_ledger(record.partition_index, offset);
                 }
-                if offset != record.predicted_offset {
+                if offset != record.predicted_offset && !mutants::is_off("bad-offset") {
                     self.misplaced(&record, offset);
                     return false;
                 }

@@ -7,7 +7,10 @@
 //! it may turn up late without disturbing any order.
 
 use super::anomaly::Anomaly;
-use crate::proof::{InTransaction, Proof};
+use crate::{
+    mutants,
+    proof::{InTransaction, Proof},
+};
 
 /// Runs that are remembered on a partition, and ranges of numbers of each.
 const RUNS: usize = 1024;
@@ -97,6 +100,9 @@ impl Order {
 
     /// Everything has been read: a transaction with a hole will not be filled any more.
     pub(super) fn finish(&mut self) -> Option<Box<OutOfOrder>> {
+        if mutants::is_off("torn-transaction-last") {
+            return None;
+        }
         self.runs.iter_mut().find_map(|run| run.transaction.take()?.torn(run.id))
     }
 
@@ -139,6 +145,8 @@ impl Run {
             self.seen.insert(behind, (sequence, sequence));
         }
         let (anomaly, what) = match (seen, sequence <= last) {
+            (true, _) if mutants::is_off("duplicate") => return Ok(()),
+            (false, _) if mutants::is_off("reorder") => return Ok(()),
             (true, _) => (Anomaly::Duplicate, "which was read before"),
             (false, true) => (Anomaly::Reorder, "which was sent earlier"),
             // One of several that lie too late, and in order among themselves.
@@ -180,7 +188,7 @@ impl Run {
 
 impl Open {
     fn add(&mut self, offset: i64, position: u32) {
-        if position > self.due {
+        if position > self.due && !mutants::is_off("torn-transaction-inside") {
             self.hole.get_or_insert(offset);
         }
         self.due = self.due.max(position.saturating_add(1));
@@ -190,13 +198,19 @@ impl Open {
     /// The next transaction knows how many records the last committed one had.
     fn end(&mut self, offset: i64, next_base: u64, next: InTransaction) {
         let known_by = u64::from(next.skipped) + u64::from(next.previous);
-        if self.base.checked_add(known_by) == Some(next_base) && next.previous > self.due {
+        if self.base.checked_add(known_by) == Some(next_base)
+            && next.previous > self.due
+            && !mutants::is_off("torn-transaction-end")
+        {
             self.due = next.previous;
             self.hole.get_or_insert(offset);
         }
     }
 
     fn torn(&self, run: u64) -> Option<Box<OutOfOrder>> {
+        if mutants::is_off("torn-transaction") {
+            return None;
+        }
         let Self { index, due, read, .. } = *self;
         let offset = self.hole.filter(|_| read < due)?;
         Some(Box::new(OutOfOrder {

@@ -13,6 +13,7 @@ use super::{skip::Skip, validator::PartitionState};
 use crate::{
     kafka::{Consumer, OffsetSpec},
     ledger::{AckedRuns, PartitionLedger},
+    mutants,
 };
 
 /// What a pass reads of a partition: from `start` up to, and without, `end`.
@@ -194,7 +195,7 @@ impl Track {
     pub(super) fn judge(&mut self, ends: Ends) -> Judgement {
         self.reseek = true;
         self.out_of_range = false;
-        if ends.end < self.position {
+        if ends.end < self.position && !mutants::is_off("truncation") {
             // The place goes back, and what follows is new.
             self.state.reposition();
             self.lower_end(ends.end);
@@ -221,7 +222,9 @@ impl Track {
     pub(super) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
         let consumed: RangeSetBlaze<i64> =
             self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
-        missing(ledger, &(&consumed | &self.unreadable), start)
+        let excused =
+            if mutants::is_off("unreadable-is-excused") { consumed } else { &consumed | &self.unreadable };
+        missing(ledger, &excused, start)
     }
 }
 
@@ -233,6 +236,9 @@ pub(super) fn missing(
 ) -> Option<Missing> {
     let expected = ledger?.acked() - RangeSetBlaze::from_iter([i64::MIN..=start - 1]);
     let missing = &expected - consumed;
+    if mutants::is_off("lost-write") {
+        return None;
+    }
     let (first, last) = (missing.first()?, missing.last()?);
     let ranges = missing.ranges().take(RANGES).map(|range| (*range.start(), *range.end())).collect();
     Some(Missing { first, last, count: missing.len().try_into().unwrap_or(u64::MAX), ranges })

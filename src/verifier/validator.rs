@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ledger::PartitionLedger,
+    mutants,
     proof::{self, Content, PROOF_BYTES, Proof, Second},
     record::{self, ABORTED_PREFIX, RECORD_ID_HEADER},
 };
@@ -150,14 +151,17 @@ impl PartitionState {
         }
         // Behind a jump to an older part of the log, an older epoch is as it should be.
         let is_ordered = is_above || !last.jumped;
-        if is_ordered && record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0 {
+        let is_older = record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0;
+        if is_ordered && is_older && !mutants::is_off("epoch-back") {
             return Err(Box::new(epoch_back(record, last)));
         }
-        match (last.jumped, is_above) {
-            (true, _) => Ok(None),
-            (false, true) => Ok(Some(last.offset)),
-            (false, false) => Err(Box::new(nonmonotonic(record, last.offset))),
+        if last.jumped {
+            return Ok(None);
         }
+        if !is_above && !mutants::is_off("nonmonotonic") {
+            return Err(Box::new(nonmonotonic(record, last.offset)));
+        }
+        Ok(Some(last.offset))
     }
 
     /// What the numbers in the proof header say, also of a record that breaks another promise:
@@ -222,17 +226,16 @@ impl<'a> Proven<'a> {
         };
         match proof::second(name, value) {
             Second::Unknown => Self::Absent,
+            Second::Damaged if mutants::is_off("corrupt-header") => Self::Absent,
             Second::Damaged => Self::Changed(None),
             Second::Proof(bytes) => {
                 let proof = proof::decode(bytes);
-                let same_time = proof.timestamp_ms.is_none()
+                let same_time = mutants::is_off("corrupt-timestamp")
+                    || proof.timestamp_ms.is_none()
                     || record.sent_ms.is_none()
                     || proof.timestamp_ms == record.sent_ms;
-                if same_time && proof::is_true(bytes, &content(record)) {
-                    Self::True(proof)
-                } else {
-                    Self::Changed(Some(bytes))
-                }
+                let unaltered = mutants::is_off("corrupt-digest") || proof::is_true(bytes, &content(record));
+                if same_time && unaltered { Self::True(proof) } else { Self::Changed(Some(bytes)) }
             }
         }
     }
@@ -288,10 +291,11 @@ fn check_id(
     if visible == Visible::Committed
         && let Some((_, id)) = record.first_header
         && id.starts_with(ABORTED_PREFIX)
+        && !mutants::is_off("aborted-read")
     {
         return Err(Box::new(aborted_read(record, id)));
     }
-    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) {
+    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) && !mutants::is_off("wrong-offset") {
         return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)

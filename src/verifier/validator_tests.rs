@@ -296,3 +296,16 @@ fn evidence_names_the_writer_the_neighbour_and_the_ledger_s_word() {
     });
     assert_eq!(evidence, expected);
 }
+
+#[test]
+fn a_record_that_was_to_be_aborted_is_shown_to_nobody_who_reads_what_was_committed() {
+    let text = format!("ABORTED MSG: {}", id(500));
+    let at = |offset| record(offset, Some((RECORD_ID_HEADER.as_bytes(), text.as_bytes())));
+    let committed = Rules { visible: Visible::Committed, ..RULES };
+    for offset in [5, 500] {
+        let broken = PartitionState::default().check(&at(offset), Some(&ledger()), committed).unwrap_err();
+        assert_eq!((broken.anomaly, broken.offset), (Anomaly::AbortedRead, offset));
+    }
+    let everything = PartitionState::default().check(&at(500), Some(&ledger()), RULES);
+    assert_eq!(everything, Ok((Checked::OutOfScope, false)));
+}
