@@ -95,13 +95,17 @@ impl Profiling {
 /// Line tables know a function by the last part of its name only. The file says whose `new` it is.
 fn say_where(frames: &mut Frames) {
     for symbol in frames.frames.iter_mut().flatten() {
-        let name = symbol.name();
-        if !name.contains("::")
-            && let Some(file) = symbol.filename.as_deref().and_then(module)
-        {
+        let (name, file) = (symbol.name(), symbol.filename.as_deref().and_then(module));
+        if let (Some(name), Some(file)) = (last_part(&name), file) {
             symbol.name = Some(format!("{file}: {name}").into_bytes());
         }
     }
+}
+
+/// The name of a function without what it is generic over, if that is all there is.
+fn last_part(name: &str) -> Option<&str> {
+    let own = name.split('<').next()?;
+    (!own.is_empty() && !own.contains("::")).then_some(own)
 }
 
 /// `crate-1.2.3/src/part` of a Rust file, wherever the crate was built.
@@ -130,6 +134,10 @@ mod tests {
         assert_eq!(known("/rustc/0123/library/core/src/ptr/mod.rs"), Some("core/src/ptr/mod"));
         assert_eq!(known("rdkafka/src/rdkafka.c"), None);
         assert_eq!(known("lib.rs"), None);
+        assert_eq!(last_part("new"), Some("new"));
+        assert_eq!(last_part("set<a::B, c::D<e::F>>"), Some("set"));
+        assert_eq!(last_part("a::new<b::C>"), None);
+        assert_eq!(last_part("<a::B as c::D>::new"), None);
     }
 
     #[test]
