@@ -27,7 +27,7 @@ pub fn check(path: &Path) -> Outcome {
     ensure(threads.iter().any(|name| name.starts_with("shard-")), || format!("{threads:?}"))?;
     ensure(threads.iter().any(|name| name.starts_with("rdk:broker")), || format!("{threads:?}"))?;
     let functions: BTreeSet<_> = profile.function.iter().filter_map(|function| text(function.name)).collect();
-    let ours = functions.iter().any(|name| name.contains("proofload::"));
+    let ours = functions.iter().any(|name| name.contains("/src/repeater/"));
     let theirs = functions.iter().any(|name| name.starts_with("rd_kafka_"));
     ensure(ours && theirs, || format!("{functions:?}"))
 }
