@@ -38,6 +38,8 @@ pub(super) struct RandReadPass {
 /// How long a record may take before another is tried, and the timer beside the wake-up.
 const PATIENCE: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_millis(100);
+/// Reads in a row that bring nothing, before there is a new client.
+const IN_VAIN: u32 = 3;
 
 /// Reads pass after pass until there is none any more.
 pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
@@ -52,7 +54,7 @@ pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<Rand
     let mut consumer = Consumer::start(&settings, &context.topic);
     while let Some(pass) = feed.next().await {
         let outcome = match &mut consumer {
-            Ok(consumer) => RandReader::new(&context, &job, consumer, pass).read().await,
+            Ok(consumer) => RandReader::new(&context, &job, &settings, consumer, pass).read().await,
             Err(error) => Err(Halt::Failed(error.to_string())),
         };
         feed.finish(context.stop_all_on_halt(outcome));
@@ -62,6 +64,7 @@ pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<Rand
 /// The state of one pass.
 struct RandReader<'a> {
     context: &'a ShardContext,
+    settings: &'a ConsumerSettings,
     consumer: &'a mut Consumer,
     checker: Checker,
     spans: Vec<Span>,
@@ -84,12 +87,14 @@ impl<'a> RandReader<'a> {
     fn new(
         context: &'a ShardContext,
         job: &RandReadJob,
+        settings: &'a ConsumerSettings,
         consumer: &'a mut Consumer,
         pass: RandReadPass,
     ) -> Self {
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         Self {
             context,
+            settings,
             consumer,
             checker,
             spans: pass.spans.to_vec(),
@@ -100,7 +105,7 @@ impl<'a> RandReader<'a> {
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
-        let mut done = 0;
+        let (mut done, mut in_vain) = (0, 0);
         while done < self.reads && !self.context.stop_requested() {
             // A topic without a record has nothing to read: the pass is over, and does not spin.
             let Some(index) = self.pick() else { return Ok(()) };
@@ -108,15 +113,31 @@ impl<'a> RandReader<'a> {
             let offset = self.random.within(span.start..=span.end - 1);
             match self.read_one(index, offset).await? {
                 Found::Record { offset: found } => {
-                    done += 1;
+                    (done, in_vain) = (done + 1, 0);
                     if found > offset {
                         self.explain_jump(index, offset, found).await?;
                     }
                 }
-                Found::Nothing => self.reload(index).await,
+                Found::Nothing => {
+                    in_vain += 1;
+                    self.reload(index).await;
+                }
                 Found::Stopped => {}
             }
+            if in_vain == IN_VAIN {
+                in_vain = 0;
+                self.renew_client()?;
+            }
         }
+        Ok(())
+    }
+
+    /// A client that has shown nothing for so long, wherever it was asked to read, may never do so again (seen
+    /// once, on a busy machine, behind the client's next look at the cluster, without an error).
+    fn renew_client(&mut self) -> Result<(), Halt> {
+        tracing::debug!("a random reader starts a new client: {IN_VAIN} reads in a row brought nothing");
+        *self.consumer = Consumer::start(self.settings, &self.context.topic)
+            .map_err(|error| Halt::Failed(error.to_string()))?;
         Ok(())
     }
 

@@ -111,7 +111,9 @@ fn expect_sound(worker: &Worker, work: &str, produced: &Producer) {
     assert_eq!((wrong, &validator.lost_offsets), ((0, 0, 0), &None), "{work}: {validator:?}");
     let committed = produced.acked - produced.aborted_transaction_msgs;
     if work.contains("--continuous") {
-        assert_eq!(validator.valid_reads, committed, "{work}: {validator:?}");
+        // What a group had not committed when another member came is read again: that is legal.
+        let again = work.contains("group") && validator.valid_reads > committed;
+        assert!(validator.valid_reads == committed || again, "{work}: {validator:?}");
         assert_eq!(validator.max_offsets_consumed, produced.max_offsets_produced, "{work}");
     } else {
         assert!(validator.valid_reads > 0, "{work}: {validator:?}");

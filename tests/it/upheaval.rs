@@ -22,6 +22,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(the_right_to_write_lost_while_producing_ends_the_run),
         Secured(the_right_to_read_lost_while_reading_ends_the_run),
         Secured(a_failed_produce_is_counted_where_that_is_tolerated),
+        Secured(the_right_to_a_group_lost_while_it_reads_ends_the_run),
+        Secured(a_transactional_id_that_may_not_be_used_ends_the_run),
     ]
 }
 
@@ -148,4 +150,30 @@ fn a_failed_produce_is_counted_where_that_is_tolerated(secured: &Secured) {
     assert_eq!(workers[1].reader().validator.valid_reads, 600);
     run.http().order("/shutdown");
     run.finish().expect_code(0).expect_no_output(&["ERROR"]);
+}
+
+/// Who may not use a group any more can neither stay in it nor commit.
+fn the_right_to_a_group_lost_while_it_reads_ends_the_run(secured: &Secured) {
+    let (topic, workdir) = (secured.topic(1), Workdir::new());
+    topic.write_proven(0, 0..100);
+    let group = format!("rights-{}", topic.name());
+    secured.grant("karla", Resource::Topic(topic.name()), Operation::Read);
+    secured.grant("karla", Resource::Group(&group), Operation::Read);
+    let work = format!("--consumer_group_readers 2 --consumer_group_name {group} --continuous");
+    let run = start(secured.verifier_of("karla", &topic), &workdir, &work);
+    run.harness().until("all reads", |workers| workers[0].reader().validator.valid_reads == 100);
+    secured.revoke("karla", Resource::Group(&group), Operation::Read);
+    topic.write_proven(0, 100..110);
+    let finished = run.finish_within(SOON).expect_code(3);
+    finished.expect_one_error(&["authorization failed"]).expect_output(&["NOT DONE"]);
+}
+
+fn a_transactional_id_that_may_not_be_used_ends_the_run(secured: &Secured) {
+    let (topic, workdir) = (secured.topic(1), Workdir::new());
+    secured.grant("lena", Resource::Topic(topic.name()), Operation::Write);
+    let work = "--produce_msgs 10 --msg_size 10 --use-transactions";
+    let finished =
+        start(secured.verifier_of("lena", &topic), &workdir, work).finish_within(SOON).expect_code(3);
+    finished.expect_one_error(&["transactional id 'kgo-", topic.name(), "authorization failed"]);
+    assert_eq!(topic.ends(), [0]);
 }
