@@ -132,7 +132,6 @@ impl GroupConsumer {
         let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
         membership.commits.set(commits.ptr());
         bell.attach(queue.ptr());
-        bell.attach(commits.ptr());
         subscribe(&handle, &membership.topics)?;
         Ok(Self {
             topics: known,
@@ -334,7 +333,6 @@ impl Drop for MessagePtr {
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
-        QueueWake::detach(self.commits.ptr());
         let _ = &self.bell;
     }
 }
