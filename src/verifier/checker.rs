@@ -171,6 +171,39 @@ impl Checker {
         Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
     }
 
+    /// A batch does not fit its checksum.
+    ///
+    /// # Errors
+    /// That, unless the run goes on.
+    #[cold]
+    pub(super) fn corrupt(&self, partition: i32, offset: i64, fault: &Fault<'_>) -> Result<(), Halt> {
+        let expected = "a batch whose checksum matches its bytes".to_owned();
+        self.broken(Anomaly::Corrupt, partition, offset, expected, fault.text.to_owned())
+    }
+
+    /// The log ends below `position`, up to where it was read. `index` is the partition's place in the counters'
+    /// list.
+    ///
+    /// # Errors
+    /// That, unless lost data is tolerated or the run goes on.
+    #[cold]
+    pub(super) fn truncated(
+        &self,
+        index: usize,
+        partition: i32,
+        position: i64,
+        end: i64,
+    ) -> Result<(), Halt> {
+        if self.tolerates_data_loss() {
+            let lost = &self.stats.lost_offsets;
+            lost.set(index, lost.get(index) + position - end);
+            tracing::warn!("partition {partition}: the log was cut from {position} to {end}");
+            return Ok(());
+        }
+        let expected = format!("a log that reaches {position}, as far as it was read");
+        self.broken(Anomaly::Truncation, partition, end, expected, format!("a log that ends at {end}"))
+    }
+
     /// A promise was broken.
     ///
     /// # Errors

@@ -284,27 +284,14 @@ impl Overseer<'_> {
             if end < part.position {
                 let (partition, position) = (part.partition, part.position);
                 part.position = end;
-                self.truncated(index, partition, position, end);
+                let broken = self.checker.truncated(index, partition, position, end);
+                self.halt = self.halt.take().or(broken.err());
             }
             let part = &mut self.parts[index];
             if part.end != OPEN_END {
                 part.end = part.end.min(end);
             }
         }
-    }
-
-    #[cold]
-    fn truncated(&mut self, index: usize, partition: i32, position: i64, end: i64) {
-        if self.checker.tolerates_data_loss() {
-            let stats = self.checker.stats();
-            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - end);
-            tracing::warn!("partition {partition}: the log was cut from {position} to {end}");
-            return;
-        }
-        let expected = format!("a log that reaches {position}, as far as it was read");
-        let found = format!("a log that ends at {end}");
-        let broken = self.checker.broken(Anomaly::Truncation, partition, end, expected, found);
-        self.halt = self.halt.take().or(broken.err());
     }
 
     /// Once a group has begun, its coordinator is waited for without limit; before that, not for ever.

@@ -15,7 +15,6 @@ use std::{
 use crossbeam::channel::Sender;
 
 use super::{
-    anomaly::Anomaly,
     budget::Allowance,
     checker::{self, Checker, Truth},
     last_values::SeenKeys,
@@ -364,10 +363,7 @@ impl Inbox {
         match fault.kind {
             FaultKind::Corrupt => {
                 let offset = self.lane(fault.partition).map_or(0, |lane| lane.position);
-                let expected = "a batch whose checksum matches its bytes".to_owned();
-                let found = fault.text.to_owned();
-                self.halt =
-                    self.checker.broken(Anomaly::Corrupt, fault.partition, offset, expected, found).err();
+                self.halt = self.checker.corrupt(fault.partition, offset, fault).err();
             }
             FaultKind::Refused => {
                 self.halt = Some(self.checker.refused(fault));

@@ -183,9 +183,7 @@ impl<'a> RandReader<'a> {
                     checker.stats().errors.add(1);
                     halt = (fault.kind == FaultKind::Refused).then(|| checker.refused(&fault));
                     if fault.kind == FaultKind::Corrupt {
-                        let expected = "a batch whose checksum matches its bytes".to_owned();
-                        let (anomaly, found) = (Anomaly::Corrupt, fault.text.to_owned());
-                        halt = checker.broken(anomaly, wanted_partition, wanted, expected, found).err();
+                        halt = checker.corrupt(wanted_partition, wanted, &fault).err();
                         ended = true;
                     }
                     ended |= fault.kind == FaultKind::OutOfRange;

@@ -1,7 +1,6 @@
 //! One pass of a sequential reader: what each thing that the client shows means for it.
 
 use super::{
-    anomaly::Anomaly,
     budget::Allowance,
     checker::Checker,
     last_values::SeenKeys,
@@ -84,19 +83,7 @@ impl PassState {
                 tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
                 Ok(())
             }
-            Judgement::Truncated if self.checker.tolerates_data_loss() => {
-                let stats = self.checker.stats();
-                stats.lost_offsets.set(index, stats.lost_offsets.get(index) + position - ends.end);
-                tracing::warn!("partition {partition}: the log was cut from {position} to {}", ends.end);
-                Ok(())
-            }
-            Judgement::Truncated => self.checker.broken(
-                Anomaly::Truncation,
-                partition,
-                ends.end,
-                format!("a log that reaches {position}, as far as it was read"),
-                format!("a log that ends at {}", ends.end),
-            ),
+            Judgement::Truncated => self.checker.truncated(index, partition, position, ends.end),
         }
     }
 
@@ -150,10 +137,7 @@ impl PassState {
                 let (partition, offset) = (track.partition, track.position);
                 // Where the run goes on, it does so behind the batch.
                 track.skip = Some(Skip::at(offset));
-                let expected = "a batch whose checksum matches its bytes".to_owned();
-                let found = fault.text.to_owned();
-                let anomaly = Anomaly::Corrupt;
-                self.halt = self.checker.broken(anomaly, partition, offset, expected, found).err();
+                self.halt = self.checker.corrupt(partition, offset, fault).err();
             }
             (FaultKind::Refused, _) => {
                 self.halt = Some(self.checker.refused(fault));

@@ -106,6 +106,8 @@ fn the_port_is_on_loopback_unless_remote() {
 }
 
 const SLOW: usize = 1_000;
+/// Questions asked meanwhile.
+const POLLS: usize = 20;
 /// How long all of them may take to go: far below what a connection that asks may have.
 const SLOW_LIMIT: Duration = Duration::from_secs(15);
 
@@ -132,18 +134,14 @@ fn a_thousand_slow_connections_hold_nobody_up() {
     run.harness().first();
     let address = run.http().address();
     let opened = Instant::now();
-    let slow: Vec<_> = (0..SLOW).map(|_| half_a_head(address)).collect();
-    let mut polls = 0;
-    while opened.elapsed() < Duration::from_secs(5) {
+    let mut open: Vec<_> = (0..SLOW).map(|_| half_a_head(address)).collect();
+    for _ in 0..POLLS {
         let asked = Instant::now();
         assert_eq!(run.http().get("/status").map(|answer| answer.code), Some(200), "{}", run.transcript());
         assert!(asked.elapsed() < FIRST_STATUS_LIMIT, "{:?}", asked.elapsed());
-        polls += 1;
         thread::sleep(Duration::from_millis(50));
     }
-    assert!(polls > 10, "{polls} polls in 5 s");
     // The kernel lets some of a thousand wait before it shows them to anybody.
-    let mut open = slow;
     let closed = wait_within(SLOW_LIMIT, || {
         open.retain(is_open);
         open.is_empty()
