@@ -230,6 +230,8 @@ pub struct VerifierConfig {
     pub passes: Passes,
     /// What readers expect of the log, and what they do when it is otherwise.
     pub proof: ProofConfig,
+    /// When a worker that makes no progress although its broker answers counts as stalled; `None`: never.
+    pub stall_after: Option<Duration>,
     /// Folder of the ledger files: the working directory.
     pub ledger_dir: PathBuf,
 }

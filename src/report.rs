@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::{
     control::Shared,
     stats::{LatencyHistogram, LatencySummary},
-    verifier::{anomaly::Violation, run::RunError},
+    verifier::{anomaly::Violation, run::RunError, stall::Stall},
     whole_file,
 };
 
@@ -51,6 +51,8 @@ struct Document<'a> {
     phases_s: Value,
     violation_count: u64,
     violations: Vec<Violation>,
+    /// Who stood still although the cluster answered.
+    stalls: Vec<Stall>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +107,7 @@ impl Report {
                 .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
             took_s: self.clock.elapsed().as_secs_f64(),
             exit_code: error.map_or(0, RunError::exit_code),
-            verdict: error.map_or("nothing wrong was found".to_owned(), ToString::to_string),
+            verdict: verdict(shared, error),
             configuration: &self.configuration,
             totals: shared.status().unwrap_or_default(),
             latencies_us: latencies(shared),
@@ -115,10 +117,19 @@ impl Report {
                 .collect(),
             violation_count,
             violations,
+            stalls: shared.stalls.all().clone(),
         };
         let text = serde_json::to_vec_pretty(&document).unwrap_or_default();
         whole_file::replace(&self.path, &text)
             .map_err(|source| ReportError { path: self.path.clone(), source })
+    }
+}
+
+fn verdict(shared: &Shared, error: Option<&RunError>) -> String {
+    match (error, shared.stalls.open()) {
+        (Some(error), _) => error.to_string(),
+        (None, Some(stall)) => format!("stalled: {stall}"),
+        (None, None) => "nothing wrong was found".to_owned(),
     }
 }
 

@@ -125,6 +125,12 @@ impl<T> Transaction<T> {
         self.settled.len() as u64
     }
 
+    /// Whether its end is under way.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending(_))
+    }
+
     /// Whether nothing has gone into it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -38,7 +38,7 @@ pub use groups::{CommittedPlaces, GroupDescription};
 pub use hub::{Bell, HubBell, Ringer, WakeHub};
 pub use message::Message;
 pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
-pub use offsets::{Isolation, OffsetSpec};
+pub use offsets::{Answers, Isolation, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
 pub use settings::{
     ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,

@@ -41,7 +41,7 @@ impl Isolation {
 }
 
 /// What each partition answered.
-pub(super) type Answers = Vec<(i32, Result<i64, KafkaError>)>;
+pub type Answers = Vec<(i32, Result<i64, KafkaError>)>;
 
 /// How long the brokers have to answer one question.
 const REQUEST_TIMEOUT_MS: c_int = 5_000;
@@ -74,7 +74,7 @@ impl OffsetQuery {
     /// Waits on an executor.
     pub(super) async fn finish(self) -> Answers {
         loop {
-            if let Some(answers) = self.try_take(0) {
+            if let Some(answers) = self.take() {
                 return answers;
             }
             glommio::timer::sleep(Duration::from_millis(2)).await;
@@ -88,6 +88,11 @@ impl OffsetQuery {
                 return answers;
             }
         }
+    }
+
+    /// The answers, when they are there or will not come any more.
+    pub(super) fn take(&self) -> Option<Answers> {
+        self.try_take(0)
     }
 
     fn try_take(&self, timeout_ms: c_int) -> Option<Answers> {

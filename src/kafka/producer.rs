@@ -15,7 +15,7 @@ use rdkafka::{
 use super::{
     ClientError, Isolation, KafkaError, OffsetSpec, ProducerSettings,
     client::{self, EventPtr, Handle, Queue, Topic},
-    offsets::OffsetQuery,
+    offsets::{Answers, OffsetQuery},
     transactions::Transactions,
     wake::QueueWake,
 };
@@ -94,6 +94,8 @@ pub struct Producer {
     messages: Box<[*const rdk::rd_kafka_message_t]>,
     topic: Topic,
     queue: Queue,
+    /// About end offsets, while it is under way.
+    question: Option<OffsetQuery>,
     wake: QueueWake,
     handle: Arc<Handle>,
     topic_name: String,
@@ -117,6 +119,7 @@ impl Producer {
             messages: vec![ptr::null(); DELIVERIES].into(),
             topic: known,
             queue,
+            question: None,
             wake,
             handle: Arc::new(handle),
             topic_name: topic.to_owned(),
@@ -198,14 +201,24 @@ impl Producer {
     }
 
     /// Asks for the end offsets of these partitions; each is answered or has an error.
-    pub async fn end_offsets(
-        &self,
-        partitions: &[i32],
-        isolation: Isolation,
-    ) -> Vec<(i32, Result<i64, KafkaError>)> {
+    pub async fn end_offsets(&self, partitions: &[i32], isolation: Isolation) -> Answers {
+        self.end_offsets_query(partitions, isolation).finish().await
+    }
+
+    /// Asks for the end offsets of these partitions, and does not wait for the answers.
+    pub fn ask_end_offsets(&mut self, partitions: &[i32], isolation: Isolation) {
+        self.question = Some(self.end_offsets_query(partitions, isolation));
+    }
+
+    /// What was answered to that, once: each partition has its answer, or an error.
+    pub fn take_end_offsets(&mut self) -> Option<Answers> {
+        let answers = self.question.as_ref()?.take()?;
+        self.question = None;
+        Some(answers)
+    }
+
+    fn end_offsets_query(&self, partitions: &[i32], isolation: Isolation) -> OffsetQuery {
         OffsetQuery::start(&self.handle, &self.topic_name, partitions, OffsetSpec::End, isolation)
-            .finish()
-            .await
     }
 
     /// Gives up on everything that has not been delivered: each record still gets

@@ -48,8 +48,8 @@ struct Tolerated {
 /// All predictions of a shard.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(super) struct Acks {
-    lanes: Vec<Lane>,
-    window: Window,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) window: Window,
     /// `None` without transactions.
     controls: Option<ControlRecords>,
     /// Transactions that have ended.
@@ -57,7 +57,7 @@ pub(super) struct Acks {
     /// Nobody knows what became of a record: it may still turn up, out of order.
     pub(super) unknown: bool,
     /// Acked records whose transaction has not ended.
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
     unsent: u64,
     /// A prediction failed: what is in flight must be waited out, and the ends asked for again.
@@ -79,8 +79,8 @@ pub(super) struct Acks {
 
 /// An acked record that shows when its transaction is committed.
 #[derive(Clone, Copy, Debug)]
-struct Pending {
-    record: InFlight,
+pub(super) struct Pending {
+    pub(super) record: InFlight,
     /// Whether it landed where it was expected; the cluster may not have said where.
     in_place: bool,
 }

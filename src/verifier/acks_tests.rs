@@ -3,7 +3,7 @@ use crossbeam::channel::{Receiver, unbounded};
 use super::*;
 use crate::{
     config::{Compression, Fill, ProduceConfig},
-    verifier::producer::ProducePartition,
+    verifier::{ack_watch::Overdue, producer::ProducePartition},
 };
 use std::{num::NonZeroU64, time::Duration};
 
@@ -302,4 +302,18 @@ fn records_are_numbered_for_their_partition() {
     run.acks.restart_numbers();
     run.acks.restart_wanted = false;
     assert_eq!(run.send().number, (0, None));
+}
+
+#[test]
+fn what_is_overdue_is_told_by_partition() {
+    let mut fixture = fixture(false, 0.0);
+    let (first, second) = (fixture.send(), fixture.send());
+    let overdue = |fixture: &Fixture, now_us| fixture.acks.overdue(now_us, Duration::from_secs(5), false);
+    assert_eq!(overdue(&fixture, 4_999_999), []);
+    let expected = Overdue { lane: 0, partition: 4, offset: 100, records: 2, in_transaction: false };
+    assert_eq!(overdue(&fixture, 5_000_000), [expected]);
+    fixture.settle(first, Outcome::Acked { offset: 100 });
+    assert_eq!(overdue(&fixture, 5_000_000), [Overdue { offset: 101, records: 1, ..expected }]);
+    fixture.settle(second, Outcome::Acked { offset: 101 });
+    assert_eq!(overdue(&fixture, 5_000_000), []);
 }

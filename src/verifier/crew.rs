@@ -98,6 +98,7 @@ impl Crew<'_> {
             sender: self.control.sender(),
             client: self.client.clone(),
             topic: self.config.topic.as_str().into(),
+            stall_after: self.config.stall_after,
         }
     }
 

@@ -21,6 +21,7 @@ use super::{
     last_values::SeenKeys,
     run::RunError,
     shard::{Feeder, Halt},
+    stall::{Watch, Watchman},
     track::{self, OPEN_END, Span},
 };
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
     stats::{Board, ReaderBoard, ReaderKind},
 };
 
-/// How long all members may be silent before the brokers are asked whether the logs have changed.
+/// How long a partition may stand still before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
 const DELETE_LIMIT: Duration = Duration::from_secs(3);
@@ -128,13 +129,10 @@ fn one_pass(
     let done = Arc::new(AtomicBool::new(false));
     let (sender, news) = unbounded();
     let stats = reader.shards[config.members.get()].clone();
+    let context = crew.context(crew.placement.shards[0].clone());
     let mut overseer = Overseer {
-        checker: Checker::new(
-            &crew.context(crew.placement.shards[0].clone()),
-            truth.clone(),
-            stats,
-            crew.config.proof,
-        ),
+        checker: Checker::new(&context, truth.clone(), stats, crew.config.proof),
+        watchman: Watchman::new(&context, "the group reader"),
         crew,
         config,
         name,
@@ -167,6 +165,9 @@ struct Part {
     position: i64,
     read: RangeSetBlaze<i64>,
     keys: SeenKeys,
+    /// When it moved.
+    moved: Instant,
+    watch: Watch,
 }
 
 impl Part {
@@ -178,6 +179,8 @@ impl Part {
             position: span.start,
             read: RangeSetBlaze::new(),
             keys: SeenKeys::default(),
+            moved: Instant::now(),
+            watch: Watch::default(),
         }
     }
 
@@ -208,6 +211,7 @@ struct Overseer<'a> {
     continuous: bool,
     joined: usize,
     checker: Checker,
+    watchman: Watchman,
     halt: Option<Halt>,
 }
 
@@ -215,22 +219,19 @@ impl Overseer<'_> {
     /// Takes the members' news until all of them are gone, and tells them when they are done.
     fn oversee(&mut self, news: &Receiver<News>, done: &AtomicBool) {
         let started = Instant::now();
-        let mut heard = Instant::now();
+        let mut looked = Instant::now();
         loop {
             match news.recv_timeout(TICK) {
-                Ok(news) => {
-                    heard = Instant::now();
-                    self.take(news);
-                }
+                Ok(news) => self.take(news),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.continuous && self.crew.lifecycle().last_pass_requested() {
                 self.close_open_ends();
             }
-            if heard.elapsed() > SILENCE && !done.load(Relaxed) {
-                heard = Instant::now();
+            if looked.elapsed() > SILENCE && self.is_suspect() && !done.load(Relaxed) {
                 self.look_at_logs();
+                looked = Instant::now();
             }
             self.give_up_without_coordinator(started);
             if self.halt.is_some() || self.parts.iter().all(Part::is_done) {
@@ -247,6 +248,8 @@ impl Overseer<'_> {
                     return;
                 };
                 part.position = part.position.max(position);
+                part.moved = Instant::now();
+                self.watchman.moved(&mut part.watch, part.position);
                 part.keys.merge(keys);
                 if let Some(offset) = part.add(&runs)
                     && self.config.exactly_once
@@ -275,10 +278,19 @@ impl Overseer<'_> {
         self.continuous = false;
     }
 
-    /// No member has moved: a log may end below where it did, or start above where they are.
+    /// Whether there is a partition in which the group does not move.
+    fn is_suspect(&self) -> bool {
+        self.parts.iter().any(|part| !part.is_done() && part.moved.elapsed() > SILENCE)
+    }
+
+    /// A log may end below where it did, or start above where the members are.
     fn look_at_logs(&mut self) {
-        let isolation = checker::isolation(self.crew.config.proof);
+        let (asked, isolation) = (Instant::now(), checker::isolation(self.crew.config.proof));
         let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
+        if asked.elapsed() > SILENCE {
+            // They had to be waited for.
+            self.parts.iter_mut().for_each(|part| part.watch.unanswered());
+        }
         for (index, end) in ends.into_iter().enumerate() {
             let part = &mut self.parts[index];
             if end < part.position {
@@ -287,10 +299,20 @@ impl Overseer<'_> {
                 let broken = self.checker.truncated(index, partition, position, end);
                 self.halt = self.halt.take().or(broken.err());
             }
-            let part = &mut self.parts[index];
-            if part.end != OPEN_END {
-                part.end = part.end.min(end);
-            }
+            self.look_for_stall(index, end);
+        }
+    }
+
+    fn look_for_stall(&mut self, index: usize, end: i64) {
+        let part = &mut self.parts[index];
+        if part.end != OPEN_END {
+            part.end = part.end.min(end);
+        }
+        let position = part.position;
+        if position < part.end.min(end) {
+            let waited_for =
+                || format!("what lies at offset {position}: its broker says that the log ends at {end}");
+            self.watchman.look(&mut part.watch, part.partition, position, waited_for);
         }
     }
 

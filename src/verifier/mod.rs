@@ -1,5 +1,6 @@
 //! The verifier: produce, read back, and prove.
 
+mod ack_watch;
 mod acks;
 pub mod anomaly;
 pub mod budget;
@@ -19,6 +20,7 @@ mod seq_pass;
 mod seq_reader;
 mod shard;
 mod skip;
+pub mod stall;
 mod summary;
 mod timestamps;
 mod track;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    ack_watch::AckWatch,
     acks::{Acks, Draft, Sending},
     shard::{Halt, Outbox, ShardContext},
     timestamps::CountedTimestamps,
@@ -84,6 +85,9 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     }
     let mut producer = ShardProducer::start(context.clone(), job).map_err(|error| failed(&error))?;
     let result = producer.produce().await;
+    if producer.acks.is_done() {
+        producer.watch.finish();
+    }
     producer.acks.report_all().await;
     result
 }
@@ -109,6 +113,7 @@ pub(super) struct ShardProducer {
     pace: Option<Pace>,
     clock: Clock,
     reported: Instant,
+    watch: AckWatch,
     timestamps: Option<CountedTimestamps>,
     /// The run that the records' proof headers name.
     run: u64,
@@ -136,6 +141,7 @@ impl ShardProducer {
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
             reported: Instant::now(),
+            watch: AckWatch::new(&context, job.partitions.len()),
             timestamps: config
                 .fake_timestamps
                 .map(|fake| CountedTimestamps::new(fake, context.place.index, job.shards)),
@@ -342,6 +348,8 @@ impl ShardProducer {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
             self.acks.report();
+            let ending = self.transaction.as_ref().is_some_and(Transaction::is_ending);
+            self.watch.step(&self.acks, &mut self.client, self.clock.now_us(), ending);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     anomaly::Anomaly,
     checker::{self, Checker, Truth},
     shard::{Feed, Halt, ShardContext},
+    stall::{Watch, Watchman},
     track::{self, Ends, Span},
     validator::PartitionState,
 };
@@ -69,6 +70,9 @@ struct RandReader<'a> {
     checker: Checker,
     spans: Vec<Span>,
     states: Vec<PartitionState>,
+    /// Reads that brought a record, and the watch over them, by partition.
+    found: Vec<(i64, Watch)>,
+    watchman: Watchman,
     reads: u64,
     random: Random,
 }
@@ -99,6 +103,8 @@ impl<'a> RandReader<'a> {
             checker,
             spans: pass.spans.to_vec(),
             states: vec![PartitionState::default(); pass.spans.len()],
+            found: pass.spans.iter().map(|_| Default::default()).collect(),
+            watchman: Watchman::new(context, "a random reader"),
             reads: job.reads,
             random: Random::from_entropy(),
         }
@@ -114,13 +120,16 @@ impl<'a> RandReader<'a> {
             match self.read_one(index, offset).await? {
                 Found::Record { offset: found } => {
                     (done, in_vain) = (done + 1, 0);
+                    let (count, watch) = &mut self.found[index];
+                    *count += 1;
+                    self.watchman.moved(watch, *count);
                     if found > offset {
                         self.explain_jump(index, offset, found).await?;
                     }
                 }
                 Found::Nothing => {
                     in_vain += 1;
-                    self.reload(index).await;
+                    self.reload(index, offset).await;
                 }
                 Found::Stopped => {}
             }
@@ -128,6 +137,9 @@ impl<'a> RandReader<'a> {
                 in_vain = 0;
                 self.renew_client()?;
             }
+        }
+        if done == self.reads {
+            self.found.iter_mut().for_each(|(_, watch)| self.watchman.settled(watch));
         }
         Ok(())
     }
@@ -220,12 +232,20 @@ impl<'a> RandReader<'a> {
         }
     }
 
-    /// Learns where the partition starts and ends now.
-    async fn reload(&mut self, index: usize) {
+    /// Learns where the partition starts and ends now, after a read at `wanted` that brought nothing.
+    async fn reload(&mut self, index: usize, wanted: i64) {
         let partition = self.spans[index].partition;
-        match track::ask(self.consumer, partition).await {
-            Some(Ends { start, end }) => self.spans[index] = Span { partition, start, end },
-            None => glommio::timer::sleep(WAIT).await,
+        let (count, watch) = &mut self.found[index];
+        let Some(Ends { start, end }) = track::ask(self.consumer, partition).await else {
+            watch.unanswered();
+            return glommio::timer::sleep(WAIT).await;
+        };
+        self.spans[index] = Span { partition, start, end };
+        if (start..end).contains(&wanted) {
+            let waited_for = || {
+                format!("a record at offset {wanted} or behind: its broker says that the log ends at {end}")
+            };
+            self.watchman.look(watch, partition, *count, waited_for);
         }
     }
 }

@@ -181,7 +181,14 @@ fn work(
         ledger.acked_count()
     );
     let outcome = run_phases(&crew, board, times);
-    let summary = Summary { config, board, times, total: started.elapsed(), store: &crew.store };
+    let summary = Summary {
+        config,
+        board,
+        times,
+        total: started.elapsed(),
+        store: &crew.store,
+        stalls: &control.shared.stalls,
+    };
     let verdict = verdict(outcome, control);
     println!("{}", summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
     verdict

@@ -13,12 +13,13 @@ use super::{
     last_values::SeenKeys,
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
+    stall::{Look, Watchman},
     track::{self, Span, Stage, Track},
 };
 use crate::{
     clock::Clock,
     config::ProofConfig,
-    kafka::{ClientError, Consumer, ConsumerSettings, OffsetSpec},
+    kafka::{Consumer, ConsumerSettings, OffsetSpec},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -56,55 +57,66 @@ pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqRe
     // One client for all passes: a short topic is not read at the pace of connecting.
     let mut client = None;
     while let Some(pass) = feed.next().await {
-        let outcome = match connect(&context, &job, &mut client, &pass) {
-            Ok(Some(consumer)) => SeqReader::new(&context, &job, consumer, pass).read().await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(Halt::Failed(error.to_string())),
-        };
+        let outcome = one_pass(&context, &job, &mut client, pass).await;
         feed.finish(context.stop_all_on_halt(outcome));
     }
 }
 
-/// The shard's client, made when it is first needed; `None` for a pass that reads nothing.
-fn connect<'a>(
+/// One pass, with the shard's client, which is made when there is first something to read.
+async fn one_pass(
     context: &ShardContext,
     job: &SeqReadJob,
-    client: &'a mut Option<Consumer>,
-    pass: &SeqReadPass,
-) -> Result<Option<&'a mut Consumer>, ClientError> {
-    if client.is_none() && !pass.spans.is_empty() {
-        let settings = ConsumerSettings {
-            client: context.client.clone(),
-            isolation: checker::isolation(job.proof),
-            read_ahead: true,
-            paced: job.throughput_bytes_per_s.is_some(),
-            client_cpus: context.client_cpus(),
-        };
-        *client = Some(Consumer::start(&settings, &context.topic)?);
+    client: &mut Option<Consumer>,
+    pass: SeqReadPass,
+) -> Result<(), Halt> {
+    if pass.spans.is_empty() {
+        return Ok(());
     }
-    Ok(client.as_mut())
+    let consumer = match client {
+        Some(consumer) => consumer,
+        None => client.insert(connect(context, job)?),
+    };
+    SeqReader::new(context, job, consumer, pass).read().await
+}
+
+fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
+    let settings = ConsumerSettings {
+        client: context.client.clone(),
+        isolation: checker::isolation(job.proof),
+        read_ahead: true,
+        paced: job.throughput_bytes_per_s.is_some(),
+        client_cpus: context.client_cpus(),
+    };
+    Consumer::start(&settings, &context.topic).map_err(|error| Halt::Failed(error.to_string()))
+}
+
+/// Has everything read that is not done, from where it stands.
+fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
+    for track in tracks.iter().filter(|track| !track.is_done()) {
+        consumer.read_from(track.partition, track.position);
+    }
 }
 
 /// The state of one pass.
 struct SeqReader<'a> {
     context: &'a ShardContext,
+    job: &'a SeqReadJob,
     consumer: &'a mut Consumer,
     pass: PassState,
     pace: Option<Pace>,
     clock: Clock,
+    watchman: Watchman,
 }
 
 impl<'a> SeqReader<'a> {
     fn new(
         context: &'a ShardContext,
-        job: &SeqReadJob,
+        job: &'a SeqReadJob,
         consumer: &'a mut Consumer,
         pass: SeqReadPass,
     ) -> Self {
         let tracks: Vec<Track> = pass.spans.iter().map(|span| Track::new(*span)).collect();
-        for track in tracks.iter().filter(|track| !track.is_done()) {
-            consumer.read_from(track.partition, track.position);
-        }
+        read_on(consumer, &tracks);
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         let mut places = Vec::new();
         for (index, track) in tracks.iter().enumerate() {
@@ -121,7 +133,8 @@ impl<'a> SeqReader<'a> {
             halt: None,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
-        Self { context, consumer, pass: state, pace, clock: Clock::start() }
+        let watchman = Watchman::new(context, "the sequential reader");
+        Self { context, job, consumer, pass: state, pace, clock: Clock::start(), watchman }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
@@ -187,6 +200,7 @@ impl<'a> SeqReader<'a> {
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
         for track in &mut self.pass.tracks {
+            self.watchman.moved(&mut track.watch, track.position);
             if track.stage == Stage::Done {
                 track.stage = Stage::Stopped;
                 self.consumer.stop(track.partition);
@@ -207,12 +221,38 @@ impl<'a> SeqReader<'a> {
                     continue;
                 }
                 // A broker that does not answer is waited for: nothing is decided without its word.
-                if let Some(ends) = track::ask(self.consumer, partition).await {
-                    self.pass.judge(index, ends)?;
-                    self.resume(index);
-                }
+                let Some(ends) = track::ask(self.consumer, partition).await else {
+                    track.watch.unanswered();
+                    continue;
+                };
+                self.pass.judge(index, ends)?;
+                self.resume(index);
+                self.look_for_stall(index, ends.end)?;
             }
         }
+        Ok(())
+    }
+
+    /// The broker answers, and says that there is more than was shown.
+    fn look_for_stall(&mut self, index: usize, end: i64) -> Result<(), Halt> {
+        let track = &mut self.pass.tracks[index];
+        let (partition, position) = (track.partition, track.position);
+        if track.is_done() || position >= end {
+            return Ok(());
+        }
+        let waited_for =
+            || format!("what lies at offset {position}: its broker says that the log ends at {end}");
+        match self.watchman.look(&mut track.watch, partition, position, waited_for) {
+            Look::HalfTime => self.renew_client(),
+            Look::Patience | Look::Stalled => Ok(()),
+        }
+    }
+
+    /// It may be the client that sleeps, and not the broker.
+    fn renew_client(&mut self) -> Result<(), Halt> {
+        tracing::debug!("a sequential reader starts a new client: the old one has shown nothing for a while");
+        *self.consumer = connect(self.context, self.job)?;
+        read_on(self.consumer, &self.pass.tracks);
         Ok(())
     }
 

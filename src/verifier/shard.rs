@@ -36,6 +36,8 @@ pub struct ShardContext {
     pub client: ClientSettings,
     /// The topic under test.
     pub topic: Arc<str>,
+    /// When a worker that makes no progress counts as stalled; `None`: never.
+    pub stall_after: Option<Duration>,
 }
 
 impl ShardContext {

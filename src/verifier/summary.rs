@@ -6,7 +6,7 @@ use std::{fmt::Write, time::Duration};
 use indicatif::HumanCount;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::run::RunError;
+use super::{run::RunError, stall::Stalls};
 use crate::{
     config::{Brokers, VerifierConfig},
     control::per_second,
@@ -22,6 +22,7 @@ pub(super) struct Summary<'a> {
     pub(super) times: &'a [(&'static str, Duration)],
     pub(super) total: Duration,
     pub(super) store: &'a LedgerStore,
+    pub(super) stalls: &'a Stalls,
 }
 
 impl Summary<'_> {
@@ -48,6 +49,7 @@ impl Summary<'_> {
             Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
             Some(error @ RunError::Violations { .. }) => format!("VIOLATION: {error}"),
             Some(error) => format!("NOT DONE: {error}"),
+            None if let Some(stall) = self.stalls.open() => format!("STALLED: {stall}"),
             None if stopped => "stopped before the end; nothing wrong was found until then".to_owned(),
             None if whole.any(|reader| reader.raw_totals().valid_reads > 0) => {
                 "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned()
@@ -71,6 +73,8 @@ impl Summary<'_> {
                 self.read(text, name, &readers)?;
             }
         }
+        let stalls = self.stalls.all().len() as u64;
+        write_unusual(text, &[(stalls, "stalls: see the log, or --report")])?;
         self.times(text)
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use range_set_blaze::RangeSetBlaze;
 
-use super::{skip::Skip, validator::PartitionState};
+use super::{skip::Skip, stall::Watch, validator::PartitionState};
 use crate::{
     kafka::{Consumer, OffsetSpec},
     ledger::{AckedRuns, PartitionLedger},
@@ -100,6 +100,8 @@ pub(super) struct Track {
     pub(super) looked: Instant,
     looked_at: i64,
     pub(super) state: PartitionState,
+    /// Whether it moves on.
+    pub(super) watch: Watch,
     /// Set while the end of a batch is looked for that cannot be read.
     pub(super) skip: Option<Skip>,
     consumed: AckedRuns,
@@ -124,6 +126,7 @@ impl Track {
             looked: Instant::now(),
             looked_at: span.start,
             state: PartitionState::default(),
+            watch: Watch::default(),
             skip: None,
             consumed: AckedRuns::default(),
             unreadable: RangeSetBlaze::new(),

@@ -47,6 +47,15 @@ impl Window {
         self.free.is_empty()
     }
 
+    /// The records that have a place, in no order.
+    pub fn records(&self) -> impl Iterator<Item = &InFlight> {
+        let mut taken = vec![true; self.places.len()];
+        for place in &self.free {
+            taken[*place] = false;
+        }
+        self.places.iter().zip(taken).filter_map(|(record, taken)| taken.then_some(record))
+    }
+
     /// A place for a record, or `None` while all are taken. The one used last comes first: it is in cache.
     pub fn take(&mut self, record: InFlight) -> Option<usize> {
         let token = self.free.pop()?;
@@ -72,7 +81,12 @@ mod tests {
         let record = |offset| InFlight { predicted_offset: offset, ..InFlight::default() };
         let (first, second) = (window.take(record(1)).unwrap(), window.take(record(2)).unwrap());
         assert_eq!(window.take(record(3)), None);
+        let offsets = |window: &Window| -> Vec<i64> {
+            window.records().map(|record| record.predicted_offset).collect()
+        };
+        assert_eq!(offsets(&window), [1, 2]);
         assert_eq!(window.release(first).predicted_offset, 1);
+        assert_eq!(offsets(&window), [2]);
         assert!(!window.is_empty());
         let third = window.take(record(3)).unwrap();
         assert_eq!(window.release(second).predicted_offset, 2);

@@ -22,6 +22,7 @@ mod process;
 mod real;
 mod roles;
 mod security;
+mod stalls;
 mod startup;
 mod surgery;
 mod transactions;
@@ -86,6 +87,7 @@ fn all() -> Vec<(String, Test)> {
         chaos::tests(),
         surgery::tests(),
         groups::tests(),
+        stalls::tests(),
         harness::tests(),
         transactions::tests(),
         values::tests(),

@@ -63,6 +63,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             keep_going: args.proof.keep_going,
             proof_header: args.proof.proof_header.unwrap_or(true),
         },
+        stall_after: Some(args.proof.stall_after).filter(|limit| !limit.is_zero()),
         ledger_dir: PathBuf::from("."),
     };
     Ok(config)

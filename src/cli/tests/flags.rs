@@ -85,6 +85,7 @@ const VERIFIER: &[(&str, &str)] = &[
     ("metadata-max-age", "1s"),
     ("proof-header", ""),
     ("keep-going", ""),
+    ("stall-after", "10s"),
 ];
 
 const REPEATER: &[(&str, &str)] = &[
@@ -164,7 +165,7 @@ fn spelled_out_defaults_change_nothing() {
          --key-set-cardinality -1 --tombstone-probability 0.0 --fake-timestamp-ms -1 \
          --fake-timestamp-step-ms 1 --produce-throughput-bps -1 --consume-throughput-mb -1 \
          --msgs-per-producer-id -1 --transaction-timeout-ms 2m --msgs-per-transaction 1 \
-         --transaction-abort-rate 0 --metadata-max-age 15s --remote-port 7884 --cores auto \
+         --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --remote-port 7884 --cores auto \
          --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto";
     let words: Vec<String> = defaults.split_whitespace().map(str::to_owned).collect();
     assert_eq!(shown::<VerifierArgs>(&words), shown::<VerifierArgs>(&[]));

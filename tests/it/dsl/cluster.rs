@@ -12,7 +12,11 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
-use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use rdkafka::{
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
 use tempfile::TempDir;
 
 use super::{Topic, janitor, topic::unique_name};
@@ -173,6 +177,15 @@ impl Mock {
 
     pub fn bring_up(&self) {
         self.0.broker_up(1).expect("a mock broker");
+    }
+
+    /// Requests of this kind are answered with this error, and all others as ever.
+    pub fn refuse(&self, request: RDKafkaApiKey, error: RDKafkaRespErr) {
+        self.0.request_errors(request, &vec![error; 100_000]);
+    }
+
+    pub fn refuse_no_more(&self, request: RDKafkaApiKey) {
+        self.0.clear_request_errors(request);
     }
 
     /// Every answer takes so much longer.

@@ -1,0 +1,274 @@
+//! Stalls: a worker that makes no progress although the cluster answers.
+//!
+//! No promise about data is broken by that, so it is no violation; but nothing is proven either while it lasts.
+//! It has a name of its own, in the log, in the summary and in the report.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::shard::ShardContext;
+use crate::{clock, control::Shared, mutants};
+
+/// One time that a worker stood still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stall {
+    /// Who.
+    pub worker: &'static str,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What it waited for, and what the cluster said meanwhile.
+    pub waited_for: String,
+    /// When it was found to stand still, ms since 1970.
+    pub since_ms: i64,
+    /// When it went on, ms since 1970; `None` where it never did.
+    pub until_ms: Option<i64>,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worker, topic, partition, waited_for, .. } = self;
+        write!(formatter, "topic {topic} partition {partition}: {worker} waited for {waited_for}")
+    }
+}
+
+/// Evidence that is kept; what comes behind that is only logged.
+const KEPT: usize = 1_000;
+
+/// The stalls of a run. Touched by nobody while there is progress.
+#[derive(Debug, Default)]
+pub struct Stalls(Mutex<Vec<Stall>>);
+
+impl Stalls {
+    /// All of them, in the order in which they were found.
+    pub fn all(&self) -> MutexGuard<'_, Vec<Stall>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first that has not ended.
+    #[must_use]
+    pub fn open(&self) -> Option<Stall> {
+        self.all().iter().find(|stall| stall.until_ms.is_none()).cloned()
+    }
+
+    fn begin(&self, stall: Stall) -> Option<usize> {
+        let mut all = self.all();
+        (all.len() < KEPT).then(|| {
+            all.push(stall);
+            all.len() - 1
+        })
+    }
+
+    fn end(&self, place: usize) {
+        if let Some(stall) = self.all().get_mut(place) {
+            stall.until_ms = Some(clock::unix_ms());
+        }
+    }
+}
+
+/// What a place that stands still is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing.
+    Patience,
+    /// Half of the limit is over: if it is the client that sleeps, a new one may help.
+    HalfTime,
+    /// It is stalled.
+    Stalled,
+}
+
+/// Watches one place, a partition for instance, that should move on.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Where it stood when it was last looked at.
+    at: i64,
+    /// Since when the cluster has answered, and it has stood there.
+    since: Option<Instant>,
+    half_time: bool,
+    stall: Option<Open>,
+}
+
+/// A stall that has not ended.
+#[derive(Debug)]
+struct Open {
+    partition: i32,
+    began: Instant,
+    /// Its place in the list of all, where it has one.
+    place: Option<usize>,
+}
+
+impl Watch {
+    /// The cluster has answered, and there is something to do at `at`.
+    fn answered(&mut self, at: i64, now: Instant, limit: Duration) -> Look {
+        let since = match self.since {
+            Some(since) if self.at == at => since,
+            _ => now,
+        };
+        let (stood, is_new) = (now.duration_since(since), self.since != Some(since));
+        (self.at, self.since) = (at, Some(since));
+        self.half_time &= !is_new;
+        if stood >= limit && self.stall.is_none() && !mutants::is_off("stalled") {
+            Look::Stalled
+        } else if stood >= limit / 2 && !is_new && !self.half_time {
+            self.half_time = true;
+            Look::HalfTime
+        } else {
+            Look::Patience
+        }
+    }
+
+    /// The cluster does not answer: it is waited for, however long that takes.
+    pub(super) fn unanswered(&mut self) {
+        self.since = None;
+    }
+}
+
+/// What a kind of worker needs in order to say that it is stalled.
+pub(super) struct Watchman {
+    shared: Arc<Shared>,
+    topic: Arc<str>,
+    worker: &'static str,
+    /// `None` never says so.
+    limit: Option<Duration>,
+}
+
+impl Watchman {
+    pub(super) fn new(context: &ShardContext, worker: &'static str) -> Self {
+        let (shared, topic, limit) = (context.shared.clone(), context.topic.clone(), context.stall_after);
+        Self { shared, topic, worker, limit }
+    }
+
+    /// The cluster has answered, and there is something to do at `at`, which `waited_for` tells.
+    pub(super) fn look(
+        &self,
+        watch: &mut Watch,
+        partition: i32,
+        at: i64,
+        waited_for: impl FnOnce() -> String,
+    ) -> Look {
+        let Some(limit) = self.limit else { return Look::Patience };
+        self.moved(watch, at);
+        let look = watch.answered(at, Instant::now(), limit);
+        if look == Look::Stalled {
+            self.begin(watch, partition, waited_for(), limit);
+        }
+        look
+    }
+
+    #[cold]
+    fn begin(&self, watch: &mut Watch, partition: i32, waited_for: String, limit: Duration) {
+        let Self { topic, worker, .. } = self;
+        tracing::warn!(
+            "stalled: topic {topic} partition {partition}: {worker} has waited {:.0?} for {waited_for}",
+            limit
+        );
+        let place = self.shared.stalls.begin(Stall {
+            worker,
+            topic: topic.to_string(),
+            partition,
+            waited_for,
+            since_ms: clock::unix_ms(),
+            until_ms: None,
+        });
+        watch.stall = Some(Open { partition, began: Instant::now(), place });
+    }
+
+    /// There is nothing to do in this place any more.
+    pub(super) fn settled(&self, watch: &mut Watch) {
+        self.end(watch);
+        *watch = Watch::default();
+    }
+
+    /// Ends the stall of a place that is at `at` now, if it is another than it was.
+    #[inline]
+    pub(super) fn moved(&self, watch: &mut Watch, at: i64) {
+        if watch.stall.is_some() && watch.at != at {
+            self.end(watch);
+        }
+    }
+
+    #[cold]
+    fn end(&self, watch: &mut Watch) {
+        let Some(Open { partition, began, place }) = watch.stall.take() else { return };
+        if let Some(place) = place {
+            self.shared.stalls.end(place);
+        }
+        let Self { topic, worker, .. } = self;
+        let lasted = began.elapsed();
+        tracing::warn!(
+            "topic {topic} partition {partition}: {worker} goes on, {lasted:.0?} after it was stalled"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// What the looks say at these seconds, each with its place; `None` is a cluster that does not answer.
+    fn looks(steps: &[(u64, Option<i64>)]) -> Vec<Look> {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut look = |&(second, at): &(u64, Option<i64>)| {
+            let Some(at) = at else {
+                watch.unanswered();
+                return None;
+            };
+            let look = watch.answered(at, start + Duration::from_secs(second), LIMIT);
+            if look == Look::Stalled {
+                watch.stall = Some(Open { partition: 0, began: start, place: None });
+            }
+            Some(look)
+        };
+        steps.iter().filter_map(&mut look).collect()
+    }
+
+    #[test]
+    fn what_stands_still_is_named_once() {
+        use Look::{HalfTime, Patience, Stalled};
+        let steps = [0, 3, 5, 7, 10, 13, 30].map(|second| (second, Some(0)));
+        assert_eq!(looks(&steps), [Patience, Patience, HalfTime, Patience, Stalled, Patience, Patience]);
+    }
+
+    #[test]
+    fn what_moves_is_no_stall() {
+        let steps: Vec<_> = (0..10).map(|step| (step * 4, Some(i64::try_from(step).unwrap()))).collect();
+        assert!(looks(&steps).iter().all(|look| *look == Look::Patience));
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_answer_is_waited_for() {
+        let steps = [(0, Some(5)), (4, None), (40, None), (60, Some(5)), (64, Some(5))];
+        assert!(looks(&steps).iter().all(|look| *look == Look::Patience));
+    }
+
+    #[test]
+    fn a_long_gap_between_two_looks_counts_when_nothing_moved() {
+        assert_eq!(looks(&[(0, Some(5)), (11, Some(5))]), [Look::Patience, Look::Stalled]);
+    }
+
+    #[test]
+    fn stalls_are_open_until_they_end() {
+        let stalls = Stalls::default();
+        let stall = Stall {
+            worker: "producer",
+            topic: "t".into(),
+            partition: 3,
+            waited_for: "an ack".into(),
+            since_ms: 1,
+            until_ms: None,
+        };
+        let place = stalls.begin(stall.clone()).unwrap();
+        assert_eq!(stalls.open(), Some(stall));
+        stalls.end(place);
+        assert_eq!(stalls.open(), None);
+        assert_eq!(stalls.all().len(), 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! Stalls: no progress although the broker answers. Named, with what was waited for, and no violation.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use serde_json::Value;
+
+use crate::{
+    Test,
+    dsl::{Finished, Mock, Run, Running, Workdir, wait_until},
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Alone(a_sequential_reader_that_is_shown_nothing),
+        Alone(a_group_that_is_shown_nothing),
+        Alone(a_random_reader_that_is_shown_nothing),
+        Alone(nobody_is_called_stalled_who_does_not_want_it),
+        Alone(a_producer_whose_records_are_not_acked),
+        Alone(a_run_that_ends_while_it_stands_still_says_so),
+    ]
+}
+
+const STALL_AFTER: &str = "--stall-after 1s --report report.json";
+
+/// Brokers that answer every question but the one for records, to a reader with this work.
+fn is_shown_nothing(work: &str, name: &str) {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    let produce =
+        Run::verifier().in_dir(&workdir).args(topic.flags()).args("--produce_msgs 100 --msg_size 100");
+    produce.finish().expect_code(0);
+    mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).args(STALL_AFTER).start();
+    wait_until("a stall", || run.stderr().contains("stalled: "));
+    mock.refuse_no_more(RDKafkaApiKey::Fetch);
+    let finished = run.finish().expect_code(0);
+    let line = format!("stalled: topic {} partition 0: {name} has waited 1s for ", topic.name());
+    finished.expect_output(&[&line, "its broker says that the log ends at 100", "goes on", "stall"]);
+}
+
+fn a_sequential_reader_that_is_shown_nothing() {
+    is_shown_nothing("--seq_read", "the sequential reader");
+}
+
+fn a_group_that_is_shown_nothing() {
+    is_shown_nothing("--consumer_group_readers 2", "the group reader");
+}
+
+fn a_random_reader_that_is_shown_nothing() {
+    is_shown_nothing("--rand_read_msgs 3", "a random reader");
+}
+
+fn nobody_is_called_stalled_who_does_not_want_it() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    let produce =
+        Run::verifier().in_dir(&workdir).args(topic.flags()).args("--produce_msgs 100 --msg_size 100");
+    produce.finish().expect_code(0);
+    mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read --stall-after 0").start();
+    // Long enough for two looks.
+    thread::sleep(Duration::from_secs(12));
+    mock.refuse_no_more(RDKafkaApiKey::Fetch);
+    run.finish().expect_code(0).expect_no_output(&["stall"]);
+}
+
+/// A producer whose brokers answer, and never have enough replicas.
+fn without_enough_replicas(mock: &Mock) -> Running {
+    mock.refuse(RDKafkaApiKey::Produce, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    let work = "--produce_msgs 10 --msg_size 100";
+    let run = Run::verifier().args(mock.topic(1).flags()).args(work).args(STALL_AFTER).start();
+    wait_until("a stall", || run.stderr().contains("stalled: "));
+    run
+}
+
+fn report(finished: &Finished) -> Value {
+    serde_json::from_slice(&finished.workdir.contents()["report.json"]).expect("JSON")
+}
+
+fn a_producer_whose_records_are_not_acked() {
+    let mock = Mock::start();
+    let run = without_enough_replicas(&mock);
+    mock.refuse_no_more(RDKafkaApiKey::Produce);
+    let finished = run.finish().expect_code(0);
+    let document = report(&finished);
+    assert_eq!(document["verdict"], "nothing wrong was found");
+    let stall = &document["stalls"][0];
+    assert_eq!((stall["worker"].as_str(), stall["partition"].as_i64()), (Some("the producer"), Some(0)));
+    assert!(stall["until_ms"].as_i64() > stall["since_ms"].as_i64(), "{stall}");
+    let waited_for = stall["waited_for"].as_str().expect("words");
+    assert!(
+        waited_for.contains("records from offset 0 on: its broker says that the log ends at 0"),
+        "{stall}"
+    );
+    finished.expect_output(&["the producer goes on", "10 of 10 records acked"]);
+}
+
+fn a_run_that_ends_while_it_stands_still_says_so() {
+    let mock = Mock::start();
+    let run = without_enough_replicas(&mock);
+    run.signal(Signal::SIGINT);
+    let finished = run.finish().expect_code(0);
+    let document = report(&finished);
+    assert!(document["verdict"].as_str().expect("words").starts_with("stalled: topic "), "{document}");
+    assert_eq!(document["stalls"][0]["until_ms"], Value::Null);
+    finished.expect_output(&["proofload: STALLED: topic "]).expect_no_output(&["VIOLATION"]);
+}
