@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::random::Random;
+
 /// Codec of the record batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Compression {
@@ -23,6 +25,19 @@ pub enum Compression {
     Zstd,
     /// One of the five, at random for each producer.
     Mixed,
+}
+
+impl Compression {
+    /// What a producer compresses with.
+    #[must_use]
+    pub fn pick(self, random: &mut Random) -> Self {
+        const CODECS: [Compression; 5] =
+            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+        match self {
+            Self::Mixed => CODECS[random.index(CODECS.len())],
+            codec => codec,
+        }
+    }
 }
 
 /// What fills a payload.

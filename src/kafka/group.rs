@@ -229,6 +229,17 @@ impl GroupConsumer {
         self.commit_under_way = self.membership.commit(self.handle.ptr());
     }
 
+    /// Goes on at a later offset of a partition, as if everything below had been consumed. Nothing happens where
+    /// the partition is another's by now.
+    pub fn pass_over(&mut self, topic: usize, partition: i32, to: i64) {
+        if let Some(known) = self.topics.get(topic)
+            && self.membership.advance(topic, partition, to)
+        {
+            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, to, 0) };
+        }
+    }
+
     /// Whether a commit is still without an answer, and has not been for too long.
     pub fn is_committing(&mut self) -> bool {
         self.take_commit_results();

@@ -8,7 +8,7 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
-    config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
+    config::{Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     kafka::{
         ClientError, ClientSettings, Delivery, Echo, EchoProducer, HubBell, KafkaError, Outcome,
         ProducerSettings, SendError, TransactionSettings,
@@ -345,18 +345,13 @@ fn settings(
     client: &ClientSettings,
     random: &mut Random,
 ) -> ProducerSettings {
-    const CODECS: [Compression; 5] =
-        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
     ProducerSettings {
         client: client.clone(),
         linger: config.linger,
         batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
         max_buffered_records: config.max_buffered_records,
         partitions_per_broker: shard.floor.partitions_per_broker,
-        compression: match config.compression {
-            Compression::Mixed => CODECS[random.index(CODECS.len())],
-            codec => codec,
-        },
+        compression: config.compression.pick(random),
         transactions: config.transactions.map(|rules| TransactionSettings {
             // One for the life of the worker: a new client fences what the last one left open.
             id: client.client_id.clone(),

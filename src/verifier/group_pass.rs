@@ -164,6 +164,8 @@ struct Part {
     end: i64,
     position: i64,
     read: RangeSetBlaze<i64>,
+    /// Passed over: named once already, and not missed.
+    unreadable: RangeSetBlaze<i64>,
     keys: SeenKeys,
     /// When it moved.
     moved: Instant,
@@ -178,6 +180,7 @@ impl Part {
             end: if continuous { OPEN_END } else { span.end },
             position: span.start,
             read: RangeSetBlaze::new(),
+            unreadable: RangeSetBlaze::new(),
             keys: SeenKeys::default(),
             moved: Instant::now(),
             watch: Watch::default(),
@@ -243,6 +246,12 @@ impl Overseer<'_> {
     fn take(&mut self, news: News) {
         match news {
             News::Joined => self.joined += 1,
+            News::PassedOver { partition, from, to } => {
+                tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
+                if let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) {
+                    part.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
+                }
+            }
             News::Read { partition, position, runs, keys } => {
                 let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) else {
                     return;
@@ -344,7 +353,11 @@ impl Overseer<'_> {
         let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
         for (part, start) in self.parts.iter().zip(starts) {
             let ledger = self.checker.ledger(part.partition);
-            let Some(missing) = track::missing(ledger, &part.read, start.max(part.start)) else { continue };
+            let Some(missing) =
+                track::missing(ledger, &(&part.read | &part.unreadable), start.max(part.start))
+            else {
+                continue;
+            };
             self.checker.lost(part.partition, &missing)?;
         }
         Ok(())

@@ -19,13 +19,15 @@ use super::{
     checker::{self, Checker, Truth},
     last_values::SeenKeys,
     shard::{Feed, Halt, ShardContext},
+    unreadable,
     validator::{PartitionState, RecordView},
 };
 use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
     kafka::{
-        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, WakeHub,
+        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell,
+        Isolation, WakeHub,
     },
     ledger::{AckedRuns, OffsetRun},
     pace::Pace,
@@ -69,6 +71,8 @@ pub(super) enum News {
         /// The keys of those, where values are checked.
         keys: SeenKeys,
     },
+    /// It could not read these offsets, which was told, and goes on behind them.
+    PassedOver { partition: i32, from: i64, to: i64 },
 }
 
 /// The timer beside the bell, and how often the main thread is told.
@@ -77,6 +81,8 @@ const TELL_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a pass waits for commits, and then for the group.
 const SETTLE_LIMIT: Duration = Duration::from_millis(3_500);
 const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+/// Place of the only topic in the list of those subscribed to.
+const TOPIC: usize = 0;
 /// Records shown before others have their turn; fewer where each has to wait for its turn.
 const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
@@ -134,6 +140,7 @@ struct Member {
     inbox: Inbox,
     bell: HubBell,
     group: String,
+    isolation: Isolation,
     news: Sender<News>,
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
@@ -150,6 +157,8 @@ struct Inbox {
     lanes: Vec<Lane>,
     allowance: Allowance,
     halt: Option<Halt>,
+    /// Where a partition cannot be read any further.
+    unreadable: Vec<(i32, i64)>,
     /// Records since the last commit.
     uncommitted: usize,
 }
@@ -190,11 +199,13 @@ impl Member {
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
                 allowance: pass.allowance.clone(),
                 halt: None,
+                unreadable: Vec::new(),
                 uncommitted: 0,
             },
             context: context.clone(),
             bell,
             group: pass.group.clone(),
+            isolation: settings.isolation,
             news: pass.news.clone(),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
@@ -208,6 +219,9 @@ impl Member {
     async fn read(&mut self) -> Result<(), Halt> {
         while !self.is_over() {
             let more = self.turn()?;
+            while let Some((partition, from)) = self.inbox.unreadable.pop() {
+                self.pass_over(partition, from).await?;
+            }
             if more {
                 futures_lite::future::yield_now().await;
             } else {
@@ -259,6 +273,18 @@ impl Member {
             pace.spend(inbox.checker.stats().bytes.get() - bytes_before);
         }
         inbox.halt.take().map_or(Ok(more), Err)
+    }
+
+    /// Finds out how far what cannot be read reaches, and goes on behind it.
+    async fn pass_over(&mut self, partition: i32, from: i64) -> Result<(), Halt> {
+        let found = unreadable::end(&self.context, self.isolation, partition, from).await?;
+        let (Some(to), Some(lane)) = (found, self.inbox.lane(partition)) else { return Ok(()) };
+        lane.state.reposition();
+        lane.position = lane.position.max(to);
+        lane.has_news = true;
+        self.consumer.pass_over(TOPIC, partition, to);
+        let _ = self.news.send(News::PassedOver { partition, from, to });
+        Ok(())
     }
 
     fn pause(&mut self) -> Duration {
@@ -362,8 +388,13 @@ impl Inbox {
         self.checker.stats().errors.add(1);
         match fault.kind {
             FaultKind::Corrupt => {
-                let offset = self.lane(fault.partition).map_or(0, |lane| lane.position);
-                self.halt = self.checker.corrupt(fault.partition, offset, fault).err();
+                let (partition, offset) =
+                    (fault.partition, self.lane(fault.partition).map_or(0, |lane| lane.position));
+                // The client says so again with each fetch.
+                if !self.unreadable.contains(&(partition, offset)) {
+                    self.unreadable.push((partition, offset));
+                    self.halt = self.checker.corrupt(partition, offset, fault).err();
+                }
             }
             FaultKind::Refused => {
                 self.halt = Some(self.checker.refused(fault));

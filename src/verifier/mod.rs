@@ -24,6 +24,7 @@ pub mod stall;
 mod summary;
 mod timestamps;
 mod track;
+mod unreadable;
 pub mod validator;
 mod values;
 pub mod violations;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::{self, Clock},
-    config::{Compression, ProduceConfig},
+    config::ProduceConfig,
     kafka::{ClientError, Producer, ProducerSettings, Record, SendError, TransactionSettings},
     pace::Pace,
     proof::{self, Content, PROOF_BYTES, Proof},
@@ -100,7 +100,7 @@ pub(super) fn failed(error: &ClientError) -> Halt {
 pub(super) struct ShardProducer {
     pub(super) acks: Acks,
     pub(super) context: ShardContext,
-    config: Arc<ProduceConfig>,
+    pub(super) config: Arc<ProduceConfig>,
     pub(super) stats: Arc<ProducerStats>,
     pub(super) client: Producer,
     pub(super) settings: ProducerSettings,
@@ -355,19 +355,13 @@ impl ShardProducer {
 }
 
 fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> ProducerSettings {
-    const CODECS: [Compression; 5] =
-        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
-    let compression = match job.config.compression {
-        Compression::Mixed => CODECS[random.index(CODECS.len())],
-        codec => codec,
-    };
     ProducerSettings {
         client: context.client.clone(),
         linger: job.config.linger,
         batch_max_bytes: job.config.batch_max_bytes,
         max_buffered_records: job.window,
         partitions_per_broker: job.partitions.len().div_ceil(job.brokers),
-        compression,
+        compression: job.config.compression.pick(random),
         transactions: job.config.transactions.map(|rules| TransactionSettings {
             // The same in every run: a new one aborts what a killed one left open.
             id: format!("{}-{}-{}", context.client.client_id, context.topic, context.place.index),

@@ -91,6 +91,7 @@ impl ShardProducer {
 
     /// A new client in place of one that is finished, or has sent what it may.
     pub(super) fn renew_client(&mut self) -> Result<(), Halt> {
+        self.settings.compression = self.config.compression.pick(&mut self.random);
         self.client = Producer::start(&self.settings, &self.context.topic).map_err(|error| failed(&error))?;
         self.client_records = 0;
         if let Some(transaction) = &mut self.transaction {

@@ -1,6 +1,7 @@
 //! Flags whose effect others can see: on a broker's disk, on its connections, in the log.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Read,
     net::{Ipv4Addr, TcpListener},
@@ -8,11 +9,12 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Cluster, Mock, Run, Topic, Workdir, ports},
+    dsl::{Cluster, Mock, Run, Topic, Workdir, ports, topic::unique_name, wait_until},
     tests,
 };
 
@@ -20,6 +22,10 @@ pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(linger_makes_fewer_and_larger_batches),
         Real(no_batch_is_larger_than_its_limit),
+        Real(what_may_not_wait_goes_alone),
+        Real(each_producer_picks_a_codec_of_its_own),
+        Real(a_real_broker_knows_the_client_by_its_name),
+        Real(gaps_count_unless_they_are_expected),
         Real(a_real_broker_sees_the_limits_of_speed),
         Real(a_sequential_read_of_a_real_broker_ends_after_so_many_records),
         Alone(no_more_records_are_in_flight_than_may_be_buffered),
@@ -30,20 +36,28 @@ pub fn tests() -> Vec<(String, Test)> {
     ]
 }
 
-/// The sizes of the batches in the first partition, as they lie on the broker's disk.
-fn batches(cluster: &Cluster, topic: &Topic) -> Vec<usize> {
+/// A batch on a broker's disk.
+struct Batch {
+    bytes: usize,
+    codec: u8,
+    records: u32,
+}
+
+/// The batches in the first partition, as they lie on the broker's disk.
+fn batches(cluster: &Cluster, topic: &Topic) -> Vec<Batch> {
     let segment = cluster.partition_folder(topic, 0).join("00000000000000000000.log");
-    let (bytes, mut sizes, mut place) = (fs::read(segment).expect("a segment"), Vec::new(), 0);
+    let (bytes, mut batches, mut place) = (fs::read(segment).expect("a segment"), Vec::new(), 0);
     // The base offset, then the size of what follows. A segment ends in zeros until it is full.
     while let Some(size) = bytes.get(place + 8..place + 12).and_then(|size| size.try_into().ok()) {
         let size = u32::from_be_bytes(size) as usize;
         if size == 0 {
             break;
         }
-        sizes.push(12 + size);
+        let records = bytes[place + 57..place + 61].try_into().map(u32::from_be_bytes).expect("four bytes");
+        batches.push(Batch { bytes: 12 + size, codec: bytes[place + 22] & 7, records });
         place += 12 + size;
     }
-    sizes
+    batches
 }
 
 fn produce(topic: &Topic, flags: &str) {
@@ -69,11 +83,56 @@ fn no_batch_is_larger_than_its_limit(cluster: &Cluster) {
     let largest = |flags: &str| {
         let topic = cluster.topic(1);
         produce(&topic, &format!("--produce_msgs 400 --msg_size 1000 --linger 200ms {flags}"));
-        batches(cluster, &topic).into_iter().max().unwrap_or(0)
+        batches(cluster, &topic).iter().map(|batch| batch.bytes).max().unwrap_or(0)
     };
     let (limited, free) = (largest("--batch_max_bytes 4096"), largest(""));
     assert!((1_000..=4_096).contains(&limited), "{limited}");
     assert!(free > 4_096, "{free}");
+}
+
+/// With one record in flight there is nothing that it could wait for.
+fn what_may_not_wait_goes_alone(cluster: &Cluster) {
+    let most = |flags: &str| {
+        let topic = cluster.topic(1);
+        produce(&topic, &format!("--produce_msgs 100 --msg_size 10 --linger 5ms --cores 1 {flags}"));
+        batches(cluster, &topic).iter().map(|batch| batch.records).max()
+    };
+    assert_eq!(most("--max-buffered-records 1"), Some(1));
+    assert!(most("") > Some(10));
+}
+
+/// A new producer id is a new producer.
+fn each_producer_picks_a_codec_of_its_own(cluster: &Cluster) {
+    let codecs = |flags: &str| {
+        let topic = cluster.topic(1);
+        let work =
+            "--produce_msgs 200 --msg_size 1000 --compressible-payload --msgs-per-producer-id 5 --cores 1";
+        produce(&topic, &format!("{work} {flags}"));
+        batches(cluster, &topic).iter().map(|batch| batch.codec).collect::<BTreeSet<_>>()
+    };
+    assert!(codecs("--compression-type mixed").len() > 1, "forty picks of five, and all the same");
+    assert_eq!(codecs("--compression-type lz4"), BTreeSet::from([3]));
+}
+
+fn a_real_broker_knows_the_client_by_its_name(cluster: &Cluster) {
+    let (topic, group) = (cluster.topic(2), unique_name());
+    let work = format!("--consumer_group_readers 2 --consumer_group_name {group} --continuous");
+    let run = Run::verifier().args(topic.flags()).args(work).args("--client-name someone-else").start();
+    wait_until("two members", || topic.client_names(&group) == ["someone-else", "someone-else"]);
+    run.signal(Signal::SIGINT);
+    run.finish().expect_code(0);
+}
+
+/// Markers of transactions lie between the records.
+fn gaps_count_unless_they_are_expected(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let run = |flags: &str| {
+        let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args(flags);
+        run.finish().expect_code(0)
+    };
+    run("--produce_msgs 100 --msg_size 10 --cores 1 --use-transactions --msgs-per-transaction 10");
+    run("--seq_read").expect_output(&["100 records proven valid", "9 gaps between offsets"]);
+    run("--seq_read --compacted").expect_output(&["100 records proven valid"]).expect_no_output(&["gaps"]);
 }
 
 fn a_real_broker_sees_the_limits_of_speed(cluster: &Cluster) {

@@ -325,15 +325,16 @@ fn a_checksum_that_is_wrong_is_named(cluster: &Cluster) {
     log.close();
     cluster.restart(0);
     let place = format!("corrupt: topic {} partition 2 offset {offset}: ", ward.topic.name());
-    let run = || Run::verifier().args(&ward.flags).in_dir(&ward.workdir);
-    run().finish().expect_code(1).expect_output(&[&place]);
-    let finished = run().args("--keep-going --report report.json").finish().expect_code(1);
-    let report: Value = serde_json::from_slice(&finished.workdir.contents()["report.json"]).expect("JSON");
-    let violations = report["violations"].as_array().expect("a list");
-    assert_eq!(violations.len(), 1, "{}", finished.transcript());
-    assert_eq!(violations[0]["anomaly"], "corrupt");
-    assert_eq!(
-        (violations[0]["partition"].as_i64(), violations[0]["offset"].as_i64()),
-        (Some(2), Some(offset))
-    );
+    for readers in ["--seq_read", "--consumer_group_readers 2"] {
+        let flags = ward.flags.replace("--seq_read", readers);
+        let run = || Run::verifier().args(&flags).in_dir(&ward.workdir);
+        run().finish().expect_code(1).expect_output(&[&place]);
+        let finished = run().args("--keep-going --report report.json").finish().expect_code(1);
+        let report: Value =
+            serde_json::from_slice(&finished.workdir.contents()["report.json"]).expect("JSON");
+        let violations = report["violations"].as_array().expect("a list");
+        assert_eq!(violations.len(), 1, "{}", finished.transcript());
+        let named = ["anomaly", "partition", "offset"].map(|field| violations[0][field].clone());
+        assert_eq!(named, [Value::from("corrupt"), Value::from(2), Value::from(offset)]);
+    }
 }

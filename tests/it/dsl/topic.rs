@@ -14,6 +14,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
+    groups::GroupInfo,
     message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
 };
@@ -271,6 +272,14 @@ impl Topic {
     pub fn members(&self, group: &str) -> usize {
         let groups = self.consumer().fetch_group_list(Some(group), ATTEMPT).expect("groups");
         groups.groups().iter().map(|group| group.members().len()).sum()
+    }
+
+    /// What a group's members call themselves.
+    pub fn client_names(&self, group: &str) -> Vec<String> {
+        // A coordinator that is only starting knows of none.
+        let Ok(groups) = self.consumer().fetch_group_list(Some(group), ATTEMPT) else { return Vec::new() };
+        let members = groups.groups().iter().flat_map(GroupInfo::members);
+        members.map(|member| member.client_id().to_owned()).collect()
     }
 
     /// Joins a group until it has partitions of this topic, says that nothing of them was consumed, and goes.
