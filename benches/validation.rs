@@ -86,11 +86,7 @@ fn proofs(criterion: &mut Criterion) {
 
 fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> [u8; PROOF_BYTES] {
     let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
-    let content = Content {
-        key_digest: proof::digest_of(Some(id)),
-        value_digest: proof::digest_of(Some(value)),
-        first_header: (RECORD_ID_HEADER.as_bytes(), id),
-    };
+    let content = Content::new(Some(id), proof::digest_of(Some(value)), (RECORD_ID_HEADER.as_bytes(), id));
     proof::encode(&proof, &content)
 }
 

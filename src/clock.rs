@@ -24,6 +24,12 @@ impl Clock {
 /// The world's clock, ms since 1970, as records bear it.
 #[must_use]
 pub fn unix_ms() -> i64 {
+    unix_us() / 1_000
+}
+
+/// The world's clock, µs since 1970.
+#[must_use]
+pub fn unix_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -30,7 +30,11 @@
 //! records say how many the last committed one had, and how far back, in sequence numbers, it lies.
 //! Behind the last transaction of all only the ledger can tell.
 
+use std::sync::LazyLock;
+
 use twox_hash::XxHash3_64;
+
+use crate::record::RECORD_ID_HEADER;
 
 /// Key of the second header.
 pub const PROOF_HEADER: &str = "PROOFLOAD";
@@ -71,15 +75,25 @@ pub struct InTransaction {
     pub skipped: u32,
 }
 
-/// The bytes that a proof vouches for.
+/// The bytes that a proof vouches for, digested: key, value, and the first header's name and value.
 #[derive(Clone, Copy, Debug)]
-pub struct Content<'a> {
-    /// [`digest_of`] the key.
-    pub key_digest: u64,
-    /// [`digest_of`] the value.
-    pub value_digest: u64,
-    /// Name and value of the first header.
-    pub first_header: (&'a [u8], &'a [u8]),
+pub struct Content([u64; 4]);
+
+impl Content {
+    /// Of a key, the [`digest_of`] a value, and the first header's name and value.
+    ///
+    /// The name is nearly always the same, and the key mostly what the first header says: what is known is not
+    /// digested again.
+    #[must_use]
+    pub fn new(key: Option<&[u8]>, value_digest: u64, (name, id): (&[u8], &[u8])) -> Self {
+        static RECORD_ID_DIGEST: LazyLock<u64> =
+            LazyLock::new(|| XxHash3_64::oneshot(RECORD_ID_HEADER.as_bytes()));
+        let name_digest =
+            if name == RECORD_ID_HEADER.as_bytes() { *RECORD_ID_DIGEST } else { XxHash3_64::oneshot(name) };
+        let key_digest = digest_of(key);
+        let id_digest = if key == Some(id) { key_digest } else { XxHash3_64::oneshot(id) };
+        Self([key_digest, value_digest, name_digest, id_digest])
+    }
 }
 
 /// Digest of a key or value, of which there may be none.
@@ -90,7 +104,7 @@ pub fn digest_of(bytes: Option<&[u8]>) -> u64 {
 
 /// The header's value.
 #[must_use]
-pub fn encode(proof: &Proof, content: &Content<'_>) -> [u8; PROOF_BYTES] {
+pub fn encode(proof: &Proof, content: &Content) -> [u8; PROOF_BYTES] {
     let none = InTransaction { index: NO_TRANSACTION, position: 0, previous: 0, skipped: 0 };
     let transaction = proof.transaction.unwrap_or(none);
     let mut bytes = [0; PROOF_BYTES];
@@ -112,13 +126,10 @@ pub fn encode(proof: &Proof, content: &Content<'_>) -> [u8; PROOF_BYTES] {
 ///
 /// Each part is digested by itself, so that a value from a pool is digested once and not for each record.
 #[must_use]
-pub fn digest(bytes: &[u8; PROOF_BYTES], content: &Content<'_>) -> u64 {
-    let (name, value) = content.first_header;
-    let parts =
-        [content.key_digest, content.value_digest, XxHash3_64::oneshot(name), XxHash3_64::oneshot(value)];
+pub fn digest(bytes: &[u8; PROOF_BYTES], content: &Content) -> u64 {
     let mut all = [0; DIGESTED_BYTES + 4 * 8];
     all[..DIGESTED_BYTES].copy_from_slice(&bytes[..DIGESTED_BYTES]);
-    for (place, part) in all[DIGESTED_BYTES..].chunks_exact_mut(8).zip(parts) {
+    for (place, part) in all[DIGESTED_BYTES..].chunks_exact_mut(8).zip(content.0) {
         place.copy_from_slice(&part.to_be_bytes());
     }
     XxHash3_64::oneshot(&all)
@@ -170,7 +181,7 @@ pub fn decode(bytes: &[u8; PROOF_BYTES]) -> Proof {
 
 /// Whether the header and the content are those that were sent.
 #[must_use]
-pub fn is_true(bytes: &[u8; PROOF_BYTES], content: &Content<'_>) -> bool {
+pub fn is_true(bytes: &[u8; PROOF_BYTES], content: &Content) -> bool {
     digest(bytes, content) == written_digest(bytes)
 }
 

@@ -10,8 +10,17 @@ const PROOF: Proof = Proof {
     transaction: Some(InTransaction { index: 5, position: 3, previous: 9, skipped: 2 }),
 };
 
-fn content<'a>(key: &[u8], value: Option<&[u8]>, name: &'a [u8], id: &'a [u8]) -> Content<'a> {
-    Content { key_digest: digest_of(Some(key)), value_digest: digest_of(value), first_header: (name, id) }
+fn content(key: &[u8], value: Option<&[u8]>, name: &[u8], id: &[u8]) -> Content {
+    Content::new(Some(key), digest_of(value), (name, id))
+}
+
+#[test]
+fn what_is_not_digested_again_is_the_same() {
+    let id = encode_record_id(42);
+    let parts = |key: &[u8], name: &[u8]| content(key, None, name, &id).0;
+    let digests = [&id[..], RECORD_ID_HEADER.as_bytes(), b"other"].map(XxHash3_64::oneshot);
+    assert_eq!(parts(&id, RECORD_ID_HEADER.as_bytes()), [digests[0], NULL_DIGEST, digests[1], digests[0]]);
+    assert_eq!(parts(b"other", b"other"), [digests[2], NULL_DIGEST, digests[2], digests[0]]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
+    clock,
     control::Shared,
     stats::{LatencyHistogram, LatencySummary},
     verifier::{anomaly::Violation, run::RunError, stall::Stall},
@@ -30,7 +31,7 @@ pub struct Report {
     path: PathBuf,
     program: &'static str,
     configuration: Value,
-    started: SystemTime,
+    started_at_ms: i64,
     clock: Instant,
 }
 
@@ -40,7 +41,7 @@ struct Document<'a> {
     format: u32,
     program: &'static str,
     version: &'static str,
-    started_at_ms: u64,
+    started_at_ms: i64,
     took_s: f64,
     exit_code: u8,
     verdict: String,
@@ -77,8 +78,8 @@ impl Report {
         whole_file::probe(path).map_err(|source| ReportError { path: path.to_owned(), source })?;
         // Numbers, texts and lists: nothing in it can fail to become JSON.
         let configuration = serde_json::to_value(configuration).unwrap_or_default();
-        let (path, started, clock) = (path.to_owned(), SystemTime::now(), Instant::now());
-        Ok(Some(Self { path, program, configuration, started, clock }))
+        let (path, started_at_ms, clock) = (path.to_owned(), clock::unix_ms(), Instant::now());
+        Ok(Some(Self { path, program, configuration, started_at_ms, clock }))
     }
 
     /// Writes it.
@@ -101,10 +102,7 @@ impl Report {
             format: 1,
             program: self.program,
             version: env!("CARGO_PKG_VERSION"),
-            started_at_ms: self
-                .started
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            started_at_ms: self.started_at_ms,
             took_s: self.clock.elapsed().as_secs_f64(),
             exit_code: error.map_or(0, RunError::exit_code),
             verdict: verdict(shared, error),

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crossbeam::channel::Sender;
@@ -125,10 +125,4 @@ impl ShardFloor {
             pace.borrow_mut().spend(bytes);
         }
     }
-}
-
-/// µs since the epoch: the clock that processes have in common.
-pub(super) fn epoch_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -4,10 +4,11 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     body::{HEADER_BYTES, Header, Key},
-    floor::{ShardFloor, epoch_us},
+    floor::ShardFloor,
     tokens::Tokens,
 };
 use crate::{
+    clock,
     config::{Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     kafka::{
         ClientError, ClientSettings, Delivery, Echo, EchoProducer, HubBell, KafkaError, Outcome,
@@ -98,7 +99,7 @@ impl TokenSender {
 
     /// Sends until no token, no slot or no budget is left. Returns how many went, and how long to wait for budget.
     pub(super) fn send_burst(&mut self) -> (usize, Option<Duration>) {
-        let (now_us, sent_at_us) = (self.shard.now_us(), epoch_us());
+        let (now_us, sent_at_us) = (self.shard.now_us(), clock::unix_us());
         for sent in 0..BURST {
             let pause = self.shard.pause(now_us);
             if !pause.is_zero() && !self.tokens.is_empty() {

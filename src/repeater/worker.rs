@@ -6,12 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    body::Header,
-    floor::{ShardFloor, epoch_us},
-    sender::TokenSender,
-};
+use super::{body::Header, floor::ShardFloor, sender::TokenSender};
 use crate::{
+    clock,
     control::Message,
     kafka::{
         ClientError, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, Isolation, KafkaError,
@@ -118,7 +115,7 @@ impl Worker {
     /// Takes over the tokens of what has come. Returns whether there may be more.
     fn consume(&mut self) -> bool {
         let (inbox, tokens) = (&mut self.inbox, &mut self.sender.tokens);
-        let now_us = epoch_us();
+        let now_us = clock::unix_us();
         self.consumer.poll(|event| {
             if let Some(token) = inbox.take(event, now_us) {
                 tokens.give(token);

@@ -105,6 +105,9 @@ pub struct Evidence {
     /// The record that the reader was shown before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Neighbour>,
+    /// The record that it was shown after this one, where it went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Neighbour>,
     /// Acked offsets that are gone, as ranges: first and last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<(i64, i64)>,
@@ -117,7 +120,7 @@ pub struct Neighbour {
     pub offset: i64,
     /// Epoch of the leader that wrote it; negative when the broker did not say.
     pub leader_epoch: i32,
-    /// Run and number of the last record that had a proof header.
+    /// Run and number of the last record up to there that had a proof header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_by: Option<Writer>,
 }

@@ -7,7 +7,7 @@ use super::{
     last_values::{SeenKeys, Stale},
     shard::{Halt, ShardContext},
     track::Missing,
-    validator::{Broken, Checked, PartitionState, RecordView, Rules, Visible},
+    validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
     config::ProofConfig,
@@ -102,6 +102,9 @@ impl Checker {
         if record.offset > counters.max_offsets.get(index) {
             counters.max_offsets.set(index, record.offset);
         }
+        if state.take_broken() {
+            self.context.shared.violations.add_next(partition, &validator::neighbour(record));
+        }
         match state.check(record, self.ledger(partition), self.rules) {
             Ok((checked, gap)) => {
                 match checked {
@@ -114,6 +117,7 @@ impl Checker {
             }
             Err(broken) => {
                 counters.invalid_reads.add(1);
+                state.note_broken();
                 return self.report(partition, *broken);
             }
         }

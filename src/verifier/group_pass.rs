@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
@@ -25,6 +25,7 @@ use super::{
     track::{self, OPEN_END, Span},
 };
 use crate::{
+    clock,
     config::{GroupReadConfig, Passes},
     kafka::OffsetSpec,
     ledger::OffsetRun,
@@ -85,7 +86,7 @@ fn delete(crew: &Crew<'_>, name: &str) {
 
 /// `kgo-verifier-{unix s}-{pid}-{run}`.
 fn generated_name(run: u64) -> String {
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now_s = clock::unix_ms() / 1_000;
     format!("kgo-verifier-{now_s}-{}-{run}", std::process::id())
 }
 

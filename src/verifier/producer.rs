@@ -274,10 +274,7 @@ impl ShardProducer {
             let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
             let proof = Proof { run: self.run, sequence, timestamp_ms, transaction };
             let first_header = (RECORD_ID_HEADER.as_bytes(), record_id);
-            proof::encode(
-                &proof,
-                &Content { key_digest: proof::digest_of(Some(key)), value_digest, first_header },
-            )
+            proof::encode(&proof, &Content::new(Some(key), value_digest, first_header))
         });
         self.client.send(&Record {
             partition: sending.partition,

@@ -85,6 +85,8 @@ pub struct Broken {
 pub struct PartitionState {
     last: Option<Last>,
     order: Order,
+    /// The last record broke a promise.
+    broke: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,16 @@ impl PartitionState {
             }
             broken
         })
+    }
+
+    /// Notes that the record which was checked last broke a promise.
+    pub(super) fn note_broken(&mut self) {
+        self.broke = true;
+    }
+
+    /// Whether the last record broke a promise: true once, before the next one is checked.
+    pub(super) fn take_broken(&mut self) -> bool {
+        std::mem::take(&mut self.broke)
     }
 
     fn hold(
@@ -194,11 +206,6 @@ impl PartitionState {
             last.jumped = true;
         }
     }
-
-    /// Forgets everything: a new pass, or a log that was cut and told to be.
-    pub fn restart(&mut self) {
-        *self = Self::default();
-    }
 }
 
 impl From<OutOfOrder> for Broken {
@@ -241,12 +248,8 @@ impl<'a> Proven<'a> {
     }
 }
 
-fn content<'a>(record: &RecordView<'a>) -> Content<'a> {
-    Content {
-        key_digest: proof::digest_of(record.key),
-        value_digest: proof::digest_of(record.value),
-        first_header: record.first_header.unwrap_or_default(),
-    }
+fn content(record: &RecordView<'_>) -> Content {
+    Content::new(record.key, proof::digest_of(record.value), record.first_header.unwrap_or_default())
 }
 
 /// What is known of the place of a record that breaks a promise.
@@ -267,6 +270,7 @@ fn evidence(
         Neighbour { offset: last.offset, leader_epoch: last.leader_epoch, written_by }
     });
     Evidence {
+        next: None,
         leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),
         acked_here: ledger.map(|ledger| ledger.contains(record.offset)),
         written_by: proof
@@ -274,6 +278,18 @@ fn evidence(
         previous,
         missing: Vec::new(),
     }
+}
+
+/// What a neighbour of this record is told of it.
+#[cold]
+pub(super) fn neighbour(record: &RecordView<'_>) -> Neighbour {
+    let proof = record.second_header.and_then(|(name, value)| match proof::second(name, value) {
+        Second::Proof(bytes) => Some(proof::decode(bytes)),
+        Second::Unknown | Second::Damaged => None,
+    });
+    let written_by =
+        proof.map(|proof| Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index)));
+    Neighbour { offset: record.offset, leader_epoch: record.leader_epoch, written_by }
 }
 
 /// The first header must name this very offset.

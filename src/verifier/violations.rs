@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::anomaly::Violation;
+use super::anomaly::{Neighbour, Violation};
 
 /// Evidence that is kept; behind that, violations are only counted.
 const KEPT: usize = 10_000;
@@ -33,6 +33,15 @@ impl Violations {
         let mut kept = self.kept();
         if kept.len() < KEPT {
             kept.push(violation);
+        }
+    }
+
+    /// Adds what followed to the last one of a partition.
+    pub fn add_next(&self, partition: i32, next: &Neighbour) {
+        let mut kept = self.kept();
+        let last = kept.iter_mut().rev().find(|violation| violation.partition == partition);
+        if let Some(evidence) = last.map(|violation| &mut violation.evidence) {
+            evidence.next.get_or_insert_with(|| next.clone());
         }
     }
 

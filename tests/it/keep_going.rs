@@ -61,6 +61,11 @@ fn every_violation_is_counted_and_reported(cluster: &Cluster) {
     assert_eq!((&report["violation_count"], &report["exit_code"]), (&4.into(), &1.into()));
     let validator = &report["totals"][0]["validator"];
     assert_eq!((&validator["valid_reads"], &validator["invalid_reads"]), (&7.into(), &3.into()));
+    let neighbours = |index: usize| {
+        let evidence = &report["violations"][index]["evidence"];
+        ["previous", "next"].map(|side| evidence[side]["offset"].as_i64())
+    };
+    assert_eq!([0, 1, 2].map(neighbours), [[Some(1), Some(3)], [Some(4), Some(6)], [Some(5), Some(7)]]);
 }
 
 fn the_first_violation_ends_a_run_and_is_reported(cluster: &Cluster) {
