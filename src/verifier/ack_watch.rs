@@ -46,9 +46,11 @@ pub(super) struct AckWatch {
 }
 
 impl AckWatch {
-    pub(super) fn new(context: &ShardContext, lanes: usize) -> Self {
+    /// `linger`: how long a record may wait before it is sent at all.
+    pub(super) fn new(context: &ShardContext, lanes: usize, linger: Duration) -> Self {
         let watches = (0..lanes).map(|_| Watch::default()).collect();
-        Self { watchman: Watchman::new(context, "the producer"), watches, asked: Instant::now() }
+        let watchman = Watchman::new(context, "the producer").more_patient_by(linger);
+        Self { watchman, watches, asked: Instant::now() }
     }
 
     /// Asks and looks when it is time; never waits. `ending`: the transaction is to end.

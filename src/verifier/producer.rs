@@ -141,7 +141,7 @@ impl ShardProducer {
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
             reported: Instant::now(),
-            watch: AckWatch::new(&context, job.partitions.len()),
+            watch: AckWatch::new(&context, job.partitions.len(), config.linger),
             timestamps: config
                 .fake_timestamps
                 .map(|fake| CountedTimestamps::new(fake, context.place.index, job.shards)),

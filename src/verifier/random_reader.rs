@@ -39,6 +39,8 @@ pub(super) struct RandReadPass {
 /// How long a record may take before another is tried, and the timer beside the wake-up.
 const PATIENCE: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_millis(100);
+/// Between a read that met the log's end and the next one.
+const END_PAUSE: Duration = Duration::from_millis(10);
 /// Reads in a row that bring nothing, before there is a new client.
 const IN_VAIN: u32 = 3;
 
@@ -81,6 +83,8 @@ struct RandReader<'a> {
 enum Found {
     /// A record, at this offset or behind it.
     Record { offset: i64 },
+    /// The log's end, or its start: nothing can be read there.
+    End,
     /// Nothing, in all the time it had.
     Nothing,
     /// The run is ending.
@@ -127,9 +131,16 @@ impl<'a> RandReader<'a> {
                         self.explain_jump(index, offset, found).await?;
                     }
                 }
+                Found::End => {
+                    in_vain = 0;
+                    self.reload(index).await;
+                    // Where there is nothing but control records, there is nothing to be had at full speed.
+                    glommio::timer::sleep(END_PAUSE).await;
+                }
                 Found::Nothing => {
                     in_vain += 1;
-                    self.reload(index, offset).await;
+                    let answered = self.reload(index).await;
+                    self.look_for_stall(index, offset, answered);
                 }
                 Found::Stopped => {}
             }
@@ -204,7 +215,7 @@ impl<'a> RandReader<'a> {
             match (halt, found) {
                 (Some(halt), _) => return Err(halt),
                 (None, Some(offset)) => return Ok(Found::Record { offset }),
-                (None, None) if ended => return Ok(Found::Nothing),
+                (None, None) if ended => return Ok(Found::End),
                 (None, None) if got == 0 => self.consumer.wait(WAIT).await,
                 (None, None) => {}
             }
@@ -232,16 +243,25 @@ impl<'a> RandReader<'a> {
         }
     }
 
-    /// Learns where the partition starts and ends now, after a read at `wanted` that brought nothing.
-    async fn reload(&mut self, index: usize, wanted: i64) {
+    /// Learns where the partition starts and ends now. Returns whether the broker said so.
+    async fn reload(&mut self, index: usize) -> bool {
         let partition = self.spans[index].partition;
+        let answer = track::ask(self.consumer, partition).await;
+        if let Some(Ends { start, end }) = answer {
+            self.spans[index] = Span { partition, start, end };
+        } else {
+            glommio::timer::sleep(WAIT).await;
+        }
+        answer.is_some()
+    }
+
+    /// A read at `wanted` has brought nothing in all its time.
+    fn look_for_stall(&mut self, index: usize, wanted: i64, answered: bool) {
+        let Span { partition, start, end } = self.spans[index];
         let (count, watch) = &mut self.found[index];
-        let Some(Ends { start, end }) = track::ask(self.consumer, partition).await else {
+        if !answered {
             watch.unanswered();
-            return glommio::timer::sleep(WAIT).await;
-        };
-        self.spans[index] = Span { partition, start, end };
-        if (start..end).contains(&wanted) {
+        } else if (start..end).contains(&wanted) {
             let waited_for = || {
                 format!("a record at offset {wanted} or behind: its broker says that the log ends at {end}")
             };

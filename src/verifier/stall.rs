@@ -144,6 +144,12 @@ impl Watchman {
         Self { shared, topic, worker, limit }
     }
 
+    /// What this worker waits for of its own accord does not count.
+    pub(super) fn more_patient_by(mut self, wait: Duration) -> Self {
+        self.limit = self.limit.map(|limit| limit + wait);
+        self
+    }
+
     /// The cluster has answered, and there is something to do at `at`, which `waited_for` tells.
     pub(super) fn look(
         &self,
