@@ -9,10 +9,11 @@ use rdkafka::{
 
 use super::{
     ClientError, ConsumerSettings, Isolation, KafkaError, OffsetSpec,
-    client::{Handle, Queue, Topic},
+    client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
     message::Message,
     offsets::OffsetQuery,
+    partitions::confirm,
     wake::QueueWake,
 };
 use crate::verifier::validator::RecordView;
@@ -92,6 +93,18 @@ impl Consumer {
         // It refuses negative partitions and offsets, and consumers of a group: none is ours.
         debug_assert_eq!(result, 0, "partition {partition} offset {offset}");
         self.reading.push(partition);
+    }
+
+    /// Goes on at an offset, if the leader's log has the record before it, which is of this epoch. If not, a fault
+    /// tells where it was cut. What has come and was not shown is dropped.
+    ///
+    /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back (seen
+    /// with librdkafka 2.12.1: a process that was stopped while a log was cut and written again read on in the middle).
+    pub fn confirm(&self, partition: i32, offset: i64, epoch: i32) {
+        if let Ok(topic) = client::c_string(&self.topic_name) {
+            // SAFETY: the client is alive.
+            unsafe { confirm(self.handle.ptr(), &topic, partition, offset, epoch) };
+        }
     }
 
     /// Stops reading a partition.

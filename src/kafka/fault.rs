@@ -17,6 +17,17 @@ pub struct Fault<'a> {
     pub error: KafkaError,
     /// The client's own words.
     pub text: &'a str,
+    /// How the log was cut, when the leader has said so.
+    pub cut: Option<LogCut>,
+}
+
+/// A log that the client had read further than the new leader has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogCut {
+    /// Up to where the client had read what the old leader wrote.
+    pub from: i64,
+    /// Where that ends now.
+    pub to: i64,
 }
 
 /// What a fault means for the reader.
@@ -56,5 +67,32 @@ pub(super) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         let text = rdk::rd_kafka_message_errstr(message);
         ((*message).partition, if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") })
     };
-    Fault { partition, kind, error: KafkaError::new(code), text }
+    let cut = cut(text);
+    let kind = if cut.is_some() { FaultKind::Truncated } else { kind };
+    Fault { partition, kind, error: KafkaError::new(code), text, cut }
+}
+
+/// The end of the last record's epoch, which the client tells in words only: without it, a log that was written
+/// again beyond the reader's place looks as if nothing had happened.
+fn cut(text: &str) -> Option<LogCut> {
+    let rest = text.strip_prefix("Partition log truncation detected at offset ")?;
+    let (from, rest) = rest.split_once(' ')?;
+    let to = rest.split_once("broker end offset is ")?.1.split_once(' ')?.0;
+    let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+    (0 <= to && to < from).then_some(LogCut { from, to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cut_is_read_from_the_client_s_words() {
+        let text = "Partition log truncation detected at offset 350 (leader epoch 0): broker end offset is 200 \
+                    (offset leader epoch 0). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
+        assert_eq!(cut(text), Some(LogCut { from: 350, to: 200 }));
+        assert_eq!(cut("No epoch found less or equal to offset 9: broker end offset is -1 (x)"), None);
+        assert_eq!(cut("fetch failed due to requested offset not available on the broker"), None);
+        assert_eq!(cut(""), None);
+    }
 }

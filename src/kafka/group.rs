@@ -20,9 +20,9 @@ use super::{
     client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
     hub::HubBell,
-    membership::{Membership, on_rebalance},
+    membership::{Membership, Step, on_rebalance},
     message::Message,
-    partitions::{PartitionList, entries, topic_name},
+    partitions::{PartitionList, confirm, entries, topic_name},
     wake::QueueWake,
 };
 
@@ -53,6 +53,15 @@ pub enum GroupEvent<'a> {
         topic: usize,
         /// The partition.
         partition: i32,
+    },
+    /// The client goes on from here, and had been further: it has found that the log was cut.
+    Rewound {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// Where it goes on.
+        offset: i64,
     },
     /// Something went wrong that the client does not get over without a word.
     Fault(Fault<'a>),
@@ -188,11 +197,10 @@ impl GroupConsumer {
         match fields.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 let (partition, offset) = (fields.partition, fields.offset);
-                let Some(topic) =
-                    topic.filter(|topic| self.membership.advance(*topic, partition, offset + 1))
-                else {
-                    return;
-                };
+                // SAFETY: the caller's promise is that the message is alive.
+                let epoch = unsafe { rdk::rd_kafka_message_leader_epoch(message) };
+                let step = |topic| self.membership.read(topic, partition, offset, epoch);
+                let Some(topic) = self.step(topic, partition, offset, step, each) else { return };
                 // SAFETY: the message is a record, and the caller's promise is that it is alive.
                 let message = unsafe { Message::new(message) };
                 each(GroupEvent::Record { topic, partition, message });
@@ -200,13 +208,39 @@ impl GroupConsumer {
             // Everything below has been consumed, control records included.
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                 let (partition, offset) = (fields.partition, fields.offset);
-                if let Some(topic) = topic.filter(|topic| self.membership.advance(*topic, partition, offset))
-                {
+                let step = |topic| self.membership.reached(topic, partition, offset);
+                if let Some(topic) = self.step(topic, partition, offset, step, each) {
                     each(GroupEvent::End { topic, partition, offset });
                 }
             }
             // SAFETY: the caller's promise.
             code => each(GroupEvent::Fault(unsafe { fault(message, code) })),
+        }
+    }
+
+    /// Moves a partition's place over what is shown of it; `None` when it is not ours, or comes again.
+    fn step(
+        &self,
+        topic: Option<usize>,
+        partition: i32,
+        offset: i64,
+        step: impl FnOnce(usize) -> Step,
+        each: &mut impl FnMut(GroupEvent<'_>),
+    ) -> Option<usize> {
+        let topic = topic?;
+        match step(topic) {
+            Step::NotOurs => None,
+            Step::Forward => Some(topic),
+            Step::Back => {
+                each(GroupEvent::Rewound { topic, partition, offset });
+                Some(topic)
+            }
+            Step::Confirm { offset, epoch } => {
+                let name = &self.membership.topics[topic];
+                // SAFETY: the client is alive.
+                unsafe { confirm(self.handle.ptr(), name, partition, offset, epoch) };
+                None
+            }
         }
     }
 
@@ -233,7 +267,7 @@ impl GroupConsumer {
     /// the partition is another's by now.
     pub fn pass_over(&mut self, topic: usize, partition: i32, to: i64) {
         if let Some(known) = self.topics.get(topic)
-            && self.membership.advance(topic, partition, to)
+            && self.membership.pass_over(topic, partition, to)
         {
             // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
             unsafe { rdk::rd_kafka_seek(known.ptr(), partition, to, 0) };

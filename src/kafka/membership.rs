@@ -38,9 +38,33 @@ struct Owned(BTreeMap<(usize, i32), Place>);
 struct Place {
     position: i64,
     committed: i64,
+    /// Epoch of the last record.
+    epoch: i32,
+    /// The log ended here when the client looked last.
+    at_end: bool,
+    /// The position that the leader was asked about.
+    confirmed: i64,
 }
 
-const NEW_PLACE: Place = Place { position: -1, committed: -1 };
+/// What the next thing that the client shows of a partition is to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The partition was given up meanwhile.
+    NotOurs,
+    /// It goes on.
+    Forward,
+    /// It has gone back: the client has found that the log was cut.
+    Back,
+    /// A new leader wrote it, after the end had been reached: is the log still the same up to here?
+    Confirm {
+        /// The place.
+        offset: i64,
+        /// Epoch of the record before.
+        epoch: i32,
+    },
+}
+
+const NEW_PLACE: Place = Place { position: -1, committed: -1, epoch: -1, at_end: false, confirmed: -1 };
 
 impl Membership {
     pub(super) fn new(topics: Vec<CString>) -> Self {
@@ -55,9 +79,23 @@ impl Membership {
         }
     }
 
-    /// Everything below `position` has been consumed. Returns whether the partition is still ours.
-    pub(super) fn advance(&self, topic: usize, partition: i32, position: i64) -> bool {
-        self.owned.borrow_mut().advance(topic, partition, position)
+    /// The client shows a record.
+    pub(super) fn read(&self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
+        self.owned.borrow_mut().read(topic, partition, offset, epoch)
+    }
+
+    /// The client shows the end of the log.
+    pub(super) fn reached(&self, topic: usize, partition: i32, offset: i64) -> Step {
+        self.owned.borrow_mut().reached(topic, partition, offset)
+    }
+
+    /// What lies below `to` cannot be read. Returns whether the partition is still ours.
+    pub(super) fn pass_over(&self, topic: usize, partition: i32, to: i64) -> bool {
+        let mut owned = self.owned.borrow_mut();
+        let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
+        // Nobody knows the epoch of what is passed over: no leader can be asked about it.
+        (place.position, place.epoch) = (place.position.max(to), -1);
+        true
     }
 
     /// The group knows that everything below `offset` has been consumed.
@@ -174,18 +212,37 @@ impl Membership {
 }
 
 impl Owned {
-    fn advance(&mut self, topic: usize, partition: i32, position: i64) -> bool {
-        match self.0.get_mut(&(topic, partition)) {
-            Some(place) => {
-                place.position = place.position.max(position);
-                true
-            }
-            None => false,
+    fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::NotOurs };
+        let is_new_leader = place.at_end && place.epoch >= 0 && epoch > place.epoch;
+        if is_new_leader && offset >= place.position && place.confirmed != place.position {
+            place.confirmed = place.position;
+            return Step::Confirm { offset: place.position, epoch: place.epoch };
         }
+        let step = place.go(offset, offset + 1);
+        (place.epoch, place.at_end) = (epoch, false);
+        step
+    }
+
+    fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::NotOurs };
+        let step = place.go(offset, offset);
+        place.at_end = true;
+        step
     }
 }
 
 impl Place {
+    fn go(&mut self, from: i64, to: i64) -> Step {
+        let step = if from < self.position { Step::Back } else { Step::Forward };
+        if step == Step::Back {
+            // What the group knows lies behind the log's end, and a member that started there would start over.
+            *self = Self { epoch: self.epoch, ..NEW_PLACE };
+        }
+        self.position = to;
+        step
+    }
+
     /// Offsets that were consumed, and that the group does not know of.
     fn ahead(self) -> u64 {
         if self.committed < 0 {
@@ -256,11 +313,36 @@ mod tests {
     #[test]
     fn a_partition_that_is_not_ours_does_not_advance() {
         let mut owned = Owned::default();
-        assert!(!owned.advance(0, 3, 10));
+        assert_eq!((owned.read(0, 3, 9, 1), owned.reached(0, 3, 9)), (Step::NotOurs, Step::NotOurs));
         owned.0.insert((0, 3), NEW_PLACE);
-        assert!(owned.advance(0, 3, 10));
-        assert!(owned.advance(0, 3, 9), "an older end of the log");
-        assert_eq!(owned.0[&(0, 3)], Place { position: 10, committed: -1 });
+        assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
+        assert_eq!(owned.reached(0, 3, 10), Step::Forward, "the end of the log");
+        assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (10, -1));
+    }
+
+    #[test]
+    fn a_place_that_goes_back_is_committed_anew() {
+        let mut owned = Owned::default();
+        owned.0.insert((0, 3), Place { position: 10, committed: 10, ..NEW_PLACE });
+        assert_eq!(owned.read(0, 3, 4, 2), Step::Back);
+        assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
+        assert_eq!(owned.read(0, 3, 5, 2), Step::Forward);
+        assert_eq!(owned.reached(0, 3, 3), Step::Back, "it ends below");
+    }
+
+    #[test]
+    fn a_new_leader_is_asked_about_what_was_read_before() {
+        let mut owned = Owned::default();
+        owned.0.insert((0, 3), NEW_PLACE);
+        assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
+        assert_eq!(owned.read(0, 3, 10, 2), Step::Forward, "in the middle of the log");
+        owned.reached(0, 3, 11);
+        assert_eq!(owned.read(0, 3, 11, 3), Step::Confirm { offset: 11, epoch: 2 });
+        assert_eq!(owned.0[&(0, 3)].position, 11);
+        assert_eq!(owned.read(0, 3, 11, 3), Step::Forward, "once");
+        owned.reached(0, 3, 12);
+        owned.read(0, 3, 12, 4);
+        assert_eq!(owned.read(0, 3, 7, 4), Step::Back, "it was not the same");
     }
 
     #[test]
@@ -269,7 +351,7 @@ mod tests {
         assert!(membership.state().settled, "nothing to know");
         membership.owned.borrow_mut().0.insert((0, 1), NEW_PLACE);
         assert!(!membership.state().settled && !membership.has_new_place());
-        membership.advance(0, 1, 0);
+        membership.reached(0, 1, 0);
         assert!(membership.has_new_place());
         membership.committed(c"other", 1, 0);
         assert!(!membership.state().settled);
@@ -279,8 +361,8 @@ mod tests {
 
     #[test]
     fn what_is_lost_uncommitted_is_counted() {
-        assert_eq!(Place { position: 15, committed: 10 }.ahead(), 5);
-        assert_eq!(Place { position: 10, committed: 12 }.ahead(), 0);
+        assert_eq!(Place { position: 15, committed: 10, ..NEW_PLACE }.ahead(), 5);
+        assert_eq!(Place { position: 10, committed: 12, ..NEW_PLACE }.ahead(), 0);
         assert_eq!(NEW_PLACE.ahead(), 0);
     }
 
@@ -288,7 +370,11 @@ mod tests {
     fn places_that_are_given_up_wait_for_their_last_commit() {
         let membership = Membership::new(vec![c"t".to_owned()]);
         for partition in 0..3 {
-            membership.given_up.borrow_mut().0.insert((0, partition), Place { position: 15, committed: 10 });
+            membership
+                .given_up
+                .borrow_mut()
+                .0
+                .insert((0, partition), Place { position: 15, committed: 10, ..NEW_PLACE });
         }
         assert!(!membership.is_committed());
         membership.committed(c"t", 0, 15);

@@ -32,7 +32,7 @@ pub use consumer::{Consumer, Event};
 pub use echo::{Echo, EchoProducer};
 pub use embedded::EmbeddedCluster;
 pub use error::{ClientError, KafkaError};
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, LogCut};
 pub use group::{GroupConsumer, GroupEvent, MemberState};
 pub use groups::{CommittedPlaces, GroupDescription};
 pub use hub::{Bell, HubBell, Ringer, WakeHub};

@@ -33,6 +33,16 @@ impl PartitionList {
         }
     }
 
+    /// The same, with the epoch of the record before that offset.
+    pub(super) fn add_behind(&mut self, topic: &CStr, partition: i32, offset: i64, epoch: i32) {
+        // SAFETY: as above; the entry is part of the list until that changes.
+        unsafe {
+            let entry = rdk::rd_kafka_topic_partition_list_add(self.ptr(), topic.as_ptr(), partition);
+            (*entry).offset = offset;
+            rdk::rd_kafka_topic_partition_set_leader_epoch(entry, epoch);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         // SAFETY: the list is alive.
         unsafe { entries(self.ptr()) }.is_empty()
@@ -44,6 +54,25 @@ impl Drop for PartitionList {
         // SAFETY: the list is ours and not used again.
         unsafe { rdk::rd_kafka_topic_partition_list_destroy(self.ptr()) };
     }
+}
+
+/// Has a client that reads a partition go on at an offset, if the leader's log has the record before it, which is of
+/// this epoch. If not, the client finds out where it was cut. What has come and was not shown is dropped.
+///
+/// # Safety
+/// The client is alive.
+pub(super) unsafe fn confirm(
+    client: *mut rdk::rd_kafka_t,
+    topic: &CStr,
+    partition: i32,
+    offset: i64,
+    epoch: i32,
+) {
+    let Ok(mut list) = PartitionList::new(1) else { return };
+    list.add_behind(topic, partition, offset, epoch);
+    // SAFETY: the caller's promise; the list is alive and copied; without a time-out the call waits for nobody; an
+    // error that is returned is ours to destroy, and null is taken.
+    unsafe { rdk::rd_kafka_error_destroy(rdk::rd_kafka_seek_partitions(client, list.ptr(), 0)) };
 }
 
 /// The entries of a list.

@@ -33,12 +33,18 @@ impl AckedRuns {
     /// Whether there is nothing to hand on.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.open.is_none()
+        self.open.is_none() && self.closed.is_empty()
     }
 
     /// The runs, in the order of the acks.
     pub fn runs(&self) -> impl Iterator<Item = OffsetRun> + '_ {
         self.closed.iter().copied().chain(self.open)
+    }
+
+    /// Forgets everything at and above `offset`.
+    pub fn truncate(&mut self, offset: i64) {
+        let cut = |run: OffsetRun| OffsetRun { upper: run.upper.min(offset), ..run };
+        self.closed = self.take().into_iter().map(cut).filter(|run| run.lower < run.upper).collect();
     }
 
     /// All runs since the last call, in the order of the acks.
@@ -64,6 +70,20 @@ mod tests {
         let bounds: Vec<_> = runs.iter().map(|run| (run.lower, run.upper)).collect();
         assert_eq!(bounds, [(5, 8), (9, 11), (3, 4)]);
         assert!(acks.is_empty() && acks.take().is_empty());
+    }
+
+    #[test]
+    fn what_was_cut_off_is_forgotten() {
+        let mut acks = AckedRuns::default();
+        for offset in [1, 2, 5, 6, 7, 9] {
+            acks.push(offset);
+        }
+        acks.truncate(6);
+        assert!(!acks.is_empty());
+        acks.push(6);
+        let bounds: Vec<_> = acks.take().iter().map(|run| (run.lower, run.upper)).collect();
+        assert_eq!(bounds, [(1, 3), (5, 6), (6, 7)]);
+        assert!(acks.is_empty());
     }
 
     #[test]

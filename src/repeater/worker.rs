@@ -187,7 +187,7 @@ impl Inbox {
             GroupEvent::Record { topic, partition, message } => {
                 (topic, partition, message.offset(), message.value())
             }
-            GroupEvent::End { .. } | GroupEvent::Assigned { .. } => return None,
+            GroupEvent::End { .. } | GroupEvent::Assigned { .. } | GroupEvent::Rewound { .. } => return None,
             GroupEvent::Fault(fault) => {
                 self.fault(fault.error);
                 return None;

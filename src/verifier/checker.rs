@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     anomaly::{Anomaly, Evidence, Violation},
     last_values::{SeenKeys, Stale},
+    loss::Missing,
     shard::{Halt, ShardContext},
-    track::Missing,
     validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
@@ -22,6 +22,17 @@ pub(super) struct Truth {
     pub(super) ledger: Arc<Ledger>,
     /// The last value of each key, where values are checked.
     pub(super) latest: Option<Arc<LatestValues>>,
+}
+
+/// A log that was cut below what was read of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// Up to where it was read.
+    pub(super) position: i64,
+    /// Where it was cut.
+    pub(super) end: i64,
+    /// It was written again, and is as long as before.
+    pub(super) refilled: bool,
 }
 
 /// Holds records against the ledger and counts what they prove.
@@ -122,8 +133,8 @@ impl Checker {
             }
         }
         match &self.truth.latest {
-            Some(latest) => self.check_value(latest, partition, record),
-            None => Ok(()),
+            Some(latest) if !state.is_cut(record.offset) => self.check_value(latest, partition, record),
+            _ => Ok(()),
         }
     }
 
@@ -185,27 +196,32 @@ impl Checker {
         self.broken(Anomaly::Corrupt, partition, offset, expected, fault.text.to_owned())
     }
 
-    /// The log ends below `position`, up to where it was read. `index` is the partition's place in the counters'
-    /// list.
+    /// The log was cut below what was read. `index` is the partition's place in the counters' list.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
     #[cold]
-    pub(super) fn truncated(
-        &self,
-        index: usize,
-        partition: i32,
-        position: i64,
-        end: i64,
-    ) -> Result<(), Halt> {
+    pub(super) fn truncated(&self, index: usize, partition: i32, cut: Cut) -> Result<(), Halt> {
+        let Cut { position, end, refilled } = cut;
+        let again = if refilled { ", and written again" } else { "" };
         if self.tolerates_data_loss() {
-            let lost = &self.stats.lost_offsets;
-            lost.set(index, lost.get(index) + position - end);
-            tracing::warn!("partition {partition}: the log was cut from {position} to {end}");
+            self.count_lost(index, position - end);
+            tracing::warn!("partition {partition}: the log was cut from {position} to {end}{again}");
             return Ok(());
         }
         let expected = format!("a log that reaches {position}, as far as it was read");
-        self.broken(Anomaly::Truncation, partition, end, expected, format!("a log that ends at {end}"))
+        let anomaly = if refilled { Anomaly::RefilledTruncation } else { Anomaly::Truncation };
+        let found = if refilled {
+            format!("one that was cut at {end}{again}")
+        } else {
+            format!("a log that ends at {end}")
+        };
+        self.broken(anomaly, partition, end, expected, found)
+    }
+
+    fn count_lost(&self, index: usize, count: i64) {
+        let lost = &self.stats.lost_offsets;
+        lost.set(index, lost.get(index).saturating_add(count));
     }
 
     /// A promise was broken.
@@ -226,12 +242,17 @@ impl Checker {
         self.report(partition, Broken { anomaly, offset, expected, found, evidence })
     }
 
-    /// Acked records are gone.
+    /// Acked records are gone. `index` is the partition's place in the counters' list.
     ///
     /// # Errors
-    /// That, unless the run goes on.
+    /// That, unless lost data is tolerated or the run goes on.
     #[cold]
-    pub(super) fn lost(&self, partition: i32, missing: &Missing) -> Result<(), Halt> {
+    pub(super) fn lost(&self, index: usize, partition: i32, missing: &Missing) -> Result<(), Halt> {
+        if self.tolerates_data_loss() {
+            self.count_lost(index, i64::try_from(missing.count).unwrap_or(i64::MAX));
+            tracing::warn!("partition {partition}: {missing}");
+            return Ok(());
+        }
         let evidence =
             Evidence { acked_here: Some(true), missing: missing.ranges.clone(), ..Evidence::default() };
         let (expected, found) = ("every acked record".to_owned(), missing.to_string());

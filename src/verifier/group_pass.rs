@@ -9,29 +9,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
-use range_set_blaze::RangeSetBlaze;
-
 use super::{
     anomaly::Anomaly,
     budget::{Allowance, Budget},
-    checker::{self, Checker},
+    checker::{self, Checker, Cut},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
-    group_reader::{self, GroupReadJob, GroupReadPass, News},
-    last_values::SeenKeys,
+    group_inbox::News,
+    group_reader::{self, GroupReadJob, GroupReadPass},
+    loss::Losses,
+    part::Part,
     run::RunError,
     shard::{Feeder, Halt},
-    stall::{Watch, Watchman},
-    track::{self, OPEN_END, Span},
+    stall::Watchman,
+    track::{OPEN_END, Span},
 };
 use crate::{
     clock,
     config::{GroupReadConfig, Passes},
     kafka::OffsetSpec,
-    ledger::OffsetRun,
-    mutants,
     stats::{Board, ReaderBoard, ReaderKind},
 };
+use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 
 /// How long a partition may stand still before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -47,10 +45,11 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     let jobs = jobs(crew, config, reader);
     let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
     let mut left = config.max_messages;
+    let mut losses = vec![Losses::default(); crew.partitions];
     let mut result = Ok(());
     for run in 1_u64.. {
         let name = config.name.clone().unwrap_or_else(|| generated_name(run));
-        let outcome = one_pass(crew, config, reader, &feeders, &name, &mut left);
+        let outcome = one_pass(crew, config, reader, &feeders, &name, (&mut left, &mut losses));
         if config.name.is_none() {
             // Looping readers would leave one behind for each pass.
             delete(crew, &name);
@@ -115,7 +114,7 @@ fn one_pass(
     reader: &ReaderBoard,
     feeders: &[Feeder<GroupReadPass>],
     name: &str,
-    left: &mut Option<u64>,
+    (left, losses): (&mut Option<u64>, &mut [Losses]),
 ) -> Result<bool, RunError> {
     let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(false) };
     let continuous = crew.config.passes == Passes::Continuous;
@@ -138,6 +137,7 @@ fn one_pass(
         config,
         name,
         parts: spans.iter().map(|span| Part::new(span, continuous)).collect(),
+        losses,
         continuous,
         joined: 0,
         halt: None,
@@ -158,60 +158,13 @@ fn one_pass(
     Ok(true)
 }
 
-/// A partition, as far as the group has come in it.
-struct Part {
-    partition: i32,
-    start: i64,
-    end: i64,
-    position: i64,
-    read: RangeSetBlaze<i64>,
-    /// Passed over: named once already, and not missed.
-    unreadable: RangeSetBlaze<i64>,
-    keys: SeenKeys,
-    /// When it moved.
-    moved: Instant,
-    watch: Watch,
-}
-
-impl Part {
-    fn new(span: &Span, continuous: bool) -> Self {
-        Self {
-            partition: span.partition,
-            start: span.start,
-            end: if continuous { OPEN_END } else { span.end },
-            position: span.start,
-            read: RangeSetBlaze::new(),
-            unreadable: RangeSetBlaze::new(),
-            keys: SeenKeys::default(),
-            moved: Instant::now(),
-            watch: Watch::default(),
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.position >= self.end
-    }
-
-    /// Adds what a member was shown; returns the first offset that the group had been shown before.
-    fn add(&mut self, runs: &[OffsetRun]) -> Option<i64> {
-        let mut again = None;
-        for run in runs {
-            let offsets = RangeSetBlaze::from_iter([run.lower..=run.upper - 1]);
-            if !mutants::is_off("group-redelivery") {
-                again = again.or((&self.read & &offsets).first());
-            }
-            self.read |= offsets;
-        }
-        again
-    }
-}
-
 /// Watches over one pass.
 struct Overseer<'a> {
     crew: &'a Crew<'a>,
     config: &'a GroupReadConfig,
     name: &'a str,
     parts: Vec<Part>,
+    losses: &'a mut [Losses],
     continuous: bool,
     joined: usize,
     checker: Checker,
@@ -250,7 +203,7 @@ impl Overseer<'_> {
             News::PassedOver { partition, from, to } => {
                 tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
                 if let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) {
-                    part.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
+                    part.pass_over(from, to);
                 }
             }
             News::Read { partition, position, runs, keys } => {
@@ -267,6 +220,7 @@ impl Overseer<'_> {
                     self.delivered_twice(partition, offset);
                 }
             }
+            News::Rewound { partition, offset } => self.rewound(partition, offset),
         }
     }
 
@@ -303,13 +257,16 @@ impl Overseer<'_> {
         }
         for (index, end) in ends.into_iter().enumerate() {
             let part = &mut self.parts[index];
-            if end < part.position {
-                let (partition, position) = (part.partition, part.position);
-                part.position = end;
-                let broken = self.checker.truncated(index, partition, position, end);
-                self.halt = self.halt.take().or(broken.err());
+            let is_below = end < part.position;
+            // A broker that comes back tells what it knew when it went, until it learns that it does not lead any more.
+            if is_below && std::mem::replace(&mut part.doubtful, true) {
+                self.cut(index, end, end, false);
             }
-            self.look_for_stall(index, end);
+            let part = &mut self.parts[index];
+            part.doubtful &= is_below;
+            if !part.doubtful {
+                self.look_for_stall(index, end);
+            }
         }
     }
 
@@ -326,6 +283,39 @@ impl Overseer<'_> {
         }
     }
 
+    /// A member goes on from an offset below what the group has read. Its client knows from the new leader where the
+    /// log was cut; where it does not, it starts over, and only the log's end tells.
+    #[cold]
+    fn rewound(&mut self, partition: i32, offset: i64) {
+        let Some(index) = self.parts.iter().position(|part| part.partition == partition) else { return };
+        let isolation = checker::isolation(self.crew.config.proof);
+        let (Some(starts), Some(ends)) =
+            (self.crew.offsets(OffsetSpec::Start, isolation), self.crew.offsets(OffsetSpec::End, isolation))
+        else {
+            return;
+        };
+        let part = &mut self.parts[index];
+        let refilled = ends[index] >= part.position;
+        let end = if offset > starts[index] { offset } else { ends[index].min(part.position) };
+        if offset < part.position {
+            self.cut(index, end, offset, refilled);
+        }
+        let part = &mut self.parts[index];
+        if part.end != OPEN_END {
+            part.end = part.end.min(ends[index]);
+        }
+    }
+
+    /// A log was cut at `end`; members go on from `offset`.
+    fn cut(&mut self, index: usize, end: i64, offset: i64, refilled: bool) {
+        let part = &mut self.parts[index];
+        let (partition, position) = (part.partition, part.position);
+        part.cut(end, offset);
+        self.losses[index].cut(end, position);
+        let broken = self.checker.truncated(index, partition, Cut { position, end, refilled });
+        self.halt = self.halt.take().or(broken.err());
+    }
+
     /// Once a group has begun, its coordinator is waited for without limit; before that, not for ever.
     fn give_up_without_coordinator(&mut self, started: Instant) {
         let Some(limit) = self.crew.config.common.startup_timeout else { return };
@@ -340,11 +330,12 @@ impl Overseer<'_> {
     }
 
     /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.
-    fn audit(&self) -> Result<(), Halt> {
+    fn audit(&mut self) -> Result<(), Halt> {
         if self.config.name.is_some() {
             return Ok(());
         }
-        for part in &self.parts {
+        // Of keys whose last record was cut off, nobody knows what they hold.
+        for part in self.parts.iter().filter(|part| !part.is_cut) {
             self.checker.check_keys(part.partition, part.position, &part.keys)?;
         }
         if self.checker.records_may_go() {
@@ -352,14 +343,12 @@ impl Overseer<'_> {
         }
         let isolation = checker::isolation(self.crew.config.proof);
         let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
-        for (part, start) in self.parts.iter().zip(starts) {
-            let ledger = self.checker.ledger(part.partition);
-            let Some(missing) =
-                track::missing(ledger, &(&part.read | &part.unreadable), start.max(part.start))
-            else {
-                continue;
-            };
-            self.checker.lost(part.partition, &missing)?;
+        for (index, (part, start)) in self.parts.iter().zip(starts).enumerate() {
+            let (ledger, losses) = (self.checker.ledger(part.partition), &mut self.losses[index]);
+            losses.read(&part.read);
+            if let Some(missing) = losses.tell(ledger, &part.accounted(), start.max(part.start)) {
+                self.checker.lost(index, part.partition, &missing)?;
+            }
         }
         Ok(())
     }
@@ -368,18 +357,6 @@ impl Overseer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_again_is_noticed() {
-        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
-        assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), None);
-        assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), None);
-        assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), Some(4));
-        assert_eq!(
-            part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]),
-            Some(10)
-        );
-    }
 
     #[test]
     fn a_generated_name_has_three_numbers() {

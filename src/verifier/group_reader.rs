@@ -17,19 +17,14 @@ use crossbeam::channel::Sender;
 use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
-    last_values::SeenKeys,
+    group_inbox::{Inbox, Lane, News},
     shard::{Feed, Halt, ShardContext},
     unreadable,
-    validator::{PartitionState, RecordView},
 };
 use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
-    kafka::{
-        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell,
-        Isolation, WakeHub,
-    },
-    ledger::{AckedRuns, OffsetRun},
+    kafka::{ClientError, GroupConsumer, GroupSettings, GroupStart, HubBell, Isolation, WakeHub},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -54,25 +49,6 @@ pub(super) struct GroupReadPass {
     pub(super) news: Sender<News>,
     /// Set when together they have read everything.
     pub(super) done: Arc<AtomicBool>,
-}
-
-/// What a member tells.
-#[derive(Debug)]
-pub(super) enum News {
-    /// The group has taken it in.
-    Joined,
-    /// It has read on in a partition.
-    Read {
-        partition: i32,
-        /// Everything below has been read, by this member or those before it.
-        position: i64,
-        /// The records that it was shown since it told the last time.
-        runs: Vec<OffsetRun>,
-        /// The keys of those, where values are checked.
-        keys: SeenKeys,
-    },
-    /// It could not read these offsets, which was told, and goes on behind them.
-    PassedOver { partition: i32, from: i64, to: i64 },
 }
 
 /// The timer beside the bell, and how often the main thread is told.
@@ -141,36 +117,12 @@ struct Member {
     bell: HubBell,
     group: String,
     isolation: Isolation,
-    news: Sender<News>,
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
     clock: Clock,
     max_uncommitted: Option<usize>,
     joined: bool,
     told: Instant,
-}
-
-/// What changes while the client shows records.
-struct Inbox {
-    checker: Checker,
-    /// By partition.
-    lanes: Vec<Lane>,
-    allowance: Allowance,
-    halt: Option<Halt>,
-    /// Where a partition cannot be read any further.
-    unreadable: Vec<(i32, i64)>,
-    /// Records since the last commit.
-    uncommitted: usize,
-}
-
-/// A partition, as far as this member has had it.
-#[derive(Default)]
-struct Lane {
-    state: PartitionState,
-    position: i64,
-    read: AckedRuns,
-    keys: SeenKeys,
-    has_news: bool,
 }
 
 impl Member {
@@ -197,6 +149,7 @@ impl Member {
             inbox: Inbox {
                 checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
+                news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
                 halt: None,
                 unreadable: Vec::new(),
@@ -206,7 +159,6 @@ impl Member {
             bell,
             group: pass.group.clone(),
             isolation: settings.isolation,
-            news: pass.news.clone(),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
             clock: Clock::start(),
@@ -283,7 +235,7 @@ impl Member {
         lane.position = lane.position.max(to);
         lane.has_news = true;
         self.consumer.pass_over(TOPIC, partition, to);
-        let _ = self.news.send(News::PassedOver { partition, from, to });
+        let _ = self.inbox.news.send(News::PassedOver { partition, from, to });
         Ok(())
     }
 
@@ -298,14 +250,11 @@ impl Member {
         if !self.joined && self.consumer.state().rebalances > 0 {
             self.joined = true;
             // It listens for as long as any member lives.
-            let _ = self.news.send(News::Joined);
+            let _ = self.inbox.news.send(News::Joined);
         }
-        for (partition, lane) in (0..).zip(&mut self.inbox.lanes) {
-            if std::mem::take(&mut lane.has_news) {
-                let (position, runs) = (lane.position, lane.read.take());
-                let keys = std::mem::take(&mut lane.keys);
-                let _ = self.news.send(News::Read { partition, position, runs, keys });
-            }
+        let Inbox { lanes, news, .. } = &mut self.inbox;
+        for (partition, lane) in (0..).zip(lanes) {
+            lane.tell(partition, news);
         }
     }
 
@@ -325,82 +274,6 @@ impl Member {
         if !left {
             // Closing the client would wait for brokers that hang.
             std::mem::forget(self.consumer);
-        }
-    }
-}
-
-impl Inbox {
-    fn take(&mut self, event: GroupEvent<'_>) {
-        if self.halt.is_some() {
-            return;
-        }
-        match event {
-            GroupEvent::Record { partition, message, .. } => self.record(partition, &message.view()),
-            GroupEvent::End { partition, offset, .. } => {
-                if let Some(lane) = self.lane(partition) {
-                    lane.position = lane.position.max(offset);
-                    lane.has_news = true;
-                }
-            }
-            // It starts where the group says, which may be behind what this member has seen of it before.
-            GroupEvent::Assigned { partition, .. } => {
-                if let Some(lane) = self.lane(partition) {
-                    lane.state.reposition();
-                }
-            }
-            GroupEvent::Fault(fault) => self.fault(&fault),
-        }
-    }
-
-    /// The group has read everything: what this member misses in a transaction will not come any more.
-    fn finish(&mut self) -> Result<(), Halt> {
-        for (partition, lane) in (0..).zip(&mut self.lanes) {
-            self.checker.finish(&mut lane.state, partition)?;
-        }
-        Ok(())
-    }
-
-    fn lane(&mut self, partition: i32) -> Option<&mut Lane> {
-        self.lanes.get_mut(usize::try_from(partition).ok()?)
-    }
-
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
-        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
-            // A partition that the topic did not have when the run began.
-            return;
-        };
-        if !self.allowance.take() {
-            return;
-        }
-        let lane = &mut self.lanes[index];
-        lane.position = lane.position.max(record.offset + 1);
-        lane.read.push(record.offset);
-        lane.has_news = true;
-        if let Some(latest) = self.checker.latest() {
-            lane.keys.note(latest, partition, record);
-        }
-        self.uncommitted += 1;
-        self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
-    }
-
-    #[cold]
-    fn fault(&mut self, fault: &Fault<'_>) {
-        self.checker.stats().errors.add(1);
-        match fault.kind {
-            FaultKind::Corrupt => {
-                let (partition, offset) =
-                    (fault.partition, self.lane(fault.partition).map_or(0, |lane| lane.position));
-                // The client says so again with each fetch.
-                if !self.unreadable.contains(&(partition, offset)) {
-                    self.unreadable.push((partition, offset));
-                    self.halt = self.checker.corrupt(partition, offset, fault).err();
-                }
-            }
-            FaultKind::Refused => {
-                self.halt = Some(self.checker.refused(fault));
-            }
-            // The client tries again by itself.
-            _ => {}
         }
     }
 }

@@ -3,14 +3,18 @@
 mod ack_watch;
 mod acks;
 pub mod anomaly;
+mod broken;
 pub mod budget;
 mod checker;
 mod crew;
+mod group_inbox;
 mod group_pass;
 mod group_reader;
 mod lane;
 mod last_values;
+mod loss;
 mod order;
+mod part;
 mod phases;
 mod producer;
 mod random_reader;

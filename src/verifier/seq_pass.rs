@@ -2,11 +2,11 @@
 
 use super::{
     budget::Allowance,
-    checker::Checker,
+    checker::{Checker, Cut},
     last_values::SeenKeys,
     shard::Halt,
     skip::{Next, Skip},
-    track::{Ends, Judgement, Missing, Track},
+    track::{Ends, Judgement, Track},
 };
 use crate::kafka::{Event, Fault, FaultKind};
 
@@ -48,7 +48,8 @@ impl PassState {
                     skip.succeeded();
                     return;
                 }
-                if self.tracks[index].is_done() || !self.allowance.take() {
+                let track = &mut self.tracks[index];
+                if track.is_done() || track.must_confirm(record.leader_epoch) || !self.allowance.take() {
                     return;
                 }
                 if let Some(latest) = self.checker.latest() {
@@ -60,9 +61,11 @@ impl PassState {
             }
             Event::End { partition, offset } => {
                 let Some(index) = self.place(*partition) else { return };
-                match &mut self.tracks[index].skip {
+                let track = &mut self.tracks[index];
+                match &mut track.skip {
                     Some(skip) => skip.succeeded(),
-                    None => self.tracks[index].reached(*offset),
+                    None if track.confirm.is_some() => {}
+                    None => track.reached(*offset),
                 }
             }
             Event::Fault(fault) => self.fault(fault),
@@ -76,14 +79,16 @@ impl PassState {
     /// Decides what the broker's word on a partition means for its reader.
     pub(super) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
         let track = &mut self.tracks[index];
-        let (partition, position) = (track.partition, track.position);
+        let partition = track.partition;
         match track.judge(ends) {
             Judgement::Wait => Ok(()),
             Judgement::Retention => {
                 tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
                 Ok(())
             }
-            Judgement::Truncated => self.checker.truncated(index, partition, position, ends.end),
+            Judgement::Truncated { refilled, position, end } => {
+                self.checker.truncated(index, partition, Cut { position, end, refilled })
+            }
         }
     }
 
@@ -102,22 +107,18 @@ impl PassState {
         }
     }
 
-    /// Acked records are gone.
-    pub(super) fn lost(&self, index: usize, missing: &Missing) -> Result<(), Halt> {
-        let track = &self.tracks[index];
-        let stats = self.checker.stats();
-        if self.checker.tolerates_data_loss() {
-            let count = i64::try_from(missing.count).unwrap_or(i64::MAX);
-            stats.lost_offsets.set(index, stats.lost_offsets.get(index) + count);
-            tracing::warn!("partition {}: {missing}", track.partition);
-            return Ok(());
-        }
-        self.checker.lost(track.partition, missing)
+    /// What was acked at or above `start` and is missing is told, once.
+    pub(super) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
+        let track = &mut self.tracks[index];
+        let (partition, consumed) = (track.partition, track.consumed());
+        let missing = track.losses.tell(self.checker.ledger(partition), &consumed, start);
+        missing.map_or(Ok(()), |missing| self.checker.lost(index, partition, &missing))
     }
 
     /// Every key must have been seen with its last value.
     pub(super) fn audit_keys(&self) -> Result<(), Halt> {
-        let mut parts = self.tracks.iter().zip(&self.keys);
+        // Of keys whose last record was cut off, nobody knows what they hold.
+        let mut parts = self.tracks.iter().zip(&self.keys).filter(|(track, _)| !track.state.is_cut(i64::MAX));
         parts.try_for_each(|(track, seen)| self.checker.check_keys(track.partition, track.position, seen))
     }
 
@@ -130,8 +131,7 @@ impl PassState {
             // There is nothing so far behind.
             (FaultKind::OutOfRange, Some(Track { skip: Some(skip), .. })) => skip.succeeded(),
             (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
-                track.out_of_range = true;
-                track.reseek = true;
+                track.refused(fault.cut);
             }
             (FaultKind::Corrupt, Some(track)) => {
                 let (partition, offset) = (track.partition, track.position);

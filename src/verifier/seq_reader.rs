@@ -11,6 +11,7 @@ use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
     last_values::SeenKeys,
+    loss::Losses,
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
     stall::{Look, Watchman},
@@ -56,8 +57,9 @@ const OVERDUE: Duration = Duration::from_millis(500);
 pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
     // One client for all passes: a short topic is not read at the pace of connecting.
     let mut client = None;
+    let mut losses = Vec::new();
     while let Some(pass) = feed.next().await {
-        let outcome = one_pass(&context, &job, &mut client, pass).await;
+        let outcome = one_pass(&context, &job, &mut client, pass, &mut losses).await;
         feed.finish(context.stop_all_on_halt(outcome));
     }
 }
@@ -68,6 +70,7 @@ async fn one_pass(
     job: &SeqReadJob,
     client: &mut Option<Consumer>,
     pass: SeqReadPass,
+    losses: &mut Vec<Losses>,
 ) -> Result<(), Halt> {
     if pass.spans.is_empty() {
         return Ok(());
@@ -76,7 +79,10 @@ async fn one_pass(
         Some(consumer) => consumer,
         None => client.insert(connect(context, job)?),
     };
-    SeqReader::new(context, job, consumer, pass).read().await
+    let mut reader = SeqReader::new(context, job, consumer, pass, std::mem::take(losses));
+    let outcome = reader.read().await;
+    *losses = reader.pass.tracks.into_iter().map(|track| track.losses).collect();
+    outcome
 }
 
 fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
@@ -114,8 +120,11 @@ impl<'a> SeqReader<'a> {
         job: &'a SeqReadJob,
         consumer: &'a mut Consumer,
         pass: SeqReadPass,
+        mut losses: Vec<Losses>,
     ) -> Self {
-        let tracks: Vec<Track> = pass.spans.iter().map(|span| Track::new(*span)).collect();
+        losses.resize(pass.spans.len(), Losses::default());
+        let tracks: Vec<Track> =
+            pass.spans.iter().zip(losses).map(|(span, losses)| Track::new(*span, losses)).collect();
         read_on(consumer, &tracks);
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         let mut places = Vec::new();
@@ -148,6 +157,7 @@ impl<'a> SeqReader<'a> {
                 self.close_open_ends().await;
             }
             let got = self.poll()?;
+            self.confirm_places();
             self.pass_over_unreadable();
             self.stop_finished();
             if got == 0 {
@@ -184,6 +194,15 @@ impl<'a> SeqReader<'a> {
         for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End).await {
             if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
                 self.pass.tracks[index].close_at(end);
+            }
+        }
+    }
+
+    /// Asks new leaders whether their logs are the same as those that were read.
+    fn confirm_places(&mut self) {
+        for track in &mut self.pass.tracks {
+            if let Some((offset, epoch)) = track.confirm.take() {
+                self.consumer.confirm(track.partition, offset, epoch);
             }
         }
     }
@@ -287,8 +306,10 @@ impl<'a> SeqReader<'a> {
 
     /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
     async fn audit(&mut self, index: usize) -> Result<(), Halt> {
-        let track = &self.pass.tracks[index];
+        let track = &mut self.pass.tracks[index];
         let ledger = self.pass.checker.ledger(track.partition);
+        let consumed = track.consumed();
+        track.losses.read(&consumed);
         if track.missing(ledger, track.start).is_none() {
             return Ok(());
         }
@@ -299,8 +320,8 @@ impl<'a> SeqReader<'a> {
                 continue;
             };
             // The log's start may have moved while it was read.
-            let missing = track.missing(ledger, track.start.max(ends.start));
-            return missing.map_or(Ok(()), |missing| self.pass.lost(index, &missing));
+            let start = track.start.max(ends.start);
+            return self.pass.tell_lost(index, start);
         }
         Ok(())
     }

@@ -3,8 +3,10 @@
 //! Pure. The order of the checks is the contract's: leader epoch, offset, first
 //! header, ledger. It is the same for every kind of reader.
 
+pub use super::broken::Broken;
 use super::{
-    anomaly::{Anomaly, Evidence, Neighbour, Writer},
+    anomaly::{Evidence, Neighbour, Writer},
+    broken::{aborted_read, corrupt, epoch_back, nonmonotonic, wrong_offset},
     order::{Order, OutOfOrder},
 };
 use crate::{
@@ -65,21 +67,6 @@ pub enum Checked {
     OutOfScope,
 }
 
-/// What a record that breaks a promise turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The promise.
-    pub anomaly: Anomaly,
-    /// Where it shows: the record's own offset, or that of one before it.
-    pub offset: i64,
-    /// What should have been there.
-    pub expected: String,
-    /// What was there.
-    pub found: String,
-    /// What else is known of the place.
-    pub evidence: Evidence,
-}
-
 /// What is remembered of a partition between two of its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionState {
@@ -87,6 +74,8 @@ pub struct PartitionState {
     order: Order,
     /// The last record broke a promise.
     broke: bool,
+    /// Where the log was cut: from there on the ledger tells of records that are gone.
+    cut_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +99,7 @@ impl PartitionState {
         ledger: Option<&PartitionLedger>,
         rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
+        let ledger = ledger.filter(|_| !self.is_cut(record.offset));
         let proof = Proven::of(record, rules);
         let before = (self.last, self.order.last());
         self.hold(record, proof, ledger, rules).map_err(|mut broken| {
@@ -165,7 +155,7 @@ impl PartitionState {
         let is_ordered = is_above || !last.jumped;
         let is_older = record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0;
         if is_ordered && is_older && !mutants::is_off("epoch-back") {
-            return Err(Box::new(epoch_back(record, last)));
+            return Err(Box::new(epoch_back(record, last.leader_epoch)));
         }
         if last.jumped {
             return Ok(None);
@@ -206,12 +196,17 @@ impl PartitionState {
             last.jumped = true;
         }
     }
-}
 
-impl From<OutOfOrder> for Broken {
-    fn from(error: OutOfOrder) -> Self {
-        let OutOfOrder { anomaly, offset, expected, found } = error;
-        Self { anomaly, offset, expected, found, evidence: Evidence::default() }
+    /// Whether the log was cut at or below this offset while it was read.
+    #[must_use]
+    pub fn is_cut(&self, offset: i64) -> bool {
+        self.cut_at.is_some_and(|cut| cut <= offset)
+    }
+
+    /// The log was cut here, and what follows is new.
+    pub fn cut(&mut self, offset: i64) {
+        self.reposition();
+        self.cut_at = Some(self.cut_at.map_or(offset, |cut| cut.min(offset)));
     }
 }
 
@@ -248,7 +243,7 @@ impl<'a> Proven<'a> {
     }
 }
 
-fn content(record: &RecordView<'_>) -> Content {
+pub(super) fn content(record: &RecordView<'_>) -> Content {
     Content::new(record.key, proof::digest_of(record.value), record.first_header.unwrap_or_default())
 }
 
@@ -321,78 +316,6 @@ fn check_id(
 #[cold]
 fn promised_between(ledger: Option<&PartitionLedger>, last_offset: i64, offset: i64) -> bool {
     ledger.is_some_and(|ledger| ledger.contains_any(last_offset + 1, offset))
-}
-
-#[cold]
-fn aborted_read(record: &RecordView<'_>, id: &[u8]) -> Broken {
-    Broken {
-        anomaly: Anomaly::AbortedRead,
-        offset: record.offset,
-        expected: "records of committed transactions only".to_owned(),
-        found: format!("{RECORD_ID_HEADER} '{}'", id.escape_ascii()),
-        evidence: Evidence::default(),
-    }
-}
-
-#[cold]
-fn corrupt(record: &RecordView<'_>, header: Option<&[u8; PROOF_BYTES]>) -> Broken {
-    let (expected, found) = match header {
-        None => ("a proof header as it was written".to_owned(), "one that was altered".to_owned()),
-        Some(bytes) if proof::is_true(bytes, &content(record)) => {
-            let time = |time: Option<i64>| time.map_or("none".to_owned(), |time_ms| format!("{time_ms} ms"));
-            let written = proof::decode(bytes).timestamp_ms;
-            (format!("the timestamp that was sent, {}", time(written)), time(record.sent_ms))
-        }
-        Some(bytes) => (
-            format!("a key, value and headers with the digest {:016x}", proof::written_digest(bytes)),
-            format!("such with the digest {:016x}", proof::digest(bytes, &content(record))),
-        ),
-    };
-    Broken {
-        anomaly: Anomaly::Corrupt,
-        offset: record.offset,
-        expected,
-        found,
-        evidence: Evidence::default(),
-    }
-}
-
-#[cold]
-fn epoch_back(record: &RecordView<'_>, last: Last) -> Broken {
-    Broken {
-        anomaly: Anomaly::EpochBack,
-        offset: record.offset,
-        expected: format!("leader epoch {} or later, as of the record read before", last.leader_epoch),
-        found: format!("leader epoch {}", record.leader_epoch),
-        evidence: Evidence::default(),
-    }
-}
-
-#[cold]
-fn nonmonotonic(record: &RecordView<'_>, last_offset: i64) -> Broken {
-    Broken {
-        anomaly: Anomaly::Nonmonotonic,
-        offset: record.offset,
-        expected: format!("an offset above {last_offset}"),
-        found: format!("offset {}", record.offset),
-        evidence: Evidence::default(),
-    }
-}
-
-#[cold]
-fn wrong_offset(record: &RecordView<'_>) -> Broken {
-    let id = record::encode_record_id(record.offset);
-    let found = match record.first_header {
-        None => "no header".to_owned(),
-        Some((name, value)) => format!("{} '{}'", name.escape_ascii(), value.escape_ascii()),
-    };
-    Broken {
-        anomaly: Anomaly::WrongOffset,
-        offset: record.offset,
-        expected: format!("{RECORD_ID_HEADER} '{}' (acked there)", id.escape_ascii()),
-        found,
-        evidence: Evidence::default(),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::verifier::anomaly::Anomaly;
 use crate::{
     ledger::OffsetRun,
     proof::{InTransaction, Numbering, PROOF_HEADER},

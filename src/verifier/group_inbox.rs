@@ -1,0 +1,161 @@
+//! What a member of a consumer group makes of what its client shows.
+
+use crossbeam::channel::Sender;
+
+use super::{
+    budget::Allowance,
+    checker::Checker,
+    last_values::SeenKeys,
+    shard::Halt,
+    validator::{PartitionState, RecordView},
+};
+use crate::{
+    kafka::{Fault, FaultKind, GroupEvent},
+    ledger::{AckedRuns, OffsetRun},
+};
+
+/// What a member tells.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The group has taken it in.
+    Joined,
+    /// It has read on in a partition.
+    Read {
+        partition: i32,
+        /// Everything below has been read, by this member or those before it.
+        position: i64,
+        /// The records that it was shown since it told the last time.
+        runs: Vec<OffsetRun>,
+        /// The keys of those, where values are checked.
+        keys: SeenKeys,
+    },
+    /// It could not read these offsets, which was told, and goes on behind them.
+    PassedOver { partition: i32, from: i64, to: i64 },
+    /// It goes on from here in a partition of which more was read: the log was cut.
+    Rewound { partition: i32, offset: i64 },
+}
+
+/// What changes while the client shows records.
+pub(super) struct Inbox {
+    pub(super) checker: Checker,
+    /// By partition.
+    pub(super) lanes: Vec<Lane>,
+    pub(super) news: Sender<News>,
+    pub(super) allowance: Allowance,
+    pub(super) halt: Option<Halt>,
+    /// Where a partition cannot be read any further.
+    pub(super) unreadable: Vec<(i32, i64)>,
+    /// Records since the last commit.
+    pub(super) uncommitted: usize,
+}
+
+/// A partition, as far as this member has had it.
+#[derive(Default)]
+pub(super) struct Lane {
+    pub(super) state: PartitionState,
+    pub(super) position: i64,
+    pub(super) read: AckedRuns,
+    pub(super) keys: SeenKeys,
+    pub(super) has_news: bool,
+}
+
+impl Lane {
+    /// Tells the main thread what is new.
+    pub(super) fn tell(&mut self, partition: i32, news: &Sender<News>) {
+        if std::mem::take(&mut self.has_news) {
+            let (position, runs) = (self.position, self.read.take());
+            let keys = std::mem::take(&mut self.keys);
+            // It listens for as long as any member lives.
+            let _ = news.send(News::Read { partition, position, runs, keys });
+        }
+    }
+}
+
+impl Inbox {
+    pub(super) fn take(&mut self, event: GroupEvent<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        match event {
+            GroupEvent::Record { partition, message, .. } => self.record(partition, &message.view()),
+            GroupEvent::End { partition, offset, .. } => {
+                if let Some(lane) = self.lane(partition) {
+                    lane.position = lane.position.max(offset);
+                    lane.has_news = true;
+                }
+            }
+            // It starts where the group says, which may be behind what this member has seen of it before.
+            GroupEvent::Assigned { partition, .. } => {
+                if let Some(lane) = self.lane(partition) {
+                    lane.state.reposition();
+                }
+            }
+            GroupEvent::Rewound { partition, offset, .. } => self.rewound(partition, offset),
+            GroupEvent::Fault(fault) => self.fault(&fault),
+        }
+    }
+
+    /// The log was cut. What that means is for the main thread to say; what follows here is new.
+    #[cold]
+    fn rewound(&mut self, partition: i32, offset: i64) {
+        let Some(lane) = usize::try_from(partition).ok().and_then(|index| self.lanes.get_mut(index)) else {
+            return;
+        };
+        lane.tell(partition, &self.news);
+        lane.state.cut(offset);
+        lane.position = offset;
+        let _ = self.news.send(News::Rewound { partition, offset });
+    }
+
+    /// The group has read everything: what this member misses in a transaction will not come any more.
+    pub(super) fn finish(&mut self) -> Result<(), Halt> {
+        for (partition, lane) in (0..).zip(&mut self.lanes) {
+            self.checker.finish(&mut lane.state, partition)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn lane(&mut self, partition: i32) -> Option<&mut Lane> {
+        self.lanes.get_mut(usize::try_from(partition).ok()?)
+    }
+
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
+            // A partition that the topic did not have when the run began.
+            return;
+        };
+        if !self.allowance.take() {
+            return;
+        }
+        let lane = &mut self.lanes[index];
+        lane.position = lane.position.max(record.offset + 1);
+        lane.read.push(record.offset);
+        lane.has_news = true;
+        if let Some(latest) = self.checker.latest() {
+            lane.keys.note(latest, partition, record);
+        }
+        self.uncommitted += 1;
+        self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &Fault<'_>) {
+        self.checker.stats().errors.add(1);
+        match fault.kind {
+            FaultKind::Corrupt => {
+                let (partition, offset) =
+                    (fault.partition, self.lane(fault.partition).map_or(0, |lane| lane.position));
+                // The client says so again with each fetch.
+                if !self.unreadable.contains(&(partition, offset)) {
+                    self.unreadable.push((partition, offset));
+                    self.halt = self.checker.corrupt(partition, offset, fault).err();
+                }
+            }
+            FaultKind::Refused => {
+                self.halt = Some(self.checker.refused(fault));
+            }
+            // The client tries again by itself.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A partition, seen from the main thread: what all members of a group together have read of it.
+
+use std::time::Instant;
+
+use range_set_blaze::RangeSetBlaze;
+
+use super::{
+    last_values::SeenKeys,
+    stall::Watch,
+    track::{OPEN_END, Span},
+};
+use crate::{ledger::OffsetRun, mutants};
+
+/// A partition, as far as the group has come in it.
+pub(super) struct Part {
+    pub(super) partition: i32,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) position: i64,
+    pub(super) read: RangeSetBlaze<i64>,
+    /// Passed over: named once already, and not missed.
+    unreadable: RangeSetBlaze<i64>,
+    pub(super) keys: SeenKeys,
+    /// When it moved.
+    pub(super) moved: Instant,
+    /// Whether it moves on.
+    pub(super) watch: Watch,
+    /// A broker said that the log ends below the position, and no member had noticed anything.
+    pub(super) doubtful: bool,
+    /// It was cut, with permission.
+    pub(super) is_cut: bool,
+}
+
+impl Part {
+    pub(super) fn new(span: &Span, continuous: bool) -> Self {
+        Self {
+            partition: span.partition,
+            start: span.start,
+            end: if continuous { OPEN_END } else { span.end },
+            position: span.start,
+            read: RangeSetBlaze::new(),
+            unreadable: RangeSetBlaze::new(),
+            keys: SeenKeys::default(),
+            moved: Instant::now(),
+            watch: Watch::default(),
+            doubtful: false,
+            is_cut: false,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.position >= self.end
+    }
+
+    /// Members go on behind what they could not read.
+    pub(super) fn pass_over(&mut self, from: i64, to: i64) {
+        self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
+    }
+
+    /// What need not be missed: it was read, or named as what cannot be read.
+    pub(super) fn accounted(&self) -> RangeSetBlaze<i64> {
+        &self.read | &self.unreadable
+    }
+
+    /// The log was cut at `end`, and members go on from `offset`.
+    pub(super) fn cut(&mut self, end: i64, offset: i64) {
+        self.position = offset;
+        self.doubtful = false;
+        self.is_cut = true;
+        self.read = &self.read - RangeSetBlaze::from_iter([end.min(offset)..=i64::MAX]);
+    }
+
+    /// Adds what a member was shown; returns the first offset that the group had been shown before.
+    pub(super) fn add(&mut self, runs: &[OffsetRun]) -> Option<i64> {
+        let mut again = None;
+        for run in runs {
+            let offsets = RangeSetBlaze::from_iter([run.lower..=run.upper - 1]);
+            if !mutants::is_off("group-redelivery") {
+                again = again.or((&self.read & &offsets).first());
+            }
+            self.read |= offsets;
+        }
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_again_is_noticed() {
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
+        assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), None);
+        assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), None);
+        assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), Some(4));
+        assert_eq!(
+            part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]),
+            Some(10)
+        );
+    }
+
+    #[test]
+    fn what_is_shown_again_behind_a_cut_is_new() {
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
+        part.add(&[OffsetRun { lower: 0, upper: 8 }]);
+        part.position = 8;
+        part.cut(5, 5);
+        assert_eq!(part.position, 5);
+        assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 8 }]), None);
+        assert_eq!(part.add(&[OffsetRun { lower: 4, upper: 5 }]), Some(4));
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+use crate::ledger::OffsetRun;
+
+fn track(start: i64, end: i64) -> Track {
+    Track::new(Span { partition: 0, start, end }, Losses::default())
+}
+
+fn ledger(lower: i64, upper: i64) -> PartitionLedger {
+    let mut ledger = PartitionLedger::default();
+    ledger.insert(OffsetRun { lower, upper });
+    ledger
+}
+
+#[test]
+fn done_at_the_end_by_record_or_by_end_of_log() {
+    let mut by_record = track(0, 2);
+    by_record.read(0);
+    assert!(!by_record.is_done());
+    by_record.read(1);
+    assert!(by_record.is_done());
+    let mut by_end = track(0, 2);
+    by_end.read(0);
+    by_end.reached(2);
+    assert!(by_end.is_done(), "the last offset was a control record");
+    assert!(track(5, 5).is_done() && track(5, 3).is_done(), "nothing to read");
+}
+
+#[test]
+fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
+    let mut waiting = track(0, 10);
+    let now = waiting.looked;
+    let overdue = Duration::from_millis(500);
+    waiting.reached(3);
+    assert!(!waiting.is_done());
+    assert!(!waiting.is_suspect(now, overdue), "it has just moved");
+    assert!(waiting.is_suspect(now + overdue, overdue));
+    let mut silent = track(0, 10);
+    assert!(!silent.is_suspect(now + overdue, overdue));
+    assert!(silent.is_suspect(now + SILENCE + overdue, overdue));
+}
+
+#[test]
+fn a_log_that_ends_below_what_was_read_is_truncated() {
+    let mut cut = track(0, 10);
+    (0..6).for_each(|offset| cut.read(offset));
+    cut.refused(None);
+    assert_eq!(
+        cut.judge(Ends { start: 0, end: 4 }),
+        Judgement::Truncated { refilled: false, position: 6, end: 4 }
+    );
+    assert!(cut.is_done() && cut.position == 4);
+    let missing = cut.missing(Some(&ledger(0, 8)), 0).unwrap();
+    assert_eq!(missing.ranges, [(6, 7)], "what was read and is gone has been told");
+}
+
+#[test]
+fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing() {
+    let mut doubtful = track(0, 10);
+    (0..6).for_each(|offset| doubtful.read(offset));
+    let (old, new) = (Ends { start: 0, end: 4 }, Ends { start: 0, end: 10 });
+    assert_eq!(doubtful.judge(old), Judgement::Wait);
+    assert!(doubtful.reseek && doubtful.position == 6);
+    assert_eq!(doubtful.judge(new), Judgement::Wait, "it was a broker that had been away");
+    assert_eq!(doubtful.judge(old), Judgement::Wait);
+    assert_eq!(doubtful.judge(old), Judgement::Truncated { refilled: false, position: 6, end: 4 });
+}
+
+#[test]
+fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
+    let mut refilled = track(0, 10);
+    (0..6).for_each(|offset| refilled.read(offset));
+    refilled.refused(Some(LogCut { from: 6, to: 4 }));
+    assert_eq!(
+        refilled.judge(Ends { start: 0, end: 20 }),
+        Judgement::Truncated { refilled: true, position: 6, end: 4 }
+    );
+    assert!(!refilled.is_done() && refilled.position == 4 && refilled.reseek);
+    (4..10).for_each(|offset| refilled.read(offset));
+    assert!(refilled.is_done());
+    assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
+    refilled.refused(Some(LogCut { from: 9, to: 8 }));
+    assert_eq!(
+        refilled.judge(Ends { start: 0, end: 20 }),
+        Judgement::Truncated { refilled: true, position: 9, end: 8 }
+    );
+}
+
+#[test]
+fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
+    let mut waiting = track(0, OPEN_END);
+    waiting.read(0);
+    waiting.judge(Ends { start: 0, end: 1 });
+    assert!(!waiting.reseek);
+    waiting.judge(Ends { start: 0, end: 2 });
+    assert!(waiting.reseek, "there is more, and the client does not show it");
+}
+
+#[test]
+fn a_start_that_overtakes_the_reader_is_retention() {
+    let mut overtaken = track(0, 10);
+    overtaken.read(0);
+    assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
+    assert!(!overtaken.is_done() && overtaken.reseek && overtaken.position == 7);
+}
+
+#[test]
+fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
+    let mut shorter = track(0, 10);
+    (0..6).for_each(|offset| shorter.read(offset));
+    assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
+    assert!(shorter.is_done());
+    let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
+    assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4), "the audit finds what was acked");
+}
+
+#[test]
+fn an_open_end_stays_open_until_it_is_closed() {
+    let mut open = track(0, OPEN_END);
+    open.read(0);
+    open.reached(1);
+    assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, Duration::ZERO));
+    assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
+    assert!(!open.is_done());
+    open.close_at(2);
+    assert!(!open.is_done());
+    open.read(1);
+    assert!(open.is_done());
+}
+
+#[test]
+fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
+    let mut holes = track(0, 10);
+    (0..3).for_each(|offset| holes.read(offset));
+    holes.skip = Some(Skip::at(3));
+    holes.pass_over(3, 6);
+    assert!(holes.skip.is_none() && holes.position == 6 && !holes.is_done());
+    (7..10).for_each(|offset| holes.read(offset));
+    assert_eq!(holes.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
+    let mut to_the_end = track(0, 10);
+    to_the_end.pass_over(0, 10);
+    assert!(to_the_end.is_done());
+    assert_eq!(to_the_end.missing(Some(&ledger(0, 10)), 0), None);
+}
+
+#[test]
+fn missing_is_what_was_acked_and_not_read_above_the_start() {
+    let mut holes = track(0, 10);
+    for offset in [3, 4, 7, 8, 9] {
+        holes.read(offset);
+    }
+    let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
+    assert_eq!((found.first, found.last, found.count), (5, 6, 2));
+    assert_eq!(found.ranges, [(5, 6)]);
+    assert_eq!(holes.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
+    assert_eq!(holes.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
+    assert_eq!(holes.missing(None, 0), None);
+}
+
+#[test]
+fn a_new_leader_is_asked_about_what_was_read_before_the_end() {
+    let mut track = track(0, OPEN_END);
+    let mut show = |offset, epoch| {
+        let asks = track.must_confirm(epoch);
+        if !asks {
+            track.read(offset);
+        }
+        if epoch == 2 {
+            track.reached(offset + 1);
+        }
+        (asks, track.confirm.take())
+    };
+    assert_eq!(show(0, 1), (false, None));
+    assert_eq!(show(1, 2), (false, None), "in the middle of the log");
+    assert_eq!(show(2, 3), (true, Some((2, 2))));
+    assert_eq!(show(2, 3), (false, None), "once");
+}
