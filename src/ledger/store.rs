@@ -68,13 +68,27 @@ pub enum LedgerError {
         existing: usize,
     },
     /// The file cannot be replaced.
-    #[error("ledger {}: cannot be written: {source}; the file there is the last one that was whole", path.display())]
+    #[error("ledger {}: cannot be written: {source}: {}", path.display(), advice(path, source))]
     Unwritable {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What to do about a file that cannot be replaced, and what there is of it.
+fn advice(path: &Path, error: &io::Error) -> String {
+    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let todo = match error.kind() {
+        StorageFull | QuotaExceeded => "make room on its disk",
+        ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
+        NotFound => "its folder is gone: run in one that stays",
+        _ => "run in a folder that takes files",
+    };
+    let left =
+        if path.exists() { "the file there is the last one that was whole" } else { "there is no file now" };
+    format!("{todo}; {left}")
 }
 
 /// The place of one topic's ledger.
@@ -245,5 +259,16 @@ mod tests {
             assert!(error.to_string().contains("valid_offsets_t.json: cannot be written"), "{error}");
         }
         assert_eq!(store.load(1).unwrap().acked_count(), 5);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_called_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LedgerStore::new(&dir.path().join("gone"), "t");
+        let error = store.save(&ledger_with(1, 5)).unwrap_err().to_string();
+        assert!(
+            error.ends_with("its folder is gone: run in one that stays; there is no file now"),
+            "{error}"
+        );
     }
 }

@@ -5,14 +5,17 @@ use std::{
     ffi::OsString,
     fs,
     process::{Command, Stdio},
+    time::Duration,
 };
+
+use nix::sys::signal::Signal;
 
 use crate::{
     Test,
     dsl::{
-        Finished, Mock, Run, Topic, Workdir, janitor,
+        Finished, Mock, Run, Running, Topic, Workdir, janitor,
         ledger::{self, LedgerFile},
-        run,
+        run, wait_until,
     },
     tests,
 };
@@ -23,6 +26,9 @@ pub fn tests() -> Vec<(String, Test)> {
         If(can_mount, a_read_only_working_directory_ends_the_run_before_it_begins),
         If(can_mount, a_full_disk_ends_the_run_before_it_begins),
         If(can_mount, a_disk_that_fills_up_during_the_run_ends_it),
+        If(can_mount, a_working_directory_that_turns_read_only_during_the_run_ends_it),
+        Alone(a_working_directory_that_is_deleted_during_the_run_ends_it),
+        Alone(a_working_directory_that_is_renamed_during_the_run_keeps_its_ledger),
         If(can_mount, readers_need_no_room_on_the_disk),
     ]
 }
@@ -101,13 +107,21 @@ impl Scene {
 }
 
 const PRODUCE: &str = "--produce_msgs 10 --msg_size 100";
+const ENDLESS: &str = "--produce_msgs 10000000000 --msg_size 100 --produce-throughput-bps 5000";
+/// How soon a run must be over that cannot write its ledger: a bound, not a measurement.
+const SOON: Duration = Duration::from_secs(30);
+
+/// What to do, and what is left.
+const ROOM: &str = "make room on its disk";
+const WRITABLE: &str = "let this user write to its folder";
+const WHOLE: &str = "the file there is the last one that was whole";
 
 fn a_folder_in_the_temporary_files_place_ends_the_run_before_it_begins() {
     let scene = Scene::new();
     fs::create_dir(scene.workdir.path().join(scene.file() + ".tmp")).expect("a folder");
     let before = scene.workdir.contents();
     let finished = scene.run(PRODUCE).finish().expect_code(3);
-    finished.expect_one_error(&[&scene.file(), "cannot be written"]);
+    finished.expect_one_error(&[&scene.file(), "cannot be written", WHOLE]);
     assert_eq!(scene.workdir.contents(), before, "no file touched");
     assert_eq!(scene.topic.ends(), [5], "nothing produced");
 }
@@ -115,7 +129,7 @@ fn a_folder_in_the_temporary_files_place_ends_the_run_before_it_begins() {
 fn a_read_only_working_directory_ends_the_run_before_it_begins() {
     let scene = Scene::new();
     let (finished, text) = scene.run_on_small_disk("mount -o remount,ro .", PRODUCE);
-    finished.expect_code(3).expect_one_error(&[&scene.file(), "cannot be written"]);
+    finished.expect_code(3).expect_one_error(&[&scene.file(), "cannot be written", WRITABLE, WHOLE]);
     assert_eq!(text, scene.text, "the old ledger stays whole");
     assert_eq!(scene.topic.ends(), [5], "nothing produced");
 }
@@ -123,27 +137,83 @@ fn a_read_only_working_directory_ends_the_run_before_it_begins() {
 fn a_full_disk_ends_the_run_before_it_begins() {
     let scene = Scene::new();
     let (finished, text) = scene.run_on_small_disk(FILL, PRODUCE);
-    finished.expect_code(3).expect_one_error(&[&scene.file(), "cannot be written"]);
+    finished.expect_code(3).expect_one_error(&[&scene.file(), "cannot be written", ROOM, WHOLE]);
     assert_eq!(text, scene.text, "the old ledger stays whole");
     assert_eq!(scene.topic.ends(), [5], "nothing produced");
 }
 
-fn a_disk_that_fills_up_during_the_run_ends_it() {
-    let scene = Scene::new();
-    // Once the ledger is another one than before, there is no more room.
-    let prepare = format!(
-        "cp {file} was; (while cmp -s {file} was; do sleep 0.1; done; while :; do {FILL}; sleep 0.1; done) & filler=$!; \
-         trap 'kill $filler' EXIT",
+/// Once the ledger is another one than before.
+fn when_written(scene: &Scene, then: &str) -> String {
+    format!(
+        "cp {file} was; (while cmp -s {file} was; do sleep 0.1; done; {then}) & later=$!; \
+         trap 'kill $later 2>/dev/null' EXIT",
         file = scene.file()
-    );
-    let endless = "--produce_msgs 10000000000 --msg_size 100 --produce-throughput-bps 5000";
-    let (finished, text) = scene.run_on_small_disk(&prepare, endless);
-    finished.expect_code(3).expect_output(&[&scene.file(), "cannot be written", "NOT DONE"]);
-    let ledger: LedgerFile = serde_json::from_str(&text).expect("a ledger that is whole");
+    )
+}
+
+/// Whatever happened to its folder: the ledger is whole, and lists nothing that is not there.
+fn expect_whole_prefix(scene: &Scene, text: &str) {
+    let ledger: LedgerFile = serde_json::from_str(text).expect("a ledger that is whole");
     let (ranges, end) = (ledger.ranges(), scene.topic.ends()[0]);
     assert_eq!(ranges[0].len(), 1, "{ranges:?}");
     let (lower, upper) = ranges[0][0];
     assert!(lower == 0 && upper > 5 && upper <= end, "{ranges:?}, and the log ends at {end}");
+}
+
+fn a_disk_that_fills_up_during_the_run_ends_it() {
+    let scene = Scene::new();
+    let prepare = when_written(&scene, &format!("while :; do {FILL}; sleep 0.1; done"));
+    let (finished, text) = scene.run_on_small_disk(&prepare, ENDLESS);
+    let finished = finished.expect_code(3).expect_output(&["NOT DONE"]).expect_no_output(&["panicked"]);
+    finished.expect_one_error(&[&scene.file(), "cannot be written", ROOM, WHOLE]);
+    expect_whole_prefix(&scene, &text);
+}
+
+fn a_working_directory_that_turns_read_only_during_the_run_ends_it() {
+    let scene = Scene::new();
+    // It is busy while the ledger is written.
+    let prepare = when_written(&scene, "until mount -o remount,ro . 2>/dev/null; do sleep 0.02; done");
+    let (finished, text) = scene.run_on_small_disk(&prepare, ENDLESS);
+    let finished = finished.expect_code(3).expect_output(&["NOT DONE"]).expect_no_output(&["panicked"]);
+    finished.expect_one_error(&[&scene.file(), "cannot be written", WRITABLE, WHOLE]);
+    expect_whole_prefix(&scene, &text);
+}
+
+/// A run that produces for ever, and has written its ledger.
+fn producing(scene: &Scene) -> Running {
+    let run = scene.run(ENDLESS).start();
+    wait_until("a ledger with what was acked", || {
+        LedgerFile::find(scene.workdir.path(), scene.topic.name()).is_some_and(|ledger| ledger.count() > 5)
+    });
+    run
+}
+
+fn a_working_directory_that_is_deleted_during_the_run_ends_it() {
+    let scene = Scene::new();
+    let run = producing(&scene);
+    // A file may be made in it meanwhile.
+    wait_until("a folder that is gone", || fs::remove_dir_all(scene.workdir.path()).is_ok());
+    let finished = run.finish_within(SOON).expect_code(3).expect_output(&["NOT DONE"]);
+    finished.expect_no_output(&["panicked"]).expect_one_error(&[
+        &scene.file(),
+        "cannot be written",
+        "its folder is gone: run in one that stays",
+        "there is no file now",
+    ]);
+}
+
+/// A process stays in its working directory, whatever that is called.
+fn a_working_directory_that_is_renamed_during_the_run_keeps_its_ledger() {
+    let scene = Scene::new();
+    let run = producing(&scene);
+    let elsewhere = Workdir::new();
+    let renamed = elsewhere.path().join("renamed");
+    fs::rename(scene.workdir.path(), &renamed).expect("another name");
+    let before = LedgerFile::read(&renamed, scene.topic.name()).count();
+    wait_until("a later ledger", || LedgerFile::read(&renamed, scene.topic.name()).count() > before);
+    run.signal(Signal::SIGTERM);
+    run.finish_within(SOON).expect_code(0).expect_no_output(&["ERROR"]);
+    LedgerFile::read(&renamed, scene.topic.name()).expect_all_up_to(&scene.topic.ends());
 }
 
 fn readers_need_no_room_on_the_disk() {
