@@ -7,6 +7,7 @@ use rdkafka::{ClientConfig, config::NativeClientConfig};
 use super::{ClientError, Isolation};
 use crate::{
     config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
+    mutants,
     runtime::cpu_set::CpuSet,
 };
 
@@ -233,7 +234,7 @@ impl ConsumerSettings {
         let mut config = self.client.base();
         config
             // Off by default: a flipped byte would pass.
-            .set("check.crcs", "true")
+            .set("check.crcs", (!mutants::is_off("corrupt-checksum")).to_string())
             // Anything else hides a truncated log.
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
@@ -274,7 +275,7 @@ impl GroupSettings {
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("check.crcs", "true")
+            .set("check.crcs", (!mutants::is_off("corrupt-checksum-group")).to_string())
             .set("isolation.level", self.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     anomaly::{Anomaly, Evidence, Violation},
-    last_values::{SeenKeys, Stale},
+    last_values::{SeenKeys, Stale, altered_in_place},
     loss::Missing,
     shard::{Halt, ShardContext},
     validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
@@ -12,7 +12,8 @@ use super::{
 use crate::{
     config::ProofConfig,
     kafka::{Fault, Isolation},
-    ledger::{self, LatestValue, LatestValues, Ledger, PartitionLedger},
+    ledger::{LatestValues, Ledger, PartitionLedger},
+    mutants,
     stats::ReaderStats,
 };
 
@@ -49,7 +50,8 @@ const ANYTHING: Rules = Rules { visible: Visible::All, proof_header: false, whol
 
 /// Which records a reader is shown.
 pub(super) fn isolation(proof: ProofConfig) -> Isolation {
-    if proof.transactions { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    let committed = proof.transactions && !mutants::is_off("read-committed");
+    if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
 impl Checker {
@@ -132,10 +134,11 @@ impl Checker {
                 return self.report(partition, *broken);
             }
         }
-        match &self.truth.latest {
-            Some(latest) if !state.is_cut(record.offset) => self.check_value(latest, partition, record),
-            _ => Ok(()),
-        }
+        let latest = self.latest().filter(|_| !state.is_cut(record.offset));
+        let altered = latest.and_then(|latest| altered_in_place(latest, partition, record));
+        altered.map_or(Ok(()), |(expected, found)| {
+            self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)
+        })
     }
 
     /// Everything has been read of a partition: what is missing in a transaction will not come any more.
@@ -147,25 +150,6 @@ impl Checker {
             self.report(partition, *broken)?;
         }
         Ok(())
-    }
-
-    /// The record that was acked last for its key must hold what was acked. What came before it may still be
-    /// there, whether it is there at all is asked when the log has ended.
-    fn check_value(
-        &self,
-        latest: &LatestValues,
-        partition: i32,
-        record: &RecordView<'_>,
-    ) -> Result<(), Halt> {
-        match latest.get(partition, record.key.unwrap_or_default()) {
-            Some(known @ LatestValue::Numbered { offset, .. })
-                if *offset == record.offset && !known.is(record.value) =>
-            {
-                let (expected, found) = (known.describe(), ledger::describe(record.value));
-                self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Every key must have been seen with its last value, when all of a partition below `end` was read.

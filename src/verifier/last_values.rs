@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::validator::RecordView;
-use crate::ledger::{LatestValue, LatestValues, describe};
+use crate::{
+    ledger::{LatestValue, LatestValues, describe},
+    mutants,
+};
 
 /// The last record of a key, as far as the log was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,25 @@ pub(super) struct Stale {
     pub(super) offset: Option<i64>,
     pub(super) expected: String,
     pub(super) found: String,
+}
+
+/// The record that was acked last for its key must hold what was acked. What came before it may still be
+/// there; whether it is there at all is asked when the log has ended. Returns what was expected, and found.
+pub(super) fn altered_in_place(
+    latest: &LatestValues,
+    partition: i32,
+    record: &RecordView<'_>,
+) -> Option<(String, String)> {
+    match latest.get(partition, record.key.unwrap_or_default()) {
+        Some(known @ LatestValue::Numbered { offset, .. })
+            if *offset == record.offset
+                && !known.is(record.value)
+                && !mutants::is_off("stale-value-in-place") =>
+        {
+            Some((known.describe(), describe(record.value)))
+        }
+        _ => None,
+    }
 }
 
 impl SeenKeys {
@@ -63,7 +85,7 @@ impl SeenKeys {
     fn stale_key(&self, key: &str, value: &LatestValue) -> Option<Stale> {
         let expected = || format!("{}, the last one acked for key '{key}'", value.describe());
         let Some(seen) = self.0.get(key.as_bytes()) else {
-            let gone = *value != LatestValue::Tombstone;
+            let gone = *value != LatestValue::Tombstone && !mutants::is_off("stale-value-gone");
             return gone.then(|| Stale {
                 offset: None,
                 expected: expected(),
@@ -72,7 +94,7 @@ impl SeenKeys {
         };
         // A send whose outcome was unknown may lie behind the last one that was acked.
         let superseded = matches!(value, LatestValue::Numbered { offset, .. } if seen.offset > *offset);
-        let stale = !seen.is_latest && !superseded;
+        let stale = !seen.is_latest && !superseded && !mutants::is_off("stale-value");
         stale.then(|| Stale { offset: Some(seen.offset), expected: expected(), found: seen.found.clone() })
     }
 }
@@ -116,6 +138,26 @@ mod tests {
         assert_eq!(stale_after(LATEST, &[]), [None], "the key is gone");
         assert_eq!(stale_after(LATEST, &[(7, Some(6))]), [Some(7)], "another value in its place");
         assert_eq!(stale_after(LATEST, &[(5, None)]), [Some(5)]);
+    }
+
+    #[test]
+    fn in_its_place_a_value_is_the_one_that_was_acked() {
+        let latest = known(LATEST);
+        let mut record = RecordView {
+            offset: 7,
+            leader_epoch: 0,
+            first_header: None,
+            second_header: None,
+            sent_ms: None,
+            key: Some(b"k"),
+            value: Some(b"value-000000000000000007"),
+        };
+        assert_eq!(altered_in_place(&latest, 0, &record), None);
+        record.value = Some(b"value-000000000000000006");
+        let (expected, found) = altered_in_place(&latest, 0, &record).unwrap();
+        assert!(expected.contains("0007") && found.contains("0006"), "{expected}, {found}");
+        record.offset = 6;
+        assert_eq!(altered_in_place(&latest, 0, &record), None, "an older one, which may still be there");
     }
 
     #[test]

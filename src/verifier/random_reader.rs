@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::ProofConfig,
     kafka::{Consumer, ConsumerSettings, Event, FaultKind},
+    mutants,
     random::Random,
     stats::ReaderStats,
 };
@@ -228,7 +229,7 @@ impl<'a> RandReader<'a> {
     async fn explain_jump(&mut self, index: usize, offset: i64, found: i64) -> Result<(), Halt> {
         let partition = self.spans[index].partition;
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
-        if !acked || self.checker.records_may_go() {
+        if !acked || self.checker.records_may_go() || mutants::is_off("lost-write-random") {
             return Ok(());
         }
         match track::ask(self.consumer, partition).await {

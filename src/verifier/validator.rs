@@ -138,6 +138,7 @@ impl PartitionState {
         let gap = last_offset.is_some_and(|last_offset| {
             record.offset != last_offset + 1
                 && (rules.visible == Visible::All || promised_between(ledger, last_offset, record.offset))
+                && !mutants::is_off("gap")
         });
         Ok((checked, gap))
     }
@@ -315,7 +316,8 @@ fn check_id(
 /// Between records of transactions lie markers, and what was aborted: only an offset that was acked leaves a gap.
 #[cold]
 fn promised_between(ledger: Option<&PartitionLedger>, last_offset: i64, offset: i64) -> bool {
-    ledger.is_some_and(|ledger| ledger.contains_any(last_offset + 1, offset))
+    let promised = ledger.is_some_and(|ledger| ledger.contains_any(last_offset + 1, offset));
+    promised && !mutants::is_off("gap-between-transactions")
 }
 
 #[cfg(test)]

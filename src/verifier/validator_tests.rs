@@ -83,6 +83,21 @@ fn a_jump_forward_is_a_gap() {
 }
 
 #[test]
+fn between_transactions_only_what_was_promised_leaves_a_gap() {
+    let committed = Rules { visible: Visible::Committed, ..RULES };
+    let mut promised = PartitionLedger::default();
+    promised.insert(OffsetRun { lower: 0, upper: 6 });
+    promised.insert(OffsetRun { lower: 12, upper: 14 });
+    let mut state = PartitionState::default();
+    let mut gap_at = |offset| {
+        let id = id(offset);
+        let record = record(offset, Some((RECORD_ID_HEADER.as_bytes(), id.as_bytes())));
+        state.check(&record, Some(&promised), committed).unwrap().1
+    };
+    assert_eq!([3, 5, 12, 14].map(&mut gap_at), [false, true, false, true]);
+}
+
+#[test]
 fn wrong_id_matters_only_in_the_ledger_s_scope() {
     for wrong in [id(6), String::new(), format!("ABORTED MSG: {}", id(5)), "000001.000000000000000005".into()]
     {

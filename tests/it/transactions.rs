@@ -4,7 +4,11 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Test,
-    dsl::{Cluster, Producer, Run, Topic, Workdir, ledger::LedgerFile, wait_until},
+    dsl::{
+        Cluster, Producer, Run, Topic, Workdir,
+        ledger::{self, LedgerFile},
+        wait_until,
+    },
     tests,
 };
 
@@ -18,6 +22,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(another_run_with_the_same_id_fences),
         Real(a_record_of_an_aborted_transaction_must_not_show),
         Real(random_readers_see_committed_records_only),
+        Real(what_random_readers_do_not_find_is_lost),
         Real(a_signal_commits_what_is_complete),
         Real(a_transaction_timeout_that_the_cluster_refuses),
         Real(messages_per_producer_id_make_new_producers),
@@ -163,6 +168,17 @@ fn random_readers_see_committed_records_only(cluster: &Cluster) {
     );
     let finished = run(&topic, &workdir, &work).finish().expect_code(0);
     finished.expect_output(&["random      100 records proven valid"]).expect_no_output(&["scope"]);
+}
+
+/// The ledger lists all offsets, those of aborted records too: as if they had been committed, and were gone.
+fn what_random_readers_do_not_find_is_lost(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let work = format!("--produce_msgs 200 --msg_size 20 --transaction-abort-rate 0.5 {IN_TRANSACTIONS}");
+    run(&topic, &workdir, &work).finish().expect_code(0);
+    let all = LedgerFile::of(&[&[(0, topic.ends()[0])]]);
+    workdir.write(&ledger::file_name(topic.name()), all.text());
+    let finished = run(&topic, &workdir, "--rand_read_msgs 500 --use-transactions").finish().expect_code(1);
+    finished.expect_one_error(&["lost-write", "partition 0", "found the next record at"]);
 }
 
 fn a_signal_commits_what_is_complete(cluster: &Cluster) {
