@@ -72,8 +72,9 @@ impl Keeper {
         self.dirty = false;
         self.written = Instant::now();
         self.writing = Some(task::spawn_blocking(move || {
-            store.save(&ledger)?;
-            latest.map_or(Ok(()), |latest| store.save_latest(&latest))
+            // The ledger last: what it lists, the last values know too, whenever this process is killed.
+            latest.map_or(Ok(()), |latest| store.save_latest(&latest))?;
+            store.save(&ledger)
         }));
     }
 

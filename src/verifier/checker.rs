@@ -158,7 +158,7 @@ impl Checker {
     /// The promise that this breaks, unless the run goes on.
     pub(super) fn check_keys(&self, partition: i32, end: i64, seen: &SeenKeys) -> Result<(), Halt> {
         let Some(keys) = self.latest().and_then(|latest| latest.keys(partition)) else { return Ok(()) };
-        for Stale { offset, expected, found } in seen.stale(keys) {
+        for Stale { offset, expected, found } in seen.stale(keys, self.ledger(partition)) {
             self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(end), expected, found)?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::validator::RecordView;
 use crate::{
-    ledger::{LatestValue, LatestValues, describe},
+    ledger::{LatestValue, LatestValues, PartitionLedger, describe},
     mutants,
 };
 
@@ -78,11 +78,15 @@ impl SeenKeys {
     }
 
     /// The keys whose last record is not the one that must be there, when the whole log was read.
-    pub(super) fn stale(&self, keys: &BTreeMap<String, LatestValue>) -> Vec<Stale> {
-        keys.iter().filter_map(|(key, value)| self.stale_key(key, value)).collect()
+    pub(super) fn stale(
+        &self,
+        keys: &BTreeMap<String, LatestValue>,
+        ledger: Option<&PartitionLedger>,
+    ) -> Vec<Stale> {
+        keys.iter().filter_map(|(key, value)| self.stale_key(key, value, ledger)).collect()
     }
 
-    fn stale_key(&self, key: &str, value: &LatestValue) -> Option<Stale> {
+    fn stale_key(&self, key: &str, value: &LatestValue, ledger: Option<&PartitionLedger>) -> Option<Stale> {
         let expected = || format!("{}, the last one acked for key '{key}'", value.describe());
         let Some(seen) = self.0.get(key.as_bytes()) else {
             let gone = *value != LatestValue::Tombstone && !mutants::is_off("stale-value-gone");
@@ -92,8 +96,14 @@ impl SeenKeys {
                 found: "no record of this key".to_owned(),
             });
         };
-        // A send whose outcome was unknown may lie behind the last one that was acked.
-        let superseded = matches!(value, LatestValue::Numbered { offset, .. } if seen.offset > *offset);
+        // A send may lie behind the last one that the files know to be acked: its outcome was unknown, or its
+        // producer was killed before it could write it down. The file does not say where a tombstone lies; but the
+        // ledger is never newer than the file, and does not list what came later.
+        let superseded = match value {
+            LatestValue::Numbered { offset, .. } => seen.offset > *offset,
+            LatestValue::Tombstone => ledger.is_some_and(|ledger| !ledger.contains(seen.offset)),
+            LatestValue::Other(_) => false,
+        };
         let stale = !seen.is_latest && !superseded && !mutants::is_off("stale-value");
         stale.then(|| Stale { offset: Some(seen.offset), expected: expected(), found: seen.found.clone() })
     }
@@ -102,6 +112,7 @@ impl SeenKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::OffsetRun;
 
     const LATEST: LatestValue = LatestValue::Numbered { offset: 7, value_bytes: 24 };
 
@@ -128,7 +139,10 @@ mod tests {
             };
             seen.note(&latest, 0, &record);
         }
-        seen.stale(latest.keys(0).unwrap()).into_iter().map(|stale| stale.offset).collect()
+        let mut ledger = PartitionLedger::default();
+        ledger.insert(OffsetRun { lower: 0, upper: 8 });
+        let stale = seen.stale(latest.keys(0).unwrap(), Some(&ledger));
+        stale.into_iter().map(|stale| stale.offset).collect()
     }
 
     #[test]
@@ -173,6 +187,12 @@ mod tests {
     }
 
     #[test]
+    fn what_the_ledger_does_not_list_may_have_come_behind_a_tombstone() {
+        assert_eq!(stale_after(LatestValue::Tombstone, &[(3, None), (8, Some(8))]), []);
+        assert_eq!(stale_after(LatestValue::Tombstone, &[(8, Some(8)), (9, None), (7, Some(7))]), [Some(7)]);
+    }
+
+    #[test]
     fn what_other_readers_have_seen_counts_by_its_place() {
         let latest = known(LATEST);
         let view = |offset: i64, value: &'static [u8]| RecordView {
@@ -188,8 +208,8 @@ mod tests {
         first.note(&latest, 0, &view(7, b"value-000000000000000007"));
         second.note(&latest, 0, &view(5, b"value-000000000000000005"));
         first.merge(second.clone());
-        assert_eq!(first.stale(latest.keys(0).unwrap()), []);
+        assert_eq!(first.stale(latest.keys(0).unwrap(), None), []);
         second.merge(first);
-        assert_eq!(second.stale(latest.keys(0).unwrap()), []);
+        assert_eq!(second.stale(latest.keys(0).unwrap(), None), []);
     }
 }

@@ -14,6 +14,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(an_older_value_is_stale),
         Real(a_key_that_is_gone_is_found),
         Real(tombstones_let_a_compacted_log_end_early),
+        Real(a_log_that_ends_with_tombstones_holds_the_last_values),
         Real(a_missing_file_of_latest_values_is_an_error),
         Real(a_bad_file_of_latest_values_is_left_as_it_is),
         Real(latest_values_of_another_implementation_are_held_against_the_log),
@@ -126,6 +127,20 @@ fn tombstones_let_a_compacted_log_end_early(cluster: &Cluster) {
     read();
     std::thread::sleep(Duration::from_secs(3));
     read();
+}
+
+fn a_log_that_ends_with_tombstones_holds_the_last_values(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let produce = |records: u32, tombstones: u32| {
+        let work = format!(
+            "--produce_msgs {records} --key-set-cardinality 5 --tombstone-probability {tombstones} --msg_size 40"
+        );
+        run(&topic, &workdir, &work).args("--validate-latest-values").finish().expect_code(0);
+    };
+    produce(100, 0);
+    produce(3, 1);
+    let finished = run(&topic, &workdir, "--seq_read --validate-latest-values").finish().expect_code(0);
+    finished.expect_output(&["sequential  103 records proven valid", "3 tombstones"]);
 }
 
 fn a_missing_file_of_latest_values_is_an_error(cluster: &Cluster) {
