@@ -73,7 +73,7 @@ impl Lane {
 
 impl Inbox {
     pub(super) fn take(&mut self, event: GroupEvent<'_>) {
-        if self.halt.is_some() {
+        if self.halt.is_some() || self.is_beside_itself(&event) {
             return;
         }
         match event {
@@ -93,6 +93,17 @@ impl Inbox {
             GroupEvent::Rewound { partition, offset, .. } => self.rewound(partition, offset),
             GroupEvent::Fault(fault) => self.fault(&fault),
         }
+    }
+
+    /// Behind a batch that cannot be read comes whatever the client makes of the bytes that follow.
+    fn is_beside_itself(&self, event: &GroupEvent<'_>) -> bool {
+        let (GroupEvent::Record { partition, .. }
+        | GroupEvent::End { partition, .. }
+        | GroupEvent::Rewound { partition, .. }) = event
+        else {
+            return false;
+        };
+        !self.unreadable.is_empty() && self.unreadable.iter().any(|(known, _)| known == partition)
     }
 
     /// The log was cut. What that means is for the main thread to say; what follows here is new.

@@ -190,35 +190,18 @@ impl<'a> RandReader<'a> {
             }
             let (checker, state, wanted_partition) =
                 (&self.checker, &mut self.states[index], self.spans[index].partition);
-            let (mut found, mut halt, mut ended) = (None, None, false);
-            let got = self.consumer.poll(|event| match event {
-                Event::Record { partition, record }
-                    if partition == wanted_partition && record.offset >= wanted =>
-                {
-                    if found.is_none() {
-                        found = Some(record.offset);
-                        halt = checker.check(state, index, partition, &record).err();
-                    }
-                }
-                Event::Record { .. } => {}
-                // Nothing but control records from here to the end.
-                Event::End { .. } => ended = true,
-                Event::Fault(fault) => {
-                    checker.stats().errors.add(1);
-                    halt = (fault.kind == FaultKind::Refused).then(|| checker.refused(&fault));
-                    if fault.kind == FaultKind::Corrupt {
-                        halt = checker.corrupt(wanted_partition, wanted, &fault).err();
-                        ended = true;
-                    }
-                    ended |= fault.kind == FaultKind::OutOfRange;
+            let mut outcome = None;
+            let got = self.consumer.poll(|event| {
+                // The first word counts: behind a batch that does not fit its checksum comes whatever the client
+                // makes of the bytes that follow.
+                if outcome.is_none() {
+                    outcome = answer(checker, state, (index, wanted_partition, wanted), &event);
                 }
             });
-            match (halt, found) {
-                (Some(halt), _) => return Err(halt),
-                (None, Some(offset)) => return Ok(Found::Record { offset }),
-                (None, None) if ended => return Ok(Found::End),
-                (None, None) if got == 0 => self.consumer.wait(WAIT).await,
-                (None, None) => {}
+            match outcome {
+                Some(outcome) => return outcome,
+                None if got == 0 => self.consumer.wait(WAIT).await,
+                None => {}
             }
         }
         Ok(Found::Nothing)
@@ -267,6 +250,34 @@ impl<'a> RandReader<'a> {
                 format!("a record at offset {wanted} or behind: its broker says that the log ends at {end}")
             };
             self.watchman.look(watch, partition, *count, waited_for);
+        }
+    }
+}
+
+/// What an event means for the read of the first record at or behind `wanted`; `None`: it is not over.
+fn answer(
+    checker: &Checker,
+    state: &mut PartitionState,
+    (index, partition, wanted): (usize, i32, i64),
+    event: &Event<'_>,
+) -> Option<Result<Found, Halt>> {
+    match event {
+        Event::Record { partition: of, record } if *of == partition && record.offset >= wanted => {
+            let checked = checker.check(state, index, partition, record);
+            Some(checked.map(|()| Found::Record { offset: record.offset }))
+        }
+        Event::Record { .. } => None,
+        // Nothing but control records from here to the end.
+        Event::End { .. } => Some(Ok(Found::End)),
+        Event::Fault(fault) => {
+            checker.stats().errors.add(1);
+            match fault.kind {
+                FaultKind::Refused => Some(Err(checker.refused(fault))),
+                FaultKind::Corrupt => Some(checker.corrupt(partition, wanted, fault).map(|()| Found::End)),
+                FaultKind::OutOfRange => Some(Ok(Found::End)),
+                // The client tries again by itself.
+                _ => None,
+            }
         }
     }
 }

@@ -128,8 +128,8 @@ impl PassState {
         let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
         match (fault.kind, track) {
             (FaultKind::Corrupt, Some(Track { skip: Some(skip), .. })) => skip.failed(),
-            // There is nothing so far behind.
-            (FaultKind::OutOfRange, Some(Track { skip: Some(skip), .. })) => skip.succeeded(),
+            // No answer to a try: behind a batch that does not fit its checksum, the client may take any bytes for a
+            // batch of some offset, and go there.
             (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
                 track.refused(fault.cut);
             }

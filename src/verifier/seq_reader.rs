@@ -235,8 +235,8 @@ impl<'a> SeqReader<'a> {
             if !track.is_done() && track.is_suspect(now, OVERDUE) {
                 track.looked = now;
                 let partition = track.partition;
-                if let Some(skip) = &track.skip {
-                    self.consumer.read_from(partition, skip.trying());
+                if track.skip.is_some() {
+                    self.try_again(index).await;
                     continue;
                 }
                 // A broker that does not answer is waited for: nothing is decided without its word.
@@ -273,6 +273,21 @@ impl<'a> SeqReader<'a> {
         *self.consumer = connect(self.context, self.job)?;
         read_on(self.consumer, &self.pass.tracks);
         Ok(())
+    }
+
+    /// A try behind what cannot be read got no answer that can be trusted.
+    async fn try_again(&mut self, index: usize) {
+        let Some(ends) = track::ask(self.consumer, self.pass.tracks[index].partition).await else { return };
+        let track = &mut self.pass.tracks[index];
+        track.out_of_range = false;
+        match &mut track.skip {
+            Some(skip) if (ends.start..ends.end).contains(&skip.trying()) => {
+                self.consumer.read_from(track.partition, skip.trying());
+            }
+            // There is nothing so far behind.
+            Some(skip) => skip.succeeded(),
+            None => {}
+        }
     }
 
     fn resume(&mut self, index: usize) {

@@ -11,6 +11,7 @@ mod disk;
 mod dsl;
 mod embedded;
 mod flags;
+mod flips;
 mod groups;
 mod guard;
 mod harness;
@@ -86,6 +87,7 @@ fn all() -> Vec<(String, Test)> {
         // The slow ones first, so that none of them is waited for alone in the end.
         chaos::tests(),
         surgery::tests(),
+        flips::tests(),
         groups::tests(),
         stalls::tests(),
         harness::tests(),

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs::{self, File},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     rc::Rc,
@@ -15,6 +16,7 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Harness, Http, PATIENCE, janitor, ports};
@@ -263,6 +265,14 @@ fn transcript(command: &str, stdout: &str, stderr: &str) -> String {
     format!("--- {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---")
 }
 
+/// A violation, as a report names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub anomaly: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
 /// A process that has ended.
 pub struct Finished {
     status: ExitStatus,
@@ -278,6 +288,35 @@ impl Finished {
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.status, self.transcript());
         self
+    }
+
+    /// SIGKILL has ended it, and it did not end before.
+    #[track_caller]
+    pub fn expect_killed(self) -> Self {
+        assert_eq!(
+            self.status.signal(),
+            Some(Signal::SIGKILL as i32),
+            "{}\n{}",
+            self.status,
+            self.transcript()
+        );
+        self
+    }
+
+    /// What it has found, by the `report.json` that it was told to write.
+    #[track_caller]
+    pub fn violations(&self) -> Vec<Named> {
+        let text = fs::read(self.workdir.path().join("report.json")).expect("a report");
+        let report: Value = serde_json::from_slice(&text).expect("JSON");
+        let one = |violation: &Value| Named {
+            anomaly: violation["anomaly"].as_str().expect("a name").to_owned(),
+            partition: violation["partition"]
+                .as_i64()
+                .and_then(|id| id.try_into().ok())
+                .expect("a partition"),
+            offset: violation["offset"].as_i64().expect("an offset"),
+        };
+        report["violations"].as_array().expect("a list").iter().map(one).collect()
     }
 
     /// All of these words, somewhere in what it printed.

@@ -30,13 +30,16 @@ pub struct Record {
 /// A batch; its head is kept as it was, apart from what follows from the records.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    head: Vec<u8>,
+    /// As it was found.
+    stored: Vec<u8>,
     pub leader_epoch: i32,
     pub records: Vec<Record>,
     /// The offset behind its last record, which stays where records are taken out.
     last_offset: i64,
-    /// A bit of the checked bytes that is turned without telling the checksum.
+    /// A bit of the records' bytes, as they were found, that is turned without telling the checksum.
     pub flipped_bit: Option<usize>,
+    /// The records that the checksum is of, where those are not the ones that are stored.
+    pub summed: Option<Vec<Record>>,
 }
 
 /// The log of a partition, which must be one segment.
@@ -71,9 +74,11 @@ impl Log {
 
     /// Writes it back.
     pub fn close(self) {
-        let bytes: Vec<u8> = self.batches.iter().flat_map(Batch::bytes).collect();
-        fs::write(&self.file, bytes).expect("a segment");
-        let keeps_index = self.batches.iter().any(|batch| batch.flipped_bit.is_some());
+        let keeps_index = self.batches.iter().any(Batch::has_wrong_checksum);
+        // Packed again, they would lie at other places than the index says.
+        let is_left = |batch: &Batch| keeps_index && !batch.has_wrong_checksum();
+        let bytes = |batch: &Batch| if is_left(batch) { batch.stored.clone() } else { batch.bytes() };
+        fs::write(&self.file, self.batches.iter().flat_map(bytes).collect::<Vec<u8>>()).expect("a segment");
         for entry in fs::read_dir(&self.folder).expect("a partition's folder") {
             let path = entry.expect("an entry").path();
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -190,7 +195,6 @@ impl Log {
 impl Batch {
     fn parse(bytes: &[u8]) -> Self {
         assert_eq!(bytes[16], 2, "batches of format 2");
-        let head = bytes[..HEAD_BYTES].to_vec();
         let (base_offset, base_ms) = (i64_at(bytes, 0), i64_at(bytes, 27));
         let codec = bytes[22] & 7;
         let body = unpack(codec, &bytes[HEAD_BYTES..]);
@@ -198,11 +202,12 @@ impl Batch {
         let count = i32_at(bytes, 57);
         let records = (0..count).map(|_| Record::parse(&mut rest, base_offset, base_ms)).collect();
         let last_offset = base_offset + i64::from(i32_at(bytes, 23));
-        Self { head, leader_epoch: i32_at(bytes, 12), records, last_offset, flipped_bit: None }
+        let (stored, leader_epoch) = (bytes.to_vec(), i32_at(bytes, 12));
+        Self { stored, leader_epoch, records, last_offset, flipped_bit: None, summed: None }
     }
 
     fn attributes(&self) -> i16 {
-        i16::from_be_bytes([self.head[21], self.head[22]])
+        i16::from_be_bytes([self.stored[21], self.stored[22]])
     }
 
     pub fn is_control(&self) -> bool {
@@ -214,25 +219,47 @@ impl Batch {
     }
 
     pub fn codec(&self) -> u8 {
-        self.head[22] & 7
+        self.stored[22] & 7
+    }
+
+    fn has_wrong_checksum(&self) -> bool {
+        self.flipped_bit.is_some() || self.summed.is_some()
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let base_offset = self.records[0].offset;
-        let base_ms = self.records[0].timestamp_ms;
+        if let Some(bit) = self.flipped_bit {
+            let (mut bytes, bits) = (self.stored.clone(), (self.stored.len() - HEAD_BYTES) * 8);
+            bytes[HEAD_BYTES + bit % bits / 8] ^= 1 << (bit % 8);
+            return bytes;
+        }
+        let mut bytes = self.assemble(&self.records);
+        let summed = self.summed.as_ref().map(|records| self.assemble(records));
+        if let Some(summed) = summed.as_ref().filter(|_| self.codec() == 0) {
+            let flipped: u32 = bytes.iter().zip(summed).map(|(now, then)| (now ^ then).count_ones()).sum();
+            assert_eq!((bytes.len(), flipped), (summed.len(), 1), "one bit, and nothing else");
+        }
+        let checksum = crc32c::crc32c(&summed.as_ref().unwrap_or(&bytes)[CHECKED_FROM..]);
+        bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    }
+
+    /// The batch with these records, and without a checksum.
+    fn assemble(&self, records: &[Record]) -> Vec<u8> {
+        let base_offset = records[0].offset;
+        let base_ms = i64_at(&self.stored, 27);
         let mut body = Vec::new();
-        self.records.iter().for_each(|record| record.write(&mut body, base_offset, base_ms));
+        records.iter().for_each(|record| record.write(&mut body, base_offset, base_ms));
         let body = pack(self.codec(), &body);
-        let mut bytes = self.head.clone();
-        let max_ms = self.records.iter().map(|record| record.timestamp_ms).max().unwrap_or(base_ms);
+        let mut bytes = self.stored[..HEAD_BYTES].to_vec();
+        let timed = self.summed.as_deref().unwrap_or(records);
+        let max_ms = timed.iter().map(|record| record.timestamp_ms).max().unwrap_or(base_ms);
         let size = i32::try_from(HEAD_BYTES + body.len() - 12).expect("a small batch");
         let last_delta = i32::try_from(self.last_offset - base_offset).expect("a small batch");
-        let count = i32::try_from(self.records.len()).expect("a small batch");
+        let count = i32::try_from(records.len()).expect("a small batch");
         bytes[0..8].copy_from_slice(&base_offset.to_be_bytes());
         bytes[8..12].copy_from_slice(&size.to_be_bytes());
         bytes[12..16].copy_from_slice(&self.leader_epoch.to_be_bytes());
         bytes[23..27].copy_from_slice(&last_delta.to_be_bytes());
-        bytes[27..35].copy_from_slice(&base_ms.to_be_bytes());
         bytes[35..43].copy_from_slice(&max_ms.to_be_bytes());
         if !self.is_control() {
             // No producer: what is changed here would contradict the numbers of its batches.
@@ -242,12 +269,6 @@ impl Batch {
         }
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
         bytes.extend(body);
-        let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
-        bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
-        if let Some(bit) = self.flipped_bit {
-            let bits = (bytes.len() - HEAD_BYTES) * 8;
-            bytes[HEAD_BYTES + bit % bits / 8] ^= 1 << (bit % 8);
-        }
         bytes
     }
 }

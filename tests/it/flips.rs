@@ -1,0 +1,215 @@
+//! Bits of known place: one is flipped in a partition's log, in a key, a value, the name or the value of a header,
+//! or a time, and the checksum is fixed up or is not. Each has to be named `corrupt`, at its place, and nothing else.
+//!
+//! `PROOFLOAD_FLIPS` says how many are flipped; see `scripts/prove`.
+
+use std::{collections::BTreeMap, env};
+
+use proofload::random::Random;
+
+use crate::{
+    Test,
+    dsl::{Cluster, Run, Topic, Workdir, run::Named, surgery::Log, surgery::Record},
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![OwnReal(&[], every_flipped_bit_is_named_and_nothing_else)]
+}
+
+const FLIPS: usize = 40;
+const RECORDS_PER_PARTITION: usize = 30;
+/// So that a batch has several records, and one of them is not its first.
+const BATCHES: &str = "--msg_size 100 --batch_max_bytes 1500 --linger 200ms --max-buffered-records 100000";
+
+/// Where the bit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Field {
+    Key,
+    Value,
+    HeaderName,
+    HeaderValue,
+    Time,
+    /// Anywhere in the records of a batch, as they are packed.
+    Packed,
+}
+
+const FIELDS: [Field; 5] = [Field::Key, Field::Value, Field::HeaderName, Field::HeaderValue, Field::Time];
+
+/// A kind of flip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    field: Field,
+    /// The checksum is that of the bytes as they are now.
+    fixed_up: bool,
+}
+
+impl Kind {
+    /// All of them in turn. What is packed is not a field any more, unless it is packed again.
+    fn numbered(number: usize, codec: &str) -> Self {
+        let (field, fixed_up) = (FIELDS[number / 2 % FIELDS.len()], number % 2 == 0);
+        let field = if fixed_up || codec == "none" { field } else { Field::Packed };
+        Self { field, fixed_up }
+    }
+
+    fn title(self) -> String {
+        let field = match self.field {
+            Field::Key => "key",
+            Field::Value => "value",
+            Field::HeaderName => "header name",
+            Field::HeaderValue => "header value",
+            Field::Time => "timestamp",
+            Field::Packed => "compressed records",
+        };
+        format!("{field}, checksum {}", if self.fixed_up { "fixed up" } else { "left" })
+    }
+}
+
+/// A topic of whose partitions each but the first has one bit flipped.
+struct Ward {
+    topic: Topic,
+    workdir: Workdir,
+    /// By partition, from 1 on.
+    kinds: Vec<Kind>,
+}
+
+impl Ward {
+    fn fill(cluster: &Cluster, codec: &str, flips: usize) -> Self {
+        let kinds: Vec<Kind> = (0..flips).map(|number| Kind::numbered(number, codec)).collect();
+        let (topic, workdir) = (cluster.topic(flips + 1), Workdir::new());
+        let records = (flips + 1) * RECORDS_PER_PARTITION;
+        let produce = format!("--produce_msgs {records} {BATCHES} --compression-type {codec}");
+        let ward = Self { topic, workdir, kinds };
+        ward.run(&produce).finish().expect_code(0);
+        ward
+    }
+
+    fn run(&self, work: &str) -> Run {
+        Run::verifier().in_dir(&self.workdir).args(self.topic.flags()).args(work)
+    }
+
+    /// Flips the bits. Returns what must be named, by partition.
+    fn damage(&self, cluster: &Cluster, random: &mut Random) -> Vec<(Kind, Named)> {
+        let mut flip = |(partition, kind): (i32, &Kind)| {
+            let mut log = Log::open(&cluster.partition_folder(&self.topic, partition));
+            let offset = flip_one(&mut log, *kind, random);
+            log.close();
+            (*kind, Named { anomaly: "corrupt".to_owned(), partition, offset })
+        };
+        (1..).zip(&self.kinds).map(&mut flip).collect()
+    }
+
+    /// Counts what was named right, by kind. Returns what was wrong.
+    fn examine(&self, flips: &[(Kind, Named)], right: &mut BTreeMap<Kind, [usize; 2]>) -> Vec<String> {
+        self.run("--seq_read").finish().expect_code(1).expect_output(&["VIOLATION: corrupt: "]);
+        let finished = self.run("--seq_read --keep-going --report report.json").finish().expect_code(1);
+        let found = finished.violations();
+        let mut wrong = Vec::new();
+        for (kind, wanted) in flips {
+            let here: Vec<&Named> =
+                found.iter().filter(|named| named.partition == wanted.partition).collect();
+            let is_right = here == [wanted];
+            right.entry(*kind).or_default()[usize::from(!is_right)] += 1;
+            if !is_right {
+                wrong.push(format!("{}: {wanted:?}, not {here:?}", kind.title()));
+            }
+        }
+        let elsewhere = found.iter().filter(|named| named.partition == 0);
+        wrong.extend(elsewhere.map(|named| format!("undamaged, and yet {named:?}")));
+        wrong
+    }
+}
+
+/// Flips a bit of a record, or of its batch. Returns the offset at which it has to be named.
+fn flip_one(log: &mut Log, kind: Kind, random: &mut Random) -> i64 {
+    let (index, bit) = (random.index(log.batches.len()), random.index(1 << 20));
+    let batch = &mut log.batches[index];
+    let first = batch.records[0].offset;
+    if kind.field == Field::Packed {
+        batch.flipped_bit = Some(bit);
+        return first;
+    }
+    let before = batch.records.clone();
+    let record = &mut batch.records[random.index(before.len())];
+    // Two headers, each with a name and a value.
+    let header = random.index(2);
+    match kind.field {
+        Field::Key => flip_bytes(record.key.as_mut().expect("a key"), bit),
+        Field::Value => flip_bytes(record.value.as_mut().expect("a value"), bit),
+        Field::HeaderName => flip_bytes(&mut record.headers[header].0, bit),
+        Field::HeaderValue => flip_bytes(&mut record.headers[header].1, bit),
+        Field::Time | Field::Packed => flip_time(record, before[0].timestamp_ms, bit),
+    }
+    let own = record.offset;
+    if kind.fixed_up {
+        return own;
+    }
+    batch.summed = Some(before);
+    // Nobody can tell what is in a batch that does not fit its checksum, and the whole of it is not shown.
+    first
+}
+
+fn flip_bytes(bytes: &mut [u8], bit: usize) {
+    bytes[bit / 8 % bytes.len()] ^= 1 << (bit % 8);
+}
+
+/// A time is stored as its distance from the batch's, seven bits in a byte: one bit of the first.
+fn flip_time(record: &mut Record, base_ms: i64, bit: usize) {
+    let distance = record.timestamp_ms - base_ms;
+    let word = ((distance << 1) ^ (distance >> 63)) ^ (1 << (bit % 7));
+    record.timestamp_ms = base_ms + ((word >> 1) ^ -(word & 1));
+}
+
+fn every_flipped_bit_is_named_and_nothing_else(cluster: &Cluster) {
+    let flips = env::var("PROOFLOAD_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(FLIPS);
+    // Where nothing is packed, a field can be hit without fixing anything up.
+    let shares = [("none", flips - flips / 2), ("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)];
+    let share = |(codec, share): (&'static str, usize)| match codec {
+        "none" => (codec, share),
+        _ => (codec, flips / 2 * share / 4 - flips / 2 * (share - 1) / 4),
+    };
+    let wards: Vec<Ward> = shares
+        .into_iter()
+        .map(share)
+        .filter(|(_, flips)| *flips > 0)
+        .map(|(codec, flips)| Ward::fill(cluster, codec, flips))
+        .collect();
+    let bare = Ward::fill(cluster, "none", 0);
+    let mut random = Random::from_seed(flips as u64);
+    cluster.stop(0);
+    let damages: Vec<_> = wards.iter().map(|ward| ward.damage(cluster, &mut random)).collect();
+    let offset = flip_behind_the_first(Log::open(&cluster.partition_folder(&bare.topic, 0)));
+    cluster.restart(0);
+    let (mut right, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (ward, flips) in wards.iter().zip(&damages) {
+        wrong.extend(ward.examine(flips, &mut right));
+    }
+    for (kind, [right, not]) in right {
+        println!("flips: {:<36} {right:>4} named right, {not} not", kind.title());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    every_reader_names_it(&bare, offset);
+}
+
+/// Flips a bit of a record that is not the first of its batch, and leaves the checksum. Returns the batch's offset.
+fn flip_behind_the_first(mut log: Log) -> i64 {
+    let batch =
+        log.batches.iter_mut().find(|batch| batch.records.len() > 1).expect("more than one in a batch");
+    batch.summed = Some(batch.records.clone());
+    flip_bytes(batch.records[1].value.as_mut().expect("a value"), 77);
+    let offset = batch.records[0].offset;
+    log.close();
+    offset
+}
+
+/// The digest would find the record. It is the checksum that finds the batch.
+fn every_reader_names_it(ward: &Ward, offset: i64) {
+    let place = format!("corrupt: topic {} partition 0 offset ", ward.topic.name());
+    let exact = format!("{place}{offset}: expected a batch whose checksum matches its bytes");
+    for work in ["--seq_read", "--consumer_group_readers 1"] {
+        ward.run(work).finish().expect_code(1).expect_output(&[&exact]);
+    }
+    // Which record of the batch it asks for is up to it.
+    let finished = ward.run("--rand_read_msgs 500").finish().expect_code(1);
+    finished.expect_output(&[&place, "expected a batch whose checksum matches its bytes"]);
+}
