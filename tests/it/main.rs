@@ -17,6 +17,7 @@ mod guard;
 mod harness;
 mod interchange;
 mod keep_going;
+mod kills;
 mod payload;
 mod placement;
 mod process;
@@ -88,6 +89,7 @@ fn all() -> Vec<(String, Test)> {
         chaos::tests(),
         surgery::tests(),
         flips::tests(),
+        kills::tests(),
         groups::tests(),
         stalls::tests(),
         harness::tests(),
