@@ -7,9 +7,10 @@ use tokio::task::{self, JoinHandle};
 
 use crate::ledger::{KeyAck, LatestValues, Ledger, LedgerError, LedgerStore, OffsetRun};
 
-/// How old the file may get while there is something new: far below the contract's
-/// 5 s, so that a kill loses less than a second of acks.
-const WRITE_EVERY: Duration = Duration::from_millis(500);
+/// How old the file may get while there is something new: far below the contract's 5 s, so that a
+/// kill loses less than a second of acks. A write may take as long again, and acks that came while
+/// it was under way wait for the next one.
+const WRITE_EVERY: Duration = Duration::from_millis(250);
 
 /// The ledger of the run.
 pub(super) struct Keeper {
