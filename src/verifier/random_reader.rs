@@ -263,8 +263,8 @@ fn answer(
 ) -> Option<Result<Found, Halt>> {
     match event {
         Event::Record { partition: of, record } if *of == partition && record.offset >= wanted => {
-            let checked = checker.check(state, index, partition, record);
-            Some(checked.map(|()| Found::Record { offset: record.offset }))
+            let sound = checker.check(state, index, partition, record);
+            Some(sound.map(|()| Found::Record { offset: record.offset }))
         }
         Event::Record { .. } => None,
         // Nothing but control records from here to the end.
