@@ -26,6 +26,8 @@ pub struct Fault<'a> {
 pub struct LogCut {
     /// Up to where the client had read what the old leader wrote.
     pub from: i64,
+    /// Epoch of the last record of that.
+    pub epoch: i32,
     /// Where that ends now.
     pub to: i64,
 }
@@ -76,10 +78,11 @@ pub(super) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
 /// again beyond the reader's place looks as if nothing had happened.
 fn cut(text: &str) -> Option<LogCut> {
     let rest = text.strip_prefix("Partition log truncation detected at offset ")?;
-    let (from, rest) = rest.split_once(' ')?;
+    let (from, rest) = rest.split_once(" (leader epoch ")?;
+    let (epoch, rest) = rest.split_once(')')?;
     let to = rest.split_once("broker end offset is ")?.1.split_once(' ')?.0;
-    let (from, to) = (from.parse().ok()?, to.parse().ok()?);
-    (0 <= to && to < from).then_some(LogCut { from, to })
+    let (from, epoch, to) = (from.parse().ok()?, epoch.parse().ok()?, to.parse().ok()?);
+    (0 <= to && to < from).then_some(LogCut { from, epoch, to })
 }
 
 #[cfg(test)]
@@ -88,9 +91,9 @@ mod tests {
 
     #[test]
     fn the_cut_is_read_from_the_client_s_words() {
-        let text = "Partition log truncation detected at offset 350 (leader epoch 0): broker end offset is 200 \
+        let text = "Partition log truncation detected at offset 350 (leader epoch 3): broker end offset is 200 \
                     (offset leader epoch 0). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
-        assert_eq!(cut(text), Some(LogCut { from: 350, to: 200 }));
+        assert_eq!(cut(text), Some(LogCut { from: 350, epoch: 3, to: 200 }));
         assert_eq!(cut("No epoch found less or equal to offset 9: broker end offset is -1 (x)"), None);
         assert_eq!(cut("fetch failed due to requested offset not available on the broker"), None);
         assert_eq!(cut(""), None);

@@ -229,7 +229,7 @@ impl GroupConsumer {
     ) -> Option<usize> {
         let topic = topic?;
         match step(topic) {
-            Step::NotOurs => None,
+            Step::Nothing => None,
             Step::Forward => Some(topic),
             Step::Back => {
                 each(GroupEvent::Rewound { topic, partition, offset });

@@ -49,8 +49,8 @@ struct Place {
 /// What the next thing that the client shows of a partition is to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The partition was given up meanwhile.
-    NotOurs,
+    /// The partition was given up meanwhile, or the record was shown before: the client has started over.
+    Nothing,
     /// It goes on.
     Forward,
     /// It has gone back: the client has found that the log was cut.
@@ -213,11 +213,15 @@ impl Membership {
 
 impl Owned {
     fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::NotOurs };
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
         let is_new_leader = place.at_end && place.epoch >= 0 && epoch > place.epoch;
         if is_new_leader && offset >= place.position && place.confirmed != place.position {
             place.confirmed = place.position;
             return Step::Confirm { offset: place.position, epoch: place.epoch };
+        }
+        // What one leader wrote it does not cut off: what is different now has another epoch.
+        if offset < place.position && epoch == place.epoch {
+            return Step::Nothing;
         }
         let step = place.go(offset, offset + 1);
         (place.epoch, place.at_end) = (epoch, false);
@@ -225,7 +229,7 @@ impl Owned {
     }
 
     fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::NotOurs };
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
         let step = place.go(offset, offset);
         place.at_end = true;
         step
@@ -313,7 +317,7 @@ mod tests {
     #[test]
     fn a_partition_that_is_not_ours_does_not_advance() {
         let mut owned = Owned::default();
-        assert_eq!((owned.read(0, 3, 9, 1), owned.reached(0, 3, 9)), (Step::NotOurs, Step::NotOurs));
+        assert_eq!((owned.read(0, 3, 9, 1), owned.reached(0, 3, 9)), (Step::Nothing, Step::Nothing));
         owned.0.insert((0, 3), NEW_PLACE);
         assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
         assert_eq!(owned.reached(0, 3, 10), Step::Forward, "the end of the log");
@@ -343,6 +347,8 @@ mod tests {
         owned.reached(0, 3, 12);
         owned.read(0, 3, 12, 4);
         assert_eq!(owned.read(0, 3, 7, 4), Step::Back, "it was not the same");
+        assert_eq!(owned.read(0, 3, 7, 4), Step::Nothing, "told twice");
+        assert_eq!(owned.read(0, 3, 8, 4), Step::Forward);
     }
 
     #[test]

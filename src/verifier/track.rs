@@ -85,6 +85,8 @@ pub(super) struct Track {
     out_of_range: bool,
     /// And said where it has cut the log.
     cut: Option<LogCut>,
+    /// The newest epoch of which it was told that its end was cut off.
+    cut_epoch: i32,
     /// A broker said that the log ends below the position, and the client had noticed nothing.
     doubtful: bool,
     /// The log ended here when the client looked last.
@@ -126,6 +128,7 @@ impl Track {
             reseek: false,
             out_of_range: false,
             cut: None,
+            cut_epoch: -1,
             at_end: false,
             epoch: -1,
             confirmed: -1,
@@ -227,7 +230,9 @@ impl Track {
 
     /// Draws the consequences of where the log starts and ends now.
     pub(super) fn judge(&mut self, ends: Ends) -> Judgement {
-        let (refused, cut) = (std::mem::take(&mut self.out_of_range), self.cut.take());
+        let refused = std::mem::take(&mut self.out_of_range);
+        // The client asks by itself, and for us: one cut can be told twice.
+        let cut = self.cut.take().filter(|cut| cut.epoch > self.cut_epoch);
         // What a new leader wrote may have been read already, and is not lost.
         let (end, position) =
             cut.map_or((ends.end, self.position), |cut| (cut.to.min(ends.end), cut.from.min(self.position)));
@@ -237,6 +242,7 @@ impl Track {
             if !refused && !std::mem::replace(&mut self.doubtful, true) {
                 return Judgement::Wait;
             }
+            self.cut_epoch = cut.map_or(self.cut_epoch, |cut| cut.epoch);
             return self.cut(position, end, ends);
         }
         self.doubtful = false;

@@ -69,7 +69,7 @@ fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing()
 fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
     let mut refilled = track(0, 10);
     (0..6).for_each(|offset| refilled.read(offset));
-    refilled.refused(Some(LogCut { from: 6, to: 4 }));
+    refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
     assert_eq!(
         refilled.judge(Ends { start: 0, end: 20 }),
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
@@ -78,7 +78,9 @@ fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
     (4..10).for_each(|offset| refilled.read(offset));
     assert!(refilled.is_done());
     assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
-    refilled.refused(Some(LogCut { from: 9, to: 8 }));
+    refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
+    assert_eq!(refilled.judge(Ends { start: 0, end: 20 }), Judgement::Wait, "told again");
+    refilled.refused(Some(LogCut { from: 9, epoch: 1, to: 8 }));
     assert_eq!(
         refilled.judge(Ends { start: 0, end: 20 }),
         Judgement::Truncated { refilled: true, position: 9, end: 8 }
