@@ -27,6 +27,7 @@ use crate::{
     clock,
     config::{GroupReadConfig, Passes},
     kafka::OffsetSpec,
+    mutants,
     stats::{Board, ReaderBoard, ReaderKind},
 };
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};

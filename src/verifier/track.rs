@@ -82,7 +82,7 @@ pub(super) struct Track {
     /// The client must be told the position again.
     pub(super) reseek: bool,
     /// The broker refused the position.
-    out_of_range: bool,
+    pub(super) out_of_range: bool,
     /// And said where it has cut the log.
     cut: Option<LogCut>,
     /// The newest epoch of which it was told that its end was cut off.
