@@ -7,8 +7,10 @@ mod bearer;
 mod chaos;
 mod control;
 mod create;
+mod cycles;
 mod disk;
 mod dsl;
+mod elections;
 mod embedded;
 mod flags;
 mod flips;
@@ -50,6 +52,8 @@ pub enum Test {
     Real(fn(&Cluster)),
     /// A real broker of its own, with these settings: it is killed, stopped or set up otherwise.
     OwnReal(&'static [&'static str], fn(&Cluster)),
+    /// The same, with so many nodes.
+    OwnNodes(usize, &'static [&'static str], fn(&Cluster)),
     /// The real broker that lets in only whom it knows, which all share.
     Secured(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
@@ -63,6 +67,7 @@ macro_rules! tests {
     };
     (@name $name:expr) => { stringify!($name) };
     (@name $first:expr, $name:expr) => { stringify!($name) };
+    (@name $first:expr, $second:expr, $name:expr) => { stringify!($name) };
 }
 pub(crate) use tests;
 
@@ -86,6 +91,8 @@ fn main() {
 fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
+        elections::tests(),
+        cycles::tests(),
         chaos::tests(),
         surgery::tests(),
         flips::tests(),
@@ -135,10 +142,16 @@ fn run(test: Test) -> Result<Completion, Failed> {
             Ok(secured) => test(secured),
             Err(reason) => return without_cluster(&reason),
         },
-        Test::OwnReal(config, test) => match Cluster::start(1, config) {
-            Ok(cluster) => test(&cluster),
-            Err(reason) => return without_cluster(&reason),
-        },
+        Test::OwnReal(config, test) => return on_own_cluster(1, config, test),
+        Test::OwnNodes(nodes, config, test) => return on_own_cluster(nodes, config, test),
+    }
+    Ok(Completion::Completed)
+}
+
+fn on_own_cluster(nodes: usize, config: &[&str], test: fn(&Cluster)) -> Result<Completion, Failed> {
+    match Cluster::start(nodes, config) {
+        Ok(cluster) => test(&cluster),
+        Err(reason) => return without_cluster(&reason),
     }
     Ok(Completion::Completed)
 }

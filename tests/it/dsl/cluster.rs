@@ -99,9 +99,19 @@ impl Cluster {
         Topic::create_with(&self.bootstrap, partitions, config)
     }
 
-    /// Where a node keeps a partition of a topic.
+    /// One with settings of its own whose replicas are on these nodes; the first leads.
+    pub fn topic_on(&self, nodes: &[i32], partitions: usize, config: &[(&str, &str)]) -> Topic {
+        Topic::create_on(&self.bootstrap, nodes, partitions, config)
+    }
+
+    /// Where the first node keeps a partition of a topic.
     pub fn partition_folder(&self, topic: &Topic, partition: i32) -> PathBuf {
-        self.dir.join("node-0/data").join(format!("{}-{partition}", topic.name()))
+        self.partition_folder_of(0, topic, partition)
+    }
+
+    /// Where a node keeps a partition of a topic.
+    pub fn partition_folder_of(&self, node: usize, topic: &Topic, partition: i32) -> PathBuf {
+        self.dir.join(format!("node-{node}/data/{}-{partition}", topic.name()))
     }
 
     /// SIGKILL.
@@ -121,10 +131,19 @@ impl Cluster {
 
     /// Stops a node as a hanging disk would: connections stay, answers do not come.
     pub fn freeze(&self, node: usize) {
+        self.signal(node, Signal::SIGSTOP);
+    }
+
+    /// Has a node that was frozen go on as if nothing had happened.
+    pub fn thaw(&self, node: usize) {
+        self.signal(node, Signal::SIGCONT);
+    }
+
+    fn signal(&self, node: usize, what: Signal) {
         let output =
             script(&["pid", &node.to_string(), "--dir"]).arg(&self.dir).output().expect("scripts/kafka");
         let pid: i32 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a pid");
-        signal::kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("a broker that can be stopped");
+        signal::kill(Pid::from_raw(pid), what).expect("a broker that takes signals");
     }
 
     #[track_caller]

@@ -83,9 +83,24 @@ impl Topic {
         self.create_again_with(&[]);
     }
 
+    pub(super) fn create_on(
+        bootstrap: &str,
+        nodes: &[i32],
+        partitions: usize,
+        config: &[(&str, &str)],
+    ) -> Self {
+        let topic = Self::existing(bootstrap, &unique_name(), partitions);
+        topic.create_as(TopicReplication::Variable(&vec![nodes; partitions]), config);
+        topic
+    }
+
     fn create_again_with(&self, config: &[(&str, &str)]) {
+        self.create_as(TopicReplication::Fixed(-1), config);
+    }
+
+    fn create_as(&self, replication: TopicReplication<'_>, config: &[(&str, &str)]) {
         let count = i32::try_from(self.partitions).expect("few partitions");
-        let new = NewTopic::new(&self.name, count, TopicReplication::Fixed(-1));
+        let new = NewTopic::new(&self.name, count, replication);
         let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
         expect_one(block_on(self.admin().create_topics(&[new], &options())));
     }
@@ -119,6 +134,14 @@ impl Topic {
         let topic =
             metadata.topics().iter().find(|topic| topic.name() == self.name && topic.error().is_none());
         topic.map(|topic| topic.partitions().len())
+    }
+
+    /// The leader of each partition and its replicas in sync; -1 leads where nobody does. `None` without an answer.
+    pub fn leaders(&self) -> Option<Vec<(i32, Vec<i32>)>> {
+        let metadata = self.consumer().fetch_metadata(Some(&self.name), ATTEMPT).ok()?;
+        let mut partitions: Vec<_> = metadata.topics().first()?.partitions().iter().collect();
+        partitions.sort_unstable_by_key(|partition| partition.id());
+        Some(partitions.iter().map(|partition| (partition.leader(), partition.isr().to_vec())).collect())
     }
 
     /// The value of one of its settings.
