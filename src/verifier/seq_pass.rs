@@ -107,6 +107,16 @@ impl PassState {
         }
     }
 
+    /// Partitions whose ledger lists records at or behind the end to which they were read, with the last of these.
+    pub(super) fn end_too_early(&self) -> Vec<(usize, i64)> {
+        if !self.is_complete() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
+            return Vec::new();
+        }
+        let behind = |track: &Track| track.missing(self.checker.ledger(track.partition), track.end());
+        let tracks = self.tracks.iter().enumerate();
+        tracks.filter_map(|(index, track)| Some((index, behind(track)?.last))).collect()
+    }
+
     /// What was acked at or above `start` and is missing is told, once.
     pub(super) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
         let track = &mut self.tracks[index];

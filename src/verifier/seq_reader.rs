@@ -15,7 +15,7 @@ use super::{
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
     stall::{Look, Watchman},
-    track::{self, Span, Stage, Track},
+    track::{self, Ends, Span, Stage, Track},
 };
 use crate::{
     clock::Clock,
@@ -147,6 +147,14 @@ impl<'a> SeqReader<'a> {
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
+        self.read_to_ends().await?;
+        while self.reopen().await {
+            self.read_to_ends().await?;
+        }
+        self.close().await
+    }
+
+    async fn read_to_ends(&mut self) -> Result<(), Halt> {
         while !self.pass.is_done() && !self.context.stop_requested() {
             let pause = self.pause();
             if !pause.is_zero() {
@@ -167,7 +175,35 @@ impl<'a> SeqReader<'a> {
                 glommio::yield_if_needed().await;
             }
         }
-        self.close().await
+        Ok(())
+    }
+
+    /// A broker may have named an end that lies below what the ledger lists: a leader that has just become one, for
+    /// instance. Nothing is lost behind that before it was looked for. Returns whether there is more to read.
+    async fn reopen(&mut self) -> bool {
+        let mut reopened = false;
+        for (index, last) in self.pass.end_too_early() {
+            let Some(ends) = self.ask(index).await else { return false };
+            let track = &mut self.pass.tracks[index];
+            if track.reopen(ends.end.min(last + 1)) {
+                self.consumer.read_from(track.partition, track.position);
+                reopened = true;
+            }
+        }
+        reopened
+    }
+
+    /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
+    /// without it either. `None` when the run is ending.
+    async fn ask(&self, index: usize) -> Option<Ends> {
+        while !self.context.stop_requested() {
+            let ends = track::ask(self.consumer, self.pass.tracks[index].partition).await;
+            if ends.is_some() {
+                return ends;
+            }
+            glommio::timer::sleep(WAIT).await;
+        }
+        None
     }
 
     /// Takes one batch, and pays for it.
@@ -328,16 +364,9 @@ impl<'a> SeqReader<'a> {
         if track.missing(ledger, track.start).is_none() {
             return Ok(());
         }
-        // Nothing is decided without the broker's word, and none is proven without it either.
-        while !self.context.stop_requested() {
-            let Some(ends) = track::ask(self.consumer, track.partition).await else {
-                glommio::timer::sleep(WAIT).await;
-                continue;
-            };
-            // The log's start may have moved while it was read.
-            let start = track.start.max(ends.start);
-            return self.pass.tell_lost(index, start);
-        }
-        Ok(())
+        let Some(ends) = self.ask(index).await else { return Ok(()) };
+        // The log's start may have moved while it was read.
+        let start = self.pass.tracks[index].start.max(ends.start);
+        self.pass.tell_lost(index, start)
     }
 }

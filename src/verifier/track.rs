@@ -157,6 +157,16 @@ impl Track {
         self.advance(self.position);
     }
 
+    /// The log reaches further than its broker said. Returns whether there is more to read.
+    pub(super) fn reopen(&mut self, end: i64) -> bool {
+        self.end = self.end.max(end);
+        let more = self.position < self.end;
+        if more {
+            self.stage = Stage::Reading;
+        }
+        more
+    }
+
     /// Where this part of the pass ends.
     pub(super) fn end(&self) -> i64 {
         self.end

@@ -106,6 +106,17 @@ fn a_start_that_overtakes_the_reader_is_retention() {
 }
 
 #[test]
+fn an_end_that_was_named_too_early_is_gone_beyond() {
+    let mut early = track(0, 3);
+    (0..3).for_each(|offset| early.read(offset));
+    assert!(early.is_done() && !early.reopen(3), "the log ends there indeed");
+    assert!(early.reopen(5) && !early.is_done() && early.position == 3);
+    (3..5).for_each(|offset| early.read(offset));
+    assert!(early.is_done() && early.missing(Some(&ledger(0, 5)), 0).is_none());
+    assert!(!early.reopen(4), "it never goes back");
+}
+
+#[test]
 fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
     let mut shorter = track(0, 10);
     (0..6).for_each(|offset| shorter.read(offset));
