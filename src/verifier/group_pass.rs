@@ -192,7 +192,10 @@ impl Overseer<'_> {
                 looked = Instant::now();
             }
             self.give_up_without_coordinator(started);
-            if self.halt.is_some() || self.parts.iter().all(Part::is_done) {
+            if done.load(Relaxed) {
+                continue;
+            }
+            if self.halt.is_some() || (self.parts.iter().all(Part::is_done) && !self.reopen()) {
                 done.store(true, Relaxed);
             }
         }
@@ -315,6 +318,29 @@ impl Overseer<'_> {
         self.losses[index].cut(end, position);
         let broken = self.checker.truncated(index, partition, Cut { position, end, refilled });
         self.halt = self.halt.take().or(broken.err());
+    }
+
+    /// A broker may have named an end that lies below what the ledger lists: a leader that has just become one, for
+    /// instance. Nothing is lost behind that before the group was shown it. Returns whether there is more to read.
+    fn reopen(&mut self) -> bool {
+        if self.config.name.is_some() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
+            return false;
+        }
+        let behind = |(index, part): (usize, &Part)| {
+            let ledger = self.checker.ledger(part.partition);
+            Some((index, self.losses[index].news(ledger, &part.accounted(), part.end)?.last))
+        };
+        let early: Vec<_> = self.parts.iter().enumerate().filter_map(behind).collect();
+        if early.is_empty() {
+            return false;
+        }
+        let isolation = checker::isolation(self.crew.config.proof);
+        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return false };
+        for (index, last) in early {
+            let part = &mut self.parts[index];
+            part.end = part.end.max(ends[index].min(last + 1));
+        }
+        !self.parts.iter().all(Part::is_done)
     }
 
     /// Once a group has begun, its coordinator is waited for without limit; before that, not for ever.
