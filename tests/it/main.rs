@@ -23,6 +23,7 @@ mod kills;
 mod payload;
 mod placement;
 mod process;
+mod proxied;
 mod real;
 mod roles;
 mod security;
@@ -99,6 +100,7 @@ fn all() -> Vec<(String, Test)> {
         kills::tests(),
         groups::tests(),
         stalls::tests(),
+        proxied::tests(),
         harness::tests(),
         transactions::tests(),
         values::tests(),

@@ -1,11 +1,14 @@
 //! What the tests are written in: processes under test, clusters, topics, and a harness that polls.
 
+pub mod batches;
 pub mod cluster;
 pub mod http;
 pub mod janitor;
 pub mod ledger;
 pub mod pki;
 pub mod ports;
+pub mod protocol;
+pub mod proxy;
 pub mod run;
 pub mod secured;
 pub mod status;
@@ -21,6 +24,7 @@ use std::{
 
 pub use cluster::{Cluster, Mock};
 pub use http::{Harness, Http};
+pub use proxy::Proxy;
 pub use run::{Finished, Run, Running, Workdir};
 pub use secured::Secured;
 pub use status::{Producer, Worker};

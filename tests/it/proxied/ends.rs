@@ -1,0 +1,223 @@
+//! Brokers that do not know where their logs end, or say so.
+
+use super::{Every, NAME_ALL, SMALL_ANSWERS, SMALL_BATCHES, filled, named, report, run, violations};
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Proxy, Run, Running,
+        protocol::{Body, Message},
+        proxy::{Fate, Rule},
+        wait_until,
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Real(an_epoch_said_to_end_early_is_no_truncation_where_the_log_does_not),
+        Real(a_log_said_to_end_early_is_truncated),
+        Real(an_end_said_too_low_for_a_while_loses_nothing),
+        Real(an_end_said_too_low_for_good_loses_what_lies_behind_it),
+        Real(offsets_said_to_be_out_of_range_for_a_while_cost_nothing),
+        Real(a_producer_told_a_lower_end_goes_on),
+    ]
+}
+
+/// Says again and again that there is a new leader, so that clients ask where the last one's epoch ended, and
+/// then names an offset that lies before that.
+struct NewLeaders {
+    epoch: i32,
+    /// Where each epoch is said to end.
+    epoch_end: i64,
+    /// How often that was said.
+    said: u64,
+    /// Where the log is said to end, and start if that is behind it.
+    log_end: Option<i64>,
+}
+
+impl Rule for NewLeaders {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        match &mut message.body {
+            Body::MetadataResponse(answer) => {
+                self.epoch += 1;
+                for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    part.leader_epoch = self.epoch;
+                }
+            }
+            Body::OffsetForLeaderEpochResponse(answer) => {
+                self.said += 1;
+                for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    part.end_offset = part.end_offset.min(self.epoch_end);
+                }
+            }
+            Body::ListOffsetsResponse(answer) => {
+                for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    part.offset = part.offset.min(self.log_end.unwrap_or(i64::MAX));
+                }
+            }
+            _ => forget_epochs(message),
+        }
+        Fate::Pass
+    }
+}
+
+/// The broker knows nothing of these leaders, and would refuse whoever does.
+fn forget_epochs(message: &mut Message) {
+    match &mut message.body {
+        Body::FetchRequest(request) => {
+            for part in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                part.current_leader_epoch = -1;
+            }
+        }
+        Body::ListOffsetsRequest(request) => {
+            for part in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                part.current_leader_epoch = -1;
+            }
+        }
+        Body::OffsetForLeaderEpochRequest(request) => {
+            for part in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                part.current_leader_epoch = -1;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn new_leaders(cluster: &Cluster) -> Proxy<NewLeaders> {
+    Proxy::start(cluster, NewLeaders { epoch: 10, epoch_end: 60, said: 0, log_end: None })
+}
+
+/// Records that a waiting reader has found valid.
+#[track_caller]
+fn wait_for_reads(reader: &Running, count: u64) {
+    reader.harness().until("all reads", |workers| workers[0].reader().validator.valid_reads == count);
+}
+
+const WAITING: &str = "--continuous --remote --metadata-max-age 300ms";
+
+fn an_epoch_said_to_end_early_is_no_truncation_where_the_log_does_not(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
+    let proxy = new_leaders(cluster);
+    let reader = run(&proxy, &topic, &workdir, &format!("--seq_read {WAITING}")).with_control().start();
+    // A place that was sought to has no epoch to ask about: there is a lie for what is read, each time.
+    for round in 1..=2 {
+        wait_for_reads(&reader, 100 + 100 * round);
+        wait_until("a lie", || proxy.rule().said >= round);
+        let more = format!("--produce_msgs 100 {SMALL_BATCHES}");
+        Run::verifier().in_dir(&workdir).args(topic.flags()).args(more).finish().expect_code(0);
+    }
+    wait_for_reads(&reader, 400);
+    reader.http().order("/last_pass");
+    reader.harness().until_done();
+    reader.http().order("/shutdown");
+    reader.finish().expect_code(0).expect_no_output(&["VIOLATION", "cut from"]);
+}
+
+fn a_log_said_to_end_early_is_truncated(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
+    let proxy = new_leaders(cluster);
+    let reader = run(&proxy, &topic, &workdir, &format!("--seq_read {WAITING}")).with_control().start();
+    wait_for_reads(&reader, 200);
+    proxy.rule().log_end = Some(70);
+    let place = format!("truncation: topic {} partition 0 offset 70", topic.name());
+    reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "ends at 70"]);
+}
+
+/// Says that logs end early.
+struct LowEnds {
+    end: i64,
+    said: usize,
+    /// The message with which it comes to its senses.
+    last: fn(&Message) -> bool,
+    is_over: bool,
+}
+
+impl Rule for LowEnds {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        self.is_over |= (self.last)(message);
+        if let Body::ListOffsetsResponse(answer) = &mut message.body
+            && !self.is_over
+        {
+            for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                self.said += usize::from(part.offset > self.end);
+                part.offset = part.offset.min(self.end);
+                // Nobody has ever seen such a leader.
+                part.leader_epoch = 1_000;
+            }
+        }
+        Fate::Pass
+    }
+}
+
+fn low_ends(cluster: &Cluster, last: fn(&Message) -> bool) -> Proxy<LowEnds> {
+    Proxy::start(cluster, LowEnds { end: 50, said: 0, last, is_over: false })
+}
+
+/// As a leader may answer that has just become one: nothing is lost before it is asked again.
+fn an_end_said_too_low_for_a_while_loses_nothing(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 300");
+    for readers in ["--seq_read", "--consumer_group_readers 2"] {
+        let proxy = low_ends(cluster, |message| matches!(message.body, Body::FetchResponse(_)));
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish();
+        assert_eq!(violations(&finished), [], "{}", finished.transcript());
+        finished.expect_code(0).expect_output(&["300 records proven valid"]);
+        assert!(proxy.rule().said > 0, "{readers}");
+    }
+}
+
+fn an_end_said_too_low_for_good_loses_what_lies_behind_it(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 300");
+    let proxy = low_ends(cluster, |_| false);
+    let finished = run(&proxy, &topic, &workdir, &format!("--seq_read {NAME_ALL}")).finish().expect_code(1);
+    let expected = [named("lost-write", 0, 50), named("lost-write", 1, 50)];
+    assert_eq!(violations(&finished), expected, "{}", finished.transcript());
+}
+
+/// Refuses what is there.
+struct OutOfRange {
+    which: Every,
+}
+
+const OFFSET_OUT_OF_RANGE: i16 = 1;
+
+impl Rule for OutOfRange {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        if let Body::FetchResponse(answer) = &mut message.body {
+            for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                if part.records.as_ref().is_some_and(|records| !records.is_empty()) && self.which.is_due() {
+                    part.error_code = OFFSET_OUT_OF_RANGE;
+                    part.records = None;
+                }
+            }
+        }
+        Fate::Pass
+    }
+}
+
+fn offsets_said_to_be_out_of_range_for_a_while_cost_nothing(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 300");
+    for (readers, words) in
+        [("--seq_read", "300 records proven valid"), ("--rand_read_msgs 30", "30 records proven valid")]
+    {
+        let proxy = Proxy::start(cluster, OutOfRange { which: Every::nth(3, 4) });
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish();
+        assert_eq!(violations(&finished), [], "{}", finished.transcript());
+        finished.expect_code(0).expect_output(&[words]).expect_no_output(&["cut from"]);
+        assert_eq!(proxy.rule().which.hits, 4, "{readers}");
+    }
+}
+
+/// What it predicts of the first records comes true elsewhere.
+fn a_producer_told_a_lower_end_goes_on(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 100");
+    let proxy = low_ends(cluster, |message| matches!(message.body, Body::ProduceRequest(_)));
+    let work = format!("--produce_msgs 100 {SMALL_BATCHES} --seq_read {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
+    let producer = &report(&finished)["totals"][0];
+    assert_eq!((&producer["acked"], &producer["fails"]), (&100.into(), &0.into()), "{producer}");
+    assert!(producer["bad_offsets"].as_u64() > Some(0), "{producer}");
+    assert!(proxy.rule().said > 0);
+    finished.expect_output(&["PROVEN", "200 records proven valid"]);
+}

@@ -1,0 +1,147 @@
+//! Readers whose connections are cut, who are not told what was aborted, and who are told of older leaders.
+
+use super::{
+    Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, producing::Cuts, run, violations,
+};
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Finished, Proxy, Topic,
+        protocol::{Body, Message},
+        proxy::{Fate, Rule},
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Real(connections_cut_in_the_middle_of_records_cost_nothing),
+        Real(what_was_aborted_and_not_said_to_be_is_named),
+        Real(an_older_leader_is_named_where_its_records_begin),
+        Real(an_older_leader_is_named_by_random_readers),
+    ]
+}
+
+fn connections_cut_in_the_middle_of_records_cost_nothing(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 3, "--produce_msgs 1500");
+    let rule =
+        Cuts::new(Every::nth(3, usize::MAX), 3, |message| matches!(message.body, Body::FetchResponse(_)));
+    let proxy = Proxy::start(cluster, rule);
+    let cuts = || proxy.rule().count();
+    let read = |work: &str, words: &[&str]| {
+        let before = cuts();
+        let finished = run(&proxy, &topic, &workdir, &format!("{work} {SMALL_ANSWERS} {NAME_ALL}")).finish();
+        let finished = finished.expect_code(0).expect_output(words);
+        assert_eq!(violations(&finished), []);
+        assert!(cuts() - before >= 5, "{work}: {} cuts", cuts() - before);
+    };
+    read("--seq_read", &["1,500 records proven valid", "PROVEN"]);
+    read("--rand_read_msgs 20 --parallel 2", &["40 records proven valid"]);
+    read("--consumer_group_readers 2", &["1,500 records proven valid", "PROVEN"]);
+}
+
+/// Does not say what was aborted.
+struct HideAborted {
+    hidden: usize,
+}
+
+impl Rule for HideAborted {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        if let Body::FetchResponse(answer) = &mut message.body {
+            for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                self.hidden += part.aborted_transactions.as_mut().map_or(0, |list| list.drain(..).count());
+            }
+        }
+        Fate::Pass
+    }
+}
+
+fn what_was_aborted_and_not_said_to_be_is_named(cluster: &Cluster) {
+    const TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 15";
+    let work = format!("--produce_msgs 300 {TRANSACTIONS} --transaction-abort-rate 0.4");
+    let (topic, workdir) = filled(cluster, 2, &work);
+    let aborted = |record: &&crate::dsl::topic::Stored| record.id().starts_with("ABORTED MSG: ");
+    let all = topic.records();
+    let truth: Vec<Named> = all
+        .iter()
+        .filter(aborted)
+        .map(|record| named("aborted-read", record.partition, record.offset))
+        .collect();
+    let truth = sorted(truth);
+    assert!(!truth.is_empty() && truth.len() < 300, "some were aborted: {}", truth.len());
+    let proxy = Proxy::start(cluster, HideAborted { hidden: 0 });
+    let read =
+        |work: &str| run(&proxy, &topic, &workdir, &format!("{work} {TRANSACTIONS}")).finish().expect_code(1);
+    for readers in ["--seq_read", "--consumer_group_readers 2"] {
+        let finished = read(&format!("{readers} {NAME_ALL}"));
+        assert_eq!(violations(&finished), truth, "{}", finished.transcript());
+    }
+    let random = read(&format!("--rand_read_msgs 300 {NAME_ALL}"));
+    expect_some_of(&random, &truth);
+    assert!(proxy.rule().hidden > 0);
+}
+
+fn sorted(mut all: Vec<Named>) -> Vec<Named> {
+    all.sort_by_key(|(_, partition, offset)| (*partition, *offset));
+    all
+}
+
+/// That something was named, and nothing that is not so.
+#[track_caller]
+fn expect_some_of(finished: &Finished, truth: &[Named]) {
+    let found = violations(finished);
+    assert!(!found.is_empty(), "{}", finished.transcript());
+    for one in &found {
+        assert!(truth.contains(one), "{one:?} is not so\n{}", finished.transcript());
+    }
+}
+
+/// Where the older leader's records begin, if the partition has been read that far.
+const OLDER_FROM: i64 = 40;
+const LIED_ABOUT: i32 = 1;
+
+/// Says that what lies behind the middle of a partition was written by an older leader than what lies before it.
+struct OlderLeader {
+    begins: i64,
+}
+
+impl Rule for OlderLeader {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        edit_batches(message, |partition, batches| {
+            for batch in batches {
+                let is_older = partition == LIED_ABOUT && batch.base_offset() >= OLDER_FROM;
+                batch.set_leader_epoch(if is_older { 3 } else { 7 });
+                if is_older {
+                    self.begins = self.begins.min(batch.base_offset());
+                }
+            }
+        });
+        Fate::Pass
+    }
+}
+
+fn lied_about(cluster: &Cluster) -> (Topic, crate::dsl::Workdir, Proxy<OlderLeader>) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 300");
+    (topic, workdir, Proxy::start(cluster, OlderLeader { begins: i64::MAX }))
+}
+
+fn an_older_leader_is_named_where_its_records_begin(cluster: &Cluster) {
+    let (topic, workdir, proxy) = lied_about(cluster);
+    for readers in ["--seq_read", "--consumer_group_readers 2"] {
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+        let expected = [named("epoch-back", LIED_ABOUT, proxy.rule().begins)];
+        assert_eq!(violations(&finished), expected, "{}", finished.transcript());
+    }
+}
+
+/// They jump about: an older epoch further back is as it should be, and one further on is not.
+fn an_older_leader_is_named_by_random_readers(cluster: &Cluster) {
+    let (topic, workdir, proxy) = lied_about(cluster);
+    let work = format!("--rand_read_msgs 100 {SMALL_ANSWERS} {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+    let end = topic.ends()[usize::try_from(LIED_ABOUT).expect("a partition")];
+    let truth: Vec<Named> =
+        (proxy.rule().begins..end).map(|offset| named("epoch-back", LIED_ABOUT, offset)).collect();
+    expect_some_of(&finished, &truth);
+}

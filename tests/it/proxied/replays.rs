@@ -1,0 +1,155 @@
+//! Batches that were read already, shown again.
+
+use super::{Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, run, violations};
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Proxy, Workdir,
+        batches::RawBatch,
+        protocol::Message,
+        proxy::{Fate, Rule},
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Real(an_answer_that_comes_again_for_a_while_costs_nothing),
+        Real(a_batch_that_comes_again_behind_later_ones_is_named),
+        Real(a_batch_in_the_place_of_another_is_named),
+    ]
+}
+
+/// Answers now and then with what lies before the place that was asked for.
+struct Again {
+    which: Every,
+    first: Vec<RawBatch>,
+}
+
+impl Rule for Again {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        let Self { which, first } = self;
+        edit_batches(message, |_, batches| {
+            if first.is_empty() {
+                first.clone_from(batches);
+            } else if first[0].base_offset() < batches[0].base_offset() && which.is_due() {
+                batches.clone_from(first);
+            }
+        });
+        Fate::Pass
+    }
+}
+
+/// The client asks until it gets what it has not read yet.
+fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
+    for (readers, words) in [
+        ("--seq_read", "400 records proven valid"),
+        ("--consumer_group_readers 1", "400 records proven valid"),
+        ("--rand_read_msgs 30", "30 records proven valid"),
+    ] {
+        let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0).expect_output(&[words]);
+        assert_eq!(violations(&finished), []);
+        // It asks for more each time, so that soon there is nothing left to answer.
+        assert!(proxy.rule().which.hits >= 2, "{readers}: {}", proxy.rule().which.hits);
+    }
+}
+
+/// Adds to the first answer that has enough of them a batch that it has already.
+struct AgainBehind {
+    partition: i32,
+    /// Where the batch lies that is shown twice.
+    shown_twice: Option<i64>,
+}
+
+impl Rule for AgainBehind {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        edit_batches(message, |partition, batches| {
+            if partition == self.partition && self.shown_twice.is_none() && batches.len() >= 3 {
+                let again = batches[1].clone();
+                self.shown_twice = Some(again.base_offset());
+                batches.push(again);
+            }
+        });
+        Fate::Pass
+    }
+}
+
+fn a_batch_that_comes_again_behind_later_ones_is_named(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
+    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+        let proxy = Proxy::start(cluster, AgainBehind { partition: 1, shown_twice: None });
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+        let place = proxy.rule().shown_twice.expect("an answer of three batches");
+        let expected = [named("nonmonotonic", 1, place)];
+        assert_eq!(violations(&finished), expected, "{readers}: {}", finished.transcript());
+    }
+}
+
+/// Shows one of the first batches of a partition again in the place of a later one that has as many records.
+struct InPlaceOf {
+    partition: i32,
+    old: Vec<RawBatch>,
+    /// The offsets at which old records are shown.
+    shown_at: Option<(i64, i64)>,
+}
+
+impl InPlaceOf {
+    fn new() -> Self {
+        Self { partition: 1, old: Vec::new(), shown_at: None }
+    }
+
+    fn exchange(&mut self, batch: &mut RawBatch) {
+        let place = (batch.base_offset(), batch.next_offset());
+        let is_old = |old: &RawBatch| old.base_offset() >= place.0;
+        if self.old.len() < 3 {
+            if !self.old.iter().any(is_old) {
+                self.old.push(batch.clone());
+            }
+            return;
+        }
+        let fits = |old: &&RawBatch| {
+            old.next_offset() - old.base_offset() == place.1 - place.0 && old.next_offset() <= place.0
+        };
+        // The same answer may be asked for twice, and must be the same then.
+        if self.shown_at.is_none_or(|shown_at| shown_at == place)
+            && let Some(old) = self.old.iter().find(fits)
+        {
+            *batch = old.clone();
+            batch.move_to(place.0);
+            self.shown_at = Some(place);
+        }
+    }
+}
+
+impl Rule for InPlaceOf {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        edit_batches(message, |partition, batches| {
+            if partition == self.partition {
+                for batch in batches {
+                    self.exchange(batch);
+                }
+            }
+        });
+        Fate::Pass
+    }
+}
+
+/// With a ledger that lists the place, another record was promised there. Without one, it is still a record
+/// that was sent once and is there twice.
+fn a_batch_in_the_place_of_another_is_named(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
+    for (workdir, anomaly) in [(workdir, "wrong-offset"), (Workdir::new(), "duplicate")] {
+        for readers in ["--seq_read", "--consumer_group_readers 1"] {
+            let proxy = Proxy::start(cluster, InPlaceOf::new());
+            let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
+            let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+            let (from, to) = proxy.rule().shown_at.expect("a batch with as many records");
+            let expected: Vec<Named> = (from..to).map(|offset| named(anomaly, 1, offset)).collect();
+            assert_eq!(violations(&finished), expected, "{readers}: {}", finished.transcript());
+        }
+    }
+}
