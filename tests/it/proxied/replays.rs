@@ -89,38 +89,39 @@ fn a_batch_that_comes_again_behind_later_ones_is_named(cluster: &Cluster) {
     }
 }
 
-/// Shows one of the first batches of a partition again in the place of a later one that has as many records.
+/// Shows a batch again in the place of a later one that has as many records.
 struct InPlaceOf {
     partition: i32,
-    old: Vec<RawBatch>,
-    /// The offsets at which old records are shown.
-    shown_at: Option<(i64, i64)>,
+    seen: Vec<RawBatch>,
+    /// The offsets at which old records are shown, and these.
+    shown: Option<((i64, i64), RawBatch)>,
 }
 
 impl InPlaceOf {
     fn new() -> Self {
-        Self { partition: 1, old: Vec::new(), shown_at: None }
+        Self { partition: 1, seen: Vec::new(), shown: None }
     }
 
     fn exchange(&mut self, batch: &mut RawBatch) {
-        let place = (batch.base_offset(), batch.next_offset());
-        let is_old = |old: &RawBatch| old.base_offset() >= place.0;
-        if self.old.len() < 3 {
-            if !self.old.iter().any(is_old) {
-                self.old.push(batch.clone());
+        let (from, to) = (batch.base_offset(), batch.next_offset());
+        if let Some((place, old)) = &self.shown {
+            // The same may be asked for twice, and must be the same then.
+            if *place == (from, to) {
+                batch.clone_from(old);
             }
             return;
         }
-        let fits = |old: &&RawBatch| {
-            old.next_offset() - old.base_offset() == place.1 - place.0 && old.next_offset() <= place.0
-        };
-        // The same answer may be asked for twice, and must be the same then.
-        if self.shown_at.is_none_or(|shown_at| shown_at == place)
-            && let Some(old) = self.old.iter().find(fits)
-        {
-            *batch = old.clone();
-            batch.move_to(place.0);
-            self.shown_at = Some(place);
+        if self.seen.last().is_some_and(|last| last.next_offset() > from) {
+            return;
+        }
+        let fits = |old: &&RawBatch| old.next_offset() - old.base_offset() == to - from;
+        match self.seen.iter().find(fits).filter(|_| self.seen.len() >= 3) {
+            Some(old) => {
+                batch.clone_from(old);
+                batch.move_to(from);
+                self.shown = Some(((from, to), batch.clone()));
+            }
+            None => self.seen.push(batch.clone()),
         }
     }
 }
@@ -147,7 +148,8 @@ fn a_batch_in_the_place_of_another_is_named(cluster: &Cluster) {
             let proxy = Proxy::start(cluster, InPlaceOf::new());
             let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
             let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
-            let (from, to) = proxy.rule().shown_at.expect("a batch with as many records");
+            let shown = proxy.rule().shown.as_ref().map(|(place, _)| *place);
+            let (from, to) = shown.expect("a batch with as many records");
             let expected: Vec<Named> = (from..to).map(|offset| named(anomaly, 1, offset)).collect();
             assert_eq!(violations(&finished), expected, "{readers}: {}", finished.transcript());
         }
