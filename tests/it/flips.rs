@@ -9,7 +9,7 @@ use proofload::random::Random;
 
 use crate::{
     Test,
-    dsl::{Cluster, Run, Topic, Workdir, run::Named, surgery::Log, surgery::Record},
+    dsl::{Cluster, PATIENCE, Run, Topic, Workdir, run::Named, surgery::Log, surgery::Record},
     tests,
 };
 
@@ -47,7 +47,7 @@ struct Kind {
 impl Kind {
     /// All of them in turn. What is packed is not a field any more, unless it is packed again.
     fn numbered(number: usize, codec: &str) -> Self {
-        let (field, fixed_up) = (FIELDS[number / 2 % FIELDS.len()], number % 2 == 0);
+        let (field, fixed_up) = (FIELDS[number / 2 % FIELDS.len()], number.is_multiple_of(2));
         let field = if fixed_up || codec == "none" { field } else { Field::Packed };
         Self { field, fixed_up }
     }
@@ -80,7 +80,7 @@ impl Ward {
         let records = (flips + 1) * RECORDS_PER_PARTITION;
         let produce = format!("--produce_msgs {records} {BATCHES} --compression-type {codec}");
         let ward = Self { topic, workdir, kinds };
-        ward.run(&produce).finish().expect_code(0);
+        ward.run(&produce).finish_within(PATIENCE * 5).expect_code(0);
         ward
     }
 
@@ -102,7 +102,8 @@ impl Ward {
     /// Counts what was named right, by kind. Returns what was wrong.
     fn examine(&self, flips: &[(Kind, Named)], right: &mut BTreeMap<Kind, [usize; 2]>) -> Vec<String> {
         self.run("--seq_read").finish().expect_code(1).expect_output(&["VIOLATION: corrupt: "]);
-        let finished = self.run("--seq_read --keep-going --report report.json").finish().expect_code(1);
+        let finished = self.run("--seq_read --keep-going --report report.json").finish_within(PATIENCE * 5);
+        let finished = finished.expect_code(1);
         let found = finished.violations();
         let mut wrong = Vec::new();
         for (kind, wanted) in flips {

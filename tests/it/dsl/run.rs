@@ -145,6 +145,12 @@ impl Run {
     pub fn finish(self) -> Finished {
         self.start().finish()
     }
+
+    /// The same for work that takes longer than others.
+    #[track_caller]
+    pub fn finish_within(self, limit: Duration) -> Finished {
+        self.start().finish_within(limit)
+    }
 }
 
 /// A process that runs, and is killed when the test is done with it.

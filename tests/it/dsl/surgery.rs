@@ -248,7 +248,9 @@ impl Batch {
         let base_offset = records[0].offset;
         let base_ms = i64_at(&self.stored, 27);
         let mut body = Vec::new();
-        records.iter().for_each(|record| record.write(&mut body, base_offset, base_ms));
+        for record in records {
+            record.write(&mut body, base_offset, base_ms);
+        }
         let body = pack(self.codec(), &body);
         let mut bytes = self.stored[..HEAD_BYTES].to_vec();
         let timed = self.summed.as_deref().unwrap_or(records);
