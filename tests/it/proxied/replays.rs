@@ -1,5 +1,7 @@
 //! Batches that were read already, shown again.
 
+use nix::sys::signal::Signal;
+
 use super::{Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, run, violations};
 use crate::{
     Test,
@@ -8,6 +10,7 @@ use crate::{
         batches::RawBatch,
         protocol::Message,
         proxy::{Fate, Rule},
+        wait_until,
     },
     tests,
 };
@@ -15,6 +18,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(an_answer_that_comes_again_for_a_while_costs_nothing),
+        Real(an_answer_that_comes_again_for_good_is_a_stall),
         Real(a_batch_that_comes_again_behind_later_ones_is_named),
         Real(a_batch_in_the_place_of_another_is_named),
     ]
@@ -54,6 +58,22 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
         assert_eq!(violations(&finished), []);
         // It asks for more each time, so that soon there is nothing left to answer.
         assert!(proxy.rule().which.hits >= 2, "{readers}: {}", proxy.rule().which.hits);
+    }
+}
+
+/// To the client there is nothing to show. That nothing is lost only because nobody could read it is for nobody to say.
+fn an_answer_that_comes_again_for_good_is_a_stall(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
+    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+        let proxy = Proxy::start(cluster, Again { which: Every::nth(1, usize::MAX), first: Vec::new() });
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
+        let run = run(&proxy, &topic, &workdir, &work).start();
+        wait_until("a stall", || run.stderr().contains("stalled: "));
+        run.signal(Signal::SIGINT);
+        let finished = run.finish().expect_code(0).expect_output(&["proofload: STALLED: "]);
+        assert_eq!(violations(&finished), []);
+        let read_to = proxy.rule().first.last().expect("an answer").next_offset();
+        finished.expect_output(&[&format!("waited for what lies at offset {read_to}: ")]);
     }
 }
 
