@@ -44,6 +44,8 @@ struct Place {
     at_end: bool,
     /// The position that the leader was asked about.
     confirmed: i64,
+    /// Where the log was cut last.
+    cut: i64,
 }
 
 /// What the next thing that the client shows of a partition is to its place.
@@ -64,7 +66,8 @@ pub(super) enum Step {
     },
 }
 
-const NEW_PLACE: Place = Place { position: -1, committed: -1, epoch: -1, at_end: false, confirmed: -1 };
+const NEW_PLACE: Place =
+    Place { position: -1, committed: -1, epoch: -1, at_end: false, confirmed: -1, cut: i64::MAX };
 
 impl Membership {
     pub(super) fn new(topics: Vec<CString>) -> Self {
@@ -219,9 +222,10 @@ impl Owned {
             place.confirmed = place.position;
             return Step::Confirm { offset: place.position, epoch: place.epoch };
         }
-        // What one leader wrote it does not cut off: what is different now has another epoch.
+        // What one leader wrote it does not cut off: what is different now has another epoch. Behind a cut, of which
+        // the client may hear twice, it is shown again; elsewhere that is for others to judge.
         if offset < place.position && epoch == place.epoch {
-            return Step::Nothing;
+            return if offset >= place.cut { Step::Nothing } else { Step::Forward };
         }
         let step = place.go(offset, offset + 1);
         (place.epoch, place.at_end) = (epoch, false);
@@ -241,7 +245,7 @@ impl Place {
         let step = if from < self.position { Step::Back } else { Step::Forward };
         if step == Step::Back {
             // What the group knows lies behind the log's end, and a member that started there would start over.
-            *self = Self { epoch: self.epoch, ..NEW_PLACE };
+            *self = Self { epoch: self.epoch, cut: from, ..NEW_PLACE };
         }
         self.position = to;
         step
@@ -332,6 +336,16 @@ mod tests {
         assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
         assert_eq!(owned.read(0, 3, 5, 2), Step::Forward);
         assert_eq!(owned.reached(0, 3, 3), Step::Back, "it ends below");
+    }
+
+    #[test]
+    fn what_one_leader_shows_again_is_shown_unless_it_lies_behind_a_cut() {
+        let mut owned = Owned::default();
+        owned.0.insert((0, 3), Place { position: 10, epoch: 1, ..NEW_PLACE });
+        assert_eq!(owned.read(0, 3, 5, 1), Step::Forward);
+        assert_eq!(owned.0[&(0, 3)].position, 10, "nobody goes back for that");
+        assert_eq!((owned.read(0, 3, 7, 2), owned.read(0, 3, 8, 2)), (Step::Back, Step::Forward));
+        assert_eq!((owned.read(0, 3, 7, 2), owned.read(0, 3, 6, 2)), (Step::Nothing, Step::Forward));
     }
 
     #[test]
