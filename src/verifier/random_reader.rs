@@ -268,7 +268,7 @@ fn answer(
         }
         Event::Record { .. } => None,
         // Nothing but control records from here to the end.
-        Event::End { .. } => Some(Ok(Found::End)),
+        Event::End { partition: of, .. } => (*of == partition).then_some(Ok(Found::End)),
         Event::Fault(fault) => {
             checker.stats().errors.add(1);
             match fault.kind {
