@@ -28,12 +28,10 @@ pub(super) struct Overdue {
 }
 
 impl Overdue {
-    fn waited_for(self, end: i64) -> String {
+    fn describe(self) -> String {
         let Self { offset, records, in_transaction, .. } = self;
         let what = if in_transaction { "the end of the transaction of" } else { "the acks of" };
-        format!(
-            "{what} {records} records from offset {offset} on: its broker says that the log ends at {end}"
-        )
+        format!("{what} {records} records from offset {offset} on")
     }
 }
 
@@ -83,8 +81,8 @@ impl AckWatch {
             let watch = &mut self.watches[overdue.lane];
             match answer {
                 Ok(end) => {
-                    let waited_for = || overdue.waited_for(*end);
-                    self.watchman.look(watch, *partition, overdue.offset, waited_for);
+                    let what = || overdue.describe();
+                    self.watchman.look(watch, *partition, (overdue.offset, *end), what);
                 }
                 Err(_) => watch.unanswered(),
             }

@@ -281,9 +281,8 @@ impl Overseer<'_> {
         }
         let position = part.position;
         if position < part.end.min(end) {
-            let waited_for =
-                || format!("what lies at offset {position}: its broker says that the log ends at {end}");
-            self.watchman.look(&mut part.watch, part.partition, position, waited_for);
+            let what = || format!("what lies at offset {position}");
+            self.watchman.look(&mut part.watch, part.partition, (position, end), what);
         }
     }
 

@@ -91,7 +91,7 @@ async fn read_together(
     let mut members = Vec::new();
     for stats in &job.members {
         let member = Member::start(context, job, hub.bell(), pass, stats);
-        let mut member = member.map_err(|error| Halt::Failed(error.to_string()))?;
+        let mut member = member?;
         let context = context.clone();
         members.push(glommio::spawn_local(async move {
             let outcome = member.read().await;

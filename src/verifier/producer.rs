@@ -83,17 +83,13 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     if job.partitions.is_empty() || job.records == 0 {
         return Ok(());
     }
-    let mut producer = ShardProducer::start(context.clone(), job).map_err(|error| failed(&error))?;
+    let mut producer = ShardProducer::start(context.clone(), job)?;
     let result = producer.produce().await;
     if producer.acks.is_done() {
         producer.watch.finish();
     }
     producer.acks.report_all().await;
     result
-}
-
-pub(super) fn failed(error: &ClientError) -> Halt {
-    Halt::Failed(error.to_string())
 }
 
 /// The state of one shard's producer. What a delivery means is [`Acks`]' business.

@@ -48,13 +48,7 @@ const IN_VAIN: u32 = 3;
 /// Reads pass after pass until there is none any more.
 pub(super) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
     // One client for all reads: starting one takes longer than a read.
-    let settings = ConsumerSettings {
-        client: context.client.clone(),
-        isolation: checker::isolation(job.proof),
-        read_ahead: false,
-        paced: false,
-        client_cpus: context.client_cpus(),
-    };
+    let settings = context.consumer_settings(checker::isolation(job.proof));
     let mut consumer = Consumer::start(&settings, &context.topic);
     while let Some(pass) = feed.next().await {
         let outcome = match &mut consumer {
@@ -160,8 +154,7 @@ impl<'a> RandReader<'a> {
     /// once, on a busy machine, behind the client's next look at the cluster, without an error).
     fn renew_client(&mut self) -> Result<(), Halt> {
         tracing::debug!("a random reader starts a new client: {IN_VAIN} reads in a row brought nothing");
-        *self.consumer = Consumer::start(self.settings, &self.context.topic)
-            .map_err(|error| Halt::Failed(error.to_string()))?;
+        *self.consumer = Consumer::start(self.settings, &self.context.topic)?;
         Ok(())
     }
 
@@ -246,10 +239,8 @@ impl<'a> RandReader<'a> {
         if !answered {
             watch.unanswered();
         } else if (start..end).contains(&wanted) {
-            let waited_for = || {
-                format!("a record at offset {wanted} or behind: its broker says that the log ends at {end}")
-            };
-            self.watchman.look(watch, partition, *count, waited_for);
+            let what = || format!("a record at offset {wanted} or behind");
+            self.watchman.look(watch, partition, (*count, end), what);
         }
     }
 }

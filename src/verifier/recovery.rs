@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    producer::{ShardProducer, WAIT, failed},
+    producer::{ShardProducer, WAIT},
     shard::Halt,
 };
 use crate::{
@@ -92,10 +92,10 @@ impl ShardProducer {
     /// A new client in place of one that is finished, or has sent what it may.
     pub(super) fn renew_client(&mut self) -> Result<(), Halt> {
         self.settings.compression = self.config.compression.pick(&mut self.random);
-        self.client = Producer::start(&self.settings, &self.context.topic).map_err(|error| failed(&error))?;
+        self.client = Producer::start(&self.settings, &self.context.topic)?;
         self.client_records = 0;
         if let Some(transaction) = &mut self.transaction {
-            let thread = self.client.transactions(&self.settings).map_err(|error| failed(&error))?;
+            let thread = self.client.transactions(&self.settings)?;
             transaction.restart(thread);
         }
         Ok(())

@@ -87,13 +87,11 @@ async fn one_pass(
 
 fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
     let settings = ConsumerSettings {
-        client: context.client.clone(),
-        isolation: checker::isolation(job.proof),
         read_ahead: true,
         paced: job.throughput_bytes_per_s.is_some(),
-        client_cpus: context.client_cpus(),
+        ..context.consumer_settings(checker::isolation(job.proof))
     };
-    Consumer::start(&settings, &context.topic).map_err(|error| Halt::Failed(error.to_string()))
+    Ok(Consumer::start(&settings, &context.topic)?)
 }
 
 /// Has everything read that is not done, from where it stands.
@@ -295,9 +293,8 @@ impl<'a> SeqReader<'a> {
         if track.is_done() || position >= end {
             return Ok(());
         }
-        let waited_for =
-            || format!("what lies at offset {position}: its broker says that the log ends at {end}");
-        match self.watchman.look(&mut track.watch, partition, position, waited_for) {
+        let what = || format!("what lies at offset {position}");
+        match self.watchman.look(&mut track.watch, partition, (position, end), what) {
             Look::HalfTime => self.renew_client(),
             Look::Patience | Look::Stalled => Ok(()),
         }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::anomaly::Violation;
 use crate::{
     control::{Message, Shared},
-    kafka::ClientSettings,
+    kafka::{ClientError, ClientSettings, ConsumerSettings, Isolation},
     runtime::{cpu_set::CpuSet, placement::ShardPlace},
 };
 
@@ -21,6 +21,12 @@ pub enum Halt {
     /// The work could not be done.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<ClientError> for Halt {
+    fn from(error: ClientError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 /// What a worker on a shard needs to know of its surroundings.
@@ -53,6 +59,18 @@ impl ShardContext {
             self.shared.lifecycle.request_stop();
         }
         outcome
+    }
+
+    /// How a client of this shard reads, one record here and there.
+    #[must_use]
+    pub fn consumer_settings(&self, isolation: Isolation) -> ConsumerSettings {
+        ConsumerSettings {
+            client: self.client.clone(),
+            isolation,
+            read_ahead: false,
+            paced: false,
+            client_cpus: self.client_cpus(),
+        }
     }
 
     /// Where the client library's threads for this shard may run.

@@ -150,19 +150,20 @@ impl Watchman {
         self
     }
 
-    /// The cluster has answered, and there is something to do at `at`, which `waited_for` tells.
+    /// The broker has answered that the partition's log ends at `end`, and there is something to do at `at`: `what`.
     pub(super) fn look(
         &self,
         watch: &mut Watch,
         partition: i32,
-        at: i64,
-        waited_for: impl FnOnce() -> String,
+        (at, end): (i64, i64),
+        what: impl FnOnce() -> String,
     ) -> Look {
         let Some(limit) = self.limit else { return Look::Patience };
         self.moved(watch, at);
         let look = watch.answered(at, Instant::now(), limit);
         if look == Look::Stalled {
-            self.begin(watch, partition, waited_for(), limit);
+            let waited_for = format!("{}: its broker says that the log ends at {end}", what());
+            self.begin(watch, partition, waited_for, limit);
         }
         look
     }

@@ -8,7 +8,7 @@ use super::{
     skip::{Next, Skip},
     track,
 };
-use crate::kafka::{Consumer, ConsumerSettings, Event, FaultKind, Isolation};
+use crate::kafka::{Consumer, Event, FaultKind, Isolation};
 
 const WAIT: Duration = Duration::from_millis(100);
 /// How long one offset is tried before it is tried again.
@@ -24,15 +24,7 @@ pub(super) async fn end(
     partition: i32,
     from: i64,
 ) -> Result<Option<i64>, Halt> {
-    let settings = ConsumerSettings {
-        client: context.client.clone(),
-        isolation,
-        read_ahead: false,
-        paced: false,
-        client_cpus: context.client_cpus(),
-    };
-    let consumer = Consumer::start(&settings, &context.topic);
-    let mut consumer = consumer.map_err(|error| Halt::Failed(error.to_string()))?;
+    let mut consumer = Consumer::start(&context.consumer_settings(isolation), &context.topic)?;
     let mut skip = Skip::at(from);
     while !context.stop_requested() {
         let Some(ends) = track::ask(&consumer, partition).await else {

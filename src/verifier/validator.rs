@@ -269,11 +269,14 @@ fn evidence(
         next: None,
         leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),
         acked_here: ledger.map(|ledger| ledger.contains(record.offset)),
-        written_by: proof
-            .map(|proof| Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index))),
+        written_by: proof.map(writer),
         previous,
         missing: Vec::new(),
     }
+}
+
+fn writer(proof: Proof) -> Writer {
+    Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index))
 }
 
 /// What a neighbour of this record is told of it.
@@ -283,8 +286,7 @@ pub(super) fn neighbour(record: &RecordView<'_>) -> Neighbour {
         Second::Proof(bytes) => Some(proof::decode(bytes)),
         Second::Unknown | Second::Damaged => None,
     });
-    let written_by =
-        proof.map(|proof| Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index)));
+    let written_by = proof.map(writer);
     Neighbour { offset: record.offset, leader_epoch: record.leader_epoch, written_by }
 }
 

@@ -31,11 +31,6 @@ fn damaged(cluster: &Cluster) -> (Topic, Workdir) {
     (topic, workdir)
 }
 
-fn report(workdir: &Workdir) -> Value {
-    let text = fs::read(workdir.path().join("report.json")).expect("a report");
-    serde_json::from_slice(&text).expect("JSON")
-}
-
 /// Anomaly and offset of each violation in a report.
 fn violations(report: &Value) -> Vec<(String, i64)> {
     let list = report["violations"].as_array().expect("a list");
@@ -55,7 +50,7 @@ fn every_violation_is_counted_and_reported(cluster: &Cluster) {
     let (topic, workdir) = damaged(cluster);
     let finished = read(&topic, &workdir, "--keep-going").expect_code(1);
     finished.expect_output(&["VIOLATION: 4 violations, the first: wrong-offset", "7 records proven valid"]);
-    let report = report(&workdir);
+    let report = workdir.report();
     let wrong = |offset| ("wrong-offset".to_owned(), offset);
     assert_eq!(violations(&report), [wrong(2), wrong(5), wrong(6), ("lost-write".to_owned(), 10)]);
     assert_eq!((&report["violation_count"], &report["exit_code"]), (&4.into(), &1.into()));
@@ -71,7 +66,7 @@ fn every_violation_is_counted_and_reported(cluster: &Cluster) {
 fn the_first_violation_ends_a_run_and_is_reported(cluster: &Cluster) {
     let (topic, workdir) = damaged(cluster);
     read(&topic, &workdir, "").expect_code(1).expect_one_error(&["wrong-offset", "offset 2"]);
-    let report = report(&workdir);
+    let report = workdir.report();
     assert_eq!(violations(&report), [("wrong-offset".to_owned(), 2)]);
     let violation = &report["violations"][0];
     assert_eq!((&violation["topic"], &violation["partition"]), (&topic.name().into(), &0.into()));
@@ -82,7 +77,7 @@ fn a_report_says_what_a_clean_run_did(cluster: &Cluster) {
     let (topic, workdir) = (cluster.topic(2), Workdir::new());
     let run = Run::verifier().in_dir(&workdir).args(topic.flags());
     run.args("--produce_msgs 100 --msg_size 10 --seq_read --report report.json").finish().expect_code(0);
-    let report = report(&workdir);
+    let report = workdir.report();
     assert_eq!((&report["format"], &report["exit_code"]), (&1.into(), &0.into()));
     assert_eq!(report["configuration"]["topic"], topic.name());
     assert_eq!(report["configuration"]["produce"]["value_bytes"], 10);

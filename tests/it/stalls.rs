@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Finished, Mock, Run, Running, Workdir, wait_until},
+    dsl::{Mock, Run, Running, Topic, Workdir, wait_until},
     tests,
 };
 
@@ -25,14 +25,20 @@ pub fn tests() -> Vec<(String, Test)> {
 
 const STALL_AFTER: &str = "--stall-after 1s --report report.json";
 
-/// Brokers that answer every question but the one for records, to a reader with this work.
-fn is_shown_nothing(work: &str, name: &str) {
+/// A topic of 100 records, whose broker answers every question but the one for them.
+fn full_and_silent() -> (Mock, Topic, Workdir) {
     let (mock, workdir) = (Mock::start(), Workdir::new());
     let topic = mock.topic(1);
     let produce =
         Run::verifier().in_dir(&workdir).args(topic.flags()).args("--produce_msgs 100 --msg_size 100");
     produce.finish().expect_code(0);
     mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    (mock, topic, workdir)
+}
+
+/// Such a broker, to a reader with this work.
+fn is_shown_nothing(work: &str, name: &str) {
+    let (mock, topic, workdir) = full_and_silent();
     let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).args(STALL_AFTER).start();
     wait_until("a stall", || run.stderr().contains("stalled: "));
     mock.refuse_no_more(RDKafkaApiKey::Fetch);
@@ -54,12 +60,7 @@ fn a_random_reader_that_is_shown_nothing() {
 }
 
 fn nobody_is_called_stalled_who_does_not_want_it() {
-    let (mock, workdir) = (Mock::start(), Workdir::new());
-    let topic = mock.topic(1);
-    let produce =
-        Run::verifier().in_dir(&workdir).args(topic.flags()).args("--produce_msgs 100 --msg_size 100");
-    produce.finish().expect_code(0);
-    mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    let (mock, topic, workdir) = full_and_silent();
     let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read --stall-after 0").start();
     // Long enough for two looks.
     thread::sleep(Duration::from_secs(12));
@@ -76,16 +77,12 @@ fn without_enough_replicas(mock: &Mock) -> Running {
     run
 }
 
-fn report(finished: &Finished) -> Value {
-    serde_json::from_slice(&finished.workdir.contents()["report.json"]).expect("JSON")
-}
-
 fn a_producer_whose_records_are_not_acked() {
     let mock = Mock::start();
     let run = without_enough_replicas(&mock);
     mock.refuse_no_more(RDKafkaApiKey::Produce);
     let finished = run.finish().expect_code(0);
-    let document = report(&finished);
+    let document = finished.workdir.report();
     assert_eq!(document["verdict"], "nothing wrong was found");
     let stall = &document["stalls"][0];
     assert_eq!((stall["worker"].as_str(), stall["partition"].as_i64()), (Some("the producer"), Some(0)));
@@ -103,7 +100,7 @@ fn a_run_that_ends_while_it_stands_still_says_so() {
     let run = without_enough_replicas(&mock);
     run.signal(Signal::SIGINT);
     let finished = run.finish().expect_code(0);
-    let document = report(&finished);
+    let document = finished.workdir.report();
     assert!(document["verdict"].as_str().expect("words").starts_with("stalled: topic "), "{document}");
     assert_eq!(document["stalls"][0]["until_ms"], Value::Null);
     finished.expect_output(&["proofload: STALLED: topic "]).expect_no_output(&["VIOLATION"]);

@@ -38,6 +38,13 @@ impl Workdir {
         fs::write(self.path().join(name), text).expect("a file in the working directory");
     }
 
+    /// The `report.json` that a run was told to write.
+    #[track_caller]
+    pub fn report(&self) -> Value {
+        let text = fs::read(self.path().join("report.json")).expect("a report");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
     /// Every file and folder, and what is in the files.
     pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
         contents_of(self.path())
@@ -312,8 +319,6 @@ impl Finished {
     /// What it has found, by the `report.json` that it was told to write.
     #[track_caller]
     pub fn violations(&self) -> Vec<Named> {
-        let text = fs::read(self.workdir.path().join("report.json")).expect("a report");
-        let report: Value = serde_json::from_slice(&text).expect("JSON");
         let one = |violation: &Value| Named {
             anomaly: violation["anomaly"].as_str().expect("a name").to_owned(),
             partition: violation["partition"]
@@ -322,7 +327,7 @@ impl Finished {
                 .expect("a partition"),
             offset: violation["offset"].as_i64().expect("an offset"),
         };
-        report["violations"].as_array().expect("a list").iter().map(one).collect()
+        self.workdir.report()["violations"].as_array().expect("a list").iter().map(one).collect()
     }
 
     /// All of these words, somewhere in what it printed.

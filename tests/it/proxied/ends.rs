@@ -1,6 +1,6 @@
 //! Brokers that do not know where their logs end, or say so.
 
-use super::{Every, NAME_ALL, SMALL_ANSWERS, SMALL_BATCHES, filled, named, report, run, violations};
+use super::{Every, NAME_ALL, SMALL_ANSWERS, SMALL_BATCHES, filled, named, run, violations};
 use crate::{
     Test,
     dsl::{
@@ -208,7 +208,7 @@ fn a_producer_told_a_lower_end_goes_on(cluster: &Cluster) {
     let proxy = low_ends(cluster, |message| matches!(message.body, Body::ProduceRequest(_)));
     let work = format!("--produce_msgs 100 {SMALL_BATCHES} --seq_read {NAME_ALL}");
     let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
-    let producer = &report(&finished)["totals"][0];
+    let producer = &finished.workdir.report()["totals"][0];
     assert_eq!((&producer["acked"], &producer["fails"]), (&100.into(), &0.into()), "{producer}");
     assert!(producer["bad_offsets"].as_u64() > Some(0), "{producer}");
     assert!(proxy.rule().said > 0);

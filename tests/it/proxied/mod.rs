@@ -6,8 +6,6 @@ mod producing;
 mod reading;
 mod replays;
 
-use serde_json::Value;
-
 use crate::{
     Test,
     dsl::{
@@ -16,6 +14,7 @@ use crate::{
         ledger::LedgerFile,
         protocol::{Body, Message},
         proxy::Rule,
+        run::Named,
     },
 };
 
@@ -30,11 +29,8 @@ const SMALL_ANSWERS: &str = "-X fetch.message.max.bytes=4096";
 /// What a run says when it does not end at the first violation.
 const NAME_ALL: &str = "--keep-going --report report.json";
 
-/// A kind of broken promise, and where it shows: partition and offset.
-type Named = (String, i64, i64);
-
 fn named(anomaly: &str, partition: i32, offset: i64) -> Named {
-    (anomaly.to_owned(), partition.into(), offset)
+    Named { anomaly: anomaly.to_owned(), partition, offset }
 }
 
 /// A topic that was filled without a lie, and the ledger of it.
@@ -54,23 +50,13 @@ fn run<R: Rule>(proxy: &Proxy<R>, topic: &Topic, workdir: &Workdir, work: &str) 
     Run::verifier().in_dir(workdir).args(proxy.flags(topic)).args(work)
 }
 
-fn report(finished: &Finished) -> Value {
-    let contents = finished.workdir.contents();
-    let text = contents.get("report.json").unwrap_or_else(|| panic!("no report: {}", finished.transcript()));
-    serde_json::from_slice(text).expect("JSON")
-}
-
 /// Everything that a run with [`NAME_ALL`] named, in the order of partitions and offsets.
 fn violations(finished: &Finished) -> Vec<Named> {
-    let report = report(finished);
-    let list = report["violations"].as_array().expect("a list");
-    let one = |violation: &Value| {
-        let name = violation["anomaly"].as_str().expect("a name").to_owned();
-        let number = |field: &str| violation[field].as_i64().expect("a number");
-        (name, number("partition"), number("offset"))
-    };
-    let mut all: Vec<Named> = list.iter().map(one).collect();
-    all.sort_by_key(|(_, partition, offset)| (*partition, *offset));
+    sorted(finished.violations())
+}
+
+fn sorted(mut all: Vec<Named>) -> Vec<Named> {
+    all.sort_by_key(|named| (named.partition, named.offset));
     all
 }
 

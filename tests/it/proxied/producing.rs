@@ -2,7 +2,7 @@
 
 use proofload::random::Random;
 
-use super::{Every, NAME_ALL, SMALL_BATCHES, expect_each_stored_once, named, report, run, violations};
+use super::{Every, NAME_ALL, SMALL_BATCHES, expect_each_stored_once, named, run, violations};
 use crate::{
     Test,
     dsl::{
@@ -32,7 +32,7 @@ fn expect_all_proven<R: Rule>(cluster: &Cluster, proxy: &Proxy<R>, settings: &st
     let work = format!("--produce_msgs 600 {SMALL_BATCHES} --seq_read {NAME_ALL} {settings}");
     let finished = run(proxy, &topic, &workdir, &work).finish().expect_code(0);
     let finished = finished.expect_output(&["600 of 600 records", "600 records proven valid", "PROVEN"]);
-    let producer = report(&finished)["totals"][0].clone();
+    let producer = finished.workdir.report()["totals"][0].clone();
     assert_eq!((&producer["acked"], &producer["fails"]), (&600.into(), &0.into()), "{producer}");
     assert_eq!(producer["bad_offsets"], 0, "{producer}");
     expect_each_stored_once(&topic, &workdir, 600);
@@ -137,7 +137,7 @@ fn records_that_are_stored_twice_are_named(cluster: &Cluster) {
         landed.iter().map(|(partition, offset)| named("duplicate", *partition, *offset)).collect();
     assert!(expected.len() >= 3, "{expected:?}");
     assert_eq!(violations(&finished), expected, "{}", finished.transcript());
-    let producer = &report(&finished)["totals"][0];
+    let producer = &finished.workdir.report()["totals"][0];
     assert_eq!(producer["acked"], 600, "{producer}");
     assert!(producer["bad_offsets"].as_u64() > Some(0), "{producer}");
     assert!(producer["restarts"].as_u64() > Some(0), "{producer}");
@@ -189,7 +189,7 @@ fn connections_cut_under_transactions_cost_no_record(cluster: &Cluster) {
          --transaction-abort-rate 0.3 --seq_read {NAME_ALL}"
     );
     let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
-    let producer = &report(&finished)["totals"][0];
+    let producer = &finished.workdir.report()["totals"][0];
     assert_eq!(producer["acked"], 400, "{producer}");
     assert_eq!(violations(&finished), []);
     assert_eq!(proxy.rule().count(), 12);

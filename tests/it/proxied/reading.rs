@@ -1,7 +1,8 @@
 //! Readers whose connections are cut, who are not told what was aborted, and who are told of older leaders.
 
 use super::{
-    Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, producing::Cuts, run, violations,
+    Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, producing::Cuts, run, sorted,
+    violations,
 };
 use crate::{
     Test,
@@ -81,11 +82,6 @@ fn what_was_aborted_and_not_said_to_be_is_named(cluster: &Cluster) {
     let random = read(&format!("--rand_read_msgs 300 {NAME_ALL}"));
     expect_some_of(&random, &truth);
     assert!(proxy.rule().hidden > 0);
-}
-
-fn sorted(mut all: Vec<Named>) -> Vec<Named> {
-    all.sort_by_key(|(_, partition, offset)| (*partition, *offset));
-    all
 }
 
 /// That something was named, and nothing that is not so.
