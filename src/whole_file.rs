@@ -11,17 +11,56 @@ use std::{
 /// # Errors
 /// The system refused; the file is the one that was there before.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path);
-    let written = File::create(&temporary).and_then(|mut file| {
+    Prepared::write(path, content)?.put()?;
+    sync_folder(path)
+}
+
+/// The new content of a file, safe on the disk beside it.
+#[derive(Debug)]
+pub struct Prepared {
+    path: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Prepared {
+    /// Writes it there.
+    ///
+    /// # Errors
+    /// The system refused, and nothing is left.
+    pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        // It is removed with this value, unless it is put in its place.
+        let new = Self { path: path.to_owned(), temporary: temporary(path) };
+        let mut file = File::create(&new.temporary)?;
         file.write_all(content)?;
         // Before the rename, or a crash of the machine could leave an empty file behind the name.
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
+        file.sync_all()?;
+        Ok(new)
     }
-    // The rename itself is only safe once the folder is.
+
+    /// Puts it in the file's place. That is only safe once the folder is: see [`sync_folder`].
+    ///
+    /// # Errors
+    /// The system refused; the file is the one that was there before.
+    pub fn put(mut self) -> io::Result<()> {
+        let temporary = std::mem::take(&mut self.temporary);
+        fs::rename(&temporary, &self.path).inspect_err(|_| self.temporary = temporary)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            // It may never have been made.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Makes safe what was put into this file's folder.
+///
+/// # Errors
+/// The system refused.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 

@@ -72,10 +72,9 @@ impl Keeper {
         let (store, ledger, latest) = (self.store.clone(), self.ledger.clone(), self.latest.clone());
         self.dirty = false;
         self.written = Instant::now();
-        self.writing = Some(task::spawn_blocking(move || {
-            // The ledger last: what it lists, the last values know too, whenever this process is killed.
-            latest.map_or(Ok(()), |latest| store.save_latest(&latest))?;
-            store.save(&ledger)
+        self.writing = Some(task::spawn_blocking(move || match latest {
+            Some(latest) => store.save_with_latest(&ledger, &latest),
+            None => store.save(&ledger),
         }));
     }
 

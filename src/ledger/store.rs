@@ -3,12 +3,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
 };
 
 use thiserror::Error;
 
 use super::{LatestValues, Ledger, format, latest};
-use crate::whole_file;
+use crate::whole_file::{self, Prepared};
 
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]
@@ -168,14 +169,22 @@ impl LedgerStore {
         self.load_latest(partitions)?.ok_or_else(missing)
     }
 
-    /// Replaces the file of latest values.
+    /// Replaces both files, so that the last values know whatever the ledger lists, whenever this process is killed.
     ///
     /// # Errors
-    /// The system refused; the file is the one that was there before.
-    pub fn save_latest(&self, values: &LatestValues) -> Result<(), LedgerError> {
-        let path = &self.latest_path;
-        whole_file::replace(path, &latest::encode(values))
-            .map_err(|source| LedgerError::Unwritable { path: path.clone(), source })
+    /// The system refused; a file is the one that was there before.
+    pub fn save_with_latest(&self, ledger: &Ledger, values: &LatestValues) -> Result<(), LedgerError> {
+        let latest_error = |source| LedgerError::Unwritable { path: self.latest_path.clone(), source };
+        // A disk that is busy makes each wait: they wait together.
+        let (latest, ledger) = thread::scope(|scope| {
+            let latest = scope.spawn(|| Prepared::write(&self.latest_path, &latest::encode(values)));
+            let ledger = Prepared::write(&self.path, &format::encode(ledger));
+            (latest.join(), ledger)
+        });
+        let latest = latest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        latest.and_then(Prepared::put).map_err(latest_error)?;
+        ledger.and_then(Prepared::put).map_err(|source| self.unwritable(source))?;
+        whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))
     }
 
     /// Finds out whether the ledger can be written, before there is anything to lose.
@@ -259,6 +268,19 @@ mod tests {
             assert!(error.to_string().contains("valid_offsets_t.json: cannot be written"), "{error}");
         }
         assert_eq!(store.load(1).unwrap().acked_count(), 5);
+    }
+
+    #[test]
+    fn the_ledger_stays_behind_last_values_that_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LedgerStore::new(dir.path(), "t");
+        let values = LatestValues::new(1);
+        store.save_with_latest(&ledger_with(1, 5), &values).unwrap();
+        fs::create_dir(whole_file::temporary(&store.latest_path)).unwrap();
+        let error = store.save_with_latest(&ledger_with(1, 9), &values).unwrap_err().to_string();
+        assert!(error.contains("latest_value_t.json: cannot be written"), "{error}");
+        assert_eq!(store.load(1).unwrap().acked_count(), 5);
+        assert!(!whole_file::temporary(store.path()).exists(), "nothing is left of the new one");
     }
 
     #[test]
