@@ -14,7 +14,7 @@ use crate::{
     clock,
     control::Shared,
     stats::{LatencyHistogram, LatencySummary},
-    verifier::{anomaly::Violation, run::RunError, stall::Stall},
+    verifier::{anomaly::Violation, gaps::Gap, run::RunError, stall::Stall},
     whole_file,
 };
 
@@ -52,6 +52,8 @@ struct Document<'a> {
     phases_s: Value,
     violation_count: u64,
     violations: Vec<Violation>,
+    /// The first offsets between records that nothing explains.
+    gaps: Vec<Gap>,
     /// Who stood still although the cluster answered.
     stalls: Vec<Stall>,
 }
@@ -115,6 +117,7 @@ impl Report {
                 .collect(),
             violation_count,
             violations,
+            gaps: shared.gaps.kept(),
             stalls: shared.stalls.all().clone(),
         };
         let text = serde_json::to_vec_pretty(&document).unwrap_or_default();

@@ -36,7 +36,7 @@ use crate::{
     ledger::LedgerError,
     runtime::exit,
     stats::{Board, RepeaterBoard},
-    verifier::{stall::Stalls, violations::Violations},
+    verifier::{gaps::Gaps, stall::Stalls, violations::Violations},
 };
 
 /// Which program the control port speaks for.
@@ -58,6 +58,8 @@ pub struct Shared {
     pub repeater: OnceLock<RepeaterBoard>,
     /// What was found and did not end the run.
     pub violations: Violations,
+    /// Offsets between records that nothing explains.
+    pub gaps: Gaps,
     /// Who stood still although the cluster answered.
     pub stalls: Stalls,
     /// The brokers' watcher, from the moment that it looks.
@@ -126,6 +128,7 @@ impl Control {
             board: OnceLock::new(),
             repeater: OnceLock::new(),
             violations: Violations::default(),
+            gaps: Gaps::default(),
             stalls: Stalls::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),

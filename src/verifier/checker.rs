@@ -118,6 +118,7 @@ impl Checker {
         if state.take_broken() {
             self.context.shared.violations.add_next(partition, &validator::neighbour(record));
         }
+        let expected_offset = state.next_offset();
         match state.check(record, self.ledger(partition), self.rules) {
             Ok((checked, gap)) => {
                 match checked {
@@ -126,6 +127,8 @@ impl Checker {
                 }
                 if gap && !self.proof.compacted {
                     counters.offset_gaps.add(1);
+                    let missing = (expected_offset, record.offset - 1);
+                    self.context.shared.gaps.add(&self.context.topic, partition, missing);
                 }
             }
             Err(broken) => {

@@ -7,6 +7,7 @@ mod broken;
 pub mod budget;
 mod checker;
 mod crew;
+pub mod gaps;
 mod group_inbox;
 mod group_pass;
 mod group_reader;

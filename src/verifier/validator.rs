@@ -110,6 +110,11 @@ impl PartitionState {
         })
     }
 
+    /// The offset behind the last record; 0 before there was one.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.last.map_or(0, |last| last.offset + 1)
+    }
+
     /// Notes that the record which was checked last broke a promise.
     pub(super) fn note_broken(&mut self) {
         self.broke = true;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Test,
@@ -131,8 +131,19 @@ fn gaps_count_unless_they_are_expected(cluster: &Cluster) {
         run.finish().expect_code(0)
     };
     run("--produce_msgs 100 --msg_size 10 --cores 1 --use-transactions --msgs-per-transaction 10");
-    run("--seq_read").expect_output(&["100 records proven valid", "9 gaps between offsets"]);
-    run("--seq_read --compacted").expect_output(&["100 records proven valid"]).expect_no_output(&["gaps"]);
+    let found = run("--seq_read --report report.json");
+    let line = format!(
+        "gap: topic {} partition 0 offset 10: expected records up to offset 10, found none",
+        topic.name()
+    );
+    found.expect_output(&["100 records proven valid", "9 gaps between offsets", &line]);
+    let gaps = workdir.report()["gaps"].as_array().expect("a list").clone();
+    let wanted: Vec<_> = (1..10)
+        .map(|index| 11 * index - 1)
+        .map(|offset| json!({"topic": topic.name(), "partition": 0, "first": offset, "last": offset}))
+        .collect();
+    assert_eq!(gaps, wanted);
+    run("--seq_read --compacted").expect_output(&["100 records proven valid"]).expect_no_output(&["gap"]);
 }
 
 fn a_real_broker_sees_the_limits_of_speed(cluster: &Cluster) {
