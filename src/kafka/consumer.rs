@@ -8,7 +8,7 @@ use rdkafka::{
 };
 
 use super::{
-    ClientError, ConsumerSettings, Isolation, KafkaError, OffsetSpec,
+    Answers, ClientError, ConsumerSettings, Isolation, OffsetSpec,
     client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
     message::Message,
@@ -144,7 +144,7 @@ impl Consumer {
     }
 
     /// Asks where these partitions start or end; each is answered or has an error.
-    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec) -> Vec<(i32, Result<i64, KafkaError>)> {
+    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec) -> Answers {
         OffsetQuery::start(&self.handle, &self.topic_name, partitions, spec, self.isolation).finish().await
     }
 }

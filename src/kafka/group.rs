@@ -124,7 +124,7 @@ impl GroupConsumer {
     pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names));
+        let membership = Box::new(Membership::new(names, settings.handover.clone()));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {

@@ -6,11 +6,13 @@ use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, c_void},
     ptr,
+    sync::Arc,
 };
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{
+    Handover, OffsetAndEpoch,
     group::MemberState,
     partitions::{PartitionList, entries, topic_name},
 };
@@ -18,6 +20,8 @@ use super::{
 /// Shared by a consumer and its rebalance callback, on one thread.
 pub(super) struct Membership {
     pub(super) topics: Vec<CString>,
+    /// Of the first topic.
+    handover: Option<Arc<Handover>>,
     /// Where results of commits go.
     pub(super) commits: Cell<*mut rdk::rd_kafka_queue_t>,
     owned: RefCell<Owned>,
@@ -38,11 +42,12 @@ struct Owned(BTreeMap<(usize, i32), Place>);
 struct Place {
     position: i64,
     committed: i64,
-    /// Epoch of the last record.
+    /// What later leaders wrote did not yet lie there in the beginning.
+    known_epoch: i32,
+    /// Epoch of the last record that was read, and the offset behind it.
     epoch: i32,
-    /// The log ended here when the client looked last.
-    at_end: bool,
-    /// The position that the leader was asked about.
+    behind: i64,
+    /// The place that the leader was asked about.
     confirmed: i64,
     /// Where the log was cut last.
     cut: i64,
@@ -57,22 +62,30 @@ pub(super) enum Step {
     Forward,
     /// It has gone back: the client has found that the log was cut.
     Back,
-    /// A new leader wrote it, after the end had been reached: is the log still the same up to here?
+    /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
     Confirm {
-        /// The place.
+        /// Behind the last record that was read.
         offset: i64,
-        /// Epoch of the record before.
+        /// Epoch of that record.
         epoch: i32,
     },
 }
 
-const NEW_PLACE: Place =
-    Place { position: -1, committed: -1, epoch: -1, at_end: false, confirmed: -1, cut: i64::MAX };
+const NEW_PLACE: Place = Place {
+    position: -1,
+    committed: -1,
+    known_epoch: -1,
+    epoch: -1,
+    behind: -1,
+    confirmed: -1,
+    cut: i64::MAX,
+};
 
 impl Membership {
-    pub(super) fn new(topics: Vec<CString>) -> Self {
+    pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>) -> Self {
         Self {
             topics,
+            handover,
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
             given_up: RefCell::default(),
@@ -97,7 +110,10 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
         // Nobody knows the epoch of what is passed over: no leader can be asked about it.
-        (place.position, place.epoch) = (place.position.max(to), -1);
+        (place.position, place.epoch, place.behind) = (place.position.max(to), -1, to);
+        if let Some(handover) = self.handover_of(topic) {
+            handover.forget(partition);
+        }
         true
     }
 
@@ -166,6 +182,7 @@ impl Membership {
         let Ok(mut list) = PartitionList::new(0) else { return false };
         for (&(topic, partition), place) in news {
             list.add(&self.topics[topic], partition, place.position);
+            self.hand_over(topic, partition, place);
         }
         if list.is_empty() {
             return false;
@@ -175,6 +192,16 @@ impl Membership {
             rdk::rd_kafka_commit_queue(client, list.ptr(), self.commits.get(), None, ptr::null_mut())
         };
         code == Code::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    fn handover_of(&self, topic: usize) -> Option<&Handover> {
+        self.handover.as_deref().filter(|_| topic == 0)
+    }
+
+    fn hand_over(&self, topic: usize, partition: i32, place: &Place) {
+        if let Some(handover) = self.handover_of(topic) {
+            handover.tell(partition, OffsetAndEpoch { offset: place.behind, leader_epoch: place.epoch });
+        }
     }
 
     fn topic_index(&self, name: &CStr) -> Option<usize> {
@@ -192,7 +219,10 @@ impl Membership {
         for entry in list {
             // SAFETY: the list is alive during the callback.
             if let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) {
-                owned.0.insert((topic, entry.partition), NEW_PLACE);
+                let place = self.handover_of(topic).map_or(NEW_PLACE, |known| {
+                    Place::behind(known.read(entry.partition), known.known_epoch(entry.partition))
+                });
+                owned.0.insert((topic, entry.partition), place);
                 self.arrived.borrow_mut().push((topic, entry.partition));
             }
         }
@@ -204,6 +234,9 @@ impl Membership {
             // SAFETY: the list is alive during the callback.
             let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) else { continue };
             let place = owned.0.remove(&(topic, entry.partition));
+            if let Some(place) = &place {
+                self.hand_over(topic, entry.partition, place);
+            }
             let Some(place) = place.filter(|place| place.ahead() > 0) else { continue };
             if lost {
                 self.uncommitted.set(self.uncommitted.get() + place.ahead());
@@ -217,10 +250,8 @@ impl Membership {
 impl Owned {
     fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
         let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
-        let is_new_leader = place.at_end && place.epoch >= 0 && epoch > place.epoch;
-        if is_new_leader && offset >= place.position && place.confirmed != place.position {
-            place.confirmed = place.position;
-            return Step::Confirm { offset: place.position, epoch: place.epoch };
+        if place.must_confirm(offset, epoch) {
+            return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }
         // What one leader wrote it does not cut off: what is different now has another epoch. Behind a cut, of which
         // the client may hear twice, it is shown again; elsewhere that is for others to judge.
@@ -228,24 +259,43 @@ impl Owned {
             return if offset >= place.cut { Step::Nothing } else { Step::Forward };
         }
         let step = place.go(offset, offset + 1);
-        (place.epoch, place.at_end) = (epoch, false);
+        // What comes again, because the group did not know that it had been consumed, tells nothing.
+        if offset >= place.behind {
+            (place.epoch, place.behind) = (epoch, offset + 1);
+        }
         step
     }
 
     fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
         let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
-        let step = place.go(offset, offset);
-        place.at_end = true;
-        step
+        place.go(offset, offset)
     }
 }
 
 impl Place {
+    /// Of a member that has read nothing yet, where others had read so far.
+    fn behind(read: OffsetAndEpoch, known_epoch: i32) -> Self {
+        Self { known_epoch, epoch: read.leader_epoch, behind: read.offset, ..NEW_PLACE }
+    }
+
+    /// Whether the leader must be asked about what was read before, ahead of a record of this epoch.
+    fn must_confirm(&mut self, offset: i64, epoch: i32) -> bool {
+        let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
+        let must = is_new_leader && offset >= self.position && self.confirmed != self.behind;
+        if must {
+            self.confirmed = self.behind;
+            // What comes from below is the cut.
+            self.position = self.position.max(self.behind);
+        }
+        must
+    }
+
     fn go(&mut self, from: i64, to: i64) -> Step {
         let step = if from < self.position { Step::Back } else { Step::Forward };
         if step == Step::Back {
             // What the group knows lies behind the log's end, and a member that started there would start over.
-            *self = Self { epoch: self.epoch, cut: from, ..NEW_PLACE };
+            let Self { known_epoch, epoch, .. } = *self;
+            *self = Self { known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE };
         }
         self.position = to;
         step

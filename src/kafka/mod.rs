@@ -15,6 +15,7 @@ mod error;
 mod fault;
 mod group;
 mod groups;
+mod handover;
 mod hub;
 mod membership;
 mod message;
@@ -35,10 +36,11 @@ pub use error::{ClientError, KafkaError};
 pub use fault::{Fault, FaultKind, LogCut};
 pub use group::{GroupConsumer, GroupEvent, MemberState};
 pub use groups::{CommittedPlaces, GroupDescription};
+pub use handover::Handover;
 pub use hub::{Bell, HubBell, Ringer, WakeHub};
 pub use message::Message;
 pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
-pub use offsets::{Answers, Isolation, OffsetSpec};
+pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
 pub use settings::{
     ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    ClientError, ClientSettings, Isolation, KafkaError, OffsetSpec, admission,
+    ClientError, ClientSettings, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, admission,
     client::{self, EventPtr, Handle, Queue},
     offsets::OffsetQuery,
 };
@@ -235,7 +235,7 @@ impl Observer {
         spec: OffsetSpec,
         isolation: Isolation,
         stop: impl Fn() -> bool,
-    ) -> Option<Vec<i64>> {
+    ) -> Option<Vec<OffsetAndEpoch>> {
         let mut known = vec![None; partitions];
         while !stop() {
             let open: Vec<i32> = known
@@ -251,7 +251,7 @@ impl Observer {
                 OffsetQuery::start(&self.handle, topic, &open, spec, isolation).finish_blocking()
             {
                 if let Some(slot) = usize::try_from(partition).ok().and_then(|index| known.get_mut(index)) {
-                    *slot = answer.ok().filter(|offset| *offset >= 0);
+                    *slot = answer.ok();
                 }
             }
             if known.contains(&None) {

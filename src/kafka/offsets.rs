@@ -40,8 +40,17 @@ impl Isolation {
     }
 }
 
+/// A place in a log, and who wrote there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndEpoch {
+    /// The place.
+    pub offset: i64,
+    /// For a log's end, the epoch of its leader; -1 where the broker does not say.
+    pub leader_epoch: i32,
+}
+
 /// What each partition answered.
-pub type Answers = Vec<(i32, Result<i64, KafkaError>)>;
+pub type Answers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
 
 /// How long the brokers have to answer one question.
 const REQUEST_TIMEOUT_MS: c_int = 5_000;
@@ -125,7 +134,7 @@ impl OffsetQuery {
                 .map(|index| {
                     let info = *infos.add(index);
                     let place = &*rdk::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
-                    (place.partition, KafkaError::check(place.err).and_then(|()| known(place.offset)))
+                    (place.partition, KafkaError::check(place.err).and_then(|()| known(place)))
                 })
                 .collect()
         }
@@ -133,9 +142,13 @@ impl OffsetQuery {
 }
 
 /// A partition whose broker went while it was asked has no error of its own, and no offset either.
-fn known(offset: i64) -> Result<i64, KafkaError> {
-    let none = rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET;
-    if offset < 0 { Err(KafkaError::new(none)) } else { Ok(offset) }
+fn known(place: &rdk::rd_kafka_topic_partition_t) -> Result<OffsetAndEpoch, KafkaError> {
+    if place.offset < 0 {
+        return Err(KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET));
+    }
+    // SAFETY: a reference to an entry of a list is alive.
+    let leader_epoch = unsafe { rdk::rd_kafka_topic_partition_get_leader_epoch(place) };
+    Ok(OffsetAndEpoch { offset: place.offset, leader_epoch })
 }
 
 /// An owned `rd_kafka_topic_partition_list_t`.

@@ -1,10 +1,10 @@
 //! What librdkafka is told, and why it is not left at its defaults.
 
-use std::{fmt::Display, path::Path, time::Duration};
+use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
-use super::{ClientError, Isolation};
+use super::{ClientError, Handover, Isolation};
 use crate::{
     config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
     mutants,
@@ -79,6 +79,8 @@ pub struct GroupSettings {
     pub session_timeout: Option<Duration>,
     /// How long the group waits for its members when it rebalances; `None` is the client's default.
     pub rebalance_timeout: Option<Duration>,
+    /// What members of one process tell each other of the first topic, if anything.
+    pub handover: Option<Arc<Handover>>,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
 }

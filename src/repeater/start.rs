@@ -51,6 +51,7 @@ impl<'a> Start<'a> {
             start: GroupStart::End,
             session_timeout: None,
             rebalance_timeout: None,
+            handover: None,
             client_cpus: cpus.clone(),
         };
         Ok(Self {

@@ -75,6 +75,7 @@ impl Worker {
             start: GroupStart::End,
             session_timeout: None,
             rebalance_timeout: None,
+            handover: None,
             client_cpus: shard.place.client_cpus.clone(),
         };
         let (now, stats) = (Instant::now(), floor.stats[index].clone());

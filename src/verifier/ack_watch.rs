@@ -82,7 +82,7 @@ impl AckWatch {
             match answer {
                 Ok(end) => {
                     let what = || overdue.describe();
-                    self.watchman.look(watch, *partition, (overdue.offset, *end), what);
+                    self.watchman.look(watch, *partition, (overdue.offset, end.offset), what);
                 }
                 Err(_) => watch.unanswered(),
             }

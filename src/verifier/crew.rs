@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Passes, VerifierConfig},
     control::{Control, Lifecycle},
-    kafka::{ClientSettings, Isolation, Observer, OffsetSpec},
+    kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec},
     ledger::{Ledger, LedgerStore},
     runtime::{
         executor::{self, Shard},
@@ -104,6 +104,10 @@ impl Crew<'_> {
 
     /// Where every partition starts or ends; `None` when the run was stopped before all answered.
     pub(super) fn offsets(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<i64>> {
+        Some(self.places(spec, isolation)?.iter().map(|place| place.offset).collect())
+    }
+
+    fn places(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<OffsetAndEpoch>> {
         let stop = || self.lifecycle().stop_requested();
         self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, stop)
     }
@@ -123,25 +127,28 @@ impl Crew<'_> {
         else {
             return Ok(None);
         };
-        let spans = starts.into_iter().zip(ends).enumerate().filter_map(|(partition, (start, end))| {
-            Some(Span { partition: i32::try_from(partition).ok()?, start, end })
+        let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(partition, (start, end))| Span {
+            partition,
+            start,
+            end: end.offset,
+            leader_epoch: end.leader_epoch,
         });
         Ok(Some(Survey { truth: Truth { ledger, latest }, spans: spans.collect() }))
     }
 
     /// Where what can be read ends. What is listed as committed can be read soon: its marker is on its way, and the
     /// broker does not show it before that has come. What lies behind the log's very end is not waited for: it is lost.
-    fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<i64>> {
+    fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<OffsetAndEpoch>> {
         let isolation = isolation(self.config.proof);
         loop {
-            let ends = self.offsets(OffsetSpec::End, isolation)?;
+            let ends = self.places(OffsetSpec::End, isolation)?;
             if isolation == Isolation::ReadUncommitted {
                 return Some(ends);
             }
             let log_ends = self.offsets(OffsetSpec::End, Isolation::ReadUncommitted)?;
             let on_its_way =
-                ledger.partitions().iter().zip(ends.iter().zip(log_ends)).any(|(part, (&end, log_end))| {
-                    part.highest().is_some_and(|highest| end <= highest && highest < log_end)
+                ledger.partitions().iter().zip(ends.iter().zip(log_ends)).any(|(part, (end, log_end))| {
+                    part.highest().is_some_and(|highest| end.offset <= highest && highest < log_end)
                 });
             if !on_its_way {
                 return Some(ends);

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock,
     config::{GroupReadConfig, Passes},
-    kafka::OffsetSpec,
+    kafka::{Handover, OffsetSpec},
     mutants,
     stats::{Board, ReaderBoard, ReaderKind},
 };
@@ -143,7 +143,9 @@ fn one_pass(
         joined: 0,
         halt: None,
     };
-    let pass = GroupReadPass { truth, group: name.to_owned(), allowance, news: sender, done: done.clone() };
+    let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
+    let group = name.to_owned();
+    let pass = GroupReadPass { truth, group, allowance, handover, news: sender, done: done.clone() };
     for feeder in feeders {
         feeder.start(pass.clone());
     }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
-    kafka::{ClientError, GroupConsumer, GroupSettings, GroupStart, HubBell, Isolation, WakeHub},
+    kafka::{ClientError, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation, WakeHub},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -45,6 +45,8 @@ pub(super) struct GroupReadPass {
     pub(super) truth: Truth,
     pub(super) group: String,
     pub(super) allowance: Allowance,
+    /// How far members have come, for those who go on there.
+    pub(super) handover: Arc<Handover>,
     /// Where members tell what they have done.
     pub(super) news: Sender<News>,
     /// Set when together they have read everything.
@@ -140,6 +142,7 @@ impl Member {
             start: GroupStart::Start,
             session_timeout: job.config.session_timeout,
             rebalance_timeout: job.config.rebalance_timeout,
+            handover: Some(pass.handover.clone()),
             client_cpus: context.client_cpus(),
         };
         // Members without a partition read nothing.

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_again_is_noticed() {
-        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, false);
         assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), None);
         assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), None);
         assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), Some(4));
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_again_behind_a_cut_is_new() {
-        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10 }, false);
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, false);
         part.add(&[OffsetRun { lower: 0, upper: 8 }]);
         part.position = 8;
         part.cut(5, 5);

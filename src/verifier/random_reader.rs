@@ -225,7 +225,7 @@ impl<'a> RandReader<'a> {
         let partition = self.spans[index].partition;
         let answer = track::ask(self.consumer, partition).await;
         if let Some(Ends { start, end }) = answer {
-            self.spans[index] = Span { partition, start, end };
+            self.spans[index] = Span { start, end, ..self.spans[index] };
         } else {
             glommio::timer::sleep(WAIT).await;
         }
@@ -234,7 +234,7 @@ impl<'a> RandReader<'a> {
 
     /// A read at `wanted` has brought nothing in all its time.
     fn look_for_stall(&mut self, index: usize, wanted: i64, answered: bool) {
-        let Span { partition, start, end } = self.spans[index];
+        let Span { partition, start, end, .. } = self.spans[index];
         let (count, watch) = &mut self.found[index];
         if !answered {
             watch.unanswered();

@@ -77,9 +77,9 @@ impl ShardProducer {
             };
             for (answer, stable) in ends.into_iter().zip(stable) {
                 if let ((partition, Ok(end)), (_, Ok(stable))) = (answer, stable)
-                    && end == stable
+                    && end.offset == stable.offset
                 {
-                    self.acks.repredict(partition, end);
+                    self.acks.repredict(partition, end.offset);
                     open.retain(|known| *known != partition);
                 }
             }

@@ -56,7 +56,7 @@ impl PassState {
                     self.keys[index].note(latest, *partition, record);
                 }
                 let track = &mut self.tracks[index];
-                track.read(record.offset);
+                track.read(record.offset, record.leader_epoch);
                 self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
             }
             Event::End { partition, offset } => {

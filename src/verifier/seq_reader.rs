@@ -227,7 +227,7 @@ impl<'a> SeqReader<'a> {
         // A broker that does not answer is asked again, in the next round.
         for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End).await {
             if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
-                self.pass.tracks[index].close_at(end);
+                self.pass.tracks[index].close_at(end.offset);
             }
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Span {
     pub(super) partition: i32,
     pub(super) start: i64,
     pub(super) end: i64,
+    /// Of the leader that said so; -1 is not known.
+    pub(super) leader_epoch: i32,
 }
 
 impl Span {
@@ -89,11 +91,12 @@ pub(super) struct Track {
     cut_epoch: i32,
     /// A broker said that the log ends below the position, and the client had noticed nothing.
     doubtful: bool,
-    /// The log ended here when the client looked last.
-    at_end: bool,
-    /// Epoch of the last record.
+    /// What later leaders wrote did not yet lie there when the pass began.
+    known_epoch: i32,
+    /// Epoch of the last record, and the offset behind it; -1 where that is not known.
     epoch: i32,
-    /// The position that the leader was asked about last.
+    behind: i64,
+    /// The place that the leader was asked about last.
     confirmed: i64,
     /// Place, and epoch of the record before, about which the leader is to be asked.
     pub(super) confirm: Option<(i64, i32)>,
@@ -129,8 +132,9 @@ impl Track {
             out_of_range: false,
             cut: None,
             cut_epoch: -1,
-            at_end: false,
+            known_epoch: span.leader_epoch,
             epoch: -1,
+            behind: -1,
             confirmed: -1,
             confirm: None,
             doubtful: false,
@@ -178,7 +182,7 @@ impl Track {
         self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
         // What follows was not written behind what was read last.
         self.state.reposition();
-        self.advance(to);
+        self.jump(to);
     }
 
     /// Whether there is nothing left to read.
@@ -186,33 +190,38 @@ impl Track {
         self.stage != Stage::Reading
     }
 
-    /// Whether the leader must be asked whether its log is still the same up to here, before this record is taken: a
-    /// new one wrote it, after the end had been reached.
+    /// Whether the leader must be asked whether its log is still the same up to the record before, before this one is
+    /// taken: a leader wrote it that had not been elected when the pass began. That record may have been fetched
+    /// before the log was cut, and this one after it had been written again.
     pub(super) fn must_confirm(&mut self, epoch: i32) -> bool {
-        let is_new_leader = self.at_end && self.epoch >= 0 && epoch > self.epoch;
-        if is_new_leader && self.confirmed != self.position {
-            self.confirmed = self.position;
-            self.confirm = Some((self.position, self.epoch));
-        }
-        if self.confirm.is_none() {
-            self.epoch = epoch;
+        let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
+        // Not the position: control records of yet another leader may lie between.
+        if is_new_leader && self.confirmed != self.behind {
+            self.confirmed = self.behind;
+            self.confirm = Some((self.behind, self.epoch));
         }
         self.confirm.is_some()
     }
 
     /// A record was read.
-    pub(super) fn read(&mut self, offset: i64) {
+    pub(super) fn read(&mut self, offset: i64, epoch: i32) {
         self.consumed.push(offset);
-        (self.early_end, self.at_end) = (false, false);
+        self.early_end = false;
+        (self.epoch, self.behind) = (epoch, offset + 1);
         self.advance(offset + 1);
     }
 
     /// Everything below `offset` has been read, and there is no more for now.
     pub(super) fn reached(&mut self, offset: i64) {
         self.early_end = offset < self.end && !self.is_open();
-        self.at_end = true;
         // Control records show in nothing but this.
         self.advance(self.position.max(offset));
+    }
+
+    /// Goes on where nobody knows who wrote the record before: no leader can be asked about it.
+    fn jump(&mut self, position: i64) {
+        self.epoch = -1;
+        self.advance(position);
     }
 
     fn advance(&mut self, position: i64) {
@@ -262,7 +271,7 @@ impl Track {
         self.lower_end(ends.end);
         if ends.start > self.position {
             self.state.reposition();
-            self.advance(ends.start);
+            self.jump(ends.start);
             return Judgement::Retention;
         }
         self.advance(self.position);
@@ -272,7 +281,8 @@ impl Track {
     /// The place goes back, and what follows is new.
     fn cut(&mut self, position: i64, end: i64, ends: Ends) -> Judgement {
         let refilled = ends.end >= position;
-        (self.doubtful, self.at_end) = (false, false);
+        self.doubtful = false;
+        self.behind = self.behind.min(end);
         self.state.cut(end);
         self.losses.cut(end, position);
         self.consumed.truncate(end);
@@ -305,7 +315,7 @@ pub(super) async fn ask(consumer: &Consumer, partition: i32) -> Option<Ends> {
     let start = consumer.offsets(&[partition], OffsetSpec::Start).await;
     let end = consumer.offsets(&[partition], OffsetSpec::End).await;
     match (start.as_slice(), end.as_slice()) {
-        ([(_, Ok(start))], [(_, Ok(end))]) => Some(Ends { start: *start, end: *end }),
+        ([(_, Ok(start))], [(_, Ok(end))]) => Some(Ends { start: start.offset, end: end.offset }),
         _ => None,
     }
 }

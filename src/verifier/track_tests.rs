@@ -2,7 +2,7 @@ use super::*;
 use crate::ledger::OffsetRun;
 
 fn track(start: i64, end: i64) -> Track {
-    Track::new(Span { partition: 0, start, end }, Losses::default())
+    Track::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default())
 }
 
 fn ledger(lower: i64, upper: i64) -> PartitionLedger {
@@ -14,12 +14,12 @@ fn ledger(lower: i64, upper: i64) -> PartitionLedger {
 #[test]
 fn done_at_the_end_by_record_or_by_end_of_log() {
     let mut by_record = track(0, 2);
-    by_record.read(0);
+    by_record.read(0, -1);
     assert!(!by_record.is_done());
-    by_record.read(1);
+    by_record.read(1, -1);
     assert!(by_record.is_done());
     let mut by_end = track(0, 2);
-    by_end.read(0);
+    by_end.read(0, -1);
     by_end.reached(2);
     assert!(by_end.is_done(), "the last offset was a control record");
     assert!(track(5, 5).is_done() && track(5, 3).is_done(), "nothing to read");
@@ -42,7 +42,7 @@ fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
 #[test]
 fn a_log_that_ends_below_what_was_read_is_truncated() {
     let mut cut = track(0, 10);
-    (0..6).for_each(|offset| cut.read(offset));
+    (0..6).for_each(|offset| cut.read(offset, -1));
     cut.refused(None);
     assert_eq!(
         cut.judge(Ends { start: 0, end: 4 }),
@@ -56,7 +56,7 @@ fn a_log_that_ends_below_what_was_read_is_truncated() {
 #[test]
 fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing() {
     let mut doubtful = track(0, 10);
-    (0..6).for_each(|offset| doubtful.read(offset));
+    (0..6).for_each(|offset| doubtful.read(offset, -1));
     let (old, new) = (Ends { start: 0, end: 4 }, Ends { start: 0, end: 10 });
     assert_eq!(doubtful.judge(old), Judgement::Wait);
     assert!(doubtful.reseek && doubtful.position == 6);
@@ -68,14 +68,14 @@ fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing()
 #[test]
 fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
     let mut refilled = track(0, 10);
-    (0..6).for_each(|offset| refilled.read(offset));
+    (0..6).for_each(|offset| refilled.read(offset, -1));
     refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
     assert_eq!(
         refilled.judge(Ends { start: 0, end: 20 }),
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
     );
     assert!(!refilled.is_done() && refilled.position == 4 && refilled.reseek);
-    (4..10).for_each(|offset| refilled.read(offset));
+    (4..10).for_each(|offset| refilled.read(offset, -1));
     assert!(refilled.is_done());
     assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
     refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
@@ -90,7 +90,7 @@ fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
 #[test]
 fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
     let mut waiting = track(0, OPEN_END);
-    waiting.read(0);
+    waiting.read(0, -1);
     waiting.judge(Ends { start: 0, end: 1 });
     assert!(!waiting.reseek);
     waiting.judge(Ends { start: 0, end: 2 });
@@ -100,7 +100,7 @@ fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
 #[test]
 fn a_start_that_overtakes_the_reader_is_retention() {
     let mut overtaken = track(0, 10);
-    overtaken.read(0);
+    overtaken.read(0, -1);
     assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
     assert!(!overtaken.is_done() && overtaken.reseek && overtaken.position == 7);
 }
@@ -108,10 +108,10 @@ fn a_start_that_overtakes_the_reader_is_retention() {
 #[test]
 fn an_end_that_was_named_too_early_is_gone_beyond() {
     let mut early = track(0, 3);
-    (0..3).for_each(|offset| early.read(offset));
+    (0..3).for_each(|offset| early.read(offset, -1));
     assert!(early.is_done() && !early.reopen(3), "the log ends there indeed");
     assert!(early.reopen(5) && !early.is_done() && early.position == 3);
-    (3..5).for_each(|offset| early.read(offset));
+    (3..5).for_each(|offset| early.read(offset, -1));
     assert!(early.is_done() && early.missing(Some(&ledger(0, 5)), 0).is_none());
     assert!(!early.reopen(4), "it never goes back");
 }
@@ -119,7 +119,7 @@ fn an_end_that_was_named_too_early_is_gone_beyond() {
 #[test]
 fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
     let mut shorter = track(0, 10);
-    (0..6).for_each(|offset| shorter.read(offset));
+    (0..6).for_each(|offset| shorter.read(offset, -1));
     assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
     assert!(shorter.is_done());
     let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
@@ -129,25 +129,25 @@ fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
 #[test]
 fn an_open_end_stays_open_until_it_is_closed() {
     let mut open = track(0, OPEN_END);
-    open.read(0);
+    open.read(0, -1);
     open.reached(1);
     assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, Duration::ZERO));
     assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
     assert!(!open.is_done());
     open.close_at(2);
     assert!(!open.is_done());
-    open.read(1);
+    open.read(1, -1);
     assert!(open.is_done());
 }
 
 #[test]
 fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
     let mut holes = track(0, 10);
-    (0..3).for_each(|offset| holes.read(offset));
+    (0..3).for_each(|offset| holes.read(offset, -1));
     holes.skip = Some(Skip::at(3));
     holes.pass_over(3, 6);
     assert!(holes.skip.is_none() && holes.position == 6 && !holes.is_done());
-    (7..10).for_each(|offset| holes.read(offset));
+    (7..10).for_each(|offset| holes.read(offset, -1));
     assert_eq!(holes.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
     let mut to_the_end = track(0, 10);
     to_the_end.pass_over(0, 10);
@@ -159,7 +159,7 @@ fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
 fn missing_is_what_was_acked_and_not_read_above_the_start() {
     let mut holes = track(0, 10);
     for offset in [3, 4, 7, 8, 9] {
-        holes.read(offset);
+        holes.read(offset, -1);
     }
     let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
     assert_eq!((found.first, found.last, found.count), (5, 6, 2));
@@ -170,20 +170,42 @@ fn missing_is_what_was_acked_and_not_read_above_the_start() {
 }
 
 #[test]
-fn a_new_leader_is_asked_about_what_was_read_before_the_end() {
-    let mut track = track(0, OPEN_END);
+fn a_leader_elected_under_the_reader_is_asked_about_what_was_read_before() {
+    let span = Span { partition: 0, start: 0, end: OPEN_END, leader_epoch: 2 };
+    let mut track = Track::new(span, Losses::default());
     let mut show = |offset, epoch| {
         let asks = track.must_confirm(epoch);
         if !asks {
-            track.read(offset);
+            track.read(offset, epoch);
         }
-        if epoch == 2 {
-            track.reached(offset + 1);
-        }
+        // A marker follows.
+        track.reached(offset + 2);
         (asks, track.confirm.take())
     };
     assert_eq!(show(0, 1), (false, None));
-    assert_eq!(show(1, 2), (false, None), "in the middle of the log");
-    assert_eq!(show(2, 3), (true, Some((2, 2))));
-    assert_eq!(show(2, 3), (false, None), "once");
+    assert_eq!(show(2, 2), (false, None), "who led when the pass began wrote behind what is read");
+    assert_eq!(show(4, 3), (true, Some((3, 2))), "the record, and not the marker that another leader wrote");
+    assert_eq!(show(4, 3), (false, None), "once");
+    assert_eq!(show(6, 4), (true, Some((5, 3))));
+}
+
+#[test]
+fn nobody_is_asked_about_a_record_that_nobody_read() {
+    let mut track = track(0, OPEN_END);
+    track.read(0, 1);
+    track.pass_over(1, 4);
+    assert!(!track.must_confirm(2), "its leader cannot be known");
+    track.read(4, 2);
+    assert_eq!(track.judge(Ends { start: 8, end: 20 }), Judgement::Retention);
+    assert!(!track.must_confirm(3));
+}
+
+#[test]
+fn behind_a_cut_the_record_before_is_that_at_the_cut() {
+    let mut track = track(0, OPEN_END);
+    (0..6).for_each(|offset| track.read(offset, 1));
+    track.refused(Some(LogCut { from: 6, to: 4, epoch: 1 }));
+    assert!(matches!(track.judge(Ends { start: 0, end: 9 }), Judgement::Truncated { end: 4, .. }));
+    assert!(track.must_confirm(2));
+    assert_eq!(track.confirm.take(), Some((4, 1)));
 }

@@ -38,6 +38,8 @@ const SEQUENTIAL: &str = "--seq_read --continuous";
 /// Slowly: the brokers need CPU time too.
 const LOOPING: &str = "--seq_read --loop --consume-throughput-mb 1";
 const GROUP: &str = "--consumer_group_readers 2 --continuous";
+/// Taken out of the group while it is stopped: its partitions are assigned anew.
+const EXPELLED: &str = "--consumer_group_readers 2 --continuous --consumer-group-session-timeout-s 6s";
 const TOLERANT: &str = "--tolerate-data-loss --remote";
 
 /// One shard: with a partition to itself, the client library polls in circles until it is acked.
@@ -337,7 +339,7 @@ fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Clu
     let (mut cut, mut refilled, mut live) =
         (Scene::begin(cluster), Scene::begin(cluster), Live::start(cluster));
     let mut readers = Readers::start(&cut, &[SEQUENTIAL, LOOPING, GROUP]);
-    let mut absent = Readers::start(&refilled, &[SEQUENTIAL, GROUP]);
+    let mut absent = Readers::start(&refilled, &[SEQUENTIAL, GROUP, EXPELLED]);
     let topics = [&cut.topic, &refilled.topic, &live.scene.topic];
     cluster.kill(FOLLOWER);
     wait_until("one replica in sync", || topics.iter().all(|topic| replicas_in_sync(topic, 1)));
