@@ -16,6 +16,7 @@ use super::{
     group::MemberState,
     partitions::{PartitionList, entries, topic_name},
 };
+use crate::mutants;
 
 /// Shared by a consumer and its rebalance callback, on one thread.
 pub(super) struct Membership {
@@ -281,7 +282,10 @@ impl Place {
     /// Whether the leader must be asked about what was read before, ahead of a record of this epoch.
     fn must_confirm(&mut self, offset: i64, epoch: i32) -> bool {
         let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
-        let must = is_new_leader && offset >= self.position && self.confirmed != self.behind;
+        let must = is_new_leader
+            && offset >= self.position
+            && self.confirmed != self.behind
+            && !mutants::is_off("new-leader-group");
         if must {
             self.confirmed = self.behind;
             // What comes from below is the cut.

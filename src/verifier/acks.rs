@@ -135,6 +135,13 @@ impl Acks {
         self.lanes.iter().map(|lane| lane.id).collect()
     }
 
+    /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.
+    pub(super) fn lost_at(&self, partition: i32, end_offset: i64) -> Option<i64> {
+        let lane = self.lanes.iter().find(|lane| lane.id == partition)?;
+        let is_lost = end_offset <= lane.highest_acked && !mutants::is_off("truncation-producer");
+        (is_lost && !self.tolerated.data_loss).then_some(lane.highest_acked)
+    }
+
     /// Predicts where a record lands; `None` when there is none to send, or no room for it,
     /// or a failed prediction has to be cleared up first.
     pub(super) fn predict(&mut self, draft: &Draft, now_us: u64) -> Option<Sending> {

@@ -118,6 +118,18 @@ fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
 }
 
 #[test]
+fn a_log_that_ends_at_what_was_acked_or_below_is_cut() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: sending.offset });
+    let (partition, offset) = (sending.partition, sending.offset);
+    assert_eq!(run.acks.lost_at(partition, offset + 1), None);
+    assert_eq!(run.acks.lost_at(partition, offset), Some(offset));
+    run.acks.tolerated.data_loss = true;
+    assert_eq!(run.acks.lost_at(partition, offset), None);
+}
+
+#[test]
 fn ack_below_the_ledger_ends_the_run() {
     let mut run = fixture(false, 0.0);
     let sending = run.send();

@@ -15,6 +15,7 @@ use super::{
     checker::{self, Checker, Cut},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
     group_inbox::News,
+    group_name::{delete, generated_name},
     group_reader::{self, GroupReadJob, GroupReadPass},
     loss::Losses,
     part::Part,
@@ -24,7 +25,6 @@ use super::{
     track::{OPEN_END, Span},
 };
 use crate::{
-    clock,
     config::{GroupReadConfig, Passes},
     kafka::{Handover, OffsetSpec},
     mutants,
@@ -35,7 +35,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 /// How long a partition may stand still before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
-const DELETE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Reads everything as a consumer group, and validates it.
 pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
@@ -69,25 +68,6 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     result?;
     reader.finish();
     Ok(())
-}
-
-/// Deletes a group of ours. Members that were on their way in when the pass ended may still be on their way out.
-fn delete(crew: &Crew<'_>, name: &str) {
-    let until = Instant::now() + DELETE_LIMIT;
-    while let Err(error) = crew.observer.delete_group(name) {
-        if Instant::now() > until || crew.lifecycle().stop_requested() {
-            // It is empty, and the cluster forgets it in some days.
-            tracing::debug!("group {name} was not deleted: {error}");
-            return;
-        }
-        std::thread::sleep(TICK);
-    }
-}
-
-/// `kgo-verifier-{unix s}-{pid}-{run}`.
-fn generated_name(run: u64) -> String {
-    let now_s = clock::unix_ms() / 1_000;
-    format!("kgo-verifier-{now_s}-{}-{run}", std::process::id())
 }
 
 /// Members take turns on the shards.
@@ -313,6 +293,9 @@ impl Overseer<'_> {
 
     /// A log was cut at `end`; members go on from `offset`.
     fn cut(&mut self, index: usize, end: i64, offset: i64, refilled: bool) {
+        if mutants::is_off("truncation-group") {
+            return;
+        }
         let part = &mut self.parts[index];
         let (partition, position) = (part.partition, part.position);
         part.cut(end, offset);
@@ -379,20 +362,5 @@ impl Overseer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_generated_name_has_three_numbers() {
-        let name = generated_name(7);
-        let numbers: Vec<_> = name.strip_prefix("kgo-verifier-").unwrap().split('-').collect();
-        assert_eq!(
-            (numbers.len(), numbers[1], numbers[2]),
-            (3, std::process::id().to_string().as_str(), "7")
-        );
     }
 }

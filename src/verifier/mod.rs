@@ -9,6 +9,7 @@ mod checker;
 mod crew;
 pub mod gaps;
 mod group_inbox;
+mod group_name;
 mod group_pass;
 mod group_reader;
 mod lane;

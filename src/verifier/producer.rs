@@ -84,7 +84,10 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
         return Ok(());
     }
     let mut producer = ShardProducer::start(context.clone(), job)?;
-    let result = producer.produce().await;
+    let mut result = producer.produce().await;
+    if let Err(halt) = result {
+        result = Err(producer.explain(halt).await);
+    }
     if producer.acks.is_done() {
         producer.watch.finish();
     }

@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    anomaly::{Anomaly, Violation},
     producer::{ShardProducer, WAIT},
     shard::Halt,
 };
 use crate::{
-    kafka::{Isolation, KafkaError, Producer},
+    kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer},
     transaction::Change,
 };
 
@@ -17,6 +18,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// How long markers of transactions that have ended may take until they are in the logs. A transaction
 /// of somebody else may stay open for longer, and is not waited for.
 const MARKER_PATIENCE: Duration = Duration::from_secs(10);
+/// How often, and how far apart, leaders are asked before a log counts as cut.
+const LOOKS: usize = 3;
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 impl ShardProducer {
     /// Whether nothing is under way: no record, and no transaction with records in it.
@@ -87,6 +91,44 @@ impl ShardProducer {
                 glommio::timer::sleep(WAIT / 10).await;
             }
         }
+    }
+
+    /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client
+    /// is finished: it is the loss that has to be named then.
+    pub(super) async fn explain(&self, halt: Halt) -> Halt {
+        match (halt, self.client.fatal_error()) {
+            (Halt::Failed(reason), Some(error)) => self.find_cut(error).await.unwrap_or(Halt::Failed(reason)),
+            (halt, _) => halt,
+        }
+    }
+
+    async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
+        let settings = self.context.consumer_settings(Isolation::ReadUncommitted);
+        let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
+        let mut cut = None;
+        for _ in 0..LOOKS {
+            // A broker that has just become a leader may name a lower end for a moment.
+            glommio::timer::sleep(LOOK_PAUSE).await;
+            if self.context.stop_requested() {
+                return None;
+            }
+            let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End).await;
+            cut = ends.into_iter().find_map(|(partition, end)| {
+                let end = end.ok()?.offset;
+                Some((partition, end, self.acks.lost_at(partition, end)?))
+            });
+            cut?;
+        }
+        let (partition, offset, highest) = cut?;
+        Some(Halt::Violation(Box::new(Violation {
+            anomaly: Anomaly::Truncation,
+            topic: self.context.topic.to_string(),
+            partition,
+            offset,
+            expected: format!("a log that reaches beyond {highest}, the highest offset that was acked"),
+            found: format!("one that ends at {offset}, whose leader refuses what follows: {error}"),
+            evidence: Box::default(),
+        })))
     }
 
     /// A new client in place of one that is finished, or has sent what it may.

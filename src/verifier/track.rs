@@ -196,7 +196,7 @@ impl Track {
     pub(super) fn must_confirm(&mut self, epoch: i32) -> bool {
         let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
         // Not the position: control records of yet another leader may lie between.
-        if is_new_leader && self.confirmed != self.behind {
+        if is_new_leader && self.confirmed != self.behind && !mutants::is_off("new-leader") {
             self.confirmed = self.behind;
             self.confirm = Some((self.behind, self.epoch));
         }

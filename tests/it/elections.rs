@@ -3,7 +3,9 @@
 //! Two nodes hold the topics, and a third keeps the cluster able to vote. The follower dies, the leader alone acks
 //! more, dies too, and the follower comes back and leads: what the old leader had alone is gone.
 
-use std::{collections::BTreeMap, fs, thread, time::Duration};
+mod live;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -14,10 +16,11 @@ use crate::{
         Cluster, Finished, Run, Running, Topic, Workdir, Worker,
         ledger::{self, LedgerFile},
         status::Validator,
-        wait_for, wait_until,
+        wait_until,
     },
     tests,
 };
+use live::{Live, Producing};
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![OwnNodes(
@@ -57,10 +60,13 @@ struct Scene {
 }
 
 impl Scene {
+    fn empty(cluster: &Cluster) -> Self {
+        Self { topic: topic(cluster), workdir: Workdir::new(), kept: Vec::new(), full: Vec::new() }
+    }
+
     /// Both replicas have so much.
     fn begin(cluster: &Cluster) -> Self {
-        let topic = topic(cluster);
-        let mut scene = Self { topic, workdir: Workdir::new(), kept: Vec::new(), full: Vec::new() };
+        let mut scene = Self::empty(cluster);
         scene.produce(400);
         // What a reader may see is on all replicas in sync.
         wait_until("both replicas in sync", || replicas_in_sync(&scene.topic, 2));
@@ -271,81 +277,21 @@ fn expect_sound(scene: &Scene) {
     read.expect_output(&["PROVEN"]).expect_no_output(&["VIOLATION", "ERROR"]);
 }
 
-/// A producer that writes all the while, and readers of what it writes.
-struct Live {
-    scene: Scene,
-    producer: Running,
-    continuous: Running,
-    looping: Running,
-}
-
-impl Live {
-    fn start(cluster: &Cluster) -> Self {
-        let scene =
-            Scene { topic: topic(cluster), workdir: Workdir::new(), kept: Vec::new(), full: Vec::new() };
-        // The new leader refuses what is in flight, because the records before it are not there.
-        let work = format!("{PRODUCE} --tolerate-failed-produce {TOLERANT}");
-        let producer = scene.start(&work);
-        wait_until("a ledger", || LedgerFile::find(scene.workdir.path(), scene.topic.name()).is_some());
-        let continuous = scene.start(&format!("{SEQUENTIAL} {TOLERANT}"));
-        let looping = scene.start(&format!("{LOOPING} {TOLERANT}"));
-        Self { scene, producer, continuous, looping }
-    }
-
-    fn wait_for_more(&self) {
-        let acked = |workers: &[Worker]| workers[0].producer().acked;
-        let before = acked(&self.producer.harness().first());
-        self.producer.harness().until("more acks", |workers| acked(workers) > before + 500);
-    }
-
-    /// Nobody leads: the reader has what it has.
-    fn note_what_was_read(&mut self) {
-        thread::sleep(Duration::from_secs(1));
-        self.scene.full = consumed(&self.continuous.harness().first());
-    }
-
-    fn finish(mut self, cluster: &Cluster) {
-        self.wait_for_more();
-        self.scene.kept =
-            (0..).take(PARTITIONS).map(|id| last_epoch_start(cluster, &self.scene.topic, id)).collect();
-        let lost = self.scene.lost();
-        assert!(lost.values().all(|count| *count > 0), "{lost:?}");
-        self.producer.signal(Signal::SIGINT);
-        self.producer.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR", "panicked"]);
-        for run in [&self.continuous, &self.looping] {
-            run.http().order("/last_pass");
-        }
-        let workers = self.continuous.harness().until_done();
-        assert_eq!(validator(&workers).lost_offsets, Some(lost), "{}", self.continuous.transcript());
-        self.looping.harness().until_done();
-        for run in [self.continuous, self.looping] {
-            run.http().order("/shutdown");
-            run.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR", "panicked"]);
-        }
-        expect_sound(&self.scene);
-    }
-}
-
-/// Where the newest leader began to write, by the follower's own record of epochs.
-fn last_epoch_start(cluster: &Cluster, topic: &Topic, partition: i32) -> i64 {
-    let file = cluster.partition_folder_of(FOLLOWER, topic, partition).join("leader-epoch-checkpoint");
-    wait_for("an epoch that began", || {
-        let text = fs::read_to_string(&file).ok()?;
-        text.lines().last()?.split_ascii_whitespace().nth(1)?.parse().ok()
-    })
-}
-
 fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Cluster) {
     let (mut cut, mut refilled, mut live) =
         (Scene::begin(cluster), Scene::begin(cluster), Live::start(cluster));
     let mut readers = Readers::start(&cut, &[SEQUENTIAL, LOOPING, GROUP]);
     let mut absent = Readers::start(&refilled, &[SEQUENTIAL, GROUP, EXPELLED]);
-    let topics = [&cut.topic, &refilled.topic, &live.scene.topic];
+    let unforgiving = Producing::start(cluster);
+    let topics = [&cut.topic, &refilled.topic, &live.scene.topic, &unforgiving.scene.topic];
+    // The follower knows the producer, and what it should have got next.
+    unforgiving.wait_for_more();
     cluster.kill(FOLLOWER);
     wait_until("one replica in sync", || topics.iter().all(|topic| replicas_in_sync(topic, 1)));
     cut.outgrow();
     refilled.outgrow();
     live.wait_for_more();
+    unforgiving.wait_for_more();
     readers.wait_until_all_is_read(&cut);
     absent.wait_until_all_is_read(&refilled);
     // These notice nothing until the log is longer again than they have read.
@@ -353,9 +299,10 @@ fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Clu
     cluster.kill(LEADER);
     live.note_what_was_read();
     cluster.restart(FOLLOWER);
-    let topics = [&cut.topic, &refilled.topic, &live.scene.topic];
+    let topics = [&cut.topic, &refilled.topic, &live.scene.topic, &unforgiving.scene.topic];
     wait_until("an unclean election", || topics.iter().all(|topic| is_led_by(topic, FOLLOWER)));
     assert_eq!(cut.topic.ends(), cut.kept, "the log was cut");
+    unforgiving.expect_the_cut_named();
     refill(&refilled);
     absent.signal(Signal::SIGCONT);
     expect_the_loss_named(&cut, &mut readers);

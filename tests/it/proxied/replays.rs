@@ -34,9 +34,11 @@ impl Rule for Again {
     fn pass(&mut self, message: &mut Message) -> Fate {
         let Self { which, first } = self;
         edit_batches(message, |_, batches| {
-            if first.is_empty() {
+            let place = |batches: &[RawBatch]| batches.first().map_or(i64::MAX, RawBatch::base_offset);
+            // Random readers may begin anywhere.
+            if place(batches) < place(first) {
                 first.clone_from(batches);
-            } else if first[0].base_offset() < batches[0].base_offset() && which.is_due() {
+            } else if place(first) < place(batches) && which.is_due() {
                 batches.clone_from(first);
             }
         });
