@@ -49,7 +49,7 @@ impl Summary<'_> {
         let unusual = [
             (totals.lost_failed, "tokens lost: not written"),
             (totals.lost_unknown, "tokens lost: written or not, nobody knows"),
-            (totals.replayed, "records that another member consumes again"),
+            (totals.replayed, "records that another member consumes again, at most"),
             (totals.bad_bodies, "bodies that are no repeater's"),
             (totals.aborted_reads, "records of aborted transactions"),
             (totals.faults, "consumer errors survived"),

@@ -52,7 +52,8 @@ pub struct WorkerStats {
     pub aborted_reads: Counter,
     /// Errors of the consumer.
     pub faults: Counter,
-    /// Records consumed from partitions that were lost before that was committed: consumed again elsewhere.
+    /// Records consumed from partitions that were lost before that was committed: consumed again elsewhere. At most
+    /// so many: a commit that got no answer may have come through.
     pub replayed: Gauge,
     /// Null values acked.
     pub tombstones: Counter,

@@ -78,6 +78,14 @@ impl Books {
         ensure(self.committed == self.consumed - self.again, || format!("{self:?}"))
     }
 
+    /// The same after an outage: a commit without an answer may have come through, and what it carried is not
+    /// consumed again.
+    pub fn balance_after_outage(&self) -> Outcome {
+        let come_through = self.committed - (self.consumed - self.again);
+        ensure((0..=self.again).contains(&come_through), || format!("{self:?}"))?;
+        Self { again: self.again - come_through, ..*self }.balance()
+    }
+
     /// The same, and nothing is consumed again.
     pub fn balance_without_replay(&self) -> Outcome {
         self.balance()?;

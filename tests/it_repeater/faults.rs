@@ -39,7 +39,7 @@ pub fn brokers_down_and_back(broker: &Broker) -> Outcome {
     repeater.grows("consumed", 100, LONG_SESSION + PATIENCE)?;
     let rest = repeater.finish()?;
     ensure(rest.text.matches("is gone").count() == 1, || rest.text.clone())?;
-    Books::close(broker, "outage", tokens(4, 4, 1000), &[rest]).balance()
+    Books::close(broker, "outage", tokens(4, 4, 1000), &[rest]).balance_after_outage()
 }
 
 pub fn stop_while_brokers_hang(broker: &Broker) -> Outcome {
