@@ -62,8 +62,8 @@ impl Handle {
     ) -> Result<Self, ClientError> {
         let native = settings::native(config)?;
         let mut text = [0; ERROR_TEXT_BYTES];
-        // SAFETY: the configuration is alive; a successful `rd_kafka_new` takes it over,
-        // so that it is forgotten exactly then. The text buffer has the size that is given.
+        // SAFETY: the configuration is alive until `rd_kafka_new` takes it over. The text buffer has the size that is
+        // given.
         unsafe {
             rdk::rd_kafka_conf_set_log_cb(native.ptr(), Some(log));
             // Everything that is polled comes as events: no callbacks but the log's.
@@ -76,8 +76,11 @@ impl Handle {
                 bearer::prepare(native.ptr());
             }
             let handle = rdk::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len());
-            let Some(handle) = NonNull::new(handle) else { return Err(ClientError::Start(text_of(&text))) };
+            // Also when it fails: by documentation the configuration is still ours then, but its list of interceptors
+            // may have been freed by now, and would be again (seen with librdkafka 2.12.1). What leaks is one
+            // configuration, where a run ends.
             mem::forget(native);
+            let Some(handle) = NonNull::new(handle) else { return Err(ClientError::Start(text_of(&text))) };
             let handle = Self(handle);
             if bearer {
                 bearer::provide(handle.ptr())?;

@@ -44,7 +44,8 @@ pub enum TopicError {
         reason: String,
     },
     /// It is not there.
-    #[error("topic '{topic}' does not exist at {brokers}; it was waited for {}s and not created", waited.as_secs_f64())]
+    #[error("topic '{topic}' does not exist at {brokers}; it was waited for {}s and not created: \
+         check --topic, or make it with --create-topic", waited.as_secs_f64())]
     Missing {
         /// The topic.
         topic: String,

@@ -34,10 +34,12 @@ pub struct Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { topic, partition, first, last } = self;
-        write!(
-            formatter,
-            "gap: topic {topic} partition {partition} offset {first}: expected records up to offset {last}, found none"
-        )
+        write!(formatter, "gap: topic {topic} partition {partition} offset {first}: ")?;
+        if first == last {
+            write!(formatter, "expected a record, found none")
+        } else {
+            write!(formatter, "expected records up to offset {last}, found none")
+        }
     }
 }
 
@@ -97,5 +99,7 @@ mod tests {
         let gap = Gap { topic: "t".into(), partition: 3, first: 5, last: 7 };
         let line = "gap: topic t partition 3 offset 5: expected records up to offset 7, found none";
         assert_eq!(gap.to_string(), line);
+        let line = "gap: topic t partition 3 offset 5: expected a record, found none";
+        assert_eq!(Gap { last: 5, ..gap }.to_string(), line);
     }
 }

@@ -181,6 +181,7 @@ fn work(
         ledger.acked_count()
     );
     let outcome = run_phases(&crew, board, times);
+    let has_ledger = crew.store.load(crew.partitions).is_ok_and(|ledger| ledger.acked_count() > 0);
     let summary = Summary {
         config,
         board,
@@ -188,6 +189,7 @@ fn work(
         total: started.elapsed(),
         store: &crew.store,
         stalls: &control.shared.stalls,
+        has_ledger,
     };
     let verdict = verdict(outcome, control);
     println!("{}", summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));

@@ -23,6 +23,8 @@ pub(super) struct Summary<'a> {
     pub(super) total: Duration,
     pub(super) store: &'a LedgerStore,
     pub(super) stalls: &'a Stalls,
+    /// The ledger lists something.
+    pub(super) has_ledger: bool,
 }
 
 impl Summary<'_> {
@@ -51,12 +53,26 @@ impl Summary<'_> {
             Some(error) => format!("NOT DONE: {error}"),
             None if let Some(stall) = self.stalls.open() => format!("STALLED: {stall}"),
             None if stopped => "stopped before the end; nothing wrong was found until then".to_owned(),
+            None if self.lost() > 0 => {
+                let lost = HumanCount(self.lost());
+                format!("DONE WITH LOSS: {lost} offsets are lost, which --tolerate-data-loss allows")
+            }
             None if whole.any(|reader| reader.raw_totals().valid_reads > 0) => {
-                "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned()
+                if self.has_ledger {
+                    "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned()
+                } else {
+                    "DONE: nothing wrong was found in what was read; no ledger says what was acked".to_owned()
+                }
             }
             None if self.board.readers.is_empty() => "DONE: acked, and not yet read back".to_owned(),
             None => "DONE: nothing wrong was found in what was read".to_owned(),
         }
+    }
+
+    /// Offsets that the readers miss: each of them finds the same.
+    fn lost(&self) -> u64 {
+        let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
+        self.board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs()
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {

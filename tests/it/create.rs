@@ -47,10 +47,11 @@ fn a_topic_is_made_with_8_partitions_unless_told_otherwise(cluster: &Cluster) {
 
 fn a_topic_that_is_there_is_left_alone(cluster: &Cluster) {
     let topic = cluster.topic(2);
-    let (partitions, retention) = (topic.partitions(), topic.setting("retention.ms"));
+    wait_until("the topic", || topic.partitions() == Some(2));
+    let retention = topic.setting("retention.ms");
     let asked = "--create-topic --partitions 7 --topic-config retention.ms=1234567";
     Run::verifier().args(topic.flags()).args(WORK).args(asked).finish().expect_code(0);
-    assert_eq!((topic.partitions(), topic.setting("retention.ms")), (partitions, retention));
+    assert_eq!((topic.partitions(), topic.setting("retention.ms")), (Some(2), retention));
 }
 
 /// One line, at once, and no topic.

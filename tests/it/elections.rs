@@ -240,7 +240,7 @@ fn expect_the_loss_named(scene: &Scene, readers: &mut Readers) {
         let workers = tolerant.harness().until_done();
         assert_eq!(validator(&workers).lost_offsets, Some(scene.lost()), "{kind}, by who comes later");
         tolerant.http().order("/shutdown");
-        tolerant.finish().expect_code(0);
+        tolerant.finish().expect_code(0).expect_output(&["DONE WITH LOSS: "]);
     }
 }
 

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<(String, Test)> {
         ),
         Real(a_missing_topic_is_named_and_not_created),
         Alone(no_broker_is_reported_with_its_address),
+        Alone(a_client_that_cannot_start_ends_the_run),
         Alone(a_ledger_that_is_no_json_stays),
         Alone(a_ledger_that_was_cut_off_stays),
         Alone(a_ledger_of_a_larger_topic_stays),
@@ -31,6 +32,15 @@ pub fn tests() -> Vec<(String, Test)> {
 /// Tests that need to tell one core from another.
 pub fn two_cores() -> Result<(), String> {
     if threads::allowed().len() >= 2 { Ok(()) } else { Err("there is only one core".to_owned()) }
+}
+
+/// The client library finds out late, when it has taken over half of what it was told.
+fn a_client_that_cannot_start_ends_the_run() {
+    for mechanism in ["GSSAPI", "PLAIN", "SCRAM-SHA-256"] {
+        let settings = format!("-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism={mechanism}");
+        let work = format!("--brokers 127.0.0.1:1 --startup-timeout 1s --topic t --seq_read {settings}");
+        Run::verifier().args(work).finish().expect_code(3).expect_no_output(&["did not end in time"]);
+    }
 }
 
 fn no_broker_is_reported_with_its_address() {

@@ -35,6 +35,11 @@ const REFUSED: &[Case] = &[
     ("topic_name_that_is_a_path", "--seq_read --topic ../t", &["--topic ../t", "a topic name"]),
     ("brokers_that_are_no_list", "--seq_read --brokers ,", &["--brokers ,", "host:port"]),
     ("cores_that_are_no_list", "--seq_read --cores 3-1", &["--cores 3-1", "accepts"]),
+    (
+        "user_without_a_password",
+        "--seq_read --username joe",
+        &["--username", "needs a password", "--password-file"],
+    ),
     ("boolean_that_is_none", "--seq_read=maybe", &["--seq_read maybe", "true or false"]),
 ];
 

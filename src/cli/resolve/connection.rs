@@ -14,6 +14,9 @@ pub(super) fn security(args: &SecurityArgs) -> Result<Security, UsageError> {
     let bearer = args.sasl_mechanism == "OAUTHBEARER";
     if bearer {
         check_token(args, &password)?;
+    } else if !args.username.is_empty() && password.reveal().is_empty() {
+        let why = format!("needs a password, from --password-file, {PASSWORD_VARIABLE} or --password");
+        return Err(UsageError::flag("username", why));
     }
     let sasl = (!args.username.is_empty()).then(|| Sasl {
         mechanism: args.sasl_mechanism,
