@@ -60,6 +60,11 @@ struct Open {
 }
 
 impl Order {
+    /// Of a reader that begins with the first record that was ever written: nothing was before.
+    pub(super) fn of_all() -> Self {
+        Self { contiguous: true, ..Self::default() }
+    }
+
     /// The reader jumps: whatever comes next is in order.
     pub(super) fn restart(&mut self) {
         *self = Self::default();

@@ -112,6 +112,11 @@ fn a_missing_head_shows_where_something_was_read_before() {
     assert_eq!(torn_at(&visible), Some(2));
     // A log whose start was taken by retention, and a reader that begins in the middle.
     assert_eq!(torn_at(&visible[2..]), None);
+    let mut beginning = Order::of_all();
+    let (offset, proof) = (1, visible[2]);
+    assert!(beginning.take(offset, &proof, true).is_ok(), "nobody knows yet whether it comes late");
+    let torn = beginning.finish().expect("the head is missing in the whole log");
+    assert_eq!((torn.anomaly, torn.offset), (Anomaly::TornTransaction, offset));
     let stranger = plain(9, 0);
     assert_eq!(torn_at(&[&[stranger], &visible[2..]].concat()), Some(1), "the first of its run");
 }

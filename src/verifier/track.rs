@@ -141,7 +141,7 @@ impl Track {
             early_end: false,
             looked: Instant::now(),
             looked_at: span.start,
-            state: PartitionState::default(),
+            state: PartitionState::from(span.start),
             watch: Watch::default(),
             skip: None,
             losses,

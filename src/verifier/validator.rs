@@ -87,6 +87,14 @@ struct Last {
 }
 
 impl PartitionState {
+    /// Of a reader that begins at this offset. From 0 on nothing has been before: neither retention has taken
+    /// anything yet, nor has anybody else read it.
+    #[must_use]
+    pub fn from(offset: i64) -> Self {
+        let order = if offset == 0 { Order::of_all() } else { Order::default() };
+        Self { order, ..Self::default() }
+    }
+
     /// Checks the next record of the partition, and reports whether its offset
     /// jumped forward over others.
     ///
