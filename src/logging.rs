@@ -1,10 +1,18 @@
 //! The log, on stderr.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{CommonConfig, LogFormat, Verbosity};
+
+/// A text for whoever reads stdout. Nobody may: a pipe that is closed changes nothing about the run.
+pub(crate) fn say(text: &impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
 
 /// Starts the log. `RUST_LOG` overrides what the flags say.
 pub(crate) fn start(config: &CommonConfig) {
@@ -15,7 +23,12 @@ pub(crate) fn start(config: &CommonConfig) {
         Verbosity::Trace => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        // It would tell stderr that stderr is gone, and panic.
+        .log_internal_errors(false);
     // A second start can only be a test's, and changes nothing.
     let _ = match config.log_format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),

@@ -2,7 +2,13 @@
 //!
 //! Any method is accepted on every path, because scripts use PUT and harnesses GET.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -18,7 +24,7 @@ use super::{
     Role, Shared,
     guard::{self, Guard},
 };
-use crate::runtime::threads;
+use crate::{logging, runtime::threads};
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -86,8 +92,7 @@ async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<LastPa
 async fn dump_if_late(shared: Arc<Shared>, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     if !shared.lifecycle.work_is_done() {
-        println!("still running {} s after /last_pass", timeout.as_secs());
-        dump_threads();
+        dump_threads(&format!("still running {} s after /last_pass\n", timeout.as_secs()));
     }
 }
 
@@ -98,12 +103,20 @@ async fn shutdown(State(shared): State<Arc<Shared>>) {
 }
 
 async fn print_stack() {
-    dump_threads();
+    dump_threads("");
 }
 
-/// Every thread's state on stdout.
-fn dump_threads() {
-    for thread in threads::list() {
-        println!("{thread}");
+/// Every thread's state on stdout, written by a thread of its own: nobody may be reading there, and this one
+/// has a ledger to write.
+fn dump_threads(title: &str) {
+    static WRITING: AtomicBool = AtomicBool::new(false);
+    if WRITING.swap(true, Ordering::Relaxed) {
+        return;
     }
+    let lines: Vec<_> = threads::list().iter().map(ToString::to_string).collect();
+    let text = format!("{title}{}", lines.join("\n"));
+    std::thread::spawn(move || {
+        logging::say(&text);
+        WRITING.store(false, Ordering::Relaxed);
+    });
 }

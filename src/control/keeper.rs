@@ -30,11 +30,15 @@ impl Keeper {
     pub(super) fn acked(&mut self, partition: i32, runs: &[OffsetRun], last_consumable: Option<i64>) {
         self.dirty = true;
         self.ledger.adjust_consumable_offsets |= last_consumable.is_some();
+        let is_adjusted = self.ledger.adjust_consumable_offsets;
         if let Some(part) = self.ledger.partition_mut(partition) {
             for run in runs {
                 part.insert(*run);
             }
-            part.last_consumable = last_consumable.unwrap_or(part.last_consumable);
+            // Without tombstones, what was acked last is the latest of its key.
+            let highest = runs.last().map_or(0, |run| run.upper - 1).max(part.last_consumable);
+            part.last_consumable =
+                last_consumable.unwrap_or(if is_adjusted { highest } else { part.last_consumable });
         }
     }
 

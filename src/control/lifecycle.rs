@@ -27,6 +27,7 @@ pub struct Lifecycle {
 struct Late {
     shutdown: bool,
     failure: Option<String>,
+    exit_code: Option<u8>,
 }
 
 impl Lifecycle {
@@ -80,6 +81,17 @@ impl Lifecycle {
     pub fn fail(&self, reason: String) {
         self.late().failure.get_or_insert(reason);
         self.request_stop();
+    }
+
+    /// How the process will end, now that the work is over: what is left to do may hang.
+    pub fn note_exit_code(&self, code: u8) {
+        self.late().exit_code = Some(code);
+    }
+
+    /// That, once it is known.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<u8> {
+        self.late().exit_code
     }
 
     /// Why the work could not be done.

@@ -216,5 +216,10 @@ async fn stop(shared: &Shared) {
     shared.lifecycle.request_stop();
     tokio::time::sleep(STOP_LIMIT).await;
     tracing::error!("a client did not end in time; what was acked is in the ledger");
-    exit::at_once(if shared.lifecycle.failure().is_some() { 3 } else { 0 });
+    let found = match (shared.violations.count(), shared.lifecycle.failure()) {
+        (0, None) => 0,
+        (0, Some(_)) => 3,
+        _ => 1,
+    };
+    exit::at_once(shared.lifecycle.exit_code().unwrap_or(found).into());
 }

@@ -1,6 +1,11 @@
 //! The control thread's event loop.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam::channel::{Receiver, Sender};
 use tokio::{
@@ -17,6 +22,8 @@ use crate::{
 
 /// How often messages are taken and things are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// Signals that come within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Runs until [`Message::Finish`] comes.
 pub(super) fn run(
@@ -58,16 +65,22 @@ fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
 }
 
 async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate: Signal) {
-    for count in 1_u32.. {
+    let mut first: Option<Instant> = None;
+    loop {
         let name = tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
         };
-        if count > 1 {
+        if let Some(first) = first {
+            // `timeout`, for instance, sends its signal to the process and to its group.
+            if first.elapsed() < ONE_SIGNAL {
+                continue;
+            }
             tracing::warn!("{name} again: ending at once; what was acked until now is in the ledger");
             exit::at_once(3);
         }
         tracing::info!("{name}: ending the run");
+        first = Some(Instant::now());
         let shared = shared.clone();
         tokio::spawn(async move { super::stop(&shared).await });
     }

@@ -121,11 +121,17 @@ impl fmt::Display for KafkaError {
     }
 }
 
+/// A setting's value, unless it may be a secret: also of a name that was misspelt.
+fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    let secrets = ["pass", "secret", "pem", "key", "token", "oauth"];
+    if secrets.iter().any(|word| key.contains(word)) && !value.is_empty() { "***" } else { value }
+}
+
 /// Why a client could not be made.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// A setting that librdkafka does not take.
-    #[error("client setting {key}={value}: {reason}")]
+    #[error("client setting {key}={}: {}", shown(key, value), reason.replace(value.as_str(), shown(key, value)))]
     Setting {
         /// The setting's name.
         key: String,
@@ -143,4 +149,21 @@ pub enum ClientError {
     /// The way from the client's queue to the executor.
     #[error("the Kafka client's wake-up could not be set up: {0}")]
     Wake(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show_where_a_setting_is_refused() {
+        let refused = |key: &str, value: &str| {
+            let reason = format!("no such thing as \"{value}\"");
+            ClientError::Setting { key: key.into(), value: value.into(), reason }.to_string()
+        };
+        let shown = refused("sasl.passwrod", "hunter2");
+        assert_eq!(shown, "client setting sasl.passwrod=***: no such thing as \"***\"");
+        assert!(refused("linger.ms", "abc").starts_with("client setting linger.ms=abc: "));
+        assert!(refused("sasl.password", "").starts_with("client setting sasl.password=: "));
+    }
 }

@@ -7,7 +7,8 @@ use super::{Ledger, OffsetRun, PartitionLedger};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct File {
-    /// `null` in a file of a producer that found no partition.
+    /// `null` in a file of a producer that found no partition, and never missing: other JSON is no ledger.
+    #[serde(deserialize_with = "Option::deserialize")]
     partition_ranges: Option<Vec<Partition>>,
     #[serde(default)]
     adjust_consumable_offsets: bool,
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn what_is_no_ledger_is_refused() {
-        for text in ["", "{", "[]", "null", r#"{"PartitionRanges":[{"Ranges":[{"Lower":0,"Up"#, "{}x"] {
+        for text in
+            ["", "{", "[]", "null", "{}", r#"{"format":1}"#, r#"{"PartitionRanges":[{"Ranges":[{"Lo"#, "{}x"]
+        {
             assert!(decode(text.as_bytes()).is_err(), "{text}");
         }
         let reversed = br#"{"PartitionRanges":[{"Ranges":[]},{"Ranges":[{"Lower":9,"Upper":3}]}]}"#;

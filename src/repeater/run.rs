@@ -19,6 +19,7 @@ use crate::{
     config::RepeaterConfig,
     control::{Control, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape, WakeHub},
+    logging,
     report::Report,
     runtime::{
         executor::{self, Shard},
@@ -54,7 +55,7 @@ fn run_to_end(config: &RepeaterConfig) -> Result<(), RunError> {
     // Impossible wishes are refused before anything is touched.
     let placement = plan(config, &topology)?;
     if config.common.print_placement {
-        println!("{placement}");
+        logging::say(&placement);
         return Ok(());
     }
     ClientSettings::new(&config.common, "").check()?;
@@ -130,7 +131,8 @@ fn work(
     let summary = Summary { board, worked, total: started.elapsed() };
     // The last latencies are still on their way to the control thread.
     thread::sleep(LOOK_EVERY * 3);
-    println!("{}", summary.text(verdict.as_ref().err()));
+    control.shared.lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
+    logging::say(&summary.text(verdict.as_ref().err()));
     verdict
 }
 

@@ -78,7 +78,14 @@ fn produce_jobs(
             id: *id,
             end_offset: usize::try_from(*id).ok().and_then(|index| ends.get(index)).copied().unwrap_or(0),
             highest_acked: part.and_then(PartitionLedger::highest).unwrap_or(-1),
-            last_consumable: part.map_or(0, |part| part.last_consumable),
+            last_consumable: part.map_or(0, |part| {
+                // Before the first tombstone, what was acked last is the latest of its key.
+                if ledger.adjust_consumable_offsets {
+                    part.last_consumable
+                } else {
+                    part.highest().unwrap_or(0)
+                }
+            }),
         }
     };
     let shards = owned.len();

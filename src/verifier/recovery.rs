@@ -187,7 +187,8 @@ impl ShardProducer {
         if error.is_fenced() && !timed_out {
             return Err(Halt::Failed(format!(
                 "transactional id '{id}' was fenced: another run produces to topic {} under the same \
-                 --client-name; what this one had committed is in its ledger",
+                 --client-name, or the cluster timed its transaction out (--transaction-timeout-ms); \
+                 what this one had committed is in its ledger",
                 self.context.topic
             )));
         }

@@ -14,6 +14,7 @@ use crate::{
     control::{Control, ControlError, Role},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
+    logging,
     repeater::ProfileError,
     report::{Report, ReportError},
     runtime::{
@@ -113,7 +114,7 @@ fn run_to_end(config: &VerifierConfig) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
     if config.common.print_placement {
-        println!("{}", plan(config, &topology, config.common.new_topic_partitions)?);
+        logging::say(&plan(config, &topology, config.common.new_topic_partitions)?);
         return Ok(());
     }
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
@@ -192,7 +193,8 @@ fn work(
         has_ledger,
     };
     let verdict = verdict(outcome, control);
-    println!("{}", summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
+    lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
+    logging::say(&summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
     verdict
 }
 

@@ -316,7 +316,8 @@ fn check_id(
         return Ok(Checked::Valid);
     }
     if visible == Visible::Committed
-        && let Some((_, id)) = record.first_header
+        && let Some((name, id)) = record.first_header
+        && name == RECORD_ID_HEADER.as_bytes()
         && id.starts_with(ABORTED_PREFIX)
         && !mutants::is_off("aborted-read")
     {

@@ -310,6 +310,14 @@ fn evidence_names_the_writer_the_neighbour_and_the_ledger_s_word() {
 }
 
 #[test]
+fn what_somebody_else_calls_aborted_is_theirs() {
+    let committed = Rules { visible: Visible::Committed, ..RULES };
+    let theirs = record(7, Some((&b"x"[..], &b"ABORTED MSG: hello"[..])));
+    let checked = PartitionState::default().check(&theirs, None, committed);
+    assert_eq!(checked.unwrap().0, Checked::OutOfScope);
+}
+
+#[test]
 fn a_record_that_was_to_be_aborted_is_shown_to_nobody_who_reads_what_was_committed() {
     let text = format!("ABORTED MSG: {}", id(500));
     let at = |offset| record(offset, Some((RECORD_ID_HEADER.as_bytes(), text.as_bytes())));

@@ -20,6 +20,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(sigint_ends_a_run_that_waits_for_its_brokers),
         Alone(sigint_ends_looping_readers),
         Alone(several_spaces_between_arguments_do_no_harm),
+        Alone(nobody_has_to_read_what_is_printed),
+        Alone(two_signals_at_once_are_one),
         Alone(a_killed_run_leaves_a_ledger_that_the_next_one_goes_on_from),
     ]
 }
@@ -127,6 +129,25 @@ fn several_spaces_between_arguments_do_no_harm() {
     run.finish().expect_code(0).expect_output(&["sequential  20 records proven valid"]);
     let words = line.split(' ').fold(Run::verifier(), Run::arg);
     words.finish().expect_code(0).expect_output(&["20 of 20 records acked where predicted"]);
+}
+
+fn nobody_has_to_read_what_is_printed() {
+    let mock = Mock::start();
+    for nobody in ["> /dev/full", "| true"] {
+        let shell = format!("set -o pipefail; \"$0\" \"$@\" {nobody}");
+        let run = Run::verifier().under(["bash".to_owned(), "-c".to_owned(), shell]);
+        let run = run.args(mock.topic(1).flags()).args("--produce_msgs 20 --seq_read");
+        run.finish().expect_code(0).expect_no_output(&["panicked", "ERROR"]);
+    }
+}
+
+/// As `timeout` sends them: to the process, and to its group.
+fn two_signals_at_once_are_one() {
+    let mock = Mock::start();
+    let run = endless(Run::verifier(), &mock.topic(2), "");
+    run.signal(Signal::SIGINT);
+    run.signal(Signal::SIGTERM);
+    run.finish_within(EXIT_LIMIT).expect_code(0).expect_no_output(&["again"]);
 }
 
 fn a_killed_run_leaves_a_ledger_that_the_next_one_goes_on_from() {
