@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use range_set_blaze::RangeSetBlaze;
 
@@ -17,6 +17,11 @@ pub(super) struct Missing {
     /// The first ranges: first and last.
     pub(super) ranges: Vec<(i64, i64)>,
 }
+
+/// How often, and how far apart, leaders are asked before a log counts as cut: one that has just been elected may
+/// name a lower end for a moment.
+pub(super) const LOOKS: usize = 3;
+pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Ranges of missing offsets that are listed.
 const RANGES: usize = 1_000;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     anomaly::{Anomaly, Violation},
+    loss::{LOOK_PAUSE, LOOKS},
     producer::{ShardProducer, WAIT},
     shard::Halt,
 };
@@ -18,9 +19,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// How long markers of transactions that have ended may take until they are in the logs. A transaction
 /// of somebody else may stay open for longer, and is not waited for.
 const MARKER_PATIENCE: Duration = Duration::from_secs(10);
-/// How often, and how far apart, leaders are asked before a log counts as cut.
-const LOOKS: usize = 3;
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 impl ShardProducer {
     /// Whether nothing is under way: no record, and no transaction with records in it.
@@ -107,7 +105,6 @@ impl ShardProducer {
         let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
         let mut cut = None;
         for _ in 0..LOOKS {
-            // A broker that has just become a leader may name a lower end for a moment.
             glommio::timer::sleep(LOOK_PAUSE).await;
             if self.context.stop_requested() {
                 return None;

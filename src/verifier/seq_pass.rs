@@ -8,7 +8,11 @@ use super::{
     skip::{Next, Skip},
     track::{Ends, Judgement, Track},
 };
-use crate::kafka::{Event, Fault, FaultKind};
+use crate::{
+    kafka::{Event, Fault, FaultKind},
+    ledger::PartitionLedger,
+    mutants,
+};
 
 /// What a pass changes while the client shows records.
 pub(super) struct PassState {
@@ -115,6 +119,13 @@ impl PassState {
         let behind = |track: &Track| track.missing(self.checker.ledger(track.partition), track.end());
         let tracks = self.tracks.iter().enumerate();
         tracks.filter_map(|(index, track)| Some((index, behind(track)?.last))).collect()
+    }
+
+    /// Whether something was acked at this offset or above.
+    pub(super) fn is_acked_from(&self, index: usize, offset: i64) -> bool {
+        let ledger = self.checker.ledger(self.tracks[index].partition);
+        let highest = ledger.and_then(PartitionLedger::highest);
+        highest.is_some_and(|highest| highest >= offset) && !mutants::is_off("lost-end")
     }
 
     /// What was acked at or above `start` and is missing is told, once.

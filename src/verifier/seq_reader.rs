@@ -11,7 +11,7 @@ use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
     last_values::SeenKeys,
-    loss::Losses,
+    loss::{self, Losses},
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
     stall::{Look, Watchman},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::ProofConfig,
-    kafka::{Consumer, ConsumerSettings, OffsetSpec},
+    kafka::{Consumer, ConsumerSettings, Isolation, OffsetSpec},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -344,10 +344,35 @@ impl<'a> SeqReader<'a> {
         }
         self.pass.audit_keys()?;
         if self.pass.checker.records_may_go() {
-            return Ok(());
+            return self.audit_ends().await;
         }
         for index in 0..self.pass.tracks.len() {
             self.audit(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Compaction takes records, and never the end of a log: whatever was acked lies below that.
+    async fn audit_ends(&mut self) -> Result<(), Halt> {
+        if checker::isolation(self.job.proof) == Isolation::ReadCommitted {
+            // What can be read ends where somebody else's transaction is open.
+            return Ok(());
+        }
+        for index in 0..self.pass.tracks.len() {
+            let mut end = self.pass.tracks[index].position;
+            for look in 0..loss::LOOKS {
+                if !self.pass.is_acked_from(index, end) {
+                    break;
+                }
+                if look > 0 {
+                    glommio::timer::sleep(loss::LOOK_PAUSE).await;
+                }
+                let Some(ends) = self.ask(index).await else { return Ok(()) };
+                end = ends.end;
+            }
+            if self.pass.is_acked_from(index, end) {
+                self.pass.tell_lost(index, end)?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,11 @@ use std::{fs, time::Duration};
 
 use crate::{
     Test,
-    dsl::{Cluster, Run, Topic, Workdir, wait_for},
+    dsl::{
+        Cluster, Mock, Run, Topic, Workdir,
+        ledger::{self, LedgerFile},
+        wait_for,
+    },
     tests,
 };
 
@@ -14,6 +18,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(an_older_value_is_stale),
         Real(a_key_that_is_gone_is_found),
         Real(tombstones_let_a_compacted_log_end_early),
+        Alone(a_log_that_is_cut_is_no_compacted_one),
         Real(a_log_that_ends_with_tombstones_holds_the_last_values),
         Real(a_missing_file_of_latest_values_is_an_error),
         Real(a_bad_file_of_latest_values_is_left_as_it_is),
@@ -58,6 +63,33 @@ fn produce_and_compact(topic: &Topic, workdir: &Workdir, flags: &str) {
         std::thread::sleep(Duration::from_millis(600));
         (topic.records().len() < 60).then_some(())
     });
+}
+
+/// Compaction takes records and leaves the log's end where it was.
+fn a_log_that_is_cut_is_no_compacted_one() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    let keys = "--key-set-cardinality 5 --msg_size 10";
+    run(&topic, &workdir, &format!("--produce_msgs 60 {keys}")).finish().expect_code(0);
+    run(&topic, &workdir, &format!("--produce_msgs 40 {keys} --tombstone-probability 0.5"))
+        .finish()
+        .expect_code(0);
+    let mut file = LedgerFile::read(workdir.path(), topic.name());
+    assert!(file.adjust_consumable_offsets, "{file:?}");
+    for (work, compacted) in [("--seq_read", ""), ("--consumer_group_readers 2", "--compacted")] {
+        let work = format!("{work} {compacted}");
+        run(&topic, &workdir, &work).finish().expect_code(0);
+    }
+    file.partition_ranges[0].ranges.as_mut().expect("ranges")[0].upper = 104;
+    workdir.write(&ledger::file_name(topic.name()), file.text().as_bytes());
+    for work in ["--seq_read", "--consumer_group_readers 2"] {
+        let finished = run(&topic, &workdir, work).finish().expect_code(1);
+        finished.expect_output(&[
+            "lost-write: topic",
+            "partition 0 offset 100: ",
+            "4 acked records between 100 and 103",
+        ]);
+    }
 }
 
 fn a_topic_that_the_cleaner_has_compacted_holds_the_last_values(cluster: &Cluster) {
