@@ -42,6 +42,8 @@ struct Owned(BTreeMap<(usize, i32), Place>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     position: i64,
+    /// Where it was read from since it was assigned, which the group knew.
+    start: i64,
     committed: i64,
     /// What later leaders wrote did not yet lie there in the beginning.
     known_epoch: i32,
@@ -74,6 +76,7 @@ pub(super) enum Step {
 
 const NEW_PLACE: Place = Place {
     position: -1,
+    start: -1,
     committed: -1,
     known_epoch: -1,
     epoch: -1,
@@ -296,10 +299,13 @@ impl Place {
 
     fn go(&mut self, from: i64, to: i64) -> Step {
         let step = if from < self.position { Step::Back } else { Step::Forward };
+        if self.position < 0 {
+            self.start = from;
+        }
         if step == Step::Back {
             // What the group knows lies behind the log's end, and a member that started there would start over.
             let Self { known_epoch, epoch, .. } = *self;
-            *self = Self { known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE };
+            *self = Self { start: from, known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE };
         }
         self.position = to;
         step
@@ -307,11 +313,8 @@ impl Place {
 
     /// Offsets that were consumed, and that the group does not know of.
     fn ahead(self) -> u64 {
-        if self.committed < 0 {
-            0
-        } else {
-            self.position.saturating_sub(self.committed).max(0).unsigned_abs()
-        }
+        let known = self.committed.max(self.start);
+        if known < 0 { 0 } else { self.position.saturating_sub(known).max(0).unsigned_abs() }
     }
 }
 

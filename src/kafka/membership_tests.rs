@@ -107,6 +107,9 @@ fn what_is_lost_uncommitted_is_counted() {
     assert_eq!(Place { position: 15, committed: 10, ..NEW_PLACE }.ahead(), 5);
     assert_eq!(Place { position: 10, committed: 12, ..NEW_PLACE }.ahead(), 0);
     assert_eq!(NEW_PLACE.ahead(), 0);
+    let mut uncommitted = NEW_PLACE;
+    (5..8).for_each(|offset| _ = uncommitted.go(offset, offset + 1));
+    assert_eq!(uncommitted.ahead(), 3, "taken away before its first commit had an answer");
 }
 
 #[test]

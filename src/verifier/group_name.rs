@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::crew::Crew;
 use crate::clock;
 
-const DELETE_LIMIT: Duration = Duration::from_secs(3);
+const DELETE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Deletes a group of ours. Members that were on their way in when the pass ended may still be on their way out.

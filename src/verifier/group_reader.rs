@@ -59,6 +59,8 @@ const TELL_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a pass waits for commits, and then for the group.
 const SETTLE_LIMIT: Duration = Duration::from_millis(3_500);
 const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+/// Where the run goes on: who does not leave keeps its group for as long as its session lasts.
+const PATIENT_LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Place of the only topic in the list of those subscribed to.
 const TOPIC: usize = 0;
 /// Records shown before others have their turn; fewer where each has to wait for its turn.
@@ -267,7 +269,8 @@ impl Member {
         while !self.consumer.settle() && Instant::now() < until {
             self.bell.bell().wait_at_most(Duration::from_millis(20)).await;
         }
-        let until = Instant::now() + LEAVE_LIMIT;
+        let patient = !self.context.stop_requested();
+        let until = Instant::now() + if patient { PATIENT_LEAVE_LIMIT } else { LEAVE_LIMIT };
         self.consumer.begin_leaving();
         let mut left = self.consumer.leave();
         while !left && Instant::now() < until {
