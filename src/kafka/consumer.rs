@@ -145,7 +145,12 @@ impl Consumer {
 
     /// Asks where these partitions start or end; each is answered or has an error.
     pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec) -> Answers {
-        OffsetQuery::start(&self.handle, &self.topic_name, partitions, spec, self.isolation).finish().await
+        self.ask(partitions, spec).finish().await
+    }
+
+    /// The same, without waiting for it.
+    pub fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
+        OffsetQuery::start(&self.handle, &self.topic_name, partitions, spec, self.isolation)
     }
 }
 

@@ -20,9 +20,10 @@ use super::{
     client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
     hub::HubBell,
-    membership::{Membership, Step, on_rebalance},
+    membership::{Membership, on_rebalance},
     message::Message,
     partitions::{PartitionList, confirm, entries, topic_name},
+    place::Step,
     wake::QueueWake,
 };
 
@@ -290,21 +291,18 @@ impl GroupConsumer {
             if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
                 continue;
             }
-            self.commit_under_way = false;
             // SAFETY: the event is alive and of this kind; the list lives as long as it.
             unsafe {
+                let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
+                self.commit_under_way &= number != self.membership.sent();
                 let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
                 for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    match all.and(KafkaError::check(entry.err)) {
-                        Ok(()) => {
-                            self.membership.committed(topic_name(entry), entry.partition, entry.offset);
-                        }
-                        // A rebalance under way is enough for that. The next commit carries the same place, or a newer one.
-                        Err(error) => {
-                            self.membership.refused(topic_name(entry), entry.partition);
-                            self.refused = self.refused.or(error.is_refusal().then_some(error));
-                        }
-                    }
+                    let result = all.and(KafkaError::check(entry.err));
+                    // A rebalance under way is enough to be refused. The next commit carries the same place, or a
+                    // newer one.
+                    let offset = result.is_ok().then_some(entry.offset);
+                    self.membership.answered(number, topic_name(entry), entry.partition, offset);
+                    self.refused = self.refused.or(result.err().filter(|error| error.is_refusal()));
                 }
             }
         }

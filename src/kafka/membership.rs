@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     ffi::{CStr, CString, c_void},
     ptr,
     sync::Arc,
@@ -15,8 +14,8 @@ use super::{
     Handover, OffsetAndEpoch,
     group::MemberState,
     partitions::{PartitionList, entries, topic_name},
+    place::{CommitNumber, NEW_PLACE, Owned, Place, Step},
 };
-use crate::mutants;
 
 /// Shared by a consumer and its rebalance callback, on one thread.
 pub(super) struct Membership {
@@ -26,64 +25,15 @@ pub(super) struct Membership {
     /// Where results of commits go.
     pub(super) commits: Cell<*mut rdk::rd_kafka_queue_t>,
     owned: RefCell<Owned>,
-    /// Places in partitions that were given up, whose commit has no answer yet.
-    given_up: RefCell<Owned>,
+    /// Places in partitions that were given up, whose last commit has no answer yet.
+    given_up: RefCell<Vec<((usize, i32), Place)>>,
+    /// The last commit that was sent.
+    sent: Cell<CommitNumber>,
     /// Partitions that were assigned and not yet told of.
     arrived: RefCell<Vec<(usize, i32)>>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
 }
-
-/// The partitions of a member, by topic and id.
-#[derive(Debug, Default)]
-struct Owned(BTreeMap<(usize, i32), Place>);
-
-/// How far a partition has been consumed; -1 is not known yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    position: i64,
-    /// Where it was read from since it was assigned, which the group knew.
-    start: i64,
-    committed: i64,
-    /// What later leaders wrote did not yet lie there in the beginning.
-    known_epoch: i32,
-    /// Epoch of the last record that was read, and the offset behind it.
-    epoch: i32,
-    behind: i64,
-    /// The place that the leader was asked about.
-    confirmed: i64,
-    /// Where the log was cut last.
-    cut: i64,
-}
-
-/// What the next thing that the client shows of a partition is to its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The partition was given up meanwhile, or the record was shown before: the client has started over.
-    Nothing,
-    /// It goes on.
-    Forward,
-    /// It has gone back: the client has found that the log was cut.
-    Back,
-    /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
-    Confirm {
-        /// Behind the last record that was read.
-        offset: i64,
-        /// Epoch of that record.
-        epoch: i32,
-    },
-}
-
-const NEW_PLACE: Place = Place {
-    position: -1,
-    start: -1,
-    committed: -1,
-    known_epoch: -1,
-    epoch: -1,
-    behind: -1,
-    confirmed: -1,
-    cut: i64::MAX,
-};
 
 impl Membership {
     pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>) -> Self {
@@ -93,6 +43,7 @@ impl Membership {
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
             given_up: RefCell::default(),
+            sent: Cell::new(0),
             arrived: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
@@ -121,44 +72,44 @@ impl Membership {
         true
     }
 
-    /// The group knows that everything below `offset` has been consumed.
-    pub(super) fn committed(&self, topic: &CStr, partition: i32, offset: i64) {
+    /// The group has answered a commit: with the offset below which it knows a partition to have been consumed, or
+    /// not at all. What it refused goes into the next commit, if it is still ours; the rest is consumed again by others.
+    pub(super) fn answered(&self, commit: CommitNumber, topic: &CStr, partition: i32, offset: Option<i64>) {
         let Some(topic) = self.topic_index(topic) else { return };
-        for places in [&self.owned, &self.given_up] {
-            if let Some(place) = places.borrow_mut().0.get_mut(&(topic, partition)) {
-                place.committed = place.committed.max(offset);
+        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
+            place.answer(commit, offset);
+        }
+        self.given_up.borrow_mut().retain_mut(|(which, place)| {
+            if *which == (topic, partition) {
+                place.answer(commit, offset);
             }
-        }
-        self.forget(topic, partition);
+            let keep = place.awaits_answer();
+            if !keep {
+                self.lose(place);
+            }
+            keep
+        });
     }
 
-    /// A commit was refused. What is still ours goes into the next one; the rest is consumed again by others.
-    pub(super) fn refused(&self, topic: &CStr, partition: i32) {
-        if let Some(topic) = self.topic_index(topic) {
-            self.forget(topic, partition);
-        }
+    /// What the group does not know of this place it will not learn any more.
+    fn lose(&self, place: &Place) {
+        self.uncommitted.set(self.uncommitted.get() + place.ahead());
     }
 
-    /// The last commit of a partition that was given up has its answer.
-    fn forget(&self, topic: usize, partition: i32) {
-        if let Some(place) = self.given_up.borrow_mut().0.remove(&(topic, partition)) {
-            self.uncommitted.set(self.uncommitted.get() + place.ahead());
-        }
+    /// The last commit that was sent.
+    pub(super) fn sent(&self) -> CommitNumber {
+        self.sent.get()
     }
 
     /// Whether the group knows of everything that was consumed.
     pub(super) fn is_committed(&self) -> bool {
-        let done = |places: &Owned| places.0.values().all(|place| place.position <= place.committed);
-        done(&self.owned.borrow()) && self.given_up.borrow().0.is_empty()
+        self.owned.borrow().0.values().all(Place::is_committed) && self.given_up.borrow().is_empty()
     }
 
     /// Gives up on commits that have no answer: what they carry counts as not committed.
     pub(super) fn give_up_on_commits(&self) {
-        let ahead = |places: &Owned| places.0.values().map(|place| place.ahead()).sum::<u64>();
-        let lost = ahead(&self.owned.borrow()) + ahead(&self.given_up.borrow());
-        self.uncommitted.set(self.uncommitted.get() + lost);
-        self.owned.borrow_mut().0.clear();
-        self.given_up.borrow_mut().0.clear();
+        self.owned.take().0.values().for_each(|place| self.lose(place));
+        self.given_up.take().iter().for_each(|(_, place)| self.lose(place));
     }
 
     /// Whether there is a partition of which the group does not know yet where it is consumed from.
@@ -181,21 +132,27 @@ impl Membership {
 
     /// Starts a commit of what the group does not know yet; returns whether there was any.
     pub(super) fn commit(&self, client: *mut rdk::rd_kafka_t) -> bool {
-        let owned = self.owned.borrow();
-        let news = owned.0.iter().filter(|(_, place)| place.position > place.committed);
+        let mut owned = self.owned.borrow_mut();
         let Ok(mut list) = PartitionList::new(0) else { return false };
-        for (&(topic, partition), place) in news {
+        for (&(topic, partition), place) in owned.0.iter().filter(|(_, place)| !place.is_committed()) {
             list.add(&self.topics[topic], partition, place.position);
             self.hand_over(topic, partition, place);
         }
         if list.is_empty() {
             return false;
         }
-        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue.
-        let code = unsafe {
-            rdk::rd_kafka_commit_queue(client, list.ptr(), self.commits.get(), None, ptr::null_mut())
-        };
-        code == Code::RD_KAFKA_RESP_ERR_NO_ERROR
+        let number = self.sent.get() + 1;
+        let opaque = ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0));
+        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue,
+        // and the number with it, which nobody takes for an address.
+        let code =
+            unsafe { rdk::rd_kafka_commit_queue(client, list.ptr(), self.commits.get(), None, opaque) };
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return false;
+        }
+        self.sent.set(number);
+        owned.0.values_mut().filter(|place| !place.is_committed()).for_each(|place| place.sent = number);
+        true
     }
 
     fn handover_of(&self, topic: usize) -> Option<&Handover> {
@@ -226,95 +183,26 @@ impl Membership {
                 let place = self.handover_of(topic).map_or(NEW_PLACE, |known| {
                     Place::behind(known.read(entry.partition), known.known_epoch(entry.partition))
                 });
-                owned.0.insert((topic, entry.partition), place);
+                owned.0.insert((topic, entry.partition), place.after(self.sent.get()));
                 self.arrived.borrow_mut().push((topic, entry.partition));
             }
         }
     }
 
-    fn revoked(&self, partitions: &[rdk::rd_kafka_topic_partition_t], lost: bool) {
+    fn revoked(&self, partitions: &[rdk::rd_kafka_topic_partition_t]) {
         let mut owned = self.owned.borrow_mut();
         for entry in partitions {
             // SAFETY: the list is alive during the callback.
             let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) else { continue };
-            let place = owned.0.remove(&(topic, entry.partition));
-            if let Some(place) = &place {
-                self.hand_over(topic, entry.partition, place);
-            }
-            let Some(place) = place.filter(|place| place.ahead() > 0) else { continue };
-            if lost {
-                self.uncommitted.set(self.uncommitted.get() + place.ahead());
+            let which = (topic, entry.partition);
+            let Some(place) = owned.0.remove(&which) else { continue };
+            self.hand_over(topic, entry.partition, &place);
+            if place.ahead() > 0 && place.awaits_answer() {
+                self.given_up.borrow_mut().push((which, place));
             } else {
-                self.given_up.borrow_mut().0.insert((topic, entry.partition), place);
+                self.lose(&place);
             }
         }
-    }
-}
-
-impl Owned {
-    fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
-        if place.must_confirm(offset, epoch) {
-            return Step::Confirm { offset: place.behind, epoch: place.epoch };
-        }
-        // What one leader wrote it does not cut off: what is different now has another epoch. Behind a cut, of which
-        // the client may hear twice, it is shown again; elsewhere that is for others to judge.
-        if offset < place.position && epoch == place.epoch {
-            return if offset >= place.cut { Step::Nothing } else { Step::Forward };
-        }
-        let step = place.go(offset, offset + 1);
-        // What comes again, because the group did not know that it had been consumed, tells nothing.
-        if offset >= place.behind {
-            (place.epoch, place.behind) = (epoch, offset + 1);
-        }
-        step
-    }
-
-    fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
-        place.go(offset, offset)
-    }
-}
-
-impl Place {
-    /// Of a member that has read nothing yet, where others had read so far.
-    fn behind(read: OffsetAndEpoch, known_epoch: i32) -> Self {
-        Self { known_epoch, epoch: read.leader_epoch, behind: read.offset, ..NEW_PLACE }
-    }
-
-    /// Whether the leader must be asked about what was read before, ahead of a record of this epoch.
-    fn must_confirm(&mut self, offset: i64, epoch: i32) -> bool {
-        let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
-        let must = is_new_leader
-            && offset >= self.position
-            && self.confirmed != self.behind
-            && !mutants::is_off("new-leader-group");
-        if must {
-            self.confirmed = self.behind;
-            // What comes from below is the cut.
-            self.position = self.position.max(self.behind);
-        }
-        must
-    }
-
-    fn go(&mut self, from: i64, to: i64) -> Step {
-        let step = if from < self.position { Step::Back } else { Step::Forward };
-        if self.position < 0 {
-            self.start = from;
-        }
-        if step == Step::Back {
-            // What the group knows lies behind the log's end, and a member that started there would start over.
-            let Self { known_epoch, epoch, .. } = *self;
-            *self = Self { start: from, known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE };
-        }
-        self.position = to;
-        step
-    }
-
-    /// Offsets that were consumed, and that the group does not know of.
-    fn ahead(self) -> u64 {
-        let known = self.committed.max(self.start);
-        if known < 0 { 0 } else { self.position.saturating_sub(known).max(0).unsigned_abs() }
     }
 }
 
@@ -340,7 +228,7 @@ pub(super) unsafe extern "C" fn on_rebalance(
             // The client sends this before it gives anything up.
             membership.commit(client);
         }
-        membership.revoked(partitions, lost);
+        membership.revoked(partitions);
     }
     // SAFETY: client and list are alive.
     unsafe { obey(client, code, changes) };

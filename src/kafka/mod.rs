@@ -22,6 +22,7 @@ mod message;
 mod observer;
 mod offsets;
 mod partitions;
+mod place;
 mod producer;
 mod settings;
 mod signals;
@@ -40,7 +41,7 @@ pub use handover::Handover;
 pub use hub::{Bell, HubBell, Ringer, WakeHub};
 pub use message::Message;
 pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape};
-pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec};
+pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetQuery, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
 pub use settings::{
     ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,

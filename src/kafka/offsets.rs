@@ -55,8 +55,8 @@ pub type Answers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
 /// How long the brokers have to answer one question.
 const REQUEST_TIMEOUT_MS: c_int = 5_000;
 
-/// A question that is under way.
-pub(super) struct OffsetQuery {
+/// A question that is under way. Must be dropped before the client that it was asked of.
+pub struct OffsetQuery {
     queue: Queue,
     partitions: Vec<i32>,
     until: Instant,
@@ -99,8 +99,9 @@ impl OffsetQuery {
         }
     }
 
-    /// The answers, when they are there or will not come any more.
-    pub(super) fn take(&self) -> Option<Answers> {
+    /// The answers, once, when they are there or will not come any more. Each partition is answered or has an error.
+    #[must_use]
+    pub fn take(&self) -> Option<Answers> {
         self.try_take(0)
     }
 

@@ -1,0 +1,172 @@
+//! How far a member of a group has consumed a partition, and what the group knows of that.
+
+use std::collections::BTreeMap;
+
+use super::OffsetAndEpoch;
+use crate::mutants;
+
+/// Commits of a member, counted in the order in which they are sent; 0 is none.
+pub(super) type CommitNumber = u64;
+
+/// The partitions of a member, by topic and id.
+#[derive(Debug, Default)]
+pub(super) struct Owned(pub(super) BTreeMap<(usize, i32), Place>);
+
+/// How far a partition has been consumed; -1 is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: i64,
+    /// Where it was read from since it was assigned, which the group knew.
+    pub(super) start: i64,
+    pub(super) committed: i64,
+    /// Answers to this commit, and to those before it, tell nothing of this place: they were of a log that was cut
+    /// since, or of what this member owned before.
+    pub(super) since: CommitNumber,
+    /// The last commit that carries this place, and the last that was answered.
+    pub(super) sent: CommitNumber,
+    pub(super) answered: CommitNumber,
+    /// What later leaders wrote did not yet lie there in the beginning.
+    pub(super) known_epoch: i32,
+    /// Epoch of the last record that was read, and the offset behind it.
+    pub(super) epoch: i32,
+    pub(super) behind: i64,
+    /// The place that the leader was asked about.
+    pub(super) confirmed: i64,
+    /// Where the log was cut last.
+    pub(super) cut: i64,
+}
+
+/// What the next thing that the client shows of a partition is to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The partition was given up meanwhile, or the record was shown before: the client has started over.
+    Nothing,
+    /// It goes on.
+    Forward,
+    /// It has gone back: the client has found that the log was cut.
+    Back,
+    /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
+    Confirm {
+        /// Behind the last record that was read.
+        offset: i64,
+        /// Epoch of that record.
+        epoch: i32,
+    },
+}
+
+pub(super) const NEW_PLACE: Place = Place {
+    position: -1,
+    start: -1,
+    committed: -1,
+    since: 0,
+    sent: 0,
+    answered: 0,
+    known_epoch: -1,
+    epoch: -1,
+    behind: -1,
+    confirmed: -1,
+    cut: i64::MAX,
+};
+
+impl Owned {
+    pub(super) fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
+        if place.must_confirm(offset, epoch) {
+            return Step::Confirm { offset: place.behind, epoch: place.epoch };
+        }
+        if offset < place.position && epoch <= place.epoch {
+            return place.again(offset, epoch);
+        }
+        let step = place.go(offset, offset + 1);
+        // What comes again, because the group did not know that it had been consumed, tells nothing.
+        if offset >= place.behind {
+            (place.epoch, place.behind) = (epoch, offset + 1);
+        }
+        step
+    }
+
+    pub(super) fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
+        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
+        place.go(offset, offset)
+    }
+}
+
+impl Place {
+    /// Of a member that has read nothing yet, where others had read so far.
+    pub(super) fn behind(read: OffsetAndEpoch, known_epoch: i32) -> Self {
+        Self { known_epoch, epoch: read.leader_epoch, behind: read.offset, ..NEW_PLACE }
+    }
+
+    /// The same, of a member that has sent so many commits before.
+    pub(super) fn after(self, commit: CommitNumber) -> Self {
+        Self { since: commit, sent: commit, answered: commit, ..self }
+    }
+
+    /// The group has answered a commit that carried this partition: with the offset below which it knows all to have
+    /// been consumed, if it took it. It answers in the order in which it takes commits, not in that of their numbers:
+    /// one that had to be sent again comes late, and what it says is what the group goes by.
+    pub(super) fn answer(&mut self, commit: CommitNumber, offset: Option<i64>) {
+        if commit > self.since {
+            self.answered = self.answered.max(commit);
+            self.committed = offset.unwrap_or(self.committed);
+        }
+    }
+
+    /// Whether a commit that carries this place is on its way.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.sent > self.answered
+    }
+
+    /// Whether nobody has to consume again what was consumed.
+    pub(super) fn is_committed(&self) -> bool {
+        self.position <= self.committed
+    }
+
+    /// Whether the leader must be asked about what was read before, ahead of a record of this epoch.
+    fn must_confirm(&mut self, offset: i64, epoch: i32) -> bool {
+        let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
+        let must = is_new_leader
+            && offset >= self.position
+            && self.confirmed != self.behind
+            && !mutants::is_off("new-leader-group");
+        if must {
+            self.confirmed = self.behind;
+            // What comes from below is the cut.
+            self.position = self.position.max(self.behind);
+        }
+        must
+    }
+
+    /// What a record below the position is that no later leader has written than what was read last: shown before. A
+    /// rebalance that pauses a partition while the client hands out a record has it show that record once more (seen
+    /// with librdkafka 2.12.1). What is there after a log was cut, a later leader has written; behind a cut, of which
+    /// the client may hear twice, that leader's records are shown again. Without epochs others have to judge.
+    fn again(&self, offset: i64, epoch: i32) -> Step {
+        if epoch >= 0 || offset >= self.cut { Step::Nothing } else { Step::Forward }
+    }
+
+    fn go(&mut self, from: i64, to: i64) -> Step {
+        let step = if from < self.position { Step::Back } else { Step::Forward };
+        if self.position < 0 {
+            self.start = from;
+        }
+        if step == Step::Back {
+            // What the group knows lies behind the log's end, and a member that started there would start over.
+            let Self { known_epoch, epoch, sent, .. } = *self;
+            *self =
+                Self { start: from, known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE }.after(sent);
+        }
+        self.position = to;
+        step
+    }
+
+    /// Offsets that were consumed, and that the group does not know of.
+    pub(super) fn ahead(self) -> u64 {
+        let known = self.committed.max(self.start);
+        if known < 0 { 0 } else { self.position.saturating_sub(known).max(0).unsigned_abs() }
+    }
+}
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

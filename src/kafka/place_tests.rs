@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::kafka::Handover;
+
+#[test]
+fn a_partition_that_is_not_ours_does_not_advance() {
+    let mut owned = Owned::default();
+    assert_eq!((owned.read(0, 3, 9, 1), owned.reached(0, 3, 9)), (Step::Nothing, Step::Nothing));
+    owned.0.insert((0, 3), NEW_PLACE);
+    assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
+    assert_eq!(owned.reached(0, 3, 10), Step::Forward, "the end of the log");
+    assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (10, -1));
+}
+
+#[test]
+fn a_place_that_goes_back_is_committed_anew() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, committed: 10, ..NEW_PLACE });
+    assert_eq!(owned.read(0, 3, 4, 2), Step::Back);
+    assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
+    assert_eq!(owned.read(0, 3, 5, 2), Step::Forward);
+    assert_eq!(owned.reached(0, 3, 3), Step::Back, "it ends below");
+}
+
+#[test]
+fn what_was_shown_is_not_shown_again() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, epoch: 4, ..NEW_PLACE });
+    assert_eq!((owned.read(0, 3, 5, 4), owned.read(0, 3, 6, 3)), (Step::Nothing, Step::Nothing));
+    assert_eq!(owned.0[&(0, 3)].position, 10, "nobody goes back for that");
+    assert_eq!(owned.read(0, 3, 10, 4), Step::Forward);
+    assert_eq!((owned.read(0, 3, 7, 5), owned.read(0, 3, 8, 5)), (Step::Back, Step::Forward), "a cut");
+    assert_eq!((owned.read(0, 3, 7, 5), owned.read(0, 3, 9, 5)), (Step::Nothing, Step::Forward));
+}
+
+#[test]
+fn without_epochs_only_what_lies_behind_a_cut_is_known_to_be_shown_again() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, cut: 7, ..NEW_PLACE });
+    assert_eq!((owned.read(0, 3, 8, -1), owned.read(0, 3, 6, -1)), (Step::Nothing, Step::Forward));
+}
+
+#[test]
+fn a_leader_elected_under_the_group_is_asked_about_what_was_read_before() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { known_epoch: 2, ..NEW_PLACE });
+    assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
+    assert_eq!(owned.read(0, 3, 10, 2), Step::Forward, "who led in the beginning");
+    owned.reached(0, 3, 12);
+    let behind_the_record = Step::Confirm { offset: 11, epoch: 2 };
+    assert_eq!(owned.read(0, 3, 12, 3), behind_the_record, "and not behind the marker");
+    assert_eq!(owned.0[&(0, 3)].position, 12);
+    assert_eq!(owned.read(0, 3, 12, 3), Step::Forward, "once");
+    owned.read(0, 3, 13, 4);
+    assert_eq!(owned.read(0, 3, 7, 4), Step::Back, "it was not the same");
+    assert_eq!(owned.read(0, 3, 7, 4), Step::Nothing, "told twice");
+    assert_eq!(owned.read(0, 3, 8, 4), Step::Forward);
+}
+
+#[test]
+fn who_takes_a_partition_over_asks_about_what_others_read() {
+    let handover = Arc::new(Handover::new([2]));
+    let read = |offset| OffsetAndEpoch { offset, leader_epoch: 2 };
+    handover.tell(0, read(10));
+    let take_over = || {
+        let mut owned = Owned::default();
+        owned.0.insert((0, 0), Place::behind(handover.read(0), handover.known_epoch(0)));
+        owned
+    };
+    let mut same = take_over();
+    assert_eq!(same.read(0, 0, 8, 2), Step::Forward, "comes again");
+    assert_eq!(same.read(0, 0, 10, 2), Step::Forward);
+    let asks = Step::Confirm { offset: 10, epoch: 2 };
+    let mut refilled = take_over();
+    assert_eq!(refilled.read(0, 0, 8, 2), Step::Forward, "comes again");
+    assert_eq!(refilled.read(0, 0, 9, 3), asks);
+    assert_eq!(refilled.read(0, 0, 9, 3), Step::Back, "it was cut here");
+    let mut beyond = take_over();
+    assert_eq!(beyond.read(0, 0, 14, 3), asks);
+    assert_eq!(beyond.read(0, 0, 9, 3), Step::Back);
+}
+
+#[test]
+fn what_is_lost_uncommitted_is_counted() {
+    assert_eq!(Place { position: 15, committed: 10, ..NEW_PLACE }.ahead(), 5);
+    assert_eq!(Place { position: 10, committed: 12, ..NEW_PLACE }.ahead(), 0);
+    assert_eq!(NEW_PLACE.ahead(), 0);
+    let mut uncommitted = NEW_PLACE;
+    (5..8).for_each(|offset| _ = uncommitted.go(offset, offset + 1));
+    assert_eq!(uncommitted.ahead(), 3, "taken away before its first commit had an answer");
+}
+
+#[test]
+fn answers_of_an_earlier_tenure_tell_nothing() {
+    let mut place = Place { position: 15, ..NEW_PLACE }.after(3);
+    assert!(!place.awaits_answer());
+    place.answer(3, Some(40));
+    assert_eq!(place.committed, -1);
+    place.sent = 4;
+    assert!(place.awaits_answer());
+    place.answer(4, Some(15));
+    assert!(place.is_committed() && !place.awaits_answer());
+}
+
+#[test]
+fn answers_of_what_was_cut_off_tell_nothing() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, committed: 8, sent: 5, answered: 4, ..NEW_PLACE });
+    assert_eq!(owned.read(0, 3, 4, 2), Step::Back);
+    let place = owned.0.get_mut(&(0, 3)).unwrap();
+    place.answer(5, Some(10));
+    assert_eq!((place.committed, place.is_committed()), (-1, false));
+}
+
+#[test]
+fn the_last_answer_is_what_the_group_goes_by() {
+    let mut place = Place { position: 15, sent: 2, ..NEW_PLACE };
+    place.answer(2, Some(15));
+    place.answer(1, Some(10));
+    assert_eq!((place.committed, place.is_committed()), (10, false), "an older commit came through last");
+    place.sent = 3;
+    place.answer(3, None);
+    assert_eq!((place.committed, place.awaits_answer()), (10, false), "refused");
+}
