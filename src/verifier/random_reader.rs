@@ -8,9 +8,10 @@ use std::{
 use super::{
     anomaly::Anomaly,
     checker::{self, Checker, Truth},
+    ends::{self, Ends},
     shard::{Feed, Halt, ShardContext},
     stall::{Watch, Watchman},
-    track::{self, Ends, Span},
+    track::Span,
     validator::PartitionState,
 };
 use crate::{
@@ -208,7 +209,7 @@ impl<'a> RandReader<'a> {
         if !acked || self.checker.records_may_go() || mutants::is_off("lost-write-random") {
             return Ok(());
         }
-        match track::ask(self.consumer, partition).await {
+        match ends::ask(self.consumer, partition).await {
             Some(Ends { start, .. }) if start <= offset => self.checker.broken(
                 Anomaly::LostWrite,
                 partition,
@@ -223,7 +224,7 @@ impl<'a> RandReader<'a> {
     /// Learns where the partition starts and ends now. Returns whether the broker said so.
     async fn reload(&mut self, index: usize) -> bool {
         let partition = self.spans[index].partition;
-        let answer = track::ask(self.consumer, partition).await;
+        let answer = ends::ask(self.consumer, partition).await;
         if let Some(Ends { start, end }) = answer {
             self.spans[index] = Span { start, end, ..self.spans[index] };
         } else {

@@ -3,10 +3,11 @@
 use super::{
     budget::Allowance,
     checker::{Checker, Cut},
+    ends::Ends,
     last_values::SeenKeys,
     shard::Halt,
     skip::{Next, Skip},
-    track::{Ends, Judgement, Track},
+    track::{Judgement, Track},
 };
 use crate::{
     kafka::{Event, Fault, FaultKind},

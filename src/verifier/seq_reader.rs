@@ -10,17 +10,18 @@ use std::{
 use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
+    ends::{self, Deafness, Ends, Inquiry, Reply},
     last_values::SeenKeys,
-    loss::{self, Losses},
+    loss::Losses,
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
     stall::{Look, Watchman},
-    track::{self, Ends, Span, Stage, Track},
+    track::{Span, Stage, Track},
 };
 use crate::{
     clock::Clock,
     config::ProofConfig,
-    kafka::{Consumer, ConsumerSettings, Isolation, OffsetSpec},
+    kafka::{Consumer, ConsumerSettings, OffsetSpec},
     pace::Pace,
     stats::ReaderStats,
 };
@@ -41,7 +42,7 @@ pub(super) struct SeqReadJob {
 #[derive(Clone)]
 pub(super) struct SeqReadPass {
     pub(super) truth: Truth,
-    /// What is read of each partition, in the order of the counters' list. An end of [`track::OPEN_END`]
+    /// What is read of each partition, in the order of the counters' list. An end of [`super::track::OPEN_END`]
     /// is waited at for more, until the last pass is asked for.
     pub(super) spans: Vec<Span>,
     /// Records that this shard reads.
@@ -52,6 +53,8 @@ pub(super) struct SeqReadPass {
 /// before the broker is asked.
 const WAIT: Duration = Duration::from_millis(100);
 const OVERDUE: Duration = Duration::from_millis(500);
+/// The same while the broker is asked, which does not wake anybody when it answers.
+const ANSWER_WAIT: Duration = Duration::from_millis(5);
 
 /// Reads pass after pass until there is none any more.
 pub(super) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
@@ -102,14 +105,17 @@ fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
 }
 
 /// The state of one pass.
-struct SeqReader<'a> {
+pub(super) struct SeqReader<'a> {
     context: &'a ShardContext,
-    job: &'a SeqReadJob,
-    consumer: &'a mut Consumer,
-    pass: PassState,
+    pub(super) job: &'a SeqReadJob,
+    pub(super) consumer: &'a mut Consumer,
+    pub(super) pass: PassState,
     pace: Option<Pace>,
     clock: Clock,
     watchman: Watchman,
+    /// What the brokers are being asked.
+    inquiry: Option<Inquiry>,
+    deafness: Deafness,
 }
 
 impl<'a> SeqReader<'a> {
@@ -141,7 +147,17 @@ impl<'a> SeqReader<'a> {
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
         let watchman = Watchman::new(context, "the sequential reader");
-        Self { context, job, consumer, pass: state, pace, clock: Clock::start(), watchman }
+        Self {
+            context,
+            job,
+            consumer,
+            pass: state,
+            pace,
+            clock: Clock::start(),
+            watchman,
+            inquiry: None,
+            deafness: Deafness::default(),
+        }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
@@ -167,9 +183,10 @@ impl<'a> SeqReader<'a> {
             self.pass_over_unreadable();
             self.stop_finished();
             if got == 0 {
-                self.look_at_overdue_ends().await?;
-                self.consumer.wait(WAIT).await;
+                self.look_at_overdue_ends()?;
+                self.consumer.wait(if self.inquiry.is_some() { ANSWER_WAIT } else { WAIT }).await;
             } else {
+                self.deafness.heard();
                 glommio::yield_if_needed().await;
             }
         }
@@ -193,9 +210,9 @@ impl<'a> SeqReader<'a> {
 
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
     /// without it either. `None` when the run is ending.
-    async fn ask(&self, index: usize) -> Option<Ends> {
+    pub(super) async fn ask(&self, index: usize) -> Option<Ends> {
         while !self.context.stop_requested() {
-            let ends = track::ask(self.consumer, self.pass.tracks[index].partition).await;
+            let ends = ends::ask(self.consumer, self.pass.tracks[index].partition).await;
             if ends.is_some() {
                 return ends;
             }
@@ -262,28 +279,45 @@ impl<'a> SeqReader<'a> {
     }
 
     /// A partition that stands still below its end, or whose place is gone, is looked into.
-    async fn look_at_overdue_ends(&mut self) -> Result<(), Halt> {
+    fn look_at_overdue_ends(&mut self) -> Result<(), Halt> {
+        if let Some(inquiry) = &mut self.inquiry {
+            let Some(replies) = inquiry.replies() else { return Ok(()) };
+            self.inquiry = None;
+            return replies.into_iter().try_for_each(|reply| self.hear(reply));
+        }
         let now = Instant::now();
-        for index in 0..self.pass.tracks.len() {
-            let track = &mut self.pass.tracks[index];
-            if !track.is_done() && track.is_suspect(now, OVERDUE) {
+        let mut suspects = Vec::new();
+        for track in self.pass.tracks.iter_mut().filter(|track| !track.is_done()) {
+            if track.is_suspect(now, OVERDUE) {
                 track.looked = now;
-                let partition = track.partition;
-                if track.skip.is_some() {
-                    self.try_again(index).await;
-                    continue;
-                }
-                // A broker that does not answer is waited for: nothing is decided without its word.
-                let Some(ends) = track::ask(self.consumer, partition).await else {
-                    track.watch.unanswered();
-                    continue;
-                };
-                self.pass.judge(index, ends)?;
-                self.resume(index);
-                self.look_for_stall(index, ends.end)?;
+                suspects.push((track.partition, track.position));
             }
         }
+        if !suspects.is_empty() {
+            self.inquiry = Some(Inquiry::about(self.consumer, suspects));
+        }
         Ok(())
+    }
+
+    /// Nothing is decided without the broker's word: one that does not answer is waited for.
+    fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
+        let Some(index) = self.pass.place(reply.partition) else { return Ok(()) };
+        let track = &mut self.pass.tracks[index];
+        let Some(ends) = reply.ends else {
+            track.watch.unanswered();
+            return if self.deafness.unanswered(Instant::now()) { self.renew_client() } else { Ok(()) };
+        };
+        self.deafness.heard();
+        if track.is_done() || track.position != reply.asked_at {
+            return Ok(());
+        }
+        if track.skip.is_some() {
+            self.try_again(index, ends);
+            return Ok(());
+        }
+        self.pass.judge(index, ends)?;
+        self.resume(index);
+        self.look_for_stall(index, ends.end)
     }
 
     /// The broker answers, and says that there is more than was shown.
@@ -303,14 +337,14 @@ impl<'a> SeqReader<'a> {
     /// It may be the client that sleeps, and not the broker.
     fn renew_client(&mut self) -> Result<(), Halt> {
         tracing::debug!("a sequential reader starts a new client: the old one has shown nothing for a while");
+        self.inquiry = None;
         *self.consumer = connect(self.context, self.job)?;
         read_on(self.consumer, &self.pass.tracks);
         Ok(())
     }
 
     /// A try behind what cannot be read got no answer that can be trusted.
-    async fn try_again(&mut self, index: usize) {
-        let Some(ends) = track::ask(self.consumer, self.pass.tracks[index].partition).await else { return };
+    fn try_again(&mut self, index: usize, ends: Ends) {
         let track = &mut self.pass.tracks[index];
         track.out_of_range = false;
         match &mut track.skip {
@@ -328,67 +362,5 @@ impl<'a> SeqReader<'a> {
         if std::mem::take(&mut track.reseek) && !track.is_done() {
             self.consumer.read_from(track.partition, track.position);
         }
-    }
-
-    /// Ends the pass; when it was a whole one, nothing that was acked may be missing.
-    async fn close(&mut self) -> Result<(), Halt> {
-        let complete = self.pass.is_complete();
-        for track in &self.pass.tracks {
-            self.consumer.stop(track.partition);
-        }
-        if !complete {
-            return Ok(());
-        }
-        for track in &mut self.pass.tracks {
-            self.pass.checker.finish(&mut track.state, track.partition)?;
-        }
-        self.pass.audit_keys()?;
-        if self.pass.checker.records_may_go() {
-            return self.audit_ends().await;
-        }
-        for index in 0..self.pass.tracks.len() {
-            self.audit(index).await?;
-        }
-        Ok(())
-    }
-
-    /// Compaction takes records, and never the end of a log: whatever was acked lies below that.
-    async fn audit_ends(&mut self) -> Result<(), Halt> {
-        if checker::isolation(self.job.proof) == Isolation::ReadCommitted {
-            // What can be read ends where somebody else's transaction is open.
-            return Ok(());
-        }
-        for index in 0..self.pass.tracks.len() {
-            let mut end = self.pass.tracks[index].position;
-            for look in 0..loss::LOOKS {
-                if !self.pass.is_acked_from(index, end) {
-                    break;
-                }
-                if look > 0 {
-                    glommio::timer::sleep(loss::LOOK_PAUSE).await;
-                }
-                let Some(ends) = self.ask(index).await else { return Ok(()) };
-                end = ends.end;
-            }
-            if self.pass.is_acked_from(index, end) {
-                self.pass.tell_lost(index, end)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
-    async fn audit(&mut self, index: usize) -> Result<(), Halt> {
-        let track = &mut self.pass.tracks[index];
-        let ledger = self.pass.checker.ledger(track.partition);
-        let consumed = track.consumed();
-        track.losses.read(&consumed);
-        if track.missing(ledger, track.start).is_none() {
-            return Ok(());
-        }
-        let Some(ends) = self.ask(index).await else { return Ok(()) };
-        // The log's start may have moved while it was read.
-        let start = self.pass.tracks[index].start.max(ends.start);
-        self.pass.tell_lost(index, start)
     }
 }

@@ -1,19 +1,20 @@
 //! How far one partition has been read, and what its reader makes of what it finds.
 //!
-//! Pure, apart from [`ask`].
+//! Pure.
 
 use std::time::{Duration, Instant};
 
 use range_set_blaze::RangeSetBlaze;
 
 use super::{
+    ends::Ends,
     loss::{Losses, Missing},
     skip::Skip,
     stall::Watch,
     validator::PartitionState,
 };
 use crate::{
-    kafka::{Consumer, LogCut, OffsetSpec},
+    kafka::LogCut,
     ledger::{AckedRuns, PartitionLedger},
     mutants,
 };
@@ -37,13 +38,6 @@ impl Span {
 
 /// The end of a span that has none yet.
 pub(super) const OPEN_END: i64 = i64::MAX;
-
-/// Where a log starts and ends now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub(super) start: i64,
-    pub(super) end: i64,
-}
 
 /// What the ends of a log mean for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,16 +301,6 @@ impl Track {
     /// What the ledger lists at or above `start`, was not read, and has not been told yet.
     pub(super) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
         self.losses.news(ledger, &self.consumed(), start)
-    }
-}
-
-/// Asks where a partition's log starts and ends; `None` when the broker does not answer.
-pub(super) async fn ask(consumer: &Consumer, partition: i32) -> Option<Ends> {
-    let start = consumer.offsets(&[partition], OffsetSpec::Start).await;
-    let end = consumer.offsets(&[partition], OffsetSpec::End).await;
-    match (start.as_slice(), end.as_slice()) {
-        ([(_, Ok(start))], [(_, Ok(end))]) => Some(Ends { start: start.offset, end: end.offset }),
-        _ => None,
     }
 }
 

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{
+    ends,
     shard::{Halt, ShardContext},
     skip::{Next, Skip},
-    track,
 };
 use crate::kafka::{Consumer, Event, FaultKind, Isolation};
 
@@ -27,7 +27,7 @@ pub(super) async fn end(
     let mut consumer = Consumer::start(&context.consumer_settings(isolation), &context.topic)?;
     let mut skip = Skip::at(from);
     while !context.stop_requested() {
-        let Some(ends) = track::ask(&consumer, partition).await else {
+        let Some(ends) = ends::ask(&consumer, partition).await else {
             glommio::timer::sleep(WAIT).await;
             continue;
         };
