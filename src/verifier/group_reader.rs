@@ -59,6 +59,7 @@ const TELL_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a pass waits for commits, and then for the group.
 const SETTLE_LIMIT: Duration = Duration::from_millis(3_500);
 const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+const SERVE_EVERY: Duration = Duration::from_millis(5);
 /// Where the run goes on: who does not leave keeps its group for as long as its session lasts.
 const PATIENT_LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Place of the only topic in the list of those subscribed to.
@@ -265,21 +266,33 @@ impl Member {
 
     /// Has the group know how far this member came, and leaves it, if that is possible in time.
     async fn leave(mut self) {
-        let until = Instant::now() + SETTLE_LIMIT;
-        while !self.consumer.settle() && Instant::now() < until {
-            self.bell.bell().wait_at_most(Duration::from_millis(20)).await;
-        }
+        self.serve(SETTLE_LIMIT, GroupConsumer::settle).await;
         let patient = !self.context.stop_requested();
-        let until = Instant::now() + if patient { PATIENT_LEAVE_LIMIT } else { LEAVE_LIMIT };
-        self.consumer.begin_leaving();
-        let mut left = self.consumer.leave();
-        while !left && Instant::now() < until {
-            glommio::timer::sleep(Duration::from_millis(5)).await;
-            left = self.consumer.leave();
+        if patient {
+            // Who leaves before it was taken in says so to nobody: its request to join comes true later, and makes
+            // the group anew that was deleted meanwhile.
+            let is_in = |consumer: &mut GroupConsumer| consumer.settle() && consumer.state().rebalances > 0;
+            self.serve(PATIENT_LEAVE_LIMIT, is_in).await;
         }
-        if !left {
+        self.consumer.begin_leaving();
+        let limit = if patient { PATIENT_LEAVE_LIMIT } else { LEAVE_LIMIT };
+        if !self.serve(limit, GroupConsumer::leave).await {
             // Closing the client would wait for brokers that hang.
             std::mem::forget(self.consumer);
+        }
+    }
+
+    /// Does this again and again until it is true, but not for ever; returns whether it is.
+    async fn serve(&mut self, limit: Duration, mut attempt: impl FnMut(&mut GroupConsumer) -> bool) -> bool {
+        let until = Instant::now() + limit;
+        loop {
+            if attempt(&mut self.consumer) {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            glommio::timer::sleep(SERVE_EVERY).await;
         }
     }
 }
