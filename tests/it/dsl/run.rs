@@ -269,7 +269,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         // It may be over already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            eprintln!("{status:?}\n{}", self.transcript());
+        }
         janitor::tell("-pid", self.child.id().to_string());
     }
 }
