@@ -114,6 +114,8 @@ unsafe impl Sync for Queue {}
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_millis(500);
+/// What is waited for goes without a word for so long.
+const QUIET: Duration = Duration::from_secs(3);
 
 impl Observer {
     /// Starts the client; does not wait for any broker.
@@ -145,6 +147,7 @@ impl Observer {
         let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
         let not_created = |reason| TopicError::NotCreated { topic: topic.to_owned(), reason };
         let mut making = new;
+        let mut quiet = true;
         while !stop() {
             let missing = match self.shape(handle.ptr()) {
                 Ok(shape) => return Ok(shape),
@@ -168,9 +171,22 @@ impl Observer {
             if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
                 return Err(problem.map_or_else(|| self.not_found(topic, waited, missing), not_created));
             }
+            if quiet && started.elapsed() >= QUIET {
+                quiet = false;
+                self.tell_what_is_waited_for(topic, missing, timeout);
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
         Err(TopicError::Stopped { topic: topic.to_owned() })
+    }
+
+    fn tell_what_is_waited_for(&self, topic: &str, missing: bool, timeout: Option<Duration>) {
+        let limit = timeout.map_or_else(String::new, |limit| format!(", for {limit:.0?} at the most"));
+        if missing {
+            tracing::warn!("topic '{topic}' is not there; waiting for it{limit}");
+        } else {
+            tracing::warn!("no answer from {} yet; waiting for it{limit}", self.brokers);
+        }
     }
 
     /// Why the brokers do not let us in, if that is what they said: waiting would not help.

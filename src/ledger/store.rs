@@ -117,6 +117,12 @@ impl LedgerStore {
         &self.path
     }
 
+    /// The file of each key's last value.
+    #[must_use]
+    pub fn latest_path(&self) -> &Path {
+        &self.latest_path
+    }
+
     /// Reads the ledger of a topic with so many partitions; an empty one when there is no file.
     ///
     /// # Errors

@@ -45,17 +45,19 @@ fn a_client_that_cannot_start_ends_the_run() {
 
 fn no_broker_is_reported_with_its_address() {
     let address = format!("127.0.0.1:{}", ports::free_port());
-    let run = Run::verifier().args(format!("--brokers {address} --topic t --startup-timeout 1s"));
+    let run = Run::verifier().args(format!("--brokers {address} --topic t --startup-timeout 4s"));
     let finished = run.args("--produce_msgs 10 --seq_read").finish().expect_code(3);
+    let finished = finished.expect_output(&[&format!("no answer from {address} yet; waiting for it")]);
     let finished = finished.expect_one_error(&["no broker answered", &address, "--startup-timeout"]);
-    assert!(finished.elapsed >= Duration::from_secs(1), "it had a second: {:?}", finished.elapsed);
+    assert!(finished.elapsed >= Duration::from_secs(4), "it had its time: {:?}", finished.elapsed);
     assert!(finished.workdir.contents().is_empty(), "no file touched");
 }
 
 fn a_missing_topic_is_named_and_not_created(cluster: &Cluster) {
     let topic = Topic::missing(cluster.bootstrap());
-    let run = Run::verifier().args(topic.flags()).args("--startup-timeout 2s --produce_msgs 10 --seq_read");
+    let run = Run::verifier().args(topic.flags()).args("--startup-timeout 4s --produce_msgs 10 --seq_read");
     let finished = run.finish().expect_code(3).expect_one_error(&[topic.name(), "does not exist"]);
+    let finished = finished.expect_output(&["is not there; waiting for it, for 4s at the most"]);
     assert!(!topic.exists(), "a topic was created by asking for it");
     assert!(finished.workdir.contents().is_empty(), "no file touched");
 }

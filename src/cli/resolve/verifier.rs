@@ -2,7 +2,7 @@
 
 use std::{
     num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
         FakeTimestamps, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig, SeqReadConfig,
         VerifierConfig,
     },
+    ledger::LedgerStore,
     proof::{PROOF_BYTES, PROOF_HEADER},
 };
 
@@ -66,7 +67,24 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         stall_after: Some(args.proof.stall_after).filter(|limit| !limit.is_zero()),
         ledger_dir: PathBuf::from("."),
     };
+    check_report(&config)?;
     Ok(config)
+}
+
+/// A report that takes the ledger's place takes away what a run is to be measured by.
+fn check_report(config: &VerifierConfig) -> Result<(), UsageError> {
+    let Some(report) = &config.common.report else { return Ok(()) };
+    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let resolved = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        (folder.unwrap_or(Path::new(".")).canonicalize().ok(), path.file_name().map(ToOwned::to_owned))
+    };
+    let is_taken = [store.path(), store.latest_path()].iter().any(|path| resolved(path) == resolved(report));
+    if is_taken {
+        let what = "a file that is not the ledger of the topic, nor its latest values";
+        return Err(UsageError::value("report", report.display(), what));
+    }
+    Ok(())
 }
 
 /// A placement plan can be printed for no topic in particular.

@@ -90,6 +90,18 @@ fn values_with_reasons() {
 }
 
 #[test]
+fn a_report_does_not_take_the_ledgers_place() {
+    for file in ["valid_offsets_t.json", "./latest_value_t.json", "src/../valid_offsets_t.json"] {
+        assert_eq!(
+            verifier(&format!("--report {file}")),
+            format!(
+                "--report {file}: accepts a file that is not the ledger of the topic, nor its latest values"
+            )
+        );
+    }
+}
+
+#[test]
 fn sizes_that_do_not_fit() {
     assert_eq!(
         verifier("--msg_size 1048576"),
