@@ -125,7 +125,7 @@ impl GroupConsumer {
     pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names, settings.handover.clone()));
+        let membership = Box::new(Membership::new(names, settings.handover.clone(), settings.repeats));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
@@ -231,7 +231,7 @@ impl GroupConsumer {
         let topic = topic?;
         match step(topic) {
             Step::Nothing => None,
-            Step::Forward => Some(topic),
+            Step::Forward | Step::Again => Some(topic),
             Step::Back => {
                 each(GroupEvent::Rewound { topic, partition, offset });
                 Some(topic)

@@ -11,7 +11,7 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{
-    Handover, OffsetAndEpoch,
+    Handover, OffsetAndEpoch, Repeats,
     group::MemberState,
     partitions::{PartitionList, entries, topic_name},
     place::{CommitNumber, NEW_PLACE, Owned, Place, Step},
@@ -33,10 +33,11 @@ pub(super) struct Membership {
     arrived: RefCell<Vec<(usize, i32)>>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
+    repeats: Repeats,
 }
 
 impl Membership {
-    pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>) -> Self {
+    pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>, repeats: Repeats) -> Self {
         Self {
             topics,
             handover,
@@ -47,12 +48,16 @@ impl Membership {
             arrived: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
+            repeats,
         }
     }
 
     /// The client shows a record.
     pub(super) fn read(&self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
-        self.owned.borrow_mut().read(topic, partition, offset, epoch)
+        match self.owned.borrow_mut().read(topic, partition, offset, epoch) {
+            Step::Again if self.repeats == Repeats::Dropped => Step::Nothing,
+            step => step,
+        }
     }
 
     /// The client shows the end of the log.
@@ -230,6 +235,7 @@ pub(super) unsafe extern "C" fn on_rebalance(
         }
         membership.revoked(partitions);
     }
+    membership.owned.borrow_mut().0.values_mut().for_each(|place| place.may_repeat = true);
     // SAFETY: client and list are alive.
     unsafe { obey(client, code, changes) };
 }

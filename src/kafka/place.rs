@@ -1,6 +1,6 @@
 //! How far a member of a group has consumed a partition, and what the group knows of that.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use super::OffsetAndEpoch;
 use crate::mutants;
@@ -34,13 +34,17 @@ pub(super) struct Place {
     pub(super) confirmed: i64,
     /// Where the log was cut last.
     pub(super) cut: i64,
+    /// The client may show the last record once more: see [`Self::again`].
+    pub(super) may_repeat: bool,
 }
 
 /// What the next thing that the client shows of a partition is to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The partition was given up meanwhile, or the record was shown before: the client has started over.
+    /// The partition was given up meanwhile, or the client has gone back by itself, and shows a record again.
     Nothing,
+    /// A record that was shown before comes again, and nothing is known that explains it.
+    Again,
     /// It goes on.
     Forward,
     /// It has gone back: the client has found that the log was cut.
@@ -66,6 +70,7 @@ pub(super) const NEW_PLACE: Place = Place {
     behind: -1,
     confirmed: -1,
     cut: i64::MAX,
+    may_repeat: false,
 };
 
 impl Owned {
@@ -75,7 +80,7 @@ impl Owned {
             return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }
         if offset < place.position && epoch <= place.epoch {
-            return place.again(offset, epoch);
+            return place.again(offset);
         }
         let step = place.go(offset, offset + 1);
         // What comes again, because the group did not know that it had been consumed, tells nothing.
@@ -137,12 +142,14 @@ impl Place {
         must
     }
 
-    /// What a record below the position is that no later leader has written than what was read last: shown before. A
-    /// rebalance that pauses a partition while the client hands out a record has it show that record once more (seen
-    /// with librdkafka 2.12.1). What is there after a log was cut, a later leader has written; behind a cut, of which
-    /// the client may hear twice, that leader's records are shown again. Without epochs others have to judge.
-    fn again(&self, offset: i64, epoch: i32) -> Step {
-        if epoch >= 0 || offset >= self.cut { Step::Nothing } else { Step::Forward }
+    /// What a record below the position is that no later leader has written than what was read last: one that was
+    /// shown before. What is there after a log was cut, a later leader has written.
+    ///
+    /// Behind a cut, of which the client may hear twice, that leader's records are shown again. And where a rebalance
+    /// pauses a partition while the client hands out a record, that one comes once more (seen with librdkafka 2.12.1).
+    fn again(&mut self, offset: i64) -> Step {
+        let is_paused = offset + 1 == self.behind && mem::take(&mut self.may_repeat);
+        if is_paused || offset >= self.cut { Step::Nothing } else { Step::Again }
     }
 
     fn go(&mut self, from: i64, to: i64) -> Step {

@@ -15,9 +15,9 @@ use crossbeam::channel::Sender;
 use crate::{
     config::RepeaterConfig,
     control::{Message, Shared},
-    kafka::{ClientSettings, WakeHub},
+    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, Repeats, WakeHub},
     pace::Pace,
-    runtime::placement::ShardPlace,
+    runtime::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
     verifier::anomaly::Violation,
 };
@@ -58,6 +58,27 @@ impl Floor {
             go: AtomicBool::new(false),
             named: AtomicBool::new(false),
             violation: Mutex::new(None),
+        }
+    }
+
+    /// How a client of the process belongs to its group.
+    pub(super) fn group(
+        &self,
+        client: ClientSettings,
+        isolation: Isolation,
+        client_cpus: CpuSet,
+    ) -> GroupSettings {
+        GroupSettings {
+            client,
+            group: self.config.group.clone(),
+            isolation,
+            start: GroupStart::End,
+            session_timeout: None,
+            rebalance_timeout: None,
+            handover: None,
+            // A token is taken over once.
+            repeats: Repeats::Dropped,
+            client_cpus,
         }
     }
 

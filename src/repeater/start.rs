@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use super::floor::Floor;
 use crate::{
     config::Brokers,
-    kafka::{
-        ClientError, CommittedPlaces, GroupDescription, GroupSettings, GroupStart, Isolation, KafkaError,
-    },
+    kafka::{ClientError, CommittedPlaces, GroupDescription, Isolation, KafkaError},
     runtime::cpu_set::CpuSet,
 };
 
@@ -44,16 +42,7 @@ impl<'a> Start<'a> {
         topics: Vec<(String, usize)>,
         cpus: &CpuSet,
     ) -> Result<Self, ClientError> {
-        let settings = GroupSettings {
-            client: floor.client.clone(),
-            group: floor.config.group.clone(),
-            isolation: Isolation::ReadUncommitted,
-            start: GroupStart::End,
-            session_timeout: None,
-            rebalance_timeout: None,
-            handover: None,
-            client_cpus: cpus.clone(),
-        };
+        let settings = floor.group(floor.client.clone(), Isolation::ReadUncommitted, cpus.clone());
         Ok(Self {
             floor,
             topics,

@@ -10,9 +10,7 @@ use super::{body::Header, floor::ShardFloor, sender::TokenSender};
 use crate::{
     clock,
     control::Message,
-    kafka::{
-        ClientError, GroupConsumer, GroupEvent, GroupSettings, GroupStart, HubBell, Isolation, KafkaError,
-    },
+    kafka::{ClientError, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError},
     stats::{LatencyRecorder, WorkerStats},
     verifier::anomaly::{Anomaly, Violation},
 };
@@ -65,19 +63,11 @@ impl Worker {
         let mut client = floor.client.clone();
         client.client_id = format!("{}_w_{index}", client.client_id);
         let bell: HubBell = shard.hub.bell();
-        let settings = GroupSettings {
-            client: client.clone(),
-            group: floor.config.group.clone(),
-            isolation: match floor.config.transactions {
-                Some(_) => Isolation::ReadCommitted,
-                None => Isolation::ReadUncommitted,
-            },
-            start: GroupStart::End,
-            session_timeout: None,
-            rebalance_timeout: None,
-            handover: None,
-            client_cpus: shard.place.client_cpus.clone(),
+        let isolation = match floor.config.transactions {
+            Some(_) => Isolation::ReadCommitted,
+            None => Isolation::ReadUncommitted,
         };
+        let settings = floor.group(client.clone(), isolation, shard.place.client_cpus.clone());
         let (now, stats) = (Instant::now(), floor.stats[index].clone());
         Ok(Self {
             sender: TokenSender::start(shard, &client, index, &bell)?,

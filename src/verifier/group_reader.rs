@@ -24,7 +24,9 @@ use super::{
 use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
-    kafka::{ClientError, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation, WakeHub},
+    kafka::{
+        ClientError, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation, Repeats, WakeHub,
+    },
     pace::Pace,
     stats::ReaderStats,
 };
@@ -146,6 +148,7 @@ impl Member {
             session_timeout: job.config.session_timeout,
             rebalance_timeout: job.config.rebalance_timeout,
             handover: Some(pass.handover.clone()),
+            repeats: Repeats::Shown,
             client_cpus: context.client_cpus(),
         };
         // Members without a partition read nothing.
