@@ -19,12 +19,16 @@ use axum::{
     routing::any,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::{
     Role, Shared,
     guard::{self, Guard},
 };
 use crate::{logging, runtime::threads};
+
+/// How long an answer waits for somebody to read what was asked for.
+const DUMP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -92,7 +96,7 @@ async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<LastPa
 async fn dump_if_late(shared: Arc<Shared>, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     if !shared.lifecycle.work_is_done() {
-        dump_threads(&format!("still running {} s after /last_pass\n", timeout.as_secs()));
+        dump_threads(&format!("still running {} s after /last_pass\n", timeout.as_secs())).await;
     }
 }
 
@@ -103,20 +107,24 @@ async fn shutdown(State(shared): State<Arc<Shared>>) {
 }
 
 async fn print_stack() {
-    dump_threads("");
+    dump_threads("").await;
 }
 
 /// Every thread's state on stdout, written by a thread of its own: nobody may be reading there, and this one
-/// has a ledger to write.
-fn dump_threads(title: &str) {
+/// has a ledger to write. Is over when it is written, or has not been for a while.
+async fn dump_threads(title: &str) {
     static WRITING: AtomicBool = AtomicBool::new(false);
     if WRITING.swap(true, Ordering::Relaxed) {
         return;
     }
     let lines: Vec<_> = threads::list().iter().map(ToString::to_string).collect();
     let text = format!("{title}{}", lines.join("\n"));
+    let (writer, written) = oneshot::channel();
     std::thread::spawn(move || {
         logging::say(&text);
         WRITING.store(false, Ordering::Relaxed);
+        // Who asked may have given up waiting.
+        let _ = writer.send(());
     });
+    let _ = tokio::time::timeout(DUMP_LIMIT, written).await;
 }
