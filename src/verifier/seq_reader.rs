@@ -210,11 +210,17 @@ impl<'a> SeqReader<'a> {
 
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
     /// without it either. `None` when the run is ending.
-    pub(super) async fn ask(&self, index: usize) -> Option<Ends> {
+    pub(super) async fn ask(&mut self, index: usize) -> Option<Ends> {
         while !self.context.stop_requested() {
             let ends = ends::ask(self.consumer, self.pass.tracks[index].partition).await;
             if ends.is_some() {
+                self.deafness.heard();
                 return ends;
+            }
+            if self.deafness.unanswered(Instant::now())
+                && let Err(halt) = self.renew_client()
+            {
+                tracing::warn!("the sequential reader keeps its client, which has no answers: {halt}");
             }
             glommio::timer::sleep(WAIT).await;
         }
