@@ -30,7 +30,9 @@ impl Prepared {
     pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
         // It is removed with this value, unless it is put in its place.
         let new = Self { path: path.to_owned(), temporary: temporary(path) };
-        let mut file = File::create(&new.temporary)?;
+        // Never into one that is there: another process may be writing to it.
+        let _ = fs::remove_file(&new.temporary);
+        let mut file = File::create_new(&new.temporary)?;
         file.write_all(content)?;
         // Before the rename, or a crash of the machine could leave an empty file behind the name.
         file.sync_all()?;

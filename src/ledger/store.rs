@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -68,6 +69,15 @@ pub enum LedgerError {
         /// Partitions in the topic.
         existing: usize,
     },
+    /// Another process writes the file, too.
+    #[error(
+        "ledger {}: another process has replaced it: only one producer at a time can keep the ledger of a topic in a \
+         folder; what was acked here is missing in it", path.display()
+    )]
+    Shared {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be replaced.
     #[error("ledger {}: cannot be written: {source}: {}", path.display(), advice(path, source))]
     Unwritable {
@@ -98,6 +108,8 @@ pub struct LedgerStore {
     topic: String,
     path: PathBuf,
     latest_path: PathBuf,
+    /// What was written last; touched by one writer at a time.
+    written: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl LedgerStore {
@@ -108,6 +120,7 @@ impl LedgerStore {
             topic: topic.to_owned(),
             path: dir.join(format!("valid_offsets_{topic}.json")),
             latest_path: dir.join(format!("latest_value_{topic}.json")),
+            written: Arc::default(),
         }
     }
 
@@ -180,17 +193,17 @@ impl LedgerStore {
     /// # Errors
     /// The system refused; a file is the one that was there before.
     pub fn save_with_latest(&self, ledger: &Ledger, values: &LatestValues) -> Result<(), LedgerError> {
+        let text = format::encode(ledger);
         let latest_error = |source| LedgerError::Unwritable { path: self.latest_path.clone(), source };
         // A disk that is busy makes each wait: they wait together.
         let (latest, ledger) = thread::scope(|scope| {
             let latest = scope.spawn(|| Prepared::write(&self.latest_path, &latest::encode(values)));
-            let ledger = Prepared::write(&self.path, &format::encode(ledger));
+            let ledger = Prepared::write(&self.path, &text);
             (latest.join(), ledger)
         });
         let latest = latest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         latest.and_then(Prepared::put).map_err(latest_error)?;
-        ledger.and_then(Prepared::put).map_err(|source| self.unwritable(source))?;
-        whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))
+        self.put(ledger, text)
     }
 
     /// Finds out whether the ledger can be written, before there is anything to lose.
@@ -206,7 +219,20 @@ impl LedgerStore {
     /// # Errors
     /// The system refused; the file is the one that was there before.
     pub fn save(&self, ledger: &Ledger) -> Result<(), LedgerError> {
-        whole_file::replace(&self.path, &format::encode(ledger)).map_err(|source| self.unwritable(source))
+        let text = format::encode(ledger);
+        self.put(Prepared::write(&self.path, &text), text)
+    }
+
+    /// Puts the ledger in its place, if what lies there is what this process put there last.
+    fn put(&self, ledger: io::Result<Prepared>, text: Vec<u8>) -> Result<(), LedgerError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_others = |ours: &Vec<u8>| fs::read(&self.path).is_ok_and(|found| found != *ours);
+        if written.as_ref().is_some_and(is_others) {
+            return Err(LedgerError::Shared { path: self.path.clone() });
+        }
+        ledger.and_then(Prepared::put).map_err(|source| self.unwritable(source))?;
+        *written = Some(text);
+        whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))
     }
 
     fn unwritable(&self, source: io::Error) -> LedgerError {
@@ -274,6 +300,22 @@ mod tests {
             assert!(error.to_string().contains("valid_offsets_t.json: cannot be written"), "{error}");
         }
         assert_eq!(store.load(1).unwrap().acked_count(), 5);
+    }
+
+    #[test]
+    fn two_that_write_one_ledger_do_not_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (LedgerStore::new(dir.path(), "t"), LedgerStore::new(dir.path(), "t"));
+        ours.save(&ledger_with(1, 5)).unwrap();
+        ours.save(&ledger_with(1, 6)).unwrap();
+        theirs.save(&ledger_with(1, 7)).unwrap();
+        let error = ours.save(&ledger_with(1, 8)).unwrap_err().to_string();
+        assert!(error.contains("valid_offsets_t.json: another process has replaced it"), "{error}");
+        theirs.save(&ledger_with(1, 9)).unwrap();
+        assert_eq!(ours.load(1).unwrap().acked_count(), 9);
+        // A file that is gone is nobody's.
+        fs::remove_file(ours.path()).unwrap();
+        theirs.save(&ledger_with(1, 10)).unwrap();
     }
 
     #[test]

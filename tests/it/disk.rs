@@ -30,6 +30,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(a_working_directory_that_is_deleted_during_the_run_ends_it),
         Alone(a_working_directory_that_is_renamed_during_the_run_keeps_its_ledger),
         If(can_mount, readers_need_no_room_on_the_disk),
+        Alone(two_producers_do_not_keep_one_ledger),
     ]
 }
 
@@ -221,4 +222,26 @@ fn readers_need_no_room_on_the_disk() {
     let (finished, text) = scene.run_on_small_disk(FILL, "--seq_read --rand_read_msgs 3");
     finished.expect_code(0).expect_output(&["5 records proven valid", "3 records proven valid"]);
     assert_eq!(text, scene.text);
+}
+
+/// Each would take out of the file what the other has been acked.
+fn two_producers_do_not_keep_one_ledger() {
+    let mock = Mock::start();
+    let (topic, workdir) = (mock.topic(2), Workdir::new());
+    let start = || {
+        let work = "--produce_msgs 1000000000 --msg_size 50 --produce-throughput-bps 50000";
+        Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).start()
+    };
+    let (first, second) = (start(), start());
+    // Whichever comes upon the other's file first.
+    let has_refused = |run: &Running| run.stderr().contains("another process has replaced it");
+    wait_until("one that does not go on", || has_refused(&first) || has_refused(&second));
+    let (refused, other) = if has_refused(&first) { (first, second) } else { (second, first) };
+    refused
+        .finish()
+        .expect_code(3)
+        .expect_one_error(&[&ledger::file_name(topic.name()), "only one producer"]);
+    other.signal(Signal::SIGINT);
+    other.finish();
+    LedgerFile::read(workdir.path(), topic.name());
 }
