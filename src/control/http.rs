@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
@@ -79,16 +79,13 @@ async fn activate(State(shared): State<Arc<Shared>>) {
     shared.lifecycle.activate();
 }
 
-#[derive(Deserialize)]
-struct LastPass {
-    /// Seconds after which a run that has not ended shows where it hangs. Text, so that a
-    /// value that is no number is still answered with 200.
-    timeout: Option<String>,
-}
-
-async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<LastPass>) {
+/// `timeout=N`: seconds after which a run that has not ended shows where it hangs. Whatever else is said there, and
+/// however often, is answered with 200 as well.
+async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<Vec<(String, String)>>) {
     shared.lifecycle.request_last_pass();
-    if let Some(timeout_s) = query.timeout.and_then(|text| text.parse::<u64>().ok()) {
+    let given = query.iter().filter(|(name, _)| name == "timeout");
+    let timeout_s = given.filter_map(|(_, value)| value.parse::<u64>().ok()).next_back();
+    if let Some(timeout_s) = timeout_s {
         tokio::spawn(dump_if_late(shared, Duration::from_secs(timeout_s)));
     }
 }

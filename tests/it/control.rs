@@ -171,7 +171,13 @@ fn last_pass_is_answered_by_everyone_at_any_time() {
     let topic = mock.topic(2);
     let run = remote(&topic, "--produce_msgs 200 --msg_size 100 --produce-throughput-bps 10000");
     run.harness().first();
-    for path in ["/last_pass", "/last_pass", "/last_pass?timeout=60", "/last_pass?timeout=soon"] {
+    for path in [
+        "/last_pass",
+        "/last_pass",
+        "/last_pass?timeout=60",
+        "/last_pass?timeout=soon",
+        "/last_pass?timeout=61&timeout=62",
+    ] {
         run.http().order(path);
     }
     let workers = run.harness().until_done();
