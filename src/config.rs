@@ -170,12 +170,16 @@ fn names_and_harmless_values<S: Serializer>(
     settings: &[(String, String)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    const SECRET: [&str; 5] = ["password", "secret", "token", "jaas", ".pem"];
     let shown = |(key, value): &(String, String)| {
-        let hidden = SECRET.iter().any(|word| key.contains(word));
-        (key.clone(), if hidden { "***".to_owned() } else { value.clone() })
+        (key.clone(), if is_secret(key) { "***".to_owned() } else { value.clone() })
     };
     serializer.collect_map(settings.iter().map(shown))
+}
+
+/// Whether the value of a client setting must not be seen.
+#[must_use]
+pub fn is_secret(key: &str) -> bool {
+    ["password", "secret", "token", "jaas", ".pem"].iter().any(|word| key.contains(word))
 }
 
 /// What the connections to the brokers are secured with.

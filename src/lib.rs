@@ -65,7 +65,7 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
 /// It does not return to the runtime's own exit, which would run the exit handlers
 /// of C libraries beside whatever threads a hanging client has left.
 pub fn main(program: Program) -> ! {
-    title::hide_password();
+    title::hide_secrets();
     let code = run(program, std::env::args_os().skip(1));
     let _ = io::stdout().flush();
     runtime::exit::at_once(code.into())

@@ -31,6 +31,10 @@ use crate::config::{RepeaterConfig, VerifierConfig};
 
 /// Environment variable for a password that is in nobody's process list.
 pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
+/// The same for client settings that must not be seen there: `key=value`, and what stands between two of them, as
+/// values may have lines.
+pub(crate) const SETTINGS_VARIABLE: &str = "PROOFLOAD_SECRET_SETTINGS";
+pub(crate) const SETTINGS_SEPARATOR: &str = "\u{1e}";
 
 const EXIT_USAGE: u8 = 2;
 

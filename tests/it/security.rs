@@ -200,15 +200,17 @@ fn rights_on_the_topic_are_enough(secured: &Secured) {
 fn the_password_shows_nowhere(secured: &Secured) {
     let topic = secured.topic(1);
     let run = secured.verifier(Door::Sasl, &topic).args(format!("--username {PROVER} --password {PASSWORD}"));
+    let run = run.args("-X ssl.key.password=s3cret-word");
     let run = run.args(WORK).args("--trace --remote").with_control().start();
     run.harness().until_done();
     let shown = run.http().order("/print_stack").body + &run.http().order("/status").body;
     assert!(!shown.contains(PASSWORD), "{shown}");
     for file in ["cmdline", "comm", "status"] {
         let text = fs::read(format!("/proc/{}/{file}", run.pid())).expect("a process that runs");
-        assert!(!String::from_utf8_lossy(&text).contains(PASSWORD), "in {file}");
+        let text = String::from_utf8_lossy(&text);
+        assert!(!text.contains(PASSWORD) && !text.contains("s3cret-word"), "in {file}");
     }
     run.http().order("/shutdown");
     let finished = run.finish_within(EXIT_LIMIT).expect_code(0);
-    finished.expect_output(&["control", "sasl"]).expect_no_output(&[PASSWORD]);
+    finished.expect_output(&["control", "sasl"]).expect_no_output(&[PASSWORD, "s3cret-word"]);
 }

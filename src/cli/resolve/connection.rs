@@ -3,9 +3,10 @@
 use std::{env, fs, path::Path};
 
 use super::super::{
-    PASSWORD_VARIABLE,
+    PASSWORD_VARIABLE, SETTINGS_SEPARATOR, SETTINGS_VARIABLE,
     common::{ClusterArgs, SecurityArgs},
     error::UsageError,
+    values::key_value,
 };
 use crate::config::{Sasl, Secret, Security, Tls};
 
@@ -98,6 +99,8 @@ pub(super) fn client_settings(args: &ClusterArgs) -> Result<Vec<(String, String)
         None => Vec::new(),
     };
     settings.extend(args.setting.iter().cloned());
+    let hidden = env::var(SETTINGS_VARIABLE).unwrap_or_default();
+    settings.extend(hidden.split(SETTINGS_SEPARATOR).filter_map(|setting| key_value(setting).ok()));
     Ok(settings)
 }
 
