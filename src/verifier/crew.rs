@@ -6,16 +6,17 @@ use super::{
     checker::{Truth, isolation},
     run::RunError,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
+    spread::Load,
     track::Span,
 };
 use crate::{
-    config::{Passes, VerifierConfig},
+    config::{Passes, ProduceConfig, VerifierConfig},
     control::{Control, Lifecycle},
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec},
     ledger::{Ledger, LedgerStore},
     runtime::{
         executor::{self, Shard},
-        placement::{Placement, ShardPlace},
+        placement::{CoresRequest, Placement, ShardPlace},
     },
     stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
 };
@@ -49,7 +50,8 @@ impl Crew<'_> {
     pub(super) fn board(&self) -> Board {
         let owned = self.owned();
         let producer = self.config.produce.as_ref().map(|produce| {
-            let shards = owned.iter().map(|ids| Arc::new(ProducerStats::new(ids)));
+            let shards = self.produced(produce);
+            let shards = shards.iter().map(|ids| Arc::new(ProducerStats::new(ids)));
             let board = ProducerBoard::new(shards.collect());
             board.set_goal(produce.messages.get());
             board
@@ -85,6 +87,22 @@ impl Crew<'_> {
     pub(super) fn owned(&self) -> Vec<Vec<i32>> {
         let shards = self.placement.shards.len();
         (0..shards).map(|shard| owned_partitions(shard, shards, self.partitions)).collect()
+    }
+
+    /// The partitions that each shard produces to; the last shards may have none.
+    pub(super) fn produced(&self, produce: &ProduceConfig) -> Vec<Vec<i32>> {
+        let limit = produce.throughput_bytes_per_s.filter(|_| {
+            // Cores that were asked for are used, and transactional ids are the shards': the next run must find them.
+            self.config.common.cores == CoresRequest::Auto && produce.transactions.is_none()
+        });
+        let Some(limit) = limit else { return self.owned() };
+        let all = self.placement.shards.len();
+        let Self { partitions, brokers, .. } = *self;
+        let load = Load { bytes_per_s: limit.get(), value_bytes: produce.value_bytes, partitions, brokers };
+        let shards = load.shards(all);
+        let of =
+            |shard| if shard < shards { owned_partitions(shard, shards, partitions) } else { Vec::new() };
+        (0..all).map(of).collect()
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {

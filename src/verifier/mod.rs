@@ -28,6 +28,7 @@ mod seq_pass;
 mod seq_reader;
 mod shard;
 mod skip;
+mod spread;
 pub mod stall;
 mod summary;
 mod timestamps;

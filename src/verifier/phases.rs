@@ -67,7 +67,7 @@ fn produce_jobs(
     ends: &[i64],
     producer: &ProducerBoard,
 ) -> Vec<ProduceJob> {
-    let owned = crew.owned();
+    let owned = crew.produced(config);
     let counts: Vec<u64> = owned.iter().map(|ids| ids.len() as u64).collect();
     let records = budget::shares(config.messages.get(), &counts);
     let windows = budget::shares(config.max_buffered_records as u64, &counts);
@@ -88,7 +88,7 @@ fn produce_jobs(
             }),
         }
     };
-    let shards = owned.len();
+    let shards = counts.iter().filter(|count| **count > 0).count();
     // Shards share it, because no two of them write to the same partition. What it is counted up by
     // when numbers start over stays clear of what other runs draw.
     let run = Random::from_entropy().next_u64() & !0xF_FFFF;
