@@ -88,7 +88,6 @@ fn produce_jobs(
             }),
         }
     };
-    let shards = counts.iter().filter(|count| **count > 0).count();
     // Shards share it, because no two of them write to the same partition. What it is counted up by
     // when numbers start over stays clear of what other runs draw.
     let run = Random::from_entropy().next_u64() & !0xF_FFFF;
@@ -103,7 +102,8 @@ fn produce_jobs(
         records: records[index],
         share: ids.len() as f64 / crew.partitions.max(1) as f64,
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
-        shards,
+        partitions_before: owned[..index].iter().map(Vec::len).sum(),
+        topic_partitions: crew.partitions,
         brokers: crew.brokers,
         tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),

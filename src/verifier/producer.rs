@@ -13,7 +13,7 @@ use super::{
     ack_watch::AckWatch,
     acks::{Acks, Draft, Sending},
     shard::{Halt, Outbox, ShardContext},
-    timestamps::CountedTimestamps,
+    timestamps::{CountedTimestamps, Part},
     values::Values,
 };
 use crate::{
@@ -41,8 +41,10 @@ pub struct ProduceJob {
     pub share: f64,
     /// Records in flight, for this shard.
     pub window: usize,
-    /// Shards of the run: timestamps that are counted take turns.
-    pub shards: usize,
+    /// Partitions of the shards before this one, and of all: timestamps that are counted take turns.
+    pub partitions_before: usize,
+    /// See there.
+    pub topic_partitions: usize,
     /// Brokers of the cluster.
     pub brokers: usize,
     /// An ack below the ledger's end cuts the ledger instead of ending the run.
@@ -95,6 +97,15 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     result
 }
 
+fn part_of(job: &ProduceJob) -> Part {
+    Part {
+        partitions: job.partitions.iter().map(|partition| partition.id).collect(),
+        partitions_before: job.partitions_before,
+        topic_partitions: job.topic_partitions,
+        records: job.config.messages.get(),
+    }
+}
+
 /// The state of one shard's producer. What a delivery means is [`Acks`]' business.
 pub(super) struct ShardProducer {
     pub(super) acks: Acks,
@@ -141,9 +152,7 @@ impl ShardProducer {
             clock: Clock::start(),
             reported: Instant::now(),
             watch: AckWatch::new(&context, job.partitions.len(), config.linger),
-            timestamps: config
-                .fake_timestamps
-                .map(|fake| CountedTimestamps::new(fake, context.place.index, job.shards)),
+            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(&job))),
             stats: job.stats.clone(),
             run: job.run,
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
