@@ -71,6 +71,9 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The folder does not take a file of a few KiB.
 pub fn probe(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     let temporary = temporary(path);
     let result = File::create(&temporary).and_then(|mut file| {
         file.write_all(&[b' '; 4096])?;

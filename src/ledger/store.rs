@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -108,8 +108,8 @@ pub struct LedgerStore {
     topic: String,
     path: PathBuf,
     latest_path: PathBuf,
-    /// What was written last; touched by one writer at a time.
-    written: Arc<Mutex<Option<Vec<u8>>>>,
+    /// What was read or written last; touched by one writer at a time.
+    known: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl LedgerStore {
@@ -120,7 +120,7 @@ impl LedgerStore {
             topic: topic.to_owned(),
             path: dir.join(format!("valid_offsets_{topic}.json")),
             latest_path: dir.join(format!("latest_value_{topic}.json")),
-            written: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -143,14 +143,23 @@ impl LedgerStore {
     pub fn load(&self, partitions: usize) -> Result<Ledger, LedgerError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::new(partitions)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *self.known() = Some(Vec::new());
+                return Ok(Ledger::new(partitions));
+            }
             Err(source) => return Err(LedgerError::Unreadable { path: self.path.clone(), source }),
         };
         let mut ledger = format::decode(&text)
             .map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })?;
         self.check_partitions(&self.path, ledger.partitions().len(), partitions)?;
         ledger.grow(partitions);
+        *self.known() = Some(text);
         Ok(ledger)
+    }
+
+    /// What the file holds as far as this process knows; nothing where there was none.
+    fn known(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_partitions(&self, path: &Path, listed: usize, existing: usize) -> Result<(), LedgerError> {
@@ -223,15 +232,15 @@ impl LedgerStore {
         self.put(Prepared::write(&self.path, &text), text)
     }
 
-    /// Puts the ledger in its place, if what lies there is what this process put there last.
+    /// Puts the ledger in its place, if what lies there is what this process has read, or put there.
     fn put(&self, ledger: io::Result<Prepared>, text: Vec<u8>) -> Result<(), LedgerError> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         let is_others = |ours: &Vec<u8>| fs::read(&self.path).is_ok_and(|found| found != *ours);
-        if written.as_ref().is_some_and(is_others) {
+        if known.as_ref().is_some_and(is_others) {
             return Err(LedgerError::Shared { path: self.path.clone() });
         }
         ledger.and_then(Prepared::put).map_err(|source| self.unwritable(source))?;
-        *written = Some(text);
+        *known = Some(text);
         whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))
     }
 
@@ -308,11 +317,19 @@ mod tests {
         let (ours, theirs) = (LedgerStore::new(dir.path(), "t"), LedgerStore::new(dir.path(), "t"));
         ours.save(&ledger_with(1, 5)).unwrap();
         ours.save(&ledger_with(1, 6)).unwrap();
+        assert!(theirs.load(1).is_ok());
         theirs.save(&ledger_with(1, 7)).unwrap();
         let error = ours.save(&ledger_with(1, 8)).unwrap_err().to_string();
         assert!(error.contains("valid_offsets_t.json: another process has replaced it"), "{error}");
         theirs.save(&ledger_with(1, 9)).unwrap();
         assert_eq!(ours.load(1).unwrap().acked_count(), 9);
+        let late = LedgerStore::new(&dir.path().join("."), "late");
+        assert_eq!(late.load(1).unwrap().acked_count(), 0);
+        LedgerStore::new(dir.path(), "late").save(&ledger_with(1, 5)).unwrap();
+        assert!(
+            matches!(late.save(&ledger_with(1, 1)), Err(LedgerError::Shared { .. })),
+            "since it was read"
+        );
         // A file that is gone is nobody's.
         fs::remove_file(ours.path()).unwrap();
         theirs.save(&ledger_with(1, 10)).unwrap();
