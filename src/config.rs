@@ -179,6 +179,7 @@ fn names_and_harmless_values<S: Serializer>(
 /// Whether the value of a client setting must not be seen.
 #[must_use]
 pub fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
     ["password", "secret", "token", "jaas", ".pem"].iter().any(|word| key.contains(word))
 }
 

@@ -61,6 +61,12 @@ fn split(mut arguments: impl Iterator<Item = OsString>) -> Split {
     split
 }
 
+fn is_secret(setting: &str) -> bool {
+    let key = setting.split_once('=').map(|(key, _)| key);
+    // What would not come out of the environment as it went in stays where it is.
+    key.is_some_and(config::is_secret) && !setting.contains(SETTINGS_SEPARATOR)
+}
+
 impl Split {
     /// What has no value, or one that is no text, is for the parser to refuse.
     fn take(
@@ -72,9 +78,7 @@ impl Split {
     ) {
         match value {
             Some(Ok(value)) if is_password => self.password = Some(value),
-            Some(Ok(setting)) if setting.split_once('=').is_some_and(|(key, _)| config::is_secret(key)) => {
-                self.settings.push(setting);
-            }
+            Some(Ok(setting)) if is_secret(&setting) => self.settings.push(setting),
             value => {
                 self.rest.push(word);
                 let value = value.map(|value| value.map_or_else(|bytes| bytes, OsString::from));

@@ -96,7 +96,13 @@ pub fn is_boolean(arg: &Arg) -> bool {
 }
 
 fn utf8(word: OsString) -> Result<String, FlagError> {
-    word.into_string().map_err(|word| FlagError::NotUtf8(word.to_string_lossy().into_owned()))
+    word.into_string().map_err(|word| {
+        let text = word.to_string_lossy();
+        // A value may be a secret.
+        let shown =
+            text.split_once('=').map_or_else(|| text.clone().into_owned(), |(name, _)| format!("{name}=…"));
+        FlagError::NotUtf8(shown)
+    })
 }
 
 /// Name and attached value of a word that must be a flag.
@@ -292,6 +298,6 @@ mod tests {
     fn not_utf8() {
         use std::os::unix::ffi::OsStringExt as _;
         let found = normalise(&command(), [OsString::from_vec(b"-topic=\xff".to_vec())]);
-        assert_eq!(found.unwrap_err().to_string(), "-topic=\u{fffd}: accepts UTF-8 only");
+        assert_eq!(found.unwrap_err().to_string(), "-topic=…: accepts UTF-8 only");
     }
 }
