@@ -142,6 +142,7 @@ impl GroupConsumer {
         let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
         membership.commits.set(commits.ptr());
         bell.attach(queue.ptr());
+        bell.attach(commits.ptr());
         subscribe(&handle, &membership.topics)?;
         Ok(Self {
             topics: known,
@@ -376,6 +377,7 @@ impl Drop for MessagePtr {
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
+        QueueWake::detach(self.commits.ptr());
         let _ = &self.bell;
     }
 }

@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::crew::Crew;
-use crate::clock;
+use crate::{clock, config::Brokers};
 
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Deletes a group of ours. Members that were on their way in when the pass ended may still be on their way out.
 pub(super) fn delete(crew: &Crew<'_>, name: &str) {
+    if matches!(crew.config.common.brokers, Brokers::Embedded { .. }) {
+        // It cannot, and ends with this process.
+        return;
+    }
     let until = Instant::now() + DELETE_LIMIT;
     while let Err(error) = crew.observer.delete_group(name) {
         if Instant::now() > until || crew.lifecycle().stop_requested() {

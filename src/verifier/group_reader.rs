@@ -128,6 +128,8 @@ struct Member {
     pace: Option<Pace>,
     clock: Clock,
     max_uncommitted: Option<usize>,
+    /// The group is deleted when the pass is over.
+    is_ours: bool,
     joined: bool,
     told: Instant,
 }
@@ -172,6 +174,7 @@ impl Member {
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
             clock: Clock::start(),
             max_uncommitted: job.config.max_uncommitted.map(usize::from),
+            is_ours: job.config.name.is_none(),
             joined: false,
             told: Instant::now(),
         })
@@ -271,7 +274,7 @@ impl Member {
     async fn leave(mut self) {
         self.serve(SETTLE_LIMIT, GroupConsumer::settle).await;
         let patient = !self.context.stop_requested();
-        if patient {
+        if patient && self.is_ours {
             // Who leaves before it was taken in says so to nobody: its request to join comes true later, and makes
             // the group anew that was deleted meanwhile.
             let is_in = |consumer: &mut GroupConsumer| consumer.settle() && consumer.state().rebalances > 0;
