@@ -5,6 +5,8 @@ use std::{ffi::CStr, fmt};
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 use thiserror::Error;
 
+use crate::config;
+
 /// An error that a broker answered, or that the client made up in its stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KafkaError(Code);
@@ -123,8 +125,9 @@ impl fmt::Display for KafkaError {
 
 /// A setting's value, unless it may be a secret: also of a name that was misspelt.
 fn shown<'a>(key: &str, value: &'a str) -> &'a str {
-    let secrets = ["pass", "secret", "pem", "key", "token", "oauth"];
-    if secrets.iter().any(|word| key.contains(word)) && !value.is_empty() { "***" } else { value }
+    let key = key.to_lowercase();
+    let is_like_one = ["pass", "pem", "key", "oauth"].iter().any(|word| key.contains(word));
+    if (is_like_one || config::is_secret(&key)) && !value.is_empty() { "***" } else { value }
 }
 
 /// Why a client could not be made.
@@ -163,6 +166,7 @@ mod tests {
         };
         let shown = refused("sasl.passwrod", "hunter2");
         assert_eq!(shown, "client setting sasl.passwrod=***: no such thing as \"***\"");
+        assert!(!refused("SASL.Password", "hunter2").contains("hunter2"));
         assert!(refused("linger.ms", "abc").starts_with("client setting linger.ms=abc: "));
         assert!(refused("sasl.password", "").starts_with("client setting sasl.password=: "));
     }
