@@ -92,6 +92,8 @@ pub fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder that a file is in.
+#[must_use]
+pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

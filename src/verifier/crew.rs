@@ -85,7 +85,10 @@ impl Crew<'_> {
 
     /// The partitions of each shard.
     pub(super) fn owned(&self) -> Vec<Vec<i32>> {
-        let shards = self.placement.shards.len();
+        self.dealt_to(self.placement.shards.len())
+    }
+
+    fn dealt_to(&self, shards: usize) -> Vec<Vec<i32>> {
         (0..shards).map(|shard| owned_partitions(shard, shards, self.partitions)).collect()
     }
 
@@ -99,10 +102,9 @@ impl Crew<'_> {
         let all = self.placement.shards.len();
         let Self { partitions, brokers, .. } = *self;
         let load = Load { bytes_per_s: limit.get(), value_bytes: produce.value_bytes, partitions, brokers };
-        let shards = load.shards(all);
-        let of =
-            |shard| if shard < shards { owned_partitions(shard, shards, partitions) } else { Vec::new() };
-        (0..all).map(of).collect()
+        let mut dealt = self.dealt_to(load.shards(all));
+        dealt.resize(all, Vec::new());
+        dealt
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {

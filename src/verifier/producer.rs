@@ -41,9 +41,9 @@ pub struct ProduceJob {
     pub share: f64,
     /// Records in flight, for this shard.
     pub window: usize,
-    /// Partitions of the shards before this one, and of all: timestamps that are counted take turns.
+    /// Partitions of the shards before this one: timestamps that are counted take turns.
     pub partitions_before: usize,
-    /// See there.
+    /// Partitions of all shards.
     pub topic_partitions: usize,
     /// Brokers of the cluster.
     pub brokers: usize,

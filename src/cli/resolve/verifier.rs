@@ -22,6 +22,7 @@ use crate::{
     },
     ledger::LedgerStore,
     proof::{PROOF_BYTES, PROOF_HEADER},
+    whole_file,
 };
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
@@ -75,10 +76,8 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
 fn check_report(config: &VerifierConfig) -> Result<(), UsageError> {
     let Some(report) = &config.common.report else { return Ok(()) };
     let store = LedgerStore::new(&config.ledger_dir, &config.topic);
-    let resolved = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        (folder.unwrap_or(Path::new(".")).canonicalize().ok(), path.file_name().map(ToOwned::to_owned))
-    };
+    let resolved =
+        |path: &Path| (whole_file::folder(path).canonicalize().ok(), path.file_name().map(ToOwned::to_owned));
     let is_taken = [store.path(), store.latest_path()].iter().any(|path| resolved(path) == resolved(report));
     if is_taken {
         let what = "a file that is not the ledger of the topic, nor its latest values";
