@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proofload::{
     ledger::{OffsetRun, PartitionLedger},
-    proof::{self, Content, PROOF_BYTES, PROOF_HEADER, Proof},
+    proof::{self, Content, Encoded, PROOF_HEADER, Proof},
     record::{self, RECORD_ID_BYTES, RECORD_ID_HEADER},
     verifier::validator::{PartitionState, RecordView, Rules, Visible},
 };
@@ -74,7 +74,7 @@ fn proofs(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut state = PartitionState::default();
                 for ((offset, id), header) in (0..).zip(&ids).zip(&headers) {
-                    let second_header = Some((PROOF_HEADER.as_bytes(), header.as_slice()));
+                    let second_header = Some((PROOF_HEADER.as_bytes(), header.as_bytes()));
                     let record = RecordView { second_header, value: Some(&value), ..view(offset, id) };
                     black_box(state.check(black_box(&record), None, RULES).is_ok());
                 }
@@ -84,11 +84,37 @@ fn proofs(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> [u8; PROOF_BYTES] {
+fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> Encoded {
     let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
     let content = Content::new(Some(id), proof::digest_of(Some(value)), (RECORD_ID_HEADER.as_bytes(), id));
     proof::encode(&proof, &content)
 }
 
-criterion_group!(benches, validation, proofs);
+/// What any digest of a value has to beat: a pass over values that come out of the processor's last cache, as those of a
+/// fetch do, which merely adds up their words.
+fn passes(criterion: &mut Criterion) {
+    const VALUE_BYTES: usize = 16_384;
+    let values: Vec<u8> = (0..=u8::MAX).cycle().take(256 * VALUE_BYTES).collect();
+    let mut group = criterion.benchmark_group("pass_over_16384");
+    group.throughput(Throughput::Elements(256));
+    let all = |pass: fn(&[u8]) -> u64| values.chunks_exact(VALUE_BYTES).map(pass).fold(0, u64::wrapping_add);
+    group.bench_function("digest", |bencher| {
+        bencher.iter(|| all(|value| proof::digest_of(Some(black_box(value)))));
+    });
+    group.bench_function("sum_of_words", |bencher| bencher.iter(|| all(|value| sum(black_box(value)))));
+    group.finish();
+}
+
+/// In lanes, so that several words are added at once.
+fn sum(value: &[u8]) -> u64 {
+    let mut lanes = [0_u64; 8];
+    for words in value.as_chunks::<8>().0.as_chunks::<8>().0 {
+        for (lane, word) in lanes.iter_mut().zip(words) {
+            *lane = lane.wrapping_add(u64::from_le_bytes(*word));
+        }
+    }
+    lanes.into_iter().fold(0, u64::wrapping_add)
+}
+
+criterion_group!(benches, validation, proofs, passes);
 criterion_main!(benches);

@@ -120,6 +120,8 @@ pub struct CommonConfig {
     pub progress: ProgressMode,
     /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
+    /// When a worker that makes no progress although its broker answers counts as stalled; `None`: never.
+    pub stall_after: Option<Duration>,
     /// Where the run's report goes; `None`: nowhere.
     pub report: Option<PathBuf>,
 }
@@ -235,8 +237,6 @@ pub struct VerifierConfig {
     pub passes: Passes,
     /// What readers expect of the log, and what they do when it is otherwise.
     pub proof: ProofConfig,
-    /// When a worker that makes no progress although its broker answers counts as stalled; `None`: never.
-    pub stall_after: Option<Duration>,
     /// Folder of the ledger files: the working directory.
     pub ledger_dir: PathBuf,
 }

@@ -4,12 +4,24 @@
 //! one that is not. The second one, ours, tells also what was sent twice, what was sent earlier,
 //! what belongs together, and whether the bytes are still those that were sent. Pure.
 //!
-//! All numbers are big-endian, as everything in Kafka's own formats:
+//! All numbers are big-endian, as everything in Kafka's own formats. A record outside transactions has the short
+//! format, because at small records each byte more shows in what a record costs:
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0–7 | format, 2 |
+//! | 8–49 | timestamp that it was sent with, ms; all bits set when the client chose it |
+//! | 50–97 | run that wrote it |
+//! | 98–127 | sequence number within run and partition, from 0 |
+//! | 128–191 | digest of everything above, the key, the value, and the first header's name and value |
+//!
+//! One of a transaction, or with a number that does not fit, has the long one. A third would need another length: a
+//! flipped bit must not make one format of another.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | format, 1 |
-//! | 1 | the same, every bit turned: a flipped bit does not make another format of it |
+//! | 0 | format, 3 |
+//! | 1 | the same, every bit turned |
 //! | 2–3 | 0 |
 //! | 4–7 | position of the record among those of its transaction on its partition, from 0 |
 //! | 8–15 | run that wrote it |
@@ -18,7 +30,7 @@
 //! | 32–39 | transaction, counted within the run; all bits set for none |
 //! | 40–43 | records of the last committed transaction of the run on this partition; 0 for none |
 //! | 44–47 | sequence numbers between that transaction and this one: aborted, or sent in vain |
-//! | 48–55 | digest of everything above, the key, the value, and the first header's name and value |
+//! | 48–55 | digest of the same things |
 //!
 //! **Why the timestamp is written down** and not only digested: a topic with `LogAppendTime` keeps
 //! the broker's. A reader there compares nothing, and can still check the rest.
@@ -30,29 +42,40 @@
 //! records say how many the last committed one had, and how far back, in sequence numbers, it lies.
 //! Behind the last transaction of all only the ledger can tell.
 
-use std::sync::LazyLock;
+mod content;
+mod numbering;
 
-use twox_hash::XxHash3_64;
-
-use crate::record::RECORD_ID_HEADER;
+pub use content::{Content, digest_of};
+pub use numbering::Numbering;
 
 /// Key of the second header.
 pub const PROOF_HEADER: &str = "PROOFLOAD";
 
-/// Bytes of its value.
-pub const PROOF_BYTES: usize = 56;
+/// Bytes of its value, in the long format.
+pub const LONG_BYTES: usize = 56;
+/// In the short one.
+pub const SHORT_BYTES: usize = 24;
 
-const FORMAT: u8 = 1;
+/// Runs are numbered at random below this.
+pub const RUNS: u64 = 1 << RUN_BITS;
+
+const LONG: u8 = 3;
+const SHORT: u8 = 2;
 /// Where the digest begins: everything before it is digested.
-const DIGESTED_BYTES: usize = 48;
+const LONG_DIGESTED_BYTES: usize = LONG_BYTES - 8;
+const SHORT_DIGESTED_BYTES: usize = SHORT_BYTES - 8;
+/// Bits of the short one's numbers.
+const TIME_BITS: u32 = 42;
+const RUN_BITS: u32 = 48;
+const SEQUENCE_BITS: u32 = 30;
+/// No timestamp.
+const NO_TIME: u64 = (1 << TIME_BITS) - 1;
 const NO_TRANSACTION: u64 = u64::MAX;
-/// Digest of a key or value that is null, which an empty one is not.
-const NULL_DIGEST: u64 = 0x6E75_6C6C_6E75_6C6C;
 
 /// What a record says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// The run that wrote it.
+    /// The run that wrote it; below [`RUNS`], so that the short format has room for it.
     pub run: u64,
     /// Its number within the run and its partition.
     pub sequence: u64,
@@ -75,41 +98,56 @@ pub struct InTransaction {
     pub skipped: u32,
 }
 
-/// The bytes that a proof vouches for, digested: key, value, and the first header's name and value.
+/// A header's value, ready to be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Content([u64; 4]);
-
-impl Content {
-    /// Of a key, the [`digest_of`] a value, and the first header's name and value.
-    ///
-    /// The name is nearly always the same, and the key mostly what the first header says: what is known is not
-    /// digested again.
-    #[must_use]
-    pub fn new(key: Option<&[u8]>, value_digest: u64, (name, id): (&[u8], &[u8])) -> Self {
-        static RECORD_ID_DIGEST: LazyLock<u64> =
-            LazyLock::new(|| XxHash3_64::oneshot(RECORD_ID_HEADER.as_bytes()));
-        let name_digest =
-            if name == RECORD_ID_HEADER.as_bytes() { *RECORD_ID_DIGEST } else { XxHash3_64::oneshot(name) };
-        let key_digest = digest_of(key);
-        let id_digest = if key == Some(id) { key_digest } else { XxHash3_64::oneshot(id) };
-        Self([key_digest, value_digest, name_digest, id_digest])
-    }
+pub struct Encoded {
+    bytes: [u8; LONG_BYTES],
+    len: usize,
 }
 
-/// Digest of a key or value, of which there may be none.
-#[must_use]
-pub fn digest_of(bytes: Option<&[u8]>) -> u64 {
-    bytes.map_or(NULL_DIGEST, XxHash3_64::oneshot)
+impl Encoded {
+    /// The value, in one of the two formats.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// The header's value.
 #[must_use]
-pub fn encode(proof: &Proof, content: &Content) -> [u8; PROOF_BYTES] {
+pub fn encode(proof: &Proof, content: &Content) -> Encoded {
+    match short_head(proof) {
+        Some(head) => encode_short(head, content),
+        None => encode_long(proof, content),
+    }
+}
+
+/// What goes before the digest, if all of it fits.
+fn short_head(proof: &Proof) -> Option<u128> {
+    let time = proof
+        .timestamp_ms
+        .map_or(Some(NO_TIME), |time_ms| u64::try_from(time_ms).ok().filter(|time_ms| *time_ms < NO_TIME))?;
+    let fits =
+        proof.transaction.is_none() && proof.run >> RUN_BITS == 0 && proof.sequence >> SEQUENCE_BITS == 0;
+    let head = [(time, TIME_BITS), (proof.run, RUN_BITS), (proof.sequence, SEQUENCE_BITS)]
+        .into_iter()
+        .fold(u128::from(SHORT), |head, (number, bits)| head << bits | u128::from(number));
+    fits.then_some(head)
+}
+
+fn encode_short(head: u128, content: &Content) -> Encoded {
+    let mut bytes = [0; LONG_BYTES];
+    bytes[..SHORT_DIGESTED_BYTES].copy_from_slice(&head.to_be_bytes());
+    bytes[SHORT_DIGESTED_BYTES..SHORT_BYTES].copy_from_slice(&short_digest(head, content).to_be_bytes());
+    Encoded { bytes, len: SHORT_BYTES }
+}
+
+fn encode_long(proof: &Proof, content: &Content) -> Encoded {
     let none = InTransaction { index: NO_TRANSACTION, position: 0, previous: 0, skipped: 0 };
     let transaction = proof.transaction.unwrap_or(none);
-    let mut bytes = [0; PROOF_BYTES];
-    bytes[0] = FORMAT;
-    bytes[1] = !FORMAT;
+    let mut bytes = [0; LONG_BYTES];
+    bytes[0] = LONG;
+    bytes[1] = !LONG;
     bytes[4..8].copy_from_slice(&transaction.position.to_be_bytes());
     bytes[8..16].copy_from_slice(&proof.run.to_be_bytes());
     bytes[16..24].copy_from_slice(&proof.sequence.to_be_bytes());
@@ -117,22 +155,9 @@ pub fn encode(proof: &Proof, content: &Content) -> [u8; PROOF_BYTES] {
     bytes[32..40].copy_from_slice(&transaction.index.to_be_bytes());
     bytes[40..44].copy_from_slice(&transaction.previous.to_be_bytes());
     bytes[44..48].copy_from_slice(&transaction.skipped.to_be_bytes());
-    let digest = digest(&bytes, content);
-    bytes[DIGESTED_BYTES..].copy_from_slice(&digest.to_be_bytes());
-    bytes
-}
-
-/// The digest that belongs to a header and a content.
-///
-/// Each part is digested by itself, so that a value from a pool is digested once and not for each record.
-#[must_use]
-pub fn digest(bytes: &[u8; PROOF_BYTES], content: &Content) -> u64 {
-    let mut all = [0; DIGESTED_BYTES + 4 * 8];
-    all[..DIGESTED_BYTES].copy_from_slice(&bytes[..DIGESTED_BYTES]);
-    for (place, part) in all[DIGESTED_BYTES..].chunks_exact_mut(8).zip(content.0) {
-        place.copy_from_slice(&part.to_be_bytes());
-    }
-    XxHash3_64::oneshot(&all)
+    let digest = long_digest(&bytes, content);
+    bytes[LONG_DIGESTED_BYTES..].copy_from_slice(&digest.to_be_bytes());
+    Encoded { bytes, len: LONG_BYTES }
 }
 
 /// What a record's second header turned out to be.
@@ -141,102 +166,146 @@ pub enum Second<'a> {
     /// Not ours, or of a format that is yet to be invented: there is nothing to check.
     Unknown,
     /// Ours, and it may be checked.
-    Proof(&'a [u8; PROOF_BYTES]),
+    Proof(Written<'a>),
+    /// Of one of our formats under another name. It is ours when its digest is that of the record: somebody else's header
+    /// can be as long, and begin with the same byte.
+    Misnamed(Written<'a>),
     /// It was ours.
     Damaged,
 }
 
 /// Looks at a second header.
 #[must_use]
+#[inline]
 pub fn second<'a>(name: &[u8], value: &'a [u8]) -> Second<'a> {
-    let format = value.first_chunk::<2>().copied();
+    let written = Written::of(value);
     if name != PROOF_HEADER.as_bytes() {
-        // The name may be what was changed.
-        let ours = value.len() == PROOF_BYTES && format == Some([FORMAT, !FORMAT]);
-        return if ours { Second::Damaged } else { Second::Unknown };
+        return written.map_or(Second::Unknown, Second::Misnamed);
     }
-    match (format, value.try_into()) {
-        (Some([FORMAT, turned]), Ok(bytes)) if turned == !FORMAT => Second::Proof(bytes),
-        (Some([format, turned]), _) if format != FORMAT && turned == !format => Second::Unknown,
+    match (written, value) {
+        (Some(written), _) => Second::Proof(written),
+        (None, [LONG | SHORT, ..]) => Second::Damaged,
+        (None, [format, turned, ..]) if *turned == !format && !is_of_our_length(value) => Second::Unknown,
         _ => Second::Damaged,
     }
 }
 
-/// What a header says; only worth something when [`is_true`].
-#[must_use]
-pub fn decode(bytes: &[u8; PROOF_BYTES]) -> Proof {
-    let index = word(bytes, 32);
-    Proof {
-        run: word(bytes, 8),
-        sequence: word(bytes, 16),
-        timestamp_ms: Some(word(bytes, 24).cast_signed()).filter(|time| *time >= 0),
-        transaction: (index != NO_TRANSACTION).then(|| InTransaction {
-            index,
-            position: half(bytes, 4),
-            previous: half(bytes, 40),
-            skipped: half(bytes, 44),
-        }),
+fn is_of_our_length(value: &[u8]) -> bool {
+    [SHORT_BYTES, LONG_BYTES].contains(&value.len())
+}
+
+/// A header that is ours by its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written<'a> {
+    /// Of a record outside transactions.
+    Short(&'a [u8; SHORT_BYTES]),
+    /// Of any other.
+    Long(&'a [u8; LONG_BYTES]),
+}
+
+impl<'a> Written<'a> {
+    #[inline]
+    fn of(value: &'a [u8]) -> Option<Self> {
+        match value {
+            [SHORT, ..] => value.try_into().ok().map(Self::Short),
+            [LONG, turned, ..] if *turned == !LONG => value.try_into().ok().map(Self::Long),
+            _ => None,
+        }
+    }
+
+    /// What it says; only worth something when it [`is_true`](Self::is_true).
+    #[must_use]
+    #[inline]
+    pub fn decode(self) -> Proof {
+        match self {
+            Self::Short(bytes) => {
+                let head = head(bytes);
+                let number = |skipped: u32, bits: u32| low_word(head >> skipped) & ((1 << bits) - 1);
+                let time = number(RUN_BITS + SEQUENCE_BITS, TIME_BITS);
+                Proof {
+                    run: number(SEQUENCE_BITS, RUN_BITS),
+                    sequence: number(0, SEQUENCE_BITS),
+                    timestamp_ms: (time != NO_TIME).then_some(time.cast_signed()),
+                    transaction: None,
+                }
+            }
+            Self::Long(bytes) => {
+                let index = word(bytes, 32);
+                Proof {
+                    run: word(bytes, 8),
+                    sequence: word(bytes, 16),
+                    timestamp_ms: Some(word(bytes, 24).cast_signed()).filter(|time| *time >= 0),
+                    transaction: (index != NO_TRANSACTION).then(|| InTransaction {
+                        index,
+                        position: half(bytes, 4),
+                        previous: half(bytes, 40),
+                        skipped: half(bytes, 44),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Whether the header and the content are those that were sent.
+    #[must_use]
+    #[inline]
+    pub fn is_true(self, content: &Content) -> bool {
+        self.digest(content) == self.written_digest()
+    }
+
+    /// The digest that belongs to the header and a content.
+    #[must_use]
+    #[inline]
+    pub fn digest(self, content: &Content) -> u64 {
+        match self {
+            Self::Short(bytes) => short_digest(head(bytes), content),
+            Self::Long(bytes) => long_digest(bytes, content),
+        }
+    }
+
+    /// The digest that the header holds.
+    #[must_use]
+    #[inline]
+    pub fn written_digest(self) -> u64 {
+        match self {
+            Self::Short(bytes) => word(bytes, SHORT_DIGESTED_BYTES),
+            Self::Long(bytes) => word(bytes, LONG_DIGESTED_BYTES),
+        }
     }
 }
 
-/// Whether the header and the content are those that were sent.
-#[must_use]
-pub fn is_true(bytes: &[u8; PROOF_BYTES], content: &Content) -> bool {
-    digest(bytes, content) == written_digest(bytes)
+#[inline]
+fn short_digest(head: u128, content: &Content) -> u64 {
+    content.seal([(low_word(head >> 64), low_word(head))])
 }
 
-/// The digest that a header holds.
-#[must_use]
-pub fn written_digest(bytes: &[u8; PROOF_BYTES]) -> u64 {
-    word(bytes, DIGESTED_BYTES)
+fn long_digest(bytes: &[u8; LONG_BYTES], content: &Content) -> u64 {
+    content.seal([0, 16, 32].map(|start| (word(bytes, start), word(bytes, start + 8))))
 }
 
-fn word(bytes: &[u8; PROOF_BYTES], start: usize) -> u64 {
+/// All of a short header but the digest.
+#[inline]
+fn head(bytes: &[u8; SHORT_BYTES]) -> u128 {
+    u128::from(word(bytes, 0)) << 64 | u128::from(word(bytes, 8))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the high half is what is left out")]
+#[inline]
+fn low_word(number: u128) -> u64 {
+    number as u64
+}
+
+#[inline]
+fn word(bytes: &[u8], start: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[start..start + 8]);
     u64::from_be_bytes(word)
 }
 
-fn half(bytes: &[u8; PROOF_BYTES], start: usize) -> u32 {
+fn half(bytes: &[u8], start: usize) -> u32 {
     let mut half = [0; 4];
     half.copy_from_slice(&bytes[start..start + 4]);
     u32::from_be_bytes(half)
-}
-
-/// Numbers the records of one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbering {
-    next: u64,
-    /// Records of the open transaction.
-    position: u32,
-    previous: u32,
-    skipped: u32,
-}
-
-impl Numbering {
-    /// The number of the next record, in this transaction of the run, if it is in one.
-    pub fn number(&mut self, transaction: Option<u64>) -> (u64, Option<InTransaction>) {
-        let Self { next: sequence, position, previous, skipped } = *self;
-        self.next += 1;
-        self.position = position.saturating_add(1);
-        (sequence, transaction.map(|index| InTransaction { index, position, previous, skipped }))
-    }
-
-    /// The record that was numbered last was not sent.
-    pub fn take_back(&mut self) {
-        self.next -= 1;
-        self.position -= 1;
-    }
-
-    /// The transaction has ended.
-    pub fn end_transaction(&mut self, committed: bool) {
-        let records = std::mem::take(&mut self.position);
-        match (records, committed) {
-            (0, _) => {}
-            (_, true) => (self.previous, self.skipped) = (records, 0),
-            (_, false) => self.skipped = self.skipped.saturating_add(records),
-        }
-    }
 }
 
 #[cfg(test)]

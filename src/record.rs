@@ -76,6 +76,7 @@ pub fn parse_numbered_value(value: &[u8]) -> Option<i64> {
 
 /// The offset that a record id names, or `None` if `text` is no id of producer 0.
 #[must_use]
+#[inline]
 pub fn parse_record_id(text: &[u8]) -> Option<i64> {
     let digits: &[u8; 18] = text.strip_prefix(&PRODUCER_PREFIX)?.try_into().ok()?;
     let (high, rest) = digits.split_first_chunk::<8>()?;

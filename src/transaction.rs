@@ -55,8 +55,10 @@ pub struct Transaction<T> {
     stage: Stage,
     /// Its records will be aborted, and say so.
     aborting: bool,
-    /// Something in it failed: it cannot be committed.
+    /// Something in it failed: it cannot be committed, and the client may hold on to the rest until it is aborted.
     failed: bool,
+    /// Nothing failed, and it is not to be committed all the same.
+    spoilt: bool,
     /// Records sent in it.
     sent: u32,
     /// Records that have their outcome.
@@ -76,6 +78,7 @@ impl<T> Transaction<T> {
             stage: Stage::Starting,
             aborting: false,
             failed: false,
+            spoilt: false,
             sent: 0,
             settled: Vec::new(),
             outcome: None,
@@ -104,7 +107,7 @@ impl<T> Transaction<T> {
     /// Whether a record can be sent now, and if so what its header says of the end.
     #[must_use]
     pub fn accepts(&self) -> Option<bool> {
-        let open = self.stage == Stage::Open && self.sent < self.rules.messages && !self.failed;
+        let open = self.stage == Stage::Open && self.sent < self.rules.messages && !self.must_abort();
         open.then_some(self.aborting)
     }
 
@@ -117,6 +120,21 @@ impl<T> Transaction<T> {
     pub fn settled(&mut self, record: Option<T>, failed: bool) {
         self.failed |= failed;
         self.settled.extend(record);
+    }
+
+    /// Has it aborted, when its records have their outcomes.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// Whether a record of it failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    fn must_abort(&self) -> bool {
+        self.failed || self.spoilt
     }
 
     /// Records that have their outcome, and wait for that of the transaction.
@@ -157,8 +175,8 @@ impl<T> Transaction<T> {
         // Records that are to be aborted are written first: a transaction that the cluster has not heard of yet
         // cannot be ended, and one that it never hears of tests nothing.
         let can_end = nothing_in_flight || !self.aborting || self.failed;
-        if self.sent > 0 && can_end && (full || nothing_to_send || self.failed) {
-            let end = if self.aborting || self.failed { End::Abort } else { End::Commit };
+        if self.sent > 0 && can_end && (full || nothing_to_send || self.must_abort()) {
+            let end = if self.aborting || self.must_abort() { End::Abort } else { End::Commit };
             self.stage = Stage::Ending(end);
             self.thread.end(end);
         }
@@ -166,10 +184,13 @@ impl<T> Transaction<T> {
     }
 
     fn ended(&mut self, ended: Ended, random: &mut Random) -> Change<T> {
-        let (asked, intended) = (self.stage, self.aborting && !self.failed);
+        let (asked, intended) = (self.stage, self.aborting && !self.must_abort());
         let records = std::mem::take(&mut self.settled);
-        self.begun = Instant::now();
-        (self.stage, self.sent, self.failed) = (Stage::Open, 0, false);
+        // One that finished its client is not followed by another: how long it was open is still asked.
+        if !matches!(ended, Ended::Fatal(_)) {
+            self.begun = Instant::now();
+        }
+        (self.stage, self.sent, self.failed, self.spoilt) = (Stage::Open, 0, false, false);
         self.aborting = self.rules.abort_rate > 0.0 && random.chance(self.rules.abort_rate);
         match ended {
             Ended::Started => Change::Started,
@@ -182,3 +203,7 @@ impl<T> Transaction<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod tests;

@@ -1,9 +1,12 @@
 //! Files that are whole at every moment, whatever happens to the process or the machine.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata, TryLockError},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 /// Replaces a file: a temporary one beside it, fsync, rename, fsync of the folder.
@@ -20,6 +23,43 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 pub struct Prepared {
     path: PathBuf,
     temporary: PathBuf,
+    /// Locked for as long as it is here.
+    file: File,
+}
+
+/// Which file lies under a name, and that nobody has written to it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_ns: (i64, i64),
+}
+
+impl Identity {
+    /// That of the file under this name.
+    ///
+    /// # Errors
+    /// There is none, or the system does not tell.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self::from(&fs::metadata(path)?))
+    }
+
+    /// Whether this is that file, whatever was written to it.
+    fn is_of(&self, file: &File) -> bool {
+        file.metadata().is_ok_and(|metadata| (self.device, self.inode) == (metadata.dev(), metadata.ino()))
+    }
+}
+
+impl From<&Metadata> for Identity {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 impl Prepared {
@@ -28,31 +68,42 @@ impl Prepared {
     /// # Errors
     /// The system refused, and nothing is left.
     pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        Self::fill(path, |file| file.write_all(content))
+    }
+
+    /// Has it written there.
+    ///
+    /// # Errors
+    /// The system refused, or `content` did, and nothing is left.
+    pub fn fill(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
+        let temporary = temporary(path);
+        let file = lock_patiently(&temporary)?;
         // It is removed with this value, unless it is put in its place.
-        let new = Self { path: path.to_owned(), temporary: temporary(path) };
-        // Never into one that is there: another process may be writing to it.
-        let _ = fs::remove_file(&new.temporary);
-        let mut file = File::create_new(&new.temporary)?;
-        file.write_all(content)?;
+        let mut new = Self { path: path.to_owned(), temporary, file };
+        new.file.set_len(0)?;
+        content(&mut new.file)?;
         // Before the rename, or a crash of the machine could leave an empty file behind the name.
-        file.sync_all()?;
+        new.file.sync_all()?;
         Ok(new)
     }
 
-    /// Puts it in the file's place. That is only safe once the folder is: see [`sync_folder`].
+    /// Puts it in the file's place, and returns by what it is known again. That is only safe once the folder is: see
+    /// [`sync_folder`].
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub fn put(mut self) -> io::Result<()> {
+    pub fn put(mut self) -> io::Result<Identity> {
+        let identity = Identity::from(&self.file.metadata()?);
         let temporary = std::mem::take(&mut self.temporary);
-        fs::rename(&temporary, &self.path).inspect_err(|_| self.temporary = temporary)
+        fs::rename(&temporary, &self.path).inspect_err(|_| self.temporary = temporary)?;
+        Ok(identity)
     }
 }
 
 impl Drop for Prepared {
     fn drop(&mut self) {
         if !self.temporary.as_os_str().is_empty() {
-            // It may never have been made.
+            // Nothing to be done about it where it cannot be removed.
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -74,14 +125,45 @@ pub fn probe(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let temporary = temporary(path);
-    let result = File::create(&temporary).and_then(|mut file| {
-        file.write_all(&[b' '; 4096])?;
-        file.sync_all()
-    });
-    // Nothing to report when it cannot be removed: it could not be made either.
-    let _ = fs::remove_file(&temporary);
-    result
+    // It is removed again where it is not put in the file's place.
+    Prepared::write(path, &[b' '; 4096]).map(drop)
+}
+
+/// Opens a temporary file, which is this process's alone from then on, until it is closed or put somewhere: a second one
+/// that keeps the same file by mistake must not write into it. What a killed process left is taken over.
+fn lock(temporary: &Path) -> io::Result<File> {
+    loop {
+        let open = || File::options().write(true).create(true).truncate(false).open(temporary);
+        let file = match open() {
+            // Another user's: in a folder of our own it can go.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                fs::remove_file(temporary).map_err(|_| error)?;
+                open()?
+            }
+            file => file?,
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => return Ok(file),
+            // Whoever had the lock may have put the file in its place since it was opened.
+            Ok(()) if Identity::of(temporary).is_ok_and(|found| found.is_of(&file)) => return Ok(file),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// The same; another process that only looks whether it could write is soon done.
+fn lock_patiently(temporary: &Path) -> io::Result<File> {
+    const TIMES: u32 = 50;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..TIMES {
+        match lock(temporary) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+    lock(temporary)
 }
 
 /// One fixed name: a process killed between write and rename leaves one file, not one each time.

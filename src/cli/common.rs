@@ -173,7 +173,7 @@ pub(super) struct ControlArgs {
     /// File that holds a bearer token to ask for
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Name by which requests may call this host, beside its own; repeatable
+    /// Name by which requests may call this host; others, but for its own, are refused then, and on loopback; repeatable
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub allow_host: Vec<String>,
     /// v1: /status without offset_gaps, for older harnesses
@@ -196,6 +196,10 @@ pub(super) struct OutputArgs {
     /// auto or never
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = choice(PROGRESS))]
     pub progress: ProgressMode,
+    /// Name a partition as stalled when nothing came of it for so long though its broker answers; 0: never
+    #[arg(long, value_name = "DURATION", default_value = "30s",
+          value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24))]
+    pub stall_after: Duration,
     /// Write configuration, totals, latencies and violations as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -142,7 +142,8 @@ fn find<'a>(command: &'a Command, name: &str) -> Result<&'a Arg, FlagError> {
 fn take_value(arg: &Arg, name: &str, rest: &mut &[String]) -> Result<String, FlagError> {
     let spaces = rest.iter().take_while(|word| word.is_empty()).count();
     let skip = match rest.get(spaces) {
-        Some(word) if !word.starts_with('-') => spaces,
+        // No flag begins with a digit, but a negative number does behind its dash.
+        Some(word) if !word.starts_with('-') || word[1..].starts_with(|c: char| c.is_ascii_digit()) => spaces,
         _ => 0,
     };
     let Some((value, after)) = rest[skip..].split_first() else {
@@ -267,6 +268,10 @@ mod tests {
             "an empty value is one"
         );
         assert_eq!(words(&["--topic", ""]), ["--topic="]);
+        assert_eq!(
+            words(&["--msg_size", "", "", "-1", "", "-seq_read"]),
+            ["--msg_size=-1", "--seq_read=true"]
+        );
     }
 
     #[test]

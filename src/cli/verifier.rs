@@ -175,10 +175,6 @@ pub(super) struct ProofArgs {
     /// Count violations and go on to the end, instead of stopping at the first
     #[arg(long)]
     pub keep_going: bool,
-    /// Name a partition as stalled when nothing came of it for so long though its broker answers; 0: never
-    #[arg(long, value_name = "DURATION", default_value = "30s",
-          value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24))]
-    pub stall_after: Duration,
 }
 
 #[derive(Args, Debug)]

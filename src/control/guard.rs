@@ -1,8 +1,8 @@
 //! Who may use the control port.
 //!
 //! A page in somebody's browser can send requests to a port on that person's machine.
-//! Scripts and harnesses send no `Origin`, and name the host by its address; a
-//! request that looks like a browser's on behalf of another site is refused.
+//! Scripts and harnesses send no `Origin`, and on loopback they name the host by its
+//! address; a request that looks like a browser's on behalf of another site is refused.
 
 use std::net::IpAddr;
 
@@ -24,17 +24,22 @@ const NO_HOST_OF_OURS: &str =
 /// What a request must bring.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
-    /// This machine's name, and those that the user has listed.
-    hosts: Vec<String>,
+    /// This machine's name, and those that the user has listed; `None`: whatever it is called by.
+    hosts: Option<Vec<String>>,
     /// The bearer token that every request must carry, if one was set.
     token: Option<Secret>,
 }
 
 impl Guard {
-    pub(super) fn new(token: Option<Secret>, allowed_hosts: &[String]) -> Self {
+    /// A port on loopback is called by few names. One that other machines reach may have any: harnesses use those of
+    /// their inventories, which the machine need not know.
+    pub(super) fn new(token: Option<Secret>, allowed_hosts: &[String], bind: IpAddr) -> Self {
+        if allowed_hosts.is_empty() && !bind.is_loopback() {
+            return Self { hosts: None, token };
+        }
         let hostname = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         let hosts = allowed_hosts.iter().cloned().chain([hostname]).filter(|name| !name.is_empty());
-        Self { hosts: hosts.collect(), token }
+        Self { hosts: Some(hosts.collect()), token }
     }
 
     /// Why the request is refused; `None` when it may pass.
@@ -54,13 +59,14 @@ impl Guard {
 
     /// Whether a `Host` value (with or without port) is an address, localhost, this host or one that is listed.
     fn knows(&self, host: &str) -> bool {
+        let Some(hosts) = &self.hosts else { return true };
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or(rest),
             None => host.rsplit_once(':').map_or(host, |(name, _)| name),
         };
         name.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|host| name.eq_ignore_ascii_case(host))
+            || hosts.iter().any(|host| name.eq_ignore_ascii_case(host))
     }
 }
 
@@ -88,7 +94,7 @@ mod tests {
 
     fn refused(token: Option<&str>, headers: &[(&'static str, &'static str)]) -> Option<u16> {
         let guard = Guard {
-            hosts: vec!["load.example".into(), "worker-3".into()],
+            hosts: Some(vec!["load.example".into(), "worker-3".into()]),
             token: token.map(|token| Secret::new(token.to_owned())),
         };
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -126,6 +132,16 @@ mod tests {
         for host in ["evil.example:7884", "127.0.0.1.evil.example", "", "worker-33"] {
             assert_eq!(refused(None, &[("host", host)]), Some(403), "{host}");
         }
+    }
+
+    #[test]
+    fn a_port_for_other_machines_has_any_name_unless_some_are_listed() {
+        let knows = |listed: &[&str], bind: &str| {
+            let listed: Vec<_> = listed.iter().map(|name| (*name).to_owned()).collect();
+            Guard::new(None, &listed, bind.parse().unwrap()).knows("docker-rp-7:7884")
+        };
+        assert!(knows(&[], "0.0.0.0") && knows(&[], "::") && knows(&[], "10.0.0.3"));
+        assert!(!knows(&[], "127.0.0.1") && !knows(&[], "::1") && !knows(&["load.example"], "0.0.0.0"));
     }
 
     #[test]

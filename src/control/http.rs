@@ -32,7 +32,7 @@ const DUMP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let guard = Guard::new(shared.token.clone(), &shared.allowed_hosts);
+    let guard = Guard::new(shared.token.clone(), &shared.allowed_hosts, shared.bind);
     let router = match shared.role {
         Role::Verifier => Router::new(),
         Role::Repeater => Router::new().route("/activate", any(activate)),

@@ -27,6 +27,7 @@ pub struct Lifecycle {
 struct Late {
     shutdown: bool,
     failure: Option<String>,
+    halt: Option<(u8, String)>,
     exit_code: Option<u8>,
 }
 
@@ -83,6 +84,21 @@ impl Lifecycle {
         self.request_stop();
     }
 
+    /// What ends the work, before anybody has judged it: if that never happens, because something hangs, this is how the
+    /// process ends. A broken promise (exit code 1) counts more than whatever else went wrong, and then the first.
+    pub fn note_halt(&self, exit_code: u8, reason: impl FnOnce() -> String) {
+        let mut late = self.late();
+        if late.halt.as_ref().is_none_or(|(known, _)| *known != 1 && exit_code == 1) {
+            late.halt = Some((exit_code, reason()));
+        }
+    }
+
+    /// That: the exit code, and why.
+    #[must_use]
+    pub fn halt(&self) -> Option<(u8, String)> {
+        self.late().halt.clone()
+    }
+
     /// How the process will end, now that the work is over: what is left to do may hang.
     pub fn note_exit_code(&self, code: u8) {
         self.late().exit_code = Some(code);
@@ -131,6 +147,19 @@ impl Lifecycle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_promise_is_what_a_forced_end_tells() {
+        let lifecycle = Lifecycle::default();
+        assert_eq!(lifecycle.halt(), None);
+        let (broker, lost) = ((3, "no broker"), (1, "lost"));
+        let steps =
+            [(broker, broker), ((3, "no disk"), broker), (lost, lost), ((1, "moved"), lost), (broker, lost)];
+        for ((code, reason), told) in steps {
+            lifecycle.note_halt(code, || reason.to_owned());
+            assert_eq!(lifecycle.halt(), Some((told.0, told.1.to_owned())));
+        }
+    }
 
     #[test]
     fn first_failure_counts_and_stops_the_work() {

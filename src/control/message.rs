@@ -19,6 +19,28 @@ pub enum Message {
         /// The last values of each key, if they are to be written down.
         latest: Option<LatestValues>,
     },
+    /// What belongs into it.
+    Entry(Entry),
+    /// Ack latencies.
+    AckLatency(LatencyHistogram),
+    /// Latencies of a repeater's worker.
+    EchoLatency {
+        /// Its number.
+        worker: usize,
+        /// From sending to the ack.
+        ack: Option<LatencyHistogram>,
+        /// From sending to consuming.
+        e2e: Option<LatencyHistogram>,
+    },
+    /// Write what is known, and say how that went.
+    Flush(Sender<Result<(), LedgerError>>),
+    /// The run is over: answer, and end.
+    Finish,
+}
+
+/// A change to the ledger.
+#[derive(Debug)]
+pub enum Entry {
     /// Records of a partition were acked.
     Acked {
         /// The partition.
@@ -37,21 +59,6 @@ pub enum Message {
         /// The ledger's first offset that is gone.
         offset: i64,
     },
-    /// Ack latencies.
-    AckLatency(LatencyHistogram),
-    /// Latencies of a repeater's worker.
-    EchoLatency {
-        /// Its number.
-        worker: usize,
-        /// From sending to the ack.
-        ack: Option<LatencyHistogram>,
-        /// From sending to consuming.
-        e2e: Option<LatencyHistogram>,
-    },
-    /// Write what is known, and say how that went.
-    Flush(Sender<Result<(), LedgerError>>),
-    /// The run is over: answer, and end.
-    Finish,
 }
 
 /// Messages that may wait. A shard that finds the queue full keeps what it has and tries again.

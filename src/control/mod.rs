@@ -26,7 +26,7 @@ use crossbeam::channel::{Sender, bounded};
 use thiserror::Error;
 
 pub use lifecycle::Lifecycle;
-pub use message::Message;
+pub use message::{Entry, Message};
 pub(crate) use progress::per_second;
 use watch::Watched;
 
@@ -34,7 +34,7 @@ use crate::{
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
     kafka::Observer,
     ledger::LedgerError,
-    runtime::exit,
+    runtime::{exit, pulse::Pulses},
     stats::{Board, RepeaterBoard},
     verifier::{gaps::Gaps, stall::Stalls, violations::Violations},
 };
@@ -62,6 +62,8 @@ pub struct Shared {
     pub gaps: Gaps,
     /// Who stood still although the cluster answered.
     pub stalls: Stalls,
+    /// Whether the shards come round.
+    pub pulses: Arc<Pulses>,
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
     watched: OnceLock<Watched>,
@@ -69,6 +71,7 @@ pub struct Shared {
     schema: StatusSchema,
     token: Option<Secret>,
     allowed_hosts: Vec<String>,
+    bind: IpAddr,
     progress: ProgressMode,
 }
 
@@ -130,12 +133,14 @@ impl Control {
             violations: Violations::default(),
             gaps: Gaps::default(),
             stalls: Stalls::default(),
+            pulses: Arc::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),
             role,
             schema: config.status_schema,
             token: config.token.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
+            bind: config.bind,
             progress: config.progress,
         });
         let (sender, receiver) = message::queue();
@@ -215,11 +220,23 @@ async fn stop(shared: &Shared) {
     shared.lifecycle.request_shutdown();
     shared.lifecycle.request_stop();
     tokio::time::sleep(STOP_LIMIT).await;
-    tracing::error!("a client did not end in time; what was acked is in the ledger");
-    let found = match (shared.violations.count(), shared.lifecycle.failure()) {
-        (0, None) => 0,
-        (0, Some(_)) => 3,
+    tracing::error!("a client did not end in time; what was acked until a moment ago is in the ledger");
+    end_at_once(shared, 0);
+}
+
+/// Ends the process with what is known; with `code` if that is nothing.
+fn end_at_once(shared: &Shared, code: u8) -> ! {
+    let lifecycle = &shared.lifecycle;
+    let judged = lifecycle.exit_code();
+    let halt = lifecycle.halt().filter(|_| judged.is_none());
+    if let Some((_, reason)) = &halt {
+        tracing::error!("{reason}");
+    }
+    let found = match (shared.violations.count(), halt, lifecycle.failure()) {
+        (0, Some((code, _)), _) => code,
+        (0, None, Some(_)) => 3,
+        (0, None, None) => code,
         _ => 1,
     };
-    exit::at_once(shared.lifecycle.exit_code().unwrap_or(found).into());
+    exit::at_once(judged.unwrap_or(found).into());
 }

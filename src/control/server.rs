@@ -11,13 +11,13 @@ use crossbeam::channel::{Receiver, Sender};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{Message, Shared, http, keeper::Keeper, listen, progress::Progress, watch};
 use crate::{
     kafka::{BrokerChange, BrokerStates},
-    runtime::exit,
+    runtime::pulse::{LISTEN_EVERY, Listener},
 };
 
 /// How often messages are taken and things are looked at.
@@ -58,6 +58,7 @@ fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let router = http::router(shared.clone());
     tokio::spawn(listen::serve(listener, router));
     tokio::spawn(watch::run(shared.clone()));
+    tokio::spawn(listen_to_shards(shared.clone()));
     // Installed even where a shell has set them to be ignored (`nohup … &`).
     let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(watch_signals(shared.clone(), interrupt, terminate));
@@ -76,13 +77,26 @@ async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate
             if first.elapsed() < ONE_SIGNAL {
                 continue;
             }
-            tracing::warn!("{name} again: ending at once; what was acked until now is in the ledger");
-            exit::at_once(3);
+            tracing::warn!(
+                "{name} again: ending at once; what was acked until a moment ago is in the ledger"
+            );
+            super::end_at_once(&shared, 3);
         }
         tracing::info!("{name}: ending the run");
         first = Some(Instant::now());
         let shared = shared.clone();
         tokio::spawn(async move { super::stop(&shared).await });
+    }
+}
+
+/// Names shards that are held up, for as long as there are any.
+async fn listen_to_shards(shared: Arc<Shared>) {
+    let mut listener = Listener::default();
+    loop {
+        sleep(LISTEN_EVERY).await;
+        for word in listener.look(&shared.pulses, Instant::now()) {
+            tracing::warn!("{word}");
+        }
     }
 }
 
@@ -101,7 +115,7 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
             take(&shared, &mut keeper, message).await;
         }
         if let Some(keeper) = &mut keeper
-            && let Err(error) = Keeper::tick(keeper).await
+            && let Err(error) = keeper.tick(shared.lifecycle.stop_requested()).await
         {
             shared.lifecycle.fail(error.to_string());
         }
@@ -120,11 +134,7 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
         (Message::OpenLedger { store, ledger, latest }, keeper) => {
             *keeper = Some(Keeper::new(store, ledger, latest));
         }
-        (Message::Acked { partition, runs, last_consumable }, Some(keeper)) => {
-            keeper.acked(partition, &runs, last_consumable);
-        }
-        (Message::Latest(acks), Some(keeper)) => keeper.latest(&acks),
-        (Message::Truncated { partition, offset }, Some(keeper)) => keeper.truncated(partition, offset),
+        (Message::Entry(entry), Some(keeper)) => keeper.enter(entry),
         (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
         (Message::AckLatency(latency), _) => {
             if let Some(producer) = shared.board.get().and_then(|board| board.producer.as_ref()) {
@@ -137,14 +147,7 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
             }
         }
         // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.
-        (
-            Message::Acked { .. }
-            | Message::Latest(_)
-            | Message::Truncated { .. }
-            | Message::Flush(_)
-            | Message::Finish,
-            _,
-        ) => {}
+        (Message::Entry(_) | Message::Flush(_) | Message::Finish, _) => {}
     }
 }
 

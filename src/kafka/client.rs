@@ -200,6 +200,9 @@ impl Drop for EventPtr {
 /// A reference to a topic; released before the client it belongs to.
 pub(super) struct Topic(NonNull<rdk::rd_kafka_topic_t>);
 
+// SAFETY: a reference to a topic may be used and released from any thread, like its client.
+unsafe impl Send for Topic {}
+
 impl Topic {
     pub(super) fn ptr(&self) -> *mut rdk::rd_kafka_topic_t {
         self.0.as_ptr()

@@ -1,6 +1,6 @@
 //! Reading chosen partitions from chosen offsets, in batches, without a group.
 
-use std::{ptr, time::Duration};
+use std::{mem::ManuallyDrop, ptr, thread, time::Duration};
 
 use rdkafka::{
     bindings as rdk,
@@ -39,21 +39,27 @@ pub enum Event<'a> {
     Fault(Fault<'a>),
 }
 
-/// Records taken out of the client's queue at once; few where each batch has to wait for its turn.
-const BATCH: usize = 10_000;
+/// Records taken out of the client's queue at once: as many as are still in the core's cache when they are shown,
+/// and few where each batch has to wait for its turn.
+const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
 
 /// A consumer of one topic, used by one shard.
 pub struct Consumer {
-    // Fields are dropped in this order: references first, the client last.
     batch: Box<[*mut rdk::rd_kafka_message_t]>,
+    client: ManuallyDrop<Client>,
+    wake: QueueWake,
+    topic_name: String,
+    isolation: Isolation,
+}
+
+/// What is closed when a consumer goes.
+struct Client {
+    // Fields are dropped in this order: references first, the client last.
     topic: Topic,
     queue: Queue,
     main_queue: Queue,
-    wake: QueueWake,
     handle: Handle,
-    topic_name: String,
-    isolation: Isolation,
     reading: Vec<i32>,
 }
 
@@ -71,14 +77,16 @@ impl Consumer {
         handle.learn(&known);
         Ok(Self {
             batch: vec![ptr::null_mut(); if settings.paced { PACED_BATCH } else { BATCH }].into(),
-            topic: known,
-            queue,
-            main_queue: handle.main_queue(),
+            client: ManuallyDrop::new(Client {
+                topic: known,
+                queue,
+                main_queue: handle.main_queue(),
+                handle,
+                reading: Vec::new(),
+            }),
             wake,
-            handle,
             topic_name: topic.to_owned(),
             isolation: settings.isolation,
-            reading: Vec::new(),
         })
     }
 
@@ -86,13 +94,12 @@ impl Consumer {
     /// still queued do not show any more.
     pub fn read_from(&mut self, partition: i32, offset: i64) {
         self.stop(partition);
+        let (topic, queue) = (self.client.topic.ptr(), self.client.queue.ptr());
         // SAFETY: topic and queue are alive.
-        let result = unsafe {
-            rdk::rd_kafka_consume_start_queue(self.topic.ptr(), partition, offset, self.queue.ptr())
-        };
+        let result = unsafe { rdk::rd_kafka_consume_start_queue(topic, partition, offset, queue) };
         // It refuses negative partitions and offsets, and consumers of a group: none is ours.
         debug_assert_eq!(result, 0, "partition {partition} offset {offset}");
-        self.reading.push(partition);
+        self.client.reading.push(partition);
     }
 
     /// Goes on at an offset, if the leader's log has the record before it, which is of this epoch. If not, a fault
@@ -103,28 +110,27 @@ impl Consumer {
     pub fn confirm(&self, partition: i32, offset: i64, epoch: i32) {
         if let Ok(topic) = client::c_string(&self.topic_name) {
             // SAFETY: the client is alive.
-            unsafe { confirm(self.handle.ptr(), &topic, partition, offset, epoch) };
+            unsafe { confirm(self.client.handle.ptr(), &topic, partition, offset, epoch) };
         }
     }
 
     /// Stops reading a partition.
     pub fn stop(&mut self, partition: i32) {
-        if let Some(index) = self.reading.iter().position(|&known| known == partition) {
-            self.reading.swap_remove(index);
-            // SAFETY: the topic is alive. The call waits for the client's own thread, not for a broker.
-            unsafe { rdk::rd_kafka_consume_stop(self.topic.ptr(), partition) };
+        if let Some(index) = self.client.reading.iter().position(|&known| known == partition) {
+            self.client.reading.swap_remove(index);
+            self.client.stop(partition);
         }
     }
 
     /// Shows what has come, one batch at the most, and returns how much it was.
     pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
-        while self.main_queue.poll(0).is_some() {
+        while self.client.main_queue.poll(0).is_some() {
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
         // SAFETY: the queue is alive, and the array has room for as many as is said.
         let got = unsafe {
             let room = self.batch.len();
-            rdk::rd_kafka_consume_batch_queue(self.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
+            rdk::rd_kafka_consume_batch_queue(self.client.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
         };
         let got = usize::try_from(got).unwrap_or(0);
         for &message in &self.batch[..got] {
@@ -150,16 +156,32 @@ impl Consumer {
 
     /// The same, without waiting for it.
     pub fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
-        OffsetQuery::start(&self.handle, &self.topic_name, partitions, spec, self.isolation)
+        OffsetQuery::start(&self.client.handle, &self.topic_name, partitions, spec, self.isolation)
     }
 }
 
 impl Drop for Consumer {
+    /// Closing waits for the client's own threads. One that is given up because it does not answer any more may never
+    /// close, and must not take the shard with it.
     fn drop(&mut self) {
-        for partition in self.reading.clone() {
-            self.stop(partition);
-        }
-        QueueWake::detach(self.queue.ptr());
+        QueueWake::detach(self.client.queue.ptr());
+        // SAFETY: the client is not used again.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
+        // Without a thread to be had it is closed here.
+        let _ = thread::Builder::new().name("closing".to_owned()).spawn(move || drop(client));
+    }
+}
+
+impl Client {
+    fn stop(&self, partition: i32) {
+        // SAFETY: the topic is alive. The call waits for the client's own thread, not for a broker.
+        unsafe { rdk::rd_kafka_consume_stop(self.topic.ptr(), partition) };
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.reading.iter().for_each(|partition| self.stop(*partition));
     }
 }
 

@@ -10,7 +10,7 @@ use rdkafka::{bindings as rdk, types::RDKafkaType};
 
 use super::{
     ClientError, Delivery, KafkaError, ProducerSettings, SendError,
-    client::{ANY_PARTITION, Handle, Queue, Topic},
+    client::{Handle, Queue, Topic},
     hub::HubBell,
     producer::{argument, bytes, send_error, take_deliveries},
     transactions::Transactions,
@@ -20,8 +20,10 @@ use super::{
 /// A record to send; its value is the slot's.
 #[derive(Clone, Copy, Debug)]
 pub struct Echo<'a> {
-    /// Place of its topic in the list given at the start. The partition is chosen at random by the client.
+    /// Place of its topic in the list given at the start.
     pub topic: usize,
+    /// The partition.
+    pub partition: i32,
     /// The key; it is copied.
     pub key: &'a [u8],
     /// Which slot; it must not be lent already.
@@ -119,7 +121,7 @@ impl EchoProducer {
         let topic = &self.topics[echo.topic];
         let arguments = [
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = topic.ptr()),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = ANY_PARTITION),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = echo.partition),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| {
                 u.mem = bytes(echo.key.as_ptr(), echo.key.len());
             }),

@@ -43,6 +43,20 @@ impl KafkaError {
         )
     }
 
+    /// Whether the client let go of a record because the topic, or its partition, was gone from the cluster's answer. One
+    /// such answer is enough, and a broker that comes up may give it; who watches the topics says it when one was
+    /// deleted. What was under way then has the other code (as a living client gives it; seen in librdkafka 2.12.1).
+    #[must_use]
+    pub fn is_let_go(self) -> bool {
+        self.is_unknown_topic() || self.0 == Code::RD_KAFKA_RESP_ERR__DESTROY
+    }
+
+    /// Whether the client was told to let go of a record, or does so because its transaction is aborted.
+    #[must_use]
+    pub fn is_given_up(self) -> bool {
+        matches!(self.0, Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE | Code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+    }
+
     /// Whether the connection itself was refused, by them or by us.
     #[must_use]
     pub fn is_no_admission(self) -> bool {
@@ -54,10 +68,13 @@ impl KafkaError {
         )
     }
 
-    /// Whether a send was refused for the client's state of the moment only: between transactions.
+    /// Whether a send was refused for the client's state of the moment only: between transactions, or after an answer
+    /// without the topic. One is enough, and a broker that comes up may give it; who watches the topics says it when
+    /// one was deleted.
     #[must_use]
     pub fn is_passing(self) -> bool {
-        matches!(self.0, Code::RD_KAFKA_RESP_ERR__STATE | Code::RD_KAFKA_RESP_ERR__IN_PROGRESS)
+        self.is_unknown_topic()
+            || matches!(self.0, Code::RD_KAFKA_RESP_ERR__STATE | Code::RD_KAFKA_RESP_ERR__IN_PROGRESS)
     }
 
     /// Whether another producer has taken this one's place.
@@ -157,6 +174,15 @@ pub enum ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_send_is_not_refused_for_good_by_what_passes() {
+        let passes = |code| KafkaError::new(code).is_passing();
+        assert!(passes(Code::RD_KAFKA_RESP_ERR__STATE) && KafkaError::unknown_topic().is_passing());
+        assert!(passes(Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC));
+        assert!(!passes(Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
+        assert!(!passes(Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
+    }
 
     #[test]
     fn secrets_do_not_show_where_a_setting_is_refused() {

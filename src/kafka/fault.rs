@@ -11,6 +11,9 @@ use super::KafkaError;
 pub struct Fault<'a> {
     /// The partition; negative when it is none in particular.
     pub partition: i32,
+    /// Where it shows, as far as the client says: of a batch that cannot be read, its first offset. Negative where it
+    /// does not.
+    pub offset: i64,
     /// The kind.
     pub kind: FaultKind,
     /// The code.
@@ -39,7 +42,7 @@ pub enum FaultKind {
     OutOfRange,
     /// The epoch of the last record ends below it: the log was cut.
     Truncated,
-    /// A batch's checksum does not match its bytes.
+    /// A batch's checksum does not match its bytes, or does, and they cannot be unpacked.
     Corrupt,
     /// The topic or the partition is gone.
     Gone,
@@ -59,19 +62,29 @@ pub(super) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
             FaultKind::OutOfRange
         }
         Code::RD_KAFKA_RESP_ERR__LOG_TRUNCATION => FaultKind::Truncated,
-        Code::RD_KAFKA_RESP_ERR__BAD_MSG | Code::RD_KAFKA_RESP_ERR_INVALID_MSG => FaultKind::Corrupt,
+        Code::RD_KAFKA_RESP_ERR__BAD_MSG
+        | Code::RD_KAFKA_RESP_ERR_INVALID_MSG
+        | Code::RD_KAFKA_RESP_ERR__BAD_COMPRESSION
+        // A codec or a format that there is not.
+        | Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED => FaultKind::Corrupt,
         code if KafkaError::new(code).is_unknown_topic() => FaultKind::Gone,
         code if KafkaError::new(code).is_refusal() => FaultKind::Refused,
         _ => FaultKind::Passing,
     };
     // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.
-    let (partition, text) = unsafe {
+    let (partition, offset, text) = unsafe {
         let text = rdk::rd_kafka_message_errstr(message);
-        ((*message).partition, if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") })
+        let text = if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") };
+        ((*message).partition, (*message).offset, text)
     };
     let cut = cut(text);
-    let kind = if cut.is_some() { FaultKind::Truncated } else { kind };
-    Fault { partition, kind, error: KafkaError::new(code), text, cut }
+    let kind = match kind {
+        _ if cut.is_some() => FaultKind::Truncated,
+        // Of a snappy batch that claims to be larger than there is memory, the client says that there is no memory.
+        FaultKind::Passing if text.starts_with("Decompression ") => FaultKind::Corrupt,
+        kind => kind,
+    };
+    Fault { partition, offset, kind, error: KafkaError::new(code), text, cut }
 }
 
 /// The end of the last record's epoch, which the client tells in words only: without it, a log that was written

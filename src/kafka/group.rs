@@ -6,6 +6,7 @@
 
 use std::{
     ffi::{CString, c_void},
+    ops::ControlFlow,
     ptr::{self, NonNull},
     time::{Duration, Instant},
 };
@@ -18,7 +19,8 @@ use rdkafka::{
 use super::{
     ClientError, GroupSettings, KafkaError,
     client::{self, Handle, Queue, Topic},
-    fault::{Fault, fault},
+    fault::fault,
+    group_event::GroupEvent,
     hub::HubBell,
     membership::{Membership, on_rebalance},
     message::Message,
@@ -26,47 +28,6 @@ use super::{
     place::Step,
     wake::QueueWake,
 };
-
-/// What a group's member is shown.
-#[derive(Clone, Copy, Debug)]
-pub enum GroupEvent<'a> {
-    /// The next record of a partition.
-    Record {
-        /// Place of its topic in the list of those subscribed to.
-        topic: usize,
-        /// Its partition.
-        partition: i32,
-        /// The record.
-        message: Message<'a>,
-    },
-    /// Everything below `offset` has been read, control records included.
-    End {
-        /// Place of the topic.
-        topic: usize,
-        /// The partition.
-        partition: i32,
-        /// The offset that the next record will get.
-        offset: i64,
-    },
-    /// A partition is this member's from now on; it starts where the group says.
-    Assigned {
-        /// Place of the topic.
-        topic: usize,
-        /// The partition.
-        partition: i32,
-    },
-    /// The client goes on from here, and had been further: it has found that the log was cut.
-    Rewound {
-        /// Place of the topic.
-        topic: usize,
-        /// The partition.
-        partition: i32,
-        /// Where it goes on.
-        offset: i64,
-    },
-    /// Something went wrong that the client does not get over without a word.
-    Fault(Fault<'a>),
-}
 
 /// How a member stands in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,20 +124,29 @@ impl GroupConsumer {
     ///
     /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
     /// its next owner gets them.
-    pub fn poll(&mut self, each: impl FnMut(GroupEvent<'_>)) -> bool {
-        self.poll_at_most(BATCH, each)
+    pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
+        self.poll_at_most(BATCH, |event| {
+            each(event);
+            ControlFlow::Continue(())
+        })
     }
 
-    /// The same, with at most so many records.
-    pub fn poll_at_most(&mut self, limit: usize, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
+    /// The same, with at most so many records. A record at which `each` breaks off has not been consumed.
+    pub fn poll_at_most(
+        &mut self,
+        limit: usize,
+        mut each: impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
+    ) -> bool {
         for _ in 0..limit {
             let message = self.next();
             for (topic, partition) in self.membership.take_arrived() {
-                each(GroupEvent::Assigned { topic, partition });
+                let _ = each(GroupEvent::Assigned { topic, partition });
             }
             let Some(message) = message else { return false };
             // SAFETY: the message is alive.
-            unsafe { self.show(message.0.as_ptr(), &mut each) };
+            if unsafe { self.show(message.0.as_ptr(), &mut each) }.is_break() {
+                return false;
+            }
         }
         true
     }
@@ -191,32 +161,37 @@ impl GroupConsumer {
     }
 
     /// # Safety
-    /// The message is alive.
-    unsafe fn show(&self, message: *const rdk::rd_kafka_message_t, each: &mut impl FnMut(GroupEvent<'_>)) {
+    /// The message was fetched, and is alive.
+    unsafe fn show(
+        &self,
+        message: *const rdk::rd_kafka_message_t,
+        each: &mut impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         // SAFETY: the caller's promise.
         let fields = unsafe { &*message };
         let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
         match fields.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 let (partition, offset) = (fields.partition, fields.offset);
-                // SAFETY: the caller's promise is that the message is alive.
-                let epoch = unsafe { rdk::rd_kafka_message_leader_epoch(message) };
-                let step = |topic| self.membership.read(topic, partition, offset, epoch);
-                let Some(topic) = self.step(topic, partition, offset, step, each) else { return };
                 // SAFETY: the message is a record, and the caller's promise is that it is alive.
                 let message = unsafe { Message::new(message) };
-                each(GroupEvent::Record { topic, partition, message });
+                let step = |topic| self.membership.read(topic, partition, offset, message.leader_epoch());
+                let Some(topic) = self.step(topic, partition, offset, step, each) else {
+                    return ControlFlow::Continue(());
+                };
+                each(GroupEvent::Record { topic, partition, message })
+                    .map_break(|()| self.membership.take_back(topic, partition, offset))
             }
             // Everything below has been consumed, control records included.
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                 let (partition, offset) = (fields.partition, fields.offset);
                 let step = |topic| self.membership.reached(topic, partition, offset);
-                if let Some(topic) = self.step(topic, partition, offset, step, each) {
-                    each(GroupEvent::End { topic, partition, offset });
-                }
+                self.step(topic, partition, offset, step, each).map_or(ControlFlow::Continue(()), |topic| {
+                    each(GroupEvent::End { topic, partition, offset })
+                })
             }
             // SAFETY: the caller's promise.
-            code => each(GroupEvent::Fault(unsafe { fault(message, code) })),
+            code => each(GroupEvent::Fault { topic, fault: unsafe { fault(message, code) } }),
         }
     }
 
@@ -227,14 +202,14 @@ impl GroupConsumer {
         partition: i32,
         offset: i64,
         step: impl FnOnce(usize) -> Step,
-        each: &mut impl FnMut(GroupEvent<'_>),
+        each: &mut impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
     ) -> Option<usize> {
         let topic = topic?;
         match step(topic) {
             Step::Nothing => None,
             Step::Forward | Step::Again => Some(topic),
             Step::Back => {
-                each(GroupEvent::Rewound { topic, partition, offset });
+                let _ = each(GroupEvent::Rewound { topic, partition, offset });
                 Some(topic)
             }
             Step::Confirm { offset, epoch } => {
@@ -296,6 +271,7 @@ impl GroupConsumer {
             unsafe {
                 let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
                 self.commit_under_way &= number != self.membership.sent();
+                self.membership.count_answer();
                 let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
                 for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
                     let result = all.and(KafkaError::check(entry.err));

@@ -149,9 +149,16 @@ impl CommittedPlaces {
     /// Whether there is a committed place in every partition of these topics; waits for the answer, but not long.
     #[must_use]
     pub fn are_complete(&self, topics: &[(String, usize)]) -> bool {
-        let Ok(mut list) = PartitionList::new(0) else { return false };
+        self.look(topics).is_some_and(|places| places.iter().all(|place| *place >= 0))
+    }
+
+    /// The committed places in all partitions of these topics, in their order, negative where there is none; waits for
+    /// the answer, but not long. `None` without one.
+    #[must_use]
+    pub fn look(&self, topics: &[(String, usize)]) -> Option<Vec<i64>> {
+        let mut list = PartitionList::new(0).ok()?;
         for (topic, partitions) in topics {
-            let Ok(name) = client::c_string(topic) else { return false };
+            let name = client::c_string(topic).ok()?;
             for partition in 0..i32::try_from(*partitions).unwrap_or(i32::MAX) {
                 list.add(&name, partition, rdk::RD_KAFKA_OFFSET_INVALID.into());
             }
@@ -159,7 +166,8 @@ impl CommittedPlaces {
         // SAFETY: client and list are alive; the call writes the offsets into the list.
         unsafe {
             let code = rdk::rd_kafka_committed(self.handle.ptr(), list.ptr(), LIMIT_MS);
-            KafkaError::check(code).is_ok() && entries(list.ptr()).iter().all(|place| place.offset >= 0)
+            KafkaError::check(code).ok()?;
+            Some(entries(list.ptr()).iter().map(|place| place.offset).collect())
         }
     }
 }

@@ -112,9 +112,15 @@ impl WakeHub {
     pub fn bell(self: &Rc<Self>) -> HubBell {
         let bell = Rc::new(Bell::default());
         let mut bells = self.bells.borrow_mut();
-        let byte = bells.len().to_le_bytes()[0];
-        bells.push(bell.clone());
-        HubBell { hub: self.clone(), bell, byte }
+        // A worker that is gone leaves its place to another: readers that loop have new ones in each pass.
+        let free = bells.iter().position(|bell| Rc::strong_count(bell) == 1);
+        let place = free.unwrap_or(bells.len());
+        if place == bells.len() {
+            bells.push(bell.clone());
+        } else {
+            bells[place] = bell.clone();
+        }
+        HubBell { hub: self.clone(), bell, byte: place.to_le_bytes()[0] }
     }
 
     /// Rings bells for ever. One task runs this.
@@ -185,5 +191,28 @@ impl Ringer {
     pub fn ring(&mut self) {
         // A socket that is full wakes as well.
         let _ = self.socket.write(&[self.byte]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glommio::LocalExecutor;
+
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_bell_that_nobody_holds_is_given_away() {
+        LocalExecutor::default().run(async {
+            let hub = WakeHub::new().unwrap();
+            let (first, second) = (hub.bell(), hub.bell());
+            drop(first.clone());
+            let passing = || hub.bell().byte;
+            assert_eq!((first.byte, second.byte, passing(), passing()), (0, 1, 2, 2));
+            drop(first);
+            let third = hub.bell();
+            assert_eq!((third.byte, hub.bells.borrow().len()), (0, 3));
+            third.bell().ring();
+            third.bell().wait().await;
+        });
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Membership {
     given_up: RefCell<Vec<((usize, i32), Place)>>,
     /// The last commit that was sent.
     sent: Cell<CommitNumber>,
+    /// How many have their answer, in whatever order.
+    answers: Cell<CommitNumber>,
     /// Partitions that were assigned and not yet told of.
     arrived: RefCell<Vec<(usize, i32)>>,
     rebalances: Cell<u64>,
@@ -45,6 +47,7 @@ impl Membership {
             owned: RefCell::default(),
             given_up: RefCell::default(),
             sent: Cell::new(0),
+            answers: Cell::new(0),
             arrived: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
@@ -60,6 +63,13 @@ impl Membership {
         }
     }
 
+    /// A record that the client has shown was not consumed, and none behind it.
+    pub(super) fn take_back(&self, topic: usize, partition: i32, offset: i64) {
+        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
+            place.position = place.position.min(offset);
+        }
+    }
+
     /// The client shows the end of the log.
     pub(super) fn reached(&self, topic: usize, partition: i32, offset: i64) -> Step {
         self.owned.borrow_mut().reached(topic, partition, offset)
@@ -70,7 +80,7 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
         // Nobody knows the epoch of what is passed over: no leader can be asked about it.
-        (place.position, place.epoch, place.behind) = (place.position.max(to), -1, to);
+        (place.position, place.epoch, place.behind) = (to, -1, to);
         if let Some(handover) = self.handover_of(topic) {
             handover.forget(partition);
         }
@@ -101,14 +111,22 @@ impl Membership {
         self.uncommitted.set(self.uncommitted.get() + place.ahead());
     }
 
+    /// A commit is over and done with, whatever was answered.
+    pub(super) fn count_answer(&self) {
+        self.answers.set(self.answers.get() + 1);
+    }
+
     /// The last commit that was sent.
     pub(super) fn sent(&self) -> CommitNumber {
         self.sent.get()
     }
 
-    /// Whether the group knows of everything that was consumed.
+    /// Whether the group knows of everything that was consumed, and will not forget it: commits that the client has held
+    /// back until there is a coordinator again can come behind later ones, and take the group back to where it was then.
     pub(super) fn is_committed(&self) -> bool {
-        self.owned.borrow().0.values().all(Place::is_committed) && self.given_up.borrow().is_empty()
+        self.owned.borrow().0.values().all(Place::is_committed)
+            && self.given_up.borrow().is_empty()
+            && self.answers == self.sent
     }
 
     /// Gives up on commits that have no answer: what they carry counts as not committed.

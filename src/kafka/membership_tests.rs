@@ -74,6 +74,26 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
     membership.answered(7, c"t", 0, None);
     assert_eq!(membership.state().uncommitted, 5, "consumed again, whoever does it");
     membership.answered(8, c"t", 0, Some(20));
+    membership.answers.set(7);
+    assert!(membership.is_committed());
+}
+
+#[test]
+fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
+    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let place = Place { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
+    membership.owned.borrow_mut().0.insert((0, 0), place);
+    membership.sent.set(2);
+    let answer = |number, offset| {
+        membership.count_answer();
+        membership.answered(number, c"t", 0, Some(offset));
+    };
+    answer(2, 15);
+    assert!(!membership.is_committed(), "the first one has no answer yet");
+    answer(1, 12);
+    assert!(!membership.is_committed(), "and came through behind the second");
+    membership.sent.set(3);
+    answer(3, 15);
     assert!(membership.is_committed());
 }
 
@@ -89,4 +109,17 @@ fn what_comes_again_without_a_reason_is_dropped_or_for_others_to_judge() {
         assert_eq!(membership.read(0, 0, 4, 1), step);
         assert_eq!(membership.read(0, 0, 6, 1), Step::Forward);
     }
+}
+
+#[test]
+fn what_is_shown_and_not_consumed_is_not_committed() {
+    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
+    (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1));
+    membership.take_back(0, 0, 6);
+    assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 6);
+    // What the client made of the bytes behind a batch that could not be read.
+    membership.read(0, 0, 90, 1);
+    membership.pass_over(0, 0, 9);
+    assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 9);
 }

@@ -1,32 +1,76 @@
 //! A record where librdkafka keeps it, and what it says of itself.
+//!
+//! **Why librdkafka's own layout is used here.** Its interface has one way to a record's headers, which parses all of
+//! them into a list and allocates each: a third of what reading a small record costs. The bytes as they came lie
+//! beside the public fields, in the structure that these are the beginning of.
 
 use std::{
-    ffi::{CStr, c_void},
+    ffi::{c_int, c_void},
     marker::PhantomData,
-    ptr, slice,
+    mem::offset_of,
+    slice,
 };
 
-use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
+use rdkafka::bindings as rdk;
 
-use crate::verifier::validator::{Header, RecordView};
+use super::headers;
+use crate::verifier::validator::RecordView;
+
+/// `rd_kafka_msg_t` of `src/rdkafka_msg.h`, as a consumer has it.
+#[repr(C)]
+struct Fetched {
+    public: rdk::rd_kafka_message_t,
+    link: [*const c_void; 2],
+    flags: c_int,
+    /// A `rd_kafka_timestamp_type_t`.
+    timestamp_type: u32,
+    timestamp_ms: i64,
+    parsed_headers: *const c_void,
+    status: c_int,
+    broker_id: i32,
+    headers: Bytes,
+    leader_epoch: i32,
+}
+
+/// `rd_kafkap_bytes_t` of `src/rdkafka_proto.h`.
+#[repr(C)]
+struct Bytes {
+    /// -1 is null.
+    length: i32,
+    data: *const u8,
+    /// What follows where such bytes are allocated together with their length; not here.
+    inline: [u8; 1],
+}
+
+/// The two structures were read in this version. Another one that cargo brings has to be read again: if they are the
+/// same there, the number here is all that has to be changed.
+const _: () = assert!(rdk::RD_KAFKA_VERSION == 0x020C_01FF, "look at rd_kafka_msg_t in this librdkafka");
+// As C lays them out.
+const _: () = assert!(offset_of!(Fetched, headers) == size_of::<rdk::rd_kafka_message_t>() + 48);
+const _: () = assert!(offset_of!(Fetched, leader_epoch) == offset_of!(Fetched, headers) + 24);
 
 /// A record that lives as long as the call that shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    message: *const rdk::rd_kafka_message_t,
+    message: *const Fetched,
     life: PhantomData<&'a ()>,
 }
 
 impl<'a> Message<'a> {
     /// # Safety
-    /// The message is a record (not an error), and alive for all of `'a`.
+    /// The message is a record (not an error) that a consumer of the client has fetched, and alive for all of `'a`.
     pub(super) unsafe fn new(message: *const rdk::rd_kafka_message_t) -> Self {
-        Self { message, life: PhantomData }
+        Self { message: message.cast(), life: PhantomData }
     }
 
-    fn fields(&self) -> &'a rdk::rd_kafka_message_t {
-        // SAFETY: `new`'s promise.
+    fn fetched(self) -> &'a Fetched {
+        // SAFETY: `new`'s promise. librdkafka makes each fetched message as an `rd_kafka_msg_t`, of which it shows the
+        // first field, and casts back as we do here (`rd_kafka_message2msg`); the assertions above hold the layout.
         unsafe { &*self.message }
+    }
+
+    fn fields(self) -> &'a rdk::rd_kafka_message_t {
+        &self.fetched().public
     }
 
     /// Its offset.
@@ -44,25 +88,23 @@ impl<'a> Message<'a> {
             .then(|| unsafe { slice::from_raw_parts(fields.payload.cast::<u8>(), fields.len) })
     }
 
+    /// Epoch of the leader that wrote it; negative when the broker did not say.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.fetched().leader_epoch
+    }
+
     /// Everything that a check can want. Decodes the headers, which [`Self::value`] does not.
     #[must_use]
     pub fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
-        // SAFETY: the message is alive; headers live as long as it does, and are asked for once.
-        let (leader_epoch, first_header, second_header) = unsafe {
-            let mut headers = ptr::null_mut();
-            let found = rdk::rd_kafka_message_headers(self.message, &raw mut headers);
-            let at = |index| {
-                if found == Code::RD_KAFKA_RESP_ERR_NO_ERROR { header(headers, index) } else { None }
-            };
-            (rdk::rd_kafka_message_leader_epoch(self.message), at(0), at(1))
-        };
+        let [first_header, second_header] = headers::first_two(self.headers());
         // SAFETY: a key that is not null has `key_len` bytes, and lives as long as the message.
         let key = (!fields.key.is_null())
             .then(|| unsafe { slice::from_raw_parts(fields.key.cast::<u8>(), fields.key_len) });
         RecordView {
             offset: fields.offset,
-            leader_epoch,
+            leader_epoch: self.leader_epoch(),
             sent_ms: self.sent_ms(),
             first_header,
             second_header,
@@ -71,28 +113,26 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The headers, from their number on, as they lie in what was fetched; records of the formats before there were
+    /// headers have no bytes here.
+    fn headers(self) -> &'a [u8] {
+        let Bytes { length, data, .. } = self.fetched().headers;
+        match usize::try_from(length) {
+            // SAFETY: librdkafka has cut these bytes out of the response, whose bounds it checked, and keeps that for
+            // as long as any of its messages lives.
+            Ok(length) if length > 0 => unsafe { slice::from_raw_parts(data, length) },
+            _ => &[],
+        }
+    }
+
     /// When it was sent; `None` where the broker's time stands instead.
-    fn sent_ms(&self) -> Option<i64> {
-        let mut kind = rdk::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is alive, and the kind is set.
-        let time_ms = unsafe { rdk::rd_kafka_message_timestamp(self.message, &raw mut kind) };
-        (kind == rdk::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME).then_some(time_ms)
+    fn sent_ms(self) -> Option<i64> {
+        let Fetched { timestamp_type, timestamp_ms, .. } = self.fetched();
+        let of_sender = rdk::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME as u32;
+        (*timestamp_type == of_sender).then_some(*timestamp_ms)
     }
 }
 
-/// # Safety
-/// The headers are alive for as long as the slices are used.
-unsafe fn header<'a>(headers: *const rdk::rd_kafka_headers_t, index: usize) -> Option<Header<'a>> {
-    let (mut name, mut value, mut size): (_, *const c_void, _) = (ptr::null(), ptr::null(), 0);
-    // SAFETY: the caller's promise; the three are set when the call succeeds, the name
-    // to a NUL-terminated string, the value to null or to `size` bytes.
-    unsafe {
-        let found =
-            rdk::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
-        if found != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
-        }
-        let value = if value.is_null() { &[][..] } else { slice::from_raw_parts(value.cast::<u8>(), size) };
-        Some((CStr::from_ptr(name).to_bytes(), value))
-    }
-}
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

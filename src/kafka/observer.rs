@@ -264,9 +264,8 @@ impl Observer {
             if open.is_empty() {
                 return known.into_iter().collect();
             }
-            for (partition, answer) in
-                OffsetQuery::start(&self.handle, topic, &open, spec, isolation).finish_blocking()
-            {
+            let query = OffsetQuery::start(&self.handle, topic, &open, spec, isolation);
+            for (partition, answer) in query.finish_blocking(&stop)? {
                 if let Some(slot) = usize::try_from(partition).ok().and_then(|index| known.get_mut(index)) {
                     *slot = answer.ok();
                 }

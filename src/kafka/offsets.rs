@@ -90,11 +90,13 @@ impl OffsetQuery {
         }
     }
 
-    /// Waits on a thread that may block.
-    pub(super) fn finish_blocking(self) -> Answers {
+    /// Waits on a thread that may block; `None` when `stop` became true before.
+    pub(super) fn finish_blocking(self, stop: impl Fn() -> bool) -> Option<Answers> {
         loop {
-            if let Some(answers) = self.try_take(100) {
-                return answers;
+            match self.try_take(100) {
+                None if stop() => return None,
+                None => {}
+                answers => return answers,
             }
         }
     }

@@ -258,14 +258,21 @@ pub(super) fn take_deliveries(
     messages: &mut [*const rdk::rd_kafka_message_t],
     each: &mut impl FnMut(Delivery),
 ) -> usize {
-    let mut count = 0;
+    let (mut count, mut is_placed) = (0, true);
     loop {
         // SAFETY: the event is alive, and the array has room for as many as is said.
         let got =
             unsafe { rdk::rd_kafka_event_message_array(event.ptr(), messages.as_mut_ptr(), messages.len()) };
-        for &message in &messages[..got] {
+        for (index, &message) in (count..).zip(&messages[..got]) {
             // SAFETY: the first `got` messages were filled in, and live as long as the event.
-            each(unsafe { delivery(message) });
+            let mut delivery = unsafe { delivery(message) };
+            // An event is a batch. One that the broker has taken before has no place: the client counts on from -1 all
+            // the same (`rd_kafka_msgq_set_metadata`, 2.12.1), and its second record would be at offset 0.
+            is_placed &= index > 0 || delivery.outcome != Outcome::AckedSomewhere;
+            if !is_placed && matches!(delivery.outcome, Outcome::Acked { .. }) {
+                delivery.outcome = Outcome::AckedSomewhere;
+            }
+            each(delivery);
         }
         count += got;
         if got < messages.len() {

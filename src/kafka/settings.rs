@@ -216,7 +216,10 @@ impl ProducerSettings {
             .set("batch.size", self.batch_max_bytes.to_string())
             .set("batch.num.messages", "1000000")
             .set("message.max.bytes", self.batch_max_bytes.clamp(1_000, 1_000_000_000).to_string())
-            .set("queue.buffering.max.messages", (self.max_buffered_records + 1).to_string())
+            .set(
+                "queue.buffering.max.messages",
+                self.max_buffered_records.saturating_add(1).min(QUEUE_MOST_MESSAGES).to_string(),
+            )
             .set("queue.buffering.max.kbytes", "2147483647")
             .set("compression.codec", codec)
             // Asked only for records without a partition of ours.
@@ -227,9 +230,20 @@ impl ProducerSettings {
             config
                 .set("transactional.id", &transactions.id)
                 .set("transaction.timeout.ms", transactions.timeout.as_millis().to_string());
+            // Without a word librdkafka waits for an answer for almost as long as a transaction may last: a leader that
+            // freezes would cost every transaction. A time-out of the user's own has librdkafka's word for both.
+            if !self.client.overrides.iter().any(|(key, _)| key == "transaction.timeout.ms") {
+                config.set("socket.timeout.ms", socket_timeout_ms(transactions.timeout).to_string());
+            }
         }
         self.client.finish(config)
     }
+}
+
+/// How long a producer of transactions waits for an answer: a broker that freezes, and another that is asked in its stead,
+/// fit into the transaction. Within librdkafka's own floor and default; it takes none that is longer than the transaction.
+fn socket_timeout_ms(transaction: Duration) -> u128 {
+    (transaction.as_millis() / 3).clamp(900, 60_000)
 }
 
 /// Requests that may be under way to one broker.
@@ -272,8 +286,10 @@ impl ConsumerSettings {
     }
 }
 
+/// librdkafka's own limit.
+const QUEUE_MOST_MESSAGES: usize = i32::MAX as usize;
 /// librdkafka's own defaults.
-const DEFAULT_SESSION_MS: u128 = 45_000;
+const DEFAULT_SESSION: Duration = Duration::from_secs(45);
 const DEFAULT_REBALANCE_MS: u128 = 300_000;
 
 impl GroupSettings {
@@ -301,7 +317,7 @@ impl GroupSettings {
                 config.set("queued.min.messages", "100000").set("queued.max.messages.kbytes", "16384")
             }
         };
-        let session_ms = self.session_timeout.map_or(DEFAULT_SESSION_MS, |limit| limit.as_millis());
+        let session_ms = self.session_timeout.unwrap_or(DEFAULT_SESSION).as_millis();
         let rebalance_ms = self.rebalance_timeout.map_or(DEFAULT_REBALANCE_MS, |limit| limit.as_millis());
         config
             .set("session.timeout.ms", session_ms.to_string())
@@ -309,6 +325,14 @@ impl GroupSettings {
             // What librdkafka gives the group as its rebalance time-out; it must not be below the other.
             .set("max.poll.interval.ms", rebalance_ms.max(session_ms).to_string());
         self.client.finish(config)
+    }
+
+    /// How long a member may be silent before another gets its partitions.
+    #[must_use]
+    pub fn session(&self) -> Duration {
+        let own = self.client.overrides.iter().rev().find(|(key, _)| key == "session.timeout.ms");
+        let own = own.and_then(|(_, value)| value.parse().ok()).map(Duration::from_millis);
+        own.or(self.session_timeout).unwrap_or(DEFAULT_SESSION)
     }
 }
 
@@ -323,4 +347,48 @@ pub(super) fn native(config: &ClientConfig) -> Result<NativeClientConfig, Client
 
 pub(super) fn start_error(error: &dyn Display) -> ClientError {
     ClientError::Start(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::producer::BaseProducer;
+
+    use super::*;
+
+    fn in_transactions(timeout: Duration, overrides: &[(&str, &str)]) -> ProducerSettings {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        ProducerSettings {
+            client: ClientSettings {
+                bootstrap: "127.0.0.1:1".into(),
+                client_id: "c".into(),
+                metadata_max_age: Duration::from_secs(15),
+                trace: false,
+                security: Security::default(),
+                overrides: overrides.iter().map(owned).collect(),
+            },
+            linger: Duration::ZERO,
+            batch_max_bytes: 1_000_000,
+            max_buffered_records: 10,
+            partitions_per_broker: 1,
+            compression: Compression::None,
+            transactions: Some(TransactionSettings { id: "t".into(), timeout }),
+            client_cpus: CpuSet::default(),
+        }
+    }
+
+    #[test]
+    fn two_brokers_can_be_waited_for_within_a_transaction() {
+        let shorter = ("transaction.timeout.ms", "5000");
+        for (timeout_s, overrides, expected) in [
+            (120, &[][..], Some("40000")),
+            (86_400, &[], Some("60000")),
+            (1, &[], Some("900")),
+            (120, &[("socket.timeout.ms", "7000")], Some("7000")),
+            (120, &[shorter], None),
+        ] {
+            let config = in_transactions(Duration::from_secs(timeout_s), overrides).config();
+            assert_eq!(config.get("socket.timeout.ms"), expected, "{timeout_s} s, {overrides:?}");
+            assert!(config.create::<BaseProducer>().is_ok(), "{timeout_s} s, {overrides:?}: refused");
+        }
+    }
 }

@@ -63,6 +63,13 @@ impl Transactions {
         Ok(Self { ends, outcomes })
     }
 
+    /// One without a client: what is asked of the thread, and where its answers come from.
+    #[cfg(test)]
+    pub(crate) fn played() -> (Self, Receiver<End>, Sender<Ended>) {
+        let ((ends, asked), (answers, outcomes)) = (bounded(1), bounded(1));
+        (Self { ends, outcomes }, asked, answers)
+    }
+
     /// Ends the transaction. One is ended at a time.
     pub fn end(&self, end: End) {
         // Room for one is there, and the thread lives as long as this value.

@@ -12,13 +12,15 @@ pub struct Consumable {
     /// Latest live offset of each key of the set; unused without a key set.
     live: HashMap<u64, i64>,
     last: i64,
+    /// What an earlier run wrote down: nobody knows any more which key it is of.
+    resumed: i64,
 }
 
 impl Consumable {
     /// Goes on from what an earlier run wrote down.
     #[must_use]
     pub fn resume(last: i64) -> Self {
-        Self { live: HashMap::new(), last }
+        Self { live: HashMap::new(), last, resumed: last }
     }
 
     /// The offset up to which the log can be read for certain; 0 before there is one.
@@ -40,11 +42,18 @@ impl Consumable {
             (Some(key), true) => {
                 // Only a tombstone for the key that holds the mark moves it back.
                 if self.live.remove(&key) == Some(self.last) {
-                    self.last = self.live.values().copied().max().unwrap_or(0);
+                    self.last = self.live.values().copied().max().unwrap_or(self.resumed);
                 }
             }
             (None, true) => {}
         }
+    }
+
+    /// Forgets everything at and above `offset`: the log was cut there.
+    pub fn truncate(&mut self, offset: i64) {
+        let below = (offset - 1).max(0);
+        self.live.retain(|_, live| *live < offset);
+        (self.last, self.resumed) = (self.last.min(below), self.resumed.min(below));
     }
 }
 
@@ -77,5 +86,20 @@ mod tests {
         consumable.acked(None, 8, true);
         assert_eq!(consumable.last(), 7);
         assert!(consumable.live.is_empty());
+    }
+
+    #[test]
+    fn a_tombstone_does_not_take_back_what_an_earlier_run_wrote_down() {
+        let mut consumable = Consumable::resume(100);
+        consumable.acked(Some(1), 101, false);
+        consumable.acked(Some(1), 102, true);
+        assert_eq!(consumable.last(), 100);
+        consumable.acked(Some(2), 103, false);
+        consumable.truncate(60);
+        assert_eq!(consumable.last(), 59);
+        consumable.acked(Some(2), 60, true);
+        consumable.acked(Some(1), 61, false);
+        consumable.acked(Some(1), 62, true);
+        assert_eq!(consumable.last(), 59, "what was cut is nobody's latest");
     }
 }

@@ -1,10 +1,36 @@
 //! The JSON of `valid_offsets_{topic}.json`, field for field as the contract has it.
 
-use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, SeqAccess, Visitor},
+};
 
 use super::{Ledger, OffsetRun, PartitionLedger};
 
-#[derive(Serialize, Deserialize)]
+/// The file as it is written: from where its ranges lie, as there can be millions of them.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NewFile<'a> {
+    partition_ranges: Vec<NewPartition<'a>>,
+    adjust_consumable_offsets: bool,
+    last_consumable_offsets: Vec<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NewPartition<'a> {
+    #[serde(serialize_with = "ranges")]
+    ranges: &'a PartitionLedger,
+    tolerate_data_loss: bool,
+}
+
+/// The file as it is read.
+#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct File {
     /// `null` in a file of a producer that found no partition, and never missing: other JSON is no ledger.
@@ -16,12 +42,50 @@ struct File {
     last_consumable_offsets: Option<Vec<i64>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Partition {
-    ranges: Option<Vec<Range>>,
+    #[serde(default)]
+    ranges: Ranges,
     #[serde(default)]
     tolerate_data_loss: bool,
+}
+
+/// The ranges of a partition, as a set from the start: there can be millions of them.
+#[derive(Default)]
+struct Ranges {
+    part: PartitionLedger,
+    /// The first that is none.
+    wrong: Option<Range>,
+}
+
+impl<'de> Deserialize<'de> for Ranges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Ranges {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of ranges, or null")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut ranges: A) -> Result<Self, A::Error> {
+        while let Some(range) = ranges.next_element::<Range>()? {
+            if range.lower < 0 || range.upper < range.lower {
+                self.wrong.get_or_insert(range);
+            } else {
+                self.part.insert(OffsetRun { lower: range.lower, upper: range.upper });
+            }
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,20 +95,24 @@ struct Range {
     upper: i64,
 }
 
-/// The ledger as the file's text.
-pub(super) fn encode(ledger: &Ledger) -> Vec<u8> {
-    let file = File {
-        partition_ranges: Some(ledger.partitions().iter().map(|part| partition(ledger, part)).collect()),
+/// Writes the ledger as the file's text.
+pub(super) fn encode(ledger: &Ledger, out: impl Write) -> io::Result<()> {
+    let tolerate_data_loss = ledger.tolerate_data_loss;
+    let file = NewFile {
+        partition_ranges: ledger
+            .partitions()
+            .iter()
+            .map(|ranges| NewPartition { ranges, tolerate_data_loss })
+            .collect(),
         adjust_consumable_offsets: ledger.adjust_consumable_offsets,
-        last_consumable_offsets: Some(ledger.partitions().iter().map(|part| part.last_consumable).collect()),
+        last_consumable_offsets: ledger.partitions().iter().map(|part| part.last_consumable).collect(),
     };
     // Vectors, numbers and booleans: nothing here can fail to become JSON.
-    serde_json::to_vec(&file).unwrap_or_default()
+    Ok(serde_json::to_writer(out, &file)?)
 }
 
-fn partition(ledger: &Ledger, part: &PartitionLedger) -> Partition {
-    let ranges = part.runs().map(|run| Range { lower: run.lower, upper: run.upper }).collect();
-    Partition { ranges: Some(ranges), tolerate_data_loss: ledger.tolerate_data_loss }
+fn ranges<S: Serializer>(part: &PartitionLedger, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(part.runs().map(|run| Range { lower: run.lower, upper: run.upper }))
 }
 
 /// The ledger that a file's text describes, or what is wrong with it.
@@ -56,17 +124,14 @@ pub(super) fn decode(text: &[u8]) -> Result<Ledger, String> {
     ledger.tolerate_data_loss = parts.iter().any(|part| part.tolerate_data_loss);
     let last = file.last_consumable_offsets.unwrap_or_default();
     for (index, part) in parts.into_iter().enumerate() {
-        let target = &mut ledger.partitions[index];
-        target.last_consumable = last.get(index).copied().unwrap_or(0);
-        for range in part.ranges.unwrap_or_default() {
-            if range.lower < 0 || range.upper < range.lower {
-                return Err(format!(
-                    "partition {index}: Lower {} and Upper {} are no range of offsets",
-                    range.lower, range.upper
-                ));
-            }
-            target.insert(OffsetRun { lower: range.lower, upper: range.upper });
+        let Ranges { part, wrong } = part.ranges;
+        if let Some(Range { lower, upper }) = wrong {
+            return Err(format!(
+                "partition {index}: Lower {lower} and Upper {upper} are no range of offsets"
+            ));
         }
+        let last_consumable = last.get(index).copied().unwrap_or(0);
+        ledger.partitions[index] = PartitionLedger { last_consumable, ..part };
     }
     Ok(ledger)
 }
@@ -75,12 +140,18 @@ pub(super) fn decode(text: &[u8]) -> Result<Ledger, String> {
 mod tests {
     use super::*;
 
+    fn text(ledger: &Ledger) -> Vec<u8> {
+        let mut text = Vec::new();
+        encode(ledger, &mut text).unwrap();
+        text
+    }
+
     #[test]
     fn text_is_the_contract_s() {
         let mut ledger = Ledger::new(1);
         ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 120 });
         assert_eq!(
-            String::from_utf8(encode(&ledger)).unwrap(),
+            String::from_utf8(text(&ledger)).unwrap(),
             r#"{"PartitionRanges":[{"Ranges":[{"Lower":0,"Upper":120}],"TolerateDataLoss":false}],"AdjustConsumableOffsets":false,"LastConsumableOffsets":[0]}"#
         );
     }
@@ -94,7 +165,7 @@ mod tests {
         ledger.partition_mut(2).unwrap().last_consumable = 5;
         ledger.adjust_consumable_offsets = true;
         ledger.tolerate_data_loss = true;
-        assert_eq!(decode(&encode(&ledger)).unwrap(), ledger);
+        assert_eq!(decode(&text(&ledger)).unwrap(), ledger);
     }
 
     #[test]

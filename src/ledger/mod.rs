@@ -1,12 +1,13 @@
 //! What was acknowledged, and where: the truth that every read is held against.
 //!
-//! Pure, apart from [`store`], which reads and writes the file.
+//! Pure, apart from [`store`] and `text`, which read and write the file.
 
 mod acks;
 mod consumable;
 mod format;
 mod latest;
 pub mod store;
+mod text;
 
 use range_set_blaze::RangeSetBlaze;
 
@@ -64,6 +65,16 @@ impl Ledger {
         }
     }
 
+    /// Tombstones are written from now on. Until then what was acked last is the latest of its key, also in partitions
+    /// that get no record any more.
+    pub fn expect_tombstones(&mut self) {
+        if !std::mem::replace(&mut self.adjust_consumable_offsets, true) {
+            for part in &mut self.partitions {
+                part.last_consumable = part.highest().unwrap_or(0);
+            }
+        }
+    }
+
     /// Acked offsets in all partitions.
     #[must_use]
     pub fn acked_count(&self) -> u64 {
@@ -81,7 +92,7 @@ impl PartitionLedger {
     /// Whether any record from `lower` up to, and without, `upper` was acknowledged.
     #[must_use]
     pub fn contains_any(&self, lower: i64, upper: i64) -> bool {
-        lower < upper && !(&self.acked & RangeSetBlaze::from_iter([lower..=upper - 1])).is_empty()
+        first_within(&self.acked, lower, upper).is_some()
     }
 
     /// The highest offset acked; `None` when nothing was.
@@ -129,6 +140,14 @@ impl PartitionLedger {
     }
 }
 
+/// The first offset of a set from `lower` up to, and without, `upper`. Asked for each record under transactions, so it
+/// must not walk the set.
+pub(crate) fn first_within(offsets: &RangeSetBlaze<i64>, lower: i64, upper: i64) -> Option<i64> {
+    let (range_or_gap, is_in) = offsets.range_or_gap_at(lower);
+    let first = if is_in { lower } else { range_or_gap.end().checked_add(1)? };
+    (first < upper).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -170,7 +189,11 @@ mod tests {
             for offset in -1..230 {
                 prop_assert_eq!(ledger.contains(offset), plain.contains(&offset), "offset {}", offset);
             }
-            prop_assert_eq!(ledger.contains_any(90, 120), plain.range(90..120).next().is_some());
+            for (lower, upper) in [(90, 120), (0, 5), (50, 50), (60, 50), (150, 151), (200, 1_000)] {
+                let first = plain.range(lower..upper.max(lower)).next().copied();
+                prop_assert_eq!(first_within(ledger.acked(), lower, upper), first, "{}..{}", lower, upper);
+                prop_assert_eq!(ledger.contains_any(lower, upper), first.is_some());
+            }
             prop_assert_eq!(ledger.count_below(100), plain.range(..100).count() as u64);
             prop_assert_eq!(ledger.highest(), plain.last().copied());
             prop_assert_eq!(ledger.acked_count(), plain.len() as u64);

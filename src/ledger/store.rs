@@ -9,7 +9,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::{LatestValues, Ledger, format, latest};
+use super::{
+    LatestValues, Ledger, format, latest,
+    text::{Known, NewText},
+};
 use crate::whole_file::{self, Prepared};
 
 /// Why a ledger file could not be used. The file is left as it was.
@@ -71,7 +74,7 @@ pub enum LedgerError {
     },
     /// Another process writes the file, too.
     #[error(
-        "ledger {}: another process has replaced it: only one producer at a time can keep the ledger of a topic in a \
+        "ledger {}: another process writes it, too: only one producer at a time can keep the ledger of a topic in a \
          folder; what was acked here is missing in it", path.display()
     )]
     Shared {
@@ -109,7 +112,7 @@ pub struct LedgerStore {
     path: PathBuf,
     latest_path: PathBuf,
     /// What was read or written last; touched by one writer at a time.
-    known: Arc<Mutex<Option<Vec<u8>>>>,
+    known: Arc<Mutex<Option<Known>>>,
 }
 
 impl LedgerStore {
@@ -144,7 +147,7 @@ impl LedgerStore {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *self.known() = Some(Vec::new());
+                *self.known() = Some(Known::Missing);
                 return Ok(Ledger::new(partitions));
             }
             Err(source) => return Err(LedgerError::Unreadable { path: self.path.clone(), source }),
@@ -153,12 +156,11 @@ impl LedgerStore {
             .map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })?;
         self.check_partitions(&self.path, ledger.partitions().len(), partitions)?;
         ledger.grow(partitions);
-        *self.known() = Some(text);
+        *self.known() = Some(Known::read(&text));
         Ok(ledger)
     }
 
-    /// What the file holds as far as this process knows; nothing where there was none.
-    fn known(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,21 +200,22 @@ impl LedgerStore {
     }
 
     /// Replaces both files, so that the last values know whatever the ledger lists, whenever this process is killed.
+    /// Returns how many bytes that took.
     ///
     /// # Errors
     /// The system refused; a file is the one that was there before.
-    pub fn save_with_latest(&self, ledger: &Ledger, values: &LatestValues) -> Result<(), LedgerError> {
-        let text = format::encode(ledger);
+    pub fn save_with_latest(&self, ledger: &Ledger, values: &LatestValues) -> Result<usize, LedgerError> {
+        let values = latest::encode(values);
         let latest_error = |source| LedgerError::Unwritable { path: self.latest_path.clone(), source };
         // A disk that is busy makes each wait: they wait together.
         let (latest, ledger) = thread::scope(|scope| {
-            let latest = scope.spawn(|| Prepared::write(&self.latest_path, &latest::encode(values)));
-            let ledger = Prepared::write(&self.path, &text);
+            let latest = scope.spawn(|| Prepared::write(&self.latest_path, &values));
+            let ledger = NewText::write(&self.path, ledger);
             (latest.join(), ledger)
         });
         let latest = latest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         latest.and_then(Prepared::put).map_err(latest_error)?;
-        self.put(ledger, text)
+        Ok(values.len() + self.put(ledger)?)
     }
 
     /// Finds out whether the ledger can be written, before there is anything to lose.
@@ -223,28 +226,30 @@ impl LedgerStore {
         whole_file::probe(&self.path).map_err(|source| self.unwritable(source))
     }
 
-    /// Replaces the file, whole at every moment.
+    /// Replaces the file, whole at every moment. Returns how many bytes it has.
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub fn save(&self, ledger: &Ledger) -> Result<(), LedgerError> {
-        let text = format::encode(ledger);
-        self.put(Prepared::write(&self.path, &text), text)
+    pub fn save(&self, ledger: &Ledger) -> Result<usize, LedgerError> {
+        self.put(NewText::write(&self.path, ledger))
     }
 
-    /// Puts the ledger in its place, if what lies there is what this process has read, or put there.
-    fn put(&self, ledger: io::Result<Prepared>, text: Vec<u8>) -> Result<(), LedgerError> {
+    /// Puts the new text in its place, if what lies there is what this process has read, or put there. Returns its bytes.
+    fn put(&self, new: io::Result<NewText>) -> Result<usize, LedgerError> {
         let mut known = self.known();
-        let is_others = |ours: &Vec<u8>| fs::read(&self.path).is_ok_and(|found| found != *ours);
-        if known.as_ref().is_some_and(is_others) {
+        if known.is_some_and(|known| !known.is_still(&self.path)) {
             return Err(LedgerError::Shared { path: self.path.clone() });
         }
-        ledger.and_then(Prepared::put).map_err(|source| self.unwritable(source))?;
-        *known = Some(text);
-        whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))
+        let (put, bytes) = new.and_then(NewText::put).map_err(|source| self.unwritable(source))?;
+        *known = Some(put);
+        whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))?;
+        Ok(bytes)
     }
 
     fn unwritable(&self, source: io::Error) -> LedgerError {
+        if source.kind() == io::ErrorKind::WouldBlock {
+            return LedgerError::Shared { path: self.path.clone() };
+        }
         LedgerError::Unwritable { path: self.path.clone(), source }
     }
 }
@@ -320,7 +325,7 @@ mod tests {
         assert!(theirs.load(1).is_ok());
         theirs.save(&ledger_with(1, 7)).unwrap();
         let error = ours.save(&ledger_with(1, 8)).unwrap_err().to_string();
-        assert!(error.contains("valid_offsets_t.json: another process has replaced it"), "{error}");
+        assert!(error.contains("valid_offsets_t.json: another process writes it, too"), "{error}");
         theirs.save(&ledger_with(1, 9)).unwrap();
         assert_eq!(ours.load(1).unwrap().acked_count(), 9);
         let late = LedgerStore::new(&dir.path().join("."), "late");

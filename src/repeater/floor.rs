@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 use crossbeam::channel::Sender;
 
 use crate::{
-    config::RepeaterConfig,
+    config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
     kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, Repeats, WakeHub},
     pace::Pace,
@@ -28,6 +28,9 @@ pub(super) struct Floor {
     pub(super) shared: Arc<Shared>,
     pub(super) sender: Sender<Message>,
     pub(super) client: ClientSettings,
+    /// The topics with their partitions, as many as there were at the start. What is added later is left alone: the group
+    /// hears of it after its producers, starts there at the end, and would pass tokens over.
+    pub(super) topics: Vec<(String, usize)>,
     /// Partitions of all topics on each broker, about.
     pub(super) partitions_per_broker: usize,
     /// Each worker's counters.
@@ -36,7 +39,6 @@ pub(super) struct Floor {
     go: AtomicBool,
     /// A body that is no repeater's has been named in the log.
     named: AtomicBool,
-    violation: Mutex<Option<Violation>>,
 }
 
 impl Floor {
@@ -45,20 +47,26 @@ impl Floor {
         shared: Arc<Shared>,
         sender: Sender<Message>,
         client: ClientSettings,
-        partitions_per_broker: usize,
+        (topics, brokers): (Vec<(String, usize)>, usize),
         stats: Vec<Arc<WorkerStats>>,
     ) -> Self {
+        let partitions_per_broker = count_partitions(&topics).div_ceil(brokers);
         Self {
             config,
             shared,
             sender,
             client,
+            topics,
             partitions_per_broker,
             stats,
             go: AtomicBool::new(false),
             named: AtomicBool::new(false),
-            violation: Mutex::new(None),
         }
+    }
+
+    /// Partitions of all topics.
+    pub(super) fn partitions(&self) -> usize {
+        count_partitions(&self.topics)
     }
 
     /// How a client of the process belongs to its group.
@@ -82,6 +90,11 @@ impl Floor {
         }
     }
 
+    /// Whether the cluster is a mock of our own, which cannot be asked for groups.
+    pub(super) fn is_embedded(&self) -> bool {
+        matches!(self.config.common.brokers, Brokers::Embedded { .. })
+    }
+
     pub(super) fn may_produce(&self) -> bool {
         self.go.load(Relaxed)
     }
@@ -100,15 +113,10 @@ impl Floor {
         !self.named.swap(true, Relaxed)
     }
 
-    /// Keeps the first violation as evidence, and logs each one.
+    /// Adds a violation to what was found.
     #[cold]
     pub(super) fn report(&self, violation: Violation) {
-        tracing::error!("{violation}");
-        self.violation.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(violation);
-    }
-
-    pub(super) fn violation(&self) -> Option<Violation> {
-        self.violation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.violations.add(violation);
     }
 }
 
@@ -120,6 +128,10 @@ pub(super) struct ShardFloor {
     /// The shard's part of the process's rate limit: a worker that has nothing to send leaves its part to the others.
     pace: Option<RefCell<Pace>>,
     clock: Instant,
+}
+
+fn count_partitions(topics: &[(String, usize)]) -> usize {
+    topics.iter().map(|(_, partitions)| partitions).sum()
 }
 
 impl ShardFloor {

@@ -5,10 +5,12 @@
 //! follows the cluster's own pace, and what it does not give back is noticed.
 
 mod body;
+mod deliveries;
 mod floor;
 mod profile;
 mod run;
 mod sender;
+mod standstill;
 mod start;
 mod summary;
 mod tokens;

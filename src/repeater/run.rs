@@ -10,6 +10,7 @@ use std::{
 use super::{
     floor::{Floor, ShardFloor},
     profile::{ProfileFile, Profiling},
+    standstill::Standstill,
     start::Start,
     summary::Summary,
     worker,
@@ -18,7 +19,9 @@ use crate::{
     broker::Cluster,
     config::RepeaterConfig,
     control::{Control, Role},
-    kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape, WakeHub},
+    kafka::{
+        ClientError, ClientSettings, CommittedPlaces, Isolation, Observer, TopicError, TopicShape, WakeHub,
+    },
     logging,
     report::Report,
     runtime::{
@@ -28,7 +31,7 @@ use crate::{
         topology::Topology,
     },
     stats::{GroupView, RepeaterBoard, WorkerStats},
-    verifier::run::RunError,
+    verifier::{run::RunError, violations::Violations},
 };
 
 /// How often the main thread looks around, and how often it asks for the group.
@@ -102,36 +105,45 @@ fn work(
     let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
-    let partitions: usize = topics.iter().map(|(_, partitions)| partitions).sum();
-    let per_broker = partitions.div_ceil(brokers);
     let floor = Arc::new(Floor::new(
         config.clone(),
         control.shared.clone(),
         control.sender(),
         client,
-        per_broker,
+        (topics, brokers),
         stats,
     ));
     tracing::info!(
-        "group {}: {} workers on {} shards, {} tokens, {} topics with {partitions} partitions",
+        "group {}: {} workers on {} shards, {} tokens, {} topics with {} partitions",
         config.group,
         config.workers,
         placement.shards.len(),
         config.workers.get() as u64 * config.tokens_per_worker(),
-        topics.len(),
+        floor.topics.len(),
+        floor.partitions(),
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
     let shards = spawn(&floor, placement)?;
-    let mut start = Start::new(&floor, topics, &topology.allowed)?;
-    let worked = supervise(&floor, &observer, board, &mut start, &shards);
+    let settings = floor.group(floor.client.clone(), Isolation::ReadUncommitted, topology.allowed.clone());
+    let places = CommittedPlaces::start(&settings)?;
+    let mut supervision = Supervision {
+        floor: &floor,
+        observer: &observer,
+        board,
+        start: Start::new(&floor, &places),
+        standstill: Standstill::new(&floor, &observer, &places, settings.session()),
+    };
+    let worked = supervision.run(&shards);
     // Beside what the shards have left to do: both must fit into the time that a process has to end.
     let profiled = profiling.map_or(Ok(()), Profiling::finish);
     join(shards)?;
-    let verdict = verdict(&floor).and(profiled.map_err(RunError::from));
-    let summary = Summary { board, worked, total: started.elapsed() };
+    let lifecycle = &control.shared.lifecycle;
+    let verdict =
+        verdict(&control.shared.violations, lifecycle.failure()).and(profiled.map_err(RunError::from));
+    let summary = Summary { board, stalls: &control.shared.stalls, worked, total: started.elapsed() };
     // The last latencies are still on their way to the control thread.
     thread::sleep(LOOK_EVERY * 3);
-    control.shared.lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
+    lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
     logging::say(&summary.text(verdict.as_ref().err()));
     verdict
 }
@@ -152,8 +164,9 @@ fn wait_for_topics(
 }
 
 fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
-    let (floor, shards) = (floor.clone(), placement.shards.len());
-    let spawned = executor::spawn_shards(placement, move |place| {
+    let (pulses, shards) = (&floor.shared.pulses, placement.shards.len());
+    let floor = floor.clone();
+    let spawned = executor::spawn_shards(placement, pulses, move |place| {
         let floor = floor.clone();
         async move {
             let result = run_shard(floor.clone(), place, shards).await;
@@ -198,37 +211,48 @@ async fn run_worker(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientEr
     result
 }
 
-/// Watches the group and the start until the work is to end; returns for how long tokens travelled.
-fn supervise(
-    floor: &Floor,
-    observer: &Observer,
-    board: &RepeaterBoard,
-    start: &mut Start<'_>,
-    shards: &[Shard<Result<(), ClientError>>],
-) -> Duration {
-    let lifecycle = &floor.shared.lifecycle;
-    let (mut asked, mut producing) = (None::<Instant>, None::<Instant>);
-    while !lifecycle.stop_requested() && !shards.iter().all(Shard::is_finished) {
-        if lifecycle.shutdown_requested() {
-            lifecycle.request_stop();
-            break;
-        }
-        let every = if producing.is_some() { ASK_EVERY } else { ASK_EVERY_AT_START };
-        if asked.is_none_or(|asked| asked.elapsed() >= every) {
-            let group = observer.describe_group(&floor.config.group);
-            asked = Some(Instant::now());
-            if let Ok(group) = &group {
-                board.set_group(GroupView { state: group.state.clone(), members: group.members });
+/// What the main thread looks after while the shards work.
+struct Supervision<'a> {
+    floor: &'a Floor,
+    observer: &'a Observer,
+    board: &'a RepeaterBoard,
+    start: Start<'a>,
+    standstill: Standstill<'a>,
+}
+
+impl Supervision<'_> {
+    /// Watches the group, the start and the tokens until the work is to end; returns for how long tokens travelled.
+    fn run(&mut self, shards: &[Shard<Result<(), ClientError>>]) -> Duration {
+        let lifecycle = &self.floor.shared.lifecycle;
+        let (mut asked, mut producing) = (None::<Instant>, None::<Instant>);
+        while !lifecycle.stop_requested() && !shards.iter().all(Shard::is_finished) {
+            if lifecycle.shutdown_requested() {
+                lifecycle.request_stop();
+                break;
             }
-            if producing.is_none() && start.is_given(group) {
-                floor.let_produce();
-                producing = Some(Instant::now());
-                tracing::info!("group {}: producing", floor.config.group);
+            let every = if producing.is_some() { ASK_EVERY } else { ASK_EVERY_AT_START };
+            if asked.is_none_or(|asked| asked.elapsed() >= every) {
+                self.look(&mut producing);
+                asked = Some(Instant::now());
             }
+            thread::sleep(LOOK_EVERY);
         }
-        thread::sleep(LOOK_EVERY);
+        producing.map_or(Duration::ZERO, |since| since.elapsed())
     }
-    producing.map_or(Duration::ZERO, |since| since.elapsed())
+
+    fn look(&mut self, producing: &mut Option<Instant>) {
+        let group = self.observer.describe_group(&self.floor.config.group);
+        if let Ok(group) = &group {
+            self.board.set_group(GroupView { state: group.state.clone(), members: group.members });
+        }
+        if producing.is_some() {
+            self.standstill.look(&group);
+        } else if self.start.is_given(&group) {
+            self.floor.let_produce();
+            *producing = Some(Instant::now());
+            tracing::info!("group {}: producing", self.floor.config.group);
+        }
+    }
 }
 
 fn join(shards: Vec<Shard<Result<(), ClientError>>>) -> Result<(), RunError> {
@@ -239,12 +263,41 @@ fn join(shards: Vec<Shard<Result<(), ClientError>>>) -> Result<(), RunError> {
     Ok(())
 }
 
-fn verdict(floor: &Floor) -> Result<(), RunError> {
-    if let Some(violation) = floor.violation() {
-        return Err(RunError::Violation(Box::new(violation)));
+fn verdict(violations: &Violations, failure: Option<String>) -> Result<(), RunError> {
+    if let Some(first) = violations.kept().first().cloned().map(Box::new) {
+        return Err(RunError::Violations { count: violations.count(), first });
     }
-    match floor.shared.lifecycle.failure() {
+    match failure {
         Some(reason) => Err(RunError::Failed(reason)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verifier::anomaly::{Anomaly, Violation};
+
+    #[test]
+    fn a_violation_comes_before_what_else_went_wrong() {
+        let violations = Violations::default();
+        assert!(verdict(&violations, None).is_ok());
+        let failed = || Some("no brokers".to_owned());
+        assert_eq!(verdict(&violations, failed()).unwrap_err().exit_code(), 3);
+        for offset in [5, 9] {
+            violations.add(Violation {
+                anomaly: Anomaly::AbortedRead,
+                topic: "t".into(),
+                partition: 0,
+                offset,
+                expected: String::new(),
+                found: String::new(),
+                evidence: Box::default(),
+            });
+        }
+        let error = verdict(&violations, failed()).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.to_string().starts_with("2 violations, the first: "), "{error}");
+        assert!(error.to_string().contains("offset 5"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     body::{HEADER_BYTES, Header, Key},
+    deliveries::{Deliveries, Flight},
     floor::ShardFloor,
     tokens::Tokens,
 };
@@ -11,8 +12,8 @@ use crate::{
     clock,
     config::{Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     kafka::{
-        ClientError, ClientSettings, Delivery, Echo, EchoProducer, HubBell, KafkaError, Outcome,
-        ProducerSettings, SendError, TransactionSettings,
+        ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, SendError,
+        TransactionSettings,
     },
     random::Random,
     stats::{LatencyRecorder, WorkerStats},
@@ -22,16 +23,7 @@ use crate::{
 /// Records sent before deliveries are looked at again.
 const BURST: usize = 256;
 /// Delivery events taken before records are sent again.
-const DELIVERY_EVENTS: usize = 64;
-
-/// What a slot of the producer holds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flight {
-    /// `None`: a tombstone, which carries no token.
-    token: Option<i64>,
-    /// When it was sent, µs on the shard's clock.
-    sent_us: u64,
-}
+pub(super) const DELIVERY_EVENTS: usize = 64;
 
 pub(super) struct TokenSender {
     client: EchoProducer,
@@ -134,7 +126,9 @@ impl TokenSender {
         };
         let key = Key::new(number);
         let topic = self.random.index(config.topics.len());
-        let echo = Echo { topic, key: key.as_bytes(), slot, tombstone };
+        let partition = self.random.index(self.shard.floor.topics[topic].1);
+        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        let echo = Echo { topic, partition, key: key.as_bytes(), slot, tombstone };
         let bytes = config.payload_bytes.get() + HEADER_BYTES;
         if let Err(error) = self.client.send(&echo) {
             self.free.push(slot);
@@ -174,9 +168,7 @@ impl TokenSender {
     fn not_sent(&mut self, token: Option<i64>, error: SendError) -> bool {
         match (error, token) {
             (SendError::Refused(error), token) if !error.is_passing() => {
-                if token.is_some() {
-                    self.lose(error, false);
-                }
+                self.lose(token, error, false);
                 true
             }
             (error, token) => {
@@ -189,16 +181,31 @@ impl TokenSender {
         }
     }
 
-    /// A token is gone. The log says so when the cause is another one than last time.
+    /// A record is gone, and its token with it. The log says so when the cause is another one than last time.
     #[cold]
-    fn lose(&mut self, error: KafkaError, unknown: bool) {
-        if unknown {
-            self.stats.lost_unknown.add(1);
-        } else {
-            self.stats.lost_failed.add(1);
-        }
+    fn lose(&mut self, token: Option<i64>, error: KafkaError, unknown: bool) {
+        let (counter, what) = match (token, unknown) {
+            (None, _) => (&self.stats.failed_tombstones, "tombstone"),
+            (Some(_), true) => (&self.stats.lost_unknown, "token"),
+            (Some(_), false) => (&self.stats.lost_failed, "token"),
+        };
+        counter.add(1);
+        self.tell(error, &format!("a {what} is lost"));
+    }
+
+    /// Once for each cause. One that will not change ends the run.
+    #[cold]
+    fn tell(&mut self, error: KafkaError, what: &str) {
+        let client_id = &self.settings.client.client_id;
         if self.last_error.replace(error) != Some(error) {
-            tracing::warn!("{}: a token is lost: {error}", self.settings.client.client_id);
+            tracing::warn!("{client_id}: {what}: {error}");
+        }
+        if error.is_refusal() {
+            self.shard
+                .floor
+                .shared
+                .lifecycle
+                .fail(format!("{client_id}: the cluster refuses the producer: {error}"));
         }
     }
 
@@ -213,14 +220,20 @@ impl TokenSender {
             latency: &mut self.latency,
             stats: &self.stats,
             failed: Vec::new(),
+            failed_in_transaction: Vec::new(),
             now_us,
             value_bytes: self.shard.floor.config.payload_bytes.get() + HEADER_BYTES,
         };
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| deliveries.settle(delivery));
-        let failed = deliveries.failed;
+        let (failed, failed_in_transaction) = (deliveries.failed, deliveries.failed_in_transaction);
         for (token, error, unknown) in failed {
             self.not_delivered(token, error, unknown);
         }
+        for error in failed_in_transaction {
+            self.stats.failed_in_transactions.add(1);
+            self.tell(error, "a record failed, and is sent again in another transaction");
+        }
+        self.give_up_what_cannot_end();
         if self.client_is_finished() {
             self.start_over()?;
         }
@@ -229,14 +242,21 @@ impl TokenSender {
     }
 
     #[cold]
-    fn not_delivered(&mut self, token: i64, error: KafkaError, unknown: bool) {
+    fn not_delivered(&mut self, token: Option<i64>, error: KafkaError, unknown: bool) {
         self.restart |= self.client.fatal_error().is_some();
-        if self.restart && !unknown {
-            // It was never sent, because its client was finished: a new one will.
+        if unknown || !(self.restart || error.is_let_go()) {
+            self.lose(token, error, unknown);
+        } else if let Some(token) = token {
+            // It was never sent, because its client was finished, or knew no topic for a moment.
             self.tokens.give_back(token);
-        } else {
-            self.lose(error, unknown);
         }
+    }
+
+    /// The client gives up what it holds once, when it is finished; what comes back to it later would never have its
+    /// delivery, nor its transaction an end. One with a failed record is not in the log, whatever its end.
+    fn give_up_what_cannot_end(&mut self) {
+        let has_failed = self.transaction.as_ref().is_some_and(Transaction::has_failed);
+        self.restart |= has_failed && self.client.fatal_error().is_some();
     }
 
     /// Looked at when something is wrong already: the question is not free.
@@ -253,8 +273,9 @@ impl TokenSender {
     /// A new client in place of one that a fatal error finished.
     #[cold]
     fn start_over(&mut self) -> Result<(), ClientError> {
-        let error = self.client.fatal_error().map(|error| error.to_string()).unwrap_or_default();
-        tracing::warn!("{}: starting a new producer: {error}", self.settings.client.client_id);
+        if let Some(error) = self.client.fatal_error() {
+            self.tell(error, "starting a new producer");
+        }
         self.client = EchoProducer::start(&self.settings, &self.shard.floor.config.topics, &self.bell)?;
         self.flights.clear();
         self.free.clear();
@@ -271,6 +292,7 @@ impl TokenSender {
         let nothing_in_flight = self.in_flight() == 0;
         let nothing_to_send = self.tokens.is_empty() || self.shard.floor.stop_requested();
         let Some(transaction) = &mut self.transaction else { return };
+        let starting = transaction.is_starting();
         match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
             Change::None | Change::Started => {}
             Change::Committed(tokens) => {
@@ -288,9 +310,14 @@ impl TokenSender {
                 }
             }
             Change::Fatal { records: tokens, unknown, error } => {
+                if starting {
+                    let id = &self.settings.client.client_id;
+                    let reason = format!("transactional id '{id}' cannot be used: {error}");
+                    self.shard.floor.shared.lifecycle.fail(reason);
+                }
                 self.restart = true;
                 for token in tokens {
-                    if unknown { self.lose(error, true) } else { self.tokens.give(token) }
+                    if unknown { self.lose(Some(token), error, true) } else { self.tokens.give(token) }
                 }
             }
         }
@@ -299,44 +326,6 @@ impl TokenSender {
     /// Whether everything that was sent has its outcome.
     pub(super) fn is_flushed(&self) -> bool {
         self.in_flight() == 0 && self.transaction.as_ref().is_none_or(Transaction::is_empty)
-    }
-}
-
-/// What a delivery changes.
-struct Deliveries<'a> {
-    flights: &'a mut [Flight],
-    free: &'a mut Vec<usize>,
-    transaction: Option<&'a mut Transaction<i64>>,
-    latency: &'a mut LatencyRecorder,
-    stats: &'a WorkerStats,
-    /// Tokens that were not delivered, why, and whether that is uncertain. Rarely any.
-    failed: Vec<(i64, KafkaError, bool)>,
-    now_us: u64,
-    value_bytes: usize,
-}
-
-impl Deliveries<'_> {
-    fn settle(&mut self, delivery: Delivery) {
-        let flight = self.flights[delivery.token];
-        self.free.push(delivery.token);
-        let failure = match delivery.outcome {
-            Outcome::Acked { .. } | Outcome::AckedSomewhere => None,
-            Outcome::Failed(error) => Some((error, false)),
-            Outcome::Unknown(error) => Some((error, true)),
-        };
-        if failure.is_none() {
-            self.latency.record(self.now_us.saturating_sub(flight.sent_us));
-        }
-        match (flight.token, self.transaction.as_mut(), failure) {
-            // Its transaction decides; one with a failed record cannot be committed.
-            (token, Some(transaction), failure) => transaction.settled(token, failure.is_some()),
-            (Some(token), None, Some((error, unknown))) => self.failed.push((token, error, unknown)),
-            (Some(_), None, None) => {
-                self.stats.produced.add(1);
-                self.stats.produced_bytes.add(self.value_bytes as u64);
-            }
-            (None, None, _) => self.stats.tombstones.add(1),
-        }
     }
 }
 

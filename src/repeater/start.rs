@@ -7,11 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::floor::Floor;
-use crate::{
-    config::Brokers,
-    kafka::{ClientError, CommittedPlaces, GroupDescription, Isolation, KafkaError},
-    runtime::cpu_set::CpuSet,
-};
+use crate::kafka::{CommittedPlaces, GroupDescription, KafkaError};
 
 /// Where nobody can be asked for the group, it must have been quiet for so long.
 const QUIET: Duration = Duration::from_secs(1);
@@ -20,9 +16,7 @@ const ACTIVATION_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Start<'a> {
     floor: &'a Floor,
-    /// The topics with their partitions.
-    topics: Vec<(String, usize)>,
-    places: CommittedPlaces,
+    places: &'a CommittedPlaces,
     seen: Own,
     changed: Instant,
     activated: Option<Instant>,
@@ -37,30 +31,18 @@ struct Own {
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn new(
-        floor: &'a Floor,
-        topics: Vec<(String, usize)>,
-        cpus: &CpuSet,
-    ) -> Result<Self, ClientError> {
-        let settings = floor.group(floor.client.clone(), Isolation::ReadUncommitted, cpus.clone());
-        Ok(Self {
-            floor,
-            topics,
-            places: CommittedPlaces::start(&settings)?,
-            seen: Own::default(),
-            changed: Instant::now(),
-            activated: None,
-        })
+    pub(super) fn new(floor: &'a Floor, places: &'a CommittedPlaces) -> Self {
+        Self { floor, places, seen: Own::default(), changed: Instant::now(), activated: None }
     }
 
     /// Whether workers may produce, as the group looks now.
-    pub(super) fn is_given(&mut self, group: Result<GroupDescription, KafkaError>) -> bool {
+    pub(super) fn is_given(&mut self, group: &Result<GroupDescription, KafkaError>) -> bool {
         let own = self.own();
         if own != self.seen {
             (self.seen, self.changed) = (own, Instant::now());
         }
         if self.floor.config.common.remote {
-            return self.is_activated(&group, own);
+            return self.is_activated(group, own);
         }
         let others = group.as_ref().map_or(true, |group| group.members > self.floor.config.workers.get());
         if others && own.settled && self.has_consumed() {
@@ -68,9 +50,9 @@ impl<'a> Start<'a> {
             return true;
         }
         match group {
-            Ok(group) => self.is_stable(&group, own),
+            Ok(group) => self.is_stable(group, own),
             // A mock cluster does not know the question; it is ours alone.
-            Err(error) if error.is_unsupported() || self.is_embedded() => self.is_quiet(own),
+            Err(error) if error.is_unsupported() || self.floor.is_embedded() => self.is_quiet(own),
             Err(_) => false,
         }
     }
@@ -81,8 +63,8 @@ impl<'a> Start<'a> {
         }
         let since = *self.activated.get_or_insert_with(Instant::now);
         // A group that looks stable may have members, of other processes too, that still ask where to start.
-        let gaps = group.as_ref().is_ok_and(|group| !group.may_own_all(&self.topics));
-        if !gaps && own.settled && own.rebalances > 0 && self.places.are_complete(&self.topics) {
+        let gaps = group.as_ref().is_ok_and(|group| !group.may_own_all(&self.floor.topics));
+        if !gaps && own.settled && own.rebalances > 0 && self.places.are_complete(&self.floor.topics) {
             return true;
         }
         let limit_is_over = since.elapsed() >= ACTIVATION_LIMIT;
@@ -97,23 +79,18 @@ impl<'a> Start<'a> {
     fn is_stable(&self, group: &GroupDescription, own: Own) -> bool {
         group.is_stable()
             && group.members >= self.floor.config.workers.get()
-            && group.may_own_all(&self.topics)
+            && group.may_own_all(&self.floor.topics)
             && own.settled
             // Those of other processes have settled too.
-            && self.places.are_complete(&self.topics)
+            && self.places.are_complete(&self.floor.topics)
     }
 
     fn is_quiet(&self, own: Own) -> bool {
-        let partitions: usize = self.topics.iter().map(|(_, partitions)| partitions).sum();
-        own.settled && own.partitions >= partitions as u64 && self.changed.elapsed() >= QUIET
+        own.settled && own.partitions >= self.floor.partitions() as u64 && self.changed.elapsed() >= QUIET
     }
 
     fn has_consumed(&self) -> bool {
         self.floor.stats.iter().any(|worker| worker.consumed.get() > 0)
-    }
-
-    fn is_embedded(&self) -> bool {
-        matches!(self.floor.config.common.brokers, Brokers::Embedded { .. })
     }
 
     fn own(&self) -> Own {

@@ -8,11 +8,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 use crate::{
     control::per_second,
     stats::{LatencyHistogram, RepeaterBoard},
-    verifier::run::RunError,
+    verifier::{run::RunError, stall::Stalls},
 };
 
 pub(super) struct Summary<'a> {
     pub(super) board: &'a RepeaterBoard,
+    pub(super) stalls: &'a Stalls,
     /// For how long tokens travelled.
     pub(super) worked: Duration,
     pub(super) total: Duration,
@@ -22,8 +23,11 @@ impl Summary<'_> {
     /// The text, several lines without the last newline.
     pub(super) fn text(&self, error: Option<&RunError>) -> String {
         let verdict = match error {
-            Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
+            Some(error @ (RunError::Violation(_) | RunError::Violations { .. })) => {
+                format!("VIOLATION: {error}")
+            }
             Some(error) => format!("NOT DONE: {error}"),
+            None if let Some(stall) = self.stalls.open() => format!("STALLED: {stall}"),
             None => "stopped; nothing wrong was found".to_owned(),
         };
         let mut text = format!("\nproofload: {verdict}\n");
@@ -49,14 +53,17 @@ impl Summary<'_> {
         let unusual = [
             (totals.lost_failed, "tokens lost: not written"),
             (totals.lost_unknown, "tokens lost: written or not, nobody knows"),
+            (self.stalls.all().len() as u64, "stalls: see the log, or --report"),
             (totals.replayed, "records that another member consumes again, at most"),
             (totals.bad_bodies, "bodies that are no repeater's"),
             (totals.aborted_reads, "records of aborted transactions"),
             (totals.faults, "consumer errors survived"),
             (totals.tombstones, "tombstones"),
+            (totals.failed_tombstones, "tombstones that were not acked"),
             (totals.committed_transactions, "transactions committed"),
             (totals.aborted_transactions, "aborted"),
             (totals.aborted_records, "tokens of those sent again"),
+            (totals.failed_in_transactions, "records that failed in transactions"),
         ];
         for (count, what) in unusual.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(text, "              {} {what}", HumanCount(count))?;

@@ -6,13 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{body::Header, floor::ShardFloor, sender::TokenSender};
+use super::{
+    body::Header,
+    floor::ShardFloor,
+    sender::{DELIVERY_EVENTS, TokenSender},
+};
 use crate::{
     clock,
     control::Message,
-    kafka::{ClientError, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError},
+    kafka::{ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError},
     stats::{LatencyRecorder, WorkerStats},
-    verifier::anomaly::{Anomaly, Violation},
+    verifier::anomaly::{Anomaly, READABLE, Violation},
 };
 
 /// Longer than it takes until the bell rings in any case.
@@ -55,6 +59,9 @@ struct Inbox {
     stats: Arc<WorkerStats>,
     latency: LatencyRecorder,
     last_fault: Option<KafkaError>,
+    /// Topics and partitions in which a batch could not be read. It is named once: the client comes back to it, and
+    /// shows what it makes of the bytes behind it.
+    corrupt: Vec<(usize, i32)>,
 }
 
 impl Worker {
@@ -77,6 +84,7 @@ impl Worker {
                 stats: stats.clone(),
                 latency: LatencyRecorder::default(),
                 last_fault: None,
+                corrupt: Vec::new(),
             },
             shard: shard.clone(),
             stats,
@@ -88,8 +96,8 @@ impl Worker {
 
     async fn work(&mut self) -> Result<(), ClientError> {
         while !self.shard.floor.stop_requested() {
-            self.sender.take_deliveries()?;
-            let more = self.consume();
+            let taken = self.sender.take_deliveries()?;
+            let more = self.consume() || taken >= DELIVERY_EVENTS;
             let (sent, pause) =
                 if self.shard.floor.may_produce() { self.sender.send_burst() } else { (0, None) };
             self.tend();
@@ -176,11 +184,14 @@ impl Inbox {
     fn take(&mut self, event: GroupEvent<'_>, now_us: i64) -> Option<i64> {
         let (topic, partition, offset, value) = match event {
             GroupEvent::Record { topic, partition, message } => {
+                if !self.corrupt.is_empty() {
+                    self.corrupt.retain(|known| *known != (topic, partition));
+                }
                 (topic, partition, message.offset(), message.value())
             }
             GroupEvent::End { .. } | GroupEvent::Assigned { .. } | GroupEvent::Rewound { .. } => return None,
-            GroupEvent::Fault(fault) => {
-                self.fault(fault.error);
+            GroupEvent::Fault { topic, fault } => {
+                self.fault(topic, &fault);
                 return None;
             }
         };
@@ -218,21 +229,42 @@ impl Inbox {
     #[cold]
     fn aborted(&self, topic: usize, partition: i32, offset: i64) {
         self.stats.aborted_reads.add(1);
+        let found = "a record that was written in a transaction which was to be aborted";
+        let words = ["records of committed transactions only", found];
+        self.broken(topic, partition, offset, Anomaly::AbortedRead, words);
+    }
+
+    #[cold]
+    fn broken(
+        &self,
+        topic: usize,
+        partition: i32,
+        offset: i64,
+        anomaly: Anomaly,
+        [expected, found]: [&str; 2],
+    ) {
         self.shard.floor.report(Violation {
-            anomaly: Anomaly::AbortedRead,
+            anomaly,
             topic: self.shard.floor.config.topics[topic].clone(),
             partition,
             offset,
-            expected: "records of committed transactions only".to_owned(),
-            found: "a record that was written in a transaction which was to be aborted".to_owned(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
             evidence: Box::default(),
         });
     }
 
     /// Counted; named when it is another one than last time.
     #[cold]
-    fn fault(&mut self, error: KafkaError) {
+    fn fault(&mut self, topic: Option<usize>, fault: &Fault<'_>) {
+        let Fault { partition, offset, error, .. } = *fault;
         self.stats.faults.add(1);
+        if let (Some(topic), FaultKind::Corrupt) = (topic, fault.kind)
+            && !self.corrupt.contains(&(topic, partition))
+        {
+            self.corrupt.push((topic, partition));
+            self.broken(topic, partition, offset, Anomaly::Corrupt, [READABLE, fault.text]);
+        }
         if self.last_fault.replace(error) != Some(error) {
             tracing::warn!("group {}: {error}", self.shard.floor.config.group);
         }

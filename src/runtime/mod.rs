@@ -3,8 +3,8 @@
 //! Thread-per-core only pays when *every* thread of the process is where the plan says, a C library's threads
 //! included. So one place looks at the machine ([`topology`]), one decides ([`placement`]), one obeys
 //! ([`executor`] for shards, [`affinity`] for everybody else's threads), and one looks whether it came true
-//! ([`threads`]). The two remaining modules turn what would be an obscure failure into a sentence: [`preflight`]
-//! before the first executor exists, [`mod@panic`] after a bug.
+//! ([`threads`]). [`pulse`] tells of shards that are held up, and the two remaining modules turn what would be an
+//! obscure failure into a sentence: [`preflight`] before the first executor exists, [`mod@panic`] after a bug.
 
 pub mod affinity;
 mod cgroup;
@@ -15,5 +15,6 @@ pub mod panic;
 pub mod placement;
 mod placement_error;
 pub mod preflight;
+pub mod pulse;
 pub mod threads;
 pub mod topology;

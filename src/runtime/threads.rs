@@ -28,17 +28,24 @@ pub struct ThreadInfo {
     pub system_ticks: u64,
 }
 
+const TASKS: &str = "/proc/self/task";
+
 /// All threads of this process, in the order of their ids. Threads that end meanwhile are left out.
 #[must_use]
 pub fn list() -> Vec<ThreadInfo> {
-    list_in(Path::new("/proc/self/task"))
+    list_in(Path::new(TASKS))
 }
 
 /// The calling thread; `None` if `/proc` is not mounted.
 #[must_use]
 pub fn current() -> Option<ThreadInfo> {
-    let tid = u32::try_from(nix::unistd::gettid().as_raw()).ok()?;
-    read(Path::new("/proc/self/task"), tid)
+    of(u32::try_from(nix::unistd::gettid().as_raw()).ok()?)
+}
+
+/// A thread of this process; `None` if it has ended, or `/proc` is not mounted.
+#[must_use]
+pub(super) fn of(tid: u32) -> Option<ThreadInfo> {
+    read(Path::new(TASKS), tid)
 }
 
 fn list_in(tasks: &Path) -> Vec<ThreadInfo> {

@@ -57,6 +57,8 @@ pub struct WorkerStats {
     pub replayed: Gauge,
     /// Null values acked.
     pub tombstones: Counter,
+    /// Null values that were refused, or failed, or may have.
+    pub failed_tombstones: Counter,
     /// Null values consumed.
     pub tombstones_consumed: Counter,
     /// Transactions that were committed.
@@ -65,6 +67,8 @@ pub struct WorkerStats {
     pub aborted_transactions: Counter,
     /// Tokens in those; they were sent again.
     pub aborted_records: Counter,
+    /// Records that failed in transactions, which were aborted then.
+    pub failed_in_transactions: Counter,
     /// Rebalances.
     pub rebalances: Gauge,
     /// Partitions owned.
@@ -88,17 +92,25 @@ pub struct WorkerTotals {
     pub faults: u64,
     pub replayed: u64,
     pub tombstones: u64,
+    pub failed_tombstones: u64,
     pub tombstones_consumed: u64,
     pub committed_transactions: u64,
     pub aborted_transactions: u64,
     pub aborted_records: u64,
+    pub failed_in_transactions: u64,
 }
 
 impl WorkerTotals {
     /// Everything that was not as it should be.
     #[must_use]
     pub fn errors(&self) -> u64 {
-        self.lost_failed + self.lost_unknown + self.bad_bodies + self.aborted_reads + self.faults
+        self.lost_failed
+            + self.lost_unknown
+            + self.failed_tombstones
+            + self.bad_bodies
+            + self.aborted_reads
+            + self.faults
+            + self.failed_in_transactions
     }
 
     fn zip(self, other: &Self, operation: impl Fn(u64, u64) -> u64) -> Self {
@@ -114,10 +126,12 @@ impl WorkerTotals {
             faults: operation(self.faults, other.faults),
             replayed: operation(self.replayed, other.replayed),
             tombstones: operation(self.tombstones, other.tombstones),
+            failed_tombstones: operation(self.failed_tombstones, other.failed_tombstones),
             tombstones_consumed: operation(self.tombstones_consumed, other.tombstones_consumed),
             committed_transactions: operation(self.committed_transactions, other.committed_transactions),
             aborted_transactions: operation(self.aborted_transactions, other.aborted_transactions),
             aborted_records: operation(self.aborted_records, other.aborted_records),
+            failed_in_transactions: operation(self.failed_in_transactions, other.failed_in_transactions),
         }
     }
 }
@@ -138,10 +152,12 @@ impl WorkerStats {
             faults: self.faults.get(),
             replayed: self.replayed.get(),
             tombstones: self.tombstones.get(),
+            failed_tombstones: self.failed_tombstones.get(),
             tombstones_consumed: self.tombstones_consumed.get(),
             committed_transactions: self.committed_transactions.get(),
             aborted_transactions: self.aborted_transactions.get(),
             aborted_records: self.aborted_records.get(),
+            failed_in_transactions: self.failed_in_transactions.get(),
         }
     }
 }
@@ -318,7 +334,7 @@ mod tests {
         let stats = Arc::new(WorkerStats::default());
         let board = RepeaterBoard::new(vec!["t".into()], vec![stats.clone(), Arc::default()]);
         stats.produced.add(5);
-        stats.bad_bodies.add(1);
+        stats.failed_tombstones.add(1);
         stats.enqueued.set(7);
         let mut latency = LatencyHistogram::new();
         latency.record(9);

@@ -10,7 +10,7 @@ use super::{
     window::{InFlight, Window},
 };
 use crate::{
-    control::Message,
+    control::{Entry, Message},
     kafka::{Delivery, KafkaError, Outcome},
     ledger::KeyAck,
     mutants,
@@ -205,18 +205,26 @@ impl Acks {
             Outcome::AckedSomewhere => self.acked(record, false),
             Outcome::Failed(error) | Outcome::Unknown(error) => {
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
-                self.failed(&record, error);
+                self.send_again();
+                if !error.is_let_go() {
+                    self.failed(&record, error);
+                }
                 return false;
             }
         }
         true
     }
 
+    /// As another record, from where the logs end then.
+    fn send_again(&mut self) {
+        self.unsent += 1;
+        self.restart_wanted = true;
+    }
+
     #[cold]
     fn misplaced(&mut self, record: &InFlight, offset: i64) {
         self.stats.bad_offsets.add(1);
-        self.unsent += 1;
-        self.restart_wanted = true;
+        self.send_again();
         if let (Some(controls), Some(first)) = (&mut self.controls, record.first) {
             controls.learn(first, offset - record.predicted_offset);
         }
@@ -304,14 +312,17 @@ impl Acks {
     /// The log was cut below what was acked, and is being written again.
     #[cold]
     fn below_the_ledger(&mut self, partition_index: usize, offset: i64) {
-        let lane = &mut self.lanes[partition_index];
         if self.tolerated.data_loss {
             // What was acked before goes first, or it would come back behind the cut.
-            report_lane(lane, self.tombstones, &mut self.outbox);
-            self.outbox.push(Message::Truncated { partition: lane.id, offset });
+            self.report_latest();
+            let lane = &mut self.lanes[partition_index];
+            lane.report(self.tombstones, &mut self.outbox);
+            self.outbox.push(Message::Entry(Entry::Truncated { partition: lane.id, offset }));
+            lane.consumable.truncate(offset);
             lane.highest_acked = offset - 1;
             return;
         }
+        let lane = &self.lanes[partition_index];
         self.halt.get_or_insert_with(|| {
             Halt::Violation(Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
@@ -330,8 +341,6 @@ impl Acks {
     #[cold]
     fn failed(&mut self, record: &InFlight, error: KafkaError) {
         self.stats.fails.add(1);
-        self.unsent += 1;
-        self.restart_wanted = true;
         // A transaction is aborted and tried again; only a word that will not change ends the run.
         let fatal = if self.controls.is_some() { error.is_refusal() } else { !self.tolerated.failed_produce };
         if fatal {
@@ -354,21 +363,22 @@ impl Acks {
             self.stats.refused_messages.add(1);
             return;
         }
-        for lane in &mut self.lanes {
-            report_lane(lane, self.tombstones, &mut self.outbox);
-        }
         self.report_latest();
+        for lane in &mut self.lanes {
+            lane.report(self.tombstones, &mut self.outbox);
+        }
         if let Some(latency) = self.latency.take() {
             self.outbox.push(Message::AckLatency(latency));
         }
         self.outbox.send();
     }
 
+    /// Before the lanes: the ledger must not list what the last values do not know.
     fn report_latest(&mut self) {
         if !self.latest.is_empty() {
             let lanes = &self.lanes;
             let acks = self.latest.drain(..).map(|(index, ack)| (lanes[index].id, ack));
-            self.outbox.push(Message::Latest(acks.collect()));
+            self.outbox.push(Message::Entry(Entry::Latest(acks.collect())));
         }
     }
 
@@ -377,16 +387,6 @@ impl Acks {
         self.outbox.send_all().await;
         self.report();
         self.outbox.send_all().await;
-    }
-}
-
-fn report_lane(lane: &mut Lane, tombstones: bool, outbox: &mut Outbox) {
-    if !lane.acked.is_empty() {
-        outbox.push(Message::Acked {
-            partition: lane.id,
-            runs: lane.acked.take(),
-            last_consumable: tombstones.then(|| lane.consumable.last()),
-        });
     }
 }
 

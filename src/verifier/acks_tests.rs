@@ -68,11 +68,13 @@ impl Fixture {
     fn told(&mut self) -> Vec<String> {
         self.acks.report();
         let told = self.messages.try_iter().filter_map(|message| match message {
-            Message::Acked { partition, runs, last_consumable } => {
+            Message::Entry(Entry::Acked { partition, runs, last_consumable }) => {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
                 Some(format!("{partition}: {} {last_consumable:?}", runs.join(" ")))
             }
-            Message::Truncated { partition, offset } => Some(format!("{partition}: cut at {offset}")),
+            Message::Entry(Entry::Truncated { partition, offset }) => {
+                Some(format!("{partition}: cut at {offset}"))
+            }
             _ => None,
         });
         told.collect()
@@ -80,7 +82,7 @@ impl Fixture {
 }
 
 fn kafka_error() -> KafkaError {
-    KafkaError::unknown_topic()
+    KafkaError::timed_out()
 }
 
 #[test]
@@ -174,6 +176,19 @@ fn failed_send_ends_the_run_unless_tolerated() {
         assert!(tolerant.acks.halt.is_none() && tolerant.acks.restart_wanted);
         assert_eq!((tolerant.stats.fails.get(), tolerant.stats.acked.get()), (1, 0));
         assert!(!tolerant.acks.is_done(), "it is to be sent again");
+    }
+}
+
+#[test]
+fn what_the_client_let_go_at_an_answer_without_the_topic_has_not_failed() {
+    let error = KafkaError::unknown_topic();
+    // It may have been under way when a connection broke.
+    for (outcome, unknown) in [(Outcome::Failed(error), false), (Outcome::Unknown(error), true)] {
+        let mut run = fixture(false, 0.0);
+        let sending = run.send();
+        run.settle(sending, outcome);
+        assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+        assert_eq!((run.stats.fails.get(), run.acks.unknown), (0, unknown));
     }
 }
 
@@ -289,11 +304,35 @@ fn watched_keys_travel_with_their_last_place() {
     run.settle(sending, Outcome::Acked { offset: 100 });
     run.acks.report();
     let told = run.messages.try_iter().find_map(|message| match message {
-        Message::Latest(acks) => Some(acks),
+        Message::Entry(Entry::Latest(acks)) => Some(acks),
+        Message::Entry(Entry::Acked { .. }) => panic!("the ledger lists what the last values do not know"),
         _ => None,
     });
     let ack = KeyAck { key_index: Some(0), offset: 100, value_bytes: 8, tombstone: false };
     assert_eq!(told, Some(vec![(4, ack)]));
+}
+
+#[test]
+fn watched_keys_travel_first_where_a_cut_is_told_too() {
+    let mut run = fixture(true, 0.0);
+    run.acks.latest_values = true;
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Acked { offset: 50 });
+    run.acks.report();
+    let told: Vec<_> = run.messages.try_iter().collect();
+    assert!(
+        matches!(
+            told[..],
+            [
+                Message::Entry(Entry::Latest(_)),
+                Message::Entry(Entry::Acked { .. }),
+                Message::Entry(Entry::Truncated { .. }),
+                ..
+            ]
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]

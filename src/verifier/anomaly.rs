@@ -6,6 +6,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+/// What is expected of each batch.
+pub(crate) const READABLE: &str = "a batch whose checksum matches its bytes, and that can be unpacked";
+
 /// A kind of broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Anomaly {

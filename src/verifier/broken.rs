@@ -6,7 +6,7 @@ use super::{
     validator::{RecordView, content},
 };
 use crate::{
-    proof::{self, PROOF_BYTES},
+    proof::Written,
     record::{self, RECORD_ID_HEADER},
 };
 
@@ -44,17 +44,17 @@ pub(super) fn aborted_read(record: &RecordView<'_>, id: &[u8]) -> Broken {
 }
 
 #[cold]
-pub(super) fn corrupt(record: &RecordView<'_>, header: Option<&[u8; PROOF_BYTES]>) -> Broken {
+pub(super) fn corrupt(record: &RecordView<'_>, header: Option<Written<'_>>) -> Broken {
     let (expected, found) = match header {
         None => ("a proof header as it was written".to_owned(), "one that was altered".to_owned()),
-        Some(bytes) if proof::is_true(bytes, &content(record)) => {
+        Some(header) if header.is_true(&content(record)) => {
             let time = |time: Option<i64>| time.map_or("none".to_owned(), |time_ms| format!("{time_ms} ms"));
-            let written = proof::decode(bytes).timestamp_ms;
+            let written = header.decode().timestamp_ms;
             (format!("the timestamp that was sent, {}", time(written)), time(record.sent_ms))
         }
-        Some(bytes) => (
-            format!("a key, value and headers with the digest {:016x}", proof::written_digest(bytes)),
-            format!("such with the digest {:016x}", proof::digest(bytes, &content(record))),
+        Some(header) => (
+            format!("a key, value and headers with the digest {:016x}", header.written_digest()),
+            format!("such with the digest {:016x}", header.digest(&content(record))),
         ),
     };
     Broken {

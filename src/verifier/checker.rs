@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    anomaly::{Anomaly, Evidence, Violation},
-    last_values::{SeenKeys, Stale, altered_in_place},
+    anomaly::{Anomaly, Evidence, READABLE, Violation},
+    last_values::{Log, SeenKeys, Stale, altered_in_place},
     loss::Missing,
     shard::{Halt, ShardContext},
     validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
@@ -155,13 +155,24 @@ impl Checker {
         Ok(())
     }
 
-    /// Every key must have been seen with its last value, when all of a partition below `end` was read.
+    /// The keys that were not seen with their last value, when all of a partition was read; its log starts at `start`.
+    pub(super) fn stale_keys(&self, partition: i32, start: i64, seen: &SeenKeys) -> Vec<Stale> {
+        let keys = self.latest().and_then(|latest| latest.keys(partition));
+        let log = Log { ledger: self.ledger(partition), start, may_be_cut: self.tolerates_data_loss() };
+        keys.map_or(Vec::new(), |keys| seen.stale(keys, &log))
+    }
+
+    /// There must be none, of a partition that was read up to `end`.
     ///
     /// # Errors
     /// The promise that this breaks, unless the run goes on.
-    pub(super) fn check_keys(&self, partition: i32, end: i64, seen: &SeenKeys) -> Result<(), Halt> {
-        let Some(keys) = self.latest().and_then(|latest| latest.keys(partition)) else { return Ok(()) };
-        for Stale { offset, expected, found } in seen.stale(keys, self.ledger(partition)) {
+    pub(super) fn check_keys(
+        &self,
+        partition: i32,
+        (start, end): (i64, i64),
+        seen: &SeenKeys,
+    ) -> Result<(), Halt> {
+        for Stale { offset, expected, found } in self.stale_keys(partition, start, seen) {
             self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(end), expected, found)?;
         }
         Ok(())
@@ -173,14 +184,13 @@ impl Checker {
         Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
     }
 
-    /// A batch does not fit its checksum.
+    /// A batch does not fit its checksum, or cannot be unpacked.
     ///
     /// # Errors
     /// That, unless the run goes on.
     #[cold]
     pub(super) fn corrupt(&self, partition: i32, offset: i64, fault: &Fault<'_>) -> Result<(), Halt> {
-        let expected = "a batch whose checksum matches its bytes".to_owned();
-        self.broken(Anomaly::Corrupt, partition, offset, expected, fault.text.to_owned())
+        self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), fault.text.to_owned())
     }
 
     /// The log was cut below what was read. `index` is the partition's place in the counters' list.

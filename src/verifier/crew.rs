@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     checker::{Truth, isolation},
+    markers::Markers,
     run::RunError,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
     spread::Load,
@@ -118,7 +119,7 @@ impl Crew<'_> {
             sender: self.control.sender(),
             client: self.client.clone(),
             topic: self.config.topic.as_str().into(),
-            stall_after: self.config.stall_after,
+            stall_after: self.config.common.stall_after,
         }
     }
 
@@ -160,17 +161,14 @@ impl Crew<'_> {
     /// broker does not show it before that has come. What lies behind the log's very end is not waited for: it is lost.
     fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<OffsetAndEpoch>> {
         let isolation = isolation(self.config.proof);
+        if isolation == Isolation::ReadUncommitted {
+            return self.places(OffsetSpec::End, isolation);
+        }
+        let mut markers = Markers::new(&self.context(self.placement.shards[0].clone()), self.partitions);
         loop {
             let ends = self.places(OffsetSpec::End, isolation)?;
-            if isolation == Isolation::ReadUncommitted {
-                return Some(ends);
-            }
             let log_ends = self.offsets(OffsetSpec::End, Isolation::ReadUncommitted)?;
-            let on_its_way =
-                ledger.partitions().iter().zip(ends.iter().zip(log_ends)).any(|(part, (end, log_end))| {
-                    part.highest().is_some_and(|highest| end.offset <= highest && highest < log_end)
-                });
-            if !on_its_way {
+            if markers.are_there(ledger, &ends, &log_ends) {
                 return Some(ends);
             }
             std::thread::sleep(MARKER_PAUSE);
@@ -193,6 +191,14 @@ impl Crew<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Has an outcome known before whatever is still to be done, which may hang.
+    pub(super) fn noted(&self, outcome: Result<(), RunError>) -> Result<(), RunError> {
+        if let Err(error) = &outcome {
+            self.lifecycle().note_halt(error.exit_code(), || error.to_string());
+        }
+        outcome
     }
 
     /// Whether no pass follows the one that has just ended.
@@ -240,7 +246,7 @@ where
     let shard_jobs: Vec<_> = shard_jobs.collect();
     let contexts: Vec<_> = crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect();
     let shared = Arc::new((contexts, std::sync::Mutex::new(shard_jobs)));
-    let shards = executor::spawn_shards(&crew.placement, move |place| {
+    let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
         let context = shared.0[place.index].clone();
         // Once for each shard, before its work begins.
         let jobs = std::mem::take(

@@ -1,5 +1,13 @@
 //! What a member of a consumer group makes of what its client shows.
 
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
+
 use crossbeam::channel::Sender;
 
 use super::{
@@ -47,6 +55,28 @@ pub(super) struct Inbox {
     pub(super) unreadable: Vec<(i32, i64)>,
     /// Records since the last commit.
     pub(super) uncommitted: usize,
+    pub(super) cuts: Arc<Cuts>,
+}
+
+/// Where logs were cut, for all members, by partition: the ledger tells of what is gone from there on, whoever reads
+/// the partition next. Written when a cut is noticed, and read when a partition is assigned.
+#[derive(Debug)]
+pub(super) struct Cuts(Box<[AtomicI64]>);
+
+impl Cuts {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self((0..partitions).map(|_| AtomicI64::new(i64::MAX)).collect())
+    }
+
+    fn tell(&self, partition: usize, offset: i64) {
+        if let Some(cut) = self.0.get(partition) {
+            cut.fetch_min(offset, Relaxed);
+        }
+    }
+
+    fn lowest(&self, partition: usize) -> Option<i64> {
+        self.0.get(partition).map(|cut| cut.load(Relaxed)).filter(|cut| *cut < i64::MAX)
+    }
 }
 
 /// A partition, as far as this member has had it.
@@ -72,12 +102,12 @@ impl Lane {
 }
 
 impl Inbox {
-    pub(super) fn take(&mut self, event: GroupEvent<'_>) {
-        if self.halt.is_some() || self.is_beside_itself(&event) {
-            return;
-        }
+    /// Takes what the client shows. Breaks off where nothing more is to be consumed: at a record that is one too many
+    /// or ends the run, which the group then does not take for consumed; and at a batch that cannot be read, behind which
+    /// the client shows whatever it makes of the bytes that follow.
+    pub(super) fn take(&mut self, event: GroupEvent<'_>) -> ControlFlow<()> {
         match event {
-            GroupEvent::Record { partition, message, .. } => self.record(partition, &message.view()),
+            GroupEvent::Record { partition, message, .. } => return self.record(partition, &message.view()),
             GroupEvent::End { partition, offset, .. } => {
                 if let Some(lane) = self.lane(partition) {
                     lane.position = lane.position.max(offset);
@@ -86,32 +116,35 @@ impl Inbox {
             }
             // It starts where the group says, which may be behind what this member has seen of it before.
             GroupEvent::Assigned { partition, .. } => {
+                let cut = usize::try_from(partition).ok().and_then(|index| self.cuts.lowest(index));
                 if let Some(lane) = self.lane(partition) {
-                    lane.state.reposition();
+                    lane.position = 0;
+                    match cut {
+                        Some(cut) => lane.state.cut(cut),
+                        None => lane.state.reposition(),
+                    }
                 }
             }
             GroupEvent::Rewound { partition, offset, .. } => self.rewound(partition, offset),
-            GroupEvent::Fault(fault) => self.fault(&fault),
+            GroupEvent::Fault { fault, .. } => self.fault(&fault),
         }
+        self.goes_on()
     }
 
-    /// Behind a batch that cannot be read comes whatever the client makes of the bytes that follow.
-    fn is_beside_itself(&self, event: &GroupEvent<'_>) -> bool {
-        let (GroupEvent::Record { partition, .. }
-        | GroupEvent::End { partition, .. }
-        | GroupEvent::Rewound { partition, .. }) = event
-        else {
-            return false;
-        };
-        !self.unreadable.is_empty() && self.unreadable.iter().any(|(known, _)| known == partition)
+    fn goes_on(&self) -> ControlFlow<()> {
+        if self.halt.is_none() && self.unreadable.is_empty() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     }
 
     /// The log was cut. What that means is for the main thread to say; what follows here is new.
     #[cold]
     fn rewound(&mut self, partition: i32, offset: i64) {
-        let Some(lane) = usize::try_from(partition).ok().and_then(|index| self.lanes.get_mut(index)) else {
-            return;
-        };
+        let Ok(index) = usize::try_from(partition) else { return };
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        self.cuts.tell(index, offset);
         lane.tell(partition, &self.news);
         lane.state.cut(offset);
         lane.position = offset;
@@ -130,13 +163,13 @@ impl Inbox {
         self.lanes.get_mut(usize::try_from(partition).ok()?)
     }
 
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
         let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
             // A partition that the topic did not have when the run began.
-            return;
+            return ControlFlow::Continue(());
         };
         if !self.allowance.take() {
-            return;
+            return ControlFlow::Break(());
         }
         let lane = &mut self.lanes[index];
         lane.position = lane.position.max(record.offset + 1);
@@ -147,6 +180,7 @@ impl Inbox {
         }
         self.uncommitted += 1;
         self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+        self.goes_on()
     }
 
     #[cold]
@@ -154,8 +188,9 @@ impl Inbox {
         self.checker.stats().errors.add(1);
         match fault.kind {
             FaultKind::Corrupt => {
-                let (partition, offset) =
-                    (fault.partition, self.lane(fault.partition).map_or(0, |lane| lane.position));
+                // Who has just been given the partition has no place in it yet. It may lie behind the batch's beginning.
+                let position = self.lane(fault.partition).map_or(0, |lane| lane.position);
+                let (partition, offset) = (fault.partition, position.max(fault.offset));
                 // The client says so again with each fetch.
                 if !self.unreadable.contains(&(partition, offset)) {
                     self.unreadable.push((partition, offset));

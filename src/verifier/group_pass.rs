@@ -14,7 +14,7 @@ use super::{
     budget::{Allowance, Budget},
     checker::{self, Checker, Cut},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
-    group_inbox::News,
+    group_inbox::{Cuts, News},
     group_name::{delete, generated_name},
     group_reader::{self, GroupReadJob, GroupReadPass},
     loss::{LOOK_PAUSE, LOOKS, Losses},
@@ -107,8 +107,7 @@ fn one_pass(
     let before = reader.raw_totals().records();
     reader.set_goal(before + left.unwrap_or(total).min(total));
     let allowance = left.map_or(Allowance::All, |left| Allowance::Shared(Arc::new(Budget::new(left))));
-    let done = Arc::new(AtomicBool::new(false));
-    let (sender, news) = unbounded();
+    let (done, (sender, news)) = (Arc::new(AtomicBool::new(false)), unbounded());
     let stats = reader.shards[config.members.get()].clone();
     let context = crew.context(crew.placement.shards[0].clone());
     let mut overseer = Overseer {
@@ -125,7 +124,8 @@ fn one_pass(
     };
     let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
     let group = name.to_owned();
-    let pass = GroupReadPass { truth, group, allowance, handover, news: sender, done: done.clone() };
+    let cuts = Arc::new(Cuts::new(crew.partitions));
+    let pass = GroupReadPass { truth, group, allowance, handover, cuts, news: sender, done: done.clone() };
     for feeder in feeders {
         feeder.start(pass.clone());
     }
@@ -133,9 +133,9 @@ fn one_pass(
     overseer.oversee(&news, &done);
     let mut outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
     outcomes.push(overseer.halt.take().map_or(Ok(()), Err));
-    worst(outcomes)?;
+    crew.noted(worst(outcomes))?;
     if left.is_none() && !crew.lifecycle().stop_requested() {
-        overseer.audit()?;
+        crew.noted(overseer.audit().map_err(RunError::from))?;
     }
     *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
     Ok(true)
@@ -375,9 +375,11 @@ impl Overseer<'_> {
         if self.config.name.is_some() {
             return Ok(());
         }
-        // Of keys whose last record was cut off, nobody knows what they hold.
-        for part in self.parts.iter().filter(|part| !part.is_cut) {
-            self.checker.check_keys(part.partition, part.position, &part.keys)?;
+        let isolation = checker::isolation(self.crew.config.proof);
+        let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
+        for (part, start) in self.parts.iter().zip(&starts).filter(|(part, _)| !part.is_cut) {
+            // Of keys whose last record was cut off, nobody knows what they hold.
+            self.checker.check_keys(part.partition, (*start, part.position), &part.keys)?;
         }
         if self.checker.records_may_go() {
             return self.audit_ends();
@@ -385,8 +387,6 @@ impl Overseer<'_> {
         if mutants::is_off("lost-write-group") {
             return Ok(());
         }
-        let isolation = checker::isolation(self.crew.config.proof);
-        let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
         for (index, (part, start)) in self.parts.iter().zip(starts).enumerate() {
             let (ledger, losses) = (self.checker.ledger(part.partition), &mut self.losses[index]);
             losses.read(&part.read);

@@ -17,7 +17,7 @@ use crossbeam::channel::Sender;
 use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
-    group_inbox::{Inbox, Lane, News},
+    group_inbox::{Cuts, Inbox, Lane, News},
     shard::{Feed, Halt, ShardContext},
     unreadable,
 };
@@ -49,6 +49,8 @@ pub(super) struct GroupReadPass {
     pub(super) allowance: Allowance,
     /// How far members have come, for those who go on there.
     pub(super) handover: Arc<Handover>,
+    /// Where logs were cut in this pass.
+    pub(super) cuts: Arc<Cuts>,
     /// Where members tell what they have done.
     pub(super) news: Sender<News>,
     /// Set when together they have read everything.
@@ -165,6 +167,7 @@ impl Member {
                 halt: None,
                 unreadable: Vec::new(),
                 uncommitted: 0,
+                cuts: pass.cuts.clone(),
             },
             context: context.clone(),
             bell,

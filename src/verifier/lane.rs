@@ -3,7 +3,9 @@
 //! One writer for each partition makes that a plain integer. In transactions the
 //! cluster writes records of its own between ours, which take offsets too.
 
+use super::shard::Outbox;
 use crate::{
+    control::{Entry, Message},
     ledger::{AckedRuns, Consumable},
     proof::Numbering,
 };
@@ -111,6 +113,17 @@ impl Lane {
         self.next_offset = end_offset;
         self.in_transaction = false;
         self.after = FirstAfter::Asking;
+    }
+
+    /// Hands on what was acked.
+    pub(super) fn report(&mut self, tombstones: bool, outbox: &mut Outbox) {
+        if !self.acked.is_empty() {
+            outbox.push(Message::Entry(Entry::Acked {
+                partition: self.id,
+                runs: self.acked.take(),
+                last_consumable: tombstones.then(|| self.consumable.last()),
+            }));
+        }
     }
 }
 

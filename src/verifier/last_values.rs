@@ -54,6 +54,21 @@ pub(super) fn altered_in_place(
     }
 }
 
+/// What is known of a log that was read.
+pub(super) struct Log<'a> {
+    pub(super) ledger: Option<&'a PartitionLedger>,
+    /// Where it starts now.
+    pub(super) start: i64,
+    /// With permission: what was lost is not in the ledger any more, and still in the file of last values.
+    pub(super) may_be_cut: bool,
+}
+
+impl Log<'_> {
+    fn lists(&self, offset: i64) -> bool {
+        self.ledger.is_some_and(|ledger| ledger.contains(offset))
+    }
+}
+
 impl SeenKeys {
     /// Takes note of the next record of a partition.
     pub(super) fn note(&mut self, latest: &LatestValues, partition: i32, record: &RecordView<'_>) {
@@ -78,15 +93,23 @@ impl SeenKeys {
     }
 
     /// The keys whose last record is not the one that must be there, when the whole log was read.
-    pub(super) fn stale(
-        &self,
-        keys: &BTreeMap<String, LatestValue>,
-        ledger: Option<&PartitionLedger>,
-    ) -> Vec<Stale> {
-        keys.iter().filter_map(|(key, value)| self.stale_key(key, value, ledger)).collect()
+    pub(super) fn stale(&self, keys: &BTreeMap<String, LatestValue>, log: &Log<'_>) -> Vec<Stale> {
+        let kept = keys.iter().filter(|(key, value)| !self.may_be_gone(key, value, log));
+        kept.filter_map(|(key, value)| self.stale_key(key, value, log)).collect()
     }
 
-    fn stale_key(&self, key: &str, value: &LatestValue, ledger: Option<&PartitionLedger>) -> Option<Stale> {
+    /// Whether retention may have taken the last record of a key, or a cut that is tolerated.
+    fn may_be_gone(&self, key: &str, value: &LatestValue, log: &Log<'_>) -> bool {
+        match value {
+            LatestValue::Numbered { offset, .. } => {
+                *offset < log.start || (log.may_be_cut && !log.lists(*offset))
+            }
+            // It came behind what was seen, wherever that is.
+            _ => self.0.get(key.as_bytes()).map_or(0, |seen| seen.offset) < log.start,
+        }
+    }
+
+    fn stale_key(&self, key: &str, value: &LatestValue, log: &Log<'_>) -> Option<Stale> {
         let expected = || format!("{}, the last one acked for key '{key}'", value.describe());
         let Some(seen) = self.0.get(key.as_bytes()) else {
             let gone = *value != LatestValue::Tombstone && !mutants::is_off("stale-value-gone");
@@ -101,7 +124,7 @@ impl SeenKeys {
         // ledger is never newer than the file, and does not list what came later.
         let superseded = match value {
             LatestValue::Numbered { offset, .. } => seen.offset > *offset,
-            LatestValue::Tombstone => ledger.is_some_and(|ledger| !ledger.contains(seen.offset)),
+            LatestValue::Tombstone => log.ledger.is_some() && !log.lists(seen.offset),
             LatestValue::Other(_) => false,
         };
         let stale = !seen.is_latest && !superseded && !mutants::is_off("stale-value");
@@ -124,6 +147,21 @@ mod tests {
 
     /// What is stale after these records of the key, each with the offset that its value names.
     fn stale_after(value: LatestValue, records: &[(i64, Option<i64>)]) -> Vec<Option<i64>> {
+        stale_from(0, value, records)
+    }
+
+    /// The same in a log that starts here now.
+    fn stale_from(start: i64, value: LatestValue, records: &[(i64, Option<i64>)]) -> Vec<Option<i64>> {
+        stale_in(start, false, value, records)
+    }
+
+    /// The same in a log that may have been cut: the ledger lists what lies below 8.
+    fn stale_in(
+        start: i64,
+        may_be_cut: bool,
+        value: LatestValue,
+        records: &[(i64, Option<i64>)],
+    ) -> Vec<Option<i64>> {
         let latest = known(value);
         let mut seen = SeenKeys::default();
         for (offset, number) in records {
@@ -141,7 +179,8 @@ mod tests {
         }
         let mut ledger = PartitionLedger::default();
         ledger.insert(OffsetRun { lower: 0, upper: 8 });
-        let stale = seen.stale(latest.keys(0).unwrap(), Some(&ledger));
+        let log = Log { ledger: Some(&ledger), start, may_be_cut };
+        let stale = seen.stale(latest.keys(0).unwrap(), &log);
         stale.into_iter().map(|stale| stale.offset).collect()
     }
 
@@ -193,6 +232,37 @@ mod tests {
     }
 
     #[test]
+    fn what_retention_has_taken_is_not_stale() {
+        let other = || LatestValue::Other(b"0123"[..].into());
+        for (value, records) in [
+            (LATEST, &[][..]),
+            (LATEST, &[(5, Some(5))]),
+            (other(), &[]),
+            (other(), &[(5, Some(5))]),
+            (LatestValue::Tombstone, &[(3, Some(3))]),
+        ] {
+            assert_ne!(
+                stale_from(0, value.clone(), records),
+                [] as [Option<i64>; 0],
+                "{value:?}, {records:?}"
+            );
+            assert_eq!(stale_from(8, value.clone(), records), [], "{value:?}, {records:?}");
+        }
+        assert_eq!(stale_from(7, LATEST, &[]), [None], "the log begins with it");
+        assert_eq!(stale_from(4, other(), &[(5, Some(5))]), [Some(5)], "it must lie behind");
+    }
+
+    #[test]
+    fn what_was_cut_off_with_permission_is_not_stale() {
+        let lost = || LatestValue::Numbered { offset: 8, value_bytes: 24 };
+        for records in [&[][..], &[(5, Some(5))]] {
+            assert_ne!(stale_in(0, false, lost(), records), []);
+            assert_eq!(stale_in(0, true, lost(), records), []);
+            assert_ne!(stale_in(0, true, LATEST, records), [], "it is listed");
+        }
+    }
+
+    #[test]
     fn what_other_readers_have_seen_counts_by_its_place() {
         let latest = known(LATEST);
         let view = |offset: i64, value: &'static [u8]| RecordView {
@@ -207,9 +277,10 @@ mod tests {
         let (mut first, mut second) = (SeenKeys::default(), SeenKeys::default());
         first.note(&latest, 0, &view(7, b"value-000000000000000007"));
         second.note(&latest, 0, &view(5, b"value-000000000000000005"));
+        let log = Log { ledger: None, start: 0, may_be_cut: false };
         first.merge(second.clone());
-        assert_eq!(first.stale(latest.keys(0).unwrap(), None), []);
+        assert_eq!(first.stale(latest.keys(0).unwrap(), &log), []);
         second.merge(first);
-        assert_eq!(second.stale(latest.keys(0).unwrap(), None), []);
+        assert_eq!(second.stale(latest.keys(0).unwrap(), &log), []);
     }
 }

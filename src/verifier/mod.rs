@@ -16,6 +16,7 @@ mod group_reader;
 mod lane;
 mod last_values;
 mod loss;
+mod markers;
 mod order;
 mod part;
 mod phases;

@@ -82,6 +82,19 @@ impl Order {
         self.runs.get(self.current).map(|run| (run.id, run.last))
     }
 
+    /// Takes the next record in if it is the one behind the last, of the same run and in no transaction; if it is not,
+    /// nothing changes.
+    #[inline]
+    pub(super) fn follows(&mut self, run: u64, sequence: u64) -> bool {
+        let Some(run) = self.runs.get_mut(self.current).filter(|known| known.id == run) else { return false };
+        let Some((_, highest)) = run.seen.last_mut() else { return false };
+        if run.last != *highest || highest.checked_add(1) != Some(sequence) {
+            return false;
+        }
+        (*highest, run.last, self.contiguous) = (sequence, sequence, true);
+        true
+    }
+
     /// Takes the next record in. `whole`: transactions must be whole.
     pub(super) fn take(&mut self, offset: i64, proof: &Proof, whole: bool) -> Result<(), Box<OutOfOrder>> {
         let contiguous = std::mem::replace(&mut self.contiguous, true);
@@ -125,7 +138,7 @@ impl Run {
     fn number(&mut self, offset: i64, sequence: u64) -> Result<(), Box<OutOfOrder>> {
         let last = std::mem::replace(&mut self.last, sequence);
         match self.seen.last_mut() {
-            Some((_, highest)) if *highest + 1 == sequence => *highest = sequence,
+            Some((_, highest)) if highest.checked_add(1) == Some(sequence) => *highest = sequence,
             Some((_, highest)) if *highest >= sequence => return self.back(offset, sequence, last),
             _ => self.jump(sequence),
         }

@@ -9,7 +9,10 @@ use super::{
     stall::Watch,
     track::{OPEN_END, Span},
 };
-use crate::{ledger::OffsetRun, mutants};
+use crate::{
+    ledger::{OffsetRun, first_within},
+    mutants,
+};
 
 /// A partition, as far as the group has come in it.
 pub(super) struct Part {
@@ -74,11 +77,10 @@ impl Part {
     pub(super) fn add(&mut self, runs: &[OffsetRun]) -> Option<i64> {
         let mut again = None;
         for run in runs {
-            let offsets = RangeSetBlaze::from_iter([run.lower..=run.upper - 1]);
             if !mutants::is_off("group-redelivery") {
-                again = again.or((&self.read & &offsets).first());
+                again = again.or_else(|| first_within(&self.read, run.lower, run.upper));
             }
-            self.read |= offsets;
+            self.read.ranges_insert(run.lower..run.upper);
         }
         again
     }

@@ -18,6 +18,7 @@ use crate::{
     control::Message,
     kafka::{Isolation, OffsetSpec},
     ledger::{LatestValues, Ledger, PartitionLedger},
+    proof,
     random::Random,
     runtime::executor,
     stats::{Board, ProducerBoard, ReaderKind},
@@ -44,7 +45,7 @@ pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let jobs = Arc::new(jobs);
     let contexts: Arc<Vec<ShardContext>> =
         Arc::new(crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect());
-    let shards = executor::spawn_shards(&crew.placement, move |place| {
+    let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
         let (context, job) = (contexts[place.index].clone(), jobs[place.index].clone());
         async move {
             let outcome = producer::run(&context, job).await;
@@ -88,9 +89,8 @@ fn produce_jobs(
             }),
         }
     };
-    // Shards share it, because no two of them write to the same partition. What it is counted up by
-    // when numbers start over stays clear of what other runs draw.
-    let run = Random::from_entropy().next_u64() & !0xF_FFFF;
+    // Shards share it, because no two of them write to the same partition.
+    let run = Random::from_entropy().below(proof::RUNS);
     if config.proof_header {
         tracing::info!("this run's records name it in their proof headers: {run:016x}");
     } else if crew.config.proof.proof_header {

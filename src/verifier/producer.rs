@@ -19,9 +19,9 @@ use super::{
 use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
-    kafka::{ClientError, Producer, ProducerSettings, Record, SendError, TransactionSettings},
+    kafka::{ClientError, Outcome, Producer, ProducerSettings, Record, SendError, TransactionSettings},
     pace::Pace,
-    proof::{self, Content, PROOF_BYTES, Proof},
+    proof::{self, Content, Encoded, Proof},
     random::Random,
     record::{self, KeyText, RECORD_ID_HEADER},
     stats::ProducerStats,
@@ -218,7 +218,7 @@ impl ShardProducer {
     }
 
     /// Whether the next records belong to another producer id.
-    fn client_is_spent(&self) -> bool {
+    pub(super) fn client_is_spent(&self) -> bool {
         self.config.messages_per_producer_id.is_some_and(|limit| self.client_records >= limit.get())
     }
 
@@ -281,15 +281,19 @@ impl ShardProducer {
             // The client takes 0 for "now".
             let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
             let proof = Proof { run: self.run, sequence, timestamp_ms, transaction };
-            let first_header = (RECORD_ID_HEADER.as_bytes(), record_id);
-            proof::encode(&proof, &Content::new(Some(key), value_digest, first_header))
+            let content = if aborting {
+                Content::new(Some(key), value_digest, (RECORD_ID_HEADER.as_bytes(), record_id))
+            } else {
+                Content::named(Some(key), value_digest, record_id, sending.offset)
+            };
+            proof::encode(&proof, &content)
         });
         self.client.send(&Record {
             partition: sending.partition,
             key,
             value,
             record_id,
-            proof: proof.as_ref().map(<[u8; PROOF_BYTES]>::as_slice),
+            proof: proof.as_ref().map(Encoded::as_bytes),
             timestamp_ms: Some(timestamp_ms),
             token: sending.token,
         })
@@ -311,7 +315,6 @@ impl ShardProducer {
                 self.acks.restart_wanted = true;
                 Ok(false)
             }
-            // Between transactions.
             SendError::Refused(error) if error.is_passing() => Ok(false),
             // The client knows already what the cluster would say, and asks again with its next look at it.
             SendError::Refused(error) if error.is_refusal() && self.config.tolerate_failed_produce => {
@@ -330,9 +333,13 @@ impl ShardProducer {
         let now_us = self.clock.now_us();
         let (acks, transaction) = (&mut self.acks, &mut self.transaction);
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| {
+            let failed = matches!(delivery.outcome, Outcome::Failed(_) | Outcome::Unknown(_));
             let sound = acks.settle(delivery, now_us);
             if let Some(transaction) = transaction {
-                transaction.settled(None, !sound);
+                transaction.settled(None, failed);
+                if !sound {
+                    transaction.spoil();
+                }
             }
         });
         self.warm |= count > 0;

@@ -66,7 +66,10 @@ struct RandReader<'a> {
     settings: &'a ConsumerSettings,
     consumer: &'a mut Consumer,
     checker: Checker,
+    /// Where records may be, by partition.
     spans: Vec<Span>,
+    /// Where the logs end, as far as the brokers have said.
+    log_ends: Vec<i64>,
     states: Vec<PartitionState>,
     /// Reads that brought a record, and the watch over them, by partition.
     found: Vec<(i64, Watch)>,
@@ -79,8 +82,10 @@ struct RandReader<'a> {
 enum Found {
     /// A record, at this offset or behind it.
     Record { offset: i64 },
-    /// The log's end, or its start: nothing can be read there.
+    /// The log's end: from there on it holds nothing that is shown.
     End,
+    /// The log has no such offset any more, or it cannot be read.
+    Gone,
     /// Nothing, in all the time it had.
     Nothing,
     /// The run is ending.
@@ -102,6 +107,7 @@ impl<'a> RandReader<'a> {
             consumer,
             checker,
             spans: pass.spans.to_vec(),
+            log_ends: pass.spans.iter().map(|span| span.end).collect(),
             states: vec![PartitionState::default(); pass.spans.len()],
             found: pass.spans.iter().map(|_| Default::default()).collect(),
             watchman: Watchman::new(context, "a random reader"),
@@ -129,8 +135,13 @@ impl<'a> RandReader<'a> {
                 }
                 Found::End => {
                     in_vain = 0;
-                    self.reload(index).await;
+                    self.narrow(index, offset).await;
                     // Where there is nothing but control records, there is nothing to be had at full speed.
+                    glommio::timer::sleep(END_PAUSE).await;
+                }
+                Found::Gone => {
+                    in_vain = 0;
+                    self.reload(index).await;
                     glommio::timer::sleep(END_PAUSE).await;
                 }
                 Found::Nothing => {
@@ -202,11 +213,12 @@ impl<'a> RandReader<'a> {
     }
 
     /// A record behind the one that was asked for: where the ledger lists the offset,
-    /// only retention and compaction may have taken it.
+    /// only retention and compaction may have taken it, or a cut that is tolerated.
     async fn explain_jump(&mut self, index: usize, offset: i64, found: i64) -> Result<(), Halt> {
         let partition = self.spans[index].partition;
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
-        if !acked || self.checker.records_may_go() || mutants::is_off("lost-write-random") {
+        let may_be_gone = self.checker.records_may_go() || self.checker.tolerates_data_loss();
+        if !acked || may_be_gone || mutants::is_off("lost-write-random") {
             return Ok(());
         }
         match ends::ask(self.consumer, partition).await {
@@ -221,12 +233,24 @@ impl<'a> RandReader<'a> {
         }
     }
 
+    /// There is nothing from an offset on. Unless more has come meanwhile, nothing is looked for there any more: in a
+    /// log with control records only, or with nothing that was committed, a pass would never end.
+    async fn narrow(&mut self, index: usize, offset: i64) {
+        let (end, log_end) = (self.spans[index].end.min(offset), self.log_ends[index]);
+        self.reload(index).await;
+        if self.log_ends[index] == log_end {
+            let span = &mut self.spans[index];
+            span.end = end.max(span.start);
+        }
+    }
+
     /// Learns where the partition starts and ends now. Returns whether the broker said so.
     async fn reload(&mut self, index: usize) -> bool {
         let partition = self.spans[index].partition;
         let answer = ends::ask(self.consumer, partition).await;
         if let Some(Ends { start, end }) = answer {
             self.spans[index] = Span { start, end, ..self.spans[index] };
+            self.log_ends[index] = end;
         } else {
             glommio::timer::sleep(WAIT).await;
         }
@@ -265,8 +289,8 @@ fn answer(
             checker.stats().errors.add(1);
             match fault.kind {
                 FaultKind::Refused => Some(Err(checker.refused(fault))),
-                FaultKind::Corrupt => Some(checker.corrupt(partition, wanted, fault).map(|()| Found::End)),
-                FaultKind::OutOfRange => Some(Ok(Found::End)),
+                FaultKind::Corrupt => Some(checker.corrupt(partition, wanted, fault).map(|()| Found::Gone)),
+                FaultKind::OutOfRange => Some(Ok(Found::Gone)),
                 // The client tries again by itself.
                 _ => None,
             }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer},
-    transaction::Change,
+    transaction::{Change, Transaction},
 };
 
 /// How long a stop waits for deliveries, and for the end of a transaction.
@@ -43,6 +43,10 @@ impl ShardProducer {
         while !self.is_idle() {
             if self.take_deliveries()? == 0 {
                 self.client.wait(WAIT).await;
+                // Nothing is sent meanwhile that would notice that the client is finished: what it still has comes back.
+                if self.client.fatal_error().is_some() {
+                    self.client.purge();
+                }
             }
             if self.context.stop_requested() {
                 // Whoever called sees it too, and drains.
@@ -53,7 +57,8 @@ impl ShardProducer {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        if self.client.fatal_error().is_some() {
+        if let Some(error) = self.client.fatal_error() {
+            self.refuse_to_fence_back(error)?;
             self.renew_client()?;
         }
         self.repredict().await;
@@ -67,7 +72,10 @@ impl ShardProducer {
     async fn repredict(&mut self) {
         let started = Instant::now();
         let mut open = self.acks.partition_ids();
+        // Brokers may take any time to answer, and what is acked belongs in the ledger.
+        self.acks.report();
         while !open.is_empty() && !self.context.stop_requested() {
+            self.report_if_due();
             // What an aborted transaction left takes offsets too.
             let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted).await;
             // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
@@ -142,25 +150,31 @@ impl ShardProducer {
 
     /// Ends the transaction when it is time, and draws the consequences. Returns whether something came of it.
     pub(super) fn move_transaction_on(&mut self) -> Result<bool, Halt> {
+        let (nothing_in_flight, nothing_to_send) = (self.acks.nothing_in_flight(), self.nothing_to_send());
         let Some(transaction) = &mut self.transaction else { return Ok(false) };
-        // Only what has its delivery shows whether it landed where it should.
-        if !self.acks.nothing_in_flight() {
+        // Only what has its delivery shows whether it landed where it should. Where something failed nothing is committed,
+        // and the client may hold on to the rest until it is told to abort.
+        if !nothing_in_flight && !transaction.has_failed() {
             return Ok(false);
         }
         let starting = transaction.is_starting();
-        let nothing_to_send = self.acks.nothing_to_send() || self.context.stop_requested();
-        match transaction.advance(true, nothing_to_send, &mut self.random) {
+        match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
             Change::None => return Ok(false),
             Change::Started => {}
             Change::Committed(_) => self.acks.commit(),
             Change::Aborted { intended, .. } => self.acks.abort(intended),
             Change::Fatal { error, .. } if starting => return Err(self.cannot_start(error)),
-            Change::Fatal { error, .. } => {
-                let timed_out = transaction.may_have_timed_out();
-                self.transaction_is_finished(error, timed_out)?;
-            }
+            Change::Fatal { error, .. } => self.transaction_is_finished(error)?,
         }
         Ok(true)
+    }
+
+    /// Whether the open transaction gets no more records, full or not: a new client, or a new start, waits for its end.
+    fn nothing_to_send(&self) -> bool {
+        self.acks.nothing_to_send()
+            || self.acks.restart_wanted
+            || self.client_is_spent()
+            || self.context.stop_requested()
     }
 
     fn transactional_id(&self) -> &str {
@@ -176,19 +190,26 @@ impl ShardProducer {
         ))
     }
 
+    /// Another run has taken the transactional id. A new client of ours would take it back, and so on.
+    fn refuse_to_fence_back(&self, error: KafkaError) -> Result<(), Halt> {
+        let timed_out = self.transaction.as_ref().is_none_or(Transaction::may_have_timed_out);
+        if !error.is_fenced() || timed_out {
+            return Ok(());
+        }
+        Err(Halt::Failed(format!(
+            "transactional id '{}' was fenced: another run produces to topic {} under the same --client-name, or the \
+             cluster timed its transaction out (--transaction-timeout-ms); what this one had committed is in its ledger",
+            self.transactional_id(),
+            self.context.topic
+        )))
+    }
+
     /// The client is finished, and nobody knows what became of its transaction. The next client
     /// finds out: the cluster ends what the last one left, one way or the other, before it is let in.
     #[cold]
-    fn transaction_is_finished(&mut self, error: KafkaError, timed_out: bool) -> Result<(), Halt> {
+    fn transaction_is_finished(&mut self, error: KafkaError) -> Result<(), Halt> {
+        self.refuse_to_fence_back(error)?;
         let id = self.transactional_id();
-        if error.is_fenced() && !timed_out {
-            return Err(Halt::Failed(format!(
-                "transactional id '{id}' was fenced: another run produces to topic {} under the same \
-                 --client-name, or the cluster timed its transaction out (--transaction-timeout-ms); \
-                 what this one had committed is in its ledger",
-                self.context.topic
-            )));
-        }
         tracing::warn!("transactional id '{id}': starting a new producer: {error}");
         self.acks.abort(false);
         self.acks.unknown = true;

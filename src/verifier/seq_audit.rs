@@ -16,7 +16,12 @@ impl SeqReader<'_> {
         for track in &mut self.pass.tracks {
             self.pass.checker.finish(&mut track.state, track.partition)?;
         }
-        self.pass.audit_keys()?;
+        for index in 0..self.pass.tracks.len() {
+            if self.pass.has_stale_keys(index) {
+                let Some(ends) = self.ask(index).await else { return Ok(()) };
+                self.pass.check_keys(index, ends.start)?;
+            }
+        }
         if self.pass.checker.records_may_go() {
             return self.audit_ends().await;
         }

@@ -137,11 +137,19 @@ impl PassState {
         missing.map_or(Ok(()), |missing| self.checker.lost(index, partition, &missing))
     }
 
-    /// Every key must have been seen with its last value.
-    pub(super) fn audit_keys(&self) -> Result<(), Halt> {
+    /// Whether a key was not seen with its last value, if the log still starts where it did.
+    pub(super) fn has_stale_keys(&self, index: usize) -> bool {
+        let (track, seen) = (&self.tracks[index], &self.keys[index]);
         // Of keys whose last record was cut off, nobody knows what they hold.
-        let mut parts = self.tracks.iter().zip(&self.keys).filter(|(track, _)| !track.state.is_cut(i64::MAX));
-        parts.try_for_each(|(track, seen)| self.checker.check_keys(track.partition, track.position, seen))
+        let is_known = !track.state.is_cut(i64::MAX);
+        is_known && !self.checker.stale_keys(track.partition, track.start, seen).is_empty()
+    }
+
+    /// Every key must have been seen with its last value, but for those that retention has taken.
+    pub(super) fn check_keys(&self, index: usize, start: i64) -> Result<(), Halt> {
+        let track = &self.tracks[index];
+        let log = (start.max(track.start), track.position);
+        self.checker.check_keys(track.partition, log, &self.keys[index])
     }
 
     #[cold]

@@ -100,7 +100,7 @@ fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
 /// Has everything read that is not done, from where it stands.
 fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
     for track in tracks.iter().filter(|track| !track.is_done()) {
-        consumer.read_from(track.partition, track.position);
+        consumer.read_from(track.partition, track.next_offset());
     }
 }
 
@@ -182,8 +182,8 @@ impl<'a> SeqReader<'a> {
             self.confirm_places();
             self.pass_over_unreadable();
             self.stop_finished();
+            self.look_at_overdue_ends(got > 0)?;
             if got == 0 {
-                self.look_at_overdue_ends()?;
                 self.consumer.wait(if self.inquiry.is_some() { ANSWER_WAIT } else { WAIT }).await;
             } else {
                 self.deafness.heard();
@@ -284,8 +284,9 @@ impl<'a> SeqReader<'a> {
         }
     }
 
-    /// A partition that stands still below its end, or whose place is gone, is looked into.
-    fn look_at_overdue_ends(&mut self) -> Result<(), Halt> {
+    /// A partition that stands still below its end, or whose place is gone, is looked into. While others have records
+    /// to show, one that stands still may be waiting for its turn, and only a place that is gone is a sign.
+    fn look_at_overdue_ends(&mut self, others_move: bool) -> Result<(), Halt> {
         if let Some(inquiry) = &mut self.inquiry {
             let Some(replies) = inquiry.replies() else { return Ok(()) };
             self.inquiry = None;
@@ -293,7 +294,8 @@ impl<'a> SeqReader<'a> {
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
-        for track in self.pass.tracks.iter_mut().filter(|track| !track.is_done()) {
+        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done());
+        for track in tracks.filter(|track| track.out_of_range || !others_move) {
             if track.is_suspect(now, OVERDUE) {
                 track.looked = now;
                 suspects.push((track.partition, track.position));

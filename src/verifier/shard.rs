@@ -23,6 +23,17 @@ pub enum Halt {
     Failed(String),
 }
 
+impl Halt {
+    /// How a process ends that ends with this.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Violation(_) => 1,
+            Self::Failed(_) => 3,
+        }
+    }
+}
+
 impl From<ClientError> for Halt {
     fn from(error: ClientError) -> Self {
         Self::Failed(error.to_string())
@@ -55,7 +66,8 @@ impl ShardContext {
 
     /// Passes an outcome on; one that is bad ends the work of all shards.
     pub fn stop_all_on_halt(&self, outcome: Result<(), Halt>) -> Result<(), Halt> {
-        if outcome.is_err() {
+        if let Err(halt) = &outcome {
+            self.shared.lifecycle.note_halt(halt.exit_code(), || halt.to_string());
             self.shared.lifecycle.request_stop();
         }
         outcome
@@ -191,7 +203,7 @@ impl<P> Feeder<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::LatencyHistogram;
+    use crate::{control::Entry, stats::LatencyHistogram};
 
     #[test]
     fn every_partition_has_one_owner() {
@@ -208,13 +220,13 @@ mod tests {
     fn full_queue_keeps_messages_and_their_order() {
         let (sender, receiver) = bounded(1);
         let mut outbox = Outbox::new(sender);
-        outbox.push(Message::Truncated { partition: 1, offset: 1 });
-        outbox.push(Message::Truncated { partition: 2, offset: 2 });
+        outbox.push(Message::Entry(Entry::Truncated { partition: 1, offset: 1 }));
+        outbox.push(Message::Entry(Entry::Truncated { partition: 2, offset: 2 }));
         outbox.push(Message::AckLatency(LatencyHistogram::new()));
         assert!(!outbox.send());
-        assert!(matches!(receiver.try_recv(), Ok(Message::Truncated { partition: 1, .. })));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Entry(Entry::Truncated { partition: 1, .. }))));
         assert!(!outbox.send());
-        assert!(matches!(receiver.try_recv(), Ok(Message::Truncated { partition: 2, .. })));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Entry(Entry::Truncated { partition: 2, .. }))));
         assert!(outbox.send());
         assert!(matches!(receiver.try_recv(), Ok(Message::AckLatency(_))));
     }

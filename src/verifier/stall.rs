@@ -74,7 +74,7 @@ impl Stalls {
 
 /// What a place that stands still is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nothing.
     Patience,
     /// Half of the limit is over: if it is the client that sleeps, a new one may help.
@@ -85,7 +85,7 @@ pub(super) enum Look {
 
 /// Watches one place, a partition for instance, that should move on.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     /// Where it stood when it was last looked at.
     at: i64,
     /// Since when the cluster has answered, and it has stood there.
@@ -124,13 +124,13 @@ impl Watch {
     }
 
     /// The cluster does not answer: it is waited for, however long that takes.
-    pub(super) fn unanswered(&mut self) {
+    pub(crate) fn unanswered(&mut self) {
         self.since = None;
     }
 }
 
 /// What a kind of worker needs in order to say that it is stalled.
-pub(super) struct Watchman {
+pub(crate) struct Watchman {
     shared: Arc<Shared>,
     topic: Arc<str>,
     worker: &'static str,
@@ -140,18 +140,27 @@ pub(super) struct Watchman {
 
 impl Watchman {
     pub(super) fn new(context: &ShardContext, worker: &'static str) -> Self {
-        let (shared, topic, limit) = (context.shared.clone(), context.topic.clone(), context.stall_after);
+        Self::of(context.shared.clone(), context.topic.clone(), worker, context.stall_after)
+    }
+
+    /// Of a worker that is on no shard.
+    pub(crate) fn of(
+        shared: Arc<Shared>,
+        topic: Arc<str>,
+        worker: &'static str,
+        limit: Option<Duration>,
+    ) -> Self {
         Self { shared, topic, worker, limit }
     }
 
     /// What this worker waits for of its own accord does not count.
-    pub(super) fn more_patient_by(mut self, wait: Duration) -> Self {
+    pub(crate) fn more_patient_by(mut self, wait: Duration) -> Self {
         self.limit = self.limit.map(|limit| limit + wait);
         self
     }
 
     /// The broker has answered that the partition's log ends at `end`, and there is something to do at `at`: `what`.
-    pub(super) fn look(
+    pub(crate) fn look(
         &self,
         watch: &mut Watch,
         partition: i32,
@@ -187,7 +196,7 @@ impl Watchman {
     }
 
     /// There is nothing to do in this place any more.
-    pub(super) fn settled(&self, watch: &mut Watch) {
+    pub(crate) fn settled(&self, watch: &mut Watch) {
         self.end(watch);
         *watch = Watch::default();
     }

@@ -184,6 +184,11 @@ impl Track {
         self.stage != Stage::Reading
     }
 
+    /// Where a new client is to read from.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.skip.map_or(self.position, |skip| skip.trying())
+    }
+
     /// Whether the leader must be asked whether its log is still the same up to the record before, before this one is
     /// taken: a leader wrote it that had not been elected when the pass began. That record may have been fetched
     /// before the log was cut, and this one after it had been written again.
@@ -265,6 +270,8 @@ impl Track {
         self.lower_end(ends.end);
         if ends.start > self.position {
             self.state.reposition();
+            // Another leader may not know of it yet, and name an earlier start in the end.
+            self.start = self.start.max(ends.start);
             self.jump(ends.start);
             return Judgement::Retention;
         }

@@ -209,3 +209,23 @@ fn behind_a_cut_the_record_before_is_that_at_the_cut() {
     assert!(track.must_confirm(2));
     assert_eq!(track.confirm.take(), Some((4, 1)));
 }
+
+#[test]
+fn a_new_client_goes_on_with_the_search_behind_what_cannot_be_read() {
+    let mut track = track(0, 100);
+    track.read(0, 1);
+    let skip = track.skip.insert(Skip::at(1));
+    skip.next(100);
+    skip.failed();
+    skip.next(100);
+    assert_eq!(track.next_offset(), 4, "and not where it began, which would answer for what is being tried");
+}
+
+#[test]
+fn a_start_that_has_moved_counts_though_a_later_leader_names_an_earlier_one() {
+    let mut track = track(0, 10);
+    (0..3).for_each(|offset| track.read(offset, 1));
+    assert_eq!(track.judge(Ends { start: 6, end: 10 }), Judgement::Retention);
+    (6..10).for_each(|offset| track.read(offset, 2));
+    assert_eq!((track.start, track.missing(Some(&ledger(0, 10)), track.start)), (6, None));
+}

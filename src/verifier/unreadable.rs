@@ -31,10 +31,16 @@ pub(super) async fn end(
             glommio::timer::sleep(WAIT).await;
             continue;
         };
-        match skip.next(ends.end) {
+        let offset = match skip.next(ends.end) {
             Next::Resume { to, .. } => return Ok(Some(to)),
-            Next::Try(offset) => try_one(context, &mut consumer, partition, offset, &mut skip).await,
-            Next::Wait => try_one(context, &mut consumer, partition, skip.trying(), &mut skip).await,
+            Next::Try(offset) => offset,
+            Next::Wait => skip.trying(),
+        };
+        if offset < ends.start {
+            // Retention has overtaken the search: there is nothing that could not be read.
+            skip.succeeded();
+        } else {
+            try_one(context, &mut consumer, partition, offset, &mut skip).await;
         }
     }
     Ok(None)
@@ -61,8 +67,8 @@ async fn try_one(
                 skip.succeeded();
                 answered = true;
             }
-            // The client tries again by itself. That there is nothing so far behind cannot be: the end is known, and
-            // behind such a batch the client may take any bytes for another, and go where they say.
+            // The client tries again by itself. That there is nothing so far behind is for whoever knows where the log
+            // starts and ends: behind such a batch the client may take any bytes for another, and go where they say.
             Event::Fault(_) => {}
         });
         if answered || context.stop_requested() {

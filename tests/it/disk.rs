@@ -234,7 +234,7 @@ fn two_producers_do_not_keep_one_ledger() {
     };
     let (first, second) = (start(), start());
     // Whichever comes upon the other's file first.
-    let has_refused = |run: &Running| run.stderr().contains("another process has replaced it");
+    let has_refused = |run: &Running| run.stderr().contains("another process writes it, too");
     wait_until("one that does not go on", || has_refused(&first) || has_refused(&second));
     let (refused, other) = if has_refused(&first) { (first, second) } else { (second, first) };
     refused

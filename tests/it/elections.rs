@@ -4,6 +4,7 @@
 //! more, dies too, and the follower comes back and leads: what the old leader had alone is gone.
 
 mod live;
+mod transactional;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,11 +22,12 @@ use crate::{
     tests,
 };
 use live::{Live, Producing};
+use transactional::Transactional;
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![OwnNodes(
         3,
-        &["broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500"],
+        &["broker.session.timeout.ms=6000", "broker.heartbeat.interval.ms=500"],
         an_unclean_election_costs_exactly_what_only_the_dead_leader_had
     )]
 }
@@ -105,6 +107,19 @@ impl Scene {
     fn lost(&self) -> Offsets {
         let parts = self.kept.iter().zip(&self.full).map(|(kept, full)| full - kept);
         (0..).map(|partition: usize| partition.to_string()).zip(parts).collect()
+    }
+
+    /// What somebody who comes later reports: name, partition and ranges, by partition.
+    fn losses(&self, more: &str) -> Vec<Value> {
+        let fresh =
+            self.run(&format!("--seq_read --keep-going --report all.json {more}")).finish().expect_code(1);
+        let report: Value = serde_json::from_slice(&fresh.workdir.contents()["all.json"]).expect("JSON");
+        let violations = report["violations"].as_array().expect("a list").iter();
+        let fields =
+            |found: &Value| json!([found["anomaly"], found["partition"], found["evidence"]["missing"]]);
+        let mut found: Vec<_> = violations.map(fields).collect();
+        found.sort_by_key(|violation| violation[1].as_i64());
+        found
     }
 
     /// One clear line with one of these names, and the first lost offset of a partition.
@@ -217,23 +232,11 @@ fn expect_the_loss_named(scene: &Scene, readers: &mut Readers) {
         scene.expect_named(&finished, names);
     }
     readers.expect_counted(&scene.lost());
-    let fresh = scene.run("--seq_read --keep-going --report all.json").finish().expect_code(1);
-    let report: Value = serde_json::from_slice(&fresh.workdir.contents()["all.json"]).expect("JSON");
-    let mut found: Vec<_> = report["violations"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|violation| {
-            let Value::Object(fields) = violation else { panic!("{violation}") };
-            json!([fields["anomaly"], fields["partition"], fields["evidence"]["missing"]])
-        })
-        .collect();
-    found.sort_by_key(|violation| violation[1].as_i64());
     let ranges = (0..).zip(scene.kept.iter().zip(&scene.full));
     let wanted: Vec<_> = ranges
         .map(|(partition, (kept, full)): (i32, _)| json!(["lost-write", partition, [[kept, full - 1]]]))
         .collect();
-    assert_eq!(found, wanted, "exactly the lost range of each partition");
+    assert_eq!(scene.losses(""), wanted, "exactly the lost range of each partition");
     for kind in ["--seq_read", "--consumer_group_readers 2"] {
         scene.expect_named(&scene.run(kind).finish().expect_code(1), &["lost-write"]);
         let tolerant = scene.start(&format!("{kind} {TOLERANT}"));
@@ -280,16 +283,19 @@ fn expect_sound(scene: &Scene) {
 fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Cluster) {
     let (mut cut, mut refilled, mut live) =
         (Scene::begin(cluster), Scene::begin(cluster), Live::start(cluster));
+    let mut transactional = Transactional::begin(cluster);
     let mut readers = Readers::start(&cut, &[SEQUENTIAL, LOOPING, GROUP]);
     let mut absent = Readers::start(&refilled, &[SEQUENTIAL, GROUP, EXPELLED]);
     let unforgiving = Producing::start(cluster);
-    let topics = [&cut.topic, &refilled.topic, &live.scene.topic, &unforgiving.scene.topic];
+    let scenes = [&cut, &refilled, &live.scene, &unforgiving.scene, &transactional.scene];
+    let topics = scenes.map(|scene| scene.topic.clone());
     // The follower knows the producer, and what it should have got next.
     unforgiving.wait_for_more();
     cluster.kill(FOLLOWER);
     wait_until("one replica in sync", || topics.iter().all(|topic| replicas_in_sync(topic, 1)));
     cut.outgrow();
     refilled.outgrow();
+    transactional.outgrow();
     live.wait_for_more();
     unforgiving.wait_for_more();
     readers.wait_until_all_is_read(&cut);
@@ -299,13 +305,13 @@ fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Clu
     cluster.kill(LEADER);
     live.note_what_was_read();
     cluster.restart(FOLLOWER);
-    let topics = [&cut.topic, &refilled.topic, &live.scene.topic, &unforgiving.scene.topic];
     wait_until("an unclean election", || topics.iter().all(|topic| is_led_by(topic, FOLLOWER)));
     assert_eq!(cut.topic.ends(), cut.kept, "the log was cut");
     unforgiving.expect_the_cut_named();
     refill(&refilled);
     absent.signal(Signal::SIGCONT);
     expect_the_loss_named(&cut, &mut readers);
+    transactional.expect_the_loss_named();
     expect_the_ledger_cut_back(&cut);
     for (_, run) in std::mem::take(&mut absent.strict) {
         refilled.expect_named(&run.finish_within(SOON).expect_code(1), &["refilled-truncation"]);

@@ -127,7 +127,7 @@ fn flip_one(log: &mut Log, kind: Kind, random: &mut Random) -> i64 {
     let batch = &mut log.batches[index];
     let first = batch.records[0].offset;
     if kind.field == Field::Packed {
-        batch.flipped_bit = Some(bit);
+        batch.flipped_bit = Some((bit, false));
         return first;
     }
     let before = batch.records.clone();
@@ -176,10 +176,12 @@ fn every_flipped_bit_is_named_and_nothing_else(cluster: &Cluster) {
         .map(|(codec, flips)| Ward::fill(cluster, codec, flips))
         .collect();
     let bare = Ward::fill(cluster, "none", 0);
+    let packed = Ward::fill(cluster, "gzip", 0);
     let mut random = Random::from_seed(flips as u64);
     cluster.stop(0);
     let damages: Vec<_> = wards.iter().map(|ward| ward.damage(cluster, &mut random)).collect();
     let offset = flip_behind_the_first(Log::open(&cluster.partition_folder(&bare.topic, 0)));
+    let packed_offset = flip_what_unpacking_checks(Log::open(&cluster.partition_folder(&packed.topic, 0)));
     cluster.restart(0);
     let (mut right, mut wrong) = (BTreeMap::new(), Vec::new());
     for (ward, flips) in wards.iter().zip(&damages) {
@@ -190,6 +192,8 @@ fn every_flipped_bit_is_named_and_nothing_else(cluster: &Cluster) {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     every_reader_names_it(&bare, offset);
+    every_reader_names_it(&packed, packed_offset);
+    every_reader_goes_on_behind_it(&packed, packed_offset);
 }
 
 /// Flips a bit of a record that is not the first of its batch, and leaves the checksum. Returns the batch's offset.
@@ -198,6 +202,16 @@ fn flip_behind_the_first(mut log: Log) -> i64 {
         log.batches.iter_mut().find(|batch| batch.records.len() > 1).expect("more than one in a batch");
     batch.summed = Some(batch.records.clone());
     flip_bytes(batch.records[1].value.as_mut().expect("a value"), 77);
+    let offset = batch.records[0].offset;
+    log.close();
+    offset
+}
+
+/// Flips a bit of the sum that gzip itself adds to what it packs, and fixes up the batch's. Returns the batch's offset.
+fn flip_what_unpacking_checks(mut log: Log) -> i64 {
+    let batch = log.batches.iter_mut().find(|batch| batch.records.len() > 1).expect("several in a batch");
+    // That sum is followed by a length of 32 bits.
+    batch.flipped_bit = Some((batch.packed_bits() - 40, true));
     let offset = batch.records[0].offset;
     log.close();
     offset
@@ -213,4 +227,13 @@ fn every_reader_names_it(ward: &Ward, offset: i64) {
     // Which record of the batch it asks for is up to it.
     let finished = ward.run("--rand_read_msgs 500").finish().expect_code(1);
     finished.expect_output(&[&place, "expected a batch whose checksum matches its bytes"]);
+}
+
+/// It is named once, what lies behind it is read, and nothing else is amiss.
+fn every_reader_goes_on_behind_it(ward: &Ward, offset: i64) {
+    let wanted = Named { anomaly: "corrupt".to_owned(), partition: 0, offset };
+    for work in ["--seq_read", "--consumer_group_readers 2"] {
+        let finished = ward.run(&format!("{work} --keep-going --report report.json")).finish().expect_code(1);
+        assert_eq!(finished.violations().iter().collect::<Vec<_>>(), [&wanted], "{}", finished.transcript());
+    }
 }

@@ -20,6 +20,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(a_looping_group_leaves_none_behind),
         Real(a_continuous_group_waits_for_more),
         Real(a_group_stops_after_so_many_records),
+        Real(a_group_that_stopped_goes_on_with_the_next_record),
         Real(a_group_keeps_to_its_rate),
         Real(what_a_group_is_not_shown_is_lost),
         Real(a_group_that_ends_in_a_control_record_finishes),
@@ -186,6 +187,17 @@ fn a_group_stops_after_so_many_records(cluster: &Cluster) {
         .expect_code(0)
         .expect_output(&["group       700 records proven valid"])
         .expect_no_output(&["PROVEN", "lost-write"]);
+}
+
+/// What its client had shown beyond that is for who goes on.
+fn a_group_that_stopped_goes_on_with_the_next_record(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, 2_000);
+    let name = format!("stopped-{}", topic.name());
+    let flags = format!("--consumer_group_readers 1 --consumer_group_name {name}");
+    let first = run(&topic, &workdir, &format!("{flags} --seq_read_msgs 700")).finish();
+    first.expect_code(0).expect_output(&["group       700 records proven valid"]);
+    let rest = run(&topic, &workdir, &flags).finish();
+    rest.expect_code(0).expect_output(&["group       1,300 records proven valid"]);
 }
 
 fn a_group_keeps_to_its_rate(cluster: &Cluster) {

@@ -7,6 +7,7 @@ use std::{
     ffi::OsString,
     os::unix::process::CommandExt,
     process::{self, Command},
+    sync::Arc,
     thread,
 };
 
@@ -70,7 +71,7 @@ fn panic_in_a_shard() -> ! {
     let limits = ShardLimits { partitions: 1, max_buffered_records: None };
     let plan =
         placement::plan(&topology, &CoresRequest::Auto, ClientThreads::Shard, &limits).expect("a plan");
-    let shards = executor::spawn_shards(&plan, |_| async { bug() }).expect("shards");
+    let shards = executor::spawn_shards(&plan, &Arc::default(), |_| async { bug() }).expect("shards");
     for shard in shards {
         drop(shard.join());
     }

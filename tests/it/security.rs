@@ -31,6 +31,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(a_topic_that_may_not_be_read_is_refused),
         Secured(a_topic_that_may_not_be_written_is_refused),
         Secured(who_may_write_nowhere_is_refused),
+        Secured(a_repeater_that_may_write_nowhere_is_refused),
         Secured(rights_on_the_topic_are_enough),
         Secured(the_password_shows_nowhere),
     ]
@@ -187,6 +188,21 @@ fn who_may_write_nowhere_is_refused(secured: &Secured) {
     secured.grant("dora", Resource::Topic(topic.name()), Operation::Read);
     let run = secured.verifier_of("dora", &topic).args("--produce_msgs 10 --msg_size 10");
     expect_failure(run, &[topic.name(), "authorization failed"]);
+}
+
+/// It could wait for ever: nothing comes round that was never sent.
+fn a_repeater_that_may_write_nowhere_is_refused(secured: &Secured) {
+    let topic = secured.topic(1);
+    for resource in [Resource::Topic(topic.name()), Resource::Group(topic.name())] {
+        secured.grant("mara", resource, Operation::Read);
+    }
+    let (address, name) = (secured.address(Door::Sasl), topic.name());
+    let run =
+        Run::repeater().args(format!("--brokers {address} --topic {name} --group {name} --username mara"));
+    expect_failure(
+        run.env("PROOFLOAD_PASSWORD", PASSWORD),
+        &["the cluster refuses the producer", "authorization"],
+    );
 }
 
 fn rights_on_the_topic_are_enough(secured: &Secured) {

@@ -3,12 +3,16 @@
 use std::{thread, time::Duration};
 
 use nix::sys::signal::Signal;
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer as _},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
 use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Mock, Run, Running, Topic, Workdir, wait_until},
+    dsl::{Cluster, Mock, PATIENCE, Run, Running, Topic, Workdir, wait_until},
     tests,
 };
 
@@ -17,9 +21,12 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(a_sequential_reader_that_is_shown_nothing),
         Alone(a_group_that_is_shown_nothing),
         Alone(a_random_reader_that_is_shown_nothing),
+        Alone(a_repeater_whose_group_is_shown_nothing),
         Alone(nobody_is_called_stalled_who_does_not_want_it),
         Alone(a_producer_whose_records_are_not_acked),
         Alone(a_run_that_ends_while_it_stands_still_says_so),
+        Real(a_reader_that_waits_for_somebody_else_s_transaction),
+        Real(a_random_reader_of_nothing_but_aborted_records_ends),
     ]
 }
 
@@ -57,6 +64,35 @@ fn a_group_that_is_shown_nothing() {
 
 fn a_random_reader_that_is_shown_nothing() {
     is_shown_nothing("--rand_read_msgs 3", "a random reader");
+}
+
+/// Tokens gather where nobody is shown them.
+fn a_repeater_whose_group_is_shown_nothing() {
+    let mock = Mock::start();
+    let topic = mock.topic(2);
+    // One member, which beats within its session: a mock of a group may keep several from settling.
+    let work = "--group g --payload-size 1000 --initial-data-mb 1 -X session.timeout.ms=2000 \
+                -X heartbeat.interval.ms=500";
+    let run = Run::repeater().args(topic.flags()).args(work).args(STALL_AFTER).with_control().start();
+    let consumed = |run: &Running| {
+        let status: Value = serde_json::from_str(&run.http().get("/status")?.body).ok()?;
+        status.as_array()?.iter().map(|worker| worker["consumed"].as_u64()).sum::<Option<u64>>()
+    };
+    wait_until("tokens go round", || consumed(&run) > Some(100));
+    mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+    wait_until("a stall", || run.stderr().contains("stalled: "));
+    mock.refuse_no_more(RDKafkaApiKey::Fetch);
+    wait_until("it goes on", || run.stderr().contains("the group goes on"));
+    run.signal(Signal::SIGINT);
+    let finished = run.finish().expect_code(0);
+    let stalls = &finished.workdir.report()["stalls"];
+    assert!(stalls[0]["until_ms"].as_i64() > stalls[0]["since_ms"].as_i64(), "{stalls}");
+    let line = format!("stalled: topic {} partition ", topic.name());
+    finished.expect_output(&[
+        &line,
+        "the group has waited 3s for what lies at offset ",
+        "stalls: see the log",
+    ]);
 }
 
 fn nobody_is_called_stalled_who_does_not_want_it() {
@@ -104,4 +140,45 @@ fn a_run_that_ends_while_it_stands_still_says_so() {
     assert!(document["verdict"].as_str().expect("words").starts_with("stalled: topic "), "{document}");
     assert_eq!(document["stalls"][0]["until_ms"], Value::Null);
     finished.expect_output(&["proofload: STALLED: topic "]).expect_no_output(&["VIOLATION"]);
+}
+
+/// Somebody else's transaction, which is open, with ten records in partition 0.
+fn opened(cluster: &Cluster, topic: &Topic) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap()).set("transactional.id", topic.name());
+    let producer: BaseProducer = config.create().expect("a producer");
+    producer.init_transactions(PATIENCE).expect("an id");
+    producer.begin_transaction().expect("a transaction");
+    for _ in 0..10 {
+        producer
+            .send(BaseRecord::to(topic.name()).partition(0).key("").payload(""))
+            .expect("room for a record");
+    }
+    producer.flush(PATIENCE).expect("deliveries");
+    producer
+}
+
+/// What it holds up was committed behind it.
+fn a_reader_that_waits_for_somebody_else_s_transaction(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let other = opened(cluster, &topic);
+    let run = |work: &str| Run::verifier().in_dir(&workdir).args(topic.flags()).args(work);
+    run("--produce_msgs 10 --msg_size 20 --use-transactions").finish().expect_code(0);
+    let reader = run(&format!("--seq_read --use-transactions {STALL_AFTER}")).start();
+    wait_until("a stall", || reader.stderr().contains("stalled: "));
+    other.abort_transaction(PATIENCE).expect("its end");
+    let line = format!(
+        "stalled: topic {} partition 0: a reader that is about to begin has waited 1s for the end of the transaction \
+         at offset 0",
+        topic.name()
+    );
+    reader.finish().expect_code(0).expect_output(&[&line, "goes on", "10 records proven valid"]);
+}
+
+fn a_random_reader_of_nothing_but_aborted_records_ends(cluster: &Cluster) {
+    let topic = cluster.topic(1);
+    opened(cluster, &topic).abort_transaction(PATIENCE).expect("its end");
+    let work = "--rand_read_msgs 5 --use-transactions";
+    let finished = Run::verifier().args(topic.flags()).args(work).finish().expect_code(0);
+    finished.expect_output(&["random      0 records proven valid"]);
 }

@@ -15,6 +15,10 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         OwnReal(&[], a_broker_killed_under_transactions_costs_no_record),
+        OwnReal(
+            &["transaction.abort.timed.out.transaction.cleanup.interval.ms=1000"],
+            a_transaction_that_the_cluster_timed_out_is_sent_again
+        ),
         Real(offsets_are_predicted_across_markers),
         Real(aborted_records_show_only_to_those_who_read_everything),
         Real(one_record_in_each_transaction),
@@ -66,6 +70,21 @@ fn a_broker_killed_under_transactions_costs_no_record(cluster: &Cluster) {
         assert!(validator.valid_reads >= producer.acked - producer.aborted_transaction_msgs, "{workers:?}");
         assert_eq!(validator.invalid_reads, 0);
     }
+}
+
+/// One transaction takes 1.6 s and may take 1 s: the cluster ends those that are older when it looks, and some pass.
+fn a_transaction_that_the_cluster_timed_out_is_sent_again(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let work = "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 10000 --cores 1 --use-transactions \
+                --msgs-per-transaction 160 --transaction-timeout-ms 1s";
+    let run_ = run(&topic, &workdir, work).with_control().start();
+    wait_until("a new producer", || run_.stderr().contains("starting a new producer"));
+    let before = run_.harness().until("an answer", |_| true)[0].producer().acked;
+    run_.harness().until("a transaction in time", |workers| workers[0].producer().acked > before);
+    run_.signal(Signal::SIGTERM);
+    run_.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR"]);
+    let listed = LedgerFile::read(workdir.path(), topic.name()).count();
+    assert_eq!(i64::try_from(topic.committed_records().len()), Ok(listed));
 }
 
 fn offsets_are_predicted_across_markers(cluster: &Cluster) {
@@ -141,7 +160,11 @@ fn another_run_with_the_same_id_fences(cluster: &Cluster) {
     let long =
         format!("--produce_msgs 50000 --msg_size 100 --produce-throughput-bps 60000 {IN_TRANSACTIONS}");
     let first = run(&topic, &workdir, &long).with_control().start();
-    first.harness().until("acks", |workers| workers[0].producer().acked > 50);
+    // Of each of its transactional ids: one that it takes up later would fence the other run.
+    first.harness().until("acks everywhere", |workers| {
+        let producer = workers[0].producer();
+        producer.acked > 50 && producer.max_offsets_produced.len() == 2
+    });
     produced(&topic, &Workdir::new(), &format!("--produce_msgs 100 --msg_size 10 {IN_TRANSACTIONS}"));
     let finished = first.finish().expect_code(3);
     finished.expect_one_error(&[
@@ -203,21 +226,30 @@ fn a_transaction_timeout_that_the_cluster_refuses(cluster: &Cluster) {
 }
 
 fn messages_per_producer_id_make_new_producers(cluster: &Cluster) {
-    let (topic, workdir) = (cluster.topic(1), Workdir::new());
-    let producer =
-        produced(&topic, &workdir, "--produce_msgs 100 --msg_size 10 --msgs-per-producer-id 30 --cores 1");
-    assert_eq!((producer.acked, producer.bad_offsets, producer.restarts), (100, 0, 0));
-    // Bytes 43..51 of a batch of format 2 are the id of its producer.
-    let segment = cluster.partition_folder(&topic, 0).join("00000000000000000000.log");
+    // Transactions of 20: the second of each producer is ended before it is full.
+    for transactions in ["", "--use-transactions --msgs-per-transaction 20"] {
+        let (topic, workdir) = (cluster.topic(1), Workdir::new());
+        let work = "--produce_msgs 100 --msg_size 10 --msgs-per-producer-id 30 --cores 1";
+        let producer = produced(&topic, &workdir, &format!("{work} {transactions}"));
+        assert_eq!((producer.acked, producer.bad_offsets, producer.restarts), (100, 0, 0), "{transactions}");
+        assert_eq!(producers_of(cluster, &topic), 4, "30, 30, 30 and 10 {transactions}");
+    }
+}
+
+/// How many producers have written to the only partition of a topic, one after the other.
+fn producers_of(cluster: &Cluster, topic: &Topic) -> usize {
+    let segment = cluster.partition_folder(topic, 0).join("00000000000000000000.log");
     let log = std::fs::read(segment).expect("a segment");
-    let (mut ids, mut rest) = (Vec::new(), &log[..]);
+    let (mut producers, mut rest) = (Vec::new(), &log[..]);
     while rest.len() > 61 {
-        ids.push(rest[43..51].to_vec());
+        // Bytes 43..51 of a batch of format 2 are the id of its producer; the two behind tell those with one
+        // transactional id apart.
+        producers.push(rest[43..53].to_vec());
         let length = u32::from_be_bytes(rest[8..12].try_into().expect("four bytes"));
         rest = &rest[12 + length as usize..];
     }
-    ids.dedup();
-    assert_eq!(ids.len(), 4, "30, 30, 30 and 10");
+    producers.dedup();
+    producers.len()
 }
 
 fn a_cluster_without_markers_is_learnt() {

@@ -52,6 +52,8 @@ pub struct Books {
     records: i64,
     /// Of those, what the group has consumed as far as it knows.
     committed: i64,
+    /// Of each partition: the end of the log, and the group's place.
+    places: Vec<(i64, i64)>,
 }
 
 impl Books {
@@ -67,6 +69,7 @@ impl Books {
             again: sum(|rest| rest.again),
             records: places.iter().map(|(end, _)| end).sum(),
             committed: places.iter().map(|(_, place)| place).sum(),
+            places,
         }
     }
 
@@ -83,7 +86,7 @@ impl Books {
     pub fn balance_after_outage(&self) -> Outcome {
         let come_through = self.committed - (self.consumed - self.again);
         ensure((0..=self.again).contains(&come_through), || format!("{self:?}"))?;
-        Self { again: self.again - come_through, ..*self }.balance()
+        Self { again: self.again - come_through, places: self.places.clone(), ..*self }.balance()
     }
 
     /// The same, and nothing is consumed again.

@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode as Code,
@@ -71,6 +71,14 @@ impl Broker {
         assert!(answer.is_some(), "topic {topic:?} could not be created");
     }
 
+    /// Gives a topic so many partitions.
+    pub fn grow(&self, topic: &str, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let (new, options) = (NewPartitions::new(topic, partitions), AdminOptions::new());
+        let answer = futures_lite::future::block_on(admin.create_partitions([&new], &options));
+        assert!(answer.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok)), "{answer:?}");
+    }
+
     pub fn has(&self, topic: &str) -> bool {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
         let metadata = consumer.fetch_metadata(None, ANSWER).expect("metadata");
@@ -85,6 +93,12 @@ impl Broker {
 
     /// Of each partition of a topic: where its log ends, and where the group goes on.
     pub fn places(&self, topic: &str, group: &str) -> Vec<(i64, i64)> {
+        let places = self.places_or_none(topic, group).into_iter();
+        places.map(|(end, place)| (end, place.unwrap_or_else(|| panic!("{topic}: no place")))).collect()
+    }
+
+    /// The same, of a group that may have no place in some.
+    pub fn places_or_none(&self, topic: &str, group: &str) -> Vec<(i64, Option<i64>)> {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER).expect("metadata");
         let mut list = TopicPartitionList::new();
@@ -94,8 +108,7 @@ impl Broker {
         let committed = consumer.committed_offsets(list, ANSWER).expect("committed offsets");
         let place = |place: &TopicPartitionListElem<'_>| {
             let (_, end) = consumer.fetch_watermarks(topic, place.partition(), ANSWER).expect("an end");
-            let Offset::Offset(offset) = place.offset() else { panic!("no place: {place:?}") };
-            (end, offset)
+            (end, if let Offset::Offset(offset) = place.offset() { Some(offset) } else { None })
         };
         committed.elements().iter().map(place).collect()
     }

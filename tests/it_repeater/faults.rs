@@ -52,7 +52,7 @@ pub fn stop_while_brokers_hang(broker: &Broker) -> Outcome {
     let rest = repeater.finish();
     broker.signal("CONT");
     ensure(rest?.text.contains("end to end  p50"), || "no summary".to_owned())?;
-    crate::profile::check(&repeater.folder().join("p"))
+    crate::profile::is_written(&repeater.folder().join("p"))
 }
 
 /// Kills a process that has worked for a while; says what it had done.

@@ -139,3 +139,20 @@ pub fn rate_limit_is_the_process_s(broker: &Broker) -> Outcome {
     // Nominally 100 records a second.
     ensure((60.0..130.0).contains(&rate), || format!("{rate} records per second"))
 }
+
+/// The group hears of them after the producers, and starts at their ends.
+pub fn partitions_that_are_added_get_no_tokens(broker: &Broker) -> Outcome {
+    broker.create("grow", 2);
+    let words = "--topic grow --group grow --workers 2 --payload-size 1000 --initial-data-mb 1 \
+                 -X topic.metadata.refresh.interval.ms=1000 -X metadata.max.age.ms=1000";
+    let mut repeater = Repeater::start(broker, words);
+    repeater.grows("consumed", 100, PATIENCE)?;
+    broker.grow("grow", 8);
+    let joined = || broker.places_or_none("grow", "grow").iter().all(|(_, place)| place.is_some());
+    wait_for(PATIENCE, joined).map_err(|error| format!("{error}\n{}", repeater.log()))?;
+    repeater.grows("consumed", 1_000, PATIENCE)?;
+    let rest = repeater.finish()?;
+    let places = broker.places("grow", "grow");
+    ensure(places.len() == 8 && places[2..].iter().all(|place| *place == (0, 0)), || format!("{places:?}"))?;
+    Books::close(broker, "grow", tokens(1, 2, 1000), &[rest]).balance()
+}

@@ -29,9 +29,9 @@ fn main() -> ExitCode {
     let cases = cases! {
         loops: balance_of_one_process, balance_of_two_processes, balance_of_eight_processes,
             eager_members_come_and_go, transactions_with_aborts, activation_twice_and_reset,
-            very_many_tokens_start_at_once, rate_limit_is_the_process_s;
+            very_many_tokens_start_at_once, partitions_that_are_added_get_no_tokens, rate_limit_is_the_process_s;
         refusals: missing_topic, bad_bodies, hostname_with_an_underscore, what_is_not_to_be_had,
-            a_profile_that_cannot_be_written;
+            a_profile_that_cannot_be_written, a_transaction_that_may_not_last_so_long;
         profile: profiles_of_all_ends, a_profile_leaves_nothing_else;
         readme: one_process_as_in_the_readme, two_processes_as_in_the_readme;
         faults: brokers_down_and_back, stop_while_brokers_hang, a_process_is_killed_and_one_is_added,

@@ -15,12 +15,23 @@ use crate::{
     process::{Outcome, PATIENCE, Repeater, ensure},
 };
 
-/// Whether this is a profile of more than one thread, librdkafka's among them, with names in it.
-pub fn check(path: &Path) -> Outcome {
+/// A profile, of however little work.
+fn read(path: &Path) -> Result<Profile, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     GzDecoder::new(file).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let profile = Profile::decode(bytes.as_slice()).map_err(|error| error.to_string())?;
+    Profile::decode(bytes.as_slice()).map_err(|error| error.to_string())
+}
+
+/// Whether this is a profile, and whole: little work may have few samples, of anything.
+pub fn is_written(path: &Path) -> Outcome {
+    let profile = read(path)?;
+    ensure(!profile.sample.is_empty() && !profile.function.is_empty(), || format!("{profile:?}"))
+}
+
+/// Whether this is a profile of more than one thread, librdkafka's among them, with names in it.
+fn check(path: &Path) -> Outcome {
+    let profile = read(path)?;
     let text = |index: i64| usize::try_from(index).ok().and_then(|index| profile.string_table.get(index));
     let labels = profile.sample.iter().flat_map(|sample| &sample.label);
     let threads: BTreeSet<_> = labels.filter_map(|label| text(label.str)).collect();

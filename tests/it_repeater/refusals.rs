@@ -98,3 +98,12 @@ pub fn a_profile_that_cannot_be_written(broker: &Broker) -> Outcome {
     })?;
     ensure(!log.contains("does not exist at"), || log.clone())
 }
+
+/// The broker's limit is a quarter of an hour.
+pub fn a_transaction_that_may_not_last_so_long(broker: &Broker) -> Outcome {
+    broker.create("long", 1);
+    let words = "--topic long --group long --use-transactions --transaction-timeout-ms 1h";
+    let mut repeater = Repeater::start(broker, words);
+    let (code, log) = (repeater.exit(PATIENCE)?, repeater.log());
+    ensure(code == Some(3) && log.contains("cannot be used: "), || format!("{code:?}\n{log}"))
+}

@@ -60,6 +60,7 @@ pub(super) fn common(
         log_format: output.log_format,
         progress: output.progress,
         status_schema: control.status_schema,
+        stall_after: Some(output.stall_after).filter(|limit| !limit.is_zero()),
         report: output.report.clone(),
     })
 }

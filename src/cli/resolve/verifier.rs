@@ -21,13 +21,13 @@ use crate::{
         VerifierConfig,
     },
     ledger::LedgerStore,
-    proof::{PROOF_BYTES, PROOF_HEADER},
+    proof::{LONG_BYTES, PROOF_HEADER},
     whole_file,
 };
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 /// The second header in a record: its name, its value, and a byte for the length of each.
-const PROOF_HEADER_BYTES: usize = PROOF_HEADER.len() + PROOF_BYTES + 2;
+const PROOF_HEADER_BYTES: usize = PROOF_HEADER.len() + LONG_BYTES + 2;
 /// `value-` and 18 digits.
 const LATEST_VALUE_BYTES: usize = 24;
 
@@ -65,7 +65,6 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             keep_going: args.proof.keep_going,
             proof_header: args.proof.proof_header.unwrap_or(true),
         },
-        stall_after: Some(args.proof.stall_after).filter(|limit| !limit.is_zero()),
         ledger_dir: PathBuf::from("."),
     };
     check_report(&config)?;

@@ -43,6 +43,7 @@ const SHARED: &[(&str, &str)] = &[
     ("tls-key", "f"),
     ("tls-skip-verify", ""),
     ("startup-timeout", "0"),
+    ("stall-after", "10s"),
     ("report", "f"),
     ("status-schema", "v1"),
     ("allow-host", "load.example"),
@@ -85,7 +86,6 @@ const VERIFIER: &[(&str, &str)] = &[
     ("metadata-max-age", "1s"),
     ("proof-header", ""),
     ("keep-going", ""),
-    ("stall-after", "10s"),
 ];
 
 const REPEATER: &[(&str, &str)] = &[

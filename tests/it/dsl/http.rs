@@ -94,7 +94,11 @@ impl<'a> Harness<'a> {
             self.poll()?;
             wish(&self.last).then(|| self.last.clone())
         });
-        found.unwrap_or_else(|| panic!("{what}: not in time: {:?}\n{}", self.last, self.run.transcript()))
+        found.unwrap_or_else(|| {
+            // What its threads wait for tells more than that they do.
+            self.http.get("/print_stack");
+            panic!("{what}: not in time: {:?}\n{}", self.last, self.run.transcript())
+        })
     }
 
     /// Polls until no worker works any more.

@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod cluster;
+pub mod codecs;
 pub mod http;
 pub mod janitor;
 pub mod ledger;

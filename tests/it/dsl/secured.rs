@@ -22,8 +22,10 @@ pub const PROVER: &str = "prover";
 pub const PASSWORD: &str = "s3cret-of-a-user";
 
 /// Users who may do nothing of their own accord; each test takes one for itself.
-const USERS: &[&str] =
-    &["anna", "berta", "carla", "dora", "emma", "frida", "greta", "hanna", "ida", "julia", "karla", "lena"];
+const USERS: &[&str] = &[
+    "anna", "berta", "carla", "dora", "emma", "frida", "greta", "hanna", "ida", "julia", "karla", "lena",
+    "mara",
+];
 
 /// How a client gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

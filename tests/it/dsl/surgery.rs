@@ -6,9 +6,10 @@
 
 use std::{
     fs,
-    io::{Read, Write},
     path::{Path, PathBuf},
 };
+
+use super::codecs::{pack, unpack};
 
 /// Bytes of a batch in front of its records.
 const HEAD_BYTES: usize = 61;
@@ -36,8 +37,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The offset behind its last record, which stays where records are taken out.
     last_offset: i64,
-    /// A bit of the records' bytes, as they were found, that is turned without telling the checksum.
-    pub flipped_bit: Option<usize>,
+    /// A bit of the records' bytes, as they were found, that is turned, and whether the checksum is told.
+    pub flipped_bit: Option<(usize, bool)>,
     /// The records that the checksum is of, where those are not the ones that are stored.
     pub summed: Option<Vec<Record>>,
 }
@@ -196,11 +197,10 @@ impl Batch {
     fn parse(bytes: &[u8]) -> Self {
         assert_eq!(bytes[16], 2, "batches of format 2");
         let (base_offset, base_ms) = (i64_at(bytes, 0), i64_at(bytes, 27));
-        let codec = bytes[22] & 7;
-        let body = unpack(codec, &bytes[HEAD_BYTES..]);
+        let body = unpack(bytes[22] & 7, &bytes[HEAD_BYTES..]);
         let mut rest = &body[..];
-        let count = i32_at(bytes, 57);
-        let records = (0..count).map(|_| Record::parse(&mut rest, base_offset, base_ms)).collect();
+        let records =
+            (0..i32_at(bytes, 57)).map(|_| Record::parse(&mut rest, base_offset, base_ms)).collect();
         let last_offset = base_offset + i64::from(i32_at(bytes, 23));
         let (stored, leader_epoch) = (bytes.to_vec(), i32_at(bytes, 12));
         Self { stored, leader_epoch, records, last_offset, flipped_bit: None, summed: None }
@@ -222,31 +222,33 @@ impl Batch {
         self.stored[22] & 7
     }
 
+    /// Of the records, as they were found.
+    pub fn packed_bits(&self) -> usize {
+        (self.stored.len() - HEAD_BYTES) * 8
+    }
+
     fn has_wrong_checksum(&self) -> bool {
-        self.flipped_bit.is_some() || self.summed.is_some()
+        matches!(self.flipped_bit, Some((_, false))) || self.summed.is_some()
     }
 
     fn bytes(&self) -> Vec<u8> {
-        if let Some(bit) = self.flipped_bit {
-            let (mut bytes, bits) = (self.stored.clone(), (self.stored.len() - HEAD_BYTES) * 8);
+        if let Some((bit, fixed_up)) = self.flipped_bit {
+            let (mut bytes, bits) = (self.stored.clone(), self.packed_bits());
             bytes[HEAD_BYTES + bit % bits / 8] ^= 1 << (bit % 8);
-            return bytes;
+            return if fixed_up { sum_up(bytes, None) } else { bytes };
         }
-        let mut bytes = self.assemble(&self.records);
+        let bytes = self.assemble(&self.records);
         let summed = self.summed.as_ref().map(|records| self.assemble(records));
         if let Some(summed) = summed.as_ref().filter(|_| self.codec() == 0) {
             let flipped: u32 = bytes.iter().zip(summed).map(|(now, then)| (now ^ then).count_ones()).sum();
             assert_eq!((bytes.len(), flipped), (summed.len(), 1), "one bit, and nothing else");
         }
-        let checksum = crc32c::crc32c(&summed.as_ref().unwrap_or(&bytes)[CHECKED_FROM..]);
-        bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
-        bytes
+        sum_up(bytes, summed.as_deref())
     }
 
     /// The batch with these records, and without a checksum.
     fn assemble(&self, records: &[Record]) -> Vec<u8> {
-        let base_offset = records[0].offset;
-        let base_ms = i64_at(&self.stored, 27);
+        let (base_offset, base_ms) = (records[0].offset, i64_at(&self.stored, 27));
         let mut body = Vec::new();
         for record in records {
             record.write(&mut body, base_offset, base_ms);
@@ -263,16 +265,21 @@ impl Batch {
         bytes[12..16].copy_from_slice(&self.leader_epoch.to_be_bytes());
         bytes[23..27].copy_from_slice(&last_delta.to_be_bytes());
         bytes[35..43].copy_from_slice(&max_ms.to_be_bytes());
-        if !self.is_control() {
+        if !self.is_control() && !self.is_transactional() {
             // No producer: what is changed here would contradict the numbers of its batches.
-            if !self.is_transactional() {
-                bytes[43..57].fill(0xFF);
-            }
+            bytes[43..57].fill(0xFF);
         }
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
         bytes.extend(body);
         bytes
     }
+}
+
+/// A batch with its checksum, or another's.
+fn sum_up(mut batch: Vec<u8>, summed: Option<&[u8]>) -> Vec<u8> {
+    let checksum = crc32c::crc32c(&summed.unwrap_or(&batch)[CHECKED_FROM..]);
+    batch[17..21].copy_from_slice(&checksum.to_be_bytes());
+    batch
 }
 
 impl Record {
@@ -352,41 +359,4 @@ fn take_bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     put_varint(out, bytes.map_or(-1, length));
     out.extend(bytes.unwrap_or_default());
-}
-
-const XERIAL: &[u8] = b"\x82SNAPPY\0";
-
-fn unpack(codec: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    match codec {
-        0 => out.extend(bytes),
-        1 => drop(flate2::read::GzDecoder::new(bytes).read_to_end(&mut out).expect("gzip")),
-        2 => {
-            assert!(!bytes.starts_with(XERIAL), "librdkafka writes snappy without frames");
-            out = snap::raw::Decoder::new().decompress_vec(bytes).expect("snappy");
-        }
-        3 => drop(lz4_flex::frame::FrameDecoder::new(bytes).read_to_end(&mut out).expect("lz4")),
-        4 => out = zstd::decode_all(bytes).expect("zstd"),
-        other => panic!("codec {other}"),
-    }
-    out
-}
-
-fn pack(codec: u8, bytes: &[u8]) -> Vec<u8> {
-    match codec {
-        0 => bytes.to_vec(),
-        1 => {
-            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            out.write_all(bytes).expect("gzip");
-            out.finish().expect("gzip")
-        }
-        2 => snap::raw::Encoder::new().compress_vec(bytes).expect("snappy"),
-        3 => {
-            let mut out = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            out.write_all(bytes).expect("lz4");
-            out.finish().expect("lz4")
-        }
-        4 => zstd::encode_all(bytes, 1).expect("zstd"),
-        other => panic!("codec {other}"),
-    }
 }

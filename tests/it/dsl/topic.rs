@@ -24,6 +24,7 @@ use super::{PATIENCE, wait_for};
 /// How long one question to a broker may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
+#[derive(Clone)]
 pub struct Topic {
     bootstrap: String,
     name: String,
@@ -44,15 +45,14 @@ pub struct Stored {
 impl Stored {
     /// Its first header's value, as text.
     pub fn id(&self) -> String {
-        self.headers
-            .first()
-            .map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
+        let first = self.headers.first();
+        first.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
     /// Whether its first header is the one of a record at its place.
     pub fn names_itself(&self) -> bool {
-        let id = record_id(self.offset).into_bytes();
-        self.headers.first().is_some_and(|(name, value)| name == "KGO_VERIFIER_RECORD_ID" && *value == id)
+        let header = ("KGO_VERIFIER_RECORD_ID".to_owned(), record_id(self.offset).into_bytes());
+        self.headers.first() == Some(&header)
     }
 }
 
@@ -131,9 +131,9 @@ impl Topic {
     pub fn partitions(&self) -> Option<usize> {
         // All topics: asking for one by name may create it.
         let metadata = self.consumer().fetch_metadata(None, ATTEMPT).expect("metadata");
-        let topic =
-            metadata.topics().iter().find(|topic| topic.name() == self.name && topic.error().is_none());
-        topic.map(|topic| topic.partitions().len())
+        let mut topics = metadata.topics().iter();
+        let topic = topics.find(|topic| topic.name() == self.name && topic.error().is_none())?;
+        Some(topic.partitions().len())
     }
 
     /// The leader of each partition and its replicas in sync; -1 leads where nobody does. `None` without an answer.

@@ -1,5 +1,7 @@
 //! A producer whose requests are repeated, and whose answers get lost.
 
+use std::time::{Duration, Instant};
+
 use proofload::random::Random;
 
 use super::{Every, NAME_ALL, SMALL_BATCHES, expect_each_stored_once, named, run, violations};
@@ -8,6 +10,7 @@ use crate::{
     dsl::{
         Cluster, Proxy, Workdir,
         batches::{self, RawBatch},
+        ledger::LedgerFile,
         protocol::{Body, Message, Way},
         proxy::{Fate, Rule},
     },
@@ -22,6 +25,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(records_that_are_stored_twice_are_named),
         Real(connections_cut_in_the_middle_of_an_ack_cost_nothing),
         Real(connections_cut_under_transactions_cost_no_record),
+        Real(answers_without_the_topic_cost_no_record),
+        Real(batches_that_the_broker_had_already_are_acked_without_a_place),
     ]
 }
 
@@ -193,4 +198,74 @@ fn connections_cut_under_transactions_cost_no_record(cluster: &Cluster) {
     assert_eq!(producer["acked"], 400, "{producer}");
     assert_eq!(violations(&finished), []);
     assert_eq!(proxy.rule().count(), 12);
+}
+
+/// A broker that does not know of any topic for a moment, as one that comes up.
+struct Forget {
+    /// Requests to produce that come before.
+    after: usize,
+    since: Option<Instant>,
+    forgotten: usize,
+}
+
+impl Rule for Forget {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        const MOMENT: Duration = Duration::from_millis(700);
+        const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+        match &mut message.body {
+            Body::ProduceRequest(_) if self.after > 0 => self.after -= 1,
+            Body::ProduceRequest(_) => _ = self.since.get_or_insert_with(Instant::now),
+            Body::MetadataResponse(answer) if self.since.is_some_and(|since| since.elapsed() < MOMENT) => {
+                for topic in &mut answer.topics {
+                    topic.error_code = UNKNOWN_TOPIC_OR_PARTITION;
+                    topic.partitions.clear();
+                    self.forgotten += 1;
+                }
+            }
+            _ => {}
+        }
+        Fate::Pass
+    }
+}
+
+/// The client lets go of what waits to be sent, half a minute after it first heard of the topic, or at once if it is told.
+fn answers_without_the_topic_cost_no_record(cluster: &Cluster) {
+    let proxy = Proxy::start(cluster, Forget { after: 20, since: None, forgotten: 0 });
+    let looks = "-X topic.metadata.refresh.interval.ms=100 -X metadata.max.age.ms=200 \
+                 -X topic.metadata.propagation.max.ms=1";
+    let producer =
+        expect_all_proven(cluster, &proxy, &format!("{looks} --produce-throughput-bps 20000 --linger 100ms"));
+    assert!(proxy.rule().forgotten > 0);
+    assert!(producer["restarts"].as_u64() > Some(0), "{producer}");
+}
+
+/// Answers as a broker that knows a batch, and not any more where it put it.
+struct HadAlready(Every);
+
+impl Rule for HadAlready {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
+        if let Body::ProduceResponse(answer) = &mut message.body
+            && self.0.is_due()
+        {
+            for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
+                (part.error_code, part.base_offset) = (DUPLICATE_SEQUENCE_NUMBER, -1);
+            }
+        }
+        Fate::Pass
+    }
+}
+
+fn batches_that_the_broker_had_already_are_acked_without_a_place(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(3), Workdir::new());
+    let proxy = Proxy::start(cluster, HadAlready(Every::nth(4, 6)));
+    let work = format!("--produce_msgs 600 {SMALL_BATCHES} --seq_read {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
+    let finished = finished.expect_output(&["600 of 600 records", "600 records proven valid"]);
+    let producer = &finished.workdir.report()["totals"][0];
+    assert_eq!((&producer["bad_offsets"], &producer["fails"]), (&0.into(), &0.into()), "{producer}");
+    assert_eq!((topic.ends().iter().sum::<i64>(), proxy.rule().0.hits), (600, 6));
+    // Where they are only a reader knows.
+    let listed = LedgerFile::read(workdir.path(), topic.name()).count();
+    assert!((1..600).contains(&listed), "{listed}");
 }

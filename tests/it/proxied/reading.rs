@@ -1,5 +1,7 @@
 //! Readers whose connections are cut, who are not told what was aborted, and who are told of older leaders.
 
+use nix::sys::signal::Signal;
+
 use super::{
     Every, NAME_ALL, Named, SMALL_ANSWERS, edit_batches, filled, named, producing::Cuts, run, sorted,
     violations,
@@ -7,9 +9,10 @@ use super::{
 use crate::{
     Test,
     dsl::{
-        Cluster, Finished, Proxy, Topic,
+        Cluster, Finished, Proxy, Run, Topic, batches,
         protocol::{Body, Message},
         proxy::{Fate, Rule},
+        wait_until,
     },
     tests,
 };
@@ -20,6 +23,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(what_was_aborted_and_not_said_to_be_is_named),
         Real(an_older_leader_is_named_where_its_records_begin),
         Real(an_older_leader_is_named_by_random_readers),
+        Real(a_batch_that_a_repeater_cannot_read_is_named),
     ]
 }
 
@@ -142,4 +146,44 @@ fn an_older_leader_is_named_by_random_readers(cluster: &Cluster) {
     let truth: Vec<Named> =
         (proxy.rule().begins..end).map(|offset| named("epoch-back", LIED_ABOUT, offset)).collect();
     expect_some_of(&finished, &truth);
+}
+
+/// Turns a bit in records that come.
+struct Flip {
+    which: Every,
+    /// Partition and offset of what was damaged.
+    place: Option<(i32, i64)>,
+}
+
+impl Rule for Flip {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        let Body::FetchResponse(answer) = &mut message.body else { return Fate::Pass };
+        for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            let Some(records) = part.records.as_ref().filter(|records| !records.is_empty()) else { continue };
+            if self.which.is_due() {
+                let mut bytes = records.to_vec();
+                self.place = Some((part.partition_index, batches::split(&bytes)[0].base_offset()));
+                // In the first record, which the checksum covers.
+                bytes[70] ^= 1;
+                part.records = Some(bytes.into());
+            }
+        }
+        Fate::Pass
+    }
+}
+
+fn a_batch_that_a_repeater_cannot_read_is_named(cluster: &Cluster) {
+    let (topic, proxy) =
+        (cluster.topic(2), Proxy::start(cluster, Flip { which: Every::nth(20, 1), place: None }));
+    let work =
+        format!("--group {} --payload-size 1000 --initial-data-mb 1 --report report.json", topic.name());
+    let run = Run::repeater().args(proxy.flags(&topic)).args(work).start();
+    wait_until("a damaged answer", || proxy.rule().place.is_some());
+    wait_until("its name", || run.stderr().contains("Bad message format"));
+    run.signal(Signal::SIGINT);
+    let finished = run.finish().expect_code(1);
+    let (partition, offset) = proxy.rule().place.expect("a place");
+    assert_eq!(violations(&finished), [named("corrupt", partition, offset)], "{}", finished.transcript());
+    let place = format!("corrupt: topic {} partition {partition} offset {offset}: ", topic.name());
+    finished.expect_output(&[&place, "proofload: VIOLATION: "]);
 }

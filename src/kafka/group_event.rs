@@ -1,0 +1,49 @@
+//! What a member of a group is shown.
+
+use super::{Fault, message::Message};
+
+/// What a group's member is shown.
+#[derive(Clone, Copy, Debug)]
+pub enum GroupEvent<'a> {
+    /// The next record of a partition.
+    Record {
+        /// Place of its topic in the list of those subscribed to.
+        topic: usize,
+        /// Its partition.
+        partition: i32,
+        /// The record.
+        message: Message<'a>,
+    },
+    /// Everything below `offset` has been read, control records included.
+    End {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// The offset that the next record will get.
+        offset: i64,
+    },
+    /// A partition is this member's from now on; it starts where the group says.
+    Assigned {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+    },
+    /// The client goes on from here, and had been further: it has found that the log was cut.
+    Rewound {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// Where it goes on.
+        offset: i64,
+    },
+    /// Something went wrong that the client does not get over without a word.
+    Fault {
+        /// Place of the topic, if it is of one.
+        topic: Option<usize>,
+        /// What.
+        fault: Fault<'a>,
+    },
+}

@@ -1,0 +1,96 @@
+//! The text of the ledger's file: how it gets there, and whether it is still the one that this process knows.
+
+use std::{
+    fs,
+    hash::Hasher,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use twox_hash::XxHash3_64;
+
+use super::{Ledger, format};
+use crate::whole_file::{Identity, Prepared};
+
+/// What is written at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file that is being written, and what has gone into it.
+struct Digesting<W> {
+    file: W,
+    bytes: usize,
+    digest: XxHash3_64,
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let bytes = self.file.write(text)?;
+        self.bytes += bytes;
+        self.digest.write(&text[..bytes]);
+        Ok(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A new text of the ledger, safe on the disk beside the old one.
+pub(super) struct NewText {
+    prepared: Prepared,
+    bytes: usize,
+    digest: u64,
+}
+
+impl NewText {
+    /// Writes it there.
+    ///
+    /// # Errors
+    /// The system refused, and nothing is left.
+    pub(super) fn write(path: &Path, ledger: &Ledger) -> io::Result<Self> {
+        let (mut bytes, mut digest) = (0, 0);
+        let prepared = Prepared::fill(path, |file| {
+            // Straight from the ranges: there can be millions of them.
+            let digesting = Digesting { file, bytes: 0, digest: XxHash3_64::new() };
+            let mut out = BufWriter::with_capacity(BUFFER_BYTES, digesting);
+            format::encode(ledger, &mut out)?;
+            let done = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            (bytes, digest) = (done.bytes, done.digest.finish());
+            Ok(())
+        })?;
+        Ok(Self { prepared, bytes, digest })
+    }
+
+    /// Puts it in the file's place. Returns what the file holds now, and in how many bytes.
+    ///
+    /// # Errors
+    /// The system refused; the file is the one that was there before.
+    pub(super) fn put(self) -> io::Result<(Known, usize)> {
+        let Self { prepared, bytes, digest } = self;
+        Ok((Known::Text { identity: Some(prepared.put()?), digest }, bytes))
+    }
+}
+
+/// What the file holds as far as this process knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    /// There is none.
+    Missing,
+    /// A text with this digest, in the file of this identity: unless that has changed, nobody need read the text.
+    Text { identity: Option<Identity>, digest: u64 },
+}
+
+impl Known {
+    /// A text that was read. Whoever replaces the file from then on writes another: the digest tells.
+    pub(super) fn read(text: &[u8]) -> Self {
+        Self::Text { identity: None, digest: XxHash3_64::oneshot(text) }
+    }
+
+    /// Whether that is still so.
+    pub(super) fn is_still(self, path: &Path) -> bool {
+        let Self::Text { identity, digest } = self else { return !path.exists() };
+        // A file that is gone is nobody's, and one that cannot be read cannot be compared.
+        let Ok(found) = Identity::of(path) else { return true };
+        Some(found) == identity || !fs::read(path).is_ok_and(|text| XxHash3_64::oneshot(&text) != digest)
+    }
+}
