@@ -70,8 +70,9 @@ fn a_random_reader_that_is_shown_nothing() {
 fn a_repeater_whose_group_is_shown_nothing() {
     let mock = Mock::start();
     let topic = mock.topic(2);
-    // One member, which beats within its session: a mock of a group may keep several from settling.
-    let work = "--group g --payload-size 1000 --initial-data-mb 1 -X session.timeout.ms=2000 \
+    // One member, as a mock of a group may keep several from settling; with a session that is longer than the three
+    // seconds that the mock has members wait for others, or it would take this one for dead meanwhile.
+    let work = "--group g --payload-size 1000 --initial-data-mb 1 -X session.timeout.ms=6000 \
                 -X heartbeat.interval.ms=500";
     let run = Run::repeater().args(topic.flags()).args(work).args(STALL_AFTER).with_control().start();
     let consumed = |run: &Running| {
@@ -90,7 +91,7 @@ fn a_repeater_whose_group_is_shown_nothing() {
     let line = format!("stalled: topic {} partition ", topic.name());
     finished.expect_output(&[
         &line,
-        "the group has waited 3s for what lies at offset ",
+        "the group has waited 7s for what lies at offset ",
         "stalls: see the log",
     ]);
 }
