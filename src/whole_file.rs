@@ -94,9 +94,23 @@ impl Prepared {
     /// The system refused; the file is the one that was there before.
     pub fn put(mut self) -> io::Result<Identity> {
         let identity = Identity::from(&self.file.metadata()?);
-        let temporary = std::mem::take(&mut self.temporary);
-        fs::rename(&temporary, &self.path).inspect_err(|_| self.temporary = temporary)?;
+        self.rename()?;
         Ok(identity)
+    }
+
+    /// Puts it in the file's place, and returns it for more to be written behind it.
+    ///
+    /// # Errors
+    /// The system refused; the file is the one that was there before.
+    pub fn put_open(mut self) -> io::Result<File> {
+        let file = self.file.try_clone()?;
+        self.rename()?;
+        Ok(file)
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        let temporary = std::mem::take(&mut self.temporary);
+        fs::rename(&temporary, &self.path).inspect_err(|_| self.temporary = temporary)
     }
 }
 

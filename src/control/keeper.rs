@@ -1,33 +1,39 @@
-//! Merges acks into the ledger and writes its file, while the run goes on.
+//! Merges acks into the ledger and writes its files, while the run goes on.
 
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use tokio::task::{self, JoinHandle};
 
-use super::Entry;
-use crate::ledger::{LatestValues, Ledger, LedgerError, LedgerStore, OffsetRun};
+use crate::ledger::{Entry, LatestValues, Ledger, LedgerError, LedgerStore};
 
-/// How old the file may get while there is something new: far below the contract's 5 s, so that a
+/// How old the files may get while there is something new: far below the contract's 5 s, so that a
 /// kill loses less than a second of acks. A write may take as long again, and acks that came while
 /// it was under way wait for the next one.
 const WRITE_EVERY: Duration = Duration::from_millis(250);
 
-/// The file is written whole each time. Some 700,000 ranges, of as many transactions with a record each, can be written
-/// without being late for that second. Of more a kill may take what was acked in the last 5 s, as the contract has it:
-/// writing them must not take the cores that the load needs.
+/// The ledger is written whole each time. A long one, from some 250,000 ranges on, is written less often, as writing it must
+/// not take the cores that the load needs: other implementations, which read nothing else, then lack what was acked in the
+/// last 5 s at most, as the contract has it. For our own a journal beside it has what came since, and no kill takes more
+/// from a long ledger than from a short one.
 const WRITE_BYTES_PER_S: f64 = (32 << 20) as f64;
 const WRITE_EVERY_AT_MOST: Duration = Duration::from_secs(4);
 
-/// The ledger of the run, on the control thread. What is written is away meanwhile, on a thread of its own: neither a slow
+/// The ledger of the run, on the control thread. What is written is away meanwhile, on threads of its own: neither a slow
 /// disk nor a long ledger may delay an answer on the control port.
 pub(super) struct Keeper {
-    /// What was reported and is not in the book.
+    store: LedgerStore,
+    /// What was reported, and is nowhere else.
+    fresh: Vec<Entry>,
+    /// What was reported, is in the journal if there is one, and is not in the book.
     waiting: Vec<Entry>,
     /// Here, unless it is being written.
     book: Option<Box<Book>>,
     writing: Option<JoinHandle<Written>>,
+    appending: Option<JoinHandle<Appended>>,
+    /// When the last write began, and the last append.
     began: Instant,
+    appended: Instant,
     write_every: Duration,
 }
 
@@ -38,47 +44,113 @@ struct Book {
     latest: Option<LatestValues>,
 }
 
-/// The book comes back, with the bytes that were written.
-type Written = (Box<Book>, Result<usize, LedgerError>);
+/// What becomes of the journal once the ledger is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It begins anew, if the ledger is long.
+    GoOn,
+    /// The run is over, and the ledger has everything.
+    End,
+}
+
+/// The book comes back, with the time from the beginning of its write to that of the next one.
+type Written = (Box<Book>, Result<Duration, LedgerError>);
+
+/// What was to be appended comes back.
+type Appended = (Vec<Entry>, Result<(), LedgerError>);
 
 impl Keeper {
     pub(super) fn new(store: LedgerStore, ledger: Ledger, latest: Option<LatestValues>) -> Self {
+        let write_every = write_every(store.file_bytes(latest.is_some()));
         Self {
+            store: store.clone(),
+            fresh: Vec::new(),
             waiting: Vec::new(),
             book: Some(Box::new(Book { store, ledger, latest })),
             writing: None,
+            appending: None,
             began: Instant::now(),
-            write_every: WRITE_EVERY,
+            appended: Instant::now(),
+            write_every,
         }
     }
 
     pub(super) fn enter(&mut self, entry: Entry) {
-        self.waiting.push(entry);
+        self.fresh.push(entry);
     }
 
-    /// Starts a write when one is due, and learns how the last one went. In a `hurry`, because the process may end at any
+    /// Starts writes when they are due, and learns how the last ones went. In a `hurry`, because the process may end at any
     /// moment, a long ledger is written as often as a short one.
     pub(super) async fn tick(&mut self, hurry: bool) -> Result<(), LedgerError> {
+        if self.appending.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish_append().await?;
+        }
         if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.finish_write().await?;
         }
-        let write_every = if hurry { WRITE_EVERY } else { self.write_every };
-        if !self.waiting.is_empty() && self.began.elapsed() >= write_every {
+        // A write first: it takes what the journal has, and more is soon under way to it again.
+        if self.began.elapsed() >= if hurry { WRITE_EVERY } else { self.write_every } {
             self.start_write();
+        }
+        if self.is_long() && self.appended.elapsed() >= WRITE_EVERY {
+            self.start_append();
         }
         Ok(())
     }
 
-    /// Unless one is under way.
+    /// Whether there is a journal.
+    fn is_long(&self) -> bool {
+        self.write_every > WRITE_EVERY
+    }
+
+    /// Brings what is new to the journal, unless something is under way there.
+    fn start_append(&mut self) {
+        if self.appending.is_some() || self.fresh.is_empty() {
+            return;
+        }
+        let (store, entries) = (self.store.clone(), std::mem::take(&mut self.fresh));
+        self.appended = Instant::now();
+        self.appending = Some(task::spawn_blocking(move || {
+            let appended = store.append(&entries);
+            (entries, appended)
+        }));
+    }
+
+    /// Waits for the append that is under way.
+    async fn finish_append(&mut self) -> Result<(), LedgerError> {
+        let Some(appending) = self.appending.take() else { return Ok(()) };
+        // A panic on the writing thread has ended the process before this could see it.
+        let Ok((entries, appended)) = appending.await else { return Ok(()) };
+        self.waiting.extend(entries);
+        appended
+    }
+
+    /// Writes what waits, if there is anything.
     fn start_write(&mut self) {
+        let is_idle = self.book.is_some() && self.appending.is_none();
+        if is_idle && !self.is_long() {
+            self.waiting.append(&mut self.fresh);
+        }
+        if !self.waiting.is_empty() {
+            self.write(Next::GoOn);
+        }
+    }
+
+    /// Unless a write is under way, or an append: the ledger is to have exactly what the journal has.
+    fn write(&mut self, next: Next) {
+        if self.appending.is_some() {
+            return;
+        }
         let Some(mut book) = self.book.take() else { return };
         let entries = std::mem::take(&mut self.waiting);
         self.began = Instant::now();
+        // Here, where nothing is being appended that the book does not get.
+        self.store.mark_journal();
         self.writing = Some(task::spawn_blocking(move || {
-            for entry in entries {
+            for entry in &entries {
                 book.enter(entry);
             }
-            let written = book.write();
+            let written = book.write(next);
             (book, written)
         }));
     }
@@ -86,10 +158,9 @@ impl Keeper {
     /// Waits for the write that is under way.
     async fn finish_write(&mut self) -> Result<(), LedgerError> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
-        // A panic on the writing thread has ended the process before this could see it.
         let Ok((book, written)) = writing.await else { return Ok(()) };
         self.book = Some(book);
-        self.write_every = write_every(written?);
+        self.write_every = written?;
         Ok(())
     }
 
@@ -97,11 +168,22 @@ impl Keeper {
     pub(super) async fn flush(&mut self, answer: &Sender<Result<(), LedgerError>>) {
         let mut result = self.finish_write().await;
         if result.is_ok() {
-            self.start_write();
-            result = self.finish_write().await;
+            let appended = self.append_all().await;
+            self.waiting.append(&mut self.fresh);
+            self.write(Next::End);
+            // A journal that fails is told, although the ledger has everything by then.
+            result = self.finish_write().await.and(appended);
         }
         // Whoever asked may have given up waiting.
         let _ = answer.try_send(result);
+    }
+
+    async fn append_all(&mut self) -> Result<(), LedgerError> {
+        self.finish_append().await?;
+        if self.is_long() {
+            self.start_append();
+        }
+        self.finish_append().await
     }
 }
 
@@ -111,73 +193,36 @@ fn write_every(bytes: usize) -> Duration {
 }
 
 impl Book {
-    fn enter(&mut self, entry: Entry) {
-        match entry {
-            Entry::Acked { partition, runs, last_consumable } => {
-                self.acked(partition, &runs, last_consumable);
-            }
-            Entry::Latest(acks) => {
-                if let Some(latest) = &mut self.latest {
-                    for (partition, ack) in &acks {
-                        latest.acked(*partition, ack);
-                    }
-                }
-            }
-            Entry::Truncated { partition, offset } => {
-                if let Some(part) = self.ledger.partition_mut(partition) {
-                    part.truncate(offset);
-                }
-            }
+    fn enter(&mut self, entry: &Entry) {
+        entry.enter(&mut self.ledger);
+        if let Some(latest) = &mut self.latest {
+            entry.enter_latest(latest);
         }
     }
 
-    fn acked(&mut self, partition: i32, runs: &[OffsetRun], last_consumable: Option<i64>) {
-        if last_consumable.is_some() {
-            self.ledger.expect_tombstones();
-        }
-        let is_adjusted = self.ledger.adjust_consumable_offsets;
-        if let Some(part) = self.ledger.partition_mut(partition) {
-            for run in runs {
-                part.insert(*run);
-            }
-            // Without tombstones, what was acked last is the latest of its key.
-            let highest = runs.last().map_or(0, |run| run.upper - 1).max(part.last_consumable);
-            part.last_consumable =
-                last_consumable.unwrap_or(if is_adjusted { highest } else { part.last_consumable });
-        }
-    }
-
-    fn write(&self) -> Result<usize, LedgerError> {
-        match &self.latest {
+    fn write(&self, next: Next) -> Result<Duration, LedgerError> {
+        let bytes = match &self.latest {
             Some(latest) => self.store.save_with_latest(&self.ledger, latest),
             None => self.store.save(&self.ledger),
+        }?;
+        let every = write_every(bytes);
+        if next == Next::GoOn && every > WRITE_EVERY {
+            self.store.renew_journal()?;
+        } else {
+            self.store.end_journal();
         }
+        Ok(every)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::OffsetRun;
 
-    fn run(lower: i64, upper: i64) -> [OffsetRun; 1] {
-        [OffsetRun { lower, upper }]
-    }
-
-    #[test]
-    fn the_first_tombstones_say_how_far_each_partition_can_be_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = LedgerStore::new(dir.path(), "t");
-        let mut book = Book { store, ledger: Ledger::new(3), latest: None };
-        let last = |book: &Book| [0, 1, 2].map(|index| book.ledger.partitions()[index].last_consumable);
-        book.acked(0, &run(0, 50), None);
-        book.acked(1, &run(0, 80), None);
-        assert_eq!((last(&book), book.ledger.adjust_consumable_offsets), ([0; 3], false));
-        // Another run, with tombstones: 50 is one, and 49 is of another key.
-        book.acked(0, &run(50, 51), Some(49));
-        assert_eq!((last(&book), book.ledger.adjust_consumable_offsets), ([49, 79, 0], true));
-        book.acked(1, &run(80, 81), Some(0));
-        book.acked(2, &run(0, 9), None);
-        assert_eq!(last(&book), [49, 0, 8], "what the shard says, or the last one");
+    fn acked(lower: i64) -> Entry {
+        let runs = vec![OffsetRun { lower, upper: lower + 1 }];
+        Entry::Acked { partition: 0, runs, last_consumable: None }
     }
 
     #[test]
@@ -192,22 +237,71 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LedgerStore::new(dir.path(), "t");
         let mut keeper = Keeper::new(store.clone(), Ledger::new(1), None);
-        let acked = |lower| Entry::Acked {
-            partition: 0,
-            runs: run(lower, lower + 1).to_vec(),
-            last_consumable: None,
-        };
         keeper.enter(acked(0));
         keeper.start_write();
         keeper.enter(acked(1));
         // The book is away.
         keeper.start_write();
-        assert_eq!(keeper.waiting.len(), 1);
+        assert_eq!(keeper.fresh.len(), 1);
         keeper.finish_write().await.unwrap();
         assert_eq!(store.load(1).unwrap().acked_count(), 1);
         let (answer, answered) = crossbeam::channel::bounded(1);
         keeper.flush(&answer).await;
         answered.try_recv().unwrap().unwrap();
         assert_eq!(store.load(1).unwrap().acked_count(), 2);
+    }
+
+    /// What is listed by the ledger alone, and with its journal.
+    fn listed(dir: &std::path::Path) -> (u64, u64) {
+        let (store, alone) = (LedgerStore::new(dir, "t"), tempfile::tempdir().unwrap());
+        std::fs::copy(store.path(), alone.path().join("valid_offsets_t.json")).unwrap();
+        let count = |store: LedgerStore| store.load(1).unwrap().acked_count();
+        (count(LedgerStore::new(alone.path(), "t")), count(store))
+    }
+
+    #[tokio::test]
+    async fn what_a_long_ledger_waits_for_is_in_its_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LedgerStore::new(dir.path(), "t");
+        store.save(&Ledger::new(1)).unwrap();
+        let ledger = store.load(1).unwrap();
+        let mut keeper = Keeper::new(store.clone(), ledger, None);
+        assert!(!keeper.is_long());
+        keeper.write_every = WRITE_EVERY_AT_MOST;
+        keeper.enter(acked(0));
+        keeper.start_write();
+        assert!(keeper.writing.is_none(), "it is in no journal yet");
+        keeper.start_append();
+        keeper.enter(acked(1));
+        keeper.start_append();
+        keeper.start_write();
+        assert!(keeper.writing.is_none() && keeper.fresh.len() == 1, "one thing after the other");
+        keeper.finish_append().await.unwrap();
+        assert_eq!(listed(dir.path()), (0, 1));
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        keeper.flush(&answer).await;
+        answered.try_recv().unwrap().unwrap();
+        assert_eq!(listed(dir.path()), (2, 2));
+        assert!(!store.journal_path().exists());
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_cannot_be_written_is_told_and_nothing_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LedgerStore::new(dir.path(), "t");
+        store.save(&Ledger::new(1)).unwrap();
+        let ledger = store.load(1).unwrap();
+        std::fs::create_dir(crate::whole_file::temporary(store.journal_path())).unwrap();
+        let mut keeper = Keeper::new(store, ledger, None);
+        keeper.write_every = WRITE_EVERY_AT_MOST;
+        keeper.enter(acked(0));
+        keeper.start_append();
+        let error = keeper.finish_append().await.unwrap_err().to_string();
+        assert!(error.contains("valid_offsets_t.journal: cannot be written"), "{error}");
+        keeper.enter(acked(1));
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        keeper.flush(&answer).await;
+        answered.try_recv().unwrap().unwrap();
+        assert_eq!(listed(dir.path()), (2, 2));
     }
 }

@@ -3,7 +3,7 @@
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::{
-    ledger::{KeyAck, LatestValues, Ledger, LedgerError, LedgerStore, OffsetRun},
+    ledger::{Entry, LatestValues, Ledger, LedgerError, LedgerStore},
     stats::LatencyHistogram,
 };
 
@@ -36,29 +36,6 @@ pub enum Message {
     Flush(Sender<Result<(), LedgerError>>),
     /// The run is over: answer, and end.
     Finish,
-}
-
-/// A change to the ledger.
-#[derive(Debug)]
-pub enum Entry {
-    /// Records of a partition were acked.
-    Acked {
-        /// The partition.
-        partition: i32,
-        /// Their offsets.
-        runs: Vec<OffsetRun>,
-        /// The new [`crate::ledger::PartitionLedger::last_consumable`], if tombstones are written.
-        last_consumable: Option<i64>,
-    },
-    /// Records were acked whose keys are watched, each with its partition.
-    Latest(Vec<(i32, KeyAck)>),
-    /// The log of a partition was cut, and that is tolerated.
-    Truncated {
-        /// The partition.
-        partition: i32,
-        /// The ledger's first offset that is gone.
-        offset: i64,
-    },
 }
 
 /// Messages that may wait. A shard that finds the queue full keeps what it has and tries again.

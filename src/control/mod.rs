@@ -26,7 +26,7 @@ use crossbeam::channel::{Sender, bounded};
 use thiserror::Error;
 
 pub use lifecycle::Lifecycle;
-pub use message::{Entry, Message};
+pub use message::Message;
 pub(crate) use progress::per_second;
 use watch::Watched;
 

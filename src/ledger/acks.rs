@@ -1,7 +1,10 @@
 //! The shard's side of the ledger: acks become runs, and runs travel.
 
+use serde::{Deserialize, Serialize};
+
 /// Offsets that follow each other: lower inclusive, upper exclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct OffsetRun {
     /// First offset.
     pub lower: i64,

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::record::{self, KeyText};
 
 /// A record with a numbered value, or a tombstone, was acked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct KeyAck {
     /// Its key's index in the key set; `None`: its record id is its key.
     pub key_index: Option<u64>,

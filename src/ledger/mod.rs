@@ -1,10 +1,14 @@
 //! What was acknowledged, and where: the truth that every read is held against.
 //!
-//! Pure, apart from [`store`] and `text`, which read and write the file.
+//! Pure, apart from [`store`], `text` and `journal_file`, which read and write the files.
 
 mod acks;
 mod consumable;
+mod entry;
+mod error;
 mod format;
+mod journal;
+mod journal_file;
 mod latest;
 pub mod store;
 mod text;
@@ -13,8 +17,10 @@ use range_set_blaze::RangeSetBlaze;
 
 pub use acks::{AckedRuns, OffsetRun};
 pub use consumable::Consumable;
+pub use entry::Entry;
+pub use error::LedgerError;
 pub use latest::{KeyAck, LatestValue, LatestValues, describe};
-pub use store::{LedgerError, LedgerStore};
+pub use store::LedgerStore;
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,7 +137,8 @@ impl PartitionLedger {
     /// Forgets everything at and above `offset`: the log was truncated there.
     pub fn truncate(&mut self, offset: i64) {
         self.acked = &self.acked - RangeSetBlaze::from_iter([offset..=i64::MAX]);
-        self.last_consumable = self.last_consumable.min((offset - 1).max(0));
+        // What is left, and not just something below the cut: doing all of it a second time must end where it did.
+        self.last_consumable = self.last_consumable.min(self.highest().unwrap_or(0));
     }
 
     /// The runs, sorted, lower inclusive, upper exclusive.

@@ -1,4 +1,4 @@
-//! The ledger's file: whole at every moment, whatever happens to the process.
+//! The ledger's files: whole at every moment, whatever happens to the process.
 
 use std::{
     fs, io,
@@ -7,103 +7,16 @@ use std::{
     thread,
 };
 
-use thiserror::Error;
-
 use super::{
-    LatestValues, Ledger, format, latest,
+    Entry, LatestValues, Ledger, LedgerError, format, journal,
+    journal_file::{self, JournalFile},
+    latest,
     text::{Known, NewText},
 };
-use crate::whole_file::{self, Prepared};
+use crate::whole_file::{self, Identity, Prepared};
 
-/// Why a ledger file could not be used. The file is left as it was.
-#[derive(Debug, Error)]
-pub enum LedgerError {
-    /// The file is there but cannot be read.
-    #[error("ledger {}: cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is no ledger.
-    #[error(
-        "ledger {}: is not a ledger of valid offsets ({reason}); it was left as it is: \
-         repair it, or move it away to start without one", path.display()
-    )]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with its text.
-        reason: String,
-    },
-    /// The file of latest values is no such thing.
-    #[error(
-        "latest values {}: is not a map from keys to values ({reason}); it was left as it is: repair it, or move it away",
-        path.display()
-    )]
-    NotLatestValues {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with its text.
-        reason: String,
-    },
-    /// There is no file of latest values to hold records against.
-    #[error(
-        "latest values {}: there is no such file: --validate-latest-values needs the one that the producer wrote \
-         with the same flag", path.display()
-    )]
-    NoLatestValues {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file describes a topic with more partitions than this one has.
-    #[error(
-        "ledger {}: lists {listed} partitions but topic '{topic}' has {existing}: it belongs to \
-         another topic of that name; it was left as it is", path.display()
-    )]
-    TooManyPartitions {
-        /// The file.
-        path: PathBuf,
-        /// The topic.
-        topic: String,
-        /// Partitions in the file.
-        listed: usize,
-        /// Partitions in the topic.
-        existing: usize,
-    },
-    /// Another process writes the file, too.
-    #[error(
-        "ledger {}: another process writes it, too: only one producer at a time can keep the ledger of a topic in a \
-         folder; what was acked here is missing in it", path.display()
-    )]
-    Shared {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be replaced.
-    #[error("ledger {}: cannot be written: {source}: {}", path.display(), advice(path, source))]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// What to do about a file that cannot be replaced, and what there is of it.
-fn advice(path: &Path, error: &io::Error) -> String {
-    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let todo = match error.kind() {
-        StorageFull | QuotaExceeded => "make room on its disk",
-        ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
-        NotFound => "its folder is gone: run in one that stays",
-        _ => "run in a folder that takes files",
-    };
-    let left =
-        if path.exists() { "the file there is the last one that was whole" } else { "there is no file now" };
-    format!("{todo}; {left}")
-}
+/// How often files are read that others replace meanwhile, until what was read belongs together.
+const TRIES: u32 = 5;
 
 /// The place of one topic's ledger.
 #[derive(Clone, Debug)]
@@ -111,19 +24,32 @@ pub struct LedgerStore {
     topic: String,
     path: PathBuf,
     latest_path: PathBuf,
+    journal_path: PathBuf,
     /// What was read or written last; touched by one writer at a time.
     known: Arc<Mutex<Option<Known>>>,
+    journal: Arc<Mutex<JournalFile>>,
+}
+
+/// A text of the ledger, and what its journal adds.
+struct Found {
+    text: Vec<u8>,
+    digest: u64,
+    entries: Vec<Entry>,
 }
 
 impl LedgerStore {
     /// The ledger of `topic` in the folder `dir`.
     #[must_use]
     pub fn new(dir: &Path, topic: &str) -> Self {
+        let journal_path = dir.join(format!("valid_offsets_{topic}.journal"));
+        let journal = JournalFile::new(journal_path.clone(), topic);
         Self {
             topic: topic.to_owned(),
             path: dir.join(format!("valid_offsets_{topic}.json")),
             latest_path: dir.join(format!("latest_value_{topic}.json")),
+            journal_path,
             known: Arc::default(),
+            journal: Arc::new(Mutex::new(journal)),
         }
     }
 
@@ -139,25 +65,55 @@ impl LedgerStore {
         &self.latest_path
     }
 
-    /// Reads the ledger of a topic with so many partitions; an empty one when there is no file.
+    /// The file of what was acked since a long ledger was written.
+    #[must_use]
+    pub fn journal_path(&self) -> &Path {
+        &self.journal_path
+    }
+
+    /// Bytes that are written to write everything whole, the last values among it or not; 0 when there is no ledger.
+    #[must_use]
+    pub fn file_bytes(&self, latest: bool) -> usize {
+        let bytes = |path| fs::metadata(path).map(|file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+        let Ok(ledger) = bytes(&self.path) else { return 0 };
+        if latest { ledger.saturating_add(bytes(&self.latest_path).unwrap_or(0)) } else { ledger }
+    }
+
+    /// Reads the ledger of a topic with so many partitions, with what its journal adds; an empty one when there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, is no ledger, or lists more partitions than there are.
+    /// A file cannot be read, is no ledger, or lists more partitions than there are.
     pub fn load(&self, partitions: usize) -> Result<Ledger, LedgerError> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *self.known() = Some(Known::Missing);
-                return Ok(Ledger::new(partitions));
-            }
-            Err(source) => return Err(LedgerError::Unreadable { path: self.path.clone(), source }),
+        let Some(Found { text, digest, entries }) = self.find()? else {
+            *self.known() = Some(Known::Missing);
+            return Ok(Ledger::new(partitions));
         };
         let mut ledger = format::decode(&text)
             .map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })?;
         self.check_partitions(&self.path, ledger.partitions().len(), partitions)?;
         ledger.grow(partitions);
-        *self.known() = Some(Known::read(&text));
+        for entry in &entries {
+            entry.enter(&mut ledger);
+        }
+        *self.known() = Some(Known::read(digest));
+        self.journal().ready(digest);
         Ok(ledger)
+    }
+
+    /// `None` when there is no ledger, whatever its journal says.
+    fn find(&self) -> Result<Option<Found>, LedgerError> {
+        // A producer that has written a new text makes a new journal, too.
+        settled(&self.path, || {
+            let Some(text) = read(&self.path)? else { return Ok(None) };
+            let digest = journal::digest(&text);
+            let lines = read(&self.journal_path)?.unwrap_or_default();
+            let journal = journal::decode(&lines, &self.topic, digest).unwrap_or_default();
+            Ok(Some(Found { text, digest, entries: journal.entries }))
+        })
+    }
+
+    fn journal(&self) -> MutexGuard<'_, JournalFile> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
@@ -172,21 +128,22 @@ impl LedgerStore {
         Err(LedgerError::TooManyPartitions { path, topic, listed, existing })
     }
 
-    /// Reads the last values of each key; `None` when there is no file.
+    /// Reads the last values of each key, with what the journal adds; `None` when there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, is no map of keys, or lists more partitions than there are.
+    /// A file cannot be read, is no map of keys, or lists more partitions than there are.
     pub fn load_latest(&self, partitions: usize) -> Result<Option<LatestValues>, LedgerError> {
         let path = &self.latest_path;
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(LedgerError::Unreadable { path: path.clone(), source }),
-        };
+        // Newer values would be taken back by an older journal.
+        let (text, found) = settled(path, || Ok((read(path)?, self.find()?)))?;
+        let Some(text) = text else { return Ok(None) };
         let mut values = latest::decode(&text)
             .map_err(|reason| LedgerError::NotLatestValues { path: path.clone(), reason })?;
         self.check_partitions(path, values.partitions(), partitions)?;
         values.grow(partitions);
+        for entry in found.iter().flat_map(|found| &found.entries) {
+            entry.enter_latest(&mut values);
+        }
         Ok(Some(values))
     }
 
@@ -240,10 +197,50 @@ impl LedgerStore {
         if known.is_some_and(|known| !known.is_still(&self.path)) {
             return Err(LedgerError::Shared { path: self.path.clone() });
         }
-        let (put, bytes) = new.and_then(NewText::put).map_err(|source| self.unwritable(source))?;
+        let new = new.map_err(|source| self.unwritable(source))?;
+        self.journal().announce(new.digest()).map_err(|source| self.unwritable_journal(source))?;
+        let (put, bytes) = new.put().map_err(|source| self.unwritable(source))?;
         *known = Some(put);
         whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))?;
         Ok(bytes)
+    }
+
+    /// Makes entries safe in the journal that goes on from the ledger that was read, or saved, last; they are entered in it
+    /// later. Nothing where there was none, or where the journal has ended.
+    ///
+    /// # Errors
+    /// The system refused; the journal ends with what it had.
+    pub fn append(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+        self.journal().append(entries).map_err(|source| self.unwritable_journal(source))
+    }
+
+    /// A ledger is going to be saved that has exactly what has been appended.
+    pub fn mark_journal(&self) {
+        self.journal().mark();
+    }
+
+    /// The ledger has been saved: begins a new journal, with what was appended since the mark.
+    ///
+    /// # Errors
+    /// The system refused; the journal is the one that was there before, and as good.
+    pub fn renew_journal(&self) -> Result<(), LedgerError> {
+        let digest = self.known().and_then(Known::digest);
+        let Some(digest) = digest else { return Ok(()) };
+        self.journal().renew(digest).map_err(|source| self.unwritable_journal(source))
+    }
+
+    /// The ledger has been saved, and needs no journal any more.
+    pub fn end_journal(&self) {
+        self.journal().end();
+    }
+
+    fn unwritable_journal(&self, source: io::Error) -> LedgerError {
+        match self.unwritable(source) {
+            LedgerError::Unwritable { source, .. } => {
+                LedgerError::Unwritable { path: self.journal_path.clone(), source }
+            }
+            other => other,
+        }
     }
 
     fn unwritable(&self, source: io::Error) -> LedgerError {
@@ -252,6 +249,24 @@ impl LedgerStore {
         }
         LedgerError::Unwritable { path: self.path.clone(), source }
     }
+}
+
+/// The bytes of a file; `None` when there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {
+    journal_file::read(path).map_err(|source| LedgerError::Unreadable { path: path.to_owned(), source })
+}
+
+/// What is read while nobody replaces this file.
+fn settled<T>(path: &Path, read: impl Fn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    for _ in 1..TRIES {
+        let before = Identity::of(path).ok();
+        let found = read()?;
+        if Identity::of(path).ok() == before {
+            return Ok(found);
+        }
+    }
+    // Others replace it all the time, and each time it is whole.
+    read()
 }
 
 #[cfg(test)]

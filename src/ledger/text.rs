@@ -9,7 +9,7 @@ use std::{
 
 use twox_hash::XxHash3_64;
 
-use super::{Ledger, format};
+use super::{Ledger, format, journal};
 use crate::whole_file::{Identity, Prepared};
 
 /// What is written at once.
@@ -61,6 +61,11 @@ impl NewText {
         Ok(Self { prepared, bytes, digest })
     }
 
+    /// That of the text.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// Puts it in the file's place. Returns what the file holds now, and in how many bytes.
     ///
     /// # Errors
@@ -82,8 +87,16 @@ pub(super) enum Known {
 
 impl Known {
     /// A text that was read. Whoever replaces the file from then on writes another: the digest tells.
-    pub(super) fn read(text: &[u8]) -> Self {
-        Self::Text { identity: None, digest: XxHash3_64::oneshot(text) }
+    pub(super) fn read(digest: u64) -> Self {
+        Self::Text { identity: None, digest }
+    }
+
+    /// That of the text, if there is one.
+    pub(super) fn digest(self) -> Option<u64> {
+        match self {
+            Self::Missing => None,
+            Self::Text { digest, .. } => Some(digest),
+        }
     }
 
     /// Whether that is still so.
@@ -91,6 +104,6 @@ impl Known {
         let Self::Text { identity, digest } = self else { return !path.exists() };
         // A file that is gone is nobody's, and one that cannot be read cannot be compared.
         let Ok(found) = Identity::of(path) else { return true };
-        Some(found) == identity || !fs::read(path).is_ok_and(|text| XxHash3_64::oneshot(&text) != digest)
+        Some(found) == identity || !fs::read(path).is_ok_and(|text| journal::digest(&text) != digest)
     }
 }

@@ -10,9 +10,9 @@ use super::{
     window::{InFlight, Window},
 };
 use crate::{
-    control::{Entry, Message},
+    control::Message,
     kafka::{Delivery, KafkaError, Outcome},
-    ledger::KeyAck,
+    ledger::{Entry, KeyAck},
     mutants,
     proof::{InTransaction, Numbering},
     stats::{LatencyRecorder, ProducerStats},

@@ -5,8 +5,8 @@
 
 use super::shard::Outbox;
 use crate::{
-    control::{Entry, Message},
-    ledger::{AckedRuns, Consumable},
+    control::Message,
+    ledger::{AckedRuns, Consumable, Entry},
     proof::Numbering,
 };
 

@@ -203,7 +203,7 @@ impl<P> Feeder<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::Entry, stats::LatencyHistogram};
+    use crate::{ledger::Entry, stats::LatencyHistogram};
 
     #[test]
     fn every_partition_has_one_owner() {

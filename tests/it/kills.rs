@@ -3,6 +3,8 @@
 //!
 //! `PROOFLOAD_KILLS` says how many are killed; see `scripts/prove`.
 
+mod long;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -20,7 +22,7 @@ use proofload::random::Random;
 use crate::{
     Test,
     dsl::{
-        Cluster, Mock, Run, Running, Topic, Workdir, Worker,
+        Cluster, Http, Mock, Run, Running, Topic, Workdir, Worker,
         ledger::{self, LedgerFile},
         wait_until,
     },
@@ -30,6 +32,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(killed_producers_leave_ledgers_that_are_true),
+        Real(producers_killed_beside_long_ledgers_leave_no_less),
         Alone(what_is_in_the_log_and_was_not_acked_is_not_listed),
     ]
 }
@@ -40,6 +43,8 @@ const KILLS_PER_TOPIC: u64 = 25;
 /// What may be missing was acked within this time before the kill.
 const GRACE: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_millis(60);
+
+const ENDLESS: &str = "--produce_msgs 10000000000 --produce-throughput-bps 200000";
 
 /// A way of producing.
 struct Way {
@@ -107,8 +112,18 @@ impl Tally {
     }
 }
 
+/// How many are to be killed.
+fn kills() -> u64 {
+    env::var("PROOFLOAD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
+}
+
+/// A file of its own has it.
+fn producers_killed_beside_long_ledgers_leave_no_less(cluster: &Cluster) {
+    long::kill_some(cluster, kills());
+}
+
 fn killed_producers_leave_ledgers_that_are_true(cluster: &Cluster) {
-    let kills = env::var("PROOFLOAD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let kills = kills();
     let ways = WAYS.len() as u64;
     let share = |index: u64| kills * (index + 1) / ways - kills * index / ways;
     let tallies: Vec<Tally> = thread::scope(|scope| {
@@ -158,6 +173,19 @@ struct Word {
     acked: BTreeMap<usize, i64>,
 }
 
+impl Word {
+    /// `None` until there is an answer.
+    fn of(http: &Http) -> Result<Option<Self>, String> {
+        let Some(answer) = http.get("/status").filter(|answer| answer.code == 200) else { return Ok(None) };
+        let at = Instant::now();
+        let workers: Vec<Worker> =
+            serde_json::from_str(&answer.body).map_err(|error| format!("{error} in {}", answer.body))?;
+        let offsets = &workers[0].producer().max_offsets_produced;
+        let acked = offsets.iter().filter_map(|(partition, offset)| Some((partition.parse().ok()?, *offset)));
+        Ok(Some(Self { at, acked: acked.collect() }))
+    }
+}
+
 impl<'a> Scene<'a> {
     fn new(cluster: &Cluster, way: &'a Way) -> Self {
         Self { way, topic: cluster.topic(way.partitions), workdir: Workdir::new() }
@@ -204,8 +232,7 @@ impl<'a> Scene<'a> {
         random: &mut Random,
         tally: &mut Tally,
     ) -> Result<LedgerFile, String> {
-        let work = "--produce_msgs 10000000000 --produce-throughput-bps 200000";
-        let producer = self.producer(work).with_control().start();
+        let producer = self.producer(ENDLESS).with_control().start();
         let instant = producer.started() + Duration::from_micros(random.below(self.way.latest_ms * 1_000));
         let words = self.listen(&producer, before, instant)?;
         if random.chance(0.4) {
@@ -220,9 +247,7 @@ impl<'a> Scene<'a> {
         }
         tally.producing += u64::from(words.iter().any(|word| !word.acked.is_empty()));
         tally.writing += u64::from(self.temporary().exists());
-        // A test of every day shares its disk with two others, which write and sync as well.
-        let disk = if tally.kills <= KILLS { GRACE * 2 } else { Duration::ZERO };
-        let grace = GRACE + disk + longest_pause(&words);
+        let grace = grace(tally.kills, &words);
         for Word { at, acked } in &words {
             let age = killed.duration_since(*at);
             let lacking: Vec<_> =
@@ -243,20 +268,11 @@ impl<'a> Scene<'a> {
         let (http, mut words) = (producer.http(), Vec::new());
         while Instant::now() < until {
             let listed = self.left()?;
-            if let Some(answer) = http.get("/status").filter(|answer| answer.code == 200) {
-                let at = Instant::now();
-                let workers: Vec<Worker> = serde_json::from_str(&answer.body)
-                    .map_err(|error| format!("{error} in {}", answer.body))?;
-                let acked: BTreeMap<usize, i64> = workers[0]
-                    .producer()
-                    .max_offsets_produced
-                    .iter()
-                    .filter_map(|(partition, offset)| Some((partition.parse().ok()?, *offset)))
-                    .collect();
+            if let Some(word) = Word::of(&http)? {
                 if let Some(listed) = listed {
-                    listed_before_acked(&listed, before, &acked)?;
+                    listed_before_acked(&listed, before, &word.acked)?;
                 }
-                words.push(Word { at, acked });
+                words.push(word);
             }
             thread::sleep(POLL_EVERY.min(until.saturating_duration_since(Instant::now())));
         }
@@ -360,6 +376,13 @@ fn what_is_in_the_log_and_was_not_acked_is_not_listed() {
     let listed = LedgerFile::read(workdir.path(), topic.name()).count();
     assert_eq!(u64::try_from(listed), Ok(last));
     assert!(topic.ends()[0] > listed, "records in the log that nobody was told of: {:?}", topic.ends());
+}
+
+/// What may be missing after one of so many kills was acked within this time before it.
+fn grace(kills: u64, words: &[Word]) -> Duration {
+    // A test of every day shares its disk with two others, which write and sync as well.
+    let disk = if kills <= KILLS { GRACE * 2 } else { Duration::ZERO };
+    GRACE + disk + longest_pause(words)
 }
 
 /// How much longer than it was to be it took between two words: a machine that has no time for us has none for the

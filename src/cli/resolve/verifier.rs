@@ -77,7 +77,9 @@ fn check_report(config: &VerifierConfig) -> Result<(), UsageError> {
     let store = LedgerStore::new(&config.ledger_dir, &config.topic);
     let resolved =
         |path: &Path| (whole_file::folder(path).canonicalize().ok(), path.file_name().map(ToOwned::to_owned));
-    let is_taken = [store.path(), store.latest_path()].iter().any(|path| resolved(path) == resolved(report));
+    let is_taken = [store.path(), store.latest_path(), store.journal_path()]
+        .iter()
+        .any(|path| resolved(path) == resolved(report));
     if is_taken {
         let what = "a file that is not the ledger of the topic, nor its latest values";
         return Err(UsageError::value("report", report.display(), what));

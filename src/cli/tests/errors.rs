@@ -91,7 +91,12 @@ fn values_with_reasons() {
 
 #[test]
 fn a_report_does_not_take_the_ledgers_place() {
-    for file in ["valid_offsets_t.json", "./latest_value_t.json", "src/../valid_offsets_t.json"] {
+    for file in [
+        "valid_offsets_t.json",
+        "./latest_value_t.json",
+        "src/../valid_offsets_t.json",
+        "./valid_offsets_t.journal",
+    ] {
         assert_eq!(
             verifier(&format!("--report {file}")),
             format!(

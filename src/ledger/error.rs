@@ -1,0 +1,98 @@
+//! What can be wrong with the ledger's files.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// Why a ledger file could not be used. The file is left as it was.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The file is there but cannot be read.
+    #[error("ledger {}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no ledger.
+    #[error(
+        "ledger {}: is not a ledger of valid offsets ({reason}); it was left as it is: \
+         repair it, or move it away to start without one", path.display()
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        reason: String,
+    },
+    /// The file of latest values is no such thing.
+    #[error(
+        "latest values {}: is not a map from keys to values ({reason}); it was left as it is: repair it, or move it away",
+        path.display()
+    )]
+    NotLatestValues {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        reason: String,
+    },
+    /// There is no file of latest values to hold records against.
+    #[error(
+        "latest values {}: there is no such file: --validate-latest-values needs the one that the producer wrote \
+         with the same flag", path.display()
+    )]
+    NoLatestValues {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file describes a topic with more partitions than this one has.
+    #[error(
+        "ledger {}: lists {listed} partitions but topic '{topic}' has {existing}: it belongs to \
+         another topic of that name; it was left as it is", path.display()
+    )]
+    TooManyPartitions {
+        /// The file.
+        path: PathBuf,
+        /// The topic.
+        topic: String,
+        /// Partitions in the file.
+        listed: usize,
+        /// Partitions in the topic.
+        existing: usize,
+    },
+    /// Another process writes the file, too.
+    #[error(
+        "ledger {}: another process writes it, too: only one producer at a time can keep the ledger of a topic in a \
+         folder; what was acked here is missing in it", path.display()
+    )]
+    Shared {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be replaced.
+    #[error("ledger {}: cannot be written: {source}: {}", path.display(), advice(path, source))]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What to do about a file that cannot be replaced, and what there is of it.
+fn advice(path: &Path, error: &io::Error) -> String {
+    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let todo = match error.kind() {
+        StorageFull | QuotaExceeded => "make room on its disk",
+        ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
+        NotFound => "its folder is gone: run in one that stays",
+        _ => "run in a folder that takes files",
+    };
+    let left =
+        if path.exists() { "the file there is the last one that was whole" } else { "there is no file now" };
+    format!("{todo}; {left}")
+}
