@@ -2,12 +2,65 @@
 //!
 //! Pure. Format: <https://kafka.apache.org/documentation/#recordheader>; numbers are zigzag varints.
 
-use crate::verifier::validator::Header;
+use crate::{
+    proof::{PROOF_HEADER, SHORT_BYTES},
+    record::{RECORD_ID_BYTES, RECORD_ID_HEADER},
+    verifier::validator::Header,
+};
 
 /// The first two headers. Neither, when not every byte is part of a header: nothing in such a record is what its
 /// writer sent.
+#[inline]
 pub(super) fn first_two(bytes: &[u8]) -> [Option<Header<'_>>; 2] {
-    decode(bytes).unwrap_or_default()
+    match of_ours(bytes) {
+        Some(headers) => headers.map(Some),
+        None => decode(bytes).unwrap_or_default(),
+    }
+}
+
+const NAME_BYTES: usize = RECORD_ID_HEADER.len();
+const PROOF_NAME_BYTES: usize = PROOF_HEADER.len();
+/// What stands before the record id of a record of ours, and between that and its proof.
+const BEFORE_ID: [u8; NAME_BYTES + 3] = surrounded(&[2], RECORD_ID_HEADER, RECORD_ID_BYTES);
+const BEFORE_PROOF: [u8; PROOF_NAME_BYTES + 2] = surrounded(&[], PROOF_HEADER, SHORT_BYTES);
+const OUR_BYTES: usize = BEFORE_ID.len() + RECORD_ID_BYTES + BEFORE_PROOF.len() + SHORT_BYTES;
+
+/// Some numbers, a name with its length, and the length of what follows, as varints of a byte each.
+const fn surrounded<const N: usize>(numbers: &[u8], name: &str, value_bytes: usize) -> [u8; N] {
+    let (mut bytes, name) = ([0; N], name.as_bytes());
+    let start = numbers.len();
+    assert!(start <= 1 && name.len() < 64 && value_bytes < 64 && N == start + name.len() + 2);
+    if start == 1 {
+        bytes[0] = numbers[0] * 2;
+    }
+    bytes[start] = small(name.len());
+    let mut index = 0;
+    while index < name.len() {
+        bytes[start + 1 + index] = name[index];
+        index += 1;
+    }
+    bytes[N - 1] = small(value_bytes);
+    bytes
+}
+
+/// A length below 64 as a zigzag varint.
+#[expect(clippy::cast_possible_truncation, reason = "it is below 64")]
+const fn small(length: usize) -> u8 {
+    length as u8 * 2
+}
+
+/// The headers of a record as this program writes them outside transactions, which most are: of known lengths, they are
+/// compared with what they must be, and no number in them has to be decoded.
+#[inline]
+fn of_ours(bytes: &[u8]) -> Option<[Header<'_>; 2]> {
+    let bytes: &[u8; OUR_BYTES] = bytes.try_into().ok()?;
+    let (before_id, rest) = bytes.split_first_chunk()?;
+    let (id, rest) = rest.split_first_chunk::<RECORD_ID_BYTES>()?;
+    let (before_proof, proof) = rest.split_first_chunk()?;
+    if *before_id != BEFORE_ID || *before_proof != BEFORE_PROOF {
+        return None;
+    }
+    Some([(&before_id[2..][..NAME_BYTES], id), (&before_proof[1..][..PROOF_NAME_BYTES], proof)])
 }
 
 fn decode(mut rest: &[u8]) -> Option<[Option<Header<'_>>; 2]> {
@@ -100,6 +153,23 @@ mod tests {
         assert_eq!(first_two(&[0]), [None, None]);
         assert_eq!(first_two(&[]), [None, None]);
         assert_eq!(first_two(&[1]), [None, None], "fewer than none");
+    }
+
+    /// With the lengths that headers of ours have, and any byte of them changed.
+    #[test]
+    fn what_is_compared_is_the_same_as_what_is_decoded() {
+        let header = |name: &str, bytes: usize| (name.into(), Some(vec![b'7'; bytes]));
+        let ours = encode(&[header(RECORD_ID_HEADER, RECORD_ID_BYTES), header(PROOF_HEADER, SHORT_BYTES)]);
+        let [first, second] = of_ours(&ours).expect("known at once");
+        assert_eq!(decode(&ours), Some([Some(first), Some(second)]));
+        for index in 0..ours.len() {
+            for bit in 0..8 {
+                let mut changed = ours.clone();
+                changed[index] ^= 1 << bit;
+                assert_eq!(first_two(&changed), decode(&changed).unwrap_or_default(), "bit {bit} of {index}");
+            }
+        }
+        assert!(of_ours(&ours[..ours.len() - 1]).is_none());
     }
 
     #[test]
