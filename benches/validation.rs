@@ -21,6 +21,7 @@ fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
         offset,
         leader_epoch: 3,
         sent_ms: Some(1_000),
+        has_sound_headers: true,
         second_header: None,
         first_header: Some((RECORD_ID_HEADER.as_bytes(), id)),
         key: Some(id),

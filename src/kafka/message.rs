@@ -98,7 +98,9 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
-        let [first_header, second_header] = headers::first_two(self.headers());
+        // Without a place for headers there are none, and no fault in that.
+        let headers = self.headers().map_or(Some([None, None]), headers::first_two);
+        let [first_header, second_header] = headers.unwrap_or_default();
         // SAFETY: a key that is not null has `key_len` bytes, and lives as long as the message.
         let key = (!fields.key.is_null())
             .then(|| unsafe { slice::from_raw_parts(fields.key.cast::<u8>(), fields.key_len) });
@@ -106,6 +108,7 @@ impl<'a> Message<'a> {
             offset: fields.offset,
             leader_epoch: self.leader_epoch(),
             sent_ms: self.sent_ms(),
+            has_sound_headers: headers.is_some(),
             first_header,
             second_header,
             key,
@@ -114,15 +117,13 @@ impl<'a> Message<'a> {
     }
 
     /// The headers, from their number on, as they lie in what was fetched; records of the formats before there were
-    /// headers have no bytes here.
-    fn headers(self) -> &'a [u8] {
+    /// headers have no place for them.
+    fn headers(self) -> Option<&'a [u8]> {
         let Bytes { length, data, .. } = self.fetched().headers;
-        match usize::try_from(length) {
-            // SAFETY: librdkafka has cut these bytes out of the response, whose bounds it checked, and keeps that for
-            // as long as any of its messages lives.
-            Ok(length) if length > 0 => unsafe { slice::from_raw_parts(data, length) },
-            _ => &[],
-        }
+        let length = usize::try_from(length).unwrap_or(0);
+        // SAFETY: librdkafka has cut these bytes out of the response, whose bounds it checked, and keeps that for
+        // as long as any of its messages lives.
+        (!data.is_null()).then(|| unsafe { slice::from_raw_parts(data, length) })
     }
 
     /// When it was sent; `None` where the broker's time stands instead.

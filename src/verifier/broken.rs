@@ -46,6 +46,9 @@ pub(super) fn aborted_read(record: &RecordView<'_>, id: &[u8]) -> Broken {
 #[cold]
 pub(super) fn corrupt(record: &RecordView<'_>, header: Option<Written<'_>>) -> Broken {
     let (expected, found) = match header {
+        None if !record.has_sound_headers => {
+            ("headers that can be read".to_owned(), "bytes that are none".to_owned())
+        }
         None => ("a proof header as it was written".to_owned(), "one that was altered".to_owned()),
         Some(header) if header.is_true(&content(record)) => {
             let time = |time: Option<i64>| time.map_or("none".to_owned(), |time_ms| format!("{time_ms} ms"));
@@ -101,5 +104,62 @@ pub(super) fn wrong_offset(record: &RecordView<'_>) -> Broken {
         expected: format!("{RECORD_ID_HEADER} '{}' (acked there)", id.escape_ascii()),
         found,
         evidence: Evidence::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::{OffsetRun, PartitionLedger},
+        verifier::validator::{PartitionState, Rules, Visible},
+    };
+
+    /// A record whose headers cannot be taken apart, as it is shown.
+    fn spoilt(offset: i64) -> RecordView<'static> {
+        RecordView {
+            offset,
+            leader_epoch: 3,
+            sent_ms: None,
+            has_sound_headers: false,
+            first_header: None,
+            second_header: None,
+            key: None,
+            value: Some(b"value"),
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be_read_are_corrupt_to_every_reader() {
+        let mut ledger = PartitionLedger::default();
+        ledger.insert(OffsetRun { lower: 0, upper: 100 });
+        for visible in [Visible::All, Visible::Committed] {
+            for proof_header in [true, false] {
+                let rules = Rules { visible, proof_header, whole_transactions: false };
+                for ledger in [Some(&ledger), None] {
+                    let broken = PartitionState::default().check(&spoilt(5), ledger, rules).unwrap_err();
+                    assert_eq!((broken.anomaly, broken.offset), (Anomaly::Corrupt, 5));
+                    assert_eq!(broken.expected, "headers that can be read");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_has_none_is_not_one_whose_headers_cannot_be_read() {
+        let rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+        let bare = RecordView { has_sound_headers: true, ..spoilt(5) };
+        assert!(PartitionState::default().check(&bare, None, rules).is_ok());
+    }
+
+    #[test]
+    fn its_epoch_and_its_place_are_looked_at_before() {
+        let rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+        let mut state = PartitionState::default();
+        let sound = |leader_epoch| RecordView { has_sound_headers: true, leader_epoch, ..spoilt(5) };
+        state.check(&sound(3), None, rules).unwrap();
+        assert_eq!(state.check(&spoilt(5), None, rules).unwrap_err().anomaly, Anomaly::Nonmonotonic);
+        state.check(&RecordView { offset: 6, ..sound(4) }, None, rules).unwrap();
+        assert_eq!(state.check(&spoilt(7), None, rules).unwrap_err().anomaly, Anomaly::EpochBack);
     }
 }

@@ -172,6 +172,7 @@ mod tests {
                 first_header: None,
                 second_header: None,
                 sent_ms: None,
+                has_sound_headers: true,
                 key: Some(b"k"),
                 value: text.as_ref().map(|text| &text[..]),
             };
@@ -202,6 +203,7 @@ mod tests {
             first_header: None,
             second_header: None,
             sent_ms: None,
+            has_sound_headers: true,
             key: Some(b"k"),
             value: Some(b"value-000000000000000007"),
         };
@@ -271,6 +273,7 @@ mod tests {
             first_header: None,
             second_header: None,
             sent_ms: None,
+            has_sound_headers: true,
             key: Some(b"k"),
             value: Some(value),
         };
