@@ -3,7 +3,7 @@
 use std::{mem::ManuallyDrop, ptr, thread, time::Duration};
 
 use rdkafka::{
-    bindings as rdk,
+    ClientConfig, bindings as rdk,
     types::{RDKafkaRespErr as Code, RDKafkaType},
 };
 
@@ -11,6 +11,7 @@ use super::{
     Answers, ClientError, ConsumerSettings, Isolation, OffsetSpec,
     client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
+    malformed,
     message::Message,
     offsets::OffsetQuery,
     partitions::confirm,
@@ -51,6 +52,8 @@ pub struct Consumer {
     wake: QueueWake,
     topic_name: String,
     isolation: Isolation,
+    /// How often it could not take a record apart, where it was asked to say so.
+    malformed: u64,
 }
 
 /// What is closed when a consumer goes.
@@ -69,8 +72,28 @@ impl Consumer {
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
     pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
-        let handle =
-            Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), &settings.client_cpus)?;
+        Self::start_as(settings, &settings.config(), topic)
+    }
+
+    /// Starts a client that says when it cannot take a record apart. That is not for many records: it tells its log of
+    /// each request.
+    ///
+    /// # Errors
+    /// A client that cannot start.
+    pub fn start_probing(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+        let mut config = settings.config();
+        malformed::ask(&mut config);
+        let consumer = Self::start_as(settings, &config, topic)?;
+        malformed::listen(&consumer.client.handle);
+        Ok(consumer)
+    }
+
+    fn start_as(
+        settings: &ConsumerSettings,
+        config: &ClientConfig,
+        topic: &str,
+    ) -> Result<Self, ClientError> {
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, config, &settings.client_cpus)?;
         let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
         let known = handle.topic(topic)?;
@@ -87,6 +110,7 @@ impl Consumer {
             wake,
             topic_name: topic.to_owned(),
             isolation: settings.isolation,
+            malformed: 0,
         })
     }
 
@@ -124,8 +148,9 @@ impl Consumer {
 
     /// Shows what has come, one batch at the most, and returns how much it was.
     pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
-        while self.client.main_queue.poll(0).is_some() {
-            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        while let Some(event) = self.client.main_queue.poll(0) {
+            self.malformed += u64::from(malformed::is_told_by(&event));
         }
         // SAFETY: the queue is alive, and the array has room for as many as is said.
         let got = unsafe {
@@ -142,6 +167,13 @@ impl Consumer {
             }
         }
         got
+    }
+
+    /// How often it could not take apart a record of what it was sent, up to the last [`Self::poll`]. It then shows
+    /// nothing from that record on, and fetches it again.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.malformed
     }
 
     /// Waits until there is something to show, but not longer than `limit`.

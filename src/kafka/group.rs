@@ -285,6 +285,12 @@ impl GroupConsumer {
         }
     }
 
+    /// Whether this partition is the member's.
+    #[must_use]
+    pub fn owns(&self, topic: usize, partition: i32) -> bool {
+        self.membership.owns(topic, partition)
+    }
+
     /// How the member stands.
     #[must_use]
     pub fn state(&self) -> MemberState {

@@ -143,6 +143,10 @@ impl Membership {
         self.owned.borrow().0.values().any(|place| place.committed < 0 && place.position >= 0)
     }
 
+    pub(super) fn owns(&self, topic: usize, partition: i32) -> bool {
+        self.owned.borrow().0.contains_key(&(topic, partition))
+    }
+
     pub(super) fn state(&self) -> MemberState {
         let owned = self.owned.borrow();
         MemberState {

@@ -19,6 +19,7 @@ mod groups;
 mod handover;
 mod headers;
 mod hub;
+mod malformed;
 mod membership;
 mod message;
 mod observer;

@@ -184,13 +184,13 @@ impl Checker {
         Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
     }
 
-    /// A batch does not fit its checksum, or cannot be unpacked.
+    /// A batch does not fit its checksum, or cannot be unpacked, or taken apart.
     ///
     /// # Errors
     /// That, unless the run goes on.
     #[cold]
-    pub(super) fn corrupt(&self, partition: i32, offset: i64, fault: &Fault<'_>) -> Result<(), Halt> {
-        self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), fault.text.to_owned())
+    pub(super) fn corrupt(&self, partition: i32, offset: i64, found: &str) -> Result<(), Halt> {
+        self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
     }
 
     /// The log was cut below what was read. `index` is the partition's place in the counters' list.

@@ -79,6 +79,41 @@ impl Cuts {
     }
 }
 
+/// Where the group as a whole stands still, by partition: the main thread tells, and whoever owns the partition looks
+/// into it.
+#[derive(Debug)]
+pub(super) struct Silences(Box<[AtomicI64]>);
+
+/// No place at all.
+const NOWHERE: i64 = -1;
+
+impl Silences {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self((0..partitions).map(|_| AtomicI64::new(NOWHERE)).collect())
+    }
+
+    /// Nothing comes of this partition, whose group stands at `offset`.
+    pub(super) fn tell(&self, partition: i32, offset: i64) {
+        if let Some(place) = self.of(partition) {
+            place.store(offset, Relaxed);
+        }
+    }
+
+    pub(super) fn is_told_of(&self, partition: i32) -> bool {
+        self.of(partition).is_some_and(|place| place.load(Relaxed) != NOWHERE)
+    }
+
+    /// Where that is, if nobody else has taken it.
+    pub(super) fn take(&self, partition: i32) -> Option<i64> {
+        let offset = self.of(partition)?.swap(NOWHERE, Relaxed);
+        (offset != NOWHERE).then_some(offset)
+    }
+
+    fn of(&self, partition: i32) -> Option<&AtomicI64> {
+        self.0.get(usize::try_from(partition).ok()?)
+    }
+}
+
 /// A partition, as far as this member has had it.
 #[derive(Default)]
 pub(super) struct Lane {
@@ -172,6 +207,12 @@ impl Inbox {
             return ControlFlow::Break(());
         }
         let lane = &mut self.lanes[index];
+        if !record.has_sound_headers {
+            // Nor can it be known where the next one begins.
+            self.unreadable.push((partition, record.offset));
+            self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+            return ControlFlow::Break(());
+        }
         lane.position = lane.position.max(record.offset + 1);
         lane.read.push(record.offset);
         lane.has_news = true;
@@ -194,7 +235,7 @@ impl Inbox {
                 // The client says so again with each fetch.
                 if !self.unreadable.contains(&(partition, offset)) {
                     self.unreadable.push((partition, offset));
-                    self.halt = self.checker.corrupt(partition, offset, fault).err();
+                    self.halt = self.checker.corrupt(partition, offset, fault.text).err();
                 }
             }
             FaultKind::Refused => {
@@ -203,5 +244,21 @@ impl Inbox {
             // The client tries again by itself.
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_is_looked_into_by_one_member() {
+        let silences = Silences::new(2);
+        assert_eq!(silences.take(1), None);
+        silences.tell(1, 0);
+        assert!(silences.is_told_of(1) && !silences.is_told_of(0) && !silences.is_told_of(2));
+        assert_eq!((silences.take(1), silences.take(1)), (Some(0), None));
+        silences.tell(7, 5);
+        assert_eq!(silences.take(7), None, "there is no such partition");
     }
 }

@@ -14,14 +14,14 @@ use super::{
     budget::{Allowance, Budget},
     checker::{self, Checker, Cut},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
-    group_inbox::{Cuts, News},
+    group_inbox::{Cuts, News, Silences},
     group_name::{delete, generated_name},
-    group_reader::{self, GroupReadJob, GroupReadPass},
+    group_reader::{self, GroupReadPass},
     loss::{LOOK_PAUSE, LOOKS, Losses},
     part::Part,
     run::RunError,
     shard::{Feeder, Halt},
-    stall::Watchman,
+    stall::{Look, Watchman},
     track::{OPEN_END, Span},
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     let Some(reader) = board.readers.iter().find(|reader| reader.kind == ReaderKind::Group) else {
         return Ok(());
     };
-    let jobs = jobs(crew, config, reader);
+    let jobs = group_reader::jobs(crew, config, reader);
     let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
     let mut left = config.max_messages;
     let mut losses = vec![Losses::default(); crew.partitions];
@@ -68,24 +68,6 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     result?;
     reader.finish();
     Ok(())
-}
-
-/// Members take turns on the shards.
-fn jobs(crew: &Crew<'_>, config: &GroupReadConfig, reader: &ReaderBoard) -> Vec<Vec<GroupReadJob>> {
-    let shards = crew.placement.shards.len();
-    let members = config.members.get();
-    let job = |shard: usize| {
-        let members: Vec<_> =
-            (shard..members).step_by(shards).map(|index| reader.shards[index].clone()).collect();
-        let job = GroupReadJob {
-            members,
-            config: config.clone(),
-            proof: crew.config.proof,
-            partitions: crew.partitions,
-        };
-        if job.members.is_empty() { Vec::new() } else { vec![job] }
-    };
-    (0..shards).map(job).collect()
 }
 
 /// One pass. Returns whether there may be another.
@@ -118,6 +100,7 @@ fn one_pass(
         name,
         parts: spans.iter().map(|span| Part::new(span, continuous)).collect(),
         losses,
+        silences: Arc::new(Silences::new(crew.partitions)),
         continuous,
         joined: 0,
         halt: None,
@@ -125,7 +108,10 @@ fn one_pass(
     let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
     let group = name.to_owned();
     let cuts = Arc::new(Cuts::new(crew.partitions));
-    let pass = GroupReadPass { truth, group, allowance, handover, cuts, news: sender, done: done.clone() };
+    let silences = overseer.silences.clone();
+    let done_too = done.clone();
+    let pass =
+        GroupReadPass { truth, group, allowance, handover, cuts, silences, news: sender, done: done_too };
     for feeder in feeders {
         feeder.start(pass.clone());
     }
@@ -148,6 +134,7 @@ struct Overseer<'a> {
     name: &'a str,
     parts: Vec<Part>,
     losses: &'a mut [Losses],
+    silences: Arc<Silences>,
     continuous: bool,
     joined: usize,
     checker: Checker,
@@ -264,7 +251,10 @@ impl Overseer<'_> {
         let position = part.position;
         if position < part.end.min(end) {
             let what = || format!("what lies at offset {position}");
-            self.watchman.look(&mut part.watch, part.partition, (position, end), what);
+            let look = self.watchman.look(&mut part.watch, part.partition, (position, end), what);
+            if look != Look::Patience {
+                self.silences.tell(part.partition, position);
+            }
         }
     }
 

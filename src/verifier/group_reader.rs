@@ -17,9 +17,11 @@ use crossbeam::channel::Sender;
 use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
-    group_inbox::{Cuts, Inbox, Lane, News},
+    crew::Crew,
+    group_inbox::{Cuts, Inbox, Lane, News, Silences},
+    prober::{Answer, Prober},
     shard::{Feed, Halt, ShardContext},
-    unreadable,
+    unreadable::{self, MALFORMED},
 };
 use crate::{
     clock::Clock,
@@ -28,7 +30,7 @@ use crate::{
         ClientError, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation, Repeats, WakeHub,
     },
     pace::Pace,
-    stats::ReaderStats,
+    stats::{ReaderBoard, ReaderStats},
 };
 
 /// The members of one shard.
@@ -51,6 +53,8 @@ pub(super) struct GroupReadPass {
     pub(super) handover: Arc<Handover>,
     /// Where logs were cut in this pass.
     pub(super) cuts: Arc<Cuts>,
+    /// Where nothing comes.
+    pub(super) silences: Arc<Silences>,
     /// Where members tell what they have done.
     pub(super) news: Sender<News>,
     /// Set when together they have read everything.
@@ -71,6 +75,28 @@ const TOPIC: usize = 0;
 /// Records shown before others have their turn; fewer where each has to wait for its turn.
 const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
+
+/// Members take turns on the shards.
+pub(super) fn jobs(
+    crew: &Crew<'_>,
+    config: &GroupReadConfig,
+    reader: &ReaderBoard,
+) -> Vec<Vec<GroupReadJob>> {
+    let shards = crew.placement.shards.len();
+    let members = config.members.get();
+    let job = |shard: usize| {
+        let members: Vec<_> =
+            (shard..members).step_by(shards).map(|index| reader.shards[index].clone()).collect();
+        let job = GroupReadJob {
+            members,
+            config: config.clone(),
+            proof: crew.config.proof,
+            partitions: crew.partitions,
+        };
+        if job.members.is_empty() { Vec::new() } else { vec![job] }
+    };
+    (0..shards).map(job).collect()
+}
 
 /// Reads pass after pass until there is none any more.
 pub(super) async fn run(context: ShardContext, job: GroupReadJob, feed: Feed<GroupReadPass>) {
@@ -126,6 +152,8 @@ struct Member {
     bell: HubBell,
     group: String,
     isolation: Isolation,
+    silences: Arc<Silences>,
+    prober: Prober,
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
     clock: Clock,
@@ -173,6 +201,8 @@ impl Member {
             bell,
             group: pass.group.clone(),
             isolation: settings.isolation,
+            silences: pass.silences.clone(),
+            prober: Prober::new(context, settings.isolation),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
             clock: Clock::start(),
@@ -186,6 +216,7 @@ impl Member {
     async fn read(&mut self) -> Result<(), Halt> {
         while !self.is_over() {
             let more = self.turn()?;
+            self.hear_of_silence()?;
             while let Some((partition, from)) = self.inbox.unreadable.pop() {
                 self.pass_over(partition, from).await?;
             }
@@ -216,6 +247,7 @@ impl Member {
         }
         if self.told.elapsed() >= TELL_EVERY {
             self.tell();
+            self.look_into_silence();
         }
         let waits_for_commit = self.max_uncommitted.is_some() && self.consumer.is_committing();
         if waits_for_commit || !self.pause().is_zero() {
@@ -242,9 +274,37 @@ impl Member {
         inbox.halt.take().map_or(Ok(more), Err)
     }
 
+    /// Where nothing comes of a partition of this member's, there may be what its client has nothing to show of.
+    fn look_into_silence(&mut self) {
+        for partition in (0..).take(self.inbox.lanes.len()) {
+            if self.silences.is_told_of(partition)
+                && self.consumer.owns(TOPIC, partition)
+                && let Some(offset) = self.silences.take(partition)
+            {
+                self.prober.what_is(partition, offset);
+            }
+        }
+    }
+
+    /// Who owns the partition by now will be asked again.
+    fn hear_of_silence(&mut self) -> Result<(), Halt> {
+        for answer in self.prober.answers() {
+            let Answer::Malformed { partition, offset } = answer else { continue };
+            let moved = self.inbox.lane(partition).is_none_or(|lane| lane.position > offset);
+            if moved || !self.consumer.owns(TOPIC, partition) {
+                continue;
+            }
+            self.inbox.checker.stats().errors.add(1);
+            self.inbox.checker.corrupt(partition, offset, MALFORMED)?;
+            self.inbox.unreadable.push((partition, offset));
+        }
+        Ok(())
+    }
+
     /// Finds out how far what cannot be read reaches, and goes on behind it.
     async fn pass_over(&mut self, partition: i32, from: i64) -> Result<(), Halt> {
-        let found = unreadable::end(&self.context, self.isolation, partition, from).await?;
+        let mut consumer = unreadable::connect(&self.context, self.isolation)?;
+        let found = unreadable::end(&self.context, &mut consumer, partition, from).await;
         let (Some(to), Some(lane)) = (found, self.inbox.lane(partition)) else { return Ok(()) };
         lane.state.reposition();
         lane.position = lane.position.max(to);

@@ -289,7 +289,9 @@ fn answer(
             checker.stats().errors.add(1);
             match fault.kind {
                 FaultKind::Refused => Some(Err(checker.refused(fault))),
-                FaultKind::Corrupt => Some(checker.corrupt(partition, wanted, fault).map(|()| Found::Gone)),
+                FaultKind::Corrupt => {
+                    Some(checker.corrupt(partition, wanted, fault.text).map(|()| Found::Gone))
+                }
                 FaultKind::OutOfRange => Some(Ok(Found::Gone)),
                 // The client tries again by itself.
                 _ => None,

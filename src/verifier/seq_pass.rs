@@ -50,18 +50,26 @@ impl PassState {
             Event::Record { partition, record } => {
                 let Some(index) = self.place(*partition) else { return };
                 if let Some(skip) = &mut self.tracks[index].skip {
-                    skip.succeeded();
+                    if record.has_sound_headers {
+                        skip.succeeded();
+                    } else {
+                        skip.failed();
+                    }
                     return;
                 }
                 let track = &mut self.tracks[index];
                 if track.is_done() || track.must_confirm(record.leader_epoch) || !self.allowance.take() {
                     return;
                 }
-                if let Some(latest) = self.checker.latest() {
-                    self.keys[index].note(latest, *partition, record);
+                if record.has_sound_headers {
+                    track.read(record.offset, record.leader_epoch);
+                    if let Some(latest) = self.checker.latest() {
+                        self.keys[index].note(latest, *partition, record);
+                    }
+                } else {
+                    track.spoilt(record.offset);
                 }
                 let track = &mut self.tracks[index];
-                track.read(record.offset, record.leader_epoch);
                 self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
             }
             Event::End { partition, offset } => {
@@ -167,7 +175,7 @@ impl PassState {
                 let (partition, offset) = (track.partition, track.position);
                 // Where the run goes on, it does so behind the batch.
                 track.skip = Some(Skip::at(offset));
-                self.halt = self.checker.corrupt(partition, offset, fault).err();
+                self.halt = self.checker.corrupt(partition, offset, fault.text).err();
             }
             (FaultKind::Refused, _) => {
                 self.halt = Some(self.checker.refused(fault));

@@ -10,12 +10,13 @@ use std::{
 use super::{
     budget::Allowance,
     checker::{self, Checker, Truth},
-    ends::{self, Deafness, Ends, Inquiry, Reply},
+    ends::{self, Deafness, Ends, Inquiry},
     last_values::SeenKeys,
     loss::Losses,
+    prober::Prober,
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
-    stall::{Look, Watchman},
+    stall::Watchman,
     track::{Span, Stage, Track},
 };
 use crate::{
@@ -99,7 +100,7 @@ fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
 
 /// Has everything read that is not done, from where it stands.
 fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
-    for track in tracks.iter().filter(|track| !track.is_done()) {
+    for track in tracks.iter().filter(|track| !track.is_done() && !track.is_searched) {
         consumer.read_from(track.partition, track.next_offset());
     }
 }
@@ -112,10 +113,11 @@ pub(super) struct SeqReader<'a> {
     pub(super) pass: PassState,
     pace: Option<Pace>,
     clock: Clock,
-    watchman: Watchman,
+    pub(super) watchman: Watchman,
     /// What the brokers are being asked.
     inquiry: Option<Inquiry>,
-    deafness: Deafness,
+    pub(super) deafness: Deafness,
+    pub(super) prober: Prober,
 }
 
 impl<'a> SeqReader<'a> {
@@ -157,6 +159,7 @@ impl<'a> SeqReader<'a> {
             watchman,
             inquiry: None,
             deafness: Deafness::default(),
+            prober: Prober::new(context, checker::isolation(job.proof)),
         }
     }
 
@@ -181,6 +184,7 @@ impl<'a> SeqReader<'a> {
             let got = self.poll()?;
             self.confirm_places();
             self.pass_over_unreadable();
+            self.hear_of_silence()?;
             self.stop_finished();
             self.look_at_overdue_ends(got > 0)?;
             if got == 0 {
@@ -294,7 +298,7 @@ impl<'a> SeqReader<'a> {
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
-        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done());
+        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done() && !track.is_searched);
         for track in tracks.filter(|track| track.out_of_range || !others_move) {
             if track.is_suspect(now, OVERDUE) {
                 track.looked = now;
@@ -307,43 +311,8 @@ impl<'a> SeqReader<'a> {
         Ok(())
     }
 
-    /// Nothing is decided without the broker's word: one that does not answer is waited for.
-    fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
-        let Some(index) = self.pass.place(reply.partition) else { return Ok(()) };
-        let track = &mut self.pass.tracks[index];
-        let Some(ends) = reply.ends else {
-            track.watch.unanswered();
-            return if self.deafness.unanswered(Instant::now()) { self.renew_client() } else { Ok(()) };
-        };
-        self.deafness.heard();
-        if track.is_done() || track.position != reply.asked_at {
-            return Ok(());
-        }
-        if track.skip.is_some() {
-            self.try_again(index, ends);
-            return Ok(());
-        }
-        self.pass.judge(index, ends)?;
-        self.resume(index);
-        self.look_for_stall(index, ends.end)
-    }
-
-    /// The broker answers, and says that there is more than was shown.
-    fn look_for_stall(&mut self, index: usize, end: i64) -> Result<(), Halt> {
-        let track = &mut self.pass.tracks[index];
-        let (partition, position) = (track.partition, track.position);
-        if track.is_done() || position >= end {
-            return Ok(());
-        }
-        let what = || format!("what lies at offset {position}");
-        match self.watchman.look(&mut track.watch, partition, (position, end), what) {
-            Look::HalfTime => self.renew_client(),
-            Look::Patience | Look::Stalled => Ok(()),
-        }
-    }
-
     /// It may be the client that sleeps, and not the broker.
-    fn renew_client(&mut self) -> Result<(), Halt> {
+    pub(super) fn renew_client(&mut self) -> Result<(), Halt> {
         tracing::debug!("a sequential reader starts a new client: the old one has shown nothing for a while");
         self.inquiry = None;
         *self.consumer = connect(self.context, self.job)?;
@@ -351,21 +320,7 @@ impl<'a> SeqReader<'a> {
         Ok(())
     }
 
-    /// A try behind what cannot be read got no answer that can be trusted.
-    fn try_again(&mut self, index: usize, ends: Ends) {
-        let track = &mut self.pass.tracks[index];
-        track.out_of_range = false;
-        match &mut track.skip {
-            Some(skip) if (ends.start..ends.end).contains(&skip.trying()) => {
-                self.consumer.read_from(track.partition, skip.trying());
-            }
-            // There is nothing so far behind.
-            Some(skip) => skip.succeeded(),
-            None => {}
-        }
-    }
-
-    fn resume(&mut self, index: usize) {
+    pub(super) fn resume(&mut self, index: usize) {
         let track = &mut self.pass.tracks[index];
         if std::mem::take(&mut track.reseek) && !track.is_done() {
             self.consumer.read_from(track.partition, track.position);

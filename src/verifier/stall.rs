@@ -38,6 +38,9 @@ impl fmt::Display for Stall {
     }
 }
 
+/// The flag's default.
+const USUAL_LIMIT: Duration = Duration::from_secs(30);
+
 /// Evidence that is kept; what comes behind that is only logged.
 const KEPT: usize = 1_000;
 
@@ -105,7 +108,8 @@ struct Open {
 
 impl Watch {
     /// The cluster has answered, and there is something to do at `at`.
-    fn answered(&mut self, at: i64, now: Instant, limit: Duration) -> Look {
+    /// Without a limit it never stalls, but what helps at half time is tried all the same.
+    fn answered(&mut self, at: i64, now: Instant, limit: Option<Duration>) -> Look {
         let since = match self.since {
             Some(since) if self.at == at => since,
             _ => now,
@@ -113,9 +117,10 @@ impl Watch {
         let (stood, is_new) = (now.duration_since(since), self.since != Some(since));
         (self.at, self.since) = (at, Some(since));
         self.half_time &= !is_new;
-        if stood >= limit && self.stall.is_none() && !mutants::is_off("stalled") {
+        let is_over = limit.is_some_and(|limit| stood >= limit);
+        if is_over && self.stall.is_none() && !mutants::is_off("stalled") {
             Look::Stalled
-        } else if stood >= limit / 2 && !is_new && !self.half_time {
+        } else if stood >= limit.unwrap_or(USUAL_LIMIT) / 2 && !is_new && !self.half_time {
             self.half_time = true;
             Look::HalfTime
         } else {
@@ -167,10 +172,9 @@ impl Watchman {
         (at, end): (i64, i64),
         what: impl FnOnce() -> String,
     ) -> Look {
-        let Some(limit) = self.limit else { return Look::Patience };
         self.moved(watch, at);
-        let look = watch.answered(at, Instant::now(), limit);
-        if look == Look::Stalled {
+        let look = watch.answered(at, Instant::now(), self.limit);
+        if let (Look::Stalled, Some(limit)) = (look, self.limit) {
             let waited_for = format!("{}: its broker says that the log ends at {end}", what());
             self.begin(watch, partition, waited_for, limit);
         }
@@ -237,7 +241,7 @@ mod tests {
                 watch.unanswered();
                 return None;
             };
-            let look = watch.answered(at, start + Duration::from_secs(second), LIMIT);
+            let look = watch.answered(at, start + Duration::from_secs(second), Some(LIMIT));
             if look == Look::Stalled {
                 watch.stall = Some(Open { partition: 0, began: start, place: None });
             }
@@ -268,6 +272,15 @@ mod tests {
     #[test]
     fn a_long_gap_between_two_looks_counts_when_nothing_moved() {
         assert_eq!(looks(&[(0, Some(5)), (11, Some(5))]), [Look::Patience, Look::Stalled]);
+    }
+
+    #[test]
+    fn without_a_limit_there_is_a_half_time_and_no_stall() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut look = |second| watch.answered(5, start + Duration::from_secs(second), None);
+        assert_eq!([0, 14, 15, 1_000].map(&mut look), {
+            [Look::Patience, Look::Patience, Look::HalfTime, Look::Patience]
+        });
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(super) struct Track {
     pub(super) watch: Watch,
     /// Set while the end of a batch is looked for that cannot be read.
     pub(super) skip: Option<Skip>,
+    /// Somebody else looks for it.
+    pub(super) is_searched: bool,
     /// What was told of losses, in this pass and those before.
     pub(super) losses: Losses,
     consumed: AckedRuns,
@@ -138,6 +140,7 @@ impl Track {
             state: PartitionState::from(span.start),
             watch: Watch::default(),
             skip: None,
+            is_searched: false,
             losses,
             consumed: AckedRuns::default(),
             unreadable: RangeSetBlaze::new(),
@@ -173,6 +176,7 @@ impl Track {
     /// Goes on behind what cannot be read.
     pub(super) fn pass_over(&mut self, from: i64, to: i64) {
         self.skip = None;
+        self.is_searched = false;
         self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
         // What follows was not written behind what was read last.
         self.state.reposition();
@@ -208,6 +212,18 @@ impl Track {
         self.early_end = false;
         (self.epoch, self.behind) = (epoch, offset + 1);
         self.advance(offset + 1);
+    }
+
+    /// A record was shown that cannot be taken apart. Nor can it be known then where the next one begins: what the
+    /// client makes of the bytes behind it is not looked at, but where there is something to be read again.
+    #[cold]
+    pub(super) fn spoilt(&mut self, offset: i64) {
+        self.early_end = false;
+        // Its offset may be anything, too. As far as can be told it must be one that there is.
+        if offset < self.end && !self.is_open() {
+            self.advance(self.position.max(offset));
+        }
+        self.skip = Some(Skip::at(self.position));
     }
 
     /// Everything below `offset` has been read, and there is no more for now.

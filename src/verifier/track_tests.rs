@@ -229,3 +229,19 @@ fn a_start_that_has_moved_counts_though_a_later_leader_names_an_earlier_one() {
     (6..10).for_each(|offset| track.read(offset, 2));
     assert_eq!((track.start, track.missing(Some(&ledger(0, 10)), track.start)), (6, None));
 }
+
+#[test]
+fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
+    let mut track = Track::new(Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, Losses::default());
+    (0..3).for_each(|offset| track.read(offset, 0));
+    // What lies between is missed all the same.
+    track.spoilt(5);
+    assert_eq!((track.position, track.skip), (5, Some(Skip::at(5))));
+    assert!(!track.is_done() && !track.consumed().contains(5));
+    track.pass_over(5, 6);
+    assert_eq!(track.consumed(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
+    track.spoilt(1 << 40);
+    assert_eq!((track.position, track.skip), (6, Some(Skip::at(6))), "there is no such place");
+    track.pass_over(6, 10);
+    assert!(track.is_done());
+}

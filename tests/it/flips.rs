@@ -1,5 +1,6 @@
 //! Bits of known place: one is flipped in a partition's log, in a key, a value, the name or the value of a header,
-//! or a time, and the checksum is fixed up or is not. Each has to be named `corrupt`, at its place, and nothing else.
+//! a time, or the length of one of them, and the checksum is fixed up or is not. Each has to be named `corrupt`, at its
+//! place, and nothing else.
 //!
 //! `PROOFLOAD_FLIPS` says how many are flipped; see `scripts/prove`.
 
@@ -9,12 +10,19 @@ use proofload::random::Random;
 
 use crate::{
     Test,
-    dsl::{Cluster, PATIENCE, Run, Topic, Workdir, run::Named, surgery::Log, surgery::Record},
+    dsl::{
+        Cluster, PATIENCE, Run, Topic, Workdir,
+        run::Named,
+        surgery::{Length, Log, Record},
+    },
     tests,
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    tests![OwnReal(&[], every_flipped_bit_is_named_and_nothing_else)]
+    tests![
+        OwnReal(&[], every_flipped_bit_is_named_and_nothing_else),
+        OwnReal(&[], what_no_client_shows_is_named_and_passed_over),
+    ]
 }
 
 const FLIPS: usize = 40;
@@ -30,11 +38,27 @@ enum Field {
     HeaderName,
     HeaderValue,
     Time,
+    /// The length of a record, or of something in it.
+    Length(Length),
+    /// How many bytes a record's length takes: all that follows is read from one byte further on, or further back.
+    RecordBytes,
     /// Anywhere in the records of a batch, as they are packed.
     Packed,
 }
 
 const FIELDS: [Field; 5] = [Field::Key, Field::Value, Field::HeaderName, Field::HeaderValue, Field::Time];
+/// Damage to these shows in where a record and its parts end.
+const LENGTHS: [Field; 9] = [
+    Field::RecordBytes,
+    Field::Length(Length::Record),
+    Field::Length(Length::Key),
+    Field::Length(Length::Value),
+    Field::Length(Length::Headers),
+    Field::Length(Length::HeaderName(0)),
+    Field::Length(Length::HeaderValue(0)),
+    Field::Length(Length::HeaderName(1)),
+    Field::Length(Length::HeaderValue(1)),
+];
 
 /// A kind of flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +71,11 @@ struct Kind {
 impl Kind {
     /// All of them in turn. What is packed is not a field any more, unless it is packed again.
     fn numbered(number: usize, codec: &str) -> Self {
+        let (count, lengths) = (FIELDS.len() * 2, if codec == "none" { LENGTHS.len() } else { 0 });
+        let number = number % (count + lengths);
+        if let Some(length) = number.checked_sub(count) {
+            return Self { field: LENGTHS[length], fixed_up: true };
+        }
         let (field, fixed_up) = (FIELDS[number / 2 % FIELDS.len()], number.is_multiple_of(2));
         let field = if fixed_up || codec == "none" { field } else { Field::Packed };
         Self { field, fixed_up }
@@ -59,6 +88,13 @@ impl Kind {
             Field::HeaderName => "header name",
             Field::HeaderValue => "header value",
             Field::Time => "timestamp",
+            Field::Length(Length::Record) => "length of a record",
+            Field::RecordBytes => "bytes of a record's length",
+            Field::Length(Length::Key) => "length of a key",
+            Field::Length(Length::Value) => "length of a value",
+            Field::Length(Length::Headers) => "number of headers",
+            Field::Length(Length::HeaderName(_)) => "length of a header name",
+            Field::Length(Length::HeaderValue(_)) => "length of a header value",
             Field::Packed => "compressed records",
         };
         format!("{field}, checksum {}", if self.fixed_up { "fixed up" } else { "left" })
@@ -100,17 +136,23 @@ impl Ward {
     }
 
     /// Counts what was named right, by kind. Returns what was wrong.
-    fn examine(&self, flips: &[(Kind, Named)], right: &mut BTreeMap<Kind, [usize; 2]>) -> Vec<String> {
-        self.run("--seq_read").finish().expect_code(1).expect_output(&["VIOLATION: corrupt: "]);
-        let finished = self.run("--seq_read --keep-going --report report.json").finish_within(PATIENCE * 5);
+    fn examine(&self, flips: &[(Kind, Named)], right: &mut BTreeMap<String, [usize; 2]>) -> Vec<String> {
+        self.run("--seq_read --stall-after 1s")
+            .finish()
+            .expect_code(1)
+            .expect_output(&["VIOLATION: corrupt: "]);
+        let finished = self
+            .run("--seq_read --keep-going --stall-after 1s --report report.json")
+            .finish_within(PATIENCE * 5);
         let finished = finished.expect_code(1);
         let found = finished.violations();
         let mut wrong = Vec::new();
         for (kind, wanted) in flips {
             let here: Vec<&Named> =
                 found.iter().filter(|named| named.partition == wanted.partition).collect();
-            let is_right = here == [wanted];
-            right.entry(*kind).or_default()[usize::from(!is_right)] += 1;
+            let is_right =
+                here == [wanted] || (kind.field == Field::RecordBytes && is_named_elsewhere(&here));
+            right.entry(kind.title()).or_default()[usize::from(!is_right)] += 1;
             if !is_right {
                 wrong.push(format!("{}: {wanted:?}, not {here:?}", kind.title()));
             }
@@ -119,6 +161,13 @@ impl Ward {
         wrong.extend(elsewhere.map(|named| format!("undamaged, and yet {named:?}")));
         wrong
     }
+}
+
+/// Where all that follows is read from other bytes, so is the record's offset, which may lie in any place then; it is
+/// as if those up to there were gone.
+fn is_named_elsewhere(found: &[&Named]) -> bool {
+    let mut names = found.iter().map(|named| named.anomaly.as_str());
+    names.next() == Some("corrupt") && names.all(|name| name == "lost-write")
 }
 
 /// Flips a bit of a record, or of its batch. Returns the offset at which it has to be named.
@@ -131,7 +180,8 @@ fn flip_one(log: &mut Log, kind: Kind, random: &mut Random) -> i64 {
         return first;
     }
     let before = batch.records.clone();
-    let record = &mut batch.records[random.index(before.len())];
+    let place = random.index(before.len());
+    let record = &mut batch.records[place];
     // Two headers, each with a name and a value.
     let header = random.index(2);
     match kind.field {
@@ -139,6 +189,18 @@ fn flip_one(log: &mut Log, kind: Kind, random: &mut Random) -> i64 {
         Field::Value => flip_bytes(record.value.as_mut().expect("a value"), bit),
         Field::HeaderName => flip_bytes(&mut record.headers[header].0, bit),
         Field::HeaderValue => flip_bytes(&mut record.headers[header].1, bit),
+        Field::Length(Length::Record) => {
+            // Seven bits of a byte; the eighth says whether there is another.
+            let bit = bit % record.bits_of(Length::Record);
+            batch.flipped_length = Some((place, Length::Record, bit / 8 * 8 + bit % 7));
+        }
+        Field::RecordBytes => {
+            let bit = bit % record.bits_of(Length::Record);
+            batch.flipped_length = Some((place, Length::Record, bit / 8 * 8 + 7));
+        }
+        Field::Length(length) => {
+            batch.flipped_length = Some((place, length, bit % record.bits_of(length)));
+        }
         Field::Time | Field::Packed => flip_time(record, before[0].timestamp_ms, bit),
     }
     let own = record.offset;
@@ -187,8 +249,8 @@ fn every_flipped_bit_is_named_and_nothing_else(cluster: &Cluster) {
     for (ward, flips) in wards.iter().zip(&damages) {
         wrong.extend(ward.examine(flips, &mut right));
     }
-    for (kind, [right, not]) in right {
-        println!("flips: {:<36} {right:>4} named right, {not} not", kind.title());
+    for (title, [right, not]) in right {
+        println!("flips: {title:<36} {right:>4} named right, {not} not");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     every_reader_names_it(&bare, offset);
@@ -217,6 +279,71 @@ fn flip_what_unpacking_checks(mut log: Log) -> i64 {
     offset
 }
 
+fn what_no_client_shows_is_named_and_passed_over(cluster: &Cluster) {
+    let silent = Ward::fill(cluster, "none", 0);
+    // That of which there is no saying where it is named is left out.
+    let fields = &LENGTHS[1..];
+    let wards: Vec<Ward> = fields.iter().map(|_| Ward::fill(cluster, "none", 0)).collect();
+    let mut random = Random::from_seed(7);
+    cluster.stop(0);
+    let offset = stretch_a_value(Log::open(&cluster.partition_folder(&silent.topic, 0)));
+    let mut flip = |(ward, field): (&Ward, &Field)| {
+        let mut log = Log::open(&cluster.partition_folder(&ward.topic, 0));
+        let offset = flip_one(&mut log, Kind { field: *field, fixed_up: true }, &mut random);
+        log.close();
+        offset
+    };
+    let offsets: Vec<i64> = wards.iter().zip(fields).map(&mut flip).collect();
+    cluster.restart(0);
+    every_reader_names_what_no_client_shows(&silent, offset);
+    every_reader_goes_on_behind_it(&silent, offset);
+    who_does_not_go_on_stops_there(&wards, &offsets);
+    a_group_names_it_and_goes_on(&wards, &offsets);
+}
+
+/// Has a value reach far beyond the end of its batch: the client finds nothing there that it could show. Returns the
+/// record's offset.
+fn stretch_a_value(mut log: Log) -> i64 {
+    let batch = log.batches.iter_mut().find(|batch| batch.records.len() > 2).expect("several in a batch");
+    let bits = batch.records[1].bits_of(Length::Value);
+    batch.flipped_length = Some((1, Length::Value, bits - 2));
+    let offset = batch.records[1].offset;
+    log.close();
+    offset
+}
+
+/// That is no stall, or was taken for one and is none any more.
+fn every_reader_names_what_no_client_shows(ward: &Ward, offset: i64) {
+    let place = format!("VIOLATION: corrupt: topic {} partition 0 offset {offset}: ", ward.topic.name());
+    let readers = [
+        "--seq_read --stall-after 1s",
+        "--consumer_group_readers 1 --stall-after 1s",
+        "--seq_read --stall-after 0",
+    ];
+    let runs: Vec<_> = readers.iter().map(|work| ward.run(work).start()).collect();
+    for run in runs {
+        run.finish().expect_code(1).expect_output(&[&place, "a record that cannot be taken apart"]);
+    }
+}
+
+fn who_does_not_go_on_stops_there(wards: &[Ward], offsets: &[i64]) {
+    let runs: Vec<_> = wards.iter().map(|ward| ward.run("--seq_read --stall-after 1s").start()).collect();
+    for (run, (ward, offset)) in runs.into_iter().zip(wards.iter().zip(offsets)) {
+        let line = format!("VIOLATION: corrupt: topic {} partition 0 offset {offset}: ", ward.topic.name());
+        run.finish().expect_code(1).expect_output(&[&line]);
+    }
+}
+
+fn a_group_names_it_and_goes_on(wards: &[Ward], offsets: &[i64]) {
+    let work = "--consumer_group_readers 1 --keep-going --stall-after 1s --report report.json";
+    let runs: Vec<_> = wards.iter().map(|ward| ward.run(work).start()).collect();
+    for (run, offset) in runs.into_iter().zip(offsets) {
+        let finished = run.finish().expect_code(1);
+        let wanted = Named { anomaly: "corrupt".to_owned(), partition: 0, offset: *offset };
+        assert_eq!(finished.violations(), [wanted], "{}", finished.transcript());
+    }
+}
+
 /// The digest would find the record. It is the checksum that finds the batch.
 fn every_reader_names_it(ward: &Ward, offset: i64) {
     let place = format!("corrupt: topic {} partition 0 offset ", ward.topic.name());
@@ -232,8 +359,12 @@ fn every_reader_names_it(ward: &Ward, offset: i64) {
 /// It is named once, what lies behind it is read, and nothing else is amiss.
 fn every_reader_goes_on_behind_it(ward: &Ward, offset: i64) {
     let wanted = Named { anomaly: "corrupt".to_owned(), partition: 0, offset };
+    let flags = "--keep-going --stall-after 1s --report report.json";
     for work in ["--seq_read", "--consumer_group_readers 2"] {
-        let finished = ward.run(&format!("{work} --keep-going --report report.json")).finish().expect_code(1);
+        let finished = ward.run(&format!("{work} {flags}")).finish().expect_code(1);
         assert_eq!(finished.violations().iter().collect::<Vec<_>>(), [&wanted], "{}", finished.transcript());
+        let report = finished.workdir.report();
+        let stalls = report["stalls"].as_array().expect("a list");
+        assert!(stalls.iter().all(|stall| !stall["until_ms"].is_null()), "{stalls:?}");
     }
 }

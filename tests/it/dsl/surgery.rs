@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -28,6 +29,17 @@ pub struct Record {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A number in a record that says how long something is, or how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Length {
+    Record,
+    Key,
+    Value,
+    Headers,
+    HeaderName(usize),
+    HeaderValue(usize),
+}
+
 /// A batch; its head is kept as it was, apart from what follows from the records.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -39,6 +51,8 @@ pub struct Batch {
     last_offset: i64,
     /// A bit of the records' bytes, as they were found, that is turned, and whether the checksum is told.
     pub flipped_bit: Option<(usize, bool)>,
+    /// A record, by its place, one of its lengths, and a bit of that which is turned; the checksum is told.
+    pub flipped_length: Option<(usize, Length, usize)>,
     /// The records that the checksum is of, where those are not the ones that are stored.
     pub summed: Option<Vec<Record>>,
 }
@@ -203,7 +217,8 @@ impl Batch {
             (0..i32_at(bytes, 57)).map(|_| Record::parse(&mut rest, base_offset, base_ms)).collect();
         let last_offset = base_offset + i64::from(i32_at(bytes, 23));
         let (stored, leader_epoch) = (bytes.to_vec(), i32_at(bytes, 12));
-        Self { stored, leader_epoch, records, last_offset, flipped_bit: None, summed: None }
+        let (flipped_bit, flipped_length, summed) = (None, None, None);
+        Self { stored, leader_epoch, records, last_offset, flipped_bit, flipped_length, summed }
     }
 
     fn attributes(&self) -> i16 {
@@ -250,8 +265,12 @@ impl Batch {
     fn assemble(&self, records: &[Record]) -> Vec<u8> {
         let (base_offset, base_ms) = (records[0].offset, i64_at(&self.stored, 27));
         let mut body = Vec::new();
-        for record in records {
-            record.write(&mut body, base_offset, base_ms);
+        for (place, record) in records.iter().enumerate() {
+            let lengths = record.write(&mut body, base_offset, base_ms);
+            if let Some((_, length, bit)) = self.flipped_length.filter(|(of, ..)| *of == place) {
+                let (_, range) = lengths.into_iter().find(|(which, _)| *which == length).expect("it has one");
+                body[range][bit / 8] ^= 1 << (bit % 8);
+            }
         }
         let body = pack(self.codec(), &body);
         let mut bytes = self.stored[..HEAD_BYTES].to_vec();
@@ -295,19 +314,30 @@ impl Record {
         Self { timestamp_ms, offset, key, value, headers }
     }
 
-    fn write(&self, out: &mut Vec<u8>, base_offset: i64, base_ms: i64) {
+    /// Returns where its lengths are.
+    fn write(&self, out: &mut Vec<u8>, base_offset: i64, base_ms: i64) -> Vec<(Length, Range<usize>)> {
         let mut bytes = vec![0];
         put_varint(&mut bytes, self.timestamp_ms - base_ms);
         put_varint(&mut bytes, self.offset - base_offset);
-        put_bytes(&mut bytes, self.key.as_deref());
-        put_bytes(&mut bytes, self.value.as_deref());
-        put_varint(&mut bytes, length(&self.headers));
-        for (name, value) in &self.headers {
-            put_bytes(&mut bytes, Some(name));
-            put_bytes(&mut bytes, Some(value));
+        let mut lengths = vec![
+            (Length::Key, put_bytes(&mut bytes, self.key.as_deref())),
+            (Length::Value, put_bytes(&mut bytes, self.value.as_deref())),
+            (Length::Headers, put_varint(&mut bytes, length(&self.headers))),
+        ];
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            lengths.push((Length::HeaderName(index), put_bytes(&mut bytes, Some(name))));
+            lengths.push((Length::HeaderValue(index), put_bytes(&mut bytes, Some(value))));
         }
-        put_varint(out, length(&bytes));
+        let own = put_varint(out, length(&bytes));
+        let moved = |(length, range): (_, Range<usize>)| (length, own.end + range.start..own.end + range.end);
         out.extend(bytes);
+        lengths.into_iter().map(moved).chain([(Length::Record, own.clone())]).collect()
+    }
+
+    /// How many bits one of its lengths has.
+    pub fn bits_of(&self, length: Length) -> usize {
+        let lengths = self.write(&mut Vec::new(), self.offset, self.timestamp_ms);
+        lengths.into_iter().find(|(which, _)| *which == length).map_or(0, |(_, range)| range.len() * 8)
     }
 }
 
@@ -342,13 +372,16 @@ fn take_varint(rest: &mut &[u8]) -> i64 {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, number: i64) {
+/// Returns where it put it.
+fn put_varint(out: &mut Vec<u8>, number: i64) -> Range<usize> {
+    let from = out.len();
     let mut word = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while word >= 0x80 {
         out.push((word & 0x7F) as u8 | 0x80);
         word >>= 7;
     }
     out.push((word & 0x7F) as u8);
+    from..out.len()
 }
 
 fn take_bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
@@ -356,7 +389,9 @@ fn take_bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
     Some(take(rest, size).to_vec())
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    put_varint(out, bytes.map_or(-1, length));
+/// Returns where it put their length.
+fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Range<usize> {
+    let length = put_varint(out, bytes.map_or(-1, length));
     out.extend(bytes.unwrap_or_default());
+    length
 }

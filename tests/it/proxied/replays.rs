@@ -8,7 +8,7 @@ use crate::{
     dsl::{
         Cluster, Proxy, Workdir,
         batches::RawBatch,
-        protocol::Message,
+        protocol::{Body, Message},
         proxy::{Fate, Rule},
         wait_until,
     },
@@ -19,6 +19,7 @@ pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(an_answer_that_comes_again_for_a_while_costs_nothing),
         Real(an_answer_that_comes_again_for_good_is_a_stall),
+        Real(and_so_it_is_with_the_beginning_of_more_behind_it),
         Real(a_batch_that_comes_again_behind_later_ones_is_named),
         Real(a_batch_in_the_place_of_another_is_named),
     ]
@@ -60,6 +61,54 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
         assert_eq!(violations(&finished), []);
         // It asks for more each time, so that soon there is nothing left to answer.
         assert!(proxy.rule().which.hits >= 2, "{readers}: {}", proxy.rule().which.hits);
+    }
+}
+
+/// Answers with that for good, and with the beginning of what would come next.
+struct AgainAndMore {
+    again: Again,
+    times: usize,
+}
+
+impl Rule for AgainAndMore {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        let asked_for = records(message);
+        let fate = self.again.pass(message);
+        if let Body::FetchResponse(answer) = &mut message.body {
+            for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                let Some(records) = part.records.as_ref().filter(|records| **records != asked_for) else {
+                    continue;
+                };
+                self.times += 1;
+                // Its head, and less than a record.
+                part.records = Some([&records[..], &asked_for[..asked_for.len().min(100)]].concat().into());
+            }
+        }
+        fate
+    }
+}
+
+/// What an answer holds of the only partition.
+fn records(message: &Message) -> Vec<u8> {
+    let Body::FetchResponse(answer) = &message.body else { return Vec::new() };
+    let mut parts = answer.responses.iter().flat_map(|topic| &topic.partitions);
+    parts.find_map(|part| part.records.as_ref()).map_or_else(Vec::new, |records| records.to_vec())
+}
+
+/// The client counts such an answer among those that were cut off. Bytes that nobody can read it has not been sent.
+fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
+    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+        let again = Again { which: Every::nth(1, usize::MAX), first: Vec::new() };
+        let proxy = Proxy::start(cluster, AgainAndMore { again, times: 0 });
+        let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
+        let run = run(&proxy, &topic, &workdir, &work).start();
+        wait_until("a stall", || run.stderr().contains("stalled: "));
+        let times = proxy.rule().times;
+        wait_until("somebody looks into it", || proxy.rule().times > times + 25);
+        run.signal(Signal::SIGINT);
+        let finished = run.finish().expect_code(0).expect_output(&["proofload: STALLED: "]);
+        assert_eq!(violations(&finished), []);
     }
 }
 
