@@ -172,7 +172,8 @@ impl PassState {
                 track.refused(fault.cut);
             }
             (FaultKind::Corrupt, Some(track)) => {
-                let (partition, offset) = (track.partition, track.position);
+                // The place may be one of control records before the batch, or lie in it.
+                let (partition, offset) = (track.partition, track.position.max(fault.offset));
                 // Where the run goes on, it does so behind the batch.
                 track.skip = Some(Skip::at(offset));
                 self.halt = self.checker.corrupt(partition, offset, fault.text).err();

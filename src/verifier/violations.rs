@@ -2,28 +2,40 @@
 //!
 //! Shared by all shards, and touched by none of them while the data keeps its promises.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use super::anomaly::{Neighbour, Violation};
+use super::anomaly::{Anomaly, Neighbour, Violation};
 
 /// Evidence that is kept; behind that, violations are only counted.
 const KEPT: usize = 10_000;
 /// Lines in the log; a topic that is damaged all over must not fill a disk.
 const LOGGED: u64 = 100;
 
-/// The violations of a run.
+/// What a violation is, where, and what was found there: a log can be cut in the same place twice.
+type Place = (Anomaly, String, i32, i64, String);
+
+/// The violations of a run, each once, however many readers find it, and however often: a record can be delivered again,
+/// and a partition be given to another member.
 #[derive(Debug, Default)]
 pub struct Violations {
     count: AtomicU64,
     kept: Mutex<Vec<Violation>>,
+    /// Those that are kept.
+    known: Mutex<HashSet<Place>>,
 }
 
 impl Violations {
-    /// Counts one, keeps its evidence, and says so in the log.
+    /// Counts one, keeps its evidence, and says so in the log, unless it is known.
     pub fn add(&self, violation: Violation) {
+        if !self.is_new(&violation) {
+            return;
+        }
         let before = self.count.fetch_add(1, Relaxed);
         match before {
             0..LOGGED => tracing::error!("{violation}"),
@@ -34,6 +46,13 @@ impl Violations {
         if kept.len() < KEPT {
             kept.push(violation);
         }
+    }
+
+    fn is_new(&self, violation: &Violation) -> bool {
+        let Violation { anomaly, topic, partition, offset, found, .. } = violation;
+        let place = (*anomaly, topic.clone(), *partition, *offset, found.clone());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < KEPT { known.insert(place) } else { !known.contains(&place) }
     }
 
     /// Adds what followed to the last one of a partition.
@@ -62,22 +81,41 @@ mod tests {
     use super::*;
     use crate::verifier::anomaly::Anomaly;
 
-    #[test]
-    fn all_are_counted_and_the_first_are_kept() {
-        let violations = Violations::default();
-        let violation = Violation {
+    fn violation(offset: i64) -> Violation {
+        Violation {
             anomaly: Anomaly::LostWrite,
             topic: "t".into(),
             partition: 0,
-            offset: 5,
+            offset,
             expected: String::new(),
             found: String::new(),
             evidence: Box::default(),
-        };
-        for _ in 0..KEPT + 3 {
-            violations.add(violation.clone());
+        }
+    }
+
+    #[test]
+    fn all_are_counted_and_the_first_are_kept() {
+        let violations = Violations::default();
+        for offset in 0..10_003 {
+            violations.add(violation(offset));
         }
         assert_eq!(violations.count(), KEPT as u64 + 3);
         assert_eq!(violations.kept().len(), KEPT);
+    }
+
+    #[test]
+    fn what_is_found_again_is_told_once() {
+        let violations = Violations::default();
+        let others = [
+            Violation { anomaly: Anomaly::Corrupt, ..violation(5) },
+            Violation { partition: 1, ..violation(5) },
+            Violation { topic: "u".into(), ..violation(5) },
+            Violation { found: "another".into(), ..violation(5) },
+            violation(6),
+        ];
+        for violation in [violation(5)].into_iter().chain(others.clone()).chain(others) {
+            violations.add(violation);
+        }
+        assert_eq!((violations.count(), violations.kept().len()), (6, 6));
     }
 }

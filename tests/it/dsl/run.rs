@@ -322,15 +322,23 @@ impl Finished {
     /// What it has found, by the `report.json` that it was told to write.
     #[track_caller]
     pub fn violations(&self) -> Vec<Named> {
-        let one = |violation: &Value| Named {
-            anomaly: violation["anomaly"].as_str().expect("a name").to_owned(),
-            partition: violation["partition"]
-                .as_i64()
-                .and_then(|id| id.try_into().ok())
-                .expect("a partition"),
-            offset: violation["offset"].as_i64().expect("an offset"),
+        self.reported("violations", "offset")
+    }
+
+    /// The gaps that it has found, by the same.
+    #[track_caller]
+    pub fn gaps(&self) -> Vec<Named> {
+        self.reported("gaps", "first")
+    }
+
+    #[track_caller]
+    fn reported(&self, list: &str, offset: &str) -> Vec<Named> {
+        let one = |entry: &Value| Named {
+            anomaly: entry["anomaly"].as_str().unwrap_or("gap").to_owned(),
+            partition: entry["partition"].as_i64().and_then(|id| id.try_into().ok()).expect("a partition"),
+            offset: entry[offset].as_i64().expect("an offset"),
         };
-        self.workdir.report()["violations"].as_array().expect("a list").iter().map(one).collect()
+        self.workdir.report()[list].as_array().expect("a list").iter().map(one).collect()
     }
 
     /// All of these words, somewhere in what it printed.

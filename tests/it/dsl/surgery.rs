@@ -2,7 +2,8 @@
 //! together again, with a checksum that is right or is not.
 //!
 //! What the broker keeps beside a log (indexes, snapshots) is deleted, so that it is made anew of what
-//! the log says; where a checksum is wrong it stays, or the broker would cut the log there.
+//! the log says; where a checksum is wrong all of it stays, or the broker would cut the log there, and forget what was
+//! aborted.
 
 use std::{
     fs,
@@ -97,11 +98,7 @@ impl Log {
         for entry in fs::read_dir(&self.folder).expect("a partition's folder") {
             let path = entry.expect("an entry").path();
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            let stale = match extension {
-                "index" | "timeindex" => !keeps_index,
-                "snapshot" | "txnindex" => true,
-                _ => false,
-            };
+            let stale = !keeps_index && ["index", "timeindex", "snapshot", "txnindex"].contains(&extension);
             if stale {
                 fs::remove_file(path).expect("a file that can go");
             }
