@@ -175,7 +175,10 @@ impl GroupConsumer {
                 let (partition, offset) = (fields.partition, fields.offset);
                 // SAFETY: the message is a record, and the caller's promise is that it is alive.
                 let message = unsafe { Message::new(message) };
-                let step = |topic| self.membership.read(topic, partition, offset, message.leader_epoch());
+                let step = |topic| {
+                    let is_sound = || message.has_sound_headers();
+                    self.membership.read(topic, partition, offset, message.leader_epoch(), is_sound)
+                };
                 let Some(topic) = self.step(topic, partition, offset, step, each) else {
                     return ControlFlow::Continue(());
                 };
@@ -207,7 +210,7 @@ impl GroupConsumer {
         let topic = topic?;
         match step(topic) {
             Step::Nothing => None,
-            Step::Forward | Step::Again => Some(topic),
+            Step::Forward | Step::Again | Step::Misread => Some(topic),
             Step::Back => {
                 let _ = each(GroupEvent::Rewound { topic, partition, offset });
                 Some(topic)

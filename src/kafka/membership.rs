@@ -56,8 +56,15 @@ impl Membership {
     }
 
     /// The client shows a record.
-    pub(super) fn read(&self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
-        match self.owned.borrow_mut().read(topic, partition, offset, epoch) {
+    pub(super) fn read(
+        &self,
+        topic: usize,
+        partition: i32,
+        offset: i64,
+        epoch: i32,
+        is_sound: impl FnOnce() -> bool,
+    ) -> Step {
+        match self.owned.borrow_mut().read(topic, partition, offset, epoch, is_sound) {
             Step::Again if self.repeats == Repeats::Dropped => Step::Nothing,
             step => step,
         }
@@ -65,8 +72,11 @@ impl Membership {
 
     /// A record that the client has shown was not consumed, and none behind it.
     pub(super) fn take_back(&self, topic: usize, partition: i32, offset: i64) {
-        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
-            place.position = place.position.min(offset);
+        let mut owned = self.owned.borrow_mut();
+        // What was misread has moved no place.
+        if let Some(place) = owned.0.get_mut(&(topic, partition)).filter(|place| place.position == offset + 1)
+        {
+            place.position = offset;
         }
     }
 

@@ -1,11 +1,13 @@
 use super::*;
 
+const SOUND: fn() -> bool = || true;
+
 #[test]
 fn places_are_handed_over_when_they_are_given_up() {
     let handover = Arc::new(Handover::new([0]));
     let membership = Membership::new(vec![c"t".to_owned()], Some(handover.clone()), Repeats::Shown);
     membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
-    membership.read(0, 0, 6, 3);
+    membership.read(0, 0, 6, 3, SOUND);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
     // SAFETY: the list is alive.
@@ -13,7 +15,7 @@ fn places_are_handed_over_when_they_are_given_up() {
     assert_eq!(handover.read(0), OffsetAndEpoch { offset: 7, leader_epoch: 3 });
     // SAFETY: the list is alive.
     membership.assigned(unsafe { entries(list.ptr()) });
-    assert_eq!(membership.read(0, 0, 7, 4), Step::Confirm { offset: 7, epoch: 3 });
+    assert_eq!(membership.read(0, 0, 7, 4, SOUND), Step::Confirm { offset: 7, epoch: 3 });
     assert!(membership.pass_over(0, 0, 9));
     assert!(handover.read(0).offset < 0, "nobody knows who wrote what cannot be read");
 }
@@ -103,11 +105,11 @@ fn what_comes_again_without_a_reason_is_dropped_or_for_others_to_judge() {
         let membership = Membership::new(vec![c"t".to_owned()], None, repeats);
         membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
         assert_eq!(
-            (membership.read(0, 0, 4, 1), membership.read(0, 0, 5, 1)),
+            (membership.read(0, 0, 4, 1, SOUND), membership.read(0, 0, 5, 1, SOUND)),
             (Step::Forward, Step::Forward)
         );
-        assert_eq!(membership.read(0, 0, 4, 1), step);
-        assert_eq!(membership.read(0, 0, 6, 1), Step::Forward);
+        assert_eq!(membership.read(0, 0, 4, 1, SOUND), step);
+        assert_eq!(membership.read(0, 0, 6, 1, SOUND), Step::Forward);
     }
 }
 
@@ -115,11 +117,11 @@ fn what_comes_again_without_a_reason_is_dropped_or_for_others_to_judge() {
 fn what_is_shown_and_not_consumed_is_not_committed() {
     let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
     membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
-    (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1));
+    (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1, SOUND));
     membership.take_back(0, 0, 6);
     assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 6);
     // What the client made of the bytes behind a batch that could not be read.
-    membership.read(0, 0, 90, 1);
+    membership.read(0, 0, 90, 1, SOUND);
     membership.pass_over(0, 0, 9);
     assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 9);
 }

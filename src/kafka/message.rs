@@ -14,7 +14,7 @@ use std::{
 use rdkafka::bindings as rdk;
 
 use super::headers;
-use crate::verifier::validator::RecordView;
+use crate::verifier::validator::{Header, RecordView};
 
 /// `rd_kafka_msg_t` of `src/rdkafka_msg.h`, as a consumer has it.
 #[repr(C)]
@@ -98,8 +98,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
-        // Without a place for headers there are none, and no fault in that.
-        let headers = self.headers().map_or(Some([None, None]), headers::first_two);
+        let headers = self.first_headers();
         let [first_header, second_header] = headers.unwrap_or_default();
         // SAFETY: a key that is not null has `key_len` bytes, and lives as long as the message.
         let key = (!fields.key.is_null())
@@ -114,6 +113,17 @@ impl<'a> Message<'a> {
             key,
             value: self.value(),
         }
+    }
+
+    /// Whether its headers can be taken apart, or it has none.
+    pub(super) fn has_sound_headers(&self) -> bool {
+        self.first_headers().is_some()
+    }
+
+    /// Without a place for headers there are none, and no fault in that.
+    #[inline]
+    fn first_headers(self) -> Option<[Option<Header<'a>>; 2]> {
+        self.headers().map_or(Some([None, None]), headers::first_two)
     }
 
     /// The headers, from their number on, as they lie in what was fetched; records of the formats before there were

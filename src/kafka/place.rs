@@ -47,6 +47,8 @@ pub(super) enum Step {
     Again,
     /// It goes on.
     Forward,
+    /// Nobody knows where it belongs.
+    Misread,
     /// It has gone back: the client has found that the log was cut.
     Back,
     /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
@@ -74,8 +76,20 @@ pub(super) const NEW_PLACE: Place = Place {
 };
 
 impl Owned {
-    pub(super) fn read(&mut self, topic: usize, partition: i32, offset: i64, epoch: i32) -> Step {
+    /// A record is shown. Where its headers cannot be read, its offset may have been misread, too: then it moves no place,
+    /// unless it is due.
+    pub(super) fn read(
+        &mut self,
+        topic: usize,
+        partition: i32,
+        offset: i64,
+        epoch: i32,
+        is_sound: impl FnOnce() -> bool,
+    ) -> Step {
         let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
+        if place.position >= 0 && place.position != offset && !is_sound() {
+            return Step::Misread;
+        }
         if place.must_confirm(offset, epoch) {
             return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use super::*;
+
+const SOUND: fn() -> bool = || true;
 use crate::kafka::Handover;
 
 #[test]
 fn a_partition_that_is_not_ours_does_not_advance() {
     let mut owned = Owned::default();
-    assert_eq!((owned.read(0, 3, 9, 1), owned.reached(0, 3, 9)), (Step::Nothing, Step::Nothing));
+    assert_eq!((owned.read(0, 3, 9, 1, SOUND), owned.reached(0, 3, 9)), (Step::Nothing, Step::Nothing));
     owned.0.insert((0, 3), NEW_PLACE);
-    assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
+    assert_eq!(owned.read(0, 3, 9, 1, SOUND), Step::Forward);
     assert_eq!(owned.reached(0, 3, 10), Step::Forward, "the end of the log");
     assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (10, -1));
 }
@@ -17,9 +19,9 @@ fn a_partition_that_is_not_ours_does_not_advance() {
 fn a_place_that_goes_back_is_committed_anew() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, committed: 10, ..NEW_PLACE });
-    assert_eq!(owned.read(0, 3, 4, 2), Step::Back);
+    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
     assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
-    assert_eq!(owned.read(0, 3, 5, 2), Step::Forward);
+    assert_eq!(owned.read(0, 3, 5, 2, SOUND), Step::Forward);
     assert_eq!(owned.reached(0, 3, 3), Step::Back, "it ends below");
 }
 
@@ -27,11 +29,19 @@ fn a_place_that_goes_back_is_committed_anew() {
 fn what_no_later_leader_wrote_comes_again() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, epoch: 4, ..NEW_PLACE });
-    assert_eq!((owned.read(0, 3, 5, 4), owned.read(0, 3, 6, 3)), (Step::Again, Step::Again));
+    assert_eq!((owned.read(0, 3, 5, 4, SOUND), owned.read(0, 3, 6, 3, SOUND)), (Step::Again, Step::Again));
     assert_eq!(owned.0[&(0, 3)].position, 10, "nobody goes back for that");
-    assert_eq!(owned.read(0, 3, 10, 4), Step::Forward);
-    assert_eq!((owned.read(0, 3, 7, 5), owned.read(0, 3, 8, 5)), (Step::Back, Step::Forward), "a cut");
-    assert_eq!((owned.read(0, 3, 7, 5), owned.read(0, 3, 6, 5)), (Step::Nothing, Step::Again), "told twice");
+    assert_eq!(owned.read(0, 3, 10, 4, SOUND), Step::Forward);
+    assert_eq!(
+        (owned.read(0, 3, 7, 5, SOUND), owned.read(0, 3, 8, 5, SOUND)),
+        (Step::Back, Step::Forward),
+        "a cut"
+    );
+    assert_eq!(
+        (owned.read(0, 3, 7, 5, SOUND), owned.read(0, 3, 6, 5, SOUND)),
+        (Step::Nothing, Step::Again),
+        "told twice"
+    );
 }
 
 #[test]
@@ -40,29 +50,32 @@ fn a_rebalance_excuses_that_the_last_record_comes_once_more() {
     owned.0.insert((0, 3), NEW_PLACE);
     let rebalance = |owned: &mut Owned| owned.0.get_mut(&(0, 3)).unwrap().may_repeat = true;
     rebalance(&mut owned);
-    assert_eq!((owned.read(0, 3, 5, 1), owned.read(0, 3, 6, 1)), (Step::Forward, Step::Forward));
-    assert_eq!(owned.read(0, 3, 5, 1), Step::Again, "not the last");
-    assert_eq!((owned.read(0, 3, 6, 1), owned.read(0, 3, 6, 1)), (Step::Nothing, Step::Again));
+    assert_eq!(
+        (owned.read(0, 3, 5, 1, SOUND), owned.read(0, 3, 6, 1, SOUND)),
+        (Step::Forward, Step::Forward)
+    );
+    assert_eq!(owned.read(0, 3, 5, 1, SOUND), Step::Again, "not the last");
+    assert_eq!((owned.read(0, 3, 6, 1, SOUND), owned.read(0, 3, 6, 1, SOUND)), (Step::Nothing, Step::Again));
     rebalance(&mut owned);
     assert_eq!(owned.reached(0, 3, 8), Step::Forward, "control records");
-    assert_eq!(owned.read(0, 3, 6, 1), Step::Nothing);
+    assert_eq!(owned.read(0, 3, 6, 1, SOUND), Step::Nothing);
 }
 
 #[test]
 fn a_leader_elected_under_the_group_is_asked_about_what_was_read_before() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { known_epoch: 2, ..NEW_PLACE });
-    assert_eq!(owned.read(0, 3, 9, 1), Step::Forward);
-    assert_eq!(owned.read(0, 3, 10, 2), Step::Forward, "who led in the beginning");
+    assert_eq!(owned.read(0, 3, 9, 1, SOUND), Step::Forward);
+    assert_eq!(owned.read(0, 3, 10, 2, SOUND), Step::Forward, "who led in the beginning");
     owned.reached(0, 3, 12);
     let behind_the_record = Step::Confirm { offset: 11, epoch: 2 };
-    assert_eq!(owned.read(0, 3, 12, 3), behind_the_record, "and not behind the marker");
+    assert_eq!(owned.read(0, 3, 12, 3, SOUND), behind_the_record, "and not behind the marker");
     assert_eq!(owned.0[&(0, 3)].position, 12);
-    assert_eq!(owned.read(0, 3, 12, 3), Step::Forward, "once");
-    owned.read(0, 3, 13, 4);
-    assert_eq!(owned.read(0, 3, 7, 4), Step::Back, "it was not the same");
-    assert_eq!(owned.read(0, 3, 7, 4), Step::Nothing, "told twice");
-    assert_eq!(owned.read(0, 3, 8, 4), Step::Forward);
+    assert_eq!(owned.read(0, 3, 12, 3, SOUND), Step::Forward, "once");
+    owned.read(0, 3, 13, 4, SOUND);
+    assert_eq!(owned.read(0, 3, 7, 4, SOUND), Step::Back, "it was not the same");
+    assert_eq!(owned.read(0, 3, 7, 4, SOUND), Step::Nothing, "told twice");
+    assert_eq!(owned.read(0, 3, 8, 4, SOUND), Step::Forward);
 }
 
 #[test]
@@ -76,16 +89,16 @@ fn who_takes_a_partition_over_asks_about_what_others_read() {
         owned
     };
     let mut same = take_over();
-    assert_eq!(same.read(0, 0, 8, 2), Step::Forward, "comes again");
-    assert_eq!(same.read(0, 0, 10, 2), Step::Forward);
+    assert_eq!(same.read(0, 0, 8, 2, SOUND), Step::Forward, "comes again");
+    assert_eq!(same.read(0, 0, 10, 2, SOUND), Step::Forward);
     let asks = Step::Confirm { offset: 10, epoch: 2 };
     let mut refilled = take_over();
-    assert_eq!(refilled.read(0, 0, 8, 2), Step::Forward, "comes again");
-    assert_eq!(refilled.read(0, 0, 9, 3), asks);
-    assert_eq!(refilled.read(0, 0, 9, 3), Step::Back, "it was cut here");
+    assert_eq!(refilled.read(0, 0, 8, 2, SOUND), Step::Forward, "comes again");
+    assert_eq!(refilled.read(0, 0, 9, 3, SOUND), asks);
+    assert_eq!(refilled.read(0, 0, 9, 3, SOUND), Step::Back, "it was cut here");
     let mut beyond = take_over();
-    assert_eq!(beyond.read(0, 0, 14, 3), asks);
-    assert_eq!(beyond.read(0, 0, 9, 3), Step::Back);
+    assert_eq!(beyond.read(0, 0, 14, 3, SOUND), asks);
+    assert_eq!(beyond.read(0, 0, 9, 3, SOUND), Step::Back);
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn answers_of_an_earlier_tenure_tell_nothing() {
 fn answers_of_what_was_cut_off_tell_nothing() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, committed: 8, sent: 5, answered: 4, ..NEW_PLACE });
-    assert_eq!(owned.read(0, 3, 4, 2), Step::Back);
+    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
     let place = owned.0.get_mut(&(0, 3)).unwrap();
     place.answer(5, Some(10));
     assert_eq!((place.committed, place.is_committed()), (-1, false));

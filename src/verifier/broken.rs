@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::{
         ledger::{OffsetRun, PartitionLedger},
-        verifier::validator::{PartitionState, Rules, Visible},
+        verifier::validator::{Checked, PartitionState, Rules, Visible},
     };
 
     /// A record whose headers cannot be taken apart, as it is shown.
@@ -153,13 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn its_epoch_and_its_place_are_looked_at_before() {
+    fn neither_its_epoch_nor_its_place_is_believed() {
         let rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
         let mut state = PartitionState::default();
-        let sound = |leader_epoch| RecordView { has_sound_headers: true, leader_epoch, ..spoilt(5) };
-        state.check(&sound(3), None, rules).unwrap();
-        assert_eq!(state.check(&spoilt(5), None, rules).unwrap_err().anomaly, Anomaly::Nonmonotonic);
-        state.check(&RecordView { offset: 6, ..sound(4) }, None, rules).unwrap();
-        assert_eq!(state.check(&spoilt(7), None, rules).unwrap_err().anomaly, Anomaly::EpochBack);
+        let sound = |offset| RecordView { has_sound_headers: true, offset, ..spoilt(5) };
+        state.check(&sound(5), None, rules).unwrap();
+        for (offset, leader_epoch) in [(5, 3), (4, 3), (6, 2), (1 << 40, 9)] {
+            let record = RecordView { leader_epoch, ..spoilt(offset) };
+            assert_eq!(state.check(&record, None, rules).unwrap_err().anomaly, Anomaly::Corrupt, "{offset}");
+        }
+        assert_eq!(state.check(&sound(6), None, rules), Ok((Checked::OutOfScope, false)));
     }
 }

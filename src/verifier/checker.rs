@@ -96,6 +96,18 @@ impl Checker {
         self.proof.tolerate_data_loss
     }
 
+    /// Where a record lies whose headers cannot be read. Its offset may have been misread as well, and is believed where
+    /// it is one that was acked, behind nothing but what need not show (markers, what was aborted); if not, it is the
+    /// record at the reader's place.
+    #[cold]
+    pub(super) fn place_of_spoilt(&self, partition: i32, position: i64, claimed: i64) -> i64 {
+        let is_next = match self.ledger(partition) {
+            Some(ledger) => ledger.contains(claimed) && !ledger.contains_any(position, claimed),
+            None => self.rules.visible == Visible::Committed,
+        };
+        if claimed > position && is_next { claimed } else { position }
+    }
+
     /// Checks one record. `index` is the partition's place in the counters' list.
     ///
     /// # Errors

@@ -206,13 +206,11 @@ impl Inbox {
         if !self.allowance.take() {
             return ControlFlow::Break(());
         }
-        let lane = &mut self.lanes[index];
         if !record.has_sound_headers {
-            // Nor can it be known where the next one begins.
-            self.unreadable.push((partition, record.offset));
-            self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+            self.spoilt(partition, index, record);
             return ControlFlow::Break(());
         }
+        let lane = &mut self.lanes[index];
         lane.position = lane.position.max(record.offset + 1);
         lane.read.push(record.offset);
         lane.has_news = true;
@@ -222,6 +220,20 @@ impl Inbox {
         self.uncommitted += 1;
         self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
         self.goes_on()
+    }
+
+    /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
+    #[cold]
+    fn spoilt(&mut self, partition: i32, index: usize, record: &RecordView<'_>) {
+        let lane = &mut self.lanes[index];
+        let offset = match lane.position {
+            // Who has just been given the partition has no place in it yet.
+            0 => record.offset,
+            position => self.checker.place_of_spoilt(partition, position, record.offset),
+        };
+        self.unreadable.push((partition, offset));
+        let record = RecordView { offset, ..*record };
+        self.halt = self.checker.check(&mut lane.state, index, partition, &record).err();
     }
 
     #[cold]

@@ -12,7 +12,8 @@ use super::{
     shard::{Feed, Halt, ShardContext},
     stall::{Watch, Watchman},
     track::Span,
-    validator::PartitionState,
+    unreadable::{self, MALFORMED},
+    validator::{PartitionState, RecordView},
 };
 use crate::{
     config::ProofConfig,
@@ -147,6 +148,9 @@ impl<'a> RandReader<'a> {
                 Found::Nothing => {
                     in_vain += 1;
                     let answered = self.reload(index).await;
+                    if answered {
+                        self.look_into_silence(index, offset).await?;
+                    }
                     self.look_for_stall(index, offset, answered);
                 }
                 Found::Stopped => {}
@@ -257,6 +261,19 @@ impl<'a> RandReader<'a> {
         answer.is_some()
     }
 
+    /// The broker answers, and what lies at `wanted` was not shown: it may be nothing that a client could show.
+    async fn look_into_silence(&mut self, index: usize, wanted: i64) -> Result<(), Halt> {
+        let Span { partition, start, end, .. } = self.spans[index];
+        if !(start..end).contains(&wanted) {
+            return Ok(());
+        }
+        let mut consumer = unreadable::connect(self.context, self.settings.isolation)?;
+        match unreadable::look(self.context, &mut consumer, partition, wanted).await {
+            unreadable::Found::Malformed => self.checker.corrupt(partition, wanted, MALFORMED),
+            _ => Ok(()),
+        }
+    }
+
     /// A read at `wanted` has brought nothing in all its time.
     fn look_for_stall(&mut self, index: usize, wanted: i64, answered: bool) {
         let Span { partition, start, end, .. } = self.spans[index];
@@ -278,6 +295,11 @@ fn answer(
     event: &Event<'_>,
 ) -> Option<Result<Found, Halt>> {
     match event {
+        Event::Record { partition: of, record } if *of == partition && !record.has_sound_headers => {
+            let offset = checker.place_of_spoilt(partition, wanted, record.offset);
+            let record = RecordView { offset, ..*record };
+            Some(checker.check(state, index, partition, &record).map(|()| Found::Gone))
+        }
         Event::Record { partition: of, record } if *of == partition && record.offset >= wanted => {
             let sound = checker.check(state, index, partition, record);
             Some(sound.map(|()| Found::Record { offset: record.offset }))

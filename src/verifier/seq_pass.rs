@@ -8,6 +8,7 @@ use super::{
     shard::Halt,
     skip::{Next, Skip},
     track::{Judgement, Track},
+    validator::RecordView,
 };
 use crate::{
     kafka::{Event, Fault, FaultKind},
@@ -61,13 +62,13 @@ impl PassState {
                 if track.is_done() || track.must_confirm(record.leader_epoch) || !self.allowance.take() {
                     return;
                 }
-                if record.has_sound_headers {
-                    track.read(record.offset, record.leader_epoch);
-                    if let Some(latest) = self.checker.latest() {
-                        self.keys[index].note(latest, *partition, record);
-                    }
-                } else {
-                    track.spoilt(record.offset);
+                if !record.has_sound_headers {
+                    self.spoilt(index, record);
+                    return;
+                }
+                track.read(record.offset, record.leader_epoch);
+                if let Some(latest) = self.checker.latest() {
+                    self.keys[index].note(latest, *partition, record);
                 }
                 let track = &mut self.tracks[index];
                 self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
@@ -83,6 +84,16 @@ impl PassState {
             }
             Event::Fault(fault) => self.fault(fault),
         }
+    }
+
+    /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
+    #[cold]
+    fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
+        let track = &mut self.tracks[index];
+        let offset = self.checker.place_of_spoilt(track.partition, track.position, record.offset);
+        track.spoilt(offset);
+        let record = RecordView { offset, ..*record };
+        self.halt = self.checker.check(&mut track.state, index, track.partition, &record).err();
     }
 
     pub(super) fn place(&self, partition: i32) -> Option<usize> {

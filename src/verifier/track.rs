@@ -214,16 +214,13 @@ impl Track {
         self.advance(offset + 1);
     }
 
-    /// A record was shown that cannot be taken apart. Nor can it be known then where the next one begins: what the
-    /// client makes of the bytes behind it is not looked at, but where there is something to be read again.
+    /// The record at this offset, here or further on, cannot be taken apart. What the client makes of the bytes behind it
+    /// is not looked at, but where there is something to be read again.
     #[cold]
     pub(super) fn spoilt(&mut self, offset: i64) {
         self.early_end = false;
-        // Its offset may be anything, too. As far as can be told it must be one that there is.
-        if offset < self.end && !self.is_open() {
-            self.advance(self.position.max(offset));
-        }
-        self.skip = Some(Skip::at(self.position));
+        self.position = offset;
+        self.skip = Some(Skip::at(offset));
     }
 
     /// Everything below `offset` has been read, and there is no more for now.

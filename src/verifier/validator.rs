@@ -153,8 +153,14 @@ impl PartitionState {
         rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
         let ledger = ledger.filter(|_| !self.is_cut(record.offset));
-        let proof = Proven::of(record, rules);
         let before = (self.last, self.order.last());
+        // Whoever wrote the record: no client writes such headers. What else was read of it is not to be believed either.
+        if !record.has_sound_headers && !mutants::is_off("corrupt-structure") {
+            self.order.pass_over();
+            let evidence = evidence(record, &Proven::Absent, before, ledger);
+            return Err(Box::new(Broken { evidence, ..corrupt(record, None) }));
+        }
+        let proof = Proven::of(record, rules);
         self.hold(record, &proof, ledger, rules).map_err(|mut broken| {
             if broken.offset == record.offset {
                 broken.evidence = evidence(record, &proof, before, ledger);
@@ -281,10 +287,6 @@ enum Proven<'a> {
 
 impl<'a> Proven<'a> {
     fn of(record: &RecordView<'a>, rules: Rules) -> Self {
-        // Whatever a reader is told to check, and whoever wrote the record: no client writes such headers.
-        if !record.has_sound_headers && !mutants::is_off("corrupt-structure") {
-            return Self::Changed(None);
-        }
         let Some((name, value)) = record.second_header.filter(|_| rules.proof_header) else {
             return Self::Absent;
         };
