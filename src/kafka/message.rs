@@ -116,7 +116,7 @@ impl<'a> Message<'a> {
     }
 
     /// Whether its headers can be taken apart, or it has none.
-    pub(super) fn has_sound_headers(&self) -> bool {
+    pub(super) fn has_sound_headers(self) -> bool {
         self.first_headers().is_some()
     }
 

@@ -96,6 +96,12 @@ impl ProducerBoard {
         self.active.load(Relaxed)
     }
 
+    /// Acked offsets that were cut off, and whose loss is tolerated.
+    #[must_use]
+    pub fn lost_offsets(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lost_offsets.get()).sum()
+    }
+
     /// Ack latencies of all shards.
     pub fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
         lock(&self.latency)

@@ -88,6 +88,8 @@ pub struct ProducerStats {
     pub failed_transactions: Counter,
     /// Acked records of transactions that were to be aborted.
     pub aborted_records: Counter,
+    /// Acked offsets that were cut off, and whose loss is tolerated: at most so many.
+    pub lost_offsets: Counter,
     /// Messages for the control thread that found its queue full, and went later.
     pub refused_messages: Counter,
     /// Highest acked offset of each partition.
@@ -108,6 +110,7 @@ impl ProducerStats {
             tombstones: Counter::default(),
             failed_transactions: Counter::default(),
             aborted_records: Counter::default(),
+            lost_offsets: Counter::default(),
             refused_messages: Counter::default(),
             max_offsets: Marks::new(partitions, -1),
         }

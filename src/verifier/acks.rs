@@ -315,11 +315,8 @@ impl Acks {
         if self.tolerated.data_loss {
             // What was acked before goes first, or it would come back behind the cut.
             self.report_latest();
-            let lane = &mut self.lanes[partition_index];
-            lane.report(self.tombstones, &mut self.outbox);
-            self.outbox.push(Message::Entry(Entry::Truncated { partition: lane.id, offset }));
-            lane.consumable.truncate(offset);
-            lane.highest_acked = offset - 1;
+            let lost = self.lanes[partition_index].cut(offset, self.tombstones, &mut self.outbox);
+            self.stats.lost_offsets.add(lost);
             return;
         }
         let lane = &self.lanes[partition_index];

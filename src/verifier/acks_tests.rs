@@ -154,6 +154,7 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
     run.settle(second, Outcome::Acked { offset: 50 });
     assert!(run.acks.halt.is_none() && run.acks.restart_wanted);
     assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
+    assert_eq!(run.acks.stats.lost_offsets.get(), 51);
     run.acks.repredict(4, 51);
     run.acks.restart_wanted = false;
     let third = run.send();

@@ -115,6 +115,21 @@ impl Lane {
         self.after = FirstAfter::Asking;
     }
 
+    /// The log was cut here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
+    #[cold]
+    pub(super) fn cut(&mut self, offset: i64, tombstones: bool, outbox: &mut Outbox) -> u64 {
+        self.report(tombstones, outbox);
+        outbox.push(Message::Entry(Entry::Truncated { partition: self.id, offset }));
+        let lost = self.highest_acked + 1 - offset;
+        tracing::warn!(
+            "partition {}: the log was cut at {offset}, {lost} offsets below its last ack",
+            self.id
+        );
+        self.consumable.truncate(offset);
+        self.highest_acked = offset - 1;
+        lost.unsigned_abs()
+    }
+
     /// Hands on what was acked.
     pub(super) fn report(&mut self, tombstones: bool, outbox: &mut Outbox) {
         if !self.acked.is_empty() {

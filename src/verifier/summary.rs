@@ -69,10 +69,11 @@ impl Summary<'_> {
         }
     }
 
-    /// Offsets that the readers miss: each of them finds the same.
+    /// Offsets that the readers miss: each of them finds the same. What the producer cut off its ledger they do not know.
     fn lost(&self) -> u64 {
         let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
-        self.board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs()
+        let missed = self.board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs();
+        missed + self.board.producer.as_ref().map_or(0, ProducerBoard::lost_offsets)
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {

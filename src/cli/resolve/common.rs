@@ -96,6 +96,16 @@ fn verbosity(output: &OutputArgs) -> Verbosity {
     }
 }
 
+/// The embedded cluster shows everybody what was aborted, which no cluster may.
+pub(super) fn check_aborts(brokers: &Brokers, args: &TransactionArgs) -> Result<(), UsageError> {
+    let aborts = args.use_transactions && args.transaction_abort_rate > 0.0;
+    if aborts && matches!(brokers, Brokers::Embedded { .. }) {
+        let what = "0 with --brokers embedded, which does not hide what was aborted";
+        return Err(UsageError::value("transaction-abort-rate", args.transaction_abort_rate, what));
+    }
+    Ok(())
+}
+
 pub(super) fn transactions(args: &TransactionArgs) -> Option<TransactionConfig> {
     args.use_transactions.then_some(TransactionConfig {
         timeout: args.transaction_timeout_ms,

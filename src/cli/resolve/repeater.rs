@@ -9,7 +9,7 @@ use super::{
         values::topic_name,
     },
     check_record_fits,
-    common::{Groups, common, fill, rate, transactions},
+    common::{Groups, check_aborts, common, fill, rate, transactions},
 };
 use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig};
 
@@ -54,6 +54,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         transactions: transactions(&args.transaction),
         profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
+    check_aborts(&config.common.brokers, &args.transaction)?;
     Ok(config)
 }
 

@@ -13,7 +13,7 @@ use super::{
         verifier::{ProducerArgs, VerifierArgs},
     },
     check_record_fits,
-    common::{Groups, common, fill, rate, transactions},
+    common::{Groups, check_aborts, common, fill, rate, transactions},
 };
 use crate::{
     config::{
@@ -67,6 +67,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         },
         ledger_dir: PathBuf::from("."),
     };
+    check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
     Ok(config)
 }

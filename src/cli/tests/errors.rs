@@ -83,6 +83,10 @@ fn values_with_reasons() {
         verifier("--proof-header false"),
         "false: a word without a flag (--proof-header takes its value after '='); see --help"
     );
+    let aborts = "--use-transactions --transaction-abort-rate 0.5";
+    assert!(verifier(&format!("{aborts} --brokers embedded")).starts_with(
+        "--transaction-abort-rate 0.5: accepts 0 with --brokers embedded, which does not hide what was aborted"
+    ));
     assert_eq!(verifier("-X novalue"), "-X novalue: accepts key=value");
     assert!(
         verifier("--consume-throughput-mb 9223372036854775807").contains("accepts up to 17592186044415 MiB")
