@@ -297,7 +297,7 @@ mod tests {
         keeper.enter(acked(0));
         keeper.start_append();
         let error = keeper.finish_append().await.unwrap_err().to_string();
-        assert!(error.contains("valid_offsets_t.journal: cannot be written"), "{error}");
+        assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
         keeper.enter(acked(1));
         let (answer, answered) = crossbeam::channel::bounded(1);
         keeper.flush(&answer).await;

@@ -1,4 +1,4 @@
-//! The text of `valid_offsets_{topic}.journal`: what was acked since a long ledger was last written whole.
+//! The text of `valid_offsets_{topic}.jnl`: what was acked since a long ledger was last written whole.
 //!
 //! Lines that each begin with the digest of the rest in 16 hexadecimal digits: a kill, or a disk that is full, may leave
 //! half of the last one, and what is not whole ends the journal. The first line names the topic, and by its digest the

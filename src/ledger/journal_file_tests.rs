@@ -107,7 +107,7 @@ fn what_cannot_be_appended_is_never_skipped() {
     let temporary = whole_file::temporary(store.journal_path());
     std::fs::create_dir(&temporary).unwrap();
     let error = store.append(&[acked(0)]).unwrap_err().to_string();
-    assert!(error.contains("valid_offsets_t.journal: cannot be written"), "{error}");
+    assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
     std::fs::remove_dir(temporary).unwrap();
     store.append(&[acked(1)]).unwrap();
     assert!(!store.journal_path().exists() && found(&dir).is_empty());
@@ -198,4 +198,15 @@ fn readers_need_not_wait_for_the_writer() {
             assert!(last + 1 >= listed, "{listed} are listed, and {last} is the last value");
         }
     });
+}
+
+#[test]
+fn a_topic_whose_name_leaves_room_for_its_ledger_has_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::new(dir.path(), &"t".repeat(232));
+    store.probe().unwrap();
+    store.save(&Ledger::new(1)).unwrap();
+    store.load(1).unwrap();
+    store.append(&[acked(0)]).unwrap();
+    assert!(LedgerStore::new(dir.path(), &"t".repeat(233)).probe().is_err(), "the longest");
 }

@@ -41,7 +41,8 @@ impl LedgerStore {
     /// The ledger of `topic` in the folder `dir`.
     #[must_use]
     pub fn new(dir: &Path, topic: &str) -> Self {
-        let journal_path = dir.join(format!("valid_offsets_{topic}.journal"));
+        // Not longer than the ledger's: wherever the temporary file of that fits, as has been tried, this one's does.
+        let journal_path = dir.join(format!("valid_offsets_{topic}.jnl"));
         let journal = JournalFile::new(journal_path.clone(), topic);
         Self {
             topic: topic.to_owned(),

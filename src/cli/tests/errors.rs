@@ -99,7 +99,7 @@ fn a_report_does_not_take_the_ledgers_place() {
         "valid_offsets_t.json",
         "./latest_value_t.json",
         "src/../valid_offsets_t.json",
-        "./valid_offsets_t.journal",
+        "./valid_offsets_t.jnl",
     ] {
         assert_eq!(
             verifier(&format!("--report {file}")),
