@@ -168,11 +168,11 @@ impl Keeper {
     pub(super) async fn flush(&mut self, answer: &Sender<Result<(), LedgerError>>) {
         let mut result = self.finish_write().await;
         if result.is_ok() {
-            let appended = self.append_all().await;
+            // For a kill on the way. Nothing is lost without it: the ledger is about to have everything.
+            let _ = self.append_all().await;
             self.waiting.append(&mut self.fresh);
             self.write(Next::End);
-            // A journal that fails is told, although the ledger has everything by then.
-            result = self.finish_write().await.and(appended);
+            result = self.finish_write().await;
         }
         // Whoever asked may have given up waiting.
         let _ = answer.try_send(result);
@@ -298,6 +298,24 @@ mod tests {
         keeper.start_append();
         let error = keeper.finish_append().await.unwrap_err().to_string();
         assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
+        keeper.enter(acked(1));
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        keeper.flush(&answer).await;
+        answered.try_recv().unwrap().unwrap();
+        assert_eq!(listed(dir.path()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_fails_at_the_end_is_not_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LedgerStore::new(dir.path(), "t");
+        store.save(&Ledger::new(1)).unwrap();
+        let ledger = store.load(1).unwrap();
+        std::fs::create_dir(crate::whole_file::temporary(store.journal_path())).unwrap();
+        let mut keeper = Keeper::new(store, ledger, None);
+        keeper.write_every = WRITE_EVERY_AT_MOST;
+        keeper.enter(acked(0));
+        keeper.start_append();
         keeper.enter(acked(1));
         let (answer, answered) = crossbeam::channel::bounded(1);
         keeper.flush(&answer).await;
