@@ -45,6 +45,12 @@ impl Identity {
         Ok(Self::from(&fs::metadata(path)?))
     }
 
+    /// When it was written to last, in seconds and nanoseconds.
+    #[must_use]
+    pub fn modified(&self) -> (i64, i64) {
+        self.modified_ns
+    }
+
     /// Whether this is that file, whatever was written to it.
     fn is_of(&self, file: &File) -> bool {
         file.metadata().is_ok_and(|metadata| (self.device, self.inode) == (metadata.dev(), metadata.ino()))
@@ -87,15 +93,20 @@ impl Prepared {
         Ok(new)
     }
 
-    /// Puts it in the file's place, and returns by what it is known again. That is only safe once the folder is: see
-    /// [`sync_folder`].
+    /// By what the file is known again, there and in its place.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn identity(&self) -> io::Result<Identity> {
+        Ok(Identity::from(&self.file.metadata()?))
+    }
+
+    /// Puts it in the file's place. That is only safe once the folder is: see [`sync_folder`].
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub fn put(mut self) -> io::Result<Identity> {
-        let identity = Identity::from(&self.file.metadata()?);
-        self.rename()?;
-        Ok(identity)
+    pub fn put(mut self) -> io::Result<()> {
+        self.rename()
     }
 
     /// Puts it in the file's place, and returns it for more to be written behind it.

@@ -56,6 +56,11 @@ impl Entry {
         }
     }
 
+    /// Whether it changes last values.
+    pub(super) fn has_values(&self) -> bool {
+        matches!(self, Self::Latest(_))
+    }
+
     /// Whether it speaks of offsets and sizes that there can be: what is read from a file may say anything.
     pub(super) fn is_sound(&self) -> bool {
         match self {

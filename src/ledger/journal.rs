@@ -1,8 +1,8 @@
 //! The text of `valid_offsets_{topic}.jnl`: what was acked since a long ledger was last written whole.
 //!
 //! Lines that each begin with the digest of the rest in 16 hexadecimal digits: a kill, or a disk that is full, may leave
-//! half of the last one, and what is not whole ends the journal. The first line names the topic, and by its digest the
-//! text of the ledger that the journal goes on from. Others name further texts that it goes on from, or hold entries.
+//! half of the last one, and what is not whole ends the journal. The first line names the topic, and by its digest and its
+//! file's time, its life, the text of the ledger that the journal goes on from. Others name further texts that it goes on from, or hold entries.
 //! Beside any other text the journal says nothing: somebody has replaced the ledger, and acks must not be made up.
 //!
 //! Entries in their order can be entered a second time, so a text that has some of them already, or all, is gone on from
@@ -40,28 +40,18 @@ enum NewLine<'a> {
     Entries(&'a [Entry]),
 }
 
-/// What a journal adds to the text that it goes on from.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Journal<'a> {
-    /// In their order.
-    pub(super) entries: Vec<Entry>,
-    /// All lines behind the first that are whole.
-    pub(super) lines: &'a [u8],
-}
-
-/// By what a text of the ledger is known.
 pub(super) fn digest(text: &[u8]) -> u64 {
     XxHash3_64::oneshot(text)
 }
 
-/// The first line of a journal that goes on from the text with this digest.
+/// The first line of a journal that goes on from the text of this life.
 pub(super) fn header(topic: &str, follows: u64) -> Vec<u8> {
     line(&Header { format: FORMAT, topic: topic.to_owned(), follows: hex(follows) })
 }
 
-/// The line that has the journal go on from the text with this digest as well.
-pub(super) fn follows(digest: u64) -> Vec<u8> {
-    line(&NewLine::Follows(hex(digest)))
+/// The line that has the journal go on from the text of this life as well.
+pub(super) fn follows(life: u64) -> Vec<u8> {
+    line(&NewLine::Follows(hex(life)))
 }
 
 /// The line with these entries.
@@ -83,25 +73,21 @@ fn line(content: &impl Serialize) -> Vec<u8> {
     line
 }
 
-/// What a journal's text adds to a text of this topic's ledger with this digest; `None` when it is no journal that goes
-/// on from it.
-pub(super) fn decode<'a>(text: &'a [u8], topic: &str, ledger: u64) -> Option<Journal<'a>> {
+/// The entries, in their order, that a journal's text adds to a text of this topic's ledger that has this life; `None` when
+/// it is no journal that goes on from it.
+pub(super) fn decode(text: &[u8], topic: &str, ledger: u64) -> Option<Vec<Entry>> {
     let mut rest = text;
     let header: Header = take(&mut rest)?;
     if header.format != FORMAT || header.topic != topic {
         return None;
     }
-    let (lines, ledger) = (rest, hex(ledger));
+    let ledger = hex(ledger);
     let (mut goes_on, mut entries) = (header.follows == ledger, Vec::new());
     loop {
-        let before = rest;
         match take(&mut rest) {
-            Some(Line::Follows(digest)) => goes_on |= digest == ledger,
+            Some(Line::Follows(life)) => goes_on |= life == ledger,
             Some(Line::Entries(more)) if more.iter().all(Entry::is_sound) => entries.extend(more),
-            _ => {
-                let lines = &lines[..lines.len() - before.len()];
-                return (goes_on || mutants::is_off("stale-journal")).then_some(Journal { entries, lines });
-            }
+            _ => return (goes_on || mutants::is_off("stale-journal")).then_some(entries),
         }
     }
 }

@@ -4,16 +4,21 @@
 //! ledger is announced in the journal before it is put in its place, and only behind that begins a new journal, with what
 //! came since the text was begun. What the text has must all be in the journal by then, as entries can only be entered a
 //! second time if none is left out.
+//!
+//! What a killed process left is written whole before another one appends anything: each journal begins empty.
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use super::{Entry, journal};
-use crate::whole_file::{self, Prepared};
+use crate::{
+    mutants,
+    whole_file::{self, Prepared},
+};
 
 /// The journal of one topic's ledger.
 #[derive(Debug)]
@@ -29,8 +34,7 @@ enum State {
     Off,
     /// It lacks what could not be appended, and must not be said to go on from a text that has it.
     Broken,
-    /// It goes on from the text with this digest as soon as there is something to append. Until then what lies there is
-    /// of an earlier run.
+    /// It goes on from the text of this life as soon as there is something to append.
     Ready(u64),
     Open(Open),
 }
@@ -49,10 +53,10 @@ impl JournalFile {
         Self { path, topic: topic.to_owned(), state: State::Off }
     }
 
-    /// The ledger was read, and its text has this digest.
-    pub(super) fn ready(&mut self, digest: u64) {
+    /// The ledger was read, and its text has this life.
+    pub(super) fn ready(&mut self, life: Option<u64>) {
         if matches!(self.state, State::Off | State::Ready(_)) {
-            self.state = State::Ready(digest);
+            self.state = life.map_or(State::Off, State::Ready);
         }
     }
 
@@ -61,17 +65,15 @@ impl JournalFile {
     /// # Errors
     /// The system refused. The journal ends there, and is whole up to there.
     pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
-        let line = journal::entries(entries);
+        let new = journal::entries(entries);
         let result = match &mut self.state {
             State::Off | State::Broken => return Ok(()),
-            State::Ready(digest) => {
-                let lines = left_behind(&self.path, &self.topic, *digest);
-                let head = journal::header(&self.topic, *digest);
-                lines.and_then(|lines| begin(&self.path, &[&head, &lines, &line], line.clone())).map(|open| {
-                    self.state = State::Open(open);
-                })
+            State::Ready(life) => {
+                let head = journal::header(&self.topic, *life);
+                begin(&self.path, &[&head, &new])
+                    .map(|(file, bytes)| self.state = State::Open(Open { file, bytes, since: new }))
             }
-            State::Open(open) => open.append(&line).map(|()| open.since.extend(line)),
+            State::Open(open) => open.append(&new).map(|()| open.since.extend(new)),
         };
         result.inspect_err(|_| self.state = State::Broken)
     }
@@ -83,29 +85,41 @@ impl JournalFile {
         }
     }
 
-    /// The text with this digest is about to be put in the ledger's place.
+    /// The text of this life is about to be put in the ledger's place.
     ///
     /// # Errors
     /// The system refused.
-    pub(super) fn announce(&mut self, digest: u64) -> io::Result<()> {
-        match &mut self.state {
-            State::Open(open) => open.append(&journal::follows(digest)),
-            State::Off | State::Broken | State::Ready(_) => Ok(()),
+    pub(super) fn announce(&mut self, life: Option<u64>) -> io::Result<()> {
+        match (&mut self.state, life) {
+            (State::Open(open), Some(life)) => open.append(&journal::follows(life)),
+            _ => Ok(()),
         }
     }
 
-    /// The text with this digest is in the ledger's place: what came since the mark goes on from it.
+    /// Last values are about to be put in their place, and the ledger right behind them. What lacks some of them would take
+    /// them back if this process were killed in between. The ledger alone then lacks no more than for other implementations.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub(super) fn stand_back(&self) -> io::Result<()> {
+        if !matches!(self.state, State::Broken) || mutants::is_off("broken-journal-stands-back") {
+            return Ok(());
+        }
+        remove(&self.path)
+    }
+
+    /// The text of this life is in the ledger's place: what came since the mark goes on from it.
     ///
     /// # Errors
     /// The system refused; the journal is the one that was there before, which goes on from that text as well.
-    pub(super) fn renew(&mut self, digest: u64) -> io::Result<()> {
-        match &mut self.state {
-            State::Open(open) => {
-                let head = journal::header(&self.topic, digest);
-                *open = begin(&self.path, &[&head, &open.since], open.since.clone())?;
+    pub(super) fn renew(&mut self, life: Option<u64>) -> io::Result<()> {
+        match (&mut self.state, life) {
+            (State::Open(open), Some(life)) => {
+                let head = journal::header(&self.topic, life);
+                (open.file, open.bytes) = begin(&self.path, &[&head, &open.since])?;
             }
-            State::Off | State::Ready(_) => self.state = State::Ready(digest),
-            State::Broken => {}
+            (State::Off | State::Ready(_), Some(life)) => self.state = State::Ready(life),
+            (_, None) | (State::Broken, _) => {}
         }
         Ok(())
     }
@@ -116,7 +130,7 @@ impl JournalFile {
             self.state = State::Off;
         }
         // Where it cannot be removed it says nothing: it does not go on from what the ledger is now.
-        let _ = fs::remove_file(&self.path);
+        let _ = remove(&self.path);
     }
 }
 
@@ -130,29 +144,20 @@ impl Open {
     }
 }
 
-/// Replaces the file by a new one, to go on with.
-fn begin(path: &Path, content: &[&[u8]], since: Vec<u8>) -> io::Result<Open> {
-    let content = content.concat();
-    let file = Prepared::write(path, &content)?.put_open()?;
+/// Replaces the file by a new one, to go on with. Returns its bytes, too.
+fn begin(path: &Path, parts: &[&[u8]]) -> io::Result<(File, u64)> {
+    // One after the other: there may be too much to copy it together.
+    let file =
+        Prepared::fill(path, |file| parts.iter().try_for_each(|part| file.write_all(part)))?.put_open()?;
     whole_file::sync_folder(path)?;
-    Ok(Open { file, bytes: content.len() as u64, since })
+    Ok((file, parts.iter().map(|part| part.len() as u64).sum()))
 }
 
-/// What a run that was killed left of a journal that goes on from this text of the ledger.
-fn left_behind(path: &Path, topic: &str, digest: u64) -> io::Result<Vec<u8>> {
-    let Some(text) = read(path)? else { return Ok(Vec::new()) };
-    Ok(journal::decode(&text, topic, digest).map_or_else(Vec::new, |journal| journal.lines.to_vec()))
-}
-
-/// The text of a journal; `None` when there is none.
-///
-/// # Errors
-/// The system does not let it be read.
-pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// Removes the file, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -28,7 +28,7 @@ fn started(dir: &tempfile::TempDir) -> LedgerStore {
     if !store.path().exists() {
         store.save(&Ledger::new(1)).unwrap();
     }
-    store.load(1).unwrap();
+    store.recover(&store.load(1).unwrap()).unwrap();
     store
 }
 
@@ -70,10 +70,13 @@ fn everything_is_there_at_every_step() {
 #[test]
 fn the_next_run_goes_on_from_what_a_killed_one_left() {
     let dir = tempfile::tempdir().unwrap();
-    started(&dir).append(&[acked(0)]).unwrap();
-    let text = std::fs::read(started(&dir).journal_path()).unwrap();
-    std::fs::write(started(&dir).journal_path(), [&text[..], b"half of a li"].concat()).unwrap();
-    started(&dir).append(&[acked(1)]).unwrap();
+    let killed = started(&dir);
+    killed.append(&[acked(0)]).unwrap();
+    let text = std::fs::read(killed.journal_path()).unwrap();
+    std::fs::write(killed.journal_path(), [&text[..], b"half of a li"].concat()).unwrap();
+    let next = started(&dir);
+    assert!(!next.journal_path().exists() && found(&dir) == [0], "the ledger has it all");
+    next.append(&[acked(1)]).unwrap();
     assert_eq!(found(&dir), [0, 1]);
     // One whose ledger is short by now has no use for it.
     let store = started(&dir);
@@ -120,7 +123,7 @@ fn two_producers_are_still_told() {
     ours.append(&[acked(0)]).unwrap();
     theirs.append(&[acked(1)]).unwrap();
     ours.append(&[acked(2)]).unwrap();
-    assert_eq!(found(&dir), [0, 1], "each has a file of its own");
+    assert_eq!(found(&dir), [1], "each has a file of its own");
     ours.mark_journal();
     ours.save(&ledger(&[acked(0), acked(2)])).unwrap();
     ours.renew_journal().unwrap();
@@ -133,6 +136,124 @@ fn latest(offset: i64) -> Entry {
     Entry::Latest(vec![(0, KeyAck { key_index: Some(0), offset, value_bytes: 24, tombstone: false })])
 }
 
+/// A tombstone of the only key.
+fn tombstone(offset: i64) -> Entry {
+    Entry::Latest(vec![(0, KeyAck { key_index: Some(0), offset, value_bytes: 0, tombstone: true })])
+}
+
+fn values(entries: &[Entry]) -> LatestValues {
+    let mut values = LatestValues::new(1);
+    for entry in entries {
+        entry.enter_latest(&mut values);
+    }
+    values
+}
+
+/// The last value of the only key that a process finds that starts now.
+fn last(dir: &tempfile::TempDir) -> LatestValue {
+    let values = LedgerStore::new(dir.path(), "t").require_latest(1).unwrap();
+    values.get(0, b"key-0").unwrap().clone()
+}
+
+fn numbered(offset: i64) -> LatestValue {
+    LatestValue::Numbered { offset, value_bytes: 24 }
+}
+
+/// A producer that was killed, with a tombstone in the file of the last values, and what it appended.
+fn killed(appended: &[Entry]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = started(&dir);
+    store.save_with_latest(&ledger(&[acked(0)]), &values(&[tombstone(0)])).unwrap();
+    store.renew_journal().unwrap();
+    store.append(appended).unwrap();
+    dir
+}
+
+#[test]
+fn a_run_without_last_values_keeps_those_of_a_killed_one() {
+    let dir = killed(&[latest(7), acked(7)]);
+    assert_eq!((last(&dir), found(&dir)), (numbered(7), vec![0, 7]));
+    let store = started(&dir);
+    store.append(&[acked(8)]).unwrap();
+    store.mark_journal();
+    store.save(&ledger(&[0, 7, 8].map(acked))).unwrap();
+    store.end_journal();
+    assert_eq!((last(&dir), found(&dir)), (numbered(7), vec![0, 7, 8]));
+}
+
+#[test]
+fn what_a_killed_run_left_stays_until_it_is_written_whole() {
+    let dir = killed(&[latest(7), acked(7)]);
+    for path in ["valid_offsets_t.json", "latest_value_t.json"] {
+        let temporary = whole_file::temporary(&dir.path().join(path));
+        std::fs::create_dir(&temporary).unwrap();
+        let store = LedgerStore::new(dir.path(), "t");
+        let error = store.recover(&store.load(1).unwrap()).unwrap_err().to_string();
+        assert!(error.contains(path), "{error}");
+        std::fs::remove_dir(temporary).unwrap();
+        assert_eq!((last(&dir), found(&dir)), (numbered(7), vec![0, 7]));
+    }
+}
+
+/// A producer whose journal cannot be written any more, with a key's last value there that it knows a newer one than.
+fn broken() -> (tempfile::TempDir, LedgerStore) {
+    let dir = killed(&[latest(5), acked(5)]);
+    let store = LedgerStore::new(dir.path(), "t");
+    store.load(1).unwrap();
+    std::fs::create_dir(whole_file::temporary(store.journal_path())).unwrap();
+    assert!(store.append(&[tombstone(9), acked(9)]).is_err());
+    (dir, store)
+}
+
+#[test]
+fn a_broken_journal_takes_no_last_values_back() {
+    let (dir, store) = broken();
+    let (all, newer) = (ledger(&[0, 5, 9].map(acked)), values(&[tombstone(9)]));
+    // The new ledger cannot be put in its place, as if the process were killed before.
+    let aside = dir.path().join("aside");
+    std::fs::rename(store.path(), &aside).unwrap();
+    std::fs::create_dir(store.path()).unwrap();
+    store.save_with_latest(&all, &newer).unwrap_err();
+    std::fs::remove_dir(store.path()).unwrap();
+    std::fs::rename(&aside, store.path()).unwrap();
+    assert_eq!((last(&dir), found(&dir)), (LatestValue::Tombstone, vec![0]));
+    store.save_with_latest(&all, &newer).unwrap();
+    assert_eq!((last(&dir), found(&dir)), (LatestValue::Tombstone, vec![0, 5, 9]));
+}
+
+#[test]
+fn last_values_stay_behind_a_ledger_that_cannot_be_written() {
+    let (dir, store) = broken();
+    std::fs::create_dir(whole_file::temporary(store.path())).unwrap();
+    store.save_with_latest(&ledger(&[0, 5, 9].map(acked)), &values(&[tombstone(9)])).unwrap_err();
+    assert_eq!((last(&dir), found(&dir)), (numbered(5), vec![0, 5]));
+}
+
+#[test]
+fn a_text_that_comes_again_is_not_gone_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = started(&dir);
+    store.append(&[acked(0)]).unwrap();
+    let text = std::fs::read(store.path()).unwrap();
+    std::fs::remove_file(store.path()).unwrap();
+    // A clock ticks a few hundred times in a second.
+    thread::sleep(Duration::from_millis(20));
+    std::fs::write(store.path(), text).unwrap();
+    assert_eq!(found(&dir), NOTHING, "a topic that was made anew");
+    assert!(!started(&dir).journal_path().exists());
+}
+
+#[test]
+fn a_topic_whose_name_leaves_room_for_its_ledger_has_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::new(dir.path(), &"t".repeat(232));
+    store.probe().unwrap();
+    store.save(&Ledger::new(1)).unwrap();
+    store.load(1).unwrap();
+    store.append(&[acked(0)]).unwrap();
+    assert!(LedgerStore::new(dir.path(), &"t".repeat(233)).probe().is_err(), "the longest");
+}
+
 #[test]
 fn the_last_values_know_what_the_ledger_lists() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,21 +261,19 @@ fn the_last_values_know_what_the_ledger_lists() {
     let mut values = LatestValues::new(1);
     store.save_with_latest(&Ledger::new(1), &values).unwrap();
     store.load(1).unwrap();
-    let last = || store.load_latest(1).unwrap().unwrap().get(0, b"key-0").cloned();
-    let numbered = |offset| Some(LatestValue::Numbered { offset, value_bytes: 24 });
     store.append(&[latest(0), acked(0)]).unwrap();
-    assert_eq!((last(), found(&dir)), (numbered(0), vec![0]));
+    assert_eq!((last(&dir), found(&dir)), (numbered(0), vec![0]));
     store.append(&[latest(1), acked(1)]).unwrap();
     store.mark_journal();
     latest(1).enter_latest(&mut values);
     store.append(&[latest(2), acked(2)]).unwrap();
     store.save_with_latest(&ledger(&[acked(0), acked(1)]), &values).unwrap();
-    assert_eq!((last(), found(&dir)), (numbered(2), vec![0, 1, 2]));
+    assert_eq!((last(&dir), found(&dir)), (numbered(2), vec![0, 1, 2]));
     store.renew_journal().unwrap();
-    assert_eq!((last(), found(&dir)), (numbered(2), vec![0, 1, 2]));
+    assert_eq!((last(&dir), found(&dir)), (numbered(2), vec![0, 1, 2]));
     // Last values without a ledger are alone, too.
     std::fs::remove_file(store.path()).unwrap();
-    assert_eq!(last(), numbered(1));
+    assert_eq!(last(&dir), numbered(1));
 }
 
 /// Whoever reads meanwhile finds all that was safe when they began, and in the values all that is in the ledger.
@@ -198,15 +317,4 @@ fn readers_need_not_wait_for_the_writer() {
             assert!(last + 1 >= listed, "{listed} are listed, and {last} is the last value");
         }
     });
-}
-
-#[test]
-fn a_topic_whose_name_leaves_room_for_its_ledger_has_a_journal() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = LedgerStore::new(dir.path(), &"t".repeat(232));
-    store.probe().unwrap();
-    store.save(&Ledger::new(1)).unwrap();
-    store.load(1).unwrap();
-    store.append(&[acked(0)]).unwrap();
-    assert!(LedgerStore::new(dir.path(), &"t".repeat(233)).probe().is_err(), "the longest");
 }

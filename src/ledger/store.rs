@@ -9,11 +9,14 @@ use std::{
 
 use super::{
     Entry, LatestValues, Ledger, LedgerError, format, journal,
-    journal_file::{self, JournalFile},
+    journal_file::JournalFile,
     latest,
     text::{Known, NewText},
 };
-use crate::whole_file::{self, Identity, Prepared};
+use crate::{
+    mutants,
+    whole_file::{self, Identity, Prepared},
+};
 
 /// How often files are read that others replace meanwhile, until what was read belongs together.
 const TRIES: u32 = 5;
@@ -33,7 +36,7 @@ pub struct LedgerStore {
 /// A text of the ledger, and what its journal adds.
 struct Found {
     text: Vec<u8>,
-    digest: u64,
+    known: Known,
     entries: Vec<Entry>,
 }
 
@@ -85,7 +88,7 @@ impl LedgerStore {
     /// # Errors
     /// A file cannot be read, is no ledger, or lists more partitions than there are.
     pub fn load(&self, partitions: usize) -> Result<Ledger, LedgerError> {
-        let Some(Found { text, digest, entries }) = self.find()? else {
+        let Some(Found { text, known, entries }) = self.find()? else {
             *self.known() = Some(Known::Missing);
             return Ok(Ledger::new(partitions));
         };
@@ -96,8 +99,8 @@ impl LedgerStore {
         for entry in &entries {
             entry.enter(&mut ledger);
         }
-        *self.known() = Some(Known::read(digest));
-        self.journal().ready(digest);
+        *self.known() = Some(known);
+        self.journal().ready(known.life());
         Ok(ledger)
     }
 
@@ -105,12 +108,36 @@ impl LedgerStore {
     fn find(&self) -> Result<Option<Found>, LedgerError> {
         // A producer that has written a new text makes a new journal, too.
         settled(&self.path, || {
+            // Before the text: that of a file which is replaced in between is not taken for this text's.
+            let identity = unless_missing(&self.path, Identity::of(&self.path))?;
+            let Some(identity) = identity else { return Ok(None) };
             let Some(text) = read(&self.path)? else { return Ok(None) };
-            let digest = journal::digest(&text);
+            let known = Known::Text { identity, digest: journal::digest(&text) };
             let lines = read(&self.journal_path)?.unwrap_or_default();
-            let journal = journal::decode(&lines, &self.topic, digest).unwrap_or_default();
-            Ok(Some(Found { text, digest, entries: journal.entries }))
+            let entries = known.life().and_then(|life| journal::decode(&lines, &self.topic, life));
+            Ok(Some(Found { text, known, entries: entries.unwrap_or_default() }))
         })
+    }
+
+    /// A producer begins, with the ledger that it has read: what a killed one left in the journal is written whole, in the last
+    /// values as well, and the journal is removed. A producer that keeps no last values would take theirs with the journal,
+    /// and the ledger would go on listing the acks.
+    ///
+    /// Killed on the way, it leaves the journal beside what has all of it, or some: all is entered once more.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the system refused; nothing is lost.
+    pub fn recover(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        let added = self.find()?.map(|found| found.entries).unwrap_or_default();
+        let has_values = added.iter().any(Entry::has_values) && !mutants::is_off("values-of-a-killed-run");
+        let values = if has_values { self.load_latest(ledger.partitions().len())? } else { None };
+        match values {
+            Some(values) => self.save_with_latest(ledger, &values)?,
+            None if !added.is_empty() => self.save(ledger)?,
+            None => 0,
+        };
+        self.end_journal();
+        self.renew_journal()
     }
 
     fn journal(&self) -> MutexGuard<'_, JournalFile> {
@@ -157,8 +184,13 @@ impl LedgerStore {
         self.load_latest(partitions)?.ok_or_else(missing)
     }
 
-    /// Replaces both files, so that the last values know whatever the ledger lists, whenever this process is killed.
-    /// Returns how many bytes that took.
+    /// Replaces both files, so that the last values know whatever the ledger lists, whenever this process is killed. The file
+    /// of the last values has no offsets that could tell which is newer, it or the journal: nothing may be put there that the
+    /// journal would take back. Returns how many bytes that took.
+    ///
+    /// Killed before the first put, it leaves the old pair and the journal, which has everything. Killed between the two, it
+    /// leaves the new last values beside the old ledger: a journal that goes on ends each key with what is as new or newer,
+    /// and one that lacks something is gone by then. Behind both a journal goes on that has been told, or none.
     ///
     /// # Errors
     /// The system refused; a file is the one that was there before.
@@ -172,8 +204,12 @@ impl LedgerStore {
             (latest.join(), ledger)
         });
         let latest = latest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        latest.and_then(Prepared::put).map_err(latest_error)?;
-        Ok(values.len() + self.put(ledger)?)
+        let latest = latest.map_err(latest_error)?;
+        let bytes = self.put(ledger, || {
+            self.journal().stand_back().map_err(|source| self.unwritable_journal(source))?;
+            latest.put().map_err(latest_error)
+        })?;
+        Ok(values.len() + bytes)
     }
 
     /// Finds out whether the ledger can be written, before there is anything to lose.
@@ -189,19 +225,26 @@ impl LedgerStore {
     /// # Errors
     /// The system refused; the file is the one that was there before.
     pub fn save(&self, ledger: &Ledger) -> Result<usize, LedgerError> {
-        self.put(NewText::write(&self.path, ledger))
+        self.put(NewText::write(&self.path, ledger), || Ok(()))
     }
 
-    /// Puts the new text in its place, if what lies there is what this process has read, or put there. Returns its bytes.
-    fn put(&self, new: io::Result<NewText>) -> Result<usize, LedgerError> {
+    /// Puts the new text in its place, if what lies there is what this process has read, or put there. Returns its bytes. What
+    /// comes `first` is put there when nothing but that is left to do.
+    fn put(
+        &self,
+        new: io::Result<NewText>,
+        first: impl FnOnce() -> Result<(), LedgerError>,
+    ) -> Result<usize, LedgerError> {
         let mut known = self.known();
         if known.is_some_and(|known| !known.is_still(&self.path)) {
             return Err(LedgerError::Shared { path: self.path.clone() });
         }
         let new = new.map_err(|source| self.unwritable(source))?;
-        self.journal().announce(new.digest()).map_err(|source| self.unwritable_journal(source))?;
-        let (put, bytes) = new.put().map_err(|source| self.unwritable(source))?;
-        *known = Some(put);
+        let next = new.known();
+        self.journal().announce(next.life()).map_err(|source| self.unwritable_journal(source))?;
+        first()?;
+        let bytes = new.put().map_err(|source| self.unwritable(source))?;
+        *known = Some(next);
         whole_file::sync_folder(&self.path).map_err(|source| self.unwritable(source))?;
         Ok(bytes)
     }
@@ -225,9 +268,8 @@ impl LedgerStore {
     /// # Errors
     /// The system refused; the journal is the one that was there before, and as good.
     pub fn renew_journal(&self) -> Result<(), LedgerError> {
-        let digest = self.known().and_then(Known::digest);
-        let Some(digest) = digest else { return Ok(()) };
-        self.journal().renew(digest).map_err(|source| self.unwritable_journal(source))
+        let life = self.known().and_then(Known::life);
+        self.journal().renew(life).map_err(|source| self.unwritable_journal(source))
     }
 
     /// The ledger has been saved, and needs no journal any more.
@@ -254,7 +296,17 @@ impl LedgerStore {
 
 /// The bytes of a file; `None` when there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {
-    journal_file::read(path).map_err(|source| LedgerError::Unreadable { path: path.to_owned(), source })
+    unless_missing(path, fs::read(path))
+}
+
+/// What the system said of a file; `None` when there is none.
+fn unless_missing<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>, LedgerError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => {
+            result.map(Some).map_err(|source| LedgerError::Unreadable { path: path.to_owned(), source })
+        }
+    }
 }
 
 /// What is read while nobody replaces this file.

@@ -98,3 +98,10 @@ fn a_folder_that_is_gone_is_called_that() {
     let error = store.save(&ledger_with(1, 5)).unwrap_err().to_string();
     assert!(error.ends_with("its folder is gone: run in one that stays; there is no file now"), "{error}");
 }
+
+#[test]
+fn a_ledger_that_cannot_be_reached_is_not_a_missing_one() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = LedgerStore::new(file.path(), "t").load(1).unwrap_err();
+    assert!(matches!(error, LedgerError::Unreadable { .. }), "{error}");
+}

@@ -10,7 +10,10 @@ use std::{
 use twox_hash::XxHash3_64;
 
 use super::{Ledger, format, journal};
-use crate::whole_file::{Identity, Prepared};
+use crate::{
+    mutants,
+    whole_file::{Identity, Prepared},
+};
 
 /// What is written at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -38,8 +41,8 @@ impl<W: Write> Write for Digesting<W> {
 /// A new text of the ledger, safe on the disk beside the old one.
 pub(super) struct NewText {
     prepared: Prepared,
+    known: Known,
     bytes: usize,
-    digest: u64,
 }
 
 impl NewText {
@@ -58,21 +61,22 @@ impl NewText {
             (bytes, digest) = (done.bytes, done.digest.finish());
             Ok(())
         })?;
-        Ok(Self { prepared, bytes, digest })
+        let known = Known::Text { identity: prepared.identity()?, digest };
+        Ok(Self { prepared, known, bytes })
     }
 
-    /// That of the text.
-    pub(super) fn digest(&self) -> u64 {
-        self.digest
+    /// What the file holds once this is put in its place.
+    pub(super) fn known(&self) -> Known {
+        self.known
     }
 
-    /// Puts it in the file's place. Returns what the file holds now, and in how many bytes.
+    /// Puts it in the file's place. Returns its bytes.
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub(super) fn put(self) -> io::Result<(Known, usize)> {
-        let Self { prepared, bytes, digest } = self;
-        Ok((Known::Text { identity: Some(prepared.put()?), digest }, bytes))
+    pub(super) fn put(self) -> io::Result<usize> {
+        self.prepared.put()?;
+        Ok(self.bytes)
     }
 }
 
@@ -82,21 +86,17 @@ pub(super) enum Known {
     /// There is none.
     Missing,
     /// A text with this digest, in the file of this identity: unless that has changed, nobody need read the text.
-    Text { identity: Option<Identity>, digest: u64 },
+    Text { identity: Identity, digest: u64 },
 }
 
 impl Known {
-    /// A text that was read. Whoever replaces the file from then on writes another: the digest tells.
-    pub(super) fn read(digest: u64) -> Self {
-        Self::Text { identity: None, digest }
-    }
-
-    /// That of the text, if there is one.
-    pub(super) fn digest(self) -> Option<u64> {
-        match self {
-            Self::Missing => None,
-            Self::Text { digest, .. } => Some(digest),
-        }
+    /// By what a journal knows the text, if there is one: what it says, and when that was written. A short text comes again
+    /// in a topic that was made anew, and the journal of its former life must not make up acks there. A copy of the folder
+    /// that does not keep the times of its files loses the journal, and nothing worse.
+    pub(super) fn life(self) -> Option<u64> {
+        let Self::Text { identity, digest } = self else { return None };
+        let (s, ns) = if mutants::is_off("journal-of-former-life") { (0, 0) } else { identity.modified() };
+        Some(journal::digest(format!("{digest} {s} {ns}").as_bytes()))
     }
 
     /// Whether that is still so.
@@ -104,6 +104,6 @@ impl Known {
         let Self::Text { identity, digest } = self else { return !path.exists() };
         // A file that is gone is nobody's, and one that cannot be read cannot be compared.
         let Ok(found) = Identity::of(path) else { return true };
-        Some(found) == identity || !fs::read(path).is_ok_and(|text| journal::digest(&text) != digest)
+        found == identity || !fs::read(path).is_ok_and(|text| journal::digest(&text) != digest)
     }
 }

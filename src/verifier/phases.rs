@@ -31,6 +31,7 @@ pub(super) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
 pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let (Some(config), Some(producer)) = (&crew.config.produce, &board.producer) else { return Ok(()) };
     let mut ledger = crew.store.load(crew.partitions)?;
+    crew.store.recover(&ledger)?;
     ledger.tolerate_data_loss |= crew.config.proof.tolerate_data_loss;
     let latest = if config.latest_values {
         let known = crew.store.load_latest(crew.partitions)?;
