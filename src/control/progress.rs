@@ -179,10 +179,11 @@ fn line(view: &View, last: &Sample) -> String {
     } else {
         format!(", {} left", HumanDuration(Duration::from_secs_f64(left as f64 / records_per_s)))
     };
+    // Readers that loop, or wait for more, are soon beyond what there was when they began.
+    let of = if sample.records > *goal { String::new() } else { format!(" of {}", HumanCount(*goal)) };
     format!(
-        "{} of {} {word}, {}/s, {mib_per_s:.1} MiB/s{latency}{eta}",
+        "{}{of} {word}, {}/s, {mib_per_s:.1} MiB/s{latency}{eta}",
         HumanCount(sample.records),
-        HumanCount(*goal),
         per_second(done, sample.at.duration_since(last.at)),
     )
 }
@@ -246,9 +247,10 @@ mod tests {
         let start = Instant::now();
         let last = Sample { worker: "produce", at: start, records: 5, bytes: 0 };
         let sample = Sample { at: start + Duration::from_secs(1), ..last.clone() };
-        for goal in [5, 10] {
+        for (goal, of) in [(5, "5 of 5 acked, "), (10, "5 of 10 acked, "), (4, "5 acked, ")] {
             let view = View { sample: sample.clone(), goal, word: "acked", latency: String::new() };
-            assert!(!line(&view, &last).contains("left"));
+            let line = line(&view, &last);
+            assert!(!line.contains("left") && line.starts_with(of), "{line}");
         }
     }
 }
