@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use range_set_blaze::RangeSetBlaze;
+
 use super::{
     anomaly::{Anomaly, Evidence, READABLE, Violation},
     last_values::{Log, SeenKeys, Stale, altered_in_place},
@@ -119,6 +121,37 @@ impl Checker {
         partition: i32,
         record: &RecordView<'_>,
     ) -> Result<(), Halt> {
+        self.examine(state, index, partition, record).map(|_| ())
+    }
+
+    /// Checks one record, and takes note of its key, where values are checked.
+    ///
+    /// # Errors
+    /// The promise that it breaks, unless the run goes on.
+    pub(super) fn check_and_note(
+        &self,
+        state: &mut PartitionState,
+        index: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+        keys: &mut SeenKeys,
+    ) -> Result<(), Halt> {
+        let is_corrupt = self.examine(state, index, partition, record)?;
+        // Of a record that cannot be taken apart, not even the offset is known.
+        let Some(latest) = self.latest().filter(|_| record.has_sound_headers) else { return Ok(()) };
+        keys.note(latest, partition, record, is_corrupt);
+        Ok(())
+    }
+
+    /// Returns whether it was found, and named, to be corrupt.
+    #[inline]
+    fn examine(
+        &self,
+        state: &mut PartitionState,
+        index: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+    ) -> Result<bool, Halt> {
         let counters = &*self.stats;
         counters.bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
         if record.value.is_none() {
@@ -146,14 +179,16 @@ impl Checker {
             Err(broken) => {
                 counters.invalid_reads.add(1);
                 state.note_broken();
-                return self.report(partition, *broken);
+                let is_corrupt = broken.anomaly == Anomaly::Corrupt;
+                return self.report(partition, *broken).map(|()| is_corrupt);
             }
         }
         let latest = self.latest().filter(|_| !state.is_cut(record.offset));
         let altered = latest.and_then(|latest| altered_in_place(latest, partition, record));
-        altered.map_or(Ok(()), |(expected, found)| {
-            self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)
-        })
+        if let Some((expected, found)) = altered {
+            self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
+        }
+        Ok(false)
     }
 
     /// Everything has been read of a partition: what is missing in a transaction will not come any more.
@@ -167,10 +202,25 @@ impl Checker {
         Ok(())
     }
 
-    /// The keys that were not seen with their last value, when all of a partition was read; its log starts at `start`.
-    pub(super) fn stale_keys(&self, partition: i32, start: i64, seen: &SeenKeys) -> Vec<Stale> {
+    /// The keys that were not seen with their last value, when all of a partition was read: its log starts at `start`,
+    /// was read up to `end`, and all but what is unreadable was seen.
+    pub(super) fn stale_keys(
+        &self,
+        partition: i32,
+        (start, end): (i64, i64),
+        seen: &SeenKeys,
+        unreadable: &RangeSetBlaze<i64>,
+    ) -> Vec<Stale> {
         let keys = self.latest().and_then(|latest| latest.keys(partition));
-        let log = Log { ledger: self.ledger(partition), start, may_be_cut: self.tolerates_data_loss() };
+        let log = Log {
+            ledger: self.ledger(partition),
+            start,
+            end,
+            unreadable,
+            may_be_cut: self.tolerates_data_loss(),
+            may_hold_tombstones: self.truth.ledger.adjust_consumable_offsets,
+            is_transactional: self.proof.transactions,
+        };
         keys.map_or(Vec::new(), |keys| seen.stale(keys, &log))
     }
 
@@ -181,11 +231,12 @@ impl Checker {
     pub(super) fn check_keys(
         &self,
         partition: i32,
-        (start, end): (i64, i64),
+        log: (i64, i64),
         seen: &SeenKeys,
+        unreadable: &RangeSetBlaze<i64>,
     ) -> Result<(), Halt> {
-        for Stale { offset, expected, found } in self.stale_keys(partition, start, seen) {
-            self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(end), expected, found)?;
+        for Stale { offset, expected, found } in self.stale_keys(partition, log, seen, unreadable) {
+            self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(log.1), expected, found)?;
         }
         Ok(())
     }

@@ -214,11 +214,9 @@ impl Inbox {
         lane.position = lane.position.max(record.offset + 1);
         lane.read.push(record.offset);
         lane.has_news = true;
-        if let Some(latest) = self.checker.latest() {
-            lane.keys.note(latest, partition, record);
-        }
         self.uncommitted += 1;
-        self.halt = self.checker.check(&mut lane.state, index, partition, record).err();
+        let (state, keys) = (&mut lane.state, &mut lane.keys);
+        self.halt = self.checker.check_and_note(state, index, partition, record, keys).err();
         self.goes_on()
     }
 

@@ -369,7 +369,7 @@ impl Overseer<'_> {
         let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
         for (part, start) in self.parts.iter().zip(&starts).filter(|(part, _)| !part.is_cut) {
             // Of keys whose last record was cut off, nobody knows what they hold.
-            self.checker.check_keys(part.partition, (*start, part.position), &part.keys)?;
+            self.checker.check_keys(part.partition, (*start, part.position), &part.keys, &part.unreadable)?;
         }
         if self.checker.records_may_go() {
             return self.audit_ends();

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::validator::RecordView;
+use range_set_blaze::RangeSetBlaze;
+
+use super::{doubt::Doubt, validator::RecordView};
 use crate::{
     ledger::{LatestValue, LatestValues, PartitionLedger, describe},
     mutants,
@@ -24,7 +26,11 @@ struct Seen {
 
 /// The keys of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SeenKeys(HashMap<Box<[u8]>, Seen>);
+pub(super) struct SeenKeys {
+    seen: HashMap<Box<[u8]>, Seen>,
+    /// Records that were named as corrupt: whose they are, and what they held, nobody knows.
+    corrupt: RangeSetBlaze<i64>,
+}
 
 /// A key whose last value is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +65,16 @@ pub(super) struct Log<'a> {
     pub(super) ledger: Option<&'a PartitionLedger>,
     /// Where it starts now.
     pub(super) start: i64,
+    /// Up to where it was read.
+    pub(super) end: i64,
+    /// What was passed over.
+    pub(super) unreadable: &'a RangeSetBlaze<i64>,
     /// With permission: what was lost is not in the ledger any more, and still in the file of last values.
     pub(super) may_be_cut: bool,
+    /// The ledger is one of a producer that writes them.
+    pub(super) may_hold_tombstones: bool,
+    /// It is written in transactions.
+    pub(super) is_transactional: bool,
 }
 
 impl Log<'_> {
@@ -70,23 +84,35 @@ impl Log<'_> {
 }
 
 impl SeenKeys {
-    /// Takes note of the next record of a partition.
-    pub(super) fn note(&mut self, latest: &LatestValues, partition: i32, record: &RecordView<'_>) {
+    /// Takes note of the next record of a partition, and whether it was named as corrupt.
+    pub(super) fn note(
+        &mut self,
+        latest: &LatestValues,
+        partition: i32,
+        record: &RecordView<'_>,
+        is_corrupt: bool,
+    ) {
+        // What was altered may be its key: it says nothing of any.
+        if is_corrupt && !mutants::is_off("stale-corrupt") {
+            self.corrupt.insert(record.offset);
+            return;
+        }
         let key = record.key.unwrap_or_default();
         let Some(known) = latest.get(partition, key) else { return };
         let is_latest = known.is(record.value);
         // Almost every record is superseded by another one: its value is not worth a text.
         let found = if is_latest { String::new() } else { describe(record.value) };
-        self.0.insert(key.into(), Seen { offset: record.offset, is_latest, found });
+        self.seen.insert(key.into(), Seen { offset: record.offset, is_latest, found });
     }
 
     /// Adds what another reader has seen.
     pub(super) fn merge(&mut self, other: Self) {
-        for (key, seen) in other.0 {
-            match self.0.get(&key) {
+        self.corrupt |= other.corrupt;
+        for (key, seen) in other.seen {
+            match self.seen.get(&key) {
                 Some(known) if known.offset >= seen.offset => {}
                 _ => {
-                    self.0.insert(key, seen);
+                    self.seen.insert(key, seen);
                 }
             }
         }
@@ -94,25 +120,32 @@ impl SeenKeys {
 
     /// The keys whose last record is not the one that must be there, when the whole log was read.
     pub(super) fn stale(&self, keys: &BTreeMap<String, LatestValue>, log: &Log<'_>) -> Vec<Stale> {
-        let kept = keys.iter().filter(|(key, value)| !self.may_be_gone(key, value, log));
-        kept.filter_map(|(key, value)| self.stale_key(key, value, log)).collect()
+        let doubt = Doubt::of(log, &self.corrupt);
+        let kept = keys.iter().filter(|(key, value)| !self.may_be_gone(key, value, log, &doubt));
+        kept.filter_map(|(key, value)| self.stale_key(key, value, log, &doubt)).collect()
     }
 
-    /// Whether retention may have taken the last record of a key, or a cut that is tolerated.
-    fn may_be_gone(&self, key: &str, value: &LatestValue, log: &Log<'_>) -> bool {
-        match value {
-            LatestValue::Numbered { offset, .. } => {
-                *offset < log.start || (log.may_be_cut && !log.lists(*offset))
-            }
-            // It came behind what was seen, wherever that is.
-            _ => self.0.get(key.as_bytes()).map_or(0, |seen| seen.offset) < log.start,
+    /// Whether retention may have taken the last record of a key, or a cut that is tolerated; or it may lie in what
+    /// nobody can read, which was named already.
+    fn may_be_gone(&self, key: &str, value: &LatestValue, log: &Log<'_>, doubt: &Doubt) -> bool {
+        if let LatestValue::Numbered { offset, .. } = value {
+            return *offset < log.start || (log.may_be_cut && !log.lists(*offset)) || doubt.hides(*offset);
         }
+        // It came behind what was seen, wherever that is.
+        let seen = self.seen.get(key.as_bytes()).map(|seen| seen.offset);
+        seen.unwrap_or(0) < log.start || doubt.hides_behind(seen.unwrap_or(-1))
     }
 
-    fn stale_key(&self, key: &str, value: &LatestValue, log: &Log<'_>) -> Option<Stale> {
+    fn stale_key(&self, key: &str, value: &LatestValue, log: &Log<'_>, doubt: &Doubt) -> Option<Stale> {
         let expected = || format!("{}, the last one acked for key '{key}'", value.describe());
-        let Some(seen) = self.0.get(key.as_bytes()) else {
-            let gone = *value != LatestValue::Tombstone && !mutants::is_off("stale-value-gone");
+        let Some(seen) = self.seen.get(key.as_bytes()) else {
+            let deleted = match value {
+                LatestValue::Numbered { offset, .. } => doubt.may_have_been_deleted(*offset),
+                LatestValue::Tombstone => true,
+                // It may be any record.
+                LatestValue::Other(_) => doubt.may_have_been_deleted(-1),
+            };
+            let gone = !deleted && !mutants::is_off("stale-value-gone");
             return gone.then(|| Stale {
                 offset: None,
                 expected: expected(),
@@ -136,6 +169,21 @@ impl SeenKeys {
 mod tests {
     use super::*;
     use crate::ledger::OffsetRun;
+
+    impl<'a> Log<'a> {
+        /// All of one that nothing special is known of.
+        pub(in crate::verifier) fn all(unreadable: &'a RangeSetBlaze<i64>) -> Self {
+            Self {
+                ledger: None,
+                start: 0,
+                end: 8,
+                unreadable,
+                may_be_cut: false,
+                may_hold_tombstones: false,
+                is_transactional: false,
+            }
+        }
+    }
 
     const LATEST: LatestValue = LatestValue::Numbered { offset: 7, value_bytes: 24 };
 
@@ -162,8 +210,20 @@ mod tests {
         value: LatestValue,
         records: &[(i64, Option<i64>)],
     ) -> Vec<Option<i64>> {
+        let readable = RangeSetBlaze::new();
+        stale_as(&Log { start, may_be_cut, ..Log::all(&readable) }, &[], value, records)
+    }
+
+    /// The same in any log, with corrupt records.
+    fn stale_as(
+        log: &Log<'_>,
+        corrupt: &[i64],
+        value: LatestValue,
+        records: &[(i64, Option<i64>)],
+    ) -> Vec<Option<i64>> {
         let latest = known(value);
         let mut seen = SeenKeys::default();
+        seen.corrupt.extend(corrupt.iter().copied());
         for (offset, number) in records {
             let text = number.map(crate::record::numbered_value);
             let record = RecordView {
@@ -176,11 +236,11 @@ mod tests {
                 key: Some(b"k"),
                 value: text.as_ref().map(|text| &text[..]),
             };
-            seen.note(&latest, 0, &record);
+            seen.note(&latest, 0, &record, false);
         }
         let mut ledger = PartitionLedger::default();
         ledger.insert(OffsetRun { lower: 0, upper: 8 });
-        let log = Log { ledger: Some(&ledger), start, may_be_cut };
+        let log = Log { ledger: Some(&ledger), ..*log };
         let stale = seen.stale(latest.keys(0).unwrap(), &log);
         stale.into_iter().map(|stale| stale.offset).collect()
     }
@@ -265,6 +325,47 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_can_read_is_not_missed() {
+        let other = LatestValue::Other(b"0123"[..].into());
+        let none = RangeSetBlaze::new();
+        // 8 is not listed: it may be a later record of any key.
+        for (value, records, hidden, shown) in [
+            (LATEST, &[][..], &[7, 8][..], &[6][..]),
+            (LATEST, &[(5, Some(5))], &[7, 8], &[6, 4]),
+            (other.clone(), &[], &[0, 7], &[]),
+            (other, &[(5, Some(5))], &[6], &[4]),
+            (LatestValue::Tombstone, &[(5, Some(5))], &[6], &[4]),
+        ] {
+            let as_corrupt =
+                |offset: i64| stale_as(&Log::all(&none), &[offset], value.clone(), records).is_empty();
+            let as_passed_over = |offset: i64| {
+                let unreadable = [offset].into_iter().collect();
+                stale_as(&Log::all(&unreadable), &[], value.clone(), records).is_empty()
+            };
+            for offset in hidden {
+                assert!(as_corrupt(*offset) && as_passed_over(*offset), "{value:?}, {records:?}, {offset}");
+            }
+            for offset in shown {
+                assert!(!as_corrupt(*offset) && !as_passed_over(*offset), "{value:?}, {records:?}, {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_may_be_gone_by_a_tombstone_that_nobody_knows_of() {
+        let none = RangeSetBlaze::new();
+        let listed = Log { may_hold_tombstones: true, ..Log::all(&none) };
+        let longer = Log { end: 9, ..listed };
+        for value in [LATEST, LatestValue::Other(b"0123"[..].into())] {
+            let stale = |log: &Log<'_>, records| stale_as(log, &[], value.clone(), records);
+            assert_eq!(stale(&listed, &[]), [None], "the ledger lists all of the log");
+            assert_eq!(stale(&longer, &[]), [], "8 may have been one");
+            assert_eq!(stale(&Log { may_hold_tombstones: false, ..longer }, &[]), [None]);
+            assert_eq!(stale(&longer, &[(5, Some(5))]), [Some(5)], "it would have gone first");
+        }
+    }
+
+    #[test]
     fn what_other_readers_have_seen_counts_by_its_place() {
         let latest = known(LATEST);
         let view = |offset: i64, value: &'static [u8]| RecordView {
@@ -278,10 +379,14 @@ mod tests {
             value: Some(value),
         };
         let (mut first, mut second) = (SeenKeys::default(), SeenKeys::default());
-        first.note(&latest, 0, &view(7, b"value-000000000000000007"));
-        second.note(&latest, 0, &view(5, b"value-000000000000000005"));
-        let log = Log { ledger: None, start: 0, may_be_cut: false };
+        first.note(&latest, 0, &view(7, b"value-000000000000000007"), false);
+        second.note(&latest, 0, &view(5, b"value-000000000000000005"), false);
+        let readable = RangeSetBlaze::new();
+        let log = Log::all(&readable);
+        // The last one of all is not held to what it holds.
+        second.note(&latest, 0, &view(8, b"value-000000000000000005"), true);
         first.merge(second.clone());
+        assert!(first.corrupt.contains(8) && !first.seen.values().any(|seen| seen.offset == 8));
         assert_eq!(first.stale(latest.keys(0).unwrap(), &log), []);
         second.merge(first);
         assert_eq!(second.stale(latest.keys(0).unwrap(), &log), []);

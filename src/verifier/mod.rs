@@ -7,6 +7,7 @@ mod broken;
 pub mod budget;
 mod checker;
 mod crew;
+mod doubt;
 mod ends;
 pub mod gaps;
 mod group_inbox;

@@ -22,7 +22,7 @@ pub(super) struct Part {
     pub(super) position: i64,
     pub(super) read: RangeSetBlaze<i64>,
     /// Passed over: named once already, and not missed.
-    unreadable: RangeSetBlaze<i64>,
+    pub(super) unreadable: RangeSetBlaze<i64>,
     pub(super) keys: SeenKeys,
     /// When it moved.
     pub(super) moved: Instant,

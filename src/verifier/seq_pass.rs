@@ -67,11 +67,8 @@ impl PassState {
                     return;
                 }
                 track.read(record.offset, record.leader_epoch);
-                if let Some(latest) = self.checker.latest() {
-                    self.keys[index].note(latest, *partition, record);
-                }
-                let track = &mut self.tracks[index];
-                self.halt = self.checker.check(&mut track.state, index, *partition, record).err();
+                let (state, keys) = (&mut track.state, &mut self.keys[index]);
+                self.halt = self.checker.check_and_note(state, index, *partition, record, keys).err();
             }
             Event::End { partition, offset } => {
                 let Some(index) = self.place(*partition) else { return };
@@ -161,14 +158,15 @@ impl PassState {
         let (track, seen) = (&self.tracks[index], &self.keys[index]);
         // Of keys whose last record was cut off, nobody knows what they hold.
         let is_known = !track.state.is_cut(i64::MAX);
-        is_known && !self.checker.stale_keys(track.partition, track.start, seen).is_empty()
+        let log = (track.start, track.position);
+        is_known && !self.checker.stale_keys(track.partition, log, seen, &track.unreadable).is_empty()
     }
 
     /// Every key must have been seen with its last value, but for those that retention has taken.
     pub(super) fn check_keys(&self, index: usize, start: i64) -> Result<(), Halt> {
         let track = &self.tracks[index];
         let log = (start.max(track.start), track.position);
-        self.checker.check_keys(track.partition, log, &self.keys[index])
+        self.checker.check_keys(track.partition, log, &self.keys[index], &track.unreadable)
     }
 
     #[cold]

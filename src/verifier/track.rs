@@ -110,7 +110,7 @@ pub(super) struct Track {
     pub(super) losses: Losses,
     consumed: AckedRuns,
     /// Passed over: named once already, and not missed.
-    unreadable: RangeSetBlaze<i64>,
+    pub(super) unreadable: RangeSetBlaze<i64>,
 }
 
 /// How long a partition may stand still without any sign before the broker is asked.
