@@ -63,6 +63,18 @@ pub const TRANSACTIONAL: &[(&str, Operation)] = &[
 pub const VALUED: &[(&str, Operation)] = &[
     ("an older value", |patient| outdate(patient, false)),
     ("a key that is gone", |patient| outdate(patient, true)),
+    ("a bit of a last value", |patient| {
+        let offset = patient.last_of_a_key();
+        corrupt_at(patient, offset, |record, bit| flip(record.value.as_mut().unwrap(), bit))
+    }),
+    ("a bit of a last value's key", |patient| {
+        let offset = patient.last_of_a_key();
+        corrupt_at(patient, offset, |record, bit| flip(record.key.as_mut().unwrap(), bit))
+    }),
+    ("a bit, and the checksum of a last value left", |patient| {
+        let offset = patient.last_of_a_key();
+        break_checksum_at(patient, offset)
+    }),
 ];
 
 fn flip(bytes: &mut [u8], bit: usize) {
@@ -83,6 +95,26 @@ impl Patient {
     /// What the ledger of a producer would list that was told of these offsets what came of them.
     fn forget(&mut self, forgotten: impl Fn(i64) -> bool) {
         self.acked.retain(|offset| !forgotten(*offset));
+    }
+
+    /// The records of a key, but for the one that holds the log's end, and that end.
+    fn records_of_a_key(&mut self) -> (Vec<i64>, i64) {
+        let records: Vec<Record> = self.log.data().flat_map(|batch| batch.records.clone()).collect();
+        let (last, keyed) = records.split_last().expect("records");
+        let of_key = |key: &Option<Vec<u8>>| -> Vec<i64> {
+            keyed.iter().filter(|record| record.key == *key).map(|record| record.offset).collect()
+        };
+        let others: Vec<Vec<i64>> = keyed
+            .iter()
+            .filter(|record| record.key != last.key)
+            .map(|record| of_key(&record.key))
+            .filter(|offsets| offsets.len() > 1)
+            .collect();
+        (others[self.random.index(others.len())].clone(), last.offset + 1)
+    }
+
+    fn last_of_a_key(&mut self) -> i64 {
+        *self.records_of_a_key().0.last().expect("records of a key")
     }
 
     /// The transactions on the partition: their offsets, whether they were committed.
@@ -164,6 +196,10 @@ fn epoch_back(patient: &mut Patient) -> Damage {
 
 fn corrupt(patient: &mut Patient, change: fn(&mut Record, usize)) -> Damage {
     let offset = patient.place();
+    corrupt_at(patient, offset, change)
+}
+
+fn corrupt_at(patient: &mut Patient, offset: i64, change: fn(&mut Record, usize)) -> Damage {
     let bit = patient.random.index(1 << 20);
     change(patient.log.record(offset), bit);
     Damage { anomaly: "corrupt", offset, also: &[] }
@@ -171,7 +207,12 @@ fn corrupt(patient: &mut Patient, change: fn(&mut Record, usize)) -> Damage {
 
 /// Nobody can tell what is in a batch that does not fit its checksum.
 fn break_checksum(patient: &mut Patient) -> Damage {
-    let (offset, bit) = (patient.place(), patient.random.index(1 << 20));
+    let offset = patient.place();
+    break_checksum_at(patient, offset)
+}
+
+fn break_checksum_at(patient: &mut Patient, offset: i64) -> Damage {
+    let bit = patient.random.index(1 << 20);
     let (batch, _) = patient.log.find(offset);
     batch.flipped_bit = Some((bit, false));
     Damage { anomaly: "corrupt", offset: batch.records[0].offset, also: &[] }
@@ -179,24 +220,13 @@ fn break_checksum(patient: &mut Patient) -> Damage {
 
 /// Takes away the last record of a key, or all of them. What holds the log's end stays, as it does in compaction.
 fn outdate(patient: &mut Patient, all: bool) -> Damage {
-    let records: Vec<Record> = patient.log.data().flat_map(|batch| batch.records.clone()).collect();
-    let (last, keyed) = records.split_last().expect("records");
-    let of_key = |key: &Option<Vec<u8>>| -> Vec<i64> {
-        keyed.iter().filter(|record| record.key == *key).map(|record| record.offset).collect()
-    };
-    let others: Vec<Vec<i64>> = keyed
-        .iter()
-        .filter(|record| record.key != last.key)
-        .map(|record| of_key(&record.key))
-        .filter(|offsets| offsets.len() > 1)
-        .collect();
-    let offsets = &others[patient.random.index(others.len())];
+    let (offsets, end) = patient.records_of_a_key();
     let left = if all { 0 } else { offsets.len() - 1 };
     for gone in &offsets[left..] {
         patient.log.remove(*gone..gone + 1);
     }
     // Where the key is last seen, or the log ends.
-    let offset = if all { last.offset + 1 } else { offsets[left - 1] };
+    let offset = if all { end } else { offsets[left - 1] };
     Damage { anomaly: "stale-value", offset, also: &[] }
 }
 
