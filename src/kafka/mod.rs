@@ -16,6 +16,7 @@ mod fault;
 mod group;
 mod group_event;
 mod groups;
+mod guard;
 mod handover;
 mod headers;
 mod hub;

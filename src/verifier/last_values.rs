@@ -12,6 +12,7 @@ use super::{doubt::Doubt, validator::RecordView};
 use crate::{
     ledger::{LatestValue, LatestValues, PartitionLedger, describe},
     mutants,
+    record::parse_numbered_value,
 };
 
 /// The last record of a key, as far as the log was read.
@@ -20,8 +21,9 @@ struct Seen {
     offset: i64,
     /// Whether it holds the last value that was acked.
     is_latest: bool,
-    /// What it holds, where that is another value.
+    /// What it holds, where that is another value, and whether that is one of those that are written down.
     found: String,
+    is_watched: bool,
 }
 
 /// The keys of one partition.
@@ -102,7 +104,8 @@ impl SeenKeys {
         let is_latest = known.is(record.value);
         // Almost every record is superseded by another one: its value is not worth a text.
         let found = if is_latest { String::new() } else { describe(record.value) };
-        self.seen.insert(key.into(), Seen { offset: record.offset, is_latest, found });
+        let is_watched = is_latest || record.value.is_none_or(|value| parse_numbered_value(value).is_some());
+        self.seen.insert(key.into(), Seen { offset: record.offset, is_latest, found, is_watched });
     }
 
     /// Adds what another reader has seen.
@@ -157,7 +160,8 @@ impl SeenKeys {
         // ledger is never newer than the file, and does not list what came later.
         let superseded = match value {
             LatestValue::Numbered { offset, .. } => seen.offset > *offset,
-            LatestValue::Tombstone => log.ledger.is_some() && !log.lists(seen.offset),
+            // A producer that writes no values down may have come behind it, too.
+            LatestValue::Tombstone => !seen.is_watched || (log.ledger.is_some() && !log.lists(seen.offset)),
             LatestValue::Other(_) => false,
         };
         let stale = !seen.is_latest && !superseded && !mutants::is_off("stale-value");
@@ -285,6 +289,25 @@ mod tests {
         assert_eq!(stale_after(LatestValue::Tombstone, &[]), []);
         assert_eq!(stale_after(LatestValue::Tombstone, &[(3, Some(3)), (4, None)]), []);
         assert_eq!(stale_after(LatestValue::Tombstone, &[(3, Some(3))]), [Some(3)]);
+    }
+
+    #[test]
+    fn what_was_written_without_being_written_down_says_nothing_of_a_tombstone() {
+        let latest = known(LatestValue::Tombstone);
+        let mut seen = SeenKeys::default();
+        let record = RecordView {
+            offset: 7,
+            leader_epoch: 0,
+            first_header: None,
+            second_header: None,
+            sent_ms: None,
+            has_sound_headers: true,
+            key: Some(b"k"),
+            value: Some(b"anything"),
+        };
+        seen.note(&latest, 0, &record, false);
+        let unreadable = RangeSetBlaze::new();
+        assert_eq!(seen.stale(latest.keys(0).unwrap(), &Log::all(&unreadable)), []);
     }
 
     #[test]
