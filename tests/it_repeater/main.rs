@@ -14,6 +14,8 @@ use std::{process::ExitCode, sync::Arc};
 use broker::Broker;
 use libtest_mimic::{Arguments, Trial};
 use process::Outcome;
+// The guard that the linker puts before one of librdkafka's functions is in it: see `build.rs`.
+use proofload as _;
 
 type Case = fn(&Broker) -> Outcome;
 
