@@ -16,6 +16,20 @@ impl<'a> Log<'a> {
     }
 }
 
+/// A record of the key, as it is shown.
+fn shown(offset: i64, value: Option<&[u8]>) -> RecordView<'_> {
+    RecordView {
+        offset,
+        leader_epoch: 0,
+        first_header: None,
+        second_header: None,
+        sent_ms: None,
+        has_sound_headers: true,
+        key: Some(b"k"),
+        value,
+    }
+}
+
 const LATEST: LatestValue = LatestValue::Numbered { offset: 7, value_bytes: 24 };
 
 fn known(value: LatestValue) -> LatestValues {
@@ -57,16 +71,7 @@ fn stale_as(
     seen.corrupt.extend(corrupt.iter().copied());
     for (offset, number) in records {
         let text = number.map(crate::record::numbered_value);
-        let record = RecordView {
-            offset: *offset,
-            leader_epoch: 0,
-            first_header: None,
-            second_header: None,
-            sent_ms: None,
-            has_sound_headers: true,
-            key: Some(b"k"),
-            value: text.as_ref().map(|text| &text[..]),
-        };
+        let record = shown(*offset, text.as_ref().map(|text| &text[..]));
         seen.note(&latest, 0, &record, false);
     }
     let mut ledger = PartitionLedger::default();
@@ -88,16 +93,7 @@ fn only_the_last_record_of_a_key_counts() {
 #[test]
 fn in_its_place_a_value_is_the_one_that_was_acked() {
     let latest = known(LATEST);
-    let mut record = RecordView {
-        offset: 7,
-        leader_epoch: 0,
-        first_header: None,
-        second_header: None,
-        sent_ms: None,
-        has_sound_headers: true,
-        key: Some(b"k"),
-        value: Some(b"value-000000000000000007"),
-    };
+    let mut record = shown(7, Some(b"value-000000000000000007"));
     assert_eq!(altered_in_place(&latest, 0, &record), None);
     record.value = Some(b"value-000000000000000006");
     let (expected, found) = altered_in_place(&latest, 0, &record).unwrap();
@@ -122,16 +118,7 @@ fn a_tombstone_may_be_there_or_not() {
 fn what_was_written_without_being_written_down_says_nothing_of_a_tombstone() {
     let latest = known(LatestValue::Tombstone);
     let mut seen = SeenKeys::default();
-    let record = RecordView {
-        offset: 7,
-        leader_epoch: 0,
-        first_header: None,
-        second_header: None,
-        sent_ms: None,
-        has_sound_headers: true,
-        key: Some(b"k"),
-        value: Some(b"anything"),
-    };
+    let record = shown(7, Some(b"anything"));
     seen.note(&latest, 0, &record, false);
     let unreadable = RangeSetBlaze::new();
     assert_eq!(seen.stale(latest.keys(0).unwrap(), &Log::all(&unreadable)), []);
