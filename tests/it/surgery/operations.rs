@@ -131,10 +131,12 @@ impl Patient {
         all
     }
 
-    /// One of those that suit, but neither the first nor the last.
+    /// One of those that suit, but not the first, and with records behind it that a reader is shown.
     fn transaction(&mut self, suits: impl Fn(&(Vec<i64>, bool)) -> bool) -> (usize, Vec<i64>) {
         let all = self.transactions();
-        let inner = all.iter().enumerate().take(all.len() - 1).skip(1);
+        let shown = |(offsets, committed): &(Vec<i64>, bool)| *committed && !offsets.is_empty();
+        let last = all.iter().rposition(shown).expect("a transaction that is shown");
+        let inner = all.iter().enumerate().take(last).skip(1);
         let suiting: Vec<_> = inner.filter(|(_, transaction)| suits(transaction)).collect();
         assert!(!suiting.is_empty(), "no such transaction: {all:?}");
         let (index, (offsets, _)) = suiting[self.random.index(suiting.len())];
