@@ -245,10 +245,30 @@ mod tests {
         assert_eq!(keeper.fresh.len(), 1);
         keeper.finish_write().await.unwrap();
         assert_eq!(store.load(1).unwrap().acked_count(), 1);
+        flush(&mut keeper).await;
+        assert_eq!(store.load(1).unwrap().acked_count(), 2);
+    }
+
+    async fn flush(keeper: &mut Keeper) {
         let (answer, answered) = crossbeam::channel::bounded(1);
         keeper.flush(&answer).await;
         answered.try_recv().unwrap().unwrap();
-        assert_eq!(store.load(1).unwrap().acked_count(), 2);
+    }
+
+    /// A keeper that takes its ledger for a long one.
+    fn with_long_ledger(dir: &std::path::Path) -> (LedgerStore, Keeper) {
+        let store = LedgerStore::new(dir, "t");
+        store.save(&Ledger::new(1)).unwrap();
+        let ledger = store.load(1).unwrap();
+        let mut keeper = Keeper::new(store.clone(), ledger, None);
+        assert!(!keeper.is_long());
+        keeper.write_every = WRITE_EVERY_AT_MOST;
+        (store, keeper)
+    }
+
+    /// A folder in the temporary file's place stops even root.
+    fn block_journal(keeper: &Keeper) {
+        std::fs::create_dir(crate::whole_file::temporary(keeper.store.journal_path())).unwrap();
     }
 
     /// What is listed by the ledger alone, and with its journal.
@@ -262,12 +282,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_long_ledger_waits_for_is_in_its_journal() {
         let dir = tempfile::tempdir().unwrap();
-        let store = LedgerStore::new(dir.path(), "t");
-        store.save(&Ledger::new(1)).unwrap();
-        let ledger = store.load(1).unwrap();
-        let mut keeper = Keeper::new(store.clone(), ledger, None);
-        assert!(!keeper.is_long());
-        keeper.write_every = WRITE_EVERY_AT_MOST;
+        let (store, mut keeper) = with_long_ledger(dir.path());
         keeper.enter(acked(0));
         keeper.start_write();
         assert!(keeper.writing.is_none(), "it is in no journal yet");
@@ -278,9 +293,7 @@ mod tests {
         assert!(keeper.writing.is_none() && keeper.fresh.len() == 1, "one thing after the other");
         keeper.finish_append().await.unwrap();
         assert_eq!(listed(dir.path()), (0, 1));
-        let (answer, answered) = crossbeam::channel::bounded(1);
-        keeper.flush(&answer).await;
-        answered.try_recv().unwrap().unwrap();
+        flush(&mut keeper).await;
         assert_eq!(listed(dir.path()), (2, 2));
         assert!(!store.journal_path().exists());
     }
@@ -288,38 +301,26 @@ mod tests {
     #[tokio::test]
     async fn a_journal_that_cannot_be_written_is_told_and_nothing_is_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let store = LedgerStore::new(dir.path(), "t");
-        store.save(&Ledger::new(1)).unwrap();
-        let ledger = store.load(1).unwrap();
-        std::fs::create_dir(crate::whole_file::temporary(store.journal_path())).unwrap();
-        let mut keeper = Keeper::new(store, ledger, None);
-        keeper.write_every = WRITE_EVERY_AT_MOST;
+        let (_, mut keeper) = with_long_ledger(dir.path());
+        block_journal(&keeper);
         keeper.enter(acked(0));
         keeper.start_append();
         let error = keeper.finish_append().await.unwrap_err().to_string();
         assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
         keeper.enter(acked(1));
-        let (answer, answered) = crossbeam::channel::bounded(1);
-        keeper.flush(&answer).await;
-        answered.try_recv().unwrap().unwrap();
+        flush(&mut keeper).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }
 
     #[tokio::test]
     async fn a_journal_that_fails_at_the_end_is_not_needed() {
         let dir = tempfile::tempdir().unwrap();
-        let store = LedgerStore::new(dir.path(), "t");
-        store.save(&Ledger::new(1)).unwrap();
-        let ledger = store.load(1).unwrap();
-        std::fs::create_dir(crate::whole_file::temporary(store.journal_path())).unwrap();
-        let mut keeper = Keeper::new(store, ledger, None);
-        keeper.write_every = WRITE_EVERY_AT_MOST;
+        let (_, mut keeper) = with_long_ledger(dir.path());
+        block_journal(&keeper);
         keeper.enter(acked(0));
         keeper.start_append();
         keeper.enter(acked(1));
-        let (answer, answered) = crossbeam::channel::bounded(1);
-        keeper.flush(&answer).await;
-        answered.try_recv().unwrap().unwrap();
+        flush(&mut keeper).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }
 }

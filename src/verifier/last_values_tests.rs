@@ -201,16 +201,7 @@ fn a_key_may_be_gone_by_a_tombstone_that_nobody_knows_of() {
 #[test]
 fn what_other_readers_have_seen_counts_by_its_place() {
     let latest = known(LATEST);
-    let view = |offset: i64, value: &'static [u8]| RecordView {
-        offset,
-        leader_epoch: 0,
-        first_header: None,
-        second_header: None,
-        sent_ms: None,
-        has_sound_headers: true,
-        key: Some(b"k"),
-        value: Some(value),
-    };
+    let view = |offset: i64, value: &'static [u8]| shown(offset, Some(value));
     let (mut first, mut second) = (SeenKeys::default(), SeenKeys::default());
     first.note(&latest, 0, &view(7, b"value-000000000000000007"), false);
     second.note(&latest, 0, &view(5, b"value-000000000000000005"), false);
