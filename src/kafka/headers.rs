@@ -20,33 +20,29 @@ pub(super) fn first_two(bytes: &[u8]) -> Option<[Option<Header<'_>>; 2]> {
 
 const NAME_BYTES: usize = RECORD_ID_HEADER.len();
 const PROOF_NAME_BYTES: usize = PROOF_HEADER.len();
-/// What stands before the record id of a record of ours, and between that and its proof.
-const BEFORE_ID: [u8; NAME_BYTES + 3] = surrounded(&[2], RECORD_ID_HEADER, RECORD_ID_BYTES);
-const BEFORE_PROOF: [u8; PROOF_NAME_BYTES + 2] = surrounded(&[], PROOF_HEADER, SHORT_BYTES);
-const OUR_BYTES: usize = BEFORE_ID.len() + RECORD_ID_BYTES + BEFORE_PROOF.len() + SHORT_BYTES;
+/// What stands before the record id of a record of ours, behind the number of its headers, and before its proof.
+const BEFORE_ID: [u8; NAME_BYTES + 2] = surrounded(RECORD_ID_HEADER, RECORD_ID_BYTES);
+const BEFORE_PROOF: [u8; PROOF_NAME_BYTES + 2] = surrounded(PROOF_HEADER, SHORT_BYTES);
+const OUR_BYTES: usize = 1 + BEFORE_ID.len() + RECORD_ID_BYTES + BEFORE_PROOF.len() + SHORT_BYTES;
 
-/// Some numbers, a name with its length, and the length of what follows, as varints of a byte each.
-const fn surrounded<const N: usize>(numbers: &[u8], name: &str, value_bytes: usize) -> [u8; N] {
+/// A name between its length and that of what follows, as varints of a byte each.
+const fn surrounded<const N: usize>(name: &str, value_bytes: usize) -> [u8; N] {
     let (mut bytes, name) = ([0; N], name.as_bytes());
-    let start = numbers.len();
-    assert!(start <= 1 && name.len() < 64 && value_bytes < 64 && N == start + name.len() + 2);
-    if start == 1 {
-        bytes[0] = numbers[0] * 2;
-    }
-    bytes[start] = small(name.len());
+    assert!(name.len() < 64 && value_bytes < 64 && N == name.len() + 2);
+    bytes[0] = small(name.len());
     let mut index = 0;
     while index < name.len() {
-        bytes[start + 1 + index] = name[index];
+        bytes[1 + index] = name[index];
         index += 1;
     }
     bytes[N - 1] = small(value_bytes);
     bytes
 }
 
-/// A length below 64 as a zigzag varint.
+/// A number below 64 as a zigzag varint.
 #[expect(clippy::cast_possible_truncation, reason = "it is below 64")]
-const fn small(length: usize) -> u8 {
-    length as u8 * 2
+const fn small(number: usize) -> u8 {
+    number as u8 * 2
 }
 
 /// The headers of a record as this program writes them outside transactions, which most are: of known lengths, they are
@@ -54,13 +50,14 @@ const fn small(length: usize) -> u8 {
 #[inline]
 fn of_ours(bytes: &[u8]) -> Option<[Header<'_>; 2]> {
     let bytes: &[u8; OUR_BYTES] = bytes.try_into().ok()?;
-    let (before_id, rest) = bytes.split_first_chunk()?;
+    let (count, rest) = bytes.split_first()?;
+    let (before_id, rest) = rest.split_first_chunk()?;
     let (id, rest) = rest.split_first_chunk::<RECORD_ID_BYTES>()?;
     let (before_proof, proof) = rest.split_first_chunk()?;
-    if *before_id != BEFORE_ID || *before_proof != BEFORE_PROOF {
+    if *count != small(2) || *before_id != BEFORE_ID || *before_proof != BEFORE_PROOF {
         return None;
     }
-    Some([(&before_id[2..][..NAME_BYTES], id), (&before_proof[1..][..PROOF_NAME_BYTES], proof)])
+    Some([(&before_id[1..][..NAME_BYTES], id), (&before_proof[1..][..PROOF_NAME_BYTES], proof)])
 }
 
 fn decode(mut rest: &[u8]) -> Option<[Option<Header<'_>>; 2]> {
