@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod findings;
 #[allow(unsafe_code)]
 pub mod kafka;
 pub mod ledger;

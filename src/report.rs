@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::{
     clock,
     control::Shared,
+    findings::{Cause, Wait},
     stats::{LatencyHistogram, LatencySummary},
     verifier::{anomaly::Violation, gaps::Gap, run::RunError, stall::Stall},
     whole_file,
@@ -56,6 +57,10 @@ struct Document<'a> {
     gaps: Vec<Gap>,
     /// Who stood still although the cluster answered.
     stalls: Vec<Stall>,
+    /// What was waited for longer than 10 s.
+    waits: Vec<Wait>,
+    /// Why things failed that did not end the run.
+    causes: Vec<Cause>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +124,8 @@ impl Report {
             violations,
             gaps: shared.gaps.kept(),
             stalls: shared.stalls.all().clone(),
+            waits: shared.waits.all().clone(),
+            causes: shared.causes.all().clone(),
         };
         let text = serde_json::to_vec_pretty(&document).unwrap_or_default();
         whole_file::replace(&self.path, &text)

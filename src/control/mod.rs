@@ -32,6 +32,7 @@ use watch::Watched;
 
 use crate::{
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
+    findings::{Causes, Waits},
     kafka::Observer,
     ledger::LedgerError,
     runtime::{exit, pulse::Pulses},
@@ -62,6 +63,10 @@ pub struct Shared {
     pub gaps: Gaps,
     /// Who stood still although the cluster answered.
     pub stalls: Stalls,
+    /// What was waited for, and for how long.
+    pub waits: Waits,
+    /// Why things failed.
+    pub causes: Causes,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
     /// The brokers' watcher, from the moment that it looks.
@@ -133,6 +138,8 @@ impl Control {
             violations: Violations::default(),
             gaps: Gaps::default(),
             stalls: Stalls::default(),
+            waits: Waits::default(),
+            causes: Causes::default(),
             pulses: Arc::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),
