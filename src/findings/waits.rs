@@ -175,7 +175,7 @@ mod tests {
         let (waits, mut waiting, start) = (Waits::default(), Waiting::new("a reader"), Instant::now());
         waiting.still_at(&waits, start, || awaited("x"));
         waiting.over(&waits);
-        waiting.still_at(&waits, start + Duration::from_secs(60), || awaited("x"));
+        waiting.still_at(&waits, start + Duration::from_mins(1), || awaited("x"));
         assert!(waits.all().is_empty());
     }
 }
