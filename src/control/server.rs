@@ -89,7 +89,7 @@ async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate
     }
 }
 
-/// Names shards that are held up, for as long as there are any.
+/// Names shards that are held up, and wakes those that sleep for too long.
 async fn listen_to_shards(shared: Arc<Shared>) {
     let mut listener = Listener::default();
     loop {

@@ -197,7 +197,8 @@ where
     };
     report.send(Ok(())).ok()?;
     signal.recv().ok()?;
-    let pulse = pulses.begin(place.index);
+    let alive = pulses.begin(place.index);
+    let pulse = alive.pulse();
     Some(executor.run(async move {
         let beating = glommio::spawn_local(async move { pulse.beat().await }).detach();
         let value = make(place).await;

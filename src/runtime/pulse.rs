@@ -3,34 +3,51 @@
 //! Everything on a shard takes turns on one thread. A call that blocks there holds up all of it, and nobody on that shard
 //! can tell. So each shard beats, and the control thread listens: a shard that misses its beats is named, with what the
 //! kernel says of its thread, which tells a blocked call from a loop without an end, and both from a core that others use.
+//!
+//! A shard that sleeps in its ring although its timers are over will not wake by itself: the kernel has posted what it
+//! waits for, and has not woken it (seen on Linux 6.18; others have seen the same). A signal to its thread ends the wait, as
+//! if something had come: the executor then takes what lies in its rings, and looks at its timers. So that is sent.
 
 use std::{
     fmt,
+    ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use nix::unistd::{SysconfVar, gettid, sysconf};
+use nix::{
+    sys::{
+        pthread::{Pthread, pthread_kill, pthread_self},
+        signal::{SigSet, Signal},
+    },
+    unistd::{SysconfVar, gettid, sysconf},
+};
 
 use super::threads::{self, ThreadInfo};
 
 /// How often a shard beats.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// How often it is listened to.
-pub const LISTEN_EVERY: Duration = Duration::from_secs(1);
+pub const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks without a beat after which a shard is named. Looks and not seconds: a process that was stopped, with its
 /// machine or without, has missed no beat.
-const PATIENCE_LOOKS: u32 = 5;
+const PATIENCE_LOOKS: u32 = 10;
+/// Looks without a beat from which on a shard that sleeps is woken: at most 1.5 s after its last beat.
+const WAKING_LOOKS: u32 = 2;
+
+/// What wakes a shard. Nobody uses it, what it does by default is nothing, and a thread goes on with most calls behind it.
+const WAKING_SIGNAL: Signal = Signal::SIGURG;
 
 /// The beats of one shard.
 #[derive(Debug)]
 pub(super) struct Pulse {
     shard: usize,
     tid: u32,
+    thread: Pthread,
     beats: AtomicU64,
 }
 
@@ -46,27 +63,84 @@ impl Pulse {
 
 /// The pulses of all shards that live.
 #[derive(Debug, Default)]
-pub struct Pulses(Mutex<Vec<Weak<Pulse>>>);
+pub struct Pulses {
+    all: Mutex<Vec<Weak<Pulse>>>,
+    woken: AtomicU64,
+}
+
+/// A shard's thread, for as long as it is one: only then may it be sent a signal.
+#[derive(Debug)]
+pub(super) struct Alive<'a> {
+    pulses: &'a Pulses,
+    pulse: Arc<Pulse>,
+}
 
 impl Pulses {
-    /// That of a shard, whose thread calls this.
-    pub(super) fn begin(&self, shard: usize) -> Arc<Pulse> {
+    /// That of a shard, whose thread calls this and keeps the value.
+    pub(super) fn begin(&self, shard: usize) -> Alive<'_> {
         let tid = gettid().as_raw().unsigned_abs();
-        let pulse = Arc::new(Pulse { shard, tid, beats: AtomicU64::new(0) });
+        let pulse = Arc::new(Pulse { shard, tid, thread: pthread_self(), beats: AtomicU64::new(0) });
+        if can_wake() {
+            // Whoever started this process may have blocked it.
+            let _ = SigSet::from(WAKING_SIGNAL).thread_unblock();
+        }
         self.all().push(Arc::downgrade(&pulse));
-        pulse
+        Alive { pulses: self, pulse }
     }
 
-    /// Touched where shards begin, and once a second by the control thread.
+    /// How often a shard slept past its timers, and went on when it was woken.
+    #[must_use]
+    pub fn woken(&self) -> u64 {
+        self.woken.load(Relaxed)
+    }
+
+    /// Touched where shards begin and end, and twice a second by the control thread.
     fn all(&self) -> MutexGuard<'_, Vec<Weak<Pulse>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn living(&self) -> Vec<Arc<Pulse>> {
-        let mut all = self.all();
-        all.retain(|pulse| pulse.strong_count() > 0);
-        all.iter().filter_map(Weak::upgrade).collect()
+        self.all().iter().filter_map(Weak::upgrade).collect()
     }
+
+    /// Sends a signal to a shard's thread. Returns whether it was sent.
+    fn wake(&self, pulse: &Pulse) -> bool {
+        // Its thread must take this lock before it ends.
+        let all = self.all();
+        let lives = all.iter().any(|other| std::ptr::eq(other.as_ptr(), pulse));
+        lives && can_wake() && pthread_kill(pulse.thread, WAKING_SIGNAL).is_ok()
+    }
+}
+
+impl Alive<'_> {
+    /// What beats.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+}
+
+impl Deref for Alive<'_> {
+    type Target = Pulse;
+
+    fn deref(&self) -> &Pulse {
+        &self.pulse
+    }
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        let own = Arc::as_ptr(&self.pulse);
+        self.pulses.all().retain(|pulse| !std::ptr::eq(pulse.as_ptr(), own));
+    }
+}
+
+/// Whether the signal has a handler, as a wait ends only where one was called. It is installed by the first call.
+fn can_wake() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| {
+        let nobody_looks = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(WAKING_SIGNAL as i32, nobody_looks).is_ok()
+    })
 }
 
 /// What there is to say of a shard.
@@ -82,6 +156,15 @@ pub enum Word {
         used: Option<Duration>,
         /// What the thread does now.
         thread: Option<ThreadInfo>,
+        /// How often it was tried to wake it.
+        wakings: u32,
+    },
+    /// It slept past its timers, and was woken. Said once in a run: [`Pulses::woken`] counts.
+    Woken {
+        /// Its number.
+        shard: usize,
+        /// How long it stood.
+        time: Duration,
     },
     /// It goes on.
     GoesOn {
@@ -98,7 +181,14 @@ impl fmt::Display for Word {
             Self::GoesOn { shard, time } => {
                 write!(formatter, "shard {shard} goes on, after {:.1} s", time.as_secs_f64())
             }
-            Self::Stands { shard, time, used, thread } => {
+            Self::Woken { shard, time } => write!(
+                formatter,
+                "shard {shard} slept for {:.1} s, past its timers, until it was woken: this kernel's io_uring has lost \
+                 a wake-up. Further ones are counted, and no more is said of them; rates and latencies of those seconds \
+                 tell nothing of the brokers, and another kernel may not do it",
+                time.as_secs_f64()
+            ),
+            Self::Stands { shard, time, used, thread, wakings } => {
                 write!(formatter, "shard {shard} has not come round for {:.0} s", time.as_secs_f64())?;
                 if let Some(used) = used {
                     write!(formatter, "; its thread has used {:.2} s of CPU since", used.as_secs_f64())?;
@@ -112,7 +202,11 @@ impl fmt::Display for Word {
                     }
                     Some(_) => formatter.write_str(", and sleeps"),
                     None => Ok(()),
+                }?;
+                if *wakings > 0 {
+                    write!(formatter, "; it was sent {wakings} signals, and none has woken it")?;
                 }
+                Ok(())
             }
         }
     }
@@ -120,7 +214,11 @@ impl fmt::Display for Word {
 
 /// Who listens to the pulses.
 #[derive(Debug, Default)]
-pub struct Listener(Vec<Heard>);
+pub struct Listener {
+    heard: Vec<Heard>,
+    /// It was said that shards have to be woken.
+    told_of_waking: bool,
+}
 
 /// What was heard of one shard last.
 #[derive(Debug)]
@@ -130,23 +228,32 @@ struct Heard {
     since: Instant,
     /// Looks since the last beat.
     missed_looks: u32,
+    /// Signals since the last beat.
+    wakings: u32,
     cpu_ticks: Option<u64>,
 }
 
 impl Listener {
-    /// Listens once to each shard.
+    /// Listens once to each shard, and wakes those that sleep for too long.
     pub fn look(&mut self, pulses: &Pulses, now: Instant) -> Vec<Word> {
-        self.0.retain(|heard| heard.pulse.strong_count() > 0);
-        pulses.living().iter().filter_map(|pulse| self.heard(pulse, now).look(pulse, now)).collect()
+        self.heard.retain(|heard| heard.pulse.strong_count() > 0);
+        let words = pulses.living().into_iter().filter_map(|pulse| {
+            let word = self.heard(&pulse, now)?.look(pulses, &pulse, now)?;
+            let is_known =
+                matches!(word, Word::Woken { .. }) && std::mem::replace(&mut self.told_of_waking, true);
+            (!is_known).then_some(word)
+        });
+        words.collect()
     }
 
-    fn heard(&mut self, pulse: &Arc<Pulse>, now: Instant) -> &mut Heard {
-        let known = self.0.iter().position(|heard| std::ptr::eq(heard.pulse.as_ptr(), Arc::as_ptr(pulse)));
-        let index = known.unwrap_or_else(|| {
-            self.0.push(Heard::new(pulse, now));
-            self.0.len() - 1
-        });
-        &mut self.0[index]
+    /// What was heard of it last; `None` where it is new, which is no look without a beat.
+    fn heard(&mut self, pulse: &Arc<Pulse>, now: Instant) -> Option<&mut Heard> {
+        let known =
+            self.heard.iter().position(|heard| std::ptr::eq(heard.pulse.as_ptr(), Arc::as_ptr(pulse)));
+        if known.is_none() {
+            self.heard.push(Heard::new(pulse, now));
+        }
+        self.heard.get_mut(known?)
     }
 }
 
@@ -157,33 +264,57 @@ impl Heard {
             beats: pulse.beats.load(Relaxed),
             since: now,
             missed_looks: 0,
+            wakings: 0,
             cpu_ticks: None,
         }
     }
 
-    fn look(&mut self, pulse: &Arc<Pulse>, now: Instant) -> Option<Word> {
+    fn look(&mut self, pulses: &Pulses, pulse: &Arc<Pulse>, now: Instant) -> Option<Word> {
         let (shard, time) = (pulse.shard, now.duration_since(self.since));
         if pulse.beats.load(Relaxed) != self.beats {
-            let was_named = self.missed_looks >= PATIENCE_LOOKS;
+            let (was_named, was_woken) = (self.missed_looks >= PATIENCE_LOOKS, self.wakings > 0);
             *self = Self::new(pulse, now);
-            return was_named.then_some(Word::GoesOn { shard, time });
+            if was_woken {
+                pulses.woken.fetch_add(1, Relaxed);
+            }
+            return match (was_named, was_woken) {
+                (true, _) => Some(Word::GoesOn { shard, time }),
+                (false, true) => Some(Word::Woken { shard, time }),
+                (false, false) => None,
+            };
         }
         self.missed_looks += 1;
+        let thread = threads::of(pulse.tid);
+        if self.missed_looks >= WAKING_LOOKS
+            && sleeps_in_its_ring(thread.as_ref())
+            && pulse.beats.load(Relaxed) == self.beats
+            && pulses.wake(pulse)
+        {
+            self.wakings += 1;
+        }
         match self.missed_looks {
             // From here on it is suspected.
-            1 => self.cpu_ticks = threads::of(pulse.tid).map(|thread| cpu_ticks(&thread)),
+            1 => self.cpu_ticks = thread.as_ref().map(cpu_ticks),
             PATIENCE_LOOKS => {
-                let thread = threads::of(pulse.tid);
                 let ticks = thread
                     .as_ref()
                     .zip(self.cpu_ticks)
                     .map(|(now, then)| cpu_ticks(now).saturating_sub(then));
-                return Some(Word::Stands { shard, time, used: ticks.and_then(duration), thread });
+                let used = ticks.and_then(duration);
+                return Some(Word::Stands { shard, time, used, thread, wakings: self.wakings });
             }
             _ => {}
         }
         None
     }
+}
+
+/// Whether a thread sleeps where a signal may help. One that runs, or waits for its core, comes round by itself; what
+/// sleeps in another call than its ring's is not helped. Where the kernel does not say in which, it is tried.
+fn sleeps_in_its_ring(thread: Option<&ThreadInfo>) -> bool {
+    thread.is_none_or(|ThreadInfo { state, wchan, .. }| {
+        *state == 'S' && (wchan.is_empty() || wchan.starts_with("io_"))
+    })
 }
 
 fn cpu_ticks(thread: &ThreadInfo) -> u64 {
@@ -196,103 +327,5 @@ fn duration(ticks: u64) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use crossbeam::channel::bounded;
-
-    use super::*;
-    use crate::runtime::{
-        executor,
-        placement::{self, ClientThreads, CoresRequest, ShardLimits},
-        topology::Topology,
-    };
-
-    fn looks(listener: &mut Listener, pulses: &Pulses, seconds: std::ops::Range<u64>) -> Vec<String> {
-        let start = Instant::now();
-        let look = |second| listener.look(pulses, start + Duration::from_secs(second));
-        seconds.flat_map(look).map(|word| word.to_string()).collect()
-    }
-
-    #[test]
-    fn a_shard_that_stands_still_is_named_once_and_again_when_it_goes_on() {
-        let (pulses, mut listener) = (Pulses::default(), Listener::default());
-        let (still, beating) = (pulses.begin(3), pulses.begin(4));
-        let start = Instant::now();
-        let mut words = Vec::new();
-        for second in 0..20 {
-            beating.beats.fetch_add(1, Relaxed);
-            if second == 12 {
-                still.beats.fetch_add(1, Relaxed);
-            }
-            let heard = listener.look(&pulses, start + Duration::from_secs(second));
-            words.extend(heard.iter().map(|word| (second, word.to_string())));
-        }
-        assert_eq!(words.len(), 3, "{words:?}");
-        assert_eq!(words[0].0, 4, "{words:?}");
-        // This thread is the shard's, and it runs.
-        assert!(
-            words[0].1.starts_with("shard 3 has not come round for 4 s; its thread has used "),
-            "{words:?}"
-        );
-        assert!(words[0].1.ends_with(" s of CPU since, and runs or waits for its core"), "{words:?}");
-        assert_eq!(words[1], (12, "shard 3 goes on, after 12.0 s".to_owned()));
-        assert_eq!(words[2].0, 17, "{words:?}");
-    }
-
-    #[test]
-    fn a_process_that_was_stopped_has_missed_one_look() {
-        let (pulses, mut listener) = (Pulses::default(), Listener::default());
-        let pulse = pulses.begin(0);
-        let start = Instant::now();
-        assert!(listener.look(&pulses, start).is_empty());
-        assert!(listener.look(&pulses, start + Duration::from_hours(1)).is_empty());
-        pulse.beats.fetch_add(1, Relaxed);
-        assert!(listener.look(&pulses, start + Duration::from_hours(2)).is_empty());
-    }
-
-    #[test]
-    fn a_shard_that_has_ended_is_nothing_to_speak_of() {
-        let (pulses, mut listener) = (Pulses::default(), Listener::default());
-        drop(pulses.begin(0));
-        assert!(looks(&mut listener, &pulses, 0..20).is_empty());
-        assert!(listener.0.is_empty() && pulses.all().is_empty());
-    }
-
-    #[test]
-    fn a_call_that_blocks_a_shard_is_noticed_from_outside() {
-        let limits = ShardLimits { partitions: 1, max_buffered_records: None };
-        let plan =
-            placement::plan(&Topology::detect().unwrap(), &CoresRequest::Auto, ClientThreads::Shard, &limits);
-        let (pulses, mut listener) = (Arc::new(Pulses::default()), Listener::default());
-        let ((unblock, blocked), (end, ended)) = (bounded::<()>(0), bounded::<()>(0));
-        let shards = executor::spawn_shards(&plan.unwrap(), &pulses, move |_| {
-            let (blocked, ended) = (blocked.clone(), ended.clone());
-            async move {
-                // No task of a shard may do that.
-                blocked.recv().unwrap();
-                while ended.try_recv().is_err() {
-                    glommio::timer::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        });
-        // Its thread gets that far at some time, and never to a beat.
-        let mut words = Vec::new();
-        while words.is_empty() {
-            std::thread::sleep(Duration::from_millis(1));
-            words = looks(&mut listener, &pulses, 0..1);
-        }
-        assert!(words[0].starts_with("shard 0 has not come round for "), "{words:?}");
-        assert!(words[0].contains("; its thread has used "), "{words:?}");
-        unblock.send(()).unwrap();
-        words.clear();
-        while words.is_empty() {
-            std::thread::sleep(Duration::from_millis(1));
-            words = looks(&mut listener, &pulses, 0..1);
-        }
-        assert!(words[0].starts_with("shard 0 goes on, after "), "{words:?}");
-        end.send(()).unwrap();
-        for shard in shards.unwrap() {
-            shard.join().unwrap();
-        }
-        assert!(listener.look(&pulses, Instant::now()).is_empty() && pulses.all().is_empty());
-    }
-}
+#[path = "pulse_tests.rs"]
+mod tests;
