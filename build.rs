@@ -1,9 +1,11 @@
-//! Puts a guard before one of librdkafka's functions: see `src/kafka/guard.rs`.
+//! Puts our own functions before two that others call: see `src/kafka/guard.rs` and `src/kafka/early_clock.rs`.
 
 fn main() {
-    const FUNCTION: &str = "rd_slice_narrow_copy_relative";
+    const FUNCTIONS: [&str; 2] = ["rd_slice_narrow_copy_relative", "clock_gettime"];
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-arg=-Wl,--wrap={FUNCTION}");
-    // Linkers that take libraries in their order have to know of it before they come to ours.
-    println!("cargo:rustc-link-arg=-Wl,--undefined=__wrap_{FUNCTION}");
+    for function in FUNCTIONS {
+        println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+        // Linkers that take libraries in their order have to know of it before they come to ours.
+        println!("cargo:rustc-link-arg=-Wl,--undefined=__wrap_{function}");
+    }
 }
