@@ -116,9 +116,9 @@ pub struct Control {
     thread: JoinHandle<()>,
 }
 
-/// How long work that was asked to end by `/shutdown` may go on of its own accord:
-/// a run that is nearly done is not cut off, and the process is gone within 10 s.
-const SHUTDOWN_GRACE: Duration = Duration::from_millis(2_500);
+/// How long work that was asked to end by `/shutdown` may go on of its own accord: a run that is nearly done is not cut
+/// off, and where the brokers answer the process is gone within a second.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
 /// How long the rest may take once the work was told to stop, before the process
 /// ends without it: a client whose brokers hang can block for ever.
