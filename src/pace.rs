@@ -5,6 +5,9 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
+/// How far one may be behind its schedule, as time, before that is said.
+pub const BEHIND_LIMIT: Duration = Duration::from_secs(1);
+
 /// A bucket that fills at a steady rate and is emptied by what is sent.
 #[derive(Clone, Debug)]
 pub struct Pace {
@@ -13,6 +16,9 @@ pub struct Pace {
     burst_bytes: f64,
     available_bytes: f64,
     last_us: u64,
+    /// Up to two: the time until the second is that of connecting, and no delay.
+    spends: u8,
+    missed_bytes: f64,
 }
 
 impl Pace {
@@ -23,7 +29,14 @@ impl Pace {
         let bytes_per_s = (limit_bytes_per_s.get() as f64 * share).max(1.0);
         // A tenth of a second smooths over the executor's own delays without
         // letting a stalled run catch up by a flood.
-        Self { bytes_per_s, burst_bytes: bytes_per_s / 10.0, available_bytes: 0.0, last_us: now_us }
+        Self {
+            bytes_per_s,
+            burst_bytes: bytes_per_s / 10.0,
+            available_bytes: 0.0,
+            last_us: now_us,
+            spends: 0,
+            missed_bytes: 0.0,
+        }
     }
 
     /// Time to wait until the next record may go; zero when it may go now.
@@ -33,7 +46,11 @@ impl Pace {
     pub fn wait(&mut self, now_us: u64) -> Duration {
         let elapsed_s = now_us.saturating_sub(self.last_us) as f64 / 1e6;
         self.last_us = self.last_us.max(now_us);
-        self.available_bytes = (self.available_bytes + elapsed_s * self.bytes_per_s).min(self.burst_bytes);
+        let due_bytes = self.available_bytes + elapsed_s * self.bytes_per_s;
+        self.available_bytes = due_bytes.min(self.burst_bytes);
+        if self.spends > 1 {
+            self.missed_bytes += due_bytes - self.available_bytes;
+        }
         if self.available_bytes >= 0.0 {
             Duration::ZERO
         } else {
@@ -44,6 +61,26 @@ impl Pace {
     /// Takes what was sent out of the bucket.
     pub fn spend(&mut self, bytes: u64) {
         self.available_bytes -= bytes as f64;
+        self.spends = self.spends.saturating_add(1).min(2);
+    }
+
+    /// What was due and did not go, for want of somebody who had something to send, and room for it: no pause is made
+    /// up for. A pace that nobody keeps up with is not the rate that was asked for, and what it would have sent then
+    /// has no latency.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "never below 0, and saturates"
+    )]
+    pub fn missed_bytes(&self) -> u64 {
+        self.missed_bytes as u64
+    }
+
+    /// The same as time, at the rate that was asked for.
+    #[must_use]
+    pub fn behind(&self) -> Duration {
+        Duration::try_from_secs_f64(self.missed_bytes / self.bytes_per_s).unwrap_or(Duration::MAX)
     }
 }
 
@@ -85,6 +122,32 @@ mod tests {
         assert_eq!(pace.wait(3_600_000_000), Duration::ZERO);
         pace.spend(101);
         assert!(pace.wait(3_600_000_000) > Duration::ZERO);
+    }
+
+    #[test]
+    fn who_keeps_up_is_not_behind() {
+        let mut pace = Pace::new(NonZeroU64::new(1_000_000).unwrap(), 1.0, 0);
+        for now_us in (0..10_000_000).step_by(1_000) {
+            if pace.wait(now_us).is_zero() {
+                pace.spend(1_500);
+            }
+        }
+        assert_eq!((pace.missed_bytes(), pace.behind()), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_was_due_in_a_pause_is_missed_but_for_the_burst() {
+        let mut pace = Pace::new(NonZeroU64::new(1_000).unwrap(), 1.0, 0);
+        // Ten seconds until it is connected: no schedule has begun.
+        for now_us in [0, 10_000_000, 10_000_000] {
+            assert_eq!(pace.wait(now_us), Duration::ZERO);
+            pace.spend(50);
+        }
+        assert_eq!(pace.missed_bytes(), 0);
+        assert_eq!(pace.wait(14_000_000), Duration::ZERO);
+        let missed = pace.missed_bytes();
+        assert!((3_800..=4_000).contains(&missed), "{missed}");
+        assert_eq!(pace.behind().as_secs(), 3);
     }
 
     #[test]

@@ -101,8 +101,8 @@ pub(super) struct ProducerArgs {
     /// Keys are key-{0..N-1} at random; negative: the record id
     #[arg(long, value_name = "N", default_value = "-1", value_parser = whole_or_off(1, "record ids as keys"))]
     pub key_set_cardinality: OrOff,
-    /// First record timestamp; negative: the clock
-    #[arg(long, value_name = "MS", default_value = "-1", value_parser = whole_or_off(0, "the clock"))]
+    /// First record timestamp, 1 or more, as the client library takes 0 for "now"; negative: the clock
+    #[arg(long, value_name = "MS", default_value = "-1", value_parser = whole_or_off(1, "the clock, as the client library takes 0 for \"now\""))]
     pub fake_timestamp_ms: OrOff,
     /// From one record timestamp to the next
     #[arg(long, value_name = "MS", default_value = "1", value_parser = whole::<i64>(0, i128::from(i64::MAX)))]

@@ -11,7 +11,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::{
     config::ProgressMode,
-    stats::{Board, RepeaterBoard},
+    stats::{Board, LatencyHistogram, RepeaterBoard},
 };
 
 /// How often the live line changes, and how often a log line is written.
@@ -174,7 +174,7 @@ fn line(view: &View, last: &Sample) -> String {
     let records_per_s = done as f64 / elapsed_s;
     let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
     let left = goal.saturating_sub(sample.records);
-    let eta = if left == 0 || records_per_s < 1.0 {
+    let eta = if left == 0 || done == 0 {
         String::new()
     } else {
         format!(", {} left", HumanDuration(Duration::from_secs_f64(left as f64 / records_per_s)))
@@ -188,10 +188,18 @@ fn line(view: &View, last: &Sample) -> String {
     )
 }
 
-/// A rate in whole records.
-pub(crate) fn per_second(records: u64, took: Duration) -> HumanCount {
-    let rate = u128::from(records) * 1_000_000 / took.as_micros().max(1_000);
-    HumanCount(u64::try_from(rate).unwrap_or(u64::MAX))
+/// A rate in whole records, or in parts of one where it is below that.
+pub(crate) fn per_second(records: u64, took: Duration) -> String {
+    let took_us = took.as_micros().max(1_000);
+    let rate = u128::from(records) * 1_000_000 / took_us;
+    let exact = records as f64 * 1e6 / took_us as f64;
+    match u64::try_from(rate).unwrap_or(u64::MAX) {
+        0 if records == 0 => "0".to_owned(),
+        0 if exact >= 0.1 => format!("{:.1}", (exact * 10.0).floor() / 10.0),
+        0 if exact >= 0.001 => format!("{exact:.3}"),
+        0 => "less than 0.001".to_owned(),
+        rate => HumanCount(rate).to_string(),
+    }
 }
 
 fn repeater_line(board: &RepeaterBoard, sample: &Sample, last: &Sample) -> String {
@@ -214,7 +222,7 @@ fn repeater_line(board: &RepeaterBoard, sample: &Sample, last: &Sample) -> Strin
 
 /// µs as people read them.
 pub(super) fn milliseconds(latency_us: u64) -> String {
-    format!("{:.1} ms", latency_us as f64 / 1e3)
+    LatencyHistogram::text(latency_us)
 }
 
 #[cfg(test)]
@@ -240,6 +248,23 @@ mod tests {
             line(&view, &last),
             "5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms p99 2.5 ms, 2 seconds left"
         );
+    }
+
+    #[test]
+    fn rates_below_one_are_no_zero() {
+        let rates = [
+            ((4, 10), "0.4"),
+            ((0, 10), "0"),
+            ((99, 100), "0.9"),
+            ((1, 1), "1"),
+            ((3, 2), "1"),
+            ((1, 30), "0.033"),
+            ((1, 100_000), "less than 0.001"),
+            ((1_234_567, 1), "1,234,567"),
+        ];
+        for ((records, seconds), text) in rates {
+            assert_eq!(per_second(records, Duration::from_secs(seconds)), text, "{records} in {seconds} s");
+        }
     }
 
     #[test]

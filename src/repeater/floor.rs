@@ -12,11 +12,12 @@ use std::{
 
 use crossbeam::channel::Sender;
 
+use super::body::HEADER_BYTES;
 use crate::{
     config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
     kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, Repeats, WakeHub},
-    pace::Pace,
+    pace::{BEHIND_LIMIT, Pace},
     runtime::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
     verifier::anomaly::Violation,
@@ -39,6 +40,10 @@ pub(super) struct Floor {
     go: AtomicBool,
     /// A body that is no repeater's has been named in the log.
     named: AtomicBool,
+    /// And a record that came before it was sent.
+    named_clocks: AtomicBool,
+    /// And that the rate is not kept.
+    named_pace: AtomicBool,
 }
 
 impl Floor {
@@ -61,6 +66,8 @@ impl Floor {
             stats,
             go: AtomicBool::new(false),
             named: AtomicBool::new(false),
+            named_clocks: AtomicBool::new(false),
+            named_pace: AtomicBool::new(false),
         }
     }
 
@@ -113,6 +120,27 @@ impl Floor {
         !self.named.swap(true, Relaxed)
     }
 
+    /// Whether this is the first record of the process that came before it was sent.
+    #[cold]
+    pub(super) fn is_first_from_the_future(&self) -> bool {
+        !self.named_clocks.swap(true, Relaxed)
+    }
+
+    /// The rate that was asked for is not kept: tokens come back too slowly for it.
+    #[cold]
+    fn tell_of_pace(&self) {
+        let Some(rate) = self.config.rate_limit_bytes_per_s.filter(|_| !self.named_pace.swap(true, Relaxed))
+        else {
+            return;
+        };
+        self.shared.causes.note(
+            "the repeater",
+            &format!("it is behind its schedule of {rate} B/s (--rate-limit-bps)"),
+            "tokens come back too slowly; what was due is not made up for, and latencies omit what was not sent: more \
+             tokens (--initial-data-mb) go further",
+        );
+    }
+
     /// Adds a violation to what was found.
     #[cold]
     pub(super) fn report(&self, violation: Violation) {
@@ -127,6 +155,8 @@ pub(super) struct ShardFloor {
     pub(super) hub: Rc<WakeHub>,
     /// The shard's part of the process's rate limit: a worker that has nothing to send leaves its part to the others.
     pace: Option<RefCell<Pace>>,
+    /// The workers that share it.
+    workers: u64,
     clock: Instant,
 }
 
@@ -135,10 +165,11 @@ fn count_partitions(topics: &[(String, usize)]) -> usize {
 }
 
 impl ShardFloor {
-    /// `share` is the shard's part (0..=1) of what is limited for the process.
-    pub(super) fn new(floor: Arc<Floor>, core: ShardPlace, hub: Rc<WakeHub>, share: f64) -> Self {
+    /// So many workers of the process are on this shard, and have their share of what is limited for the process.
+    pub(super) fn new(floor: Arc<Floor>, core: ShardPlace, hub: Rc<WakeHub>, workers: usize) -> Self {
+        let share = workers as f64 / floor.config.workers.get() as f64;
         let pace = floor.config.rate_limit_bytes_per_s.map(|limit| RefCell::new(Pace::new(limit, share, 0)));
-        Self { floor, place: core, hub, pace, clock: Instant::now() }
+        Self { floor, place: core, hub, pace, workers: workers as u64, clock: Instant::now() }
     }
 
     /// µs on the shard's clock.
@@ -150,6 +181,18 @@ impl ShardFloor {
     /// How long to wait before the next record may go.
     pub(super) fn pause(&self, now_us: u64) -> Duration {
         self.pace.as_ref().map_or(Duration::ZERO, |pace| pace.borrow_mut().wait(now_us))
+    }
+
+    /// A worker's part of the records that were due on this shard by the rate limit, and did not go then. The first time
+    /// that it is worth a second, it is said.
+    pub(super) fn overdue_records(&self) -> u64 {
+        let Some(pace) = &self.pace else { return 0 };
+        let pace = pace.borrow();
+        if pace.behind() >= BEHIND_LIMIT {
+            self.floor.tell_of_pace();
+        }
+        let record_bytes = self.floor.config.payload_bytes.get() + HEADER_BYTES;
+        pace.missed_bytes() / record_bytes as u64 / self.workers.max(1)
     }
 
     /// Counts what was sent against the limit.

@@ -183,14 +183,13 @@ fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(
 async fn run_shard(floor: Arc<Floor>, place: ShardPlace, shards: usize) -> Result<(), ClientError> {
     let workers = floor.config.workers.get();
     let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
-    let part = own.len() as f64 / workers as f64;
     let hub = WakeHub::new()?;
     let bells = glommio::spawn_local({
         let hub = hub.clone();
         async move { hub.run().await }
     })
     .detach();
-    let shard = Rc::new(ShardFloor::new(floor, place, hub, part));
+    let shard = Rc::new(ShardFloor::new(floor, place, hub, own.len()));
     let tasks: Vec<_> =
         own.into_iter().map(|worker| glommio::spawn_local(run_worker(shard.clone(), worker))).collect();
     let mut result = Ok(());

@@ -64,9 +64,16 @@ impl Summary<'_> {
             (totals.aborted_transactions, "aborted"),
             (totals.aborted_records, "tokens of those sent again"),
             (totals.failed_in_transactions, "records that failed in transactions"),
+            (totals.overdue, "records that were due by the rate limit and not sent: latencies omit them"),
+            (latencies.ack.above_range() + latencies.e2e.above_range(), "latencies of more than an hour"),
         ];
         for (count, what) in unusual.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(text, "              {} {what}", HumanCount(count))?;
+        }
+        if totals.before_sent > 0 {
+            let (count, lead_s) = (HumanCount(totals.before_sent), self.board.clock_lead_us() as f64 / 1e6);
+            let what = "came before they were sent, and are in no latency: clocks differ by at least";
+            writeln!(text, "              {count} records {what} {lead_s:.3} s")?;
         }
         let state = if group.state.is_empty() { "unknown" } else { &group.state };
         let here = HumanCount(self.board.enqueued());
@@ -97,12 +104,12 @@ impl Summary<'_> {
 
 fn percentiles(latency: &LatencyHistogram) -> String {
     let summary = latency.summary();
-    let ms = |latency_us: u64| latency_us as f64 / 1e3;
+    let text = LatencyHistogram::text;
     format!(
-        "p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-        ms(summary.p50_us),
-        ms(summary.p90_us),
-        ms(summary.p99_us),
-        ms(latency.max_us())
+        "p50 {}, p90 {}, p99 {}, max {}",
+        text(summary.p50_us),
+        text(summary.p90_us),
+        text(summary.p99_us),
+        text(latency.max_us())
     )
 }

@@ -136,6 +136,7 @@ impl Worker {
         self.stats.replayed.set(state.uncommitted);
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
+            self.stats.overdue.set(self.shard.overdue_records());
             self.report();
         }
     }
@@ -207,8 +208,10 @@ impl Inbox {
             Ok(header) => {
                 self.stats.consumed.add(1);
                 self.stats.consumed_bytes.add(value.len() as u64);
-                let e2e_us = now_us.saturating_sub(header.sent_at_us);
-                self.latency.record(u64::try_from(e2e_us).unwrap_or(0));
+                match u64::try_from(now_us.saturating_sub(header.sent_at_us)) {
+                    Ok(e2e_us) => self.latency.record(e2e_us),
+                    Err(_) => self.came_before_it_was_sent(topic, partition, offset, header.sent_at_us),
+                }
                 Some(header.token)
             }
             Err(bad) => {
@@ -222,6 +225,27 @@ impl Inbox {
                 }
                 None
             }
+        }
+    }
+
+    /// The clock is looked at again: this thread may have slept since.
+    #[cold]
+    fn came_before_it_was_sent(&mut self, topic: usize, partition: i32, offset: i64, sent_at_us: i64) {
+        let lead_us = match u64::try_from(clock::unix_us().saturating_sub(sent_at_us)) {
+            Ok(e2e_us) => return self.latency.record(e2e_us),
+            Err(_) => sent_at_us.saturating_sub(clock::unix_us()).max(1).unsigned_abs(),
+        };
+        self.stats.before_sent.add(1);
+        self.stats.clock_lead_us.set(self.stats.clock_lead_us.get().max(lead_us));
+        if self.shard.floor.is_first_from_the_future() {
+            let topic = &self.shard.floor.config.topics[topic];
+            let cause = format!(
+                "clocks differ by at least {:.3} s: the record at topic {topic} partition {partition} offset {offset} says \
+                 that it is sent only then; such records are counted apart, and are in no latency, and those that come \
+                 from a clock that is behind show latencies that are too long: have the hosts' clocks agree",
+                lead_us as f64 / 1e6
+            );
+            self.shard.floor.shared.causes.note("the repeater", "a record came before it was sent", &cause);
         }
     }
 

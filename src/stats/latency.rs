@@ -3,9 +3,12 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Latencies, µs, to two significant digits, up to an hour.
+/// Latencies, µs, to two significant digits, up to an hour; those above are counted, and known to be no more than that.
 #[derive(Clone, Debug)]
-pub struct LatencyHistogram(Histogram<u64>);
+pub struct LatencyHistogram {
+    within: Histogram<u64>,
+    above_range: u64,
+}
 
 const MAX_US: u64 = 3_600_000_000;
 
@@ -22,45 +25,63 @@ impl LatencyHistogram {
     /// Never: the bounds are constants that the histogram accepts, as the tests show.
     #[must_use]
     pub fn new() -> Self {
-        Self(Histogram::new_with_bounds(1, MAX_US, 2).expect("constant bounds are valid"))
+        let within = Histogram::new_with_bounds(1, MAX_US, 2).expect("constant bounds are valid");
+        Self { within, above_range: 0 }
     }
 
-    /// Records one latency; more than an hour counts as an hour.
+    /// Records one latency; more than an hour counts as an hour, and as above the range.
     pub fn record(&mut self, latency_us: u64) {
-        self.0.saturating_record(latency_us.max(1));
+        self.within.saturating_record(latency_us.max(1));
+        if latency_us > MAX_US {
+            self.above_range += 1;
+        }
+    }
+
+    /// A latency in words: one at the end of the range is that, or any longer.
+    #[must_use]
+    pub fn text(latency_us: u64) -> String {
+        if latency_us >= MAX_US { "> 1 h".to_owned() } else { format!("{:.1} ms", latency_us as f64 / 1e3) }
+    }
+
+    /// How many were longer than what is told apart.
+    #[must_use]
+    pub fn above_range(&self) -> u64 {
+        self.above_range
     }
 
     /// Adds another one's records.
     pub fn merge(&mut self, other: &Self) {
         // Same bounds on both sides: nothing can be out of range.
-        let _ = self.0.add(&other.0);
+        let _ = self.within.add(&other.within);
+        self.above_range += other.above_range;
     }
 
     /// Forgets all records.
     pub fn clear(&mut self) {
-        self.0.reset();
+        self.within.reset();
+        self.above_range = 0;
     }
 
     /// Its percentiles.
     #[must_use]
     pub fn summary(&self) -> LatencySummary {
         LatencySummary {
-            p50_us: self.0.value_at_quantile(0.5),
-            p90_us: self.0.value_at_quantile(0.9),
-            p99_us: self.0.value_at_quantile(0.99),
+            p50_us: self.within.value_at_quantile(0.5),
+            p90_us: self.within.value_at_quantile(0.9),
+            p99_us: self.within.value_at_quantile(0.99),
         }
     }
 
     /// The largest latency recorded, µs.
     #[must_use]
     pub fn max_us(&self) -> u64 {
-        self.0.max()
+        self.within.max()
     }
 
     /// How many were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.within.len()
     }
 }
 
@@ -120,5 +141,20 @@ mod tests {
         histogram.record(u64::MAX);
         assert_eq!(histogram.count(), 2);
         assert!(histogram.max_us() >= MAX_US);
+    }
+
+    #[test]
+    fn what_is_above_the_range_is_marked_as_that() {
+        let mut histogram = LatencyHistogram::new();
+        histogram.record(1_500);
+        assert_eq!((histogram.above_range(), LatencyHistogram::text(1_500)), (0, "1.5 ms".to_owned()));
+        histogram.record(MAX_US);
+        assert_eq!(histogram.above_range(), 0);
+        histogram.record(MAX_US + 1);
+        let mut all = LatencyHistogram::new();
+        all.merge(&histogram);
+        assert_eq!((all.above_range(), LatencyHistogram::text(all.max_us())), (1, "> 1 h".to_owned()));
+        all.clear();
+        assert_eq!(all.above_range(), 0);
     }
 }

@@ -75,6 +75,12 @@ pub struct WorkerStats {
     pub partitions: Gauge,
     /// 1 when the group knows where each of them is consumed from.
     pub settled: Gauge,
+    /// Records that came before they were sent, by the clocks of both: they have no end-to-end latency.
+    pub before_sent: Counter,
+    /// The longest time by which one did, µs.
+    pub clock_lead_us: Gauge,
+    /// Records that were due by the rate limit, and for which there was no token then.
+    pub overdue: Gauge,
 }
 
 /// A worker's counters at a moment, or those of several added up.
@@ -98,6 +104,8 @@ pub struct WorkerTotals {
     pub aborted_transactions: u64,
     pub aborted_records: u64,
     pub failed_in_transactions: u64,
+    pub before_sent: u64,
+    pub overdue: u64,
 }
 
 impl WorkerTotals {
@@ -132,6 +140,8 @@ impl WorkerTotals {
             aborted_transactions: operation(self.aborted_transactions, other.aborted_transactions),
             aborted_records: operation(self.aborted_records, other.aborted_records),
             failed_in_transactions: operation(self.failed_in_transactions, other.failed_in_transactions),
+            before_sent: operation(self.before_sent, other.before_sent),
+            overdue: operation(self.overdue, other.overdue),
         }
     }
 }
@@ -158,6 +168,8 @@ impl WorkerStats {
             aborted_transactions: self.aborted_transactions.get(),
             aborted_records: self.aborted_records.get(),
             failed_in_transactions: self.failed_in_transactions.get(),
+            before_sent: self.before_sent.get(),
+            overdue: self.overdue.get(),
         }
     }
 }
@@ -206,6 +218,12 @@ impl RepeaterBoard {
             base: Mutex::default(),
         });
         Self { topics, workers: workers.collect(), group: Mutex::default() }
+    }
+
+    /// The longest time by which a record came before it was sent, µs: clocks differ by at least that.
+    #[must_use]
+    pub fn clock_lead_us(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.stats.clock_lead_us.get()).max().unwrap_or(0)
     }
 
     /// The status array.

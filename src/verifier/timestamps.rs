@@ -80,6 +80,17 @@ mod tests {
         all
     }
 
+    /// The client takes 0 for "now".
+    #[test]
+    fn none_is_zero() {
+        for step_ms in [0, 1, 1_000] {
+            let part =
+                Part { partitions: vec![0, 2], partitions_before: 0, topic_partitions: 3, records: 1_000 };
+            let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms }, &part);
+            assert!((0..800).all(|_| counted.next_ms() > 0));
+        }
+    }
+
     #[test]
     fn shards_leave_no_gaps_together() {
         for (records, partitions, shards) in

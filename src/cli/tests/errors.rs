@@ -27,7 +27,14 @@ fn bad_values_name_flag_value_and_what_is_accepted() {
         ("--seq_read_msgs x", "a whole number, 0 or more, or a negative one for the whole topic"),
         ("--max-uncommitted 0", "a whole number, 1 or more, or a negative one for auto-commit"),
         ("--key-set-cardinality 0", "a whole number, 1 or more, or a negative one for record ids as keys"),
-        ("--fake-timestamp-ms x", "a whole number, 0 or more, or a negative one for the clock"),
+        (
+            "--fake-timestamp-ms x",
+            "a whole number, 1 or more, or a negative one for the clock, as the client library takes 0 for \"now\"",
+        ),
+        (
+            "--fake-timestamp-ms 0",
+            "a whole number, 1 or more, or a negative one for the clock, as the client library takes 0 for \"now\"",
+        ),
         ("--fake-timestamp-step-ms -1", "a whole number, 0 or more"),
         ("--produce-throughput-bps fast", "a whole number, 0 or more, or a negative one for no limit"),
         ("--msgs-per-producer-id 0", "a whole number, 1 or more, or a negative one for never"),
