@@ -9,7 +9,9 @@ use std::{
     },
 };
 
-use super::{LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus};
+use super::{
+    CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus,
+};
 use crate::config::StatusSchema;
 
 /// The workers of a run.
@@ -100,6 +102,12 @@ impl ProducerBoard {
     #[must_use]
     pub fn lost_offsets(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lost_offsets.get()).sum()
+    }
+
+    /// Records that were due by the rate limit, and for which there was no room then.
+    #[must_use]
+    pub fn overdue(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.overdue.get()).sum()
     }
 
     /// Ack latencies of all shards.
@@ -254,6 +262,14 @@ impl ReaderBoard {
     #[must_use]
     pub fn removed(&self) -> u64 {
         self.removed.load(Relaxed)
+    }
+
+    /// How much of its last pass a ledger vouches for.
+    #[must_use]
+    pub fn coverage(&self) -> CoverageTotals {
+        let mut totals = CoverageTotals::default();
+        self.shards.iter().for_each(|shard| totals += shard.coverage.totals());
+        totals
     }
 
     /// What all shards have seen since the last reset.

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
-use super::ReaderTotals;
+use super::{Coverage, ReaderTotals, repeater::Gauge};
 
 /// A counter that one thread writes and others may read.
 ///
@@ -92,6 +92,8 @@ pub struct ProducerStats {
     pub lost_offsets: Counter,
     /// Messages for the control thread that found its queue full, and went later.
     pub refused_messages: Counter,
+    /// Records that were due by the rate limit, and for which there was no room then.
+    pub overdue: Gauge,
     /// Highest acked offset of each partition.
     pub max_offsets: Marks,
 }
@@ -112,6 +114,7 @@ impl ProducerStats {
             aborted_records: Counter::default(),
             lost_offsets: Counter::default(),
             refused_messages: Counter::default(),
+            overdue: Gauge::default(),
             max_offsets: Marks::new(partitions, -1),
         }
     }
@@ -139,6 +142,8 @@ pub struct ReaderStats {
     pub max_offsets: Marks,
     /// Offsets of each partition that were lost and tolerated.
     pub lost_offsets: Marks,
+    /// How much of the last pass a ledger vouches for.
+    pub coverage: Coverage,
 }
 
 impl ReaderStats {
@@ -155,6 +160,7 @@ impl ReaderStats {
             errors: Counter::default(),
             max_offsets: Marks::new(partitions, -1),
             lost_offsets: Marks::new(partitions, 0),
+            coverage: Coverage::default(),
         }
     }
 

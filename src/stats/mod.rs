@@ -5,12 +5,14 @@
 
 mod board;
 mod counters;
+mod coverage;
 mod latency;
 mod repeater;
 mod status;
 
 pub use board::{Board, ProducerBoard, ProducerTotals, ReaderBoard, ReaderKind, ReaderTotals};
 pub use counters::{Counter, Marks, ProducerStats, ReaderStats};
+pub use coverage::{Coverage, CoverageTotals};
 pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
 pub use repeater::{Gauge, GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

@@ -16,7 +16,7 @@ use crate::{
     kafka::{Fault, Isolation},
     ledger::{LatestValues, Ledger, PartitionLedger},
     mutants,
-    stats::ReaderStats,
+    stats::{CoverageTotals, ReaderStats},
 };
 
 /// What a pass is held against.
@@ -91,6 +91,34 @@ impl Checker {
     /// Whether records may be missing that were acked: the log is compacted.
     pub(super) fn records_may_go(&self) -> bool {
         self.proof.compacted || self.truth.ledger.adjust_consumable_offsets
+    }
+
+    /// Behind what compaction leaves of a partition for certain: what was acked there may have gone, and there may be
+    /// nothing to be shown any more. `None` where nothing may go.
+    pub(super) fn consumable_end(&self, partition: i32) -> Option<i64> {
+        let ledger = &self.truth.ledger;
+        let part = ledger.partition(partition).filter(|_| ledger.adjust_consumable_offsets)?;
+        Some(part.last_consumable + 1)
+    }
+
+    /// What was read of a partition, from `start` up to `end`, held against the ledger; `accounted` is that, and what was
+    /// named as unreadable.
+    pub(super) fn coverage(
+        &self,
+        partition: i32,
+        (start, end): (i64, i64),
+        read: &RangeSetBlaze<i64>,
+        accounted: &RangeSetBlaze<i64>,
+    ) -> CoverageTotals {
+        let acked = self.ledger(partition).map(PartitionLedger::acked);
+        let mut coverage = CoverageTotals::of(read, acked);
+        // Where last values are checked, nothing that has gone was a key's last one.
+        if self.records_may_go() && self.latest().is_none() && start < end {
+            let within = RangeSetBlaze::from_iter([start..=end - 1]);
+            let gone = acked.map(|acked| &(acked & &within) - accounted).unwrap_or_default();
+            coverage.not_shown = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        }
+        coverage
     }
 
     /// Whether a log that was cut is counted, instead of being a violation.

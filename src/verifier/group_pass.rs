@@ -26,14 +26,16 @@ use super::{
 };
 use crate::{
     config::{GroupReadConfig, Passes},
-    kafka::{Handover, Isolation, OffsetSpec},
+    kafka::{CommittedPlaces, Handover, Isolation, OffsetSpec},
     mutants,
-    stats::{Board, ReaderBoard, ReaderKind},
+    stats::{Board, CoverageTotals, ReaderBoard, ReaderKind},
 };
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 
 /// How long a partition may stand still before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How long the end of a log that compaction may have taken is waited for.
+const TAIL_SILENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reads everything as a consumer group, and validates it.
@@ -46,10 +48,11 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
     let mut left = config.max_messages;
     let mut losses = vec![Losses::default(); crew.partitions];
+    let committed = committed_places(crew, config);
     let mut result = Ok(());
     for run in 1_u64.. {
         let name = config.name.clone().unwrap_or_else(|| generated_name(run));
-        let outcome = one_pass(crew, config, reader, &feeders, &name, (&mut left, &mut losses));
+        let outcome = one_pass(crew, config, reader, &feeders, &name, (&mut left, &mut losses), &committed);
         if config.name.is_none() {
             // Looping readers would leave one behind for each pass.
             delete(crew, &name);
@@ -70,6 +73,24 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     Ok(())
 }
 
+/// The places that a group with a name of the user's had committed before this run, by partition: it does not read again
+/// what lies below. Empty where nobody says.
+fn committed_places(crew: &Crew<'_>, config: &GroupReadConfig) -> Vec<i64> {
+    let Some(group) = &config.name else { return Vec::new() };
+    let context = crew.context(crew.placement.shards[0].clone());
+    let isolation = checker::isolation(crew.config.proof);
+    let settings = group_reader::settings(&context, config, group.clone(), isolation);
+    let places = CommittedPlaces::start(&settings).ok();
+    let topics = [(crew.config.topic.clone(), crew.partitions)];
+    let committed = places.and_then(|places| places.look(&topics)).unwrap_or_default();
+    if committed.iter().any(|place| *place >= 0) {
+        tracing::info!(
+            "group {group} had been here before: it goes on from its committed places, and is not shown all"
+        );
+    }
+    committed
+}
+
 /// One pass. Returns whether there may be another.
 fn one_pass(
     crew: &Crew<'_>,
@@ -78,6 +99,7 @@ fn one_pass(
     feeders: &[Feeder<GroupReadPass>],
     name: &str,
     (left, losses): (&mut Option<u64>, &mut [Losses]),
+    committed: &[i64],
 ) -> Result<bool, RunError> {
     let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(false) };
     let continuous = crew.config.passes == Passes::Continuous;
@@ -120,6 +142,7 @@ fn one_pass(
     let mut outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
     outcomes.push(overseer.halt.take().map_or(Ok(()), Err));
     crew.noted(worst(outcomes))?;
+    overseer.note_coverage(committed);
     if left.is_none() && !crew.lifecycle().stop_requested() {
         crew.noted(overseer.audit().map_err(RunError::from))?;
     }
@@ -249,6 +272,19 @@ impl Overseer<'_> {
             part.end = part.end.min(end);
         }
         let position = part.position;
+        let is_consumable = self.checker.consumable_end(part.partition).is_some_and(|end| position >= end);
+        if is_consumable && position < part.end && part.end != OPEN_END && part.moved.elapsed() > TAIL_SILENCE
+        {
+            // Compaction may have taken what is left.
+            part.left_out = part.end - position;
+            tracing::warn!(
+                "partition {}: offsets {position} to {} are left out: they are behind LastConsumableOffsets, the broker \
+                 has shown nothing of them for 5 s, and compaction may have taken them",
+                part.partition,
+                part.end - 1
+            );
+            part.end = position;
+        }
         if position < part.end.min(end) {
             let what = || format!("what lies at offset {position}");
             let look = self.watchman.look(&mut part.watch, part.partition, (position, end), what);
@@ -358,6 +394,23 @@ impl Overseer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says how much of what the group was shown the ledger vouches for, and what it was not shown because it had
+    /// `committed` these places before.
+    fn note_coverage(&self, committed: &[i64]) {
+        let mut coverage = CoverageTotals::default();
+        for (index, part) in self.parts.iter().enumerate() {
+            let from = committed.get(index).map_or(part.start, |place| part.start.max(*place));
+            let span = (from, part.position);
+            coverage += self.checker.coverage(part.partition, span, &part.read, &part.accounted());
+            coverage.left_out += part.left_out.unsigned_abs();
+            if let Some(ledger) = self.checker.ledger(part.partition) {
+                let below = ledger.count_below(from).saturating_sub(ledger.count_below(part.start));
+                coverage.committed_before += below;
+            }
+        }
+        self.checker.stats().coverage.set(coverage);
     }
 
     /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.

@@ -164,6 +164,26 @@ struct Member {
     told: Instant,
 }
 
+/// How a client of ours belongs to a group.
+pub(super) fn settings(
+    context: &ShardContext,
+    config: &GroupReadConfig,
+    group: String,
+    isolation: Isolation,
+) -> GroupSettings {
+    GroupSettings {
+        client: context.client.clone(),
+        group,
+        isolation,
+        start: GroupStart::Start,
+        session_timeout: config.session_timeout,
+        rebalance_timeout: config.rebalance_timeout,
+        handover: None,
+        repeats: Repeats::Shown,
+        client_cpus: context.client_cpus(),
+    }
+}
+
 impl Member {
     fn start(
         context: &ShardContext,
@@ -173,15 +193,8 @@ impl Member {
         stats: &Arc<ReaderStats>,
     ) -> Result<Self, ClientError> {
         let settings = GroupSettings {
-            client: context.client.clone(),
-            group: pass.group.clone(),
-            isolation: checker::isolation(job.proof),
-            start: GroupStart::Start,
-            session_timeout: job.config.session_timeout,
-            rebalance_timeout: job.config.rebalance_timeout,
             handover: Some(pass.handover.clone()),
-            repeats: Repeats::Shown,
-            client_cpus: context.client_cpus(),
+            ..settings(context, &job.config, pass.group.clone(), checker::isolation(job.proof))
         };
         // Members without a partition read nothing.
         let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;

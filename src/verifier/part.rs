@@ -30,6 +30,8 @@ pub(super) struct Part {
     pub(super) watch: Watch,
     /// A broker said that the log ends below the position, and no member had noticed anything.
     pub(super) doubtful: bool,
+    /// Offsets at the end that were not waited for any longer.
+    pub(super) left_out: i64,
     /// It was cut, with permission.
     pub(super) is_cut: bool,
 }
@@ -47,6 +49,7 @@ impl Part {
             moved: Instant::now(),
             watch: Watch::default(),
             doubtful: false,
+            left_out: 0,
             is_cut: false,
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{
     budget::{self, Allowance, Budget},
-    checker::Truth,
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
     producer::{self, ProduceJob, ProducePartition},
     random_reader::{self, RandReadJob, RandReadPass},
@@ -133,8 +132,7 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         if left == Some(0) {
             return Ok(None);
         }
-        let Some(Survey { truth, mut spans }) = crew.survey()? else { return Ok(None) };
-        lower_to_consumable(&truth, &mut spans);
+        let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         reader.set_removed(removed(&truth.ledger, &spans));
         let mut parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
         let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
@@ -214,17 +212,4 @@ fn allowances(left: Option<u64>, continuous: bool, sizes: &[u64]) -> Vec<Allowan
 
 fn spans_of(ids: &[i32], spans: &[Span]) -> Vec<Span> {
     ids.iter().filter_map(|id| spans.iter().find(|span| span.partition == *id)).copied().collect()
-}
-
-/// A log that may be compacted can end at the ledger's last consumable offset. Where last values are checked, what
-/// lies behind is read too: it may be the tombstone that a key ends with.
-fn lower_to_consumable(truth: &Truth, spans: &mut [Span]) {
-    if !truth.ledger.adjust_consumable_offsets || truth.latest.is_some() {
-        return;
-    }
-    for span in spans {
-        if let Some(part) = truth.ledger.partition(span.partition) {
-            span.end = span.end.min(part.last_consumable + 1);
-        }
-    }
 }

@@ -20,7 +20,7 @@ use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
     kafka::{ClientError, Outcome, Producer, ProducerSettings, Record, SendError, TransactionSettings},
-    pace::Pace,
+    pace::{BEHIND_LIMIT, Pace},
     proof::{self, Content, Encoded, Proof},
     random::Random,
     record::{self, KeyText, RECORD_ID_HEADER},
@@ -129,6 +129,8 @@ pub(super) struct ShardProducer {
     run: u64,
     /// A record has come back: the client has its connections and its producer id.
     warm: bool,
+    /// It was said that the rate is not kept.
+    is_behind: bool,
 }
 
 impl ShardProducer {
@@ -157,6 +159,7 @@ impl ShardProducer {
             run: job.run,
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
             warm: false,
+            is_behind: false,
             context,
             config,
         })
@@ -204,7 +207,8 @@ impl ShardProducer {
             burst = burst.min(usize::try_from(room).unwrap_or(BURST));
         }
         for sent in 0..burst {
-            if let Some(pace) = &mut self.pace {
+            // Where all have been sent, nothing is due.
+            if let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send()) {
                 let pause = pace.wait(now_us);
                 if !pause.is_zero() {
                     return Ok((sent, pause));
@@ -356,10 +360,25 @@ impl ShardProducer {
         Some(Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic)))
     }
 
+    /// Whether what was due has been sent: a rate that acks do not keep up with is not the one that was asked for.
+    fn look_at_pace(&mut self) {
+        let (Some(pace), Some(rate)) = (&self.pace, self.config.throughput_bytes_per_s) else { return };
+        self.stats.overdue.set(pace.missed_bytes() / self.config.value_bytes.max(1) as u64);
+        if pace.behind() >= BEHIND_LIMIT && !std::mem::replace(&mut self.is_behind, true) {
+            self.context.shared.causes.note(
+                "the producer",
+                &format!("it is behind its schedule of {rate} B/s (--produce-throughput-bps)"),
+                "acks come too slowly for what may be in flight; what was due is not made up for, and latencies omit what \
+                 was not sent: more in flight (--max-buffered-records) or larger batches (--linger) go further",
+            );
+        }
+    }
+
     pub(super) fn report_if_due(&mut self) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
             self.acks.report();
+            self.look_at_pace();
             let ending = self.transaction.as_ref().is_some_and(Transaction::is_ending);
             self.watch.step(&self.acks, &mut self.client, self.clock.now_us(), ending);
         }

@@ -1,5 +1,7 @@
 //! One pass of a sequential reader: what each thing that the client shows means for it.
 
+use std::time::Instant;
+
 use super::{
     budget::Allowance,
     checker::{Checker, Cut},
@@ -14,6 +16,7 @@ use crate::{
     kafka::{Event, Fault, FaultKind},
     ledger::PartitionLedger,
     mutants,
+    stats::CoverageTotals,
 };
 
 /// What a pass changes while the client shows records.
@@ -111,6 +114,30 @@ impl PassState {
                 self.checker.truncated(index, partition, Cut { position, end, refilled })
             }
         }
+    }
+
+    /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.
+    pub(super) fn leave_out_tail(&mut self, index: usize, now: Instant) {
+        let track = &mut self.tracks[index];
+        if let Some(count) = track.leave_out_tail(now) {
+            let (partition, from) = (track.partition, track.position);
+            tracing::warn!(
+                "partition {partition}: offsets {from} to {} are left out: they are behind LastConsumableOffsets, the \
+                 broker has shown nothing of them for 5 s, and compaction may have taken them",
+                from + count - 1
+            );
+        }
+    }
+
+    /// Says how much of what was read the ledger vouches for.
+    pub(super) fn note_coverage(&self) {
+        let mut coverage = CoverageTotals::default();
+        for track in &self.tracks {
+            let (partition, span) = (track.partition, (track.start, track.position));
+            coverage += self.checker.coverage(partition, span, &track.read_ranges(), &track.consumed());
+            coverage.left_out += track.left_out.unsigned_abs();
+        }
+        self.checker.stats().coverage.set(coverage);
     }
 
     /// Takes the next step of a reader that looks for the end of what cannot be read. Returns where to read next.

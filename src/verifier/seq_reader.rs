@@ -129,10 +129,12 @@ impl<'a> SeqReader<'a> {
         mut losses: Vec<Losses>,
     ) -> Self {
         losses.resize(pass.spans.len(), Losses::default());
-        let tracks: Vec<Track> =
-            pass.spans.iter().zip(losses).map(|(span, losses)| Track::new(*span, losses)).collect();
-        read_on(consumer, &tracks);
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
+        let track = |(span, losses): (&Span, _)| {
+            Track::new(*span, losses).may_end_at(checker.consumable_end(span.partition))
+        };
+        let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
+        read_on(consumer, &tracks);
         let mut places = Vec::new();
         for (index, track) in tracks.iter().enumerate() {
             let id = track.partition.unsigned_abs() as usize;
@@ -168,6 +170,7 @@ impl<'a> SeqReader<'a> {
         while self.reopen().await {
             self.read_to_ends().await?;
         }
+        self.pass.note_coverage();
         self.close().await
     }
 

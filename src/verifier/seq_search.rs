@@ -29,6 +29,7 @@ impl SeqReader<'_> {
             return Ok(());
         }
         self.pass.judge(index, ends)?;
+        self.pass.leave_out_tail(index, Instant::now());
         self.resume(index);
         self.look_for_stall(index, ends.end)
     }

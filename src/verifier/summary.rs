@@ -11,7 +11,7 @@ use crate::{
     config::{Brokers, VerifierConfig},
     control::per_second,
     ledger::LedgerStore,
-    stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
+    stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
 };
 
 /// A run that is over.
@@ -108,13 +108,15 @@ impl Summary<'_> {
             (totals.tombstones, "tombstones"),
             (totals.failed_transactions, "transactions failed and tried again"),
             (totals.aborted_records, "in transactions that were aborted on purpose"),
+            (producer.overdue(), "due by the rate limit and not sent: latencies omit them"),
+            (latency.above_range(), "acks that took more than an hour"),
         ];
         write_unusual(text, &unusual)?;
         let summary = latency.summary();
-        let ms = |latency_us: u64| latency_us as f64 / 1e3;
+        let ms = LatencyHistogram::text;
         writeln!(
             text,
-            "  ack latency p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            "  ack latency p50 {}, p90 {}, p99 {}, max {}",
             ms(summary.p50_us),
             ms(summary.p90_us),
             ms(summary.p99_us),
@@ -138,6 +140,7 @@ impl Summary<'_> {
         let unusual = [
             (sum.invalid_reads, "invalid"),
             (sum.out_of_scope_invalid_reads, "not in the ledger's scope"),
+            (readers.iter().map(|reader| reader.coverage().beyond_ledger).sum(), "beyond the ledger"),
             (sum.offset_gaps, "gaps between offsets"),
             (sum.tombstones_consumed, "tombstones"),
             (sum.errors, "errors survived"),

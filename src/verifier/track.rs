@@ -96,6 +96,12 @@ pub(super) struct Track {
     pub(super) confirm: Option<(i64, i32)>,
     /// The log ended below `end` when it was last looked at.
     early_end: bool,
+    /// From where on there may be nothing left to be shown, if compaction may take records.
+    consumable_end: Option<i64>,
+    /// Offsets at the end that were not waited for any longer.
+    pub(super) left_out: i64,
+    /// When it was first seen at the place where it is.
+    arrived: Instant,
     /// When it moved, or the broker was asked about it.
     pub(super) looked: Instant,
     looked_at: i64,
@@ -135,6 +141,9 @@ impl Track {
             confirm: None,
             doubtful: false,
             early_end: false,
+            consumable_end: None,
+            left_out: 0,
+            arrived: Instant::now(),
             looked: Instant::now(),
             looked_at: span.start,
             state: PartitionState::from(span.start),
@@ -145,6 +154,12 @@ impl Track {
             consumed: AckedRuns::default(),
             unreadable: RangeSetBlaze::new(),
         }
+    }
+
+    /// The same, of a log of which compaction may have taken what lies from there on.
+    pub(super) fn may_end_at(mut self, consumable_end: Option<i64>) -> Self {
+        self.consumable_end = consumable_end;
+        self
     }
 
     /// Whether the reader waits at the end for more.
@@ -253,7 +268,7 @@ impl Track {
     pub(super) fn is_suspect(&mut self, now: Instant, overdue: Duration) -> bool {
         if self.position != self.looked_at {
             self.looked_at = self.position;
-            self.looked = now;
+            (self.looked, self.arrived) = (now, now);
         }
         let limit = if self.early_end || self.out_of_range { overdue } else { SILENCE };
         now.duration_since(self.looked) >= limit
@@ -292,6 +307,19 @@ impl Track {
         Judgement::Wait
     }
 
+    /// Ends what the broker says is longer, and of which it has shown nothing for some time, where all has been read that
+    /// compaction leaves. Returns how many offsets that leaves out.
+    pub(super) fn leave_out_tail(&mut self, now: Instant) -> Option<i64> {
+        let is_consumable = self.consumable_end.is_some_and(|end| self.position >= end);
+        let waits = self.skip.is_none() && !self.is_searched && !self.is_done() && !self.is_open();
+        let is_quiet = self.looked_at == self.position && now.duration_since(self.arrived) >= SILENCE;
+        (is_consumable && waits && is_quiet).then(|| {
+            self.left_out = self.end - self.position;
+            self.stage = Stage::Done;
+            self.left_out
+        })
+    }
+
     /// The place goes back, and what follows is new.
     fn cut(&mut self, position: i64, end: i64, ends: Ends) -> Judgement {
         let refilled = ends.end >= position;
@@ -311,10 +339,14 @@ impl Track {
         }
     }
 
+    /// What was read.
+    pub(super) fn read_ranges(&self) -> RangeSetBlaze<i64> {
+        self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect()
+    }
+
     /// What need not be missed: it was read, or named as what cannot be read.
     pub(super) fn consumed(&self) -> RangeSetBlaze<i64> {
-        let consumed: RangeSetBlaze<i64> =
-            self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect();
+        let consumed = self.read_ranges();
         if mutants::is_off("unreadable-is-excused") { consumed } else { &consumed | &self.unreadable }
     }
 

@@ -243,3 +243,38 @@ fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
     track.pass_over(6, 10);
     assert!(track.is_done());
 }
+
+#[test]
+fn the_end_of_a_log_that_may_be_compacted_away_is_left_out_when_nothing_is_shown_for_long() {
+    let at = |track: &mut Track, seconds: u64, now: Instant| {
+        track.is_suspect(now + Duration::from_secs(seconds), SILENCE);
+        track.leave_out_tail(now + Duration::from_secs(seconds))
+    };
+    let with_two_read = || {
+        let mut track = track(0, 10).may_end_at(Some(2));
+        (0..2).for_each(|offset| track.read(offset, -1));
+        track
+    };
+    let now = Instant::now();
+    let mut quiet = with_two_read();
+    assert_eq!((at(&mut quiet, 0, now), at(&mut quiet, 4, now)), (None, None), "it may still come");
+    assert_eq!(at(&mut quiet, 5, now), Some(8));
+    assert!(quiet.is_done() && quiet.position == 2 && quiet.left_out == 8);
+    let mut moving = with_two_read();
+    assert_eq!((at(&mut moving, 0, now), at(&mut moving, 4, now)), (None, None));
+    moving.read(2, -1);
+    assert_eq!(at(&mut moving, 6, now), None, "it was shown something meanwhile");
+    assert_eq!(at(&mut moving, 11, now), Some(7));
+    let mut short = track(0, 10).may_end_at(Some(3));
+    (0..2).for_each(|offset| short.read(offset, -1));
+    assert_eq!(
+        (at(&mut short, 0, now), at(&mut short, 60, now)),
+        (None, None),
+        "a record that must be there"
+    );
+    let mut plain = track(0, 10);
+    plain.read(0, -1);
+    assert_eq!((at(&mut plain, 0, now), at(&mut plain, 60, now)), (None, None), "nothing may be gone");
+    let mut open = track(0, OPEN_END).may_end_at(Some(0));
+    assert_eq!((at(&mut open, 0, now), at(&mut open, 60, now)), (None, None), "more is waited for");
+}

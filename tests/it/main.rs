@@ -6,12 +6,14 @@
 mod bearer;
 mod chaos;
 mod control;
+mod coverage;
 mod create;
 mod cycles;
 mod disk;
 mod dsl;
 mod elections;
 mod embedded;
+mod endings;
 mod flags;
 mod flips;
 mod groups;
@@ -20,8 +22,10 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
+mod pacing;
 mod payload;
 mod placement;
+mod preload;
 mod process;
 mod proxied;
 mod real;
@@ -108,6 +112,8 @@ fn all() -> Vec<(String, Test)> {
         upheaval::tests(),
         security::tests(),
         real::tests(),
+        endings::tests(),
+        coverage::tests(),
         placement::tests(),
         process::tests(),
         disk::tests(),
@@ -117,6 +123,8 @@ fn all() -> Vec<(String, Test)> {
         flags::tests(),
         control::tests(),
         guard::tests(),
+        pacing::tests(),
+        preload::tests(),
         create::tests(),
         payload::tests(),
         startup::tests(),

@@ -1,0 +1,162 @@
+//! How much of what was read a ledger vouches for.
+//!
+//! Known at the end of a pass, from the ranges that were read and those that the ledger lists: nothing is counted for each
+//! record.
+
+use std::ops::AddAssign;
+
+use indicatif::HumanCount;
+use range_set_blaze::RangeSetBlaze;
+use serde::Serialize;
+
+use super::repeater::Gauge;
+
+/// A shard's part of the last pass. Its reader sets it when the pass is over.
+#[derive(Debug, Default)]
+pub struct Coverage {
+    vouched_for: Gauge,
+    beyond_ledger: Gauge,
+    not_shown: Gauge,
+    left_out: Gauge,
+    committed_before: Gauge,
+}
+
+impl Coverage {
+    /// Replaces what is known of the pass before.
+    pub fn set(&self, pass: CoverageTotals) {
+        self.vouched_for.set(pass.vouched_for);
+        self.beyond_ledger.set(pass.beyond_ledger);
+        self.not_shown.set(pass.not_shown);
+        self.left_out.set(pass.left_out);
+        self.committed_before.set(pass.committed_before);
+    }
+
+    /// What was set last.
+    #[must_use]
+    pub fn totals(&self) -> CoverageTotals {
+        CoverageTotals {
+            vouched_for: self.vouched_for.get(),
+            beyond_ledger: self.beyond_ledger.get(),
+            not_shown: self.not_shown.get(),
+            left_out: self.left_out.get(),
+            committed_before: self.committed_before.get(),
+        }
+    }
+}
+
+/// How much of a pass a ledger vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CoverageTotals {
+    /// Records read that the ledger lists.
+    pub vouched_for: u64,
+    /// Records read that it does not list.
+    pub beyond_ledger: u64,
+    /// Records that it lists and that were not shown, where compaction may take some.
+    pub not_shown: u64,
+    /// Offsets at the ends of logs that were not waited for any longer.
+    pub left_out: u64,
+    /// Records that it lists below the places where a group with a name of the user's went on.
+    pub committed_before: u64,
+}
+
+impl CoverageTotals {
+    /// What was read of a partition, held against what its ledger lists.
+    #[must_use]
+    pub fn of(read: &RangeSetBlaze<i64>, acked: Option<&RangeSetBlaze<i64>>) -> Self {
+        let count = |set: &RangeSetBlaze<i64>| u64::try_from(set.len()).unwrap_or(u64::MAX);
+        let vouched_for = acked.map_or(0, |acked| count(&(read & acked)));
+        Self { vouched_for, beyond_ledger: count(read) - vouched_for, ..Self::default() }
+    }
+
+    /// Why the ledger does not vouch for all that was read, or should have been; empty where it does.
+    #[must_use]
+    pub fn reservations(&self) -> Vec<String> {
+        let Self { vouched_for, beyond_ledger, not_shown, left_out, committed_before } = *self;
+        let mut list = Vec::new();
+        if beyond_ledger > 0 && vouched_for > 0 {
+            let (beyond, all) = (HumanCount(beyond_ledger), HumanCount(beyond_ledger + vouched_for));
+            list.push(format!(
+                "{beyond} of {all} records that were read are beyond the ledger: it vouches for the rest"
+            ));
+        } else if beyond_ledger > 0 {
+            list.push(format!(
+                "the ledger lists none of the {} records that were read",
+                HumanCount(beyond_ledger)
+            ));
+        }
+        if not_shown > 0 {
+            let count = HumanCount(not_shown);
+            list.push(format!(
+                "{count} acked records were not there any more, and compaction may have taken them"
+            ));
+        }
+        if left_out > 0 {
+            let count = HumanCount(left_out);
+            list.push(format!(
+                "{count} offsets at the ends of logs were left out: behind LastConsumableOffsets nothing was shown for 5 s"
+            ));
+        }
+        if committed_before > 0 {
+            let count = HumanCount(committed_before);
+            list.push(format!(
+                "the group had been here before: {count} acked records below its committed places were not read again"
+            ));
+        }
+        list
+    }
+}
+
+impl AddAssign for CoverageTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.vouched_for += other.vouched_for;
+        self.beyond_ledger += other.beyond_ledger;
+        self.not_shown += other.not_shown;
+        self.left_out += other.left_out;
+        self.committed_before += other.committed_before;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(ranges: &[(i64, i64)]) -> RangeSetBlaze<i64> {
+        ranges.iter().map(|(lower, upper)| *lower..=upper - 1).collect()
+    }
+
+    #[test]
+    fn a_ledger_vouches_for_what_it_lists() {
+        let read = ranges(&[(0, 1_500)]);
+        let of = |acked: &[(i64, i64)]| CoverageTotals::of(&read, Some(&ranges(acked)));
+        let whole = of(&[(0, 1_500)]);
+        assert_eq!((whole.vouched_for, whole.beyond_ledger), (1_500, 0));
+        assert!(whole.reservations().is_empty());
+        let part = of(&[(1_000, 1_500), (2_000, 2_010)]);
+        assert_eq!((part.vouched_for, part.beyond_ledger), (500, 1_000));
+        assert_eq!(
+            part.reservations(),
+            ["1,000 of 1,500 records that were read are beyond the ledger: it vouches for the rest"]
+        );
+        assert_eq!(CoverageTotals::of(&read, None).beyond_ledger, 1_500);
+        assert_eq!(of(&[]).reservations(), ["the ledger lists none of the 1,500 records that were read"]);
+    }
+
+    #[test]
+    fn shards_add_up_and_a_pass_takes_the_place_of_the_one_before() {
+        let (first, second) = (Coverage::default(), Coverage::default());
+        first.set(CoverageTotals { vouched_for: 9, left_out: 9, ..CoverageTotals::default() });
+        first.set(CoverageTotals { vouched_for: 5, not_shown: 2, ..CoverageTotals::default() });
+        second.set(CoverageTotals { vouched_for: 1, beyond_ledger: 3, ..CoverageTotals::default() });
+        let mut all = first.totals();
+        all += second.totals();
+        let expected = CoverageTotals {
+            vouched_for: 6,
+            beyond_ledger: 3,
+            not_shown: 2,
+            left_out: 0,
+            committed_before: 0,
+        };
+        assert_eq!(all, expected);
+        assert_eq!(all.reservations().len(), 2);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a ledger vouches for, and what a run says of the rest.
+
+use std::fs;
+
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Finished, Run, Topic, Workdir,
+        ledger::{self, LedgerFile},
+        topic::record_id,
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        Real(tombstones_do_not_end_a_log_that_is_not_compacted),
+        Real(records_beyond_the_ledger_are_counted_apart),
+        Real(a_ledger_of_another_topic_vouches_for_nothing),
+        Real(a_group_that_had_been_here_before_is_told),
+    ]
+}
+
+fn run(topic: &Topic, workdir: &Workdir, work: &str) -> Finished {
+    Run::verifier().in_dir(workdir).args(topic.flags()).args(work).finish().expect_code(0)
+}
+
+/// Hardly a key has a value in the end, so that `LastConsumableOffsets` lies near the beginning.
+fn tombstones_do_not_end_a_log_that_is_not_compacted(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let keys = "--msg_size 40 --key-set-cardinality 2";
+    run(&topic, &workdir, &format!("--produce_msgs 20 {keys}"));
+    run(&topic, &workdir, &format!("--produce_msgs 1980 --tombstone-probability 1 {keys}"));
+    let ledger = LedgerFile::read(workdir.path(), topic.name());
+    assert!(ledger.adjust_consumable_offsets, "{ledger:?}");
+    assert!(ledger.last_consumable_offsets.iter().all(|last| *last < 20), "{ledger:?}");
+    for (work, kind) in [("--seq_read", "sequential  "), ("--consumer_group_readers 2", "group       ")] {
+        run(&topic, &workdir, work)
+            .expect_output(&[&format!("{kind}2,000 records proven valid"), "1,980 tombstones", "PROVEN"])
+            .expect_no_output(&["left out"]);
+    }
+}
+
+fn records_beyond_the_ledger_are_counted_apart(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    run(&topic, &workdir, "--produce_msgs 1000 --msg_size 40");
+    fs::remove_file(workdir.path().join(ledger::file_name(topic.name()))).expect("a ledger");
+    run(&topic, &workdir, "--produce_msgs 500 --msg_size 40");
+    for (work, kind) in [("--seq_read", "sequential  "), ("--consumer_group_readers 2", "group       ")] {
+        run(&topic, &workdir, work)
+            .expect_output(&[
+                &format!("{kind}1,500 records proven valid"),
+                "1,000 of 1,500 records that were read are beyond the ledger: it vouches for the rest",
+            ])
+            .expect_no_output(&["PROVEN"]);
+    }
+}
+
+fn a_ledger_of_another_topic_vouches_for_nothing(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    topic.write_proven(0, 0..30);
+    assert_eq!(topic.records()[29].id(), record_id(29));
+    run(&topic, &workdir, "--seq_read").expect_no_output(&["PROVEN"]);
+    workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&[&[(10, 30)]]).text());
+    run(&topic, &workdir, "--seq_read")
+        .expect_output(&["10 of 30 records that were read are beyond the ledger"])
+        .expect_no_output(&["PROVEN"]);
+    workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&[&[(0, 30)]]).text());
+    run(&topic, &workdir, "--seq_read").expect_output(&["PROVEN"]);
+}
+
+fn a_group_that_had_been_here_before_is_told(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(2), Workdir::new());
+    let read = format!("--consumer_group_readers 2 --consumer_group_name named-{}", topic.name());
+    run(&topic, &workdir, "--produce_msgs 100 --msg_size 40");
+    run(&topic, &workdir, &read)
+        .expect_output(&["group       100 records proven valid"])
+        .expect_no_output(&["had been here before", "PROVEN"]);
+    run(&topic, &workdir, "--produce_msgs 50 --msg_size 40");
+    run(&topic, &workdir, &read)
+        .expect_output(&[
+            "group       50 records proven valid",
+            "the group had been here before: 100 acked records below its committed places were not read again",
+        ])
+        .expect_no_output(&["PROVEN"]);
+}
