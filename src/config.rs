@@ -4,6 +4,7 @@
 mod work;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::IpAddr,
     num::{NonZeroU64, NonZeroUsize},
@@ -17,6 +18,7 @@ pub use work::{
 };
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::runtime::placement::{ClientThreads, CoresRequest};
 
@@ -124,6 +126,8 @@ pub struct CommonConfig {
     pub stall_after: Option<Duration>,
     /// Where the run's report goes; `None`: nowhere.
     pub report: Option<PathBuf>,
+    /// Every flag with its value, as it could be given on the command line, without secrets.
+    pub flags: BTreeMap<String, Value>,
 }
 
 /// What a topic is made like.

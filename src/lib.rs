@@ -4,6 +4,7 @@
 //! `docs/ARCHITECTURE.md` draws the threads and the way data takes through them.
 #![deny(unsafe_code)]
 
+pub mod app;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -20,7 +21,6 @@ pub mod proof;
 pub mod random;
 pub mod record;
 pub mod repeater;
-pub mod report;
 pub mod runtime;
 pub mod stats;
 mod title;
@@ -52,11 +52,11 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
     match command {
         Command::Verifier(config) => {
             logging::start(&config.common);
-            verifier::run::run(&config).map_or_else(|error| error.exit_code(), |()| 0)
+            verifier::run::run(&config)
         }
         Command::Repeater(config) => {
             logging::start(&config.common);
-            repeater::run(&config).map_or_else(|error| error.exit_code(), |()| 0)
+            repeater::run(&config)
         }
     }
 }

@@ -13,12 +13,17 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
 
 use clap::{
-    ArgAction, CommandFactory, FromArgMatches, Parser,
+    Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser,
     error::{ContextKind, ContextValue},
 };
+
+use serde_json::Value;
 
 use self::{
     error::UsageError,
@@ -27,7 +32,7 @@ use self::{
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
 };
-use crate::config::{RepeaterConfig, VerifierConfig};
+use crate::config::{RepeaterConfig, VerifierConfig, is_secret};
 
 /// Environment variable for a password that is in nobody's process list.
 pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -127,15 +132,24 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
 }
 
 fn parse_verifier(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
-    Ok(Command::Verifier(Box::new(resolve::verifier(&flags::<VerifierArgs>(shown, args)?)?)))
+    let (args, shown_flags) = flags::<VerifierArgs>(shown, args)?;
+    let mut config = resolve::verifier(&args)?;
+    config.common.flags = with_settings(shown_flags, &config.common.client_settings);
+    Ok(Command::Verifier(Box::new(config)))
 }
 
 fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
-    Ok(Command::Repeater(Box::new(resolve::repeater(&flags::<RepeaterArgs>(shown, args)?)?)))
+    let (args, shown_flags) = flags::<RepeaterArgs>(shown, args)?;
+    let mut config = resolve::repeater(&args)?;
+    config.common.flags = with_settings(shown_flags, &config.common.client_settings);
+    Ok(Command::Repeater(Box::new(config)))
 }
 
-/// The flags as they were written; `shown` is what the help calls the program.
-fn flags<A>(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<A, CliExit>
+/// The flags as they were written, and as they may be shown; `shown` is what the help calls the program.
+fn flags<A>(
+    shown: &'static str,
+    args: impl Iterator<Item = OsString>,
+) -> Result<(A, BTreeMap<String, Value>), CliExit>
 where
     A: CommandFactory + FromArgMatches,
 {
@@ -145,8 +159,52 @@ where
         Normalised::Version => return Err(version()),
         Normalised::Words(words) => words,
     };
-    let matches = strict(command).try_get_matches_from(words).map_err(|error| usage_error(&error))?;
-    A::from_arg_matches(&matches).map_err(|error| CliExit::from(usage_error(&error)))
+    let command = strict(command);
+    let matches = command.clone().try_get_matches_from(words).map_err(|error| usage_error(&error))?;
+    let flags = shown_flags(&command, &matches);
+    let args = A::from_arg_matches(&matches).map_err(|error| CliExit::from(usage_error(&error)))?;
+    Ok((args, flags))
+}
+
+/// Every flag that has a value, given or not, for the report: a list where it can be given more than once.
+fn shown_flags(command: &clap::Command, matches: &ArgMatches) -> BTreeMap<String, Value> {
+    let shown = |arg: &Arg| {
+        let name = arg.get_long()?;
+        let values = matches.get_raw(arg.get_id().as_str())?.map(OsStr::to_string_lossy);
+        let is_boolean = go_flags::is_boolean(arg);
+        let mut values: Vec<_> = values
+            .map(|value| match go_bool(&value) {
+                Ok(value) if is_boolean => value.to_string(),
+                _ => shown_value(name, &value),
+            })
+            .collect();
+        let is_list = matches!(arg.get_action(), ArgAction::Append);
+        let value = if is_list { Value::from(values) } else { Value::from(values.pop()?) };
+        Some((name.to_owned(), value))
+    };
+    command.get_arguments().filter_map(shown).collect()
+}
+
+/// Client settings come from a file and from the environment, too.
+fn with_settings(
+    mut flags: BTreeMap<String, Value>,
+    settings: &[(String, String)],
+) -> BTreeMap<String, Value> {
+    let shown = settings.iter().map(|(key, value)| shown_value("X", &format!("{key}={value}")));
+    let shown: Vec<_> = shown.collect();
+    if !shown.is_empty() {
+        flags.insert("X".to_owned(), shown.into());
+    }
+    flags
+}
+
+/// A flag's value without its secrets.
+fn shown_value(flag: &str, value: &str) -> String {
+    match value.split_once('=') {
+        _ if flag == "password" && !value.is_empty() => "***".to_owned(),
+        Some((key, _)) if flag == "X" && is_secret(key) => format!("{key}=***"),
+        _ => value.to_owned(),
+    }
 }
 
 /// The same flags in the one form that the normaliser leaves: every flag has a value.

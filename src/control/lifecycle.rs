@@ -26,9 +26,9 @@ pub struct Lifecycle {
 #[derive(Debug, Default)]
 struct Late {
     shutdown: bool,
+    interruption: Option<String>,
     failure: Option<String>,
     halt: Option<(u8, String)>,
-    exit_code: Option<u8>,
 }
 
 impl Lifecycle {
@@ -78,6 +78,20 @@ impl Lifecycle {
         self.bell.notify_all();
     }
 
+    /// Ends the work because somebody wants it to end: a signal, or a request. Work that is done is not interrupted.
+    pub fn interrupt(&self, by: &str) {
+        if !self.work_is_done() {
+            self.late().interruption.get_or_insert_with(|| by.to_owned());
+        }
+        self.request_stop();
+    }
+
+    /// Who has ended the work before it was done.
+    #[must_use]
+    pub fn interruption(&self) -> Option<String> {
+        self.late().interruption.clone()
+    }
+
     /// Ends the work because it cannot be done; the first reason counts.
     pub fn fail(&self, reason: String) {
         self.late().failure.get_or_insert(reason);
@@ -97,17 +111,6 @@ impl Lifecycle {
     #[must_use]
     pub fn halt(&self) -> Option<(u8, String)> {
         self.late().halt.clone()
-    }
-
-    /// How the process will end, now that the work is over: what is left to do may hang.
-    pub fn note_exit_code(&self, code: u8) {
-        self.late().exit_code = Some(code);
-    }
-
-    /// That, once it is known.
-    #[must_use]
-    pub fn exit_code(&self) -> Option<u8> {
-        self.late().exit_code
     }
 
     /// Why the work could not be done.
@@ -169,6 +172,17 @@ mod tests {
         lifecycle.fail("second".into());
         assert_eq!(lifecycle.failure().as_deref(), Some("first"));
         assert!(lifecycle.stop_requested());
+    }
+
+    #[test]
+    fn who_interrupts_first_is_named_and_work_that_is_done_is_not_interrupted() {
+        let (lifecycle, done) = (Lifecycle::default(), Lifecycle::default());
+        lifecycle.interrupt("SIGTERM");
+        lifecycle.interrupt("/shutdown");
+        assert_eq!(lifecycle.interruption().as_deref(), Some("SIGTERM"));
+        done.finish_work();
+        done.interrupt("SIGTERM");
+        assert!(done.stop_requested() && done.interruption().is_none());
     }
 
     #[test]

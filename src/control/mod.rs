@@ -31,7 +31,8 @@ pub(crate) use progress::per_second;
 use watch::Watched;
 
 use crate::{
-    config::{CommonConfig, ProgressMode, Secret, StatusSchema},
+    app::ending::Ending,
+    config::{ProgressMode, Secret, StatusSchema},
     findings::{Causes, Waits},
     kafka::Observer,
     ledger::LedgerError,
@@ -67,6 +68,8 @@ pub struct Shared {
     pub waits: Waits,
     /// Why things failed.
     pub causes: Causes,
+    /// How the run is to end.
+    pub ending: Arc<Ending>,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
     /// The brokers' watcher, from the moment that it looks.
@@ -129,7 +132,8 @@ impl Control {
     ///
     /// # Errors
     /// The port cannot be bound, or there is no thread to be had.
-    pub fn start(role: Role, config: &CommonConfig) -> Result<Self, ControlError> {
+    pub fn start(role: Role, ending: &Arc<Ending>) -> Result<Self, ControlError> {
+        let config = ending.asked.common();
         let listener = bind(config.bind, config.remote_port)?;
         let shared = Arc::new(Shared {
             lifecycle: Lifecycle::default(),
@@ -149,7 +153,9 @@ impl Control {
             allowed_hosts: config.allowed_hosts.clone(),
             bind: config.bind,
             progress: config.progress,
+            ending: ending.clone(),
         });
+        ending.watch(&shared);
         let (sender, receiver) = message::queue();
         let loop_shared = shared.clone();
         let (ready, started) = bounded(1);
@@ -219,31 +225,22 @@ async fn shut_down(shared: Arc<Shared>) {
         tokio::time::sleep(Duration::from_millis(50)).await;
         waited += Duration::from_millis(50);
     }
-    stop(&shared).await;
+    stop(&shared, "/shutdown").await;
 }
 
 /// Ends the work, and the process if that takes too long.
-async fn stop(shared: &Shared) {
+async fn stop(shared: &Shared, by: &str) {
     shared.lifecycle.request_shutdown();
-    shared.lifecycle.request_stop();
+    shared.lifecycle.interrupt(by);
     tokio::time::sleep(STOP_LIMIT).await;
     tracing::error!("a client did not end in time; what was acked until a moment ago is in the ledger");
-    end_at_once(shared, 0);
+    end_at_once(shared);
 }
 
-/// Ends the process with what is known; with `code` if that is nothing.
-fn end_at_once(shared: &Shared, code: u8) -> ! {
-    let lifecycle = &shared.lifecycle;
-    let judged = lifecycle.exit_code();
-    let halt = lifecycle.halt().filter(|_| judged.is_none());
-    if let Some((_, reason)) = &halt {
+/// Ends the process with what is known.
+fn end_at_once(shared: &Shared) -> ! {
+    if let Some((_, reason)) = shared.lifecycle.halt().filter(|_| !shared.lifecycle.work_is_done()) {
         tracing::error!("{reason}");
     }
-    let found = match (shared.violations.count(), halt, lifecycle.failure()) {
-        (0, Some((code, _)), _) => code,
-        (0, None, Some(_)) => 3,
-        (0, None, None) => code,
-        _ => 1,
-    };
-    exit::at_once(judged.unwrap_or(found).into());
+    exit::at_once(shared.ending.close_in_time().into());
 }

@@ -80,12 +80,13 @@ async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate
             tracing::warn!(
                 "{name} again: ending at once; what was acked until a moment ago is in the ledger"
             );
-            super::end_at_once(&shared, 3);
+            shared.lifecycle.fail(format!("{name} came a second time: ended at once"));
+            super::end_at_once(&shared);
         }
         tracing::info!("{name}: ending the run");
         first = Some(Instant::now());
         let shared = shared.clone();
-        tokio::spawn(async move { super::stop(&shared).await });
+        tokio::spawn(async move { super::stop(&shared, name).await });
     }
 }
 

@@ -12,7 +12,7 @@ mod run;
 mod sender;
 mod standstill;
 mod start;
-mod summary;
+pub(crate) mod summary;
 mod tokens;
 mod worker;
 

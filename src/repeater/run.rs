@@ -12,10 +12,13 @@ use super::{
     profile::{ProfileFile, Profiling},
     standstill::Standstill,
     start::Start,
-    summary::Summary,
     worker,
 };
 use crate::{
+    app::{
+        ending::{Asked, Ending},
+        report::REPEAT,
+    },
     broker::Cluster,
     config::RepeaterConfig,
     control::{Control, Role},
@@ -23,7 +26,6 @@ use crate::{
         ClientError, ClientSettings, CommittedPlaces, Isolation, Observer, TopicError, TopicShape, WakeHub,
     },
     logging,
-    report::Report,
     runtime::{
         executor::{self, Shard},
         placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
@@ -39,40 +41,57 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const ASK_EVERY: Duration = Duration::from_secs(2);
 const ASK_EVERY_AT_START: Duration = Duration::from_millis(250);
 
-/// Does what was asked for, until somebody stops it.
-///
-/// # Errors
-/// A broken promise, or whatever kept the work from being done.
-pub fn run(config: &RepeaterConfig) -> Result<(), RunError> {
-    let result = run_to_end(config);
+/// Does what was asked for, until somebody stops it; returns the exit code.
+#[must_use]
+pub fn run(config: &RepeaterConfig) -> u8 {
+    if config.common.print_placement {
+        return print_plan(config);
+    }
+    let ending = match Ending::begin(Asked::Repeater(Box::new(config.clone()))) {
+        Ok(ending) => ending,
+        Err(error) => {
+            let error = RunError::from(error);
+            tracing::error!("{error}");
+            return error.exit_code();
+        }
+    };
+    let result = run_to_end(config, &ending);
+    let code = ending.close(result.as_ref().err());
     // Whatever it was, and however early: nobody else tells.
     if let Err(error) = &result {
         tracing::error!("{error}");
     }
-    result
+    code
 }
 
-fn run_to_end(config: &RepeaterConfig) -> Result<(), RunError> {
+fn print_plan(config: &RepeaterConfig) -> u8 {
+    let planned =
+        Topology::detect().map_err(RunError::from).and_then(|topology| Ok(plan(config, &topology)?));
+    match planned {
+        Ok(plan) => {
+            logging::say(&plan);
+            0
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
     // Impossible wishes are refused before anything is touched.
     let placement = plan(config, &topology)?;
-    if config.common.print_placement {
-        logging::say(&placement);
-        return Ok(());
-    }
     ClientSettings::new(&config.common, "").check()?;
     let profile = config.profile.as_deref().map(ProfileFile::create).transpose()?;
-    let report = Report::prepare(config.common.report.as_deref(), "repeater", config)?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
-    let control = Control::start(Role::Repeater, &config.common)?;
-    let mut result = work(config, &topology, &placement, &cluster, &control, profile);
+    let control = Control::start(Role::Repeater, ending)?;
+    let result = work(config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();
-    if let Some(report) = report {
-        let written = report.write(&control.shared, result.as_ref().err(), &[]);
-        result = result.and(written.map_err(RunError::from));
-    }
+    ending.close(result.as_ref().err());
     control.finish();
     result
 }
@@ -91,7 +110,6 @@ fn work(
     control: &Control,
     profile: Option<ProfileFile>,
 ) -> Result<(), RunError> {
-    let started = Instant::now();
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let topics = match wait_for_topics(config, control, &observer) {
@@ -133,19 +151,15 @@ fn work(
         start: Start::new(&floor, &places),
         standstill: Standstill::new(&floor, &observer, &places, settings.session()),
     };
-    let worked = supervision.run(&shards);
+    supervision.run(&shards);
+    control.shared.ending.end_phase();
     // Beside what the shards have left to do: both must fit into the time that a process has to end.
     let profiled = profiling.map_or(Ok(()), Profiling::finish);
     join(shards)?;
-    let lifecycle = &control.shared.lifecycle;
-    let verdict =
-        verdict(&control.shared.violations, lifecycle.failure()).and(profiled.map_err(RunError::from));
-    let summary = Summary { board, stalls: &control.shared.stalls, worked, total: started.elapsed() };
     // The last latencies are still on their way to the control thread.
     thread::sleep(LOOK_EVERY * 3);
-    lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
-    logging::say(&summary.text(verdict.as_ref().err()));
-    verdict
+    verdict(&control.shared.violations, control.shared.lifecycle.failure())
+        .and(profiled.map_err(RunError::from))
 }
 
 /// The topics as they are.
@@ -220,35 +234,35 @@ struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    /// Watches the group, the start and the tokens until the work is to end; returns for how long tokens travelled.
-    fn run(&mut self, shards: &[Shard<Result<(), ClientError>>]) -> Duration {
+    /// Watches the group, the start and the tokens until the work is to end.
+    fn run(&mut self, shards: &[Shard<Result<(), ClientError>>]) {
         let lifecycle = &self.floor.shared.lifecycle;
-        let (mut asked, mut producing) = (None::<Instant>, None::<Instant>);
+        let (mut asked, mut producing) = (None::<Instant>, false);
         while !lifecycle.stop_requested() && !shards.iter().all(Shard::is_finished) {
             if lifecycle.shutdown_requested() {
-                lifecycle.request_stop();
+                lifecycle.interrupt("/shutdown");
                 break;
             }
-            let every = if producing.is_some() { ASK_EVERY } else { ASK_EVERY_AT_START };
+            let every = if producing { ASK_EVERY } else { ASK_EVERY_AT_START };
             if asked.is_none_or(|asked| asked.elapsed() >= every) {
                 self.look(&mut producing);
                 asked = Some(Instant::now());
             }
             thread::sleep(LOOK_EVERY);
         }
-        producing.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    fn look(&mut self, producing: &mut Option<Instant>) {
+    fn look(&mut self, producing: &mut bool) {
         let group = self.observer.describe_group(&self.floor.config.group);
         if let Ok(group) = &group {
             self.board.set_group(GroupView { state: group.state.clone(), members: group.members });
         }
-        if producing.is_some() {
+        if *producing {
             self.standstill.look(&group);
         } else if self.start.is_given(&group) {
             self.floor.let_produce();
-            *producing = Some(Instant::now());
+            *producing = true;
+            self.floor.shared.ending.begin_phase(REPEAT);
             tracing::info!("group {}: producing", self.floor.config.group);
         }
     }

@@ -2,40 +2,35 @@
 
 use std::{fmt::Write, time::Duration};
 
-use indicatif::HumanCount;
-use nix::sys::resource::{UsageWho, getrusage};
-
 use crate::{
-    control::per_second,
+    app::{Cost, ending::Ending},
+    config::RepeaterConfig,
+    control::{Shared, per_second},
     stats::{LatencyHistogram, RepeaterBoard},
-    verifier::{run::RunError, stall::Stalls},
+    verifier::stall::Stalls,
 };
+use indicatif::HumanCount;
 
-pub(super) struct Summary<'a> {
-    pub(super) board: &'a RepeaterBoard,
-    pub(super) stalls: &'a Stalls,
+/// What the workers have done and what that took: the summary's lines behind the verdict. Nothing without workers.
+pub(crate) fn lines(_config: &RepeaterConfig, shared: &Shared, ending: &Ending) -> String {
+    let Some(board) = shared.repeater.get() else { return String::new() };
+    let worked = ending.phases().iter().map(|phase| phase.took).sum();
+    let summary = Summary { board, stalls: &shared.stalls, worked, total: ending.elapsed() };
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = summary.write(&mut text);
+    text
+}
+
+struct Summary<'a> {
+    board: &'a RepeaterBoard,
+    stalls: &'a Stalls,
     /// For how long tokens travelled.
-    pub(super) worked: Duration,
-    pub(super) total: Duration,
+    worked: Duration,
+    total: Duration,
 }
 
 impl Summary<'_> {
-    /// The text, several lines without the last newline.
-    pub(super) fn text(&self, error: Option<&RunError>) -> String {
-        let verdict = match error {
-            Some(error @ (RunError::Violation(_) | RunError::Violations { .. })) => {
-                format!("VIOLATION: {error}")
-            }
-            Some(error) => format!("NOT DONE: {error}"),
-            None if let Some(stall) = self.stalls.open() => format!("STALLED: {stall}"),
-            None => "stopped; nothing wrong was found".to_owned(),
-        };
-        let mut text = format!("\nproofload: {verdict}\n");
-        // Writing to a string cannot fail.
-        let _ = self.write(&mut text);
-        text.trim_end().to_owned()
-    }
-
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let (totals, latencies, group) =
             (self.board.raw_totals(), self.board.latencies(), self.board.group());
@@ -88,15 +83,14 @@ impl Summary<'_> {
     }
 
     fn cost(&self, text: &mut String, echoed: u64) -> std::fmt::Result {
-        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Ok(()) };
-        let cpu_s = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-        let (user_s, system_s) = (cpu_s(usage.user_time()), cpu_s(usage.system_time()));
+        let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
+        let (user_s, system_s) = (user_ms as f64 / 1e3, system_ms as f64 / 1e3);
         writeln!(
             text,
             "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel: {:.1} µs for each echo; at \
              most {} MiB of memory; {:.2} s in all",
             (user_s + system_s) * 1e6 / (echoed.max(1) as f64),
-            usage.max_rss() / 1024,
+            memory_bytes >> 20,
             self.total.as_secs_f64()
         )
     }

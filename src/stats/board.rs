@@ -23,9 +23,35 @@ pub struct Board {
     pub producer: Option<ProducerBoard>,
     /// Readers, in the order in which they run.
     pub readers: Vec<ReaderBoard>,
+    ledger_acked: AtomicU64,
 }
 
 impl Board {
+    /// The workers of a run on this topic.
+    #[must_use]
+    pub fn new(topic: String, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
+        Self { topic, producer, readers, ledger_acked: AtomicU64::new(0) }
+    }
+
+    /// Keeps how many records the ledger listed when it was read.
+    pub fn note_ledger(&self, acked: u64) {
+        self.ledger_acked.fetch_max(acked, Relaxed);
+    }
+
+    /// Records that the ledger lists, as far as this run knows.
+    #[must_use]
+    pub fn ledger_acked(&self) -> u64 {
+        let acked = self.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
+        self.ledger_acked.load(Relaxed).max(acked)
+    }
+
+    /// Whether every worker has done all that was asked of it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.producer.as_ref().is_none_or(ProducerBoard::is_complete)
+            && self.readers.iter().all(|reader| reader.passes() > 0)
+    }
+
     /// The status array.
     #[must_use]
     pub fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
@@ -57,6 +83,7 @@ pub struct ProducerBoard {
     /// Each shard's counters.
     pub shards: Vec<Arc<ProducerStats>>,
     active: AtomicBool,
+    complete: AtomicBool,
     goal: AtomicU64,
     /// Touched by the control thread only, so that nobody ever waits for it.
     latency: Mutex<LatencyHistogram>,
@@ -70,6 +97,7 @@ impl ProducerBoard {
         Self {
             shards,
             active: AtomicBool::new(true),
+            complete: AtomicBool::new(false),
             goal: AtomicU64::new(0),
             latency: Mutex::default(),
             base: Mutex::default(),
@@ -96,6 +124,17 @@ impl ProducerBoard {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.active.load(Relaxed)
+    }
+
+    /// It was not stopped before its work was done.
+    pub fn complete(&self) {
+        self.complete.store(true, Relaxed);
+    }
+
+    /// Whether it has done all that was asked of it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Relaxed)
     }
 
     /// Acked offsets that were cut off, and whose loss is tolerated.
@@ -213,6 +252,7 @@ pub struct ReaderBoard {
     pub shards: Vec<Arc<ReaderStats>>,
     active: AtomicBool,
     goal: AtomicU64,
+    passes: AtomicU64,
     removed: AtomicU64,
     base: Mutex<ReaderTotals>,
 }
@@ -226,6 +266,7 @@ impl ReaderBoard {
             shards,
             active: AtomicBool::new(true),
             goal: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             base: Mutex::default(),
         }
@@ -251,6 +292,17 @@ impl ReaderBoard {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.active.load(Relaxed)
+    }
+
+    /// A pass has come to its end, and was not stopped.
+    pub fn end_pass(&self) {
+        self.passes.fetch_add(1, Relaxed);
+    }
+
+    /// Passes that came to their end.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        self.passes.load(Relaxed)
     }
 
     /// Sets how many acked records had left the log before the pass began.
@@ -367,8 +419,7 @@ mod tests {
             shard.acked.add(5);
         }
         shards[0].max_offsets.set(1, 7);
-        let board =
-            Board { topic: "t".into(), producer: Some(ProducerBoard::new(shards)), readers: Vec::new() };
+        let board = Board::new("t".into(), Some(ProducerBoard::new(shards)), Vec::new());
         let producer = board.producer.as_ref().unwrap();
         producer.latency().record(9);
         assert_eq!(producer.totals().acked, 10);

@@ -277,6 +277,13 @@ impl RepeaterBoard {
         all
     }
 
+    /// Each worker: what it has done since the start, the tokens that it holds, its latencies since the last reset.
+    pub fn each(&self) -> impl Iterator<Item = (WorkerTotals, u64, Latencies)> {
+        self.workers.iter().map(|worker| {
+            (worker.stats.totals(), worker.stats.enqueued.get(), lock(&worker.latencies).clone())
+        })
+    }
+
     /// What all workers have done since the start.
     #[must_use]
     pub fn raw_totals(&self) -> WorkerTotals {

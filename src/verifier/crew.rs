@@ -75,7 +75,7 @@ impl Crew<'_> {
             ReaderBoard::new(ReaderKind::Group, shards.collect())
         });
         let readers = random.chain(sequential).chain(group).collect();
-        Board { topic: self.config.topic.clone(), producer, readers }
+        Board::new(self.config.topic.clone(), producer, readers)
     }
 
     /// No worker is at work any more.
@@ -137,6 +137,9 @@ impl Crew<'_> {
     /// everything that it lists lies below the ends.
     pub(super) fn survey(&self) -> Result<Option<Survey>, RunError> {
         let ledger = Arc::new(self.store.load(self.partitions)?);
+        if let Some(board) = self.control.shared.board.get() {
+            board.note_ledger(ledger.acked_count());
+        }
         let latest = if self.config.proof.latest_values {
             Some(Arc::new(self.store.require_latest(self.partitions)?))
         } else {
@@ -176,9 +179,10 @@ impl Crew<'_> {
     }
 
     /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
-    /// or `None` when the run is being stopped.
+    /// or `None` when the run is being stopped. Passes that come to their end are the readers'.
     pub(super) fn run_passes<P>(
         &self,
+        readers: &[&ReaderBoard],
         feeders: &[Feeder<P>],
         mut prepare: impl FnMut() -> Result<Option<Vec<P>>, RunError>,
     ) -> Result<(), RunError> {
@@ -187,8 +191,18 @@ impl Crew<'_> {
             feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
             let outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
             worst(outcomes)?;
+            self.end_pass(readers);
             if self.is_last_pass() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// A pass is over: it counts where it was not stopped.
+    pub(super) fn end_pass(&self, readers: &[&ReaderBoard]) {
+        if !self.lifecycle().stop_requested() {
+            for reader in readers {
+                reader.end_pass();
             }
         }
     }

@@ -146,6 +146,7 @@ fn one_pass(
     if left.is_none() && !crew.lifecycle().stop_requested() {
         crew.noted(overseer.audit().map_err(RunError::from))?;
     }
+    crew.end_pass(&[reader]);
     *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
     Ok(true)
 }

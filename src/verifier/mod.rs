@@ -34,7 +34,7 @@ mod shard;
 mod skip;
 mod spread;
 pub mod stall;
-mod summary;
+pub(crate) mod summary;
 mod timestamps;
 mod track;
 mod unreadable;

@@ -57,6 +57,9 @@ pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let flushed = crew.control.flush_ledger();
     worst(outcomes)?;
     flushed?;
+    if !crew.lifecycle().stop_requested() || producer.raw_totals().acked >= producer.goal() {
+        producer.complete();
+    }
     producer.finish();
     Ok(())
 }
@@ -128,7 +131,7 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
     let (feeders, shards_running) =
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
     let mut left = config.max_messages;
-    let result = crew.run_passes(&feeders, || {
+    let result = crew.run_passes(&[reader], &feeders, || {
         if left == Some(0) {
             return Ok(None);
         }
@@ -177,7 +180,7 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
         });
     }
     let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
-    let result = crew.run_passes(&feeders, || {
+    let result = crew.run_passes(&readers, &feeders, || {
         let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         if spans.iter().all(|span| span.offsets() == 0) {
             tracing::info!("topic {} is empty: nothing to read at random", crew.config.topic);

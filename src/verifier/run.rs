@@ -1,14 +1,15 @@
 //! A verifier's run from its first line to its last: the main thread's part.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt, summary::Summary};
+use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt};
 use crate::{
+    app::{
+        ending::{Asked, Ending},
+        report::{PRODUCE, ReportError},
+    },
     broker::Cluster,
     config::{ProduceConfig, VerifierConfig},
     control::{Control, ControlError, Role},
@@ -16,14 +17,13 @@ use crate::{
     ledger::{LedgerError, LedgerStore},
     logging,
     repeater::ProfileError,
-    report::{Report, ReportError},
     runtime::{
         executor::RuntimeError,
         placement::{self, Placement, PlacementError, ShardLimits},
         preflight::{self, PreflightError},
         topology::{Topology, TopologyError},
     },
-    stats::Board,
+    stats::{Board, ReaderKind},
 };
 
 /// Why a run did not end well.
@@ -97,39 +97,56 @@ impl From<Halt> for RunError {
     }
 }
 
-/// Does what was asked for.
-///
-/// # Errors
-/// A broken promise, or whatever kept the work from being done.
-pub fn run(config: &VerifierConfig) -> Result<(), RunError> {
-    let result = run_to_end(config);
+/// Does what was asked for; returns the exit code.
+#[must_use]
+pub fn run(config: &VerifierConfig) -> u8 {
+    if config.common.print_placement {
+        return print_plan(config);
+    }
+    let ending = match Ending::begin(Asked::Verifier(Box::new(config.clone()))) {
+        Ok(ending) => ending,
+        Err(error) => {
+            let error = RunError::from(error);
+            tracing::error!("{error}");
+            return error.exit_code();
+        }
+    };
+    let result = run_to_end(config, &ending);
+    let code = ending.close(result.as_ref().err());
     // Whatever it was, and however early: nobody else tells.
     if let Err(error) = &result {
         tracing::error!("{error}");
     }
-    result
+    code
 }
 
-fn run_to_end(config: &VerifierConfig) -> Result<(), RunError> {
+fn print_plan(config: &VerifierConfig) -> u8 {
+    let planned = Topology::detect()
+        .map_err(RunError::from)
+        .and_then(|topology| Ok(plan(config, &topology, config.common.new_topic_partitions)?));
+    match planned {
+        Ok(plan) => {
+            logging::say(&plan);
+            0
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunError> {
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
-    if config.common.print_placement {
-        logging::say(&plan(config, &topology, config.common.new_topic_partitions)?);
-        return Ok(());
-    }
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
     plan(config, &topology, usize::MAX)?;
     ClientSettings::new(&config.common, "").check()?;
-    let report = Report::prepare(config.common.report.as_deref(), "verifier", config)?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
-    let control = Control::start(Role::Verifier, &config.common)?;
-    let mut times = Vec::new();
-    let mut result = work(config, &topology, &cluster, &control, &mut times);
+    let control = Control::start(Role::Verifier, ending)?;
+    let result = work(config, &topology, &cluster, &control);
     control.shared.lifecycle.finish_work();
-    if let Some(report) = report {
-        let written = report.write(&control.shared, result.as_ref().err(), &times);
-        result = result.and(written.map_err(RunError::from));
-    }
+    ending.close(result.as_ref().err());
     // A run that failed is over at once: whoever watches it must see its exit code.
     if config.common.remote && result.is_ok() {
         control.shared.lifecycle.wait_for_shutdown();
@@ -143,9 +160,7 @@ fn work(
     topology: &Topology,
     cluster: &Cluster,
     control: &Control,
-    times: &mut Vec<(&'static str, Duration)>,
 ) -> Result<(), RunError> {
-    let started = Instant::now();
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
@@ -175,27 +190,14 @@ fn work(
         crew.store.probe()?;
     }
     let board = control.shared.board.get_or_init(|| crew.board());
+    board.note_ledger(ledger.acked_count());
     tracing::info!(
         "topic {}: {partitions} partitions, {} shards, {} offsets in the ledger",
         config.topic,
         crew.placement.shards.len(),
         ledger.acked_count()
     );
-    let outcome = run_phases(&crew, board, times);
-    let has_ledger = crew.store.load(crew.partitions).is_ok_and(|ledger| ledger.acked_count() > 0);
-    let summary = Summary {
-        config,
-        board,
-        times,
-        total: started.elapsed(),
-        store: &crew.store,
-        stalls: &control.shared.stalls,
-        has_ledger,
-    };
-    let verdict = verdict(outcome, control);
-    lifecycle.note_exit_code(verdict.as_ref().err().map_or(0, RunError::exit_code));
-    logging::say(&summary.text(verdict.as_ref().err(), lifecycle.stop_requested()));
-    verdict
+    verdict(run_phases(&crew, board), control)
 }
 
 /// What the run as a whole has shown: a broken promise comes before whatever else went wrong.
@@ -218,22 +220,19 @@ fn verdict(outcome: Result<(), RunError>, control: &Control) -> Result<(), RunEr
 }
 
 /// One after the other, until one fails or the run is stopped.
-fn run_phases(
-    crew: &Crew<'_>,
-    board: &Board,
-    times: &mut Vec<(&'static str, Duration)>,
-) -> Result<(), RunError> {
+fn run_phases(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let steps: [(&'static str, phases::Phase); 4] = [
-        ("produce", phases::produce),
-        ("random read", phases::random_read),
-        ("sequential read", phases::sequential_read),
-        ("group read", group_pass::group_read),
+        (PRODUCE, phases::produce),
+        (ReaderKind::Random.name(), phases::random_read),
+        (ReaderKind::Sequential.name(), phases::sequential_read),
+        (ReaderKind::Group.name(), group_pass::group_read),
     ];
+    let ending = &crew.control.shared.ending;
     let mut outcome = Ok(());
     for (name, phase) in steps {
-        let started = Instant::now();
+        ending.begin_phase(name);
         outcome = phase(crew, board);
-        times.push((name, started.elapsed()));
+        ending.end_phase();
         if outcome.is_err() || crew.control.shared.lifecycle.stop_requested() {
             break;
         }

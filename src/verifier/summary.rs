@@ -3,79 +3,47 @@
 
 use std::{fmt::Write, time::Duration};
 
-use indicatif::HumanCount;
-use nix::sys::resource::{UsageWho, getrusage};
-
-use super::{run::RunError, stall::Stalls};
+use super::stall::Stalls;
 use crate::{
+    app::{
+        Cost,
+        ending::{Ending, Phase},
+    },
     config::{Brokers, VerifierConfig},
-    control::per_second,
+    control::{Shared, per_second},
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
 };
+use indicatif::HumanCount;
 
-/// A run that is over.
-pub(super) struct Summary<'a> {
-    pub(super) config: &'a VerifierConfig,
-    pub(super) board: &'a Board,
-    /// How long each phase took.
-    pub(super) times: &'a [(&'static str, Duration)],
-    pub(super) total: Duration,
-    pub(super) store: &'a LedgerStore,
-    pub(super) stalls: &'a Stalls,
-    /// The ledger lists something.
-    pub(super) has_ledger: bool,
+/// What the workers have done and what that took: the summary's lines behind the verdict. Nothing without workers.
+pub(crate) fn lines(config: &VerifierConfig, shared: &Shared, ending: &Ending) -> String {
+    let Some(board) = shared.board.get() else { return String::new() };
+    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let summary = Summary {
+        config,
+        board,
+        times: ending.phases(),
+        total: ending.elapsed(),
+        store: &store,
+        stalls: &shared.stalls,
+    };
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = summary.write(&mut text);
+    text
+}
+
+struct Summary<'a> {
+    config: &'a VerifierConfig,
+    board: &'a Board,
+    times: Vec<Phase>,
+    total: Duration,
+    store: &'a LedgerStore,
+    stalls: &'a Stalls,
 }
 
 impl Summary<'_> {
-    /// The text, several lines without the last newline.
-    pub(super) fn text(&self, error: Option<&RunError>, stopped: bool) -> String {
-        let mut text = format!("\nproofload: {}\n", self.verdict(error, stopped));
-        // Writing to a string cannot fail.
-        let _ = self.write(&mut text);
-        text.trim_end().to_owned()
-    }
-
-    /// No more than was shown: only a sequential read, or a new group, sees every record.
-    fn verdict(&self, error: Option<&RunError>, stopped: bool) -> String {
-        let (seq_read, group_read) = (&self.config.seq_read, &self.config.group_read);
-        let whole_log = seq_read.as_ref().is_some_and(|read| read.max_messages.is_none());
-        let whole_group =
-            group_read.as_ref().is_some_and(|read| read.name.is_none() && read.max_messages.is_none());
-        let mut whole = self.board.readers.iter().filter(|reader| match reader.kind {
-            ReaderKind::Sequential => whole_log,
-            ReaderKind::Group => whole_group,
-            ReaderKind::Random => false,
-        });
-        match error {
-            Some(RunError::Violation(violation)) => format!("VIOLATION: {violation}"),
-            Some(error @ RunError::Violations { .. }) => format!("VIOLATION: {error}"),
-            Some(error) => format!("NOT DONE: {error}"),
-            None if let Some(stall) = self.stalls.open() => format!("STALLED: {stall}"),
-            None if stopped => "stopped before the end; nothing wrong was found until then".to_owned(),
-            None if self.lost() > 0 => {
-                let lost = HumanCount(self.lost());
-                format!("DONE WITH LOSS: {lost} offsets are lost, which --tolerate-data-loss allows")
-            }
-            None if whole.any(|reader| reader.raw_totals().valid_reads > 0) => {
-                if self.has_ledger {
-                    "PROVEN: nothing lost, moved, repeated, reordered or altered".to_owned()
-                } else {
-                    "DONE: nothing wrong was found in what was read; no ledger says what was acked".to_owned()
-                }
-            }
-            None if self.board.readers.is_empty() => "DONE: acked, and not yet read back".to_owned(),
-            None => "DONE: nothing wrong was found in what was read".to_owned(),
-        }
-    }
-
-    /// Offsets that the readers miss: each of them finds the same. What the producer cut off its ledger they do not know.
-    fn lost(&self) -> u64 {
-        let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
-        let missed = self.board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs();
-        missed + self.board.producer.as_ref().map_or(0, ProducerBoard::lost_offsets)
-    }
-
     fn write(&self, text: &mut String) -> std::fmt::Result {
         if let Some(producer) = &self.board.producer {
             self.produced(text, producer)?;
@@ -153,24 +121,24 @@ impl Summary<'_> {
     }
 
     fn times(&self, text: &mut String) -> std::fmt::Result {
-        let phases: Duration = self.times.iter().map(|(_, took)| *took).sum();
-        let worked = self.times.iter().filter(|(_, took)| *took > Duration::from_millis(1));
-        let mut parts: Vec<_> = worked.map(|(name, took)| format!("{name} {}", seconds(*took))).collect();
+        let phases: Duration = self.times.iter().map(|phase| phase.took).sum();
+        let worked = self.times.iter().filter(|phase| phase.took > Duration::from_millis(1));
+        let mut parts: Vec<_> =
+            worked.map(|phase| format!("{} {}", phase.name, seconds(phase.took))).collect();
         parts.push(format!("the rest {}", seconds(self.total.saturating_sub(phases))));
         writeln!(text, "  time        {}: {}", seconds(self.total), parts.join(", "))?;
-        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Ok(()) };
-        let cpu_s = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+        let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
         writeln!(
             text,
             "  cost        {:.2} s CPU in user space, {:.2} s in the kernel, at most {} MiB of memory",
-            cpu_s(usage.user_time()),
-            cpu_s(usage.system_time()),
-            usage.max_rss() / 1024
+            user_ms as f64 / 1e3,
+            system_ms as f64 / 1e3,
+            memory_bytes >> 20
         )
     }
 
     fn time_of(&self, phase: &str) -> Duration {
-        self.times.iter().find(|(name, _)| *name == phase).map_or(Duration::ZERO, |(_, took)| *took)
+        self.times.iter().find(|known| known.name == phase).map_or(Duration::ZERO, |known| known.took)
     }
 }
 

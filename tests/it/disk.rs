@@ -165,7 +165,7 @@ fn a_disk_that_fills_up_during_the_run_ends_it() {
     let scene = Scene::new();
     let prepare = when_written(&scene, &format!("while :; do {FILL}; sleep 0.1; done"));
     let (finished, text) = scene.run_on_small_disk(&prepare, ENDLESS);
-    let finished = finished.expect_code(3).expect_output(&["NOT DONE"]).expect_no_output(&["panicked"]);
+    let finished = finished.expect_code(3).expect_output(&["FAILED: "]).expect_no_output(&["panicked"]);
     finished.expect_one_error(&[&scene.file(), "cannot be written", ROOM, WHOLE]);
     expect_whole_prefix(&scene, &text);
 }
@@ -175,7 +175,7 @@ fn a_working_directory_that_turns_read_only_during_the_run_ends_it() {
     // It is busy while the ledger is written.
     let prepare = when_written(&scene, "until mount -o remount,ro . 2>/dev/null; do sleep 0.02; done");
     let (finished, text) = scene.run_on_small_disk(&prepare, ENDLESS);
-    let finished = finished.expect_code(3).expect_output(&["NOT DONE"]).expect_no_output(&["panicked"]);
+    let finished = finished.expect_code(3).expect_output(&["FAILED: "]).expect_no_output(&["panicked"]);
     finished.expect_one_error(&[&scene.file(), "cannot be written", WRITABLE, WHOLE]);
     expect_whole_prefix(&scene, &text);
 }
@@ -194,7 +194,7 @@ fn a_working_directory_that_is_deleted_during_the_run_ends_it() {
     let run = producing(&scene);
     // A file may be made in it meanwhile.
     wait_until("a folder that is gone", || fs::remove_dir_all(scene.workdir.path()).is_ok());
-    let finished = run.finish_within(SOON).expect_code(3).expect_output(&["NOT DONE"]);
+    let finished = run.finish_within(SOON).expect_code(3).expect_output(&["FAILED: "]);
     finished.expect_no_output(&["panicked"]).expect_one_error(&[
         &scene.file(),
         "cannot be written",

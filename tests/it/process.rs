@@ -42,7 +42,7 @@ fn expect_clean_end_on(signal: Signal) {
     run.signal(signal);
     let finished = run.finish_within(EXIT_LIMIT).expect_code(0);
     let finished =
-        finished.expect_output(&["stopped before the end; nothing wrong was found", "acked where predicted"]);
+        finished.expect_output(&[&format!("INTERRUPTED: {signal} came after "), "acked where predicted"]);
     let ledger = LedgerFile::read(finished.workdir.path(), topic.name());
     ledger.expect_all_up_to(&topic.ends());
     assert_eq!(finished.workdir.contents().len(), 1, "no temporary file stays");

@@ -120,7 +120,7 @@ fn a_producer_whose_records_are_not_acked() {
     mock.refuse_no_more(RDKafkaApiKey::Produce);
     let finished = run.finish().expect_code(0);
     let document = finished.workdir.report();
-    assert_eq!(document["verdict"], "nothing wrong was found");
+    assert_eq!(document["verdict"], "consistent");
     let stall = &document["stalls"][0];
     assert_eq!((stall["worker"].as_str(), stall["partition"].as_i64()), (Some("the producer"), Some(0)));
     assert!(stall["until_ms"].as_i64() > stall["since_ms"].as_i64(), "{stall}");
@@ -138,7 +138,8 @@ fn a_run_that_ends_while_it_stands_still_says_so() {
     run.signal(Signal::SIGINT);
     let finished = run.finish().expect_code(0);
     let document = finished.workdir.report();
-    assert!(document["verdict"].as_str().expect("words").starts_with("stalled: topic "), "{document}");
+    assert_eq!(document["verdict"], "stalled");
+    assert!(document["cause"].as_str().expect("words").starts_with("topic "), "{document}");
     assert_eq!(document["stalls"][0]["until_ms"], Value::Null);
     finished.expect_output(&["proofload: STALLED: topic "]).expect_no_output(&["VIOLATION"]);
 }

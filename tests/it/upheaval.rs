@@ -56,7 +56,7 @@ fn a_topic_deleted_under_a_producer_ends_the_run(cluster: &Cluster) {
     let (topic, workdir) = (cluster.topic(2), Workdir::new());
     let run = produce(&topic, &workdir, PRODUCE);
     topic.delete();
-    run.finish_within(SOON).expect_code(3).expect_one_error(&[topic.name()]).expect_output(&["NOT DONE"]);
+    run.finish_within(SOON).expect_code(3).expect_one_error(&[topic.name()]).expect_output(&["FAILED: "]);
 }
 
 fn a_topic_deleted_under_a_tolerant_producer_ends_the_run_too(cluster: &Cluster) {
@@ -118,7 +118,7 @@ fn the_right_to_write_lost_while_producing_ends_the_run(secured: &Secured) {
     run.harness().until("acks", |workers| workers[0].producer().acked > 50);
     secured.revoke("hanna", resource, Operation::Write);
     let finished = run.finish_within(SOON).expect_code(3);
-    finished.expect_one_error(&[topic.name(), "authorization failed"]).expect_output(&["NOT DONE"]);
+    finished.expect_one_error(&[topic.name(), "authorization failed"]).expect_output(&["FAILED: "]);
 }
 
 fn the_right_to_read_lost_while_reading_ends_the_run(secured: &Secured) {
@@ -165,7 +165,7 @@ fn the_right_to_a_group_lost_while_it_reads_ends_the_run(secured: &Secured) {
     secured.revoke("karla", Resource::Group(&group), Operation::Read);
     topic.write_proven(0, 100..110);
     let finished = run.finish_within(SOON).expect_code(3);
-    finished.expect_one_error(&["authorization failed"]).expect_output(&["NOT DONE"]);
+    finished.expect_one_error(&["authorization failed"]).expect_output(&["FAILED: "]);
 }
 
 fn a_transactional_id_that_may_not_be_used_ends_the_run(secured: &Secured) {

@@ -1,6 +1,7 @@
 //! The parts that both programs have.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
     time::Duration,
@@ -62,6 +63,7 @@ pub(super) fn common(
         status_schema: control.status_schema,
         stall_after: Some(output.stall_after).filter(|limit| !limit.is_zero()),
         report: output.report.clone(),
+        flags: BTreeMap::new(),
     })
 }
 

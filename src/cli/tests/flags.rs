@@ -103,7 +103,7 @@ const REPEATER: &[(&str, &str)] = &[
 
 fn shown<A: CommandFactory + FromArgMatches + Debug>(words: &[String]) -> String {
     match flags::<A>("test", words.iter().map(OsString::from)) {
-        Ok(args) => format!("{args:?}"),
+        Ok((args, _)) => format!("{args:?}"),
         Err(exit) => panic!("{words:?}: {exit:?}"),
     }
 }
@@ -209,5 +209,23 @@ fn help_and_version_by_any_name() {
     }
     for words in [&["--version"][..], &["-version"], &["verifier", "--version"]] {
         assert_eq!(answer(Program::Proofload, words), format!("proofload {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn what_a_report_shows_of_the_flags_holds_no_secret() {
+    let words = "--topic t -seq_read=1 --password p -X sasl.password=q --X client.rack=r --produce_msgs 5";
+    let words = words.split(' ').map(OsString::from);
+    let Ok((_, shown)) = flags::<VerifierArgs>("test", words) else { panic!("flags that are right") };
+    let expected = [
+        ("X", serde_json::json!(["sasl.password=***", "client.rack=r"])),
+        ("password", "***".into()),
+        ("produce_msgs", "5".into()),
+        ("seq_read", "true".into()),
+        ("loop", "false".into()),
+        ("msg_size", "16384".into()),
+    ];
+    for (flag, value) in expected {
+        assert_eq!(shown.get(flag), Some(&value), "{flag}");
     }
 }

@@ -1,0 +1,159 @@
+//! What a run has shown, gathered for its verdict from whatever is known at the moment.
+
+use indicatif::HumanCount;
+
+use super::verdict::{Facts, Failure};
+use crate::{
+    config::{RepeaterConfig, VerifierConfig},
+    control::Shared,
+    stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},
+    verifier::run::RunError,
+};
+
+/// Facts of a verifier's run; `board` once its workers exist.
+pub(crate) fn of_verifier(config: &VerifierConfig, shared: &Shared, error: Option<&RunError>) -> Facts {
+    let facts = of_any(shared, error);
+    let Some(board) = shared.board.get() else { return facts };
+    let acked = board.producer.as_ref().is_some_and(|producer| producer.raw_totals().sent > 0);
+    Facts {
+        complete: board.is_complete(),
+        progress: acked || board.readers.iter().any(|reader| reader.raw_totals().records() > 0),
+        done: done(board),
+        lost_offsets: lost_offsets(board),
+        not_vouched_for: not_vouched_for(config, board),
+        ..facts
+    }
+}
+
+/// Facts of a repeater's run: it has no end of its own, so it has done what was asked for when tokens have gone round.
+pub(crate) fn of_repeater(config: &RepeaterConfig, shared: &Shared, error: Option<&RunError>) -> Facts {
+    let facts = of_any(shared, error);
+    let consumed = shared.repeater.get().map_or(0, |board: &RepeaterBoard| board.raw_totals().consumed);
+    let nothing_came = format!("tokens that come round in group {}", config.group);
+    Facts {
+        complete: consumed > 0,
+        progress: consumed > 0,
+        done: format!("{} tokens consumed", HumanCount(consumed)),
+        waits_for: facts.waits_for.or(Some(nothing_came)),
+        not_vouched_for: vec!["a repeater keeps no ledger: only tokens and their order were checked".into()],
+        ..facts
+    }
+}
+
+/// What does not depend on the program. A broken promise counts more than what else went wrong.
+fn of_any(shared: &Shared, error: Option<&RunError>) -> Facts {
+    let lifecycle = &shared.lifecycle;
+    let told = of_error(error);
+    let halt = || lifecycle.halt().map(|(code, cause)| (code == 1, cause));
+    let halted_by_violation = || halt().and_then(|(is_violation, what)| is_violation.then_some(what));
+    let failed = || {
+        let cause = lifecycle.failure().or_else(|| halt().map(|(_, cause)| cause))?;
+        Some(Failure { cause, is_usage: false })
+    };
+    Facts {
+        violation: told.violation.or_else(|| found(shared)).or_else(halted_by_violation),
+        failure: told.failure.or_else(failed),
+        stall: shared.stalls.open().map(|stall| stall.to_string()),
+        interruption: lifecycle.interruption(),
+        waits_for: shared.waits.open().map(|wait| wait.awaited.to_string()),
+        ..Facts::default()
+    }
+}
+
+/// What can be said where there is nothing but an error, or not even that.
+pub(crate) fn of_error(error: Option<&RunError>) -> Facts {
+    match error {
+        None => Facts::default(),
+        Some(RunError::Violation(violation)) => {
+            Facts { violation: Some(violation.to_string()), ..Facts::default() }
+        }
+        Some(error @ RunError::Violations { .. }) => {
+            Facts { violation: Some(error.to_string()), ..Facts::default() }
+        }
+        Some(error) => {
+            let failure = Failure { cause: error.to_string(), is_usage: error.exit_code() == 2 };
+            Facts { failure: Some(failure), ..Facts::default() }
+        }
+    }
+}
+
+/// Violations that did not end the run.
+fn found(shared: &Shared) -> Option<String> {
+    let first = shared.violations.kept().first().map(ToString::to_string)?;
+    Some(match shared.violations.count() {
+        1 => first,
+        count => format!("{count} violations, the first: {first}"),
+    })
+}
+
+fn done(board: &Board) -> String {
+    let of = |goal: u64| if goal == 0 { String::new() } else { format!(" of {}", HumanCount(goal)) };
+    let mut parts = Vec::new();
+    if let Some(producer) = &board.producer {
+        let acked = HumanCount(producer.raw_totals().acked);
+        parts.push(format!("{acked}{} records acked", of(producer.goal())));
+    }
+    for kind in [ReaderKind::Random, ReaderKind::Sequential, ReaderKind::Group] {
+        let readers: Vec<&ReaderBoard> = board.readers.iter().filter(|reader| reader.kind == kind).collect();
+        if readers.is_empty() {
+            continue;
+        }
+        let records: u64 = readers.iter().map(|reader| reader.raw_totals().records()).sum();
+        let goal: u64 = readers.iter().map(|reader| reader.goal()).sum();
+        // Readers that loop are soon beyond what there was when they began.
+        let of = if records > goal { String::new() } else { of(goal) };
+        parts.push(format!("{}{of} by the {}", HumanCount(records), kind.name()));
+    }
+    parts.join(", ")
+}
+
+/// Offsets that the readers miss: each of them finds the same. What the producer cut off its ledger they do not know.
+fn lost_offsets(board: &Board) -> u64 {
+    let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
+    let missed = board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs();
+    missed + board.producer.as_ref().map_or(0, ProducerBoard::lost_offsets)
+}
+
+/// What no ledger vouches for. Only a sequential read, or a new group, sees every record.
+fn not_vouched_for(config: &VerifierConfig, board: &Board) -> Vec<String> {
+    let mut list = Vec::new();
+    if board.ledger_acked() == 0 && !board.readers.is_empty() {
+        list.push("no ledger says what was acked: lost writes cannot be detected".to_owned());
+    }
+    if board.readers.is_empty() {
+        let acked = board.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
+        list.push(format!("the {} acked records were not read back", HumanCount(acked)));
+        return list;
+    }
+    let is_whole = |reader: &&ReaderBoard| why_not_whole(config, reader.kind).is_none();
+    let whole: Vec<_> = board.readers.iter().filter(is_whole).collect();
+    if whole.is_empty() {
+        let reasons = board.readers.iter().filter_map(|reader| why_not_whole(config, reader.kind));
+        let mut reasons: Vec<_> = reasons.collect();
+        reasons.dedup();
+        list.extend(reasons);
+    } else if whole.iter().all(|reader| reader.raw_totals().valid_reads == 0) {
+        list.push("no record was read".to_owned());
+    }
+    list
+}
+
+/// Why a reader of this kind does not see every record.
+fn why_not_whole(config: &VerifierConfig, kind: ReaderKind) -> Option<String> {
+    let stopped = |read: &str, records: u64| {
+        Some(format!("the {read} was to stop after {} records (--seq_read_msgs)", HumanCount(records)))
+    };
+    match kind {
+        ReaderKind::Random => Some("records were read here and there only".to_owned()),
+        ReaderKind::Sequential => {
+            config.seq_read.as_ref()?.max_messages.and_then(|records| stopped(kind.name(), records))
+        }
+        ReaderKind::Group => {
+            let group = config.group_read.as_ref()?;
+            match (&group.name, group.max_messages) {
+                (Some(name), _) => Some(format!("group {name} does not read again what it has committed")),
+                (None, limit) => limit.and_then(|records| stopped(kind.name(), records)),
+            }
+        }
+    }
+}

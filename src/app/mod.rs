@@ -1,0 +1,9 @@
+//! The frame around a run, the same for every program: how it ended, and who is told.
+
+mod cost;
+pub mod ending;
+pub(crate) mod facts;
+pub mod report;
+pub mod verdict;
+
+pub(crate) use cost::Cost;
