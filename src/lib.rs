@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod failing;
 pub mod findings;
 #[allow(unsafe_code)]
 pub mod kafka;

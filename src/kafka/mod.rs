@@ -38,7 +38,7 @@ mod wake;
 pub use consumer::{Consumer, Event};
 pub use echo::{Echo, EchoProducer};
 pub use embedded::EmbeddedCluster;
-pub use error::{ClientError, KafkaError};
+pub use error::{ClientError, ErrorClass, KafkaError, Reason};
 pub use fault::{Fault, FaultKind, LogCut};
 pub use group::{GroupConsumer, MemberState};
 pub use group_event::GroupEvent;

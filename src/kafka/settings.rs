@@ -39,8 +39,6 @@ pub struct ProducerSettings {
     pub batch_max_bytes: usize,
     /// Most records in flight.
     pub max_buffered_records: usize,
-    /// Partitions that this producer writes to on each broker, about.
-    pub partitions_per_broker: usize,
     /// Codec; not [`Compression::Mixed`], which the caller resolves.
     pub compression: Compression,
     /// `None`: no transactions.
@@ -139,6 +137,10 @@ impl ClientSettings {
     /// Adds what wins over everything else.
     pub(super) fn finish(&self, mut config: ClientConfig) -> ClientConfig {
         for (key, value) in &self.overrides {
+            // What has two names is in there under one: the user's must not stand beside ours.
+            for names in NAMES.iter().filter(|names| names.contains(&key.as_str())) {
+                names.iter().for_each(|name| _ = config.remove(name));
+            }
             config.set(key, value);
         }
         config
@@ -166,6 +168,19 @@ impl ClientSettings {
         config
     }
 }
+
+/// Settings of ours that librdkafka knows by another name too (its CONFIGURATION.md, "Alias for").
+const NAMES: [&[&str]; 9] = [
+    &["bootstrap.servers", "metadata.broker.list"],
+    &["max.in.flight", "max.in.flight.requests.per.connection"],
+    &["acks", "request.required.acks"],
+    &["message.timeout.ms", "delivery.timeout.ms"],
+    &["linger.ms", "queue.buffering.max.ms"],
+    &["compression.codec", "compression.type"],
+    &["sasl.mechanism", "sasl.mechanisms"],
+    &["fetch.message.max.bytes", "max.partition.fetch.bytes"],
+    &["message.send.max.retries", "retries"],
+];
 
 /// Security settings, under librdkafka's names.
 fn secure(config: &mut ClientConfig, security: &Security) {
@@ -209,7 +224,7 @@ impl ProducerSettings {
             // Retries without duplicates and in order: predicted offsets need both.
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("max.in.flight", max_in_flight(self.partitions_per_broker).to_string())
+            .set("max.in.flight", MAX_IN_FLIGHT)
             // A broker that is away is waited for without limit.
             .set("message.timeout.ms", "0")
             .set("linger.ms", (self.linger.as_secs_f64() * 1e3).to_string())
@@ -248,13 +263,13 @@ fn socket_timeout_ms(transaction: Duration) -> u128 {
 
 /// Requests that may be under way to one broker.
 ///
-/// An idempotent librdkafka sends a partition's next batch when the last one is acked, and while it
-/// waits for that it polls in circles, unless the limit on requests holds it back: more than half
-/// of the CPU time went there. So the limit is one below what the partitions could use, and no
-/// more than the five that Kafka's idempotence allows.
-fn max_in_flight(partitions_per_broker: usize) -> usize {
-    partitions_per_broker.saturating_sub(1).clamp(1, 5)
-}
+/// With more than one, librdkafka's idempotence is no promise of "once" where leaders change: it may drain what is under
+/// way, raise its producer epoch, and write once more what had no ack (seen in 2.12.1 with 2 to 5, not with 1;
+/// confluentinc/librdkafka#4953). Each copy is a record at another offset than predicted, and a number that comes twice.
+///
+/// It costs speed with large records and none with small ones (`docs/PROFILE.md`): an idempotent librdkafka sends a
+/// partition's next batch when the last one is acked, and polls in circles meanwhile, unless this limit holds it back.
+const MAX_IN_FLIGHT: &str = "1";
 
 impl ConsumerSettings {
     pub(super) fn config(&self) -> ClientConfig {
@@ -369,10 +384,22 @@ mod tests {
             linger: Duration::ZERO,
             batch_max_bytes: 1_000_000,
             max_buffered_records: 10,
-            partitions_per_broker: 1,
             compression: Compression::None,
             transactions: Some(TransactionSettings { id: "t".into(), timeout }),
             client_cpus: CpuSet::default(),
+        }
+    }
+
+    #[test]
+    fn one_request_is_under_way_unless_the_user_says_otherwise() {
+        let in_flight = |overrides: &[(&str, &str)]| {
+            let config = in_transactions(Duration::from_mins(2), overrides).config();
+            let names = NAMES.iter().find(|names| names.contains(&"max.in.flight")).unwrap();
+            names.iter().filter_map(|name| config.get(name)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(in_flight(&[]), "1");
+        for name in ["max.in.flight", "max.in.flight.requests.per.connection"] {
+            assert_eq!(in_flight(&[(name, "5")]), "5", "by either name, and not beside ours");
         }
     }
 

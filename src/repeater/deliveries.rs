@@ -34,11 +34,8 @@ impl Deliveries<'_> {
     pub(super) fn settle(&mut self, delivery: Delivery) {
         let flight = self.flights[delivery.token];
         self.free.push(delivery.token);
-        let failure = match delivery.outcome {
-            Outcome::Acked { .. } | Outcome::AckedSomewhere => None,
-            Outcome::Failed(error) => Some((error, false)),
-            Outcome::Unknown(error) => Some((error, true)),
-        };
+        let unknown = matches!(delivery.outcome, Outcome::Unknown(_));
+        let failure = delivery.outcome.error().map(|error| (error, unknown));
         if failure.is_none() {
             self.latency.record(self.now_us.saturating_sub(flight.sent_us));
         }

@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -16,7 +16,8 @@ use super::body::HEADER_BYTES;
 use crate::{
     config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
-    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, Repeats, WakeHub},
+    failing::{Failing, Judgement},
+    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, Repeats, WakeHub},
     pace::{BEHIND_LIMIT, Pace},
     runtime::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
@@ -32,8 +33,6 @@ pub(super) struct Floor {
     /// The topics with their partitions, as many as there were at the start. What is added later is left alone: the group
     /// hears of it after its producers, starts there at the end, and would pass tokens over.
     pub(super) topics: Vec<(String, usize)>,
-    /// Partitions of all topics on each broker, about.
-    pub(super) partitions_per_broker: usize,
     /// Each worker's counters.
     pub(super) stats: Vec<Arc<WorkerStats>>,
     /// Workers may produce.
@@ -44,6 +43,8 @@ pub(super) struct Floor {
     named_clocks: AtomicBool,
     /// And that the rate is not kept.
     named_pace: AtomicBool,
+    /// What becomes of the run when something cannot be sent. Touched only then, and by the main thread.
+    failing: Mutex<Failing>,
 }
 
 impl Floor {
@@ -52,22 +53,21 @@ impl Floor {
         shared: Arc<Shared>,
         sender: Sender<Message>,
         client: ClientSettings,
-        (topics, brokers): (Vec<(String, usize)>, usize),
+        topics: Vec<(String, usize)>,
         stats: Vec<Arc<WorkerStats>>,
     ) -> Self {
-        let partitions_per_broker = count_partitions(&topics).div_ceil(brokers);
         Self {
             config,
             shared,
             sender,
             client,
             topics,
-            partitions_per_broker,
             stats,
             go: AtomicBool::new(false),
             named: AtomicBool::new(false),
             named_clocks: AtomicBool::new(false),
             named_pace: AtomicBool::new(false),
+            failing: Mutex::default(),
         }
     }
 
@@ -139,6 +139,25 @@ impl Floor {
             "tokens come back too slowly; what was due is not made up for, and latencies omit what was not sent: more \
              tokens (--initial-data-mb) go further",
         );
+    }
+
+    /// What an error of a producer means for the process: its workers succeed and fail together.
+    #[cold]
+    pub(super) fn judge(&self, error: KafkaError) -> Judgement {
+        self.failing().judge(error, self.acked(), Instant::now())
+    }
+
+    /// What has kept all producers from succeeding for too long, if something has: there may be no token left to fail.
+    pub(super) fn overdue(&self) -> Option<KafkaError> {
+        self.failing().overdue(self.acked(), Instant::now())
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Failing> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acked(&self) -> u64 {
+        self.stats.iter().map(|worker| worker.produced.get() + worker.tombstones.get()).sum()
     }
 
     /// Adds a violation to what was found.

@@ -22,6 +22,7 @@ use crate::{
     broker::Cluster,
     config::RepeaterConfig,
     control::{Control, Role},
+    failing::Judgement,
     kafka::{
         ClientError, ClientSettings, CommittedPlaces, Isolation, Observer, TopicError, TopicShape, WakeHub,
     },
@@ -120,17 +121,10 @@ fn work(
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let board =
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
-    let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
-    let floor = Arc::new(Floor::new(
-        config.clone(),
-        control.shared.clone(),
-        control.sender(),
-        client,
-        (topics, brokers),
-        stats,
-    ));
+    let floor =
+        Arc::new(Floor::new(config.clone(), control.shared.clone(), control.sender(), client, topics, stats));
     tracing::info!(
         "group {}: {} workers on {} shards, {} tokens, {} topics with {} partitions",
         config.group,
@@ -253,6 +247,10 @@ impl Supervision<'_> {
     }
 
     fn look(&mut self, producing: &mut bool) {
+        if let Some(error) = self.floor.overdue() {
+            let lasting = Judgement::Lasting.words();
+            self.floor.shared.lifecycle.fail(format!("nothing could be sent{lasting}: {error}"));
+        }
         let group = self.observer.describe_group(&self.floor.config.group);
         if let Ok(group) = &group {
             self.board.set_group(GroupView { state: group.state.clone(), members: group.members });

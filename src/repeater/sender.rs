@@ -1,6 +1,10 @@
 //! The producing half of a worker: tokens go out, and what becomes of them is counted.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     body::{HEADER_BYTES, Header, Key},
@@ -11,9 +15,10 @@ use super::{
 use crate::{
     clock,
     config::{Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
+    failing::{self, Backoff},
     kafka::{
-        ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, SendError,
-        TransactionSettings,
+        ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, Reason,
+        SendError, TransactionSettings,
     },
     random::Random,
     stats::{LatencyRecorder, WorkerStats},
@@ -40,7 +45,12 @@ pub(super) struct TokenSender {
     pub(super) latency: LatencyRecorder,
     /// The client is finished: what is in flight comes back first, then there is a new one.
     restart: bool,
-    last_error: Option<KafkaError>,
+    /// Between attempts in vain.
+    backoff: Backoff,
+    /// Records that take the place of those sent in vain: no rate limit makes them wait once more.
+    again: u64,
+    /// Why a record of the open transaction failed.
+    spoilt_by: Option<Reason>,
 }
 
 impl TokenSender {
@@ -71,7 +81,9 @@ impl TokenSender {
             transaction,
             latency: LatencyRecorder::default(),
             restart: false,
-            last_error: None,
+            backoff: Backoff::default(),
+            again: 0,
+            spoilt_by: None,
         })
     }
 
@@ -91,9 +103,12 @@ impl TokenSender {
 
     /// Sends until no token, no slot or no budget is left. Returns how many went, and how long to wait for budget.
     pub(super) fn send_burst(&mut self) -> (usize, Option<Duration>) {
+        if !self.backoff.is_over() {
+            return (0, Some(self.backoff.wait(Instant::now())));
+        }
         let (now_us, sent_at_us) = (self.shard.now_us(), clock::unix_us());
         for sent in 0..BURST {
-            let pause = self.shard.pause(now_us);
+            let pause = if self.again > 0 { Duration::ZERO } else { self.shard.pause(now_us) };
             if !pause.is_zero() && !self.tokens.is_empty() {
                 return (sent, Some(pause));
             }
@@ -135,7 +150,10 @@ impl TokenSender {
             return self.not_sent(token, error);
         }
         self.flights[slot] = Flight { token, sent_us: now_us };
-        self.shard.spend(if tombstone { 0 } else { bytes as u64 });
+        match self.again {
+            0 => self.shard.spend(if tombstone { 0 } else { bytes as u64 }),
+            again => self.again = again - 1,
+        }
         if let Some(transaction) = &mut self.transaction {
             transaction.sent();
         }
@@ -169,7 +187,8 @@ impl TokenSender {
         match (error, token) {
             (SendError::Refused(error), token) if !error.is_passing() => {
                 self.lose(token, error, false);
-                true
+                self.back_off();
+                false
             }
             (error, token) => {
                 self.restart |= matches!(error, SendError::Fatal(_));
@@ -181,32 +200,64 @@ impl TokenSender {
         }
     }
 
-    /// A record is gone, and its token with it. The log says so when the cause is another one than last time.
+    /// A record is gone, and its token with it.
     #[cold]
     fn lose(&mut self, token: Option<i64>, error: KafkaError, unknown: bool) {
         let (counter, what) = match (token, unknown) {
-            (None, _) => (&self.stats.failed_tombstones, "tombstone"),
-            (Some(_), true) => (&self.stats.lost_unknown, "token"),
-            (Some(_), false) => (&self.stats.lost_failed, "token"),
+            (None, _) => (&self.stats.failed_tombstones, "tombstones are lost"),
+            (Some(_), true) => (&self.stats.lost_unknown, "tokens are lost, or not: nobody knows"),
+            (Some(_), false) => (&self.stats.lost_failed, "tokens are lost"),
         };
         counter.add(1);
-        self.tell(error, &format!("a {what} is lost"));
+        let reason = self.reason(error);
+        self.tell(what, &reason);
+        self.judge(&reason);
     }
 
-    /// Once for each cause. One that will not change ends the run.
+    fn reason(&self, error: KafkaError) -> Reason {
+        Reason { error, words: self.client.words(error).to_owned() }
+    }
+
+    /// Once for each cause, whichever worker meets it.
     #[cold]
-    fn tell(&mut self, error: KafkaError, what: &str) {
-        let client_id = &self.settings.client.client_id;
-        if self.last_error.replace(error) != Some(error) {
-            tracing::warn!("{client_id}: {what}: {error}");
+    fn tell(&self, what: &str, reason: &Reason) {
+        let Reason { error, words } = reason;
+        let causes = &self.shard.floor.shared.causes;
+        causes.note_many("the producers", what, &error.to_string(), 1, || {
+            format!("{words}{}", self.remedy(reason)).trim_start_matches(": ").to_owned()
+        });
+    }
+
+    /// What the user can change.
+    fn remedy(&self, Reason { error, words }: &Reason) -> String {
+        let config = &self.shard.floor.config;
+        let sizes = format!(
+            "--payload-size (it is {}), or give batches room for fewer records with -X batch.size={}",
+            config.payload_bytes,
+            config.payload_bytes.get() + HEADER_BYTES
+        );
+        failing::remedy(*error, words, &sizes, "compare this machine's clock with the broker's")
+    }
+
+    /// What will not change, or has not for too long, ends the run.
+    #[cold]
+    fn judge(&self, reason: &Reason) {
+        let floor = &self.shard.floor;
+        let judgement = floor.judge(reason.error);
+        if judgement.is_final() {
+            let what = if reason.error.is_refusal() {
+                "the cluster refuses the producer"
+            } else {
+                "a record cannot be written"
+            };
+            let (id, lasting) = (&self.settings.client.client_id, judgement.words());
+            floor.shared.lifecycle.fail(format!("{id}: {what}{lasting}: {reason}{}", self.remedy(reason)));
         }
-        if error.is_refusal() {
-            self.shard
-                .floor
-                .shared
-                .lifecycle
-                .fail(format!("{client_id}: the cluster refuses the producer: {error}"));
-        }
+    }
+
+    /// A new attempt begins: it waits if the last one got nothing acked.
+    fn back_off(&mut self) {
+        self.backoff.ended(self.stats.produced.get() + self.stats.tombstones.get(), Instant::now());
     }
 
     /// Takes deliveries, and moves the transaction on. Returns how many deliveries there were.
@@ -226,12 +277,17 @@ impl TokenSender {
         };
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| deliveries.settle(delivery));
         let (failed, failed_in_transaction) = (deliveries.failed, deliveries.failed_in_transaction);
+        if !failed.is_empty() {
+            self.back_off();
+        }
         for (token, error, unknown) in failed {
             self.not_delivered(token, error, unknown);
         }
         for error in failed_in_transaction {
             self.stats.failed_in_transactions.add(1);
-            self.tell(error, "a record failed, and is sent again in another transaction");
+            let reason = self.reason(error);
+            self.judge(&reason);
+            self.spoilt_by.get_or_insert(reason);
         }
         self.give_up_what_cannot_end();
         if self.client_is_finished() {
@@ -249,6 +305,7 @@ impl TokenSender {
         } else if let Some(token) = token {
             // It was never sent, because its client was finished, or knew no topic for a moment.
             self.tokens.give_back(token);
+            self.again += 1;
         }
     }
 
@@ -274,7 +331,9 @@ impl TokenSender {
     #[cold]
     fn start_over(&mut self) -> Result<(), ClientError> {
         if let Some(error) = self.client.fatal_error() {
-            self.tell(error, "starting a new producer");
+            let reason = self.reason(error);
+            self.tell("starting a new producer", &reason);
+            self.judge(&reason);
         }
         self.client = EchoProducer::start(&self.settings, &self.shard.floor.config.topics, &self.bell)?;
         self.flights.clear();
@@ -302,17 +361,22 @@ impl TokenSender {
                 self.stats.produced_bytes.add(tokens * bytes as u64);
                 self.stats.committed_transactions.add(1);
             }
-            Change::Aborted { records: tokens, .. } => {
+            Change::Aborted { records: tokens, intended, reason } => {
+                if !intended {
+                    self.again += tokens.len() as u64;
+                    self.transaction_failed(reason);
+                }
                 self.stats.aborted_transactions.add(1);
                 self.stats.aborted_records.add(tokens.len() as u64);
                 for token in tokens {
                     self.tokens.give(token);
                 }
             }
-            Change::Fatal { records: tokens, unknown, error } => {
-                if starting {
+            Change::Fatal { records: tokens, unknown, reason } => {
+                let Reason { error, .. } = reason;
+                if starting && self.shard.floor.judge(error).is_final() {
                     let id = &self.settings.client.client_id;
-                    let reason = format!("transactional id '{id}' cannot be used: {error}");
+                    let reason = format!("transactional id '{id}' cannot be used: {reason}");
                     self.shard.floor.shared.lifecycle.fail(reason);
                 }
                 self.restart = true;
@@ -321,6 +385,20 @@ impl TokenSender {
                 }
             }
         }
+    }
+
+    /// What failed in it comes before what the client says of it, which may be a consequence.
+    #[cold]
+    fn transaction_failed(&mut self, reason: Option<Reason>) {
+        let of_record = self.spoilt_by.take();
+        let is_judged = of_record.is_some();
+        if let Some(reason) = of_record.or(reason) {
+            self.tell("transactions failed, and their records are sent again", &reason);
+            if !is_judged {
+                self.judge(&reason);
+            }
+        }
+        self.back_off();
     }
 
     /// Whether everything that was sent has its outcome.
@@ -340,7 +418,6 @@ fn settings(
         linger: config.linger,
         batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
         max_buffered_records: config.max_buffered_records,
-        partitions_per_broker: shard.floor.partitions_per_broker,
         compression: config.compression.pick(random),
         transactions: config.transactions.map(|rules| TransactionSettings {
             // One for the life of the worker: a new client fences what the last one left open.

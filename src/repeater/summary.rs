@@ -6,6 +6,7 @@ use crate::{
     app::{Cost, ending::Ending},
     config::RepeaterConfig,
     control::{Shared, per_second},
+    findings::Causes,
     stats::{LatencyHistogram, RepeaterBoard},
     verifier::stall::Stalls,
 };
@@ -15,7 +16,8 @@ use indicatif::HumanCount;
 pub(crate) fn lines(_config: &RepeaterConfig, shared: &Shared, ending: &Ending) -> String {
     let Some(board) = shared.repeater.get() else { return String::new() };
     let worked = ending.phases().iter().map(|phase| phase.took).sum();
-    let summary = Summary { board, stalls: &shared.stalls, worked, total: ending.elapsed() };
+    let (stalls, causes) = (&shared.stalls, &shared.causes);
+    let summary = Summary { board, stalls, causes, worked, total: ending.elapsed() };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = summary.write(&mut text);
@@ -25,6 +27,7 @@ pub(crate) fn lines(_config: &RepeaterConfig, shared: &Shared, ending: &Ending) 
 struct Summary<'a> {
     board: &'a RepeaterBoard,
     stalls: &'a Stalls,
+    causes: &'a Causes,
     /// For how long tokens travelled.
     worked: Duration,
     total: Duration,
@@ -70,6 +73,7 @@ impl Summary<'_> {
             let what = "came before they were sent, and are in no latency: clocks differ by at least";
             writeln!(text, "              {count} records {what} {lead_s:.3} s")?;
         }
+        self.causes.write(text)?;
         let state = if group.state.is_empty() { "unknown" } else { &group.state };
         let here = HumanCount(self.board.enqueued());
         writeln!(

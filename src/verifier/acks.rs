@@ -36,13 +36,18 @@ pub(super) struct Sending {
     pub(super) token: usize,
     /// Its number within run and partition, and its place in its transaction.
     pub(super) number: (u64, Option<InTransaction>),
+    /// It takes the place of one that was sent in vain.
+    pub(super) again: bool,
 }
 
-/// What is counted instead of ending the run.
-#[derive(Clone, Copy, Debug)]
-struct Tolerated {
-    failed_produce: bool,
-    data_loss: bool,
+/// Why so many records were not acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) error: KafkaError,
+    pub(super) count: u64,
+    /// The first of them: its partition, and where it was to land.
+    pub(super) partition: i32,
+    pub(super) offset: i64,
 }
 
 /// All predictions of a shard.
@@ -60,15 +65,20 @@ pub(super) struct Acks {
     pub(super) pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
     unsent: u64,
+    /// Those sent in vain, of these: no rate limit makes them wait once more.
+    again: u64,
     /// A prediction failed: what is in flight must be waited out, and the ends asked for again.
     pub(super) restart_wanted: bool,
     /// The first thing that ends the run.
     pub(super) halt: Option<Halt>,
+    /// Why records were not acked, each cause once: to be judged.
+    pub(super) failed: Vec<Failed>,
     latency: LatencyRecorder,
     outbox: Outbox,
     stats: Arc<ProducerStats>,
     topic: Arc<str>,
-    tolerated: Tolerated,
+    /// An ack below the ledger's end cuts the ledger.
+    tolerate_data_loss: bool,
     /// Tombstones are written: the ledger says how far a compacted log can be read.
     tombstones: bool,
     /// The last value of each key is written down.
@@ -99,16 +109,15 @@ impl Acks {
             unknown: false,
             pending: Vec::new(),
             unsent: job.records,
+            again: 0,
             restart_wanted: false,
             halt: None,
+            failed: Vec::new(),
             latency: LatencyRecorder::default(),
             outbox,
             stats: job.stats,
             topic,
-            tolerated: Tolerated {
-                failed_produce: job.config.tolerate_failed_produce,
-                data_loss: job.tolerate_data_loss,
-            },
+            tolerate_data_loss: job.tolerate_data_loss,
             tombstones: job.config.tombstone_probability > 0.0,
             latest_values: job.config.latest_values,
             latest: Vec::new(),
@@ -121,6 +130,11 @@ impl Acks {
 
     pub(super) fn nothing_to_send(&self) -> bool {
         self.unsent == 0
+    }
+
+    /// Whether the next record takes the place of one that was sent in vain.
+    pub(super) fn sends_again(&self) -> bool {
+        self.again > 0
     }
 
     pub(super) fn nothing_in_flight(&self) -> bool {
@@ -139,7 +153,7 @@ impl Acks {
     pub(super) fn lost_at(&self, partition: i32, end_offset: i64) -> Option<i64> {
         let lane = self.lanes.iter().find(|lane| lane.id == partition)?;
         let is_lost = end_offset <= lane.highest_acked && !mutants::is_off("truncation-producer");
-        (is_lost && !self.tolerated.data_loss).then_some(lane.highest_acked)
+        (is_lost && !self.tolerate_data_loss).then_some(lane.highest_acked)
     }
 
     /// Predicts where a record lands; `None` when there is none to send, or no room for it,
@@ -163,13 +177,16 @@ impl Acks {
             tombstone: draft.tombstone,
             first,
         })?;
+        let again = self.again > 0;
+        self.again -= u64::from(again);
         self.unsent -= 1;
-        Some(Sending { partition: lane.id, offset, token, number })
+        Some(Sending { partition: lane.id, offset, token, number, again })
     }
 
     /// The client did not take the record that was predicted last.
-    pub(super) fn take_back(&mut self, token: usize) {
-        let record = self.window.release(token);
+    pub(super) fn take_back(&mut self, sending: Sending) {
+        let record = self.window.release(sending.token);
+        self.again += u64::from(sending.again);
         let controls = self.controls.unwrap_or(ControlRecords::KAFKA);
         let lane = &mut self.lanes[record.partition_index];
         lane.take_back(record.first, controls);
@@ -207,7 +224,8 @@ impl Acks {
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again();
                 if !error.is_let_go() {
-                    self.failed(&record, error);
+                    let partition = self.lanes[record.partition_index].id;
+                    self.failed(partition, record.predicted_offset, error);
                 }
                 return false;
             }
@@ -218,6 +236,7 @@ impl Acks {
     /// As another record, from where the logs end then.
     fn send_again(&mut self) {
         self.unsent += 1;
+        self.again += 1;
         self.restart_wanted = true;
     }
 
@@ -281,6 +300,7 @@ impl Acks {
             self.stats.aborted_records.add(self.pending.len() as u64);
         } else {
             self.unsent += self.pending.len() as u64;
+            self.again += self.pending.len() as u64;
             self.stats.failed_transactions.add(1);
         }
         self.pending.clear();
@@ -312,7 +332,7 @@ impl Acks {
     /// The log was cut below what was acked, and is being written again.
     #[cold]
     fn below_the_ledger(&mut self, partition_index: usize, offset: i64) {
-        if self.tolerated.data_loss {
+        if self.tolerate_data_loss {
             // What was acked before goes first, or it would come back behind the cut.
             self.report_latest();
             let lost = self.lanes[partition_index].cut(offset, self.tombstones, &mut self.outbox);
@@ -335,21 +355,13 @@ impl Acks {
         });
     }
 
+    /// A record was not acked, or not even sent. What that means is judged elsewhere.
     #[cold]
-    fn failed(&mut self, record: &InFlight, error: KafkaError) {
+    pub(super) fn failed(&mut self, partition: i32, offset: i64, error: KafkaError) {
         self.stats.fails.add(1);
-        // A transaction is aborted and tried again; only a word that will not change ends the run.
-        let fatal = if self.controls.is_some() { error.is_refusal() } else { !self.tolerated.failed_produce };
-        if fatal {
-            let partition = self.lanes[record.partition_index].id;
-            let topic = &self.topic;
-            self.halt.get_or_insert_with(|| {
-                Halt::Failed(format!(
-                    "topic {topic} partition {partition} offset {}: the record was not acked: {error}; \
-                     --tolerate-failed-produce counts such records and goes on",
-                    record.predicted_offset
-                ))
-            });
+        match self.failed.iter_mut().find(|known| known.error == error) {
+            Some(known) => known.count += 1,
+            None => self.failed.push(Failed { error, count: 1, partition, offset }),
         }
     }
 

@@ -42,7 +42,6 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         window: 3,
         partitions_before: 0,
         topic_partitions: 1,
-        brokers: 1,
         tolerate_data_loss: tolerate,
         stats: stats.clone(),
         run: 1,
@@ -128,7 +127,7 @@ fn a_log_that_ends_at_what_was_acked_or_below_is_cut() {
     let (partition, offset) = (sending.partition, sending.offset);
     assert_eq!(run.acks.lost_at(partition, offset + 1), None);
     assert_eq!(run.acks.lost_at(partition, offset), Some(offset));
-    run.acks.tolerated.data_loss = true;
+    run.acks.tolerate_data_loss = true;
     assert_eq!(run.acks.lost_at(partition, offset), None);
 }
 
@@ -163,21 +162,36 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
 }
 
 #[test]
-fn failed_send_ends_the_run_unless_tolerated() {
-    for outcome in [Outcome::Failed(kafka_error()), Outcome::Unknown(kafka_error())] {
-        let mut strict = fixture(false, 0.0);
-        let sending = strict.send();
-        strict.settle(sending, outcome);
-        assert!(
-            matches!(&strict.acks.halt, Some(Halt::Failed(text)) if text.contains("partition 4 offset 100"))
-        );
-        let mut tolerant = fixture(true, 0.0);
-        let sending = tolerant.send();
-        tolerant.settle(sending, outcome);
-        assert!(tolerant.acks.halt.is_none() && tolerant.acks.restart_wanted);
-        assert_eq!((tolerant.stats.fails.get(), tolerant.stats.acked.get()), (1, 0));
-        assert!(!tolerant.acks.is_done(), "it is to be sent again");
+fn failed_sends_are_counted_by_cause_and_sent_again() {
+    let mut run = fixture(false, 0.0);
+    let sent = [run.send(), run.send(), run.send()];
+    let (first, other) = (kafka_error(), KafkaError::of_number(10).unwrap());
+    for (sending, outcome) in
+        sent.into_iter().zip([Outcome::Failed(first), Outcome::Unknown(other), Outcome::Failed(first)])
+    {
+        run.settle(sending, outcome);
     }
+    let failed = |error, count, offset| Failed { error, count, partition: 4, offset };
+    assert_eq!(run.acks.failed, [failed(first, 2, 100), failed(other, 1, 101)]);
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+    assert_eq!((run.stats.fails.get(), run.stats.acked.get()), (3, 0));
+}
+
+/// Whatever was sent in vain has been paid for where there is a rate limit.
+#[test]
+fn what_is_sent_again_is_told_from_what_is_sent_for_the_first_time() {
+    let mut run = in_transactions();
+    let (first, second) = (run.send(), run.send());
+    assert!(!first.again && !run.acks.sends_again());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    run.acks.abort(false);
+    run.acks.restart_wanted = false;
+    assert!(run.acks.sends_again());
+    let first = run.send();
+    run.acks.take_back(first);
+    let sent = [run.send(), run.send(), run.send()].map(|sending| sending.again);
+    assert_eq!((sent, run.acks.sends_again()), ([true, true, false], false));
 }
 
 #[test]
@@ -206,7 +220,7 @@ fn ack_without_a_place_counts_but_is_not_listed() {
 fn record_that_the_client_refused_gives_its_offset_back() {
     let mut run = fixture(false, 0.0);
     let sending = run.send();
-    run.acks.take_back(sending.token);
+    run.acks.take_back(sending);
     assert_eq!(run.send().offset, 100);
     assert!(!run.acks.nothing_in_flight());
 }
@@ -341,7 +355,7 @@ fn records_are_numbered_for_their_partition() {
     let mut run = fixture(true, 0.0);
     let first = run.send();
     assert_eq!(first.number, (0, None));
-    run.acks.take_back(first.token);
+    run.acks.take_back(first);
     let (first, second) = (run.send(), run.send());
     assert_eq!((first.number, second.number), ((0, None), (1, None)), "what was not sent has no number");
     run.settle(first, Outcome::Acked { offset: 105 });

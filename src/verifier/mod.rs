@@ -9,6 +9,7 @@ mod checker;
 mod crew;
 mod doubt;
 mod ends;
+mod failures;
 pub mod gaps;
 mod group_inbox;
 mod group_name;

@@ -107,7 +107,6 @@ fn produce_jobs(
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
         partitions_before: owned[..index].iter().map(Vec::len).sum(),
         topic_partitions: crew.partitions,
-        brokers: crew.brokers,
         tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),
         run,

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
-    kafka::{ClientError, Outcome, Producer, ProducerSettings, Record, SendError, TransactionSettings},
+    failing::{Backoff, Failing},
+    kafka::{ClientError, Producer, ProducerSettings, Reason, Record, SendError, TransactionSettings},
     pace::{BEHIND_LIMIT, Pace},
     proof::{self, Content, Encoded, Proof},
     random::Random,
@@ -45,8 +46,6 @@ pub struct ProduceJob {
     pub partitions_before: usize,
     /// Partitions of all shards.
     pub topic_partitions: usize,
-    /// Brokers of the cluster.
-    pub brokers: usize,
     /// An ack below the ledger's end cuts the ledger instead of ending the run.
     pub tolerate_data_loss: bool,
     /// The shard's counters.
@@ -128,7 +127,13 @@ pub(super) struct ShardProducer {
     /// The run that the records' proof headers name.
     run: u64,
     /// A record has come back: the client has its connections and its producer id.
-    warm: bool,
+    pub(super) warm: bool,
+    /// What becomes of the run when something fails.
+    pub(super) failing: Failing,
+    /// Between attempts in vain.
+    pub(super) backoff: Backoff,
+    /// Why a record of the open transaction failed.
+    pub(super) spoilt_by: Option<Reason>,
     /// It was said that the rate is not kept.
     is_behind: bool,
 }
@@ -160,6 +165,9 @@ impl ShardProducer {
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
             warm: false,
             is_behind: false,
+            failing: Failing::default(),
+            backoff: Backoff::default(),
+            spoilt_by: None,
             context,
             config,
         })
@@ -200,6 +208,9 @@ impl ShardProducer {
         if (!self.warm && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
+        if !self.backoff.is_over() {
+            return Ok((0, self.backoff.wait(Instant::now())));
+        }
         let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
         let mut burst = if self.warm { BURST } else { 1 };
         if let Some(limit) = self.config.messages_per_producer_id {
@@ -207,8 +218,11 @@ impl ShardProducer {
             burst = burst.min(usize::try_from(room).unwrap_or(BURST));
         }
         for sent in 0..burst {
-            // Where all have been sent, nothing is due.
-            if let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send()) {
+            // What was sent in vain has been paid for: a transaction that fails for its age must not grow old again. And where
+            // all have been sent, nothing is due.
+            if !self.acks.sends_again()
+                && let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send())
+            {
                 let pause = pace.wait(now_us);
                 if !pause.is_zero() {
                     return Ok((sent, pause));
@@ -234,15 +248,17 @@ impl ShardProducer {
         let draft = self.draft();
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
         if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
-            self.acks.take_back(sending.token);
-            return self.not_sent(sending.partition, error);
+            self.acks.take_back(sending);
+            return self.not_sent(sending, error);
         }
         self.stats.sent.add(1);
         self.client_records += 1;
         if let Some(transaction) = &mut self.transaction {
             transaction.sent();
         }
-        if let Some(pace) = &mut self.pace {
+        if !sending.again
+            && let Some(pace) = &mut self.pace
+        {
             pace.spend(draft.value_bytes as u64);
         }
         Ok(true)
@@ -310,7 +326,7 @@ impl ShardProducer {
     }
 
     #[cold]
-    fn not_sent(&mut self, partition: i32, error: SendError) -> Result<bool, Halt> {
+    fn not_sent(&mut self, sending: Sending, error: SendError) -> Result<bool, Halt> {
         match error {
             SendError::QueueFull => Ok(false),
             SendError::Fatal(_) => {
@@ -321,14 +337,11 @@ impl ShardProducer {
             }
             SendError::Refused(error) if error.is_passing() => Ok(false),
             // The client knows already what the cluster would say, and asks again with its next look at it.
-            SendError::Refused(error) if error.is_refusal() && self.config.tolerate_failed_produce => {
-                self.stats.fails.add(1);
-                Ok(false)
+            SendError::Refused(error) => {
+                self.acks.failed(sending.partition, sending.offset, error);
+                self.back_off();
+                self.judge_failures().map(|()| false)
             }
-            SendError::Refused(error) => Err(Halt::Failed(format!(
-                "topic {} partition {partition}: a record cannot be sent: {error}",
-                self.context.topic
-            ))),
         }
     }
 
@@ -337,7 +350,7 @@ impl ShardProducer {
         let now_us = self.clock.now_us();
         let (acks, transaction) = (&mut self.acks, &mut self.transaction);
         let count = self.client.poll(DELIVERY_EVENTS, |delivery| {
-            let failed = matches!(delivery.outcome, Outcome::Failed(_) | Outcome::Unknown(_));
+            let failed = delivery.outcome.error().is_some();
             let sound = acks.settle(delivery, now_us);
             if let Some(transaction) = transaction {
                 transaction.settled(None, failed);
@@ -348,16 +361,12 @@ impl ShardProducer {
         });
         self.warm |= count > 0;
         if let Some(halt) = self.acks.halt.take() {
-            return Err(self.refusal().unwrap_or(halt));
+            return Err(halt);
+        }
+        if !self.acks.failed.is_empty() {
+            self.judge_failures()?;
         }
         Ok(count + usize::from(self.move_transaction_on()?))
-    }
-
-    /// What the cluster has against this producer as a whole: then each record's own error says less.
-    #[cold]
-    pub(super) fn refusal(&self) -> Option<Halt> {
-        let error = self.client.fatal_error().filter(|error| error.is_refusal())?;
-        Some(Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic)))
     }
 
     /// Whether what was due has been sent: a rate that acks do not keep up with is not the one that was asked for.
@@ -391,7 +400,6 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
         linger: job.config.linger,
         batch_max_bytes: job.config.batch_max_bytes,
         max_buffered_records: job.window,
-        partitions_per_broker: job.partitions.len().div_ceil(job.brokers),
         compression: job.config.compression.pick(random),
         transactions: job.config.transactions.map(|rules| TransactionSettings {
             // The same in every run: a new one aborts what a killed one left open.

@@ -10,7 +10,7 @@ use super::{
     shard::Halt,
 };
 use crate::{
-    kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer},
+    kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer, Reason},
     transaction::{Change, Transaction},
 };
 
@@ -33,6 +33,7 @@ impl ShardProducer {
     /// Waits out what is in flight, asks where the logs end, and predicts from there.
     pub(super) async fn restart(&mut self) -> Result<(), Halt> {
         self.ask_ends().await?;
+        self.back_off();
         if !self.context.stop_requested() {
             self.stats.restarts.add(1);
         }
@@ -54,11 +55,9 @@ impl ShardProducer {
             }
             self.report_if_due();
         }
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
-        }
         if let Some(error) = self.client.fatal_error() {
             self.refuse_to_fence_back(error)?;
+            self.survive(error).await?;
             self.renew_client()?;
         }
         self.repredict().await;
@@ -108,7 +107,7 @@ impl ShardProducer {
         }
     }
 
-    async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
+    pub(super) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
         let settings = self.context.consumer_settings(Isolation::ReadUncommitted);
         let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
         let mut cut = None;
@@ -162,9 +161,13 @@ impl ShardProducer {
             Change::None => return Ok(false),
             Change::Started => {}
             Change::Committed(_) => self.acks.commit(),
-            Change::Aborted { intended, .. } => self.acks.abort(intended),
-            Change::Fatal { error, .. } if starting => return Err(self.cannot_start(error)),
-            Change::Fatal { error, .. } => self.transaction_is_finished(error)?,
+            Change::Aborted { intended: true, .. } => self.acks.abort(true),
+            Change::Aborted { reason, .. } => {
+                self.transaction_failed(reason)?;
+                self.acks.abort(false);
+            }
+            Change::Fatal { reason, .. } if starting => self.could_not_start(&reason)?,
+            Change::Fatal { reason, .. } => self.transaction_is_finished(reason)?,
         }
         Ok(true)
     }
@@ -177,17 +180,8 @@ impl ShardProducer {
             || self.context.stop_requested()
     }
 
-    fn transactional_id(&self) -> &str {
+    pub(super) fn transactional_id(&self) -> &str {
         self.settings.transactions.as_ref().map_or("", |transactions| &transactions.id)
-    }
-
-    #[cold]
-    fn cannot_start(&self, error: KafkaError) -> Halt {
-        let id = self.transactional_id();
-        Halt::Failed(format!(
-            "transactional id '{id}' cannot be used on topic {}: {error}",
-            self.context.topic
-        ))
     }
 
     /// Another run has taken the transactional id. A new client of ours would take it back, and so on.
@@ -207,10 +201,10 @@ impl ShardProducer {
     /// The client is finished, and nobody knows what became of its transaction. The next client
     /// finds out: the cluster ends what the last one left, one way or the other, before it is let in.
     #[cold]
-    fn transaction_is_finished(&mut self, error: KafkaError) -> Result<(), Halt> {
-        self.refuse_to_fence_back(error)?;
-        let id = self.transactional_id();
-        tracing::warn!("transactional id '{id}': starting a new producer: {error}");
+    fn transaction_is_finished(&mut self, reason: Reason) -> Result<(), Halt> {
+        self.refuse_to_fence_back(reason.error)?;
+        tracing::info!("transactional id '{}': starting a new producer", self.transactional_id());
+        self.transaction_failed(Some(reason))?;
         self.acks.abort(false);
         self.acks.unknown = true;
         self.acks.restart_wanted = true;

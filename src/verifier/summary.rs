@@ -11,6 +11,7 @@ use crate::{
     },
     config::{Brokers, VerifierConfig},
     control::{Shared, per_second},
+    findings::Causes,
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
 };
@@ -27,6 +28,7 @@ pub(crate) fn lines(config: &VerifierConfig, shared: &Shared, ending: &Ending) -
         total: ending.elapsed(),
         store: &store,
         stalls: &shared.stalls,
+        causes: &shared.causes,
     };
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -41,6 +43,7 @@ struct Summary<'a> {
     total: Duration,
     store: &'a LedgerStore,
     stalls: &'a Stalls,
+    causes: &'a Causes,
 }
 
 impl Summary<'_> {
@@ -60,6 +63,7 @@ impl Summary<'_> {
         }
         let stalls = self.stalls.all().len() as u64;
         write_unusual(text, &[(stalls, "stalls: see the log, or --report")])?;
+        self.causes.write(text)?;
         self.times(text)
     }
 

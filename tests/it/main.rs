@@ -24,6 +24,7 @@ mod keep_going;
 mod kills;
 mod pacing;
 mod payload;
+mod permanent;
 mod placement;
 mod preload;
 mod process;
@@ -107,6 +108,7 @@ fn all() -> Vec<(String, Test)> {
         proxied::tests(),
         harness::tests(),
         transactions::tests(),
+        permanent::tests(),
         values::tests(),
         bearer::tests(),
         upheaval::tests(),
