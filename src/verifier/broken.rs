@@ -27,7 +27,7 @@ pub struct Broken {
 
 impl From<OutOfOrder> for Broken {
     fn from(error: OutOfOrder) -> Self {
-        let OutOfOrder { anomaly, offset, expected, found } = error;
+        let OutOfOrder { anomaly, offset, expected, found, before: _ } = error;
         Self { anomaly, offset, expected, found, evidence: Evidence::default() }
     }
 }

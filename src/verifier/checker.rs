@@ -47,6 +47,9 @@ pub(super) struct Checker {
     rules: Rules,
 }
 
+/// What it is called when a number comes twice, and nobody can tell whose doing that is.
+const CLIENT_RESEND: &str = "client-resend: records that are there twice";
+
 /// Before it is known what a reader may expect.
 const ANYTHING: Rules = Rules { visible: Visible::All, proof_header: false, whole_transactions: false };
 
@@ -197,6 +200,9 @@ impl Checker {
                 match checked {
                     Checked::Valid => counters.valid_reads.add(1),
                     Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
+                    Checked::SentAgain { before, valid } => {
+                        self.sent_again(partition, (before, record.offset), valid);
+                    }
                 }
                 if gap && !self.proof.compacted {
                     counters.offset_gaps.add(1);
@@ -217,6 +223,21 @@ impl Checker {
             self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
         }
         Ok(false)
+    }
+
+    /// A record is there twice that was acked nowhere. That is told and counted, and no violation.
+    #[cold]
+    fn sent_again(&self, partition: i32, (before, offset): (i64, i64), valid: bool) {
+        let counters = &*self.stats;
+        let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
+        counter.add(1);
+        let cause = format!(
+            "topic {}: the ledger lists neither place, so that the client may have sent again what had no ack",
+            self.context.topic
+        );
+        self.context.shared.causes.note_many("readers", CLIENT_RESEND, &cause, 1, || {
+            format!("the first: partition {partition} offset {before}, and again at {offset}")
+        });
     }
 
     /// Everything has been read of a partition: what is missing in a transaction will not come any more.

@@ -15,6 +15,8 @@ use crate::{
 /// Runs that are remembered on a partition, and ranges of numbers of each.
 const RUNS: usize = 1024;
 const RANGES: usize = 65_536;
+/// Places that are remembered of a run: what a client sends again, it sends soon.
+const PLACES: usize = 4_096;
 
 /// What the numbers of a record do not agree with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) struct OutOfOrder {
     pub(super) offset: i64,
     pub(super) expected: String,
     pub(super) found: String,
+    /// Where the number was read before, as far as that is remembered.
+    pub(super) before: Option<i64>,
 }
 
 /// The numbers read of a partition since the reader last jumped.
@@ -43,6 +47,8 @@ struct Run {
     last: u64,
     /// Numbers read, as ranges: first and last.
     seen: Vec<(u64, u64)>,
+    /// Where they were read: from a number on, each lies one offset behind the one before.
+    places: Vec<(u64, i64)>,
     transaction: Option<Open>,
 }
 
@@ -57,6 +63,12 @@ struct Open {
     read: u32,
     /// The record behind the first hole.
     hole: Option<i64>,
+}
+
+/// Where a number lies that follows from this one.
+#[inline]
+fn place_of((first, offset): (u64, i64), sequence: u64) -> i64 {
+    offset.wrapping_add(sequence.wrapping_sub(first).cast_signed())
 }
 
 impl Order {
@@ -85,10 +97,13 @@ impl Order {
     /// Takes the next record in if it is the one behind the last, of the same run and in no transaction; if it is not,
     /// nothing changes.
     #[inline]
-    pub(super) fn follows(&mut self, run: u64, sequence: u64) -> bool {
+    pub(super) fn follows(&mut self, offset: i64, run: u64, sequence: u64) -> bool {
         let Some(run) = self.runs.get_mut(self.current).filter(|known| known.id == run) else { return false };
         let Some((_, highest)) = run.seen.last_mut() else { return false };
         if run.last != *highest || highest.checked_add(1) != Some(sequence) {
+            return false;
+        }
+        if run.places.last().is_none_or(|place| place_of(*place, sequence) != offset) {
             return false;
         }
         (*highest, run.last, self.contiguous) = (sequence, sequence, true);
@@ -129,7 +144,7 @@ impl Order {
         if self.runs.len() == RUNS {
             self.runs.remove(0);
         }
-        self.runs.push(Run { id, last: 0, seen: Vec::new(), transaction: None });
+        self.runs.push(Run { id, last: 0, seen: Vec::new(), places: Vec::new(), transaction: None });
         self.runs.len() - 1
     }
 }
@@ -142,7 +157,25 @@ impl Run {
             Some((_, highest)) if *highest >= sequence => return self.back(offset, sequence, last),
             _ => self.jump(sequence),
         }
+        if self.places.last().is_none_or(|place| place_of(*place, sequence) != offset) {
+            self.move_on(offset, sequence);
+        }
         Ok(())
+    }
+
+    /// From this number on, the places are counted anew.
+    fn move_on(&mut self, offset: i64, sequence: u64) {
+        if self.places.len() == PLACES {
+            self.places.drain(..PLACES / 2);
+        }
+        self.places.push((sequence, offset));
+    }
+
+    /// Where a number was read for the first time, as far as that is remembered.
+    #[cold]
+    fn place_of(&self, sequence: u64) -> Option<i64> {
+        let behind = self.places.partition_point(|(first, _)| *first <= sequence);
+        self.places[..behind].last().map(|place| place_of(*place, sequence))
     }
 
     #[cold]
@@ -175,6 +208,7 @@ impl Run {
             offset,
             expected: format!("a record that run {:016x} sent after its record number {last}", self.id),
             found: format!("its record number {sequence}, {what}"),
+            before: self.place_of(sequence).filter(|_| seen),
         }))
     }
 
@@ -236,6 +270,7 @@ impl Open {
             offset,
             expected: format!("all {due} records of transaction {index} of run {run:016x}, or none of them"),
             found: format!("{read} of them; the first hole is in front of this offset"),
+            before: None,
         }))
     }
 }

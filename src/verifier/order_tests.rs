@@ -168,3 +168,39 @@ fn what_is_remembered_has_a_limit() {
     }
     assert!(order.runs[order.current].seen.len() <= RANGES);
 }
+
+#[test]
+fn it_is_remembered_where_a_number_was_read() {
+    let mut order = Order::default();
+    let mut read = |offset, sequence| {
+        let error = order.take(offset, &plain(1, sequence), true).err();
+        error.and_then(|error| error.before)
+    };
+    // Numbers 5, 6 and 7, then a gap of ten offsets, then 8 and, as some are missing, 20.
+    for (offset, sequence) in [(100, 5), (101, 6), (102, 7), (113, 8), (114, 20)] {
+        assert_eq!(read(offset, sequence), None);
+    }
+    let places = [5, 6, 7, 8, 20].map(|sequence| read(200, sequence));
+    assert_eq!(places, [Some(100), Some(101), Some(102), Some(113), Some(114)]);
+}
+
+#[test]
+fn who_follows_lies_right_behind() {
+    let mut order = Order::default();
+    order.take(100, &plain(1, 5), true).unwrap();
+    assert!(order.follows(101, 1, 6) && !order.follows(103, 1, 7), "somebody else's record lies between");
+    order.take(103, &plain(1, 7), true).unwrap();
+    assert!(order.follows(104, 1, 8));
+    assert_eq!(order.take(110, &plain(1, 6), true).unwrap_err().before, Some(101));
+    assert_eq!(order.take(111, &plain(1, 8), true).unwrap_err().before, Some(104));
+}
+
+#[test]
+fn places_have_a_limit() {
+    let mut order = Order::default();
+    for number in 0..PLACES as u64 + 10 {
+        order.take(i64::try_from(number).unwrap() * 2, &plain(1, number), true).unwrap();
+    }
+    assert!(order.runs[order.current].places.len() <= PLACES);
+    assert_eq!(order.take(1, &plain(1, 3), true).unwrap_err().before, None, "forgotten");
+}

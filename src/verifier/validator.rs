@@ -5,7 +5,7 @@
 
 pub use super::broken::Broken;
 use super::{
-    anomaly::{Evidence, Neighbour, Writer},
+    anomaly::{Anomaly, Evidence, Neighbour, Writer},
     broken::{aborted_read, corrupt, epoch_back, nonmonotonic, wrong_offset},
     order::{Order, OutOfOrder},
 };
@@ -67,6 +67,14 @@ pub enum Checked {
     Valid,
     /// It does not, but nobody was promised that it would: it is not in the ledger.
     OutOfScope,
+    /// Its number was read before, and the ledger lists neither place: a client may have sent it again by itself, of which
+    /// it knew no ack. Nobody can tell whose doing that is.
+    SentAgain {
+        /// Where it was read before.
+        before: i64,
+        /// It names the offset at which it lies.
+        valid: bool,
+    },
 }
 
 /// What is remembered of a partition between two of its records.
@@ -137,7 +145,7 @@ impl PartitionState {
             let content = Content::named(record.key, proof::digest_of(record.value), id, record.offset);
             if !is_same_time(&proof, record)
                 || !header.is_true(&content)
-                || !self.order.follows(proof.run, proof.sequence)
+                || !self.order.follows(record.offset, proof.run, proof.sequence)
             {
                 return false;
             }
@@ -197,8 +205,13 @@ impl PartitionState {
         if let Proven::Changed(header) = *proof {
             return Err(Box::new(corrupt(record, header)));
         }
-        let checked = check_id(record, ledger, rules.visible)?;
-        order.map_err(|error| Box::new((*error).into()))?;
+        let mut checked = check_id(record, ledger, rules.visible)?;
+        if let Err(error) = order {
+            let Some(before) = place_of_resend(&error, ledger) else {
+                return Err(Box::new((*error).into()));
+            };
+            checked = Checked::SentAgain { before, valid: checked == Checked::Valid };
+        }
         let gap = last_offset.is_some_and(|last_offset| {
             record.offset != last_offset + 1
                 && (rules.visible == Visible::All || promised_between(ledger, last_offset, record.offset))
@@ -385,6 +398,16 @@ fn check_id(
         return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)
+}
+
+/// Where a number was read before, if the ledger lists neither that place nor this one: no ack was ever seen for it, and a
+/// client that did not see one may send a record again by itself.
+#[cold]
+fn place_of_resend(error: &OutOfOrder, ledger: Option<&PartitionLedger>) -> Option<i64> {
+    let is_acked = |offset| ledger.is_some_and(|ledger| ledger.contains(offset));
+    let before = error.before.filter(|_| error.anomaly == Anomaly::Duplicate)?;
+    let is_promised = is_acked(before) || is_acked(error.offset);
+    (!is_promised && !mutants::is_off("client-resend")).then_some(before)
 }
 
 /// Between records of transactions lie markers, and what was aborted: only an offset that was acked leaves a gap.

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::verifier::anomaly::Anomaly;
 use crate::{
     ledger::OffsetRun,
     proof::{InTransaction, Numbering, PROOF_HEADER},
@@ -233,9 +232,40 @@ fn the_broker_s_own_time_is_no_alteration() {
 
 #[test]
 fn a_record_sent_once_and_stored_twice_is_a_duplicate() {
-    let (first, second) = (sent(200, 0, None), sent(201, 1, None));
-    let read = read(200, &[first.clone(), first, second], RULES);
-    assert_eq!(read, [Ok(Checked::Valid), Err(Anomaly::Duplicate), Ok(Checked::OutOfScope)]);
+    // The ledger reaches to 99: it lists both places, or only the first.
+    for (start, last) in [(50, Err(Anomaly::WrongOffset)), (99, Ok(Checked::OutOfScope))] {
+        let (first, second) = (sent(start, 0, None), sent(start + 1, 1, None));
+        let read = read(start, &[first.clone(), first, second], RULES);
+        let again = if start == 99 { Anomaly::Duplicate } else { Anomaly::WrongOffset };
+        assert_eq!(read, [Ok(Checked::Valid), Err(again), last], "{start}");
+    }
+}
+
+#[test]
+fn what_was_acked_in_its_second_place_only_is_a_duplicate() {
+    let mut state = PartitionState::default();
+    let mut ledger = PartitionLedger::default();
+    ledger.insert(OffsetRun { lower: 201, upper: 202 });
+    let mut check = |offset: i64, sent: &Sent| {
+        state.check(&sent.at(offset), Some(&ledger), RULES).map_err(|broken| broken.anomaly)
+    };
+    let record = sent(201, 0, None);
+    assert_eq!(check(200, &record), Ok((Checked::OutOfScope, false)));
+    assert_eq!(check(201, &record), Err(Anomaly::Duplicate));
+}
+
+/// As librdkafka writes them again when it raises its producer epoch by itself.
+#[test]
+fn what_was_acked_nowhere_and_comes_twice_may_be_the_client_s_doing() {
+    let records = [sent(200, 0, None), sent(201, 1, None), sent(202, 2, None)];
+    let again = |before| Ok(Checked::SentAgain { before, valid: false });
+    let valid = Ok(Checked::Valid);
+    let copies = [&records[..], &records[1..]].concat();
+    assert_eq!(read(200, &copies, RULES), [valid, valid, valid, again(201), again(202)]);
+    // A copy that lies where the record was to land names its place.
+    let late = [sent(203, 0, None), sent(204, 1, None), sent(205, 2, None), sent(203, 0, None)];
+    let found = read(200, &late, RULES);
+    assert_eq!(found[3], Ok(Checked::SentAgain { before: 200, valid: true }));
 }
 
 #[test]
