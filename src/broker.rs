@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     config::{Brokers, CommonConfig},
+    human::count,
     kafka::{ClientError, EmbeddedCluster},
 };
 
@@ -36,7 +37,7 @@ impl Cluster {
         cluster.create_topic(topic, config.new_topic_partitions)?;
         let no_folder = |error: io::Error| ClientError::Start(format!("no temporary folder: {error}"));
         let ledger_dir = tempfile::Builder::new().prefix("proofload-").tempdir().map_err(no_folder)?;
-        tracing::info!("embedded cluster: {brokers} mock broker(s) at {}", cluster.bootstrap());
+        tracing::info!("embedded cluster: {} at {}", count(brokers, "mock broker"), cluster.bootstrap());
         Ok(Self { bootstrap: cluster.bootstrap(), embedded: Some(Embedded { cluster, ledger_dir }) })
     }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod failing;
 pub mod findings;
+pub mod human;
 #[allow(unsafe_code)]
 pub mod kafka;
 pub mod ledger;

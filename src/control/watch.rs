@@ -11,7 +11,10 @@ use std::{
 use tokio::{task, time::sleep};
 
 use super::Shared;
-use crate::kafka::{KafkaError, Observer, TopicShape};
+use crate::{
+    human::count,
+    kafka::{KafkaError, Observer, TopicShape},
+};
 
 /// What is watched.
 #[derive(Debug)]
@@ -85,7 +88,10 @@ impl Topic {
         let (problem, meaning) = match seen {
             Ok(shape) if shape.partitions < *partitions => {
                 let now_has = shape.partitions;
-                (format!("it has {now_has} partitions, and had {partitions}"), "was deleted and created anew")
+                (
+                    format!("it has {}, and had {partitions}", count(now_has, "partition")),
+                    "was deleted and created anew",
+                )
             }
             Ok(shape) => {
                 self.is_there(&shape);

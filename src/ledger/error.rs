@@ -7,6 +7,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::human::count;
+
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -51,8 +53,8 @@ pub enum LedgerError {
     },
     /// The file describes a topic with more partitions than this one has.
     #[error(
-        "ledger {}: lists {listed} partitions but topic '{topic}' has {existing}: it belongs to \
-         another topic of that name; it was left as it is", path.display()
+        "ledger {}: lists {} but topic '{topic}' has {existing}: it belongs to \
+         another topic of that name; it was left as it is", path.display(), count(*listed, "partition")
     )]
     TooManyPartitions {
         /// The file.

@@ -23,6 +23,7 @@ use crate::{
     config::RepeaterConfig,
     control::{Control, Role},
     failing::Judgement,
+    human::count,
     kafka::{
         ClientError, ClientSettings, CommittedPlaces, Isolation, Observer, TopicError, TopicShape, WakeHub,
     },
@@ -126,13 +127,13 @@ fn work(
     let floor =
         Arc::new(Floor::new(config.clone(), control.shared.clone(), control.sender(), client, topics, stats));
     tracing::info!(
-        "group {}: {} workers on {} shards, {} tokens, {} topics with {} partitions",
+        "group {}: {} on {}, {}, {} with {}",
         config.group,
-        config.workers,
-        placement.shards.len(),
-        config.workers.get() as u64 * config.tokens_per_worker(),
-        floor.topics.len(),
-        floor.partitions(),
+        count(config.workers.get(), "worker"),
+        count(placement.shards.len(), "shard"),
+        count(config.workers.get() as u64 * config.tokens_per_worker(), "token"),
+        count(floor.topics.len(), "topic"),
+        count(floor.partitions(), "partition"),
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
     let shards = spawn(&floor, placement)?;

@@ -5,8 +5,9 @@ use std::{fmt::Write, time::Duration};
 use crate::{
     app::{Cost, ending::Ending},
     config::RepeaterConfig,
-    control::{Shared, per_second},
+    control::Shared,
     findings::Causes,
+    human::{self, count, per_second},
     stats::{LatencyHistogram, RepeaterBoard},
     verifier::stall::Stalls,
 };
@@ -41,45 +42,46 @@ impl Summary<'_> {
         let mib = totals.consumed_bytes as f64 / f64::from(1 << 20);
         writeln!(
             text,
-            "  echoed      {} tokens consumed, {} produced, {mib:.1} MiB in {:.2} s: {}/s, {:.1} MiB/s",
-            HumanCount(totals.consumed),
+            "  echoed      {} consumed, {} produced, {mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
+            count(totals.consumed, "token"),
             HumanCount(totals.produced),
-            worked_s,
+            human::duration(self.worked),
             per_second(totals.consumed, self.worked),
             mib / worked_s
         )?;
         let unusual = [
-            (totals.lost_failed, "tokens lost: not written"),
-            (totals.lost_unknown, "tokens lost: written or not, nobody knows"),
-            (self.stalls.all().len() as u64, "stalls: see the log, or --report"),
-            (totals.replayed, "records that another member consumes again, at most"),
-            (totals.bad_bodies, "bodies that are no repeater's"),
-            (totals.aborted_reads, "records of aborted transactions"),
-            (totals.faults, "consumer errors survived"),
-            (totals.tombstones, "tombstones"),
-            (totals.failed_tombstones, "tombstones that were not acked"),
-            (totals.committed_transactions, "transactions committed"),
+            (totals.lost_failed, "token(s) lost: not written"),
+            (totals.lost_unknown, "token(s) lost: written or not, nobody knows"),
+            (self.stalls.all().len() as u64, "stall(s): see the log, or --report"),
+            (totals.replayed, "record(s) that another member consumes again, at most"),
+            (totals.bad_bodies, "record(s) without a repeater's body"),
+            (totals.aborted_reads, "record(s) of aborted transactions"),
+            (totals.faults, "consumer error(s) survived"),
+            (totals.tombstones, "tombstone(s)"),
+            (totals.failed_tombstones, "tombstone(s) that were not acked"),
+            (totals.committed_transactions, "transaction(s) committed"),
             (totals.aborted_transactions, "aborted"),
-            (totals.aborted_records, "tokens of those sent again"),
-            (totals.failed_in_transactions, "records that failed in transactions"),
-            (totals.overdue, "records that were due by the rate limit and not sent: latencies omit them"),
+            (totals.aborted_records, "token(s) of those sent again"),
+            (totals.failed_in_transactions, "record(s) that failed in transactions"),
+            (totals.overdue, "record(s) that were due by the rate limit and not sent: latencies omit them"),
             (latencies.ack.above_range() + latencies.e2e.above_range(), "latencies of more than an hour"),
         ];
-        for (count, what) in unusual.into_iter().filter(|(count, _)| *count > 0) {
-            writeln!(text, "              {} {what}", HumanCount(count))?;
+        for (number, what) in unusual.into_iter().filter(|(number, _)| *number > 0) {
+            writeln!(text, "              {}", human::counted(number, what))?;
         }
         if totals.before_sent > 0 {
-            let (count, lead_s) = (HumanCount(totals.before_sent), self.board.clock_lead_us() as f64 / 1e6);
+            let (records, lead_s) =
+                (count(totals.before_sent, "record"), self.board.clock_lead_us() as f64 / 1e6);
             let what = "came before they were sent, and are in no latency: clocks differ by at least";
-            writeln!(text, "              {count} records {what} {lead_s:.3} s")?;
+            writeln!(text, "              {records} {what} {lead_s:.3} s")?;
         }
         self.causes.write(text)?;
         let state = if group.state.is_empty() { "unknown" } else { &group.state };
-        let here = HumanCount(self.board.enqueued());
+        let here = count(self.board.enqueued(), "token");
         writeln!(
             text,
-            "  group       {state} with {} members; {here} tokens leave with this process",
-            group.members
+            "  group       {state} with {}; {here} in flight when this process stopped",
+            count(group.members, "member")
         )?;
         writeln!(text, "  ack         {}", percentiles(&latencies.ack))?;
         writeln!(text, "  end to end  {}", percentiles(&latencies.e2e))?;
@@ -92,10 +94,10 @@ impl Summary<'_> {
         writeln!(
             text,
             "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel: {:.1} µs for each echo; at \
-             most {} MiB of memory; {:.2} s in all",
+             most {} MiB of memory; {} in all",
             (user_s + system_s) * 1e6 / (echoed.max(1) as f64),
             memory_bytes >> 20,
-            self.total.as_secs_f64()
+            human::duration(self.total)
         )
     }
 }

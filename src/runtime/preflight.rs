@@ -13,6 +13,7 @@ use nix::{
 use thiserror::Error;
 
 use super::executor::{IO_MEMORY_BYTES, RING_ENTRIES, RINGS_PER_EXECUTOR};
+use crate::human::count;
 
 const MEMLOCK: Resource = Resource::RLIMIT_MEMLOCK;
 
@@ -64,9 +65,11 @@ pub enum PreflightError {
     },
     /// Too little memory may be locked.
     #[error(
-        "{shards} shards need {needed_kib} KiB of locked memory, and the limit is {limit_kib} KiB; run \
+        "{} need{} {needed_kib} KiB of locked memory, and the limit is {limit_kib} KiB; run \
          `ulimit -l {needed_kib}` first, in Docker `--ulimit memlock={needed_bytes}`, in a systemd unit \
          `LimitMEMLOCK={needed_kib}K`{}",
+        count(*shards, "shard"),
+        if *shards == 1 { "s" } else { "" },
         or_fewer_shards(*fitting),
         needed_bytes = needed_kib * 1024
     )]

@@ -7,7 +7,10 @@ use super::{
     shard::ShardContext,
     stall::{Watch, Watchman},
 };
-use crate::kafka::{Answers, Isolation, Producer};
+use crate::{
+    human::count,
+    kafka::{Answers, Isolation, Producer},
+};
 
 /// How old a record must be, and how much time must pass, before a leader is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -31,7 +34,7 @@ impl Overdue {
     fn describe(self) -> String {
         let Self { offset, records, in_transaction, .. } = self;
         let what = if in_transaction { "the end of the transaction of" } else { "the acks of" };
-        format!("{what} {records} records from offset {offset} on")
+        format!("{what} {} from offset {offset} on", count(records, "record"))
     }
 }
 

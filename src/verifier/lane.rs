@@ -6,6 +6,7 @@
 use super::shard::Outbox;
 use crate::{
     control::Message,
+    human::count,
     ledger::{AckedRuns, Consumable, Entry},
     proof::Numbering,
 };
@@ -122,8 +123,9 @@ impl Lane {
         outbox.push(Message::Entry(Entry::Truncated { partition: self.id, offset }));
         let lost = self.highest_acked + 1 - offset;
         tracing::warn!(
-            "partition {}: the log was cut at {offset}, {lost} offsets below its last ack",
-            self.id
+            "partition {}: the log was cut at {offset}, {} below its last ack",
+            self.id,
+            count(lost, "offset")
         );
         self.consumable.truncate(offset);
         self.highest_acked = offset - 1;

@@ -13,6 +13,7 @@ use crate::{
     broker::Cluster,
     config::{ProduceConfig, VerifierConfig},
     control::{Control, ControlError, Role},
+    human::{self, count},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
     logging,
@@ -33,7 +34,7 @@ pub enum RunError {
     #[error("{0}")]
     Violation(Box<Violation>),
     /// The data broke its promise more than once, and the run went on.
-    #[error("{count} violations, the first: {first}")]
+    #[error("{}, the first: {first}", human::count(*count, "violation"))]
     Violations {
         /// How often.
         count: u64,
@@ -192,10 +193,11 @@ fn work(
     let board = control.shared.board.get_or_init(|| crew.board());
     board.note_ledger(ledger.acked_count());
     tracing::info!(
-        "topic {}: {partitions} partitions, {} shards, {} offsets in the ledger",
+        "topic {}: {}, {}, {} in the ledger",
         config.topic,
-        crew.placement.shards.len(),
-        ledger.acked_count()
+        count(partitions, "partition"),
+        count(crew.placement.shards.len(), "shard"),
+        count(ledger.acked_count(), "offset")
     );
     verdict(run_phases(&crew, board), control)
 }

@@ -10,8 +10,9 @@ use crate::{
         ending::{Ending, Phase},
     },
     config::{Brokers, VerifierConfig},
-    control::{Shared, per_second},
+    control::Shared,
     findings::Causes,
+    human::{self, per_second},
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
 };
@@ -62,7 +63,7 @@ impl Summary<'_> {
             }
         }
         let stalls = self.stalls.all().len() as u64;
-        write_unusual(text, &[(stalls, "stalls: see the log, or --report")])?;
+        write_unusual(text, &[(stalls, "stall(s): see the log, or --report")])?;
         self.causes.write(text)?;
         self.times(text)
     }
@@ -75,13 +76,13 @@ impl Summary<'_> {
         writeln!(text, "  produced    {acked} of {goal} records acked where predicted, {rate}")?;
         let unusual = [
             (totals.bad_offsets, "acked elsewhere"),
-            (totals.restarts, "restarts"),
+            (totals.restarts, "restart(s)"),
             (totals.fails, "failed"),
-            (totals.tombstones, "tombstones"),
-            (totals.failed_transactions, "transactions failed and tried again"),
+            (totals.tombstones, "tombstone(s)"),
+            (totals.failed_transactions, "transaction(s) failed and tried again"),
             (totals.aborted_records, "in transactions that were aborted on purpose"),
             (producer.overdue(), "due by the rate limit and not sent: latencies omit them"),
-            (latency.above_range(), "acks that took more than an hour"),
+            (latency.above_range(), "ack(s) that took more than an hour"),
         ];
         write_unusual(text, &unusual)?;
         let summary = latency.summary();
@@ -108,17 +109,17 @@ impl Summary<'_> {
         }
         let took = self.time_of(&format!("{name} read"));
         let rate = rate(sum.records(), sum.bytes, took);
-        writeln!(text, "  {name:<11} {} records proven valid, {rate}", HumanCount(sum.valid_reads))?;
+        writeln!(text, "  {name:<11} {} proven valid, {rate}", human::count(sum.valid_reads, "record"))?;
         let unusual = [
             (sum.invalid_reads, "invalid"),
             (sum.out_of_scope_invalid_reads, "not in the ledger's scope"),
             (readers.iter().map(|reader| reader.coverage().beyond_ledger).sum(), "beyond the ledger"),
-            (sum.offset_gaps, "gaps between offsets"),
-            (sum.tombstones_consumed, "tombstones"),
-            (sum.errors, "errors survived"),
+            (sum.offset_gaps, "gap(s) between offsets"),
+            (sum.tombstones_consumed, "tombstone(s)"),
+            (sum.errors, "error(s) survived"),
             (
                 readers.iter().map(|reader| reader.removed()).sum(),
-                "acked ones gone by retention before they were read",
+                "acked record(s) removed by retention before they were read",
             ),
         ];
         write_unusual(text, &unusual)
@@ -128,9 +129,9 @@ impl Summary<'_> {
         let phases: Duration = self.times.iter().map(|phase| phase.took).sum();
         let worked = self.times.iter().filter(|phase| phase.took > Duration::from_millis(1));
         let mut parts: Vec<_> =
-            worked.map(|phase| format!("{} {}", phase.name, seconds(phase.took))).collect();
-        parts.push(format!("the rest {}", seconds(self.total.saturating_sub(phases))));
-        writeln!(text, "  time        {}: {}", seconds(self.total), parts.join(", "))?;
+            worked.map(|phase| format!("{} {}", phase.name, human::duration(phase.took))).collect();
+        parts.push(format!("the rest {}", human::duration(self.total.saturating_sub(phases))));
+        writeln!(text, "  time        {}: {}", human::duration(self.total), parts.join(", "))?;
         let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
         writeln!(
             text,
@@ -150,7 +151,7 @@ fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result 
     let parts: Vec<_> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", HumanCount(*count)))
+        .map(|(count, what)| human::counted(*count, what))
         .collect();
     if parts.is_empty() { Ok(()) } else { writeln!(text, "              {}", parts.join(", ")) }
 }
@@ -158,9 +159,10 @@ fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result 
 fn rate(records: u64, bytes: u64, took: Duration) -> String {
     let took_s = took.as_secs_f64().max(1e-3);
     let mib = bytes as f64 / f64::from(1 << 20);
-    format!("{mib:.1} MiB in {}: {}/s, {:.1} MiB/s", seconds(took), per_second(records, took), mib / took_s)
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f64())
+    format!(
+        "{mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
+        human::duration(took),
+        per_second(records, took),
+        mib / took_s
+    )
 }

@@ -117,7 +117,7 @@ fn only_the_first_header_counts(cluster: &Cluster) {
     let (topic, right) = (cluster.topic(2), record_id(0));
     topic.write_with_headers(1, &[(ID, &right), (ID, "nonsense"), ("other", "x")]);
     let ledger = LedgerFile::of(&[&[], &[(0, 1)]]);
-    read(&topic, &ledger, "--seq_read").expect_code(0).expect_output(&["1 records proven valid"]);
+    read(&topic, &ledger, "--seq_read").expect_code(0).expect_output(&["1 record proven valid"]);
     topic.write_with_headers(1, &[("other", "x"), (ID, &record_id(1))]);
     let ledger = LedgerFile::of(&[&[], &[(0, 2)]]);
     read(&topic, &ledger, "--seq_read")

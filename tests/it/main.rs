@@ -5,6 +5,7 @@
 
 mod bearer;
 mod chaos;
+mod contradictions;
 mod control;
 mod coverage;
 mod create;
@@ -22,9 +23,9 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
+mod limits;
 mod pacing;
 mod payload;
-mod permanent;
 mod placement;
 mod preload;
 mod process;
@@ -108,7 +109,6 @@ fn all() -> Vec<(String, Test)> {
         proxied::tests(),
         harness::tests(),
         transactions::tests(),
-        permanent::tests(),
         values::tests(),
         bearer::tests(),
         upheaval::tests(),
@@ -123,6 +123,8 @@ fn all() -> Vec<(String, Test)> {
         keep_going::tests(),
         embedded::tests(),
         flags::tests(),
+        contradictions::tests(),
+        limits::tests(),
         control::tests(),
         guard::tests(),
         pacing::tests(),

@@ -139,7 +139,7 @@ impl Repeater {
         Ok(Rest {
             consumed: number_before(&text, " tokens consumed")?,
             produced: number_before(&text, " produced,")?,
-            here: number_before(&text, " tokens leave")?,
+            here: number_before(&text, " tokens in flight")?,
             again: number_before(&text, " records that another member consumes again").unwrap_or(0),
             text,
         })
@@ -153,8 +153,10 @@ impl Drop for Repeater {
     }
 }
 
+/// The number before these words, which may be one thing, not several.
 pub fn number_before(text: &str, what: &str) -> Result<i64, String> {
-    let end = text.rfind(what).ok_or_else(|| format!("no{what} in\n{text}"))?;
+    let one = what.replacen("s ", " ", 1);
+    let end = text.rfind(what).or_else(|| text.rfind(&one)).ok_or_else(|| format!("no{what} in\n{text}"))?;
     let word = text[..end].split_whitespace().next_back().unwrap_or_default().replace(',', "");
     word.parse().map_err(|_| format!("{word}{what} in\n{text}"))
 }

@@ -41,7 +41,7 @@ pub fn bad_bodies(broker: &Broker) -> Outcome {
     let rest = repeater.finish()?;
     ensure(rest.text.matches("no repeater's record").count() == 1, || rest.text.clone())?;
     ensure(rest.text.contains("topic bad partition 0 offset "), || rest.text.clone())?;
-    ensure(rest.text.contains("2 bodies that are no repeater's"), || rest.text.clone())
+    ensure(rest.text.contains("2 records without a repeater's body"), || rest.text.clone())
 }
 
 /// Harnesses split a member's client id at `_` into host, process, `w` and worker.

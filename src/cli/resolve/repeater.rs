@@ -11,7 +11,10 @@ use super::{
     check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
 };
-use crate::config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig};
+use crate::{
+    config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
+    human::count,
+};
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 const BODY_HEADER_BYTES: usize = 17;
@@ -97,10 +100,10 @@ fn initial_data_bytes(work: &WorkArgs) -> Result<u64, UsageError> {
         return Ok(bytes);
     }
     let what = format!(
-        "{} or more: one message of {} bytes for each of {} worker(s)",
+        "{} or more: one message of {} bytes for each of {}",
         needed.div_ceil(BYTES_PER_MIB),
         work.payload_size,
-        work.workers
+        count(work.workers.get(), "worker")
     );
     Err(UsageError::value("initial-data-mb", work.initial_data_mb, what))
 }

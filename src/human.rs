@@ -1,0 +1,102 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+use indicatif::HumanCount;
+
+/// A number of things: `1 shard`, `1,234 shards`.
+#[must_use]
+pub fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{} {thing}{}", HumanCount(number), if number == 1 { "" } else { "s" })
+}
+
+/// A number and what is counted, where `(s)` goes when it is one: `1 restart` and `2 restarts` of `restart(s)`.
+#[must_use]
+pub fn counted(number: u64, things: &str) -> String {
+    format!("{} {}", HumanCount(number), things.replace("(s)", if number == 1 { "" } else { "s" }))
+}
+
+/// So many in this time, for one second: `141,303`, and in parts of one where it is below that: `0.4`.
+#[must_use]
+pub fn per_second(number: u64, took: Duration) -> String {
+    let took_us = took.as_micros().max(1_000);
+    let whole = u128::from(number) * 1_000_000 / took_us;
+    let exact = number as f64 * 1e6 / took_us as f64;
+    match u64::try_from(whole).unwrap_or(u64::MAX) {
+        0 if number == 0 => "0".to_owned(),
+        0 if exact >= 0.1 => format!("{:.1}", (exact * 10.0).floor() / 10.0),
+        0 if exact >= 0.001 => format!("{exact:.3}"),
+        0 => "less than 0.001".to_owned(),
+        rate => HumanCount(rate).to_string(),
+    }
+}
+
+/// How long something took: `0.71 s`, `5 min 3 s`, `3 h 12 min`, `2 days 3 h`.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    if time < Duration::from_mins(1) { format!("{:.2} s", time.as_secs_f64()) } else { span(time) }
+}
+
+/// A time that need not be exact, in at most two units: `3 s`, `5 min 3 s`, `3 h 12 min`, `2 days 3 h`.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let s = time.as_secs() + u64::from(time.subsec_millis() >= 500);
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => pair(s / 60, "min", s % 60, "s"),
+        3_600..86_400 => pair(s / 3_600, "h", s / 60 % 60, "min"),
+        _ => pair(s / 86_400, if s / 86_400 == 1 { "day" } else { "days" }, s / 3_600 % 24, "h"),
+    }
+}
+
+fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    let large = format!("{} {large_unit}", HumanCount(large));
+    if small == 0 { large } else { format!("{large} {small} {small_unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!(
+            [0, 1, 2, 1_234].map(|number| count(number, "shard")).join("; "),
+            "0 shards; 1 shard; 2 shards; 1,234 shards"
+        );
+        assert_eq!(count(1_usize, "topic"), "1 topic");
+        assert_eq!([1, 2].map(|number| counted(number, "stall(s): see")), ["1 stall: see", "2 stalls: see"]);
+    }
+
+    #[test]
+    fn rates_below_one_are_no_zero() {
+        let rates = [
+            ((4, 10), "0.4"),
+            ((0, 10), "0"),
+            ((99, 100), "0.9"),
+            ((1, 1), "1"),
+            ((3, 2), "1"),
+            ((1, 30), "0.033"),
+            ((1, 100_000), "less than 0.001"),
+            ((1_234_567, 1), "1,234,567"),
+            ((u64::MAX, 0), "18,446,744,073,709,551,615"),
+        ];
+        for ((number, seconds), text) in rates {
+            assert_eq!(per_second(number, Duration::from_secs(seconds)), text, "{number} in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn long_times_are_days_and_hours() {
+        let span = |s| span(Duration::from_secs(s));
+        assert_eq!(
+            [0, 59, 60, 303, 3_600, 11_520].map(span).join("; "),
+            "0 s; 59 s; 1 min; 5 min 3 s; 1 h; 3 h 12 min"
+        );
+        assert_eq!([86_399, 86_400, 183_600].map(span).join("; "), "23 h 59 min; 1 day; 2 days 3 h");
+        assert_eq!(super::span(Duration::from_millis(59_700)), "1 min");
+        assert_eq!(duration(Duration::from_millis(714)), "0.71 s");
+        assert_eq!(duration(Duration::from_hours(51)), "2 days 3 h");
+    }
+}

@@ -1,0 +1,134 @@
+//! File descriptors: how many a run needs, and whether it can have them.
+//!
+//! A client that finds none left says so in its own log only, and its brokers look gone; a ledger that finds none loses
+//! acks. So the soft limit is raised to the hard one, and what is needed is worked out before anything is done.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use thiserror::Error;
+
+/// What a client has open for each broker: a connection, and both ends of a pipe that wakes its thread. The broker that
+/// it was started with may be another one to it than the one that the cluster names.
+const OF_BROKER: u64 = 3;
+/// Its own pipe, and the socket pair that wakes its shard.
+const OF_CLIENT: u64 = 4;
+/// What is needed beside a run's clients: the standard three, the control port and its loop, signals, and the files that
+/// are written at a time.
+const OF_PROCESS: u64 = 48;
+/// Rings, timers and wake-ups of an executor.
+const OF_SHARD: u64 = 16;
+/// Requests on the control port that must be possible at a time, and how many there may be at most.
+const FEWEST_CONNECTIONS: u64 = 16;
+const MOST_CONNECTIONS: u64 = 128;
+
+/// There are not enough.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "this run may need {needed} file descriptors, for {clients} clients with connections to {brokers} broker(s), and the \
+     limit is {limit}: run `ulimit -n {needed}` first, in Docker `--ulimit nofile={needed}`, in a systemd unit \
+     `LimitNOFILE={needed}`, or ask for fewer readers, members or workers"
+)]
+pub struct TooFew {
+    /// How many the run needs.
+    pub needed: u64,
+    /// Of how many clients, at one time.
+    pub clients: usize,
+    /// With how many brokers.
+    pub brokers: usize,
+    /// How many it can have.
+    pub limit: u64,
+}
+
+/// What a run opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Clients at one time.
+    pub clients: usize,
+    /// How many of these talk to a coordinator, over a connection of its own.
+    pub coordinated: usize,
+    /// Brokers of the cluster, as far as they are known.
+    pub brokers: usize,
+    /// Executors.
+    pub shards: usize,
+    /// The brokers are in this process, which has both ends of each connection.
+    pub embedded: bool,
+}
+
+impl Wanted {
+    fn descriptors(&self) -> u64 {
+        let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        // The observer, and what a shard has beside its clients: one that takes another's place, or looks into silence.
+        let clients = many(self.clients).saturating_add(many(self.shards)).saturating_add(1);
+        let connections = many(self.brokers).saturating_add(1);
+        let mut of_client = connections.saturating_mul(OF_BROKER).saturating_add(OF_CLIENT);
+        if self.embedded {
+            of_client = of_client.saturating_add(connections);
+        }
+        clients
+            .saturating_mul(of_client)
+            .saturating_add(many(self.coordinated).saturating_mul(OF_BROKER))
+            .saturating_add(many(self.shards).saturating_mul(OF_SHARD))
+            .saturating_add(OF_PROCESS)
+    }
+
+    /// How many connections the control port may have beside that.
+    ///
+    /// # Errors
+    /// Not all of it can be open at one time.
+    pub fn check(&self, limit: u64) -> Result<usize, TooFew> {
+        let needed = self.descriptors().saturating_add(FEWEST_CONNECTIONS);
+        if needed > limit {
+            return Err(TooFew { needed, clients: self.clients, brokers: self.brokers, limit });
+        }
+        let connections = (limit - needed).saturating_add(FEWEST_CONNECTIONS).min(MOST_CONNECTIONS);
+        Ok(usize::try_from(connections).unwrap_or(usize::MAX))
+    }
+}
+
+/// Raises the soft limit to the hard one, and returns what it is then.
+#[must_use]
+pub fn raise() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a run had open on a cluster of one broker, with two shards: 989 with 120 members, 189 with 20 (which had a
+    /// coordinator), 417 with 64 readers.
+    #[test]
+    fn what_was_counted_is_enough_and_not_much_too_much() {
+        let wanted = |clients, coordinated| {
+            Wanted { clients, coordinated, brokers: 1, shards: 2, embedded: false }.descriptors()
+        };
+        for (clients, coordinated, seen) in [(120, 120, 989), (20, 20, 189), (64, 0, 417)] {
+            let found = wanted(clients, coordinated);
+            assert!((seen..2 * seen + 100).contains(&found), "{clients}: {found}, seen {seen}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_the_number() {
+        let wanted = Wanted { clients: 64, coordinated: 0, brokers: 3, shards: 2, embedded: false };
+        let error = wanted.check(256).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("ulimit -n {}", error.needed)) && text.contains("limit is 256"),
+            "{text}"
+        );
+        assert_eq!(wanted.check(error.needed), Ok(16), "just enough, and the port is narrow");
+        assert_eq!(wanted.check(error.needed + 50), Ok(66));
+        assert_eq!(wanted.check(1 << 20), Ok(128));
+    }
+
+    #[test]
+    fn numbers_beyond_all_bounds_are_refused_and_do_not_wrap() {
+        let wanted =
+            Wanted { clients: usize::MAX, coordinated: usize::MAX, brokers: 9, shards: 9, embedded: true };
+        assert!(wanted.check(1 << 30).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! What is found out about a run before it does anything: no topic is created, no file touched, no port bound.
+
+use super::{checker, group_reader, run::RunError};
+use crate::{
+    config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
+    kafka::{
+        ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, TopicError,
+        TransactionSettings,
+    },
+    ledger::{LatestNeed, LedgerError, LedgerStore},
+    runtime::{
+        cpu_set::CpuSet,
+        descriptors::{self, TooFew, Wanted},
+        pages,
+    },
+};
+
+/// Any group's name.
+const SOME_GROUP: &str = "g";
+
+/// A run that nothing stands in the way of, as far as can be told on this machine.
+pub(super) struct Trial<'a> {
+    config: &'a VerifierConfig,
+    /// Partitions that the ledger lists.
+    listed: usize,
+    /// Descriptors that the process may have.
+    limit: u64,
+    /// Connections that the control port may have, as far as the brokers are known.
+    pub(super) port: usize,
+}
+
+impl<'a> Trial<'a> {
+    /// Looks at settings, files and limits; `shards` is how many there may be at most.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(super) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
+        clients(config, cpus)?;
+        let mut trial = Self { config, listed: ledger(config)?, limit: descriptors::raise(), port: 0 };
+        let brokers = match &config.common.brokers {
+            Brokers::Embedded { brokers } => *brokers,
+            Brokers::Bootstrap(list) => list.split(',').count(),
+        };
+        trial.port = trial.connections(brokers, shards)?;
+        let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
+        let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
+        pages::fit_for(members.max(random).max(shards));
+        Ok(trial)
+    }
+
+    /// How many connections the control port may have beside all that the run opens, with so many brokers.
+    ///
+    /// # Errors
+    /// There are not enough descriptors for the run.
+    pub(super) fn connections(&self, brokers: usize, shards: usize) -> Result<usize, RunError> {
+        Ok(connections(self.config, brokers, shards, self.limit)?)
+    }
+
+    /// How to make the topic, if it is missing and may be made.
+    ///
+    /// # Errors
+    /// The cluster has more brokers than there are descriptors for.
+    pub(super) fn new_topic(
+        &self,
+        observer: &Observer,
+        shards: usize,
+    ) -> Result<Option<&'a NewTopic>, RunError> {
+        let Some(new) = &self.config.common.new_topic else { return Ok(None) };
+        // Where nobody answers, nothing is created either.
+        if let Some(brokers) = observer.count_brokers() {
+            self.connections(brokers, shards)?;
+        }
+        Ok(Some(new).filter(|new| new.partitions >= self.listed))
+    }
+
+    /// A topic that was left missing, because it would have had too few partitions for its ledger.
+    pub(super) fn explain(&self, error: TopicError) -> RunError {
+        let store = LedgerStore::new(&self.config.ledger_dir, &self.config.topic);
+        match (&error, &self.config.common.new_topic) {
+            (TopicError::Missing { .. }, Some(new)) => store
+                .check_partitions(store.path(), self.listed, new.partitions)
+                .map_or_else(RunError::from, |()| error.into()),
+            _ => error.into(),
+        }
+    }
+}
+
+/// Whether the clients that the run is going to make can be made of its settings.
+fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
+    let client = ClientSettings::new(&config.common, "");
+    if let Some(produce) = &config.produce {
+        producer(&client, produce, cpus).try_out()?;
+    }
+    let isolation = checker::isolation(config.proof);
+    let reader = |read_ahead| ConsumerSettings {
+        client: client.clone(),
+        isolation,
+        read_ahead,
+        paced: false,
+        client_cpus: cpus.clone(),
+    };
+    if config.rand_read.is_some() {
+        reader(false).try_out()?;
+    }
+    if config.seq_read.is_some() {
+        reader(true).try_out()?;
+    }
+    if let Some(group) = &config.group_read {
+        group_reader::settings(&client, group, SOME_GROUP.to_owned(), isolation, cpus.clone()).try_out()?;
+    }
+    Ok(())
+}
+
+fn producer(client: &ClientSettings, config: &ProduceConfig, cpus: &CpuSet) -> ProducerSettings {
+    ProducerSettings {
+        client: client.clone(),
+        linger: config.linger,
+        batch_max_bytes: config.batch_max_bytes,
+        max_buffered_records: config.max_buffered_records,
+        partitions_per_broker: 1,
+        compression: Compression::None,
+        transactions: config
+            .transactions
+            .map(|rules| TransactionSettings { id: client.client_id.clone(), timeout: rules.timeout }),
+        client_cpus: cpus.clone(),
+    }
+}
+
+/// Whether the ledger can be read, and written where that is needed. Returns how many partitions the topic must have.
+fn ledger(config: &VerifierConfig) -> Result<usize, LedgerError> {
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) {
+        // Its ledgers begin and end with it.
+        return Ok(0);
+    }
+    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let latest = match (config.proof.latest_values, &config.produce) {
+        (LatestChecks::Never, _) => LatestNeed::Ignored,
+        (_, Some(_)) => LatestNeed::Written,
+        (_, None) => LatestNeed::Read,
+    };
+    let listed = store.inspect(latest)?;
+    if config.produce.is_some() {
+        store.probe()?;
+    }
+    Ok(listed)
+}
+
+fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u64) -> Result<usize, TooFew> {
+    let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
+    let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
+    let in_transactions = config.produce.as_ref().is_some_and(|produce| produce.transactions.is_some());
+    let wanted = |clients, coordinated| Wanted {
+        clients,
+        coordinated,
+        brokers,
+        shards,
+        embedded: matches!(config.common.brokers, Brokers::Embedded { .. }),
+    };
+    // One kind of work follows the other.
+    let kinds = [
+        wanted(members, members),
+        wanted(random, 0),
+        wanted(shards, if in_transactions { shards } else { 0 }),
+    ];
+    kinds.iter().map(|wanted| wanted.check(limit)).try_fold(usize::MAX, |least, found| Ok(least.min(found?)))
+}
