@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{go_flags::FlagError, values::Accepts};
+use super::{go_flags::FlagError, help, values::Accepts};
 
 /// A command line that asks for something that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum UsageError {
     /// `proofload` alone needs to be told which program to be.
     #[error("{}: no such command: accepts verifier or repeater, then flags; see --help", OneLine(.0))]
     NoSuchCommand(String),
+    /// `proofload help` with something else.
+    #[error("help {}: no such topic: accepts one of {}", OneLine(.0), topics())]
+    NoSuchTopic(String),
     /// The first word is missing, or is a flag.
     #[error("a command comes first: accepts verifier or repeater, then flags; see --help")]
     NoCommand,
@@ -55,6 +58,11 @@ impl UsageError {
     pub fn flag(flag: &'static str, why: impl Into<String>) -> Self {
         Self::Flag { flag, why: why.into() }
     }
+}
+
+fn topics() -> String {
+    let names: Vec<_> = help::NAMES.iter().map(|(name, _)| *name).collect();
+    format!("verifier, repeater, {}", names.join(", "))
 }
 
 /// A flag as users write it: names of one letter have one dash.

@@ -5,6 +5,7 @@ mod common;
 mod duration;
 mod error;
 mod go_flags;
+mod help;
 mod repeater;
 mod resolve;
 mod values;
@@ -19,7 +20,7 @@ use std::{
 };
 
 use clap::{
-    Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser,
+    Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches,
     error::{ContextKind, ContextValue},
 };
 
@@ -86,24 +87,6 @@ impl From<UsageError> for CliExit {
     }
 }
 
-/// Only for the help of `proofload` without a command: the commands' own flags are Go's, not clap's.
-#[derive(Parser)]
-#[command(
-    name = "proofload",
-    version,
-    about = "Put a full-rate load on a Kafka cluster, and prove record by record that it holds",
-    disable_help_subcommand = true,
-    max_term_width = 110,
-    after_help = "Flags are Go's: -name and --name mean the same, a value follows '=' or a space.\n\
-                  `proofload verifier --help` and `proofload repeater --help` list them."
-)]
-enum TopLevel {
-    #[command(name = "verifier")]
-    Verifier(Box<VerifierArgs>),
-    #[command(name = "repeater")]
-    Repeater(Box<RepeaterArgs>),
-}
-
 /// Reads a command line, without the program's own name.
 ///
 /// # Errors
@@ -123,7 +106,8 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
     match first.as_deref() {
         Some("verifier") => parse_verifier("proofload verifier", args),
         Some("repeater") => parse_repeater("proofload repeater", args),
-        Some("-h" | "--h" | "-help" | "--help" | "help") => Err(help(&mut TopLevel::command())),
+        Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
+        Some("help") => Err(help_on(args)),
         Some("-V" | "-version" | "--version") => Err(version()),
         None => Err(UsageError::NoCommand.into()),
         Some(word) if word.starts_with('-') => Err(UsageError::NoCommand.into()),
@@ -132,14 +116,14 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
 }
 
 fn parse_verifier(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
-    let (args, shown_flags) = flags::<VerifierArgs>(shown, args)?;
+    let (args, shown_flags) = flags::<VerifierArgs>(shown, &help::VERIFIER, args)?;
     let mut config = resolve::verifier(&args)?;
     config.common.flags = with_settings(shown_flags, &config.common.client_settings);
     Ok(Command::Verifier(Box::new(config)))
 }
 
 fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
-    let (args, shown_flags) = flags::<RepeaterArgs>(shown, args)?;
+    let (args, shown_flags) = flags::<RepeaterArgs>(shown, &help::REPEATER, args)?;
     let mut config = resolve::repeater(&args)?;
     config.common.flags = with_settings(shown_flags, &config.common.client_settings);
     Ok(Command::Repeater(Box::new(config)))
@@ -148,14 +132,15 @@ fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> 
 /// The flags as they were written, and as they may be shown; `shown` is what the help calls the program.
 fn flags<A>(
     shown: &'static str,
+    words_of_help: &help::Words,
     args: impl Iterator<Item = OsString>,
 ) -> Result<(A, BTreeMap<String, Value>), CliExit>
 where
     A: CommandFactory + FromArgMatches,
 {
-    let mut command = A::command().bin_name(shown);
+    let command = A::command();
     let words = match go_flags::normalise(&command, args).map_err(UsageError::from)? {
-        Normalised::Help => return Err(help(&mut command)),
+        Normalised::Help => return Err(CliExit::answer(help::program(&command, shown, words_of_help))),
         Normalised::Version => return Err(version()),
         Normalised::Words(words) => words,
     };
@@ -219,8 +204,23 @@ fn strict(command: clap::Command) -> clap::Command {
     })
 }
 
-fn help(command: &mut clap::Command) -> CliExit {
-    CliExit::answer(command.render_help().to_string())
+/// `proofload help`, and `proofload help TOPIC`; the commands are topics, too.
+fn help_on(args: impl Iterator<Item = OsString>) -> CliExit {
+    let words = args.map(|word| word.to_string_lossy().into_owned());
+    match words.filter(|word| !word.is_empty()).collect::<Vec<_>>().as_slice() {
+        [] => CliExit::answer(help::top()),
+        [topic] if topic == "verifier" => {
+            CliExit::answer(help::program(&VerifierArgs::command(), "proofload verifier", &help::VERIFIER))
+        }
+        [topic] if topic == "repeater" => {
+            CliExit::answer(help::program(&RepeaterArgs::command(), "proofload repeater", &help::REPEATER))
+        }
+        [topic] => match help::topic(topic) {
+            Some(text) => CliExit::answer(text.to_owned()),
+            None => UsageError::NoSuchTopic(topic.clone()).into(),
+        },
+        several => UsageError::NoSuchTopic(several.join(" ")).into(),
+    }
 }
 
 fn version() -> CliExit {

@@ -19,7 +19,7 @@ const MAX_WORKERS: i128 = 100_000;
 /// 2^43 MiB are 2^63 bytes.
 const MAX_MIB: i128 = 1 << 40;
 
-/// Pass a fixed number of tokens around a consumer group, through Kafka topics
+/// Pass a fixed number of messages (tokens) around: each member of a consumer group produces again what it consumes, until the run is stopped
 #[derive(Debug, Parser)]
 #[command(name = "repeater", version, max_term_width = 110)]
 pub(super) struct RepeaterArgs {

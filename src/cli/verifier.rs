@@ -11,18 +11,16 @@ use super::{
         TransactionArgs,
     },
     duration::{BareUnit, duration},
-    values::{OrOff, choice, go_bool, topic_name, whole, whole_or_off},
+    values::{OrOff, go_bool, topic_name, whole, whole_or_off},
 };
-use crate::config::LatestChecks;
 
-const LATEST: &[(&str, LatestChecks)] = &[("every", LatestChecks::Every), ("last", LatestChecks::Last)];
 const MAX_COUNT: i128 = u64::MAX as i128;
 const MAX_READERS: i128 = 100_000;
 /// franz-go refuses less, and librdkafka less than 1,000.
 const MIN_BATCH_BYTES: i128 = 1024;
 const MAX_BATCH_BYTES: i128 = 1_000_000_000;
 
-/// Produce records to a topic, read them back, prove that each is where it belongs
+/// Produce records to a topic, read them back, and check that each is where it belongs
 #[derive(Debug, Parser)]
 #[command(name = "verifier", version, max_term_width = 110)]
 pub(super) struct VerifierArgs {
@@ -167,12 +165,9 @@ pub(super) struct ProofArgs {
     /// Report truncation in lost_offsets and go on
     #[arg(long)]
     pub tolerate_data_loss: bool,
-    /// The value must be the last one produced for its key: for logs that were compacted to one record a key
+    /// The value must be the last one produced for its key
     #[arg(long)]
     pub validate_latest_values: bool,
-    /// Which records that is asked of: every one, or the last one of each key, wherever compaction is
-    #[arg(long, value_name = "WHICH", default_value = "every", value_parser = choice(LATEST))]
-    pub latest_values: LatestChecks,
     /// Write the second header, and check it where it is present [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = go_bool)]

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, ffi::OsString, fmt::Debug};
 use clap::{CommandFactory, FromArgMatches};
 
 use super::{
-    super::{Program, flags, go_flags, repeater::RepeaterArgs, verifier::VerifierArgs},
-    answer,
+    super::{Program, flags, go_flags, help, repeater::RepeaterArgs, verifier::VerifierArgs},
+    answer, refusal,
 };
 
 /// Flags of both programs, each with a value that is not its default; booleans have none.
@@ -51,6 +51,7 @@ const SHARED: &[(&str, &str)] = &[
     ("token-file", "f"),
     ("log-format", "json"),
     ("progress", "never"),
+    ("color", "always"),
 ];
 
 const VERIFIER: &[(&str, &str)] = &[
@@ -75,7 +76,6 @@ const VERIFIER: &[(&str, &str)] = &[
     ("produce-random-bytes", ""),
     ("key-set-cardinality", "100"),
     ("validate-latest-values", ""),
-    ("latest-values", "last"),
     ("compacted", ""),
     ("fake-timestamp-ms", "1000"),
     ("fake-timestamp-step-ms", "5"),
@@ -103,7 +103,7 @@ const REPEATER: &[(&str, &str)] = &[
 ];
 
 fn shown<A: CommandFactory + FromArgMatches + Debug>(words: &[String]) -> String {
-    match flags::<A>("test", words.iter().map(OsString::from)) {
+    match flags::<A>("test", &help::VERIFIER, words.iter().map(OsString::from)) {
         Ok((args, _)) => format!("{args:?}"),
         Err(exit) => panic!("{words:?}: {exit:?}"),
     }
@@ -159,7 +159,7 @@ fn a_boolean_can_be_unset() {
 
 #[test]
 fn spelled_out_defaults_change_nothing() {
-    let defaults = "--username= --password= --enable-tls=false --client-name kgo \
+    let defaults = "--brokers localhost:9092 --username= --password= --enable-tls=false --client-name kgo \
          --msg_size 16384 --produce_msgs 0 --seq_read=0 --seq_read_msgs -1 --rand_read_msgs 0 --parallel 1 \
          --consumer_group_readers 0 --consumer_group_name= --max-uncommitted -1 --loop=false --linger 0 \
          --batch_max_bytes 1048576 --max-buffered-records 1024 --compression-type none \
@@ -167,8 +167,7 @@ fn spelled_out_defaults_change_nothing() {
          --fake-timestamp-step-ms 1 --produce-throughput-bps -1 --consume-throughput-mb -1 \
          --msgs-per-producer-id -1 --transaction-timeout-ms 2m --msgs-per-transaction 1 \
          --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --remote-port 7884 --cores auto \
-         --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto \
-         --latest-values every";
+         --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto --color auto";
     let words: Vec<String> = defaults.split_whitespace().map(str::to_owned).collect();
     assert_eq!(shown::<VerifierArgs>(&words), shown::<VerifierArgs>(&[]));
     let defaults = "--topic= --topics= --group= --workers 1 --keys 0 --payload-size 16384 --initial-data-mb 4 \
@@ -183,19 +182,107 @@ fn clap_finds_no_fault() {
     RepeaterArgs::command().debug_assert();
 }
 
+#[track_caller]
+fn expect_80_columns(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80 && line.trim_end() == line, "{line}");
+    }
+    assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text}");
+}
+
 #[test]
 fn help_lists_every_flag_and_fits() {
     for (program, own) in [(Program::Verifier, VERIFIER), (Program::Repeater, REPEATER)] {
         let help = answer(program, &["--help"]);
-        for (name, _) in SHARED.iter().chain(own) {
-            let listed =
-                help.split_whitespace().any(|word| word.split('[').next() == Some(&format!("--{name}")));
-            assert!(listed, "{name}: {help}");
+        for (name, value) in SHARED.iter().chain(own) {
+            let flag = format!("  -{}{name}", if name.len() == 1 { "" } else { "-" });
+            let rest = help.lines().filter_map(|line| line.strip_prefix(&flag));
+            let listed: Vec<_> =
+                rest.filter(|rest| rest.is_empty() || rest.starts_with([' ', '['])).collect();
+            let [rest] = listed.as_slice() else { panic!("{name}: {listed:?}: {help}") };
+            let value_shown = rest.starts_with([' ', '[']) && !rest.starts_with("  ");
+            assert!(value_shown != (value.is_empty() && *name != "proof-header"), "{name}: {rest}");
         }
-        for line in help.lines() {
-            assert!(line.chars().count() <= 110, "{line}");
+        expect_80_columns(&help);
+        for part in
+            ["\nExamples\n", "\nExit codes", "\n  3  could not run", "\n  /shutdown ", "proofload help TOPIC"]
+        {
+            assert!(help.contains(part), "{part}: {help}");
         }
-        assert!(help.lines().count() <= 2 * (SHARED.len() + own.len()), "{help}");
+        assert!(help.lines().count() <= 2 * (SHARED.len() + own.len()) + 60, "{help}");
+    }
+}
+
+/// Whoever copies an example gets what it promises, or at least no usage error.
+#[test]
+fn examples_are_command_lines_that_work() {
+    for (program, words) in [(Program::Verifier, &help::VERIFIER), (Program::Repeater, &help::REPEATER)] {
+        for (flags, what) in words.examples {
+            let line = flags.replace("$BROKERS", "localhost:9092");
+            let line: Vec<&str> = line.split(' ').collect();
+            match super::run(program, &line) {
+                Ok(_) => {}
+                // Its files are not here.
+                Err(exit) => assert!(exit.stderr.unwrap().contains("a text file that can be read"), "{what}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_three_names_have_one_help() {
+    for (program, name, command) in
+        [(Program::Verifier, "kgo-verifier", "verifier"), (Program::Repeater, "kgo-repeater", "repeater")]
+    {
+        let by_name = answer(program, &["--help"]);
+        let by_command = answer(Program::Proofload, &[command, "--help"]);
+        let words = |help: &str, name: &str| {
+            help.replace(name, "NAME")
+                .replace('\\', "")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&by_name, name), words(&by_command, &format!("proofload {command}")));
+        assert_eq!(answer(Program::Proofload, &["help", command]), by_command);
+    }
+}
+
+#[test]
+fn each_topic_has_a_text_and_the_help_names_it() {
+    let top = answer(Program::Proofload, &["help"]);
+    for (name, _) in help::NAMES {
+        let text = answer(Program::Proofload, &["help", name]);
+        expect_80_columns(&text);
+        assert!(text.lines().count() > 10, "{text}");
+        for help in [&top, &answer(Program::Verifier, &["-h"]), &answer(Program::Repeater, &["-h"])] {
+            assert!(help.contains(name), "{name}: {help}");
+        }
+    }
+    expect_80_columns(&top);
+    for words in [&["help", "ledgers"][..], &["help", "ledger", "x"]] {
+        let refused = refusal(Program::Proofload, words);
+        assert!(
+            refused.contains("no such topic: accepts one of verifier, repeater, verdicts, "),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn texts_name_only_flags_that_exist() {
+    let args = VerifierArgs::command();
+    let repeater = RepeaterArgs::command();
+    let known: BTreeSet<&str> =
+        args.get_arguments().chain(repeater.get_arguments()).filter_map(clap::Arg::get_long).collect();
+    for (name, _) in help::NAMES {
+        let text = help::topic(name).unwrap();
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
+            if let Some(flag) = word.strip_prefix("--") {
+                // Docker's.
+                assert!(known.contains(flag) || flag == "security-opt", "{name}: {word}");
+            }
+        }
     }
 }
 
@@ -218,7 +305,9 @@ fn help_and_version_by_any_name() {
 fn what_a_report_shows_of_the_flags_holds_no_secret() {
     let words = "--topic t -seq_read=1 --password p -X sasl.password=q --X client.rack=r --produce_msgs 5";
     let words = words.split(' ').map(OsString::from);
-    let Ok((_, shown)) = flags::<VerifierArgs>("test", words) else { panic!("flags that are right") };
+    let Ok((_, shown)) = flags::<VerifierArgs>("test", &help::VERIFIER, words) else {
+        panic!("flags that are right")
+    };
     let expected = [
         ("X", serde_json::json!(["sasl.password=***", "client.rack=r"])),
         ("password", "***".into()),
