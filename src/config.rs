@@ -13,8 +13,8 @@ use std::{
 };
 
 pub use work::{
-    Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
-    RandReadConfig, SeqReadConfig, TransactionConfig,
+    Compression, FakeTimestamps, Fill, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig,
+    SeqReadConfig, TransactionConfig,
 };
 
 use serde::{Serialize, Serializer};
@@ -56,13 +56,29 @@ pub enum LogFormat {
     Json,
 }
 
-/// Whether a live progress line may be drawn.
+/// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum ProgressMode {
-    /// On a terminal: a live line. Elsewhere: a log line every few seconds.
+    /// On a terminal a bar, elsewhere and in a JSON log lines.
     #[default]
     Auto,
-    /// No progress at all.
+    /// One line that changes, at the bottom of the terminal.
+    Bar,
+    /// A log line every few seconds.
+    Lines,
+    /// Not at all.
+    Never,
+}
+
+/// Whether what is printed has colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ColorMode {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Wherever it goes.
+    Always,
+    /// Never.
     Never,
 }
 
@@ -86,8 +102,6 @@ pub struct CommonConfig {
     /// librdkafka settings of the user's own; they win over ours.
     #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,
-    /// By what the user asked for, less is proven: each a phrase.
-    pub weaker: Vec<String>,
     /// Partitions of a topic on an embedded cluster (`--partitions`).
     pub new_topic_partitions: usize,
     /// How to make a topic that is missing; `None` leaves it missing.
@@ -120,8 +134,10 @@ pub struct CommonConfig {
     pub verbosity: Verbosity,
     /// Shape of the log lines.
     pub log_format: LogFormat,
-    /// Whether progress is shown.
+    /// How progress is shown.
     pub progress: ProgressMode,
+    /// Whether what is printed has colours.
+    pub color: ColorMode,
     /// Which fields `/status` shows.
     pub status_schema: StatusSchema,
     /// When a worker that makes no progress although its broker answers counts as stalled; `None`: never.

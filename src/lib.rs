@@ -25,6 +25,7 @@ pub mod record;
 pub mod repeater;
 pub mod runtime;
 pub mod stats;
+mod terminal;
 mod title;
 pub mod transaction;
 pub mod verifier;

@@ -2,15 +2,32 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
 };
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::config::{CommonConfig, LogFormat, Verbosity};
+use crate::{
+    config::{ColorMode, CommonConfig, LogFormat, Verbosity},
+    terminal,
+};
 
 /// A text for whoever reads stdout. Nobody may: a pipe that is closed changes nothing about the run.
 pub(crate) fn say(text: &impl Display) {
+    terminal::around(false, || print(text));
+}
+
+/// What a run says at its end: progress is shown no more. A terminal gets it in its width; elsewhere lines stay whole.
+pub(crate) fn conclude(text: &str, color: ColorMode) {
+    let mut text = terminal::columns(io::stdout())
+        .map_or_else(|| text.to_owned(), |columns| terminal::wrap(text, columns));
+    if terminal::has_colour(color, &io::stdout()) {
+        text = terminal::colour_verdict(&text);
+    }
+    terminal::around(true, || print(&text));
+}
+
+fn print(text: &impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
@@ -19,20 +36,19 @@ pub(crate) fn start(config: &CommonConfig) {
     let default = match config.verbosity {
         // glommio warns of registered buffers that nothing here uses.
         Verbosity::Normal => "info,glommio=error,librdkafka=off",
-        // Not what the libraries beneath have to say of themselves.
-        Verbosity::Debug => "info,glommio=error,proofload=debug,librdkafka=debug",
-        Verbosity::Trace => "info,glommio=error,proofload=trace,librdkafka=trace",
+        Verbosity::Debug => "debug,glommio=error",
+        Verbosity::Trace => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| terminal::LogWriter)
         .with_target(false)
         // It would tell stderr that stderr is gone, and panic.
         .log_internal_errors(false);
     // A second start can only be a test's, and changes nothing.
     let _ = match config.log_format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder.with_ansi(terminal::has_colour(config.color, &io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
 }

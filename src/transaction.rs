@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     config::TransactionConfig,
-    kafka::{End, Ended, KafkaError, Transactions},
+    kafka::{End, Ended, Reason, Transactions},
     random::Random,
 };
 
@@ -26,6 +26,8 @@ pub enum Change<T> {
         records: Vec<T>,
         /// It was to be aborted from the beginning.
         intended: bool,
+        /// What the client has against it.
+        reason: Option<Reason>,
     },
     /// The client is finished.
     Fatal {
@@ -34,7 +36,7 @@ pub enum Change<T> {
         /// They may be in the log, or not.
         unknown: bool,
         /// What finished the client.
-        error: KafkaError,
+        reason: Reason,
     },
 }
 
@@ -164,7 +166,9 @@ impl<T> Transaction<T> {
         random: &mut Random,
     ) -> Change<T> {
         if self.stage != Stage::Open {
-            self.outcome = self.outcome.or_else(|| self.thread.outcome());
+            if self.outcome.is_none() {
+                self.outcome = self.thread.outcome();
+            }
             // The deliveries of all its records come first.
             return match self.outcome.take_if(|_| nothing_in_flight) {
                 Some(ended) => self.ended(ended, random),
@@ -195,10 +199,10 @@ impl<T> Transaction<T> {
         match ended {
             Ended::Started => Change::Started,
             Ended::Committed => Change::Committed(records),
-            Ended::Aborted => Change::Aborted { records, intended },
-            Ended::Fatal(error) => {
+            Ended::Aborted(reason) => Change::Aborted { records, intended, reason },
+            Ended::Fatal(reason) => {
                 self.stage = Stage::Starting;
-                Change::Fatal { records, unknown: asked == Stage::Ending(End::Commit), error }
+                Change::Fatal { records, unknown: asked == Stage::Ending(End::Commit), reason }
             }
         }
     }

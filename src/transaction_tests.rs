@@ -3,6 +3,7 @@ use std::thread;
 use crossbeam::channel::{Receiver, Sender};
 
 use super::*;
+use crate::kafka::KafkaError;
 
 /// A transaction whose other side the test plays.
 struct Played {
@@ -41,7 +42,7 @@ fn what_finished_the_client_does_not_make_its_transaction_younger() {
     played.transaction.sent();
     thread::sleep(Duration::from_millis(30));
     assert_eq!(played.advance(true, true), Change::None);
-    played.answers.send(Ended::Fatal(KafkaError::timed_out())).unwrap();
+    played.answers.send(Ended::Fatal(KafkaError::timed_out().into())).unwrap();
     assert!(matches!(played.advance(true, true), Change::Fatal { unknown: true, .. }));
     assert!(played.transaction.may_have_timed_out());
 }
@@ -55,10 +56,11 @@ fn what_failed_is_aborted_at_once_and_told_when_the_rest_is_in() {
     assert!(played.transaction.has_failed() && played.transaction.accepts().is_none());
     // The client may hold on to the other one until it is told to abort.
     assert_eq!((played.advance(false, false), played.asked()), (Change::None, Some(End::Abort)));
-    played.answers.send(Ended::Aborted).unwrap();
+    let reason = Some(Reason::from(KafkaError::timed_out()));
+    played.answers.send(Ended::Aborted(reason.clone())).unwrap();
     assert_eq!(played.advance(false, false), Change::None);
     played.transaction.settled(Some(2), true);
-    let aborted = Change::Aborted { records: vec![1, 2], intended: false };
+    let aborted = Change::Aborted { records: vec![1, 2], intended: false, reason };
     assert_eq!(played.advance(true, false), aborted);
     assert!(!played.transaction.has_failed() && played.transaction.accepts() == Some(false));
 }
@@ -71,8 +73,8 @@ fn what_is_spoilt_is_aborted_and_has_not_failed() {
     played.transaction.spoil();
     assert!(!played.transaction.has_failed() && played.transaction.accepts().is_none());
     assert_eq!((played.advance(true, false), played.asked()), (Change::None, Some(End::Abort)));
-    played.answers.send(Ended::Aborted).unwrap();
-    let aborted = Change::Aborted { records: vec![1], intended: false };
+    played.answers.send(Ended::Aborted(None)).unwrap();
+    let aborted = Change::Aborted { records: vec![1], intended: false, reason: None };
     assert_eq!(played.advance(true, false), aborted);
     assert_eq!(played.transaction.accepts(), Some(false));
 }

@@ -210,7 +210,7 @@ impl Ending {
             tracing::error!("{error}");
             code = if code == 0 { 3 } else { code };
         }
-        logging::say(&self.summary(verdict));
+        logging::conclude(&self.summary(verdict), self.asked.common().color);
         if self.asked.common().log_format == LogFormat::Json {
             tracing::info!(
                 verdict = verdict.code(),

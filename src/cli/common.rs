@@ -10,7 +10,7 @@ use super::{
     values::{Parsed, choice, host_name, key_value, parsed, probability, whole},
 };
 use crate::{
-    config::{Compression, LogFormat, ProgressMode, StatusSchema},
+    config::{ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
     runtime::placement::{ClientThreads, CoresRequest},
 };
 
@@ -28,7 +28,14 @@ const CODECS: &[(&str, Compression)] = &[
     ("mixed", Compression::Mixed),
 ];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-const PROGRESS: &[(&str, ProgressMode)] = &[("auto", ProgressMode::Auto), ("never", ProgressMode::Never)];
+const PROGRESS: &[(&str, ProgressMode)] = &[
+    ("auto", ProgressMode::Auto),
+    ("bar", ProgressMode::Bar),
+    ("lines", ProgressMode::Lines),
+    ("never", ProgressMode::Never),
+];
+const COLORS: &[(&str, ColorMode)] =
+    &[("auto", ColorMode::Auto), ("always", ColorMode::Always), ("never", ColorMode::Never)];
 const SCHEMAS: &[(&str, StatusSchema)] = &[("v1", StatusSchema::V1), ("v2", StatusSchema::V2)];
 const MECHANISMS: &[(&str, &str)] = &[
     ("PLAIN", "PLAIN"),
@@ -41,14 +48,14 @@ const MECHANISMS: &[(&str, &str)] = &[
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArgs {
-    /// Bootstrap list; embedded or embedded:N is an in-process mock cluster [default: localhost:9092]
-    #[arg(long, value_name = "HOST:PORT,…")]
-    pub brokers: Option<String>,
+    /// Bootstrap list; embedded or embedded:N is an in-process mock cluster
+    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092")]
+    pub brokers: String,
     /// How long to wait for brokers and topic at the start; 0 = for ever
     #[arg(long, value_name = "DURATION", default_value = "60s",
           value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24 * 365))]
     pub startup_timeout: Duration,
-    /// Create the topic first if it is missing; needs something that produces
+    /// Create the topic first if it is missing
     #[arg(long)]
     pub create_topic: bool,
     /// Partitions of a topic that we create
@@ -63,7 +70,7 @@ pub(super) struct ClusterArgs {
     /// Properties file of librdkafka settings
     #[arg(long, value_name = "FILE")]
     pub client_config: Option<PathBuf>,
-    /// Any librdkafka setting, after ours, but those that would undo the proof; repeatable
+    /// Any librdkafka setting, after ours; repeatable
     #[arg(short = 'X', long = "X", value_name = "KEY=VALUE", value_parser = key_value)]
     pub setting: Vec<(String, String)>,
 }
@@ -184,18 +191,21 @@ pub(super) struct ControlArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputArgs {
-    /// Log what is decided on the way, and what the client library complains of
+    /// Log more
     #[arg(long)]
     pub debug: bool,
-    /// Log even more: what the client library does, a few lines of each kind a second
+    /// Log even more: the client library's own
     #[arg(long)]
     pub trace: bool,
     /// text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = choice(LOG_FORMATS))]
     pub log_format: LogFormat,
-    /// auto or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = choice(PROGRESS))]
+    /// auto, bar, lines or never; auto is a bar on a terminal, else lines
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = choice(PROGRESS))]
     pub progress: ProgressMode,
+    /// auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = choice(COLORS))]
+    pub color: ColorMode,
     /// Name a partition as stalled when nothing came of it for so long though its broker answers; 0: never
     #[arg(long, value_name = "DURATION", default_value = "30s",
           value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24))]

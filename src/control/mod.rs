@@ -17,7 +17,7 @@ mod watch;
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -27,7 +27,6 @@ use thiserror::Error;
 
 pub use lifecycle::Lifecycle;
 pub use message::Message;
-pub(crate) use progress::per_second;
 use watch::Watched;
 
 use crate::{
@@ -38,6 +37,7 @@ use crate::{
     ledger::LedgerError,
     runtime::{exit, pulse::Pulses},
     stats::{Board, RepeaterBoard},
+    terminal,
     verifier::{gaps::Gaps, stall::Stalls, violations::Violations},
 };
 
@@ -70,8 +70,6 @@ pub struct Shared {
     pub causes: Causes,
     /// How the run is to end.
     pub ending: Arc<Ending>,
-    /// Connections that the control port may have at a time.
-    pub connections: Arc<AtomicUsize>,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
     /// The brokers' watcher, from the moment that it looks.
@@ -146,7 +144,6 @@ impl Control {
             stalls: Stalls::default(),
             waits: Waits::default(),
             causes: Causes::default(),
-            connections: Arc::new(AtomicUsize::new(listen::MAX_CONNECTIONS)),
             pulses: Arc::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),
@@ -155,7 +152,7 @@ impl Control {
             token: config.token.clone(),
             allowed_hosts: config.allowed_hosts.clone(),
             bind: config.bind,
-            progress: config.progress,
+            progress: terminal::progress_mode(config),
             ending: ending.clone(),
         });
         ending.watch(&shared);

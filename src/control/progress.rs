@@ -1,281 +1,386 @@
-//! Showing how a run is doing while it does it.
-//!
-//! On a terminal a live line; elsewhere a log line every few seconds.
+//! Showing how a run is doing while it does it: a line that changes, or a log line every few seconds.
 
 use std::{
-    io::{IsTerminal, stderr},
+    collections::VecDeque,
+    io::stderr,
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
 use crate::{
     config::ProgressMode,
+    human::{count, per_second, span},
     stats::{Board, LatencyHistogram, RepeaterBoard},
+    terminal,
 };
 
-/// How often the live line changes, and how often a log line is written.
-const REDRAW_EVERY: Duration = Duration::from_millis(200);
-const LOG_EVERY: Duration = Duration::from_secs(5);
+/// How often the work is looked at, and the line that changes does.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Looks over which the line's rates are taken: over a single one they jump.
+const LOOKS: usize = 10;
+/// When the first log line comes after the work began, and how often the others do.
+const FIRST_LINE: Duration = Duration::from_secs(2);
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Cells of the bar itself, between its brackets.
+const BAR_CELLS: std::ops::RangeInclusive<usize> = 8..=30;
+/// Behind a terminal whose width nobody knows.
+const USUAL_COLUMNS: usize = 80;
 
 pub(super) struct Progress {
-    sink: Sink,
-    shown: Instant,
-    last: Sample,
-}
-
-enum Sink {
-    Bar(ProgressBar),
-    Log,
-    Nothing,
+    mode: ProgressMode,
+    /// When it is looked again, and when the next log line comes.
+    look: Instant,
+    line: Instant,
+    worker: &'static str,
+    /// What the worker had done, the oldest first: rates are since then.
+    samples: VecDeque<Sample>,
 }
 
 /// What the active worker had done at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Sample {
-    worker: &'static str,
     at: Instant,
     records: u64,
     bytes: u64,
 }
 
 /// What is shown of the active worker.
+#[derive(Debug)]
 struct View {
+    worker: &'static str,
     sample: Sample,
-    goal: u64,
+    /// What there is to do; `None`: there is no end to it, or it is behind.
+    goal: Option<u64>,
+    /// Behind the name, with how much it matters.
+    facts: Vec<Part>,
+    latencies: Vec<Part>,
     word: &'static str,
-    latency: String,
+}
+
+/// A piece of the line.
+#[derive(Clone, Debug)]
+struct Part {
+    text: String,
+    /// The lower, the longer it stays when the line becomes short.
+    rank: u8,
 }
 
 impl Progress {
     pub(super) fn new(mode: ProgressMode) -> Self {
         let now = Instant::now();
-        let sink = match mode {
-            ProgressMode::Never => Sink::Nothing,
-            ProgressMode::Auto if stderr().is_terminal() => Sink::Bar(bar()),
-            ProgressMode::Auto => Sink::Log,
-        };
-        Self { sink, shown: now, last: Sample { worker: "", at: now, records: 0, bytes: 0 } }
+        Self { mode, look: now, line: now, worker: "", samples: VecDeque::new() }
     }
 
     /// Shows the worker that is at work now, when it is time to.
     pub(super) fn show(&mut self, board: &Board) {
-        if !self.is_due() {
-            return;
-        }
-        let Some(view) = view(board) else { return };
-        if view.sample.worker == self.last.worker {
-            let line = line(&view, &self.last);
-            match &self.sink {
-                Sink::Bar(bar) => draw(bar, &view, line),
-                Sink::Log => tracing::info!("{}: {line}", view.sample.worker),
-                Sink::Nothing => {}
-            }
-        }
-        self.last = view.sample;
+        self.show_view(|| view(board));
     }
 
-    /// Whether it is time to show something; if so the next time is later.
-    fn is_due(&mut self) -> bool {
-        let every = match self.sink {
-            Sink::Bar(_) => REDRAW_EVERY,
-            Sink::Log => LOG_EVERY,
-            Sink::Nothing => return false,
-        };
-        let due = self.shown.elapsed() >= every;
-        if due {
-            self.shown = Instant::now();
-        }
-        due
-    }
-
-    /// Shows how a repeater is doing, when it is time to: there is no goal, so there is no bar.
+    /// The same for a repeater, which has no goal.
     pub(super) fn show_repeater(&mut self, board: &RepeaterBoard) {
-        if !self.is_due() {
+        self.show_view(|| Some(repeater_view(board)));
+    }
+
+    fn show_view(&mut self, view: impl FnOnce() -> Option<View>) {
+        let now = Instant::now();
+        if self.mode == ProgressMode::Never || now < self.look {
             return;
         }
-        let totals = board.raw_totals();
-        let (at, records, bytes) = (Instant::now(), totals.consumed, totals.consumed_bytes);
-        let sample = Sample { worker: "repeat", at, records, bytes };
-        if self.last.worker == sample.worker {
-            let line = repeater_line(board, &sample, &self.last);
-            match &self.sink {
-                Sink::Bar(bar) => {
-                    bar.set_style(ProgressStyle::with_template("{prefix} {msg}").unwrap_or(bar.style()));
-                    bar.set_prefix(sample.worker);
-                    bar.set_message(line);
+        self.look = now + LOOK_EVERY;
+        let Some(view) = view() else {
+            self.worker = "";
+            return terminal::clear();
+        };
+        if view.worker != self.worker {
+            self.worker = view.worker;
+            self.samples = VecDeque::from([view.sample]);
+            self.line = now + FIRST_LINE;
+            return terminal::clear();
+        }
+        let Some(since) = self.samples.front() else { return };
+        match self.mode {
+            ProgressMode::Bar => {
+                let columns = terminal::columns(stderr()).unwrap_or(USUAL_COLUMNS);
+                terminal::draw(line(&view, since).fit(columns));
+                self.samples.push_back(view.sample);
+                if self.samples.len() > LOOKS {
+                    self.samples.pop_front();
                 }
-                Sink::Log => tracing::info!("repeat: {line}"),
-                Sink::Nothing => {}
             }
+            _ if now >= self.line => {
+                tracing::info!("{}: {}", view.worker, line(&view, since).whole());
+                self.samples = VecDeque::from([view.sample]);
+                self.line = now + LINE_EVERY;
+            }
+            _ => {}
         }
-        self.last = sample;
     }
-
-    pub(super) fn finish(&self) {
-        if let Sink::Bar(bar) = &self.sink {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{prefix:>15} [{bar:30}] {percent:>3}% {msg}";
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
-
-fn draw(bar: &ProgressBar, view: &View, line: String) {
-    bar.set_prefix(view.sample.worker);
-    bar.set_message(line);
-    bar.update(|state| {
-        state.set_len(view.goal.max(1));
-        state.set_pos(view.sample.records.min(view.goal));
-    });
 }
 
 /// The first worker whose work is not done.
 fn view(board: &Board) -> Option<View> {
-    let at = Instant::now();
+    let mut sample = Sample { at: Instant::now(), records: 0, bytes: 0 };
     if let Some(producer) = board.producer.as_ref().filter(|producer| producer.is_active()) {
         let (totals, latency) = (producer.raw_totals(), producer.latency().summary());
+        (sample.records, sample.bytes) = (totals.acked, totals.acked_bytes);
         return Some(View {
-            sample: Sample { worker: "produce", at, records: totals.acked, bytes: totals.acked_bytes },
-            goal: producer.goal(),
+            worker: "produce",
+            sample,
+            goal: goal(sample.records, producer.goal()),
+            facts: Vec::new(),
+            latencies: vec![percentiles("ack", latency.p50_us, latency.p99_us, 6)],
             word: "acked",
-            latency: format!(
-                ", ack p50 {} p99 {}",
-                milliseconds(latency.p50_us),
-                milliseconds(latency.p99_us)
-            ),
         });
     }
     let kind = board.readers.iter().find(|reader| reader.is_active())?.kind;
-    let mut view = View {
-        sample: Sample { worker: kind.name(), at, records: 0, bytes: 0 },
-        goal: 0,
-        word: "validated",
-        latency: String::new(),
-    };
+    let mut of = 0;
     for reader in board.readers.iter().filter(|reader| reader.kind == kind) {
         let totals = reader.raw_totals();
-        view.sample.records += totals.valid_reads;
-        view.sample.bytes += totals.bytes;
-        view.goal += reader.goal();
+        sample.records += totals.valid_reads;
+        sample.bytes += totals.bytes;
+        of += reader.goal();
     }
-    Some(view)
+    Some(View {
+        worker: kind.name(),
+        sample,
+        goal: goal(sample.records, of),
+        facts: Vec::new(),
+        latencies: Vec::new(),
+        word: "validated",
+    })
 }
 
-fn line(view: &View, last: &Sample) -> String {
-    let View { sample, goal, word, latency } = view;
-    let elapsed_s = sample.at.duration_since(last.at).as_secs_f64().max(1e-3);
-    let done = sample.records.saturating_sub(last.records);
-    let records_per_s = done as f64 / elapsed_s;
-    let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
-    let left = goal.saturating_sub(sample.records);
-    let eta = if left == 0 || done == 0 {
-        String::new()
-    } else {
-        format!(", {} left", HumanDuration(Duration::from_secs_f64(left as f64 / records_per_s)))
-    };
-    // Readers that loop, or wait for more, are soon beyond what there was when they began.
-    let of = if sample.records > *goal { String::new() } else { format!(" of {}", HumanCount(*goal)) };
-    format!(
-        "{}{of} {word}, {}/s, {mib_per_s:.1} MiB/s{latency}{eta}",
-        HumanCount(sample.records),
-        per_second(done, sample.at.duration_since(last.at)),
-    )
+/// Readers that loop, or wait for more, are soon beyond what there was when they began.
+fn goal(records: u64, goal: u64) -> Option<u64> {
+    (records <= goal).then_some(goal)
 }
 
-/// A rate in whole records, or in parts of one where it is below that.
-pub(crate) fn per_second(records: u64, took: Duration) -> String {
-    let took_us = took.as_micros().max(1_000);
-    let rate = u128::from(records) * 1_000_000 / took_us;
-    let exact = records as f64 * 1e6 / took_us as f64;
-    match u64::try_from(rate).unwrap_or(u64::MAX) {
-        0 if records == 0 => "0".to_owned(),
-        0 if exact >= 0.1 => format!("{:.1}", (exact * 10.0).floor() / 10.0),
-        0 if exact >= 0.001 => format!("{exact:.3}"),
-        0 => "less than 0.001".to_owned(),
-        rate => HumanCount(rate).to_string(),
-    }
-}
-
-fn repeater_line(board: &RepeaterBoard, sample: &Sample, last: &Sample) -> String {
-    let elapsed_s = sample.at.duration_since(last.at).as_secs_f64().max(1e-3);
-    let mib_per_s = sample.bytes.saturating_sub(last.bytes) as f64 / elapsed_s / f64::from(1 << 20);
-    let (group, latencies) = (board.group(), board.latencies());
+fn repeater_view(board: &RepeaterBoard) -> View {
+    let (totals, group, latencies) = (board.raw_totals(), board.group(), board.latencies());
     let (ack, e2e) = (latencies.ack.summary(), latencies.e2e.summary());
-    format!(
-        "group {}, {} members; {} tokens here; {}/s, {mib_per_s:.1} MiB/s; ack p50 {} p99 {}, end to end p50 {} p99 {}",
-        if group.state.is_empty() { "unknown" } else { &group.state },
-        group.members,
-        HumanCount(board.enqueued()),
-        per_second(sample.records.saturating_sub(last.records), sample.at.duration_since(last.at)),
-        milliseconds(ack.p50_us),
-        milliseconds(ack.p99_us),
-        milliseconds(e2e.p50_us),
-        milliseconds(e2e.p99_us),
-    )
+    let group = if group.state.is_empty() {
+        "group unknown".to_owned()
+    } else {
+        format!("group {}, {}", group.state, count(group.members, "member"))
+    };
+    let tokens = count(board.enqueued(), "token");
+    View {
+        worker: "repeat",
+        sample: Sample { at: Instant::now(), records: totals.consumed, bytes: totals.consumed_bytes },
+        goal: None,
+        facts: vec![part(2, group), part(4, format!("{tokens} here"))],
+        latencies: vec![
+            percentiles("ack", ack.p50_us, ack.p99_us, 6),
+            percentiles("end to end", e2e.p50_us, e2e.p99_us, 3),
+        ],
+        word: "",
+    }
 }
 
-/// µs as people read them.
-pub(super) fn milliseconds(latency_us: u64) -> String {
-    LatencyHistogram::text(latency_us)
+fn percentiles(of: &str, p50_us: u64, p99_us: u64, rank: u8) -> Part {
+    let (p50, p99) = (LatencyHistogram::text(p50_us), LatencyHistogram::text(p99_us));
+    part(rank, format!("{of} p50 {p50} p99 {p99}"))
+}
+
+fn part(rank: u8, text: String) -> Part {
+    Part { text, rank }
+}
+
+/// Name, then what matters, in the order in which it is read.
+struct Line {
+    name: &'static str,
+    /// How much is done, 0 to 1.
+    done: Option<f64>,
+    parts: Vec<Part>,
+}
+
+/// Rates are since an earlier sample.
+fn line(view: &View, since: &Sample) -> Line {
+    let View { worker, sample, goal, facts, latencies, word } = view;
+    let took = sample.at.duration_since(since.at);
+    let records = sample.records.saturating_sub(since.records);
+    let mib = sample.bytes.saturating_sub(since.bytes) as f64 / f64::from(1 << 20);
+    let mib_per_s = mib / took.as_secs_f64().max(1e-3);
+    let done = goal.filter(|goal| *goal > 0).map(|goal| sample.records as f64 / goal as f64);
+    let mut parts = Vec::new();
+    // Rounded down: only what is done is 100 %.
+    parts.extend(done.map(|done| part(0, format!("{:.0}%", (done * 100.0).floor()))));
+    parts.extend(facts.iter().cloned());
+    if !word.is_empty() {
+        let of = goal.map(|goal| format!(" of {}", HumanCount(goal))).unwrap_or_default();
+        parts.push(part(2, format!("{}{of} {word}", HumanCount(sample.records))));
+    }
+    parts.push(part(1, format!("{}/s", per_second(records, took))));
+    parts.push(part(5, format!("{mib_per_s:.1} MiB/s")));
+    parts.extend(latencies.iter().cloned());
+    let left = goal.map_or(0, |goal| goal - sample.records);
+    parts.extend(time_left(left, records, took).map(|time| part(3, format!("{} left", span(time)))));
+    Line { name: worker, done, parts }
+}
+
+/// Nobody knows when work that stands still will be done.
+fn time_left(left: u64, records: u64, took: Duration) -> Option<Duration> {
+    const ALL_TIME: Duration = Duration::from_hours(100 * 365 * 24);
+    if left == 0 || records == 0 {
+        return None;
+    }
+    let time = Duration::try_from_secs_f64(left as f64 / records as f64 * took.as_secs_f64()).ok()?;
+    (time < ALL_TIME).then_some(time)
+}
+
+impl Line {
+    /// Everything, for the log.
+    fn whole(&self) -> String {
+        let parts: Vec<_> = self.parts.iter().map(|part| part.text.as_str()).collect();
+        parts.join(", ")
+    }
+
+    /// What has room on a terminal, without its last column, behind which some begin a new line: the least important
+    /// goes first, and the bar before what only few look at.
+    fn fit(&self, columns: usize) -> String {
+        const BAR_RANK: u8 = 4;
+        /// Blank and brackets.
+        const AROUND_BAR: usize = 3;
+        let room = columns.saturating_sub(1);
+        let mut used = self.name.len();
+        let mut shown = vec![false; self.parts.len()];
+        let mut bar = None;
+        for rank in 0..=u8::MAX {
+            for (place, part) in self.parts.iter().enumerate().filter(|(_, part)| part.rank == rank) {
+                let width = part.text.chars().count() + ", ".len();
+                // The first one has a blank in front and no comma.
+                let width = if shown.contains(&true) { width } else { width - 1 };
+                if used + width <= room {
+                    shown[place] = true;
+                    used += width;
+                }
+            }
+            let least = BAR_CELLS.start() + AROUND_BAR;
+            if rank == BAR_RANK && self.done.is_some() && used + least <= room {
+                bar = Some(*BAR_CELLS.start());
+                used += least;
+            }
+        }
+        let bar = bar
+            .zip(self.done)
+            .map(|(cells, done)| drawn_bar((cells + room - used).min(*BAR_CELLS.end()), done));
+        let parts: Vec<_> = self.parts.iter().zip(shown).filter(|(_, shown)| *shown).collect();
+        let parts: Vec<_> = parts.iter().map(|(part, _)| part.text.as_str()).collect();
+        let mut text = format!("{}{} {}", self.name, bar.unwrap_or_default(), parts.join(", "));
+        text.truncate(text.trim_end().len());
+        text.chars().take(room).collect()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to a few cells")]
+fn drawn_bar(cells: usize, done: f64) -> String {
+    let full = ((done * cells as f64) as usize).min(cells);
+    format!(" [{}{}]", "#".repeat(full), "-".repeat(cells - full))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn line_shows_rates_since_the_last_one() {
+    fn produced(records: u64, goal: Option<u64>, after_ms: u64) -> (View, Sample) {
         let start = Instant::now();
-        let last = Sample { worker: "produce", at: start, records: 1_000, bytes: 0 };
-        let view = View {
-            sample: Sample {
-                at: start + Duration::from_secs(2),
-                records: 5_000,
-                bytes: 4 << 20,
-                ..last.clone()
-            },
-            goal: 9_000,
-            word: "acked",
-            latency: ", ack p50 1.0 ms p99 2.5 ms".into(),
-        };
+        let since = Sample { at: start, records: 1_000, bytes: 0 };
+        let sample = Sample { at: start + Duration::from_millis(after_ms), records, bytes: 4 << 20 };
+        let latencies = vec![percentiles("ack", 1_000, 2_500, 6)];
+        (View { worker: "produce", sample, goal, facts: vec![], latencies, word: "acked" }, since)
+    }
+
+    fn repeated() -> (View, Sample) {
+        let (view, since) = produced(5_000, None, 2_000);
+        let facts = vec![part(2, "group Stable, 4 members".into()), part(4, "256 tokens here".into())];
+        let latencies = vec![percentiles("ack", 900, 2_100, 6), percentiles("end to end", 4_000, 9_900, 3)];
+        (View { worker: "repeat", facts, latencies, word: "", ..view }, since)
+    }
+
+    fn fit(columns: usize, (view, since): (View, Sample)) -> String {
+        line(&view, &since).fit(columns)
+    }
+
+    #[test]
+    fn a_log_line_has_everything() {
+        let (view, since) = produced(5_000, Some(9_000), 2_000);
         assert_eq!(
-            line(&view, &last),
-            "5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms p99 2.5 ms, 2 seconds left"
+            line(&view, &since).whole(),
+            "55%, 5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms p99 2.5 ms, 2 s left"
         );
     }
 
     #[test]
-    fn rates_below_one_are_no_zero() {
-        let rates = [
-            ((4, 10), "0.4"),
-            ((0, 10), "0"),
-            ((99, 100), "0.9"),
-            ((1, 1), "1"),
-            ((3, 2), "1"),
-            ((1, 30), "0.033"),
-            ((1, 100_000), "less than 0.001"),
-            ((1_234_567, 1), "1,234,567"),
-        ];
-        for ((records, seconds), text) in rates {
-            assert_eq!(per_second(records, Duration::from_secs(seconds)), text, "{records} in {seconds} s");
+    fn the_least_important_goes_first_when_the_terminal_is_narrow() {
+        let half = |columns| fit(columns, produced(5_000, Some(9_000), 2_000));
+        assert_eq!(
+            half(150),
+            "produce [################--------------] 55%, 5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms \
+             p99 2.5 ms, 2 s left"
+        );
+        assert_eq!(
+            half(80),
+            "produce [#######------] 55%, 5,000 of 9,000 acked, 2,000/s, 2.0 MiB/s, 2 s left"
+        );
+        assert_eq!(half(60), "produce 55%, 5,000 of 9,000 acked, 2,000/s, 2 s left");
+        assert_eq!(half(40), "produce 55%, 2,000/s, 2 s left");
+        assert_eq!((half(21), half(20)), ("produce 55%, 2,000/s".to_owned(), "produce 55%".to_owned()));
+    }
+
+    #[test]
+    fn a_repeater_has_no_bar() {
+        let group = |columns| fit(columns, repeated());
+        assert_eq!(
+            group(150),
+            "repeat group Stable, 4 members, 256 tokens here, 2,000/s, 2.0 MiB/s, ack p50 0.9 ms p99 2.1 ms, end to end \
+             p50 4.0 ms p99 9.9 ms"
+        );
+        assert_eq!(group(80), "repeat group Stable, 4 members, 2,000/s, end to end p50 4.0 ms p99 9.9 ms");
+        assert_eq!(group(60), "repeat group Stable, 4 members, 256 tokens here, 2,000/s");
+        assert_eq!(group(40), "repeat group Stable, 4 members, 2,000/s");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_its_terminal() {
+        for columns in 1..200 {
+            let huge = u64::MAX / 3;
+            for view in [produced(huge, Some(u64::MAX), 1), produced(huge, None, 90_000), repeated()] {
+                let line = fit(columns, view);
+                assert!(line.chars().count() < columns.max(2), "{columns}: {line}");
+            }
         }
     }
 
     #[test]
     fn done_or_stalled_work_has_no_time_left() {
-        let start = Instant::now();
-        let last = Sample { worker: "produce", at: start, records: 5, bytes: 0 };
-        let sample = Sample { at: start + Duration::from_secs(1), ..last.clone() };
-        for (goal, of) in [(5, "5 of 5 acked, "), (10, "5 of 10 acked, "), (4, "5 acked, ")] {
-            let view = View { sample: sample.clone(), goal, word: "acked", latency: String::new() };
-            let line = line(&view, &last);
-            assert!(!line.contains("left") && line.starts_with(of), "{line}");
+        for (records, goal, begins) in [
+            (1_000, 1_000, "100%, 1,000 of 1,000 acked, 0/s"),
+            (1_000, 2_000, "50%, 1,000 of 2,000 acked, 0/s"),
+            (2_000, 2_000, "100%, 2,000 of 2,000 acked, 1,000/s"),
+            (0, 0, "0 of 0 acked, 0/s"),
+        ] {
+            let (view, since) = produced(records, Some(goal), 1_000);
+            let line = line(&view, &since).whole();
+            assert!(!line.contains("left") && line.starts_with(begins), "{line}");
         }
+        let (view, since) = produced(1_999_999, Some(2_000_000), 1_000);
+        assert!(line(&view, &since).whole().starts_with("99%, "), "only what is done is 100 %");
+    }
+
+    #[test]
+    fn work_beyond_its_end_has_neither_goal_nor_bar() {
+        assert_eq!((goal(4, 5), goal(5, 5), goal(6, 5)), (Some(5), Some(5), None));
+        let line = fit(80, produced(5_000, None, 2_000));
+        assert_eq!(line, "produce 5,000 acked, 2,000/s, 2.0 MiB/s, ack p50 1.0 ms p99 2.5 ms");
+    }
+
+    #[test]
+    fn slow_work_shows_its_rate_and_days() {
+        let (view, since) = produced(1_002, Some(81_402), 5_000);
+        let line = line(&view, &since).whole();
+        assert!(line.contains(", 0.4/s, ") && line.ends_with(", 2 days 7 h left"), "{line}");
+        assert_eq!(time_left(u64::MAX, 1, Duration::from_hours(1)), None, "nothing overflows");
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(
 fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = http::router(shared.clone());
-    tokio::spawn(listen::serve(listener, router, shared.connections.clone()));
+    tokio::spawn(listen::serve(listener, router));
     tokio::spawn(watch::run(shared.clone()));
     tokio::spawn(listen_to_shards(shared.clone()));
     // Installed even where a shell has set them to be ignored (`nohup … &`).
@@ -83,7 +83,7 @@ async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate
             shared.lifecycle.fail(format!("{name} came a second time: ended at once"));
             super::end_at_once(&shared);
         }
-        tracing::info!("{name}: ending the run");
+        tracing::info!("{name}: ending the run; a second signal ends the process at once");
         first = Some(Instant::now());
         let shared = shared.clone();
         tokio::spawn(async move { super::stop(&shared, name).await });
@@ -110,7 +110,6 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         ticks.tick().await;
         while let Ok(message) = messages.try_recv() {
             if matches!(message, Message::Finish) {
-                progress.finish();
                 return;
             }
             take(&shared, &mut keeper, message).await;

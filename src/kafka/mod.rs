@@ -7,7 +7,6 @@
 
 mod admission;
 mod bearer;
-mod chatter;
 mod client;
 mod consumer;
 mod early_clock;
@@ -34,13 +33,12 @@ mod settings;
 mod signals;
 mod topics;
 mod transactions;
-mod trial;
 mod wake;
 
 pub use consumer::{Consumer, Event};
 pub use echo::{Echo, EchoProducer};
 pub use embedded::EmbeddedCluster;
-pub use error::{ClientError, KafkaError};
+pub use error::{ClientError, ErrorClass, KafkaError, Reason};
 pub use fault::{Fault, FaultKind, LogCut};
 pub use group::{GroupConsumer, MemberState};
 pub use group_event::GroupEvent;

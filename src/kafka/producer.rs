@@ -74,6 +74,29 @@ pub enum Outcome {
     Unknown(KafkaError),
 }
 
+impl Outcome {
+    /// Why it is not in the log, or may not be.
+    #[must_use]
+    pub fn error(self) -> Option<KafkaError> {
+        match self {
+            Self::Acked { .. } | Self::AckedSomewhere => None,
+            Self::Failed(error) | Self::Unknown(error) => Some(error),
+        }
+    }
+}
+
+impl Delivery {
+    /// The same, failed of what the rest of its batch failed of.
+    fn blamed_on(mut self, primary: Option<KafkaError>) -> Self {
+        if let (Outcome::Failed(error) | Outcome::Unknown(error), Some(primary)) =
+            (&mut self.outcome, primary)
+        {
+            *error = primary;
+        }
+        self
+    }
+}
+
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
@@ -92,6 +115,7 @@ const DELIVERIES: usize = 1024;
 pub struct Producer {
     // Fields are dropped in this order: references first, the client last.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
+    words: Words,
     topic: Topic,
     queue: Queue,
     /// About end offsets, while it is under way.
@@ -117,6 +141,7 @@ impl Producer {
         handle.learn(&known);
         Ok(Self {
             messages: vec![ptr::null(); DELIVERIES].into(),
+            words: Words::default(),
             topic: known,
             queue,
             question: None,
@@ -188,11 +213,17 @@ impl Producer {
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
             if event.kind() == rdk::RD_KAFKA_EVENT_DR {
-                count += take_deliveries(&event, &mut self.messages, &mut each);
+                count += take_deliveries(&event, &mut self.messages, &mut self.words, &mut each);
             }
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
         count
+    }
+
+    /// What was said with this error, when a record failed of it for the first time; empty for nothing.
+    #[must_use]
+    pub fn words(&self, error: KafkaError) -> &str {
+        self.words.of(error)
     }
 
     /// Waits for deliveries, but not longer than `limit`.
@@ -252,13 +283,45 @@ pub(super) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> 
     }
 }
 
+/// What brokers said when they refused records: of each error the first words. Whoever starts a new client starts anew.
+#[derive(Default)]
+pub(super) struct Words(Vec<(KafkaError, String)>);
+
+impl Words {
+    pub(super) fn of(&self, error: KafkaError) -> &str {
+        self.0.iter().find(|(known, _)| *known == error).map_or("", |(_, words)| words)
+    }
+
+    /// # Safety
+    /// The message is alive and came out of a delivery event.
+    #[cold]
+    unsafe fn note(&mut self, error: KafkaError, message: *const rdk::rd_kafka_message_t) {
+        if self.0.iter().any(|(known, _)| *known == error) {
+            return;
+        }
+        // SAFETY: the caller's promise; what is returned is null, or a text that lives as long as the event.
+        let words = unsafe {
+            let words = rdk::rd_kafka_message_produce_errstr(message);
+            if words.is_null() { String::new() } else { CStr::from_ptr(words).to_string_lossy().into_owned() }
+        };
+        // For most errors the client has no more to say than their name.
+        let is_news = !error.to_string().contains(&words);
+        self.0.push((error, if is_news { words } else { String::new() }));
+    }
+}
+
 /// Shows the deliveries of an event, and returns how many there were.
+///
+/// An event is a batch. Of one that the broker refused for some of its records, the others say only that: they are shown
+/// last, with the error of the first of those.
 pub(super) fn take_deliveries(
     event: &EventPtr,
     messages: &mut [*const rdk::rd_kafka_message_t],
+    words: &mut Words,
     each: &mut impl FnMut(Delivery),
 ) -> usize {
     let (mut count, mut is_placed) = (0, true);
+    let (mut primary, mut secondary) = (None, Vec::new());
     loop {
         // SAFETY: the event is alive, and the array has room for as many as is said.
         let got =
@@ -272,10 +335,22 @@ pub(super) fn take_deliveries(
             if !is_placed && matches!(delivery.outcome, Outcome::Acked { .. }) {
                 delivery.outcome = Outcome::AckedSomewhere;
             }
+            if let Some(error) = delivery.outcome.error() {
+                // SAFETY: as above.
+                unsafe { words.note(error, message) };
+                if error.is_secondary() {
+                    secondary.push(delivery);
+                    continue;
+                }
+                primary.get_or_insert(error);
+            }
             each(delivery);
         }
         count += got;
         if got < messages.len() {
+            for delivery in secondary {
+                each(delivery.blamed_on(primary));
+            }
             return count;
         }
     }
@@ -322,4 +397,20 @@ unsafe fn delivery(message: *const rdk::rd_kafka_message_t) -> Delivery {
         code => Outcome::Unknown(KafkaError::new(code)),
     };
     Delivery { token: opaque.addr(), outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_refused_for_what_was_wrong_with_it() {
+        let [other, invalid] = [-138, 87].map(|number| KafkaError::of_number(number).unwrap());
+        assert!(other.is_secondary() && !invalid.is_secondary());
+        let delivery = |outcome| Delivery { token: 3, outcome };
+        let blamed = |outcome, primary| delivery(outcome).blamed_on(primary).outcome;
+        assert_eq!(blamed(Outcome::Failed(other), Some(invalid)), Outcome::Failed(invalid));
+        assert_eq!(blamed(Outcome::Unknown(other), Some(invalid)), Outcome::Unknown(invalid));
+        assert_eq!(blamed(Outcome::Failed(other), None), Outcome::Failed(other), "nothing else is known");
+    }
 }

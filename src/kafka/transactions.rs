@@ -3,12 +3,12 @@
 //! librdkafka's calls wait for brokers, as long as those take. They run on a thread
 //! of their own, one for each producer, so that a shard never waits with them.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{ffi::CStr, sync::Arc, thread, time::Duration};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use super::{ClientError, KafkaError, client::Handle, hub::Ringer};
+use super::{ClientError, KafkaError, Reason, client::Handle, hub::Ringer};
 use crate::runtime::{affinity, cpu_set::CpuSet};
 
 /// What is to become of a transaction. The next one is begun in any case.
@@ -23,16 +23,16 @@ pub enum End {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The first one has begun.
     Started,
     /// Its records show.
     Committed,
-    /// Its records do not show, whatever was asked for.
-    Aborted,
+    /// Its records do not show, whatever was asked for; why, where something went wrong.
+    Aborted(Option<Reason>),
     /// This producer is finished, and nobody knows what became of the transaction.
-    Fatal(KafkaError),
+    Fatal(Reason),
 }
 
 /// The thread, seen from the shard.
@@ -45,6 +45,8 @@ pub struct Transactions {
 const ATTEMPT_MS: i32 = 10_000;
 /// The pause between attempts that fail at once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that cannot even begin waits before it says so: another is started in its place.
+const PAUSE_AT_START: Duration = Duration::from_millis(500);
 
 impl Transactions {
     pub(super) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Result<Self, ClientError> {
@@ -98,25 +100,46 @@ fn end_and_begin(client: &Handle, end: End) -> Ended {
         End::Start => until_done(|| init(client)).map(|()| Ended::Started),
         End::Commit => match until_done(|| commit(client)) {
             Ok(()) => Ok(Ended::Committed),
-            Err(Failure::MustAbort) => until_done(|| abort(client)).map(|()| Ended::Aborted),
+            Err(Failure::MustAbort(reason)) => {
+                until_done(|| abort(client)).map(|()| Ended::Aborted(Some(reason)))
+            }
             Err(fatal) => Err(fatal),
         },
-        End::Abort => until_done(|| abort(client)).map(|()| Ended::Aborted),
+        End::Abort => {
+            let reason = what_went_wrong(client);
+            until_done(|| abort(client)).map(|()| Ended::Aborted(reason))
+        }
     };
     match ended.and_then(|ended| until_done(|| begin(client)).map(|()| ended)) {
         Ok(ended) => ended,
-        Err(Failure::Fatal(error)) => Ended::Fatal(error),
-        // Only a commit can ask for that; if anything else does, a new producer gets over it.
-        Err(Failure::MustAbort | Failure::TryAgain) => {
-            Ended::Fatal(KafkaError::new(Code::RD_KAFKA_RESP_ERR__STATE))
+        Err(failure) => {
+            if end == End::Start {
+                thread::sleep(PAUSE_AT_START);
+            }
+            match failure {
+                Failure::Fatal(reason) => Ended::Fatal(reason),
+                // Only a commit can ask for that; if anything else does, a new producer gets over it.
+                Failure::MustAbort(_) | Failure::TryAgain => {
+                    Ended::Fatal(KafkaError::new(Code::RD_KAFKA_RESP_ERR__STATE).into())
+                }
+            }
         }
+    }
+}
+
+/// Why the open transaction can only be aborted. The client says it to whoever asks for anything else, and beginning
+/// another is what changes nothing while one is open.
+fn what_went_wrong(client: &Handle) -> Option<Reason> {
+    match begin(client) {
+        Err(Failure::MustAbort(reason)) => Some(reason),
+        _ => None,
     }
 }
 
 enum Failure {
     TryAgain,
-    MustAbort,
-    Fatal(KafkaError),
+    MustAbort(Reason),
+    Fatal(Reason),
 }
 
 fn until_done(attempt: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
@@ -152,20 +175,22 @@ fn judge(error: *mut rdk::rd_kafka_error_t) -> Result<(), Failure> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: the error is ours, and not used after it is destroyed.
-    let (code, retriable, must_abort) = unsafe {
+    // SAFETY: the error is ours, and not used after it is destroyed; its text is never null.
+    let (code, retriable, must_abort, words) = unsafe {
         let judged = (
             rdk::rd_kafka_error_code(error),
             rdk::rd_kafka_error_is_retriable(error) != 0,
             rdk::rd_kafka_error_txn_requires_abort(error) != 0,
+            CStr::from_ptr(rdk::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
         );
         rdk::rd_kafka_error_destroy(error);
         judged
     };
+    let reason = Reason { error: KafkaError::new(code), words };
     Err(match (must_abort, retriable) {
-        (true, _) => Failure::MustAbort,
+        (true, _) => Failure::MustAbort(reason),
         (false, true) => Failure::TryAgain,
         (false, false) if code == Code::RD_KAFKA_RESP_ERR__TIMED_OUT => Failure::TryAgain,
-        (false, false) => Failure::Fatal(KafkaError::new(code)),
+        (false, false) => Failure::Fatal(reason),
     })
 }

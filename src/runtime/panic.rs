@@ -16,7 +16,7 @@ use std::{
 use nix::unistd;
 
 use super::exit;
-use crate::app;
+use crate::{app, terminal};
 
 /// The exit code for a bug in this program.
 pub const EXIT_CODE: i32 = 3;
@@ -31,6 +31,7 @@ pub fn install_hook() {
                 thread::park();
             }
         }
+        terminal::close();
         print(&describe(info));
         app::ending::close_on_panic(info.payload_as_str().unwrap_or("no message"));
         exit::at_once(EXIT_CODE);

@@ -5,7 +5,6 @@
 
 mod bearer;
 mod chaos;
-mod contradictions;
 mod control;
 mod coverage;
 mod create;
@@ -23,9 +22,9 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
-mod limits;
 mod pacing;
 mod payload;
+mod permanent;
 mod placement;
 mod preload;
 mod process;
@@ -36,6 +35,7 @@ mod security;
 mod stalls;
 mod startup;
 mod surgery;
+mod terminal;
 mod transactions;
 mod upheaval;
 mod usage;
@@ -109,6 +109,7 @@ fn all() -> Vec<(String, Test)> {
         proxied::tests(),
         harness::tests(),
         transactions::tests(),
+        permanent::tests(),
         values::tests(),
         bearer::tests(),
         upheaval::tests(),
@@ -123,8 +124,6 @@ fn all() -> Vec<(String, Test)> {
         keep_going::tests(),
         embedded::tests(),
         flags::tests(),
-        contradictions::tests(),
-        limits::tests(),
         control::tests(),
         guard::tests(),
         pacing::tests(),
@@ -134,6 +133,7 @@ fn all() -> Vec<(String, Test)> {
         startup::tests(),
         roles::tests(),
         usage::tests(),
+        terminal::tests(),
     ]
     .into_iter()
     .flatten()

@@ -3,7 +3,6 @@
 
 mod common;
 mod connection;
-mod contradictions;
 mod repeater;
 mod verifier;
 

@@ -50,7 +50,8 @@ fn bad_values_name_flag_value_and_what_is_accepted() {
         ("--sasl-mechanism GSSAPI", "one of: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
         ("--status-schema v3", "one of: v1, v2"),
         ("--log-format xml", "one of: text, json"),
-        ("--progress always", "one of: auto, never"),
+        ("--progress always", "one of: auto, bar, lines, never"),
+        ("--color maybe", "one of: auto, always, never"),
         ("--remote-port 65536", "a whole number, 0 to 65535"),
         ("--topic-config x", "key=value"),
         ("--brokers a:1,", "host:port[,host:port…], or embedded[:N]"),
@@ -144,6 +145,10 @@ fn wrong_combinations() {
         assert_eq!(verifier(&format!("--{words}")), format!("--{name}: needs --create-topic as well"));
         assert_eq!(repeater(&format!("--{words}")), format!("--{name}: needs --create-topic as well"));
     }
+    assert_eq!(
+        verifier("--log-format json --progress bar"),
+        "--progress: bar cannot be used with --log-format json: give lines or never"
+    );
     assert_eq!(verifier("--tls-cert f"), "--tls-cert: needs --tls-key FILE as well");
     assert_eq!(verifier("--tls-key f"), "--tls-key: needs --tls-cert FILE as well");
     assert_eq!(
@@ -220,7 +225,7 @@ fn repeaters() {
     assert_eq!(repeater("--topic a,b,a"), "--topic a,b,a: accepts each topic once, and a is there twice");
     assert_eq!(
         repeater("--initial-data-mb 1 --workers 100 --payload-size 16384"),
-        "--initial-data-mb 1: accepts 2 or more: one message of 16384 bytes for each of 100 worker(s)"
+        "--initial-data-mb 1: accepts 2 or more: one message of 16384 bytes for each of 100 workers"
     );
     assert_eq!(repeater("--workers 0"), "--workers 0: accepts a whole number, 1 to 100000");
     assert_eq!(repeater("--payload-size 0"), "--payload-size 0: accepts a whole number, 1 to 2147483647");

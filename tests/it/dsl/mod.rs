@@ -10,6 +10,7 @@ pub mod pki;
 pub mod ports;
 pub mod protocol;
 pub mod proxy;
+pub mod pty;
 pub mod run;
 pub mod secured;
 pub mod status;

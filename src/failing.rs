@@ -1,0 +1,231 @@
+//! What becomes of a producer to which something fails: when it pauses, and when it has to give up.
+//!
+//! Pure: the caller brings the time, and how much has succeeded so far.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    findings::Patience,
+    kafka::{ErrorClass, KafkaError},
+};
+
+/// The first pause between attempts of which none got anything done, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pauses between attempts of which none got anything done. They grow, so that something that fails at once and for
+/// ever fails some tens of times a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Backoff {
+    done: u64,
+    pause: Duration,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// An attempt has ended; `done` is what has been done in all by now. Returns whether it got nothing done.
+    pub fn ended(&mut self, done: u64, now: Instant) -> bool {
+        let in_vain = std::mem::replace(&mut self.done, done) == done;
+        self.pause =
+            if in_vain { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) } else { Duration::ZERO };
+        self.until = in_vain.then(|| now + self.pause);
+        in_vain
+    }
+
+    /// How long the next attempt has to wait.
+    #[must_use]
+    pub fn wait(&self, now: Instant) -> Duration {
+        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// Whether there is nothing to wait for: looked at for each burst, and without asking what time it is.
+    #[must_use]
+    pub fn is_over(&mut self) -> bool {
+        let Some(until) = self.until else { return true };
+        if Instant::now() < until {
+            return false;
+        }
+        self.until = None;
+        true
+    }
+}
+
+/// What an error means for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is tried again.
+    TryAgain,
+    /// It will be the same for ever.
+    Permanent,
+    /// It might have passed, and has not for half a minute in which nothing succeeded.
+    Lasting,
+}
+
+impl Judgement {
+    /// Whether the run has to end.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self != Self::TryAgain
+    }
+
+    /// What is added to the error, to say why it ends the run.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::TryAgain | Self::Permanent => "",
+            Self::Lasting => " (for 30 s, in which nothing was acked)",
+        }
+    }
+}
+
+/// Judges the errors of one producer, or of several that succeed or fail together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failing {
+    /// What had been done when it failed last.
+    done: u64,
+    patience: Patience,
+    /// Of the kind that is permanent when it lasts.
+    last: Option<KafkaError>,
+}
+
+impl Failing {
+    /// Something failed; `done` is what has succeeded so far.
+    #[cold]
+    pub fn judge(&mut self, error: KafkaError, done: u64, now: Instant) -> Judgement {
+        self.look(done);
+        match error.class() {
+            ErrorClass::Invalid => Judgement::Permanent,
+            // Who has had the right may meet a broker that has not read yet who has.
+            ErrorClass::Refused | ErrorClass::NotAdmitted if done == 0 => Judgement::Permanent,
+            ErrorClass::Refused | ErrorClass::NotAdmitted | ErrorClass::Fenced | ErrorClass::Other => {
+                self.last = Some(error);
+                if self.patience.failed(now) { Judgement::Lasting } else { Judgement::TryAgain }
+            }
+            // A topic that is gone for good is noticed by who watches the topics.
+            ErrorClass::Transient | ErrorClass::TopicUnknown | ErrorClass::Abandoned => Judgement::TryAgain,
+        }
+    }
+
+    /// Nothing failed just now: perhaps since there is nothing left that could. Returns the error that has lasted for
+    /// too long.
+    pub fn overdue(&mut self, done: u64, now: Instant) -> Option<KafkaError> {
+        self.look(done);
+        self.last.filter(|_| self.patience.failed(now))
+    }
+
+    fn look(&mut self, done: u64) {
+        if std::mem::replace(&mut self.done, done) < done {
+            self.patience.succeeded();
+            self.last = None;
+        }
+    }
+}
+
+/// What the user can change about records that brokers refuse, with the flags that say what those are like.
+#[must_use]
+pub fn remedy(error: KafkaError, words: &str, size_flags: &str, time_flags: &str) -> String {
+    if error.is_about_size() {
+        format!(
+            ": a batch must fit into the topic's max.message.bytes: lower {size_flags}, or raise max.message.bytes"
+        )
+    } else if error.is_about_time(words) {
+        format!(
+            ": the topic takes timestamps that are at most message.timestamp.before.max.ms behind the broker's clock, \
+             and message.timestamp.after.max.ms ahead of it: {time_flags}, or widen that window"
+        )
+    } else if error.is_about_codec() {
+        ": choose another --compression-type".to_owned()
+    } else if error.is_expired_transactional_id() {
+        ": the cluster forgets a transactional id that is not used for transactional.id.expiration.ms: raise it, or \
+         send records more often"
+            .to_owned()
+    } else {
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+    fn error(class: ErrorClass) -> KafkaError {
+        (-200..200).filter_map(KafkaError::of_number).find(|error| error.class() == class).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_the_record_itself_is_permanent_at_once() {
+        let judgement = Failing::default().judge(error(ErrorClass::Invalid), 9, Instant::now());
+        assert_eq!(judgement, Judgement::Permanent);
+    }
+
+    #[test]
+    fn what_passes_is_waited_for_without_limit() {
+        let (mut failing, start) = (Failing::default(), Instant::now());
+        for class in [ErrorClass::Transient, ErrorClass::TopicUnknown, ErrorClass::Abandoned] {
+            for seconds in [0, 3_600] {
+                let judgement = failing.judge(error(class), 0, start + Duration::from_secs(seconds));
+                assert_eq!(judgement, Judgement::TryAgain, "{class:?}");
+            }
+        }
+        assert_eq!(failing.overdue(0, start + Duration::from_hours(2)), None);
+    }
+
+    #[test]
+    fn anything_else_is_permanent_when_it_lasts_without_a_success() {
+        let (mut failing, start, other) = (Failing::default(), Instant::now(), error(ErrorClass::Other));
+        assert_eq!(failing.judge(other, 5, start), Judgement::TryAgain);
+        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE), Judgement::TryAgain, "one was acked");
+        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE * 3 / 2), Judgement::TryAgain);
+        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE * 2), Judgement::Lasting);
+        assert!(Judgement::Lasting.is_final() && !Judgement::TryAgain.is_final());
+    }
+
+    #[test]
+    fn who_never_had_a_right_is_told_at_once_and_who_had_it_is_patient() {
+        for class in [ErrorClass::Refused, ErrorClass::NotAdmitted] {
+            let (mut failing, start) = (Failing::default(), Instant::now());
+            assert_eq!(failing.judge(error(class), 0, start), Judgement::Permanent);
+            assert_eq!(failing.judge(error(class), 1, start), Judgement::TryAgain);
+            assert_eq!(failing.judge(error(class), 1, start + HALF_A_MINUTE), Judgement::Lasting);
+        }
+    }
+
+    #[test]
+    fn what_failed_last_is_not_forgotten_when_nothing_is_left_to_fail() {
+        let (mut failing, start, other) = (Failing::default(), Instant::now(), error(ErrorClass::Other));
+        failing.judge(other, 5, start);
+        assert_eq!(failing.overdue(5, start + HALF_A_MINUTE / 2), None);
+        assert_eq!(failing.overdue(5, start + HALF_A_MINUTE), Some(other));
+        assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 5), None, "it succeeds again");
+        assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 9), None);
+    }
+
+    #[test]
+    fn attempts_in_vain_pause_and_others_do_not() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        assert!(!backoff.ended(5, now) && backoff.wait(now).is_zero());
+        let mut pause_of = |done| {
+            backoff.ended(done, now);
+            backoff.wait(now).as_millis()
+        };
+        assert_eq!([5, 5, 5, 5, 5, 5].map(&mut pause_of), [10, 20, 40, 80, 100, 100]);
+        assert_eq!([6, 6, 6].map(&mut pause_of), [0, 10, 20]);
+    }
+
+    #[test]
+    fn the_remedy_fits_the_error() {
+        let of = |number, words| {
+            remedy(KafkaError::of_number(number).unwrap(), words, "--batch_max_bytes", "choose another time")
+        };
+        assert!(of(10, "").contains("lower --batch_max_bytes") && of(18, "").contains("max.message.bytes"));
+        assert!(of(32, "").contains("message.timestamp.after.max.ms"));
+        assert!(of(87, "Timestamp 5 of message with offset 0 is out of range").contains("another time"));
+        assert_eq!(of(87, "no key"), "");
+        assert!(
+            of(76, "").contains("--compression-type")
+                && of(49, "").contains("transactional.id.expiration.ms")
+        );
+    }
+}
