@@ -13,8 +13,8 @@ use std::{
 };
 
 pub use work::{
-    Compression, FakeTimestamps, Fill, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig,
-    SeqReadConfig, TransactionConfig,
+    Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
+    RandReadConfig, SeqReadConfig, TransactionConfig,
 };
 
 use serde::{Serialize, Serializer};
@@ -102,6 +102,8 @@ pub struct CommonConfig {
     /// librdkafka settings of the user's own; they win over ours.
     #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,
+    /// By what the user asked for, less is proven: each a phrase.
+    pub weaker: Vec<String>,
     /// Partitions of a topic on an embedded cluster (`--partitions`).
     pub new_topic_partitions: usize,
     /// How to make a topic that is missing; `None` leaves it missing.

@@ -36,8 +36,9 @@ pub(crate) fn start(config: &CommonConfig) {
     let default = match config.verbosity {
         // glommio warns of registered buffers that nothing here uses.
         Verbosity::Normal => "info,glommio=error,librdkafka=off",
-        Verbosity::Debug => "debug,glommio=error",
-        Verbosity::Trace => "trace",
+        // Not what the libraries beneath have to say of themselves.
+        Verbosity::Debug => "info,glommio=error,proofload=debug,librdkafka=debug",
+        Verbosity::Trace => "info,glommio=error,proofload=trace,librdkafka=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = fmt()

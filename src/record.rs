@@ -153,10 +153,15 @@ impl KeyText {
 /// than sending it. The pool is so large that a compressor's window does not see
 /// the same value again in its batch, and is leaked on purpose: the client sends
 /// values from where they lie, at times after the shard has gone.
+///
+/// Large values overlap: each begins a few KiB behind the one before it. They are as different as others, byte by byte,
+/// and no compressor's window is as long as they are.
 #[derive(Debug)]
 pub struct PayloadPool {
     bytes: &'static [u8],
     value_bytes: usize,
+    /// From the beginning of one value to that of the next.
+    step_bytes: usize,
     /// Of each value: a digest is taken once, and not for each record.
     digests: Box<[u64]>,
 }
@@ -164,29 +169,41 @@ pub struct PayloadPool {
 impl PayloadPool {
     /// About how much memory the values of a pool take, unless a few of them take more.
     const TARGET_BYTES: usize = 4 << 20;
+    /// How many there are at least.
+    const FEWEST: usize = 16;
+    /// From this size on, values overlap.
+    const LARGE_BYTES: usize = 4 << 20;
+    /// How far large values lie apart.
+    const STEP_BYTES: usize = 8_191;
 
     /// A pool of values of `value_bytes` bytes each.
     #[must_use]
     pub fn new(fill: Fill, value_bytes: usize, random: &mut Random) -> Self {
         let values = match fill {
             Fill::Zeros => 1,
-            Fill::Printable | Fill::Random => (Self::TARGET_BYTES / value_bytes.max(1)).clamp(16, 4096),
+            Fill::Printable | Fill::Random => {
+                (Self::TARGET_BYTES / value_bytes.max(1)).clamp(Self::FEWEST, 4096)
+            }
         };
-        let mut bytes = vec![0; values * value_bytes];
+        let step_bytes = if value_bytes >= Self::LARGE_BYTES { Self::STEP_BYTES } else { value_bytes };
+        let mut bytes = vec![0; (values - 1) * step_bytes + value_bytes];
         match fill {
             Fill::Zeros => {}
             Fill::Random => random.fill(&mut bytes),
             Fill::Printable => random.fill_printable(&mut bytes),
         }
-        let digest = |index| proof::digest_of(Some(&bytes[index * value_bytes..(index + 1) * value_bytes]));
+        let digest = |index| {
+            let start = index * step_bytes;
+            proof::digest_of(Some(&bytes[start..start + value_bytes]))
+        };
         let digests = (0..values).map(digest).collect();
-        Self { bytes: bytes.leak(), value_bytes, digests }
+        Self { bytes: bytes.leak(), value_bytes, step_bytes, digests }
     }
 
     /// One of the values, at random, and its digest.
     pub fn pick(&self, random: &mut Random) -> (&'static [u8], u64) {
         let index = random.index(self.digests.len());
-        let start = index * self.value_bytes;
+        let start = index * self.step_bytes;
         (&self.bytes[start..start + self.value_bytes], self.digests[index])
     }
 }
@@ -282,6 +299,23 @@ mod tests {
         let bytes = PayloadPool::new(Fill::Random, 10_000, &mut random);
         assert!(bytes.pick(&mut random).0.iter().any(|byte| *byte > 126));
         assert_ne!(printable.pick(&mut random), printable.pick(&mut random));
+    }
+
+    /// Sixteen values of 120 MB would be 1.9 GB.
+    #[test]
+    fn large_payloads_share_their_bytes_and_differ_all_the_same() {
+        let mut random = Random::from_seed(7);
+        let value_bytes = PayloadPool::LARGE_BYTES;
+        let pool = PayloadPool::new(Fill::Random, value_bytes, &mut random);
+        assert!(pool.bytes.len() < value_bytes + (256 << 10), "{}", pool.bytes.len());
+        let distinct: std::collections::BTreeSet<_> = pool.digests.iter().collect();
+        assert_eq!(distinct.len(), PayloadPool::FEWEST);
+        for _ in 0..4 {
+            let (value, digest) = pool.pick(&mut random);
+            assert_eq!((value.len(), digest), (value_bytes, proof::digest_of(Some(value))));
+        }
+        let small = PayloadPool::new(Fill::Random, 1 << 20, &mut random);
+        assert_eq!(small.bytes.len(), 16 << 20, "what fits into a compressor's window does not overlap");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use twox_hash::XxHash3_64;
+
 /// Replaces a file: a temporary one beside it, fsync, rename, fsync of the folder.
 ///
 /// # Errors
@@ -191,11 +193,21 @@ fn lock_patiently(temporary: &Path) -> io::Result<File> {
     lock(temporary)
 }
 
+/// The longest name that Linux' file systems take, in bytes.
+pub const NAME_MAX_BYTES: usize = 255;
+
 /// One fixed name: a process killed between write and rename leaves one file, not one each time.
 #[must_use]
 pub fn temporary(path: &Path) -> PathBuf {
+    const ENDING: &str = ".tmp";
+    let name = path.file_name().unwrap_or_default();
+    if name.len() + ENDING.len() > NAME_MAX_BYTES {
+        // What the name leaves no room for gets one of its own.
+        let digest = XxHash3_64::oneshot(name.as_encoded_bytes());
+        return path.with_file_name(format!("proofload-{digest:016x}{ENDING}"));
+    }
     let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(ENDING);
     name.into()
 }
 
@@ -203,4 +215,19 @@ pub fn temporary(path: &Path) -> PathBuf {
 #[must_use]
 pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_temporary_file_of_a_long_name_has_a_name_that_fits() {
+        let long = |letter: &str| PathBuf::from(format!("d/{}.json", letter.repeat(NAME_MAX_BYTES - 5)));
+        assert_eq!(temporary(Path::new("d/a.json")), Path::new("d/a.json.tmp"));
+        let (one, other) = (temporary(&long("a")), temporary(&long("b")));
+        assert!(one.file_name().is_some_and(|name| name.len() <= NAME_MAX_BYTES));
+        assert_eq!(one.parent(), Some(Path::new("d")));
+        assert_ne!(one, other, "two files must not share one");
+    }
 }

@@ -48,14 +48,14 @@ const MECHANISMS: &[(&str, &str)] = &[
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArgs {
-    /// Bootstrap list; embedded or embedded:N is an in-process mock cluster
-    #[arg(long, value_name = "HOST:PORT,…", default_value = "localhost:9092")]
-    pub brokers: String,
+    /// Bootstrap list; embedded or embedded:N is an in-process mock cluster [default: localhost:9092]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub brokers: Option<String>,
     /// How long to wait for brokers and topic at the start; 0 = for ever
     #[arg(long, value_name = "DURATION", default_value = "60s",
           value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24 * 365))]
     pub startup_timeout: Duration,
-    /// Create the topic first if it is missing
+    /// Create the topic first if it is missing; needs something that produces
     #[arg(long)]
     pub create_topic: bool,
     /// Partitions of a topic that we create
@@ -70,7 +70,7 @@ pub(super) struct ClusterArgs {
     /// Properties file of librdkafka settings
     #[arg(long, value_name = "FILE")]
     pub client_config: Option<PathBuf>,
-    /// Any librdkafka setting, after ours; repeatable
+    /// Any librdkafka setting, after ours, but those that would undo the proof; repeatable
     #[arg(short = 'X', long = "X", value_name = "KEY=VALUE", value_parser = key_value)]
     pub setting: Vec<(String, String)>,
 }
@@ -191,10 +191,10 @@ pub(super) struct ControlArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputArgs {
-    /// Log more
+    /// Log what is decided on the way, and what the client library complains of
     #[arg(long)]
     pub debug: bool,
-    /// Log even more: the client library's own
+    /// Log even more: what the client library does, a few lines of each kind a second
     #[arg(long)]
     pub trace: bool,
     /// text or json

@@ -11,9 +11,11 @@ use super::{
         TransactionArgs,
     },
     duration::{BareUnit, duration},
-    values::{OrOff, go_bool, topic_name, whole, whole_or_off},
+    values::{OrOff, choice, go_bool, topic_name, whole, whole_or_off},
 };
+use crate::config::LatestChecks;
 
+const LATEST: &[(&str, LatestChecks)] = &[("every", LatestChecks::Every), ("last", LatestChecks::Last)];
 const MAX_COUNT: i128 = u64::MAX as i128;
 const MAX_READERS: i128 = 100_000;
 /// franz-go refuses less, and librdkafka less than 1,000.
@@ -165,9 +167,12 @@ pub(super) struct ProofArgs {
     /// Report truncation in lost_offsets and go on
     #[arg(long)]
     pub tolerate_data_loss: bool,
-    /// The value must be the last one produced for its key
+    /// The value must be the last one produced for its key: for logs that were compacted to one record a key
     #[arg(long)]
     pub validate_latest_values: bool,
+    /// Which records that is asked of: every one, or the last one of each key, wherever compaction is
+    #[arg(long, value_name = "WHICH", default_value = "every", value_parser = choice(LATEST))]
+    pub latest_values: LatestChecks,
     /// Write the second header, and check it where it is present [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = go_bool)]

@@ -149,6 +149,18 @@ pub enum Passes {
     Continuous,
 }
 
+/// Which records must hold the last value that was produced for their key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum LatestChecks {
+    /// None: values are not looked at.
+    #[default]
+    Never,
+    /// The last record of each key.
+    Last,
+    /// Every record: the log was compacted to one for each key.
+    Every,
+}
+
 /// What readers expect of the log, and what they do when it is otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own, not a state")]
@@ -160,7 +172,7 @@ pub struct ProofConfig {
     /// Records are in transactions: only those that were committed count.
     pub transactions: bool,
     /// A value must be the last one produced for its key.
-    pub latest_values: bool,
+    pub latest_values: LatestChecks,
     /// Count violations and go on to the end, instead of stopping at the first.
     pub keep_going: bool,
     /// Second headers are checked where they are present.

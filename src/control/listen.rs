@@ -1,7 +1,14 @@
 //! Serving the control port within bounds: however many connect, and however slowly
 //! they talk, the run does not notice.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use hyper_util::{
@@ -17,7 +24,7 @@ use tokio::{
 /// Connections at a time. One more, and the oldest goes: whoever has something to ask is answered within
 /// milliseconds, so the oldest of so many are those that hold a connection and ask nothing. A bound that made
 /// newcomers wait instead would be a door that anybody could hold shut.
-const MAX_CONNECTIONS: usize = 128;
+pub(super) const MAX_CONNECTIONS: usize = 128;
 /// A request's head must be here by then, and its size stays below this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 const HEAD_MAX_BYTES: usize = 16 << 10;
@@ -27,12 +34,14 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
+///
+/// `limit`: connections at a time. Descriptors that ledger and clients need are not the port's to take.
+pub(super) async fn serve(listener: TcpListener, router: Router, limit: Arc<AtomicUsize>) {
     let mut open = VecDeque::with_capacity(MAX_CONNECTIONS);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                make_room(&mut open);
+                make_room(&mut open, limit.load(Relaxed));
                 // A slow or broken client is its own affair.
                 let connection = timeout(CONNECTION_LIMIT, answer(stream, router.clone()));
                 open.push_back(tokio::spawn(connection).abort_handle());
@@ -42,9 +51,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-fn make_room(open: &mut VecDeque<AbortHandle>) {
+fn make_room(open: &mut VecDeque<AbortHandle>, limit: usize) {
     open.retain(|connection| !connection.is_finished());
-    if open.len() >= MAX_CONNECTIONS
+    while open.len() >= limit.max(1)
         && let Some(oldest) = open.pop_front()
     {
         oldest.abort();

@@ -17,7 +17,7 @@ mod watch;
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -70,6 +70,8 @@ pub struct Shared {
     pub causes: Causes,
     /// How the run is to end.
     pub ending: Arc<Ending>,
+    /// Connections that the control port may have at a time.
+    pub connections: Arc<AtomicUsize>,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
     /// The brokers' watcher, from the moment that it looks.
@@ -144,6 +146,7 @@ impl Control {
             stalls: Stalls::default(),
             waits: Waits::default(),
             causes: Causes::default(),
+            connections: Arc::new(AtomicUsize::new(listen::MAX_CONNECTIONS)),
             pulses: Arc::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),

@@ -56,7 +56,7 @@ pub(super) fn run(
 fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = http::router(shared.clone());
-    tokio::spawn(listen::serve(listener, router));
+    tokio::spawn(listen::serve(listener, router, shared.connections.clone()));
     tokio::spawn(watch::run(shared.clone()));
     tokio::spawn(listen_to_shards(shared.clone()));
     // Installed even where a shell has set them to be ignored (`nohup … &`).

@@ -5,11 +5,12 @@ use std::{
     mem,
     ptr::NonNull,
     sync::Mutex,
+    time::Instant,
 };
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{ClientError, KafkaError, bearer, settings, signals};
+use super::{ClientError, KafkaError, bearer, chatter::Chatter, settings, signals};
 use crate::runtime::{affinity, cpu_set::CpuSet};
 
 /// A client instance. librdkafka's instances may be used from any thread.
@@ -226,7 +227,7 @@ pub(super) fn last_complaint() -> String {
 
 /// Called on librdkafka's own threads, never on a shard.
 unsafe extern "C" fn log(
-    _client: *const rdk::rd_kafka_t,
+    client: *const rdk::rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     text: *const c_char,
@@ -240,10 +241,27 @@ unsafe extern "C" fn log(
     {
         last.replace_range(.., without_thread(&text));
     }
+    // SAFETY: a client that logs is alive; without one there is no name. The name lives as long as it.
+    let name = unsafe {
+        if client.is_null() { c"" } else { CStr::from_ptr(rdk::rd_kafka_name(client)) }.to_string_lossy()
+    };
     if level <= 6 {
-        tracing::debug!(target: "librdkafka", "{facility}: {text}");
+        tracing::debug!(target: "librdkafka", "{name} {facility}: {}", without_thread(&text));
     } else {
-        tracing::trace!(target: "librdkafka", "{facility}: {text}");
+        trace(&name, &facility, without_thread(&text));
+    }
+}
+
+/// Shows what a client does, if not too much of the same kind was shown already.
+fn trace(client: &str, facility: &str, text: &str) {
+    static CHATTER: Mutex<Chatter> = Mutex::new(Chatter::new());
+    let admitted = CHATTER.lock().ok().and_then(|mut chatter| chatter.admit(facility, Instant::now()));
+    match admitted {
+        None => {}
+        Some(0) => tracing::trace!(target: "librdkafka", "{client} {facility}: {text}"),
+        Some(more) => {
+            tracing::trace!(target: "librdkafka", "{client} {facility}: {text} ({more} more {facility} lines were not shown)");
+        }
     }
 }
 

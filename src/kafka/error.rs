@@ -345,6 +345,14 @@ pub enum ClientError {
         /// What librdkafka said.
         reason: String,
     },
+    /// Settings that librdkafka takes one by one, and not together.
+    #[error(
+        "the client library refuses these settings together: {reason}: change what -X or --client-config adds"
+    )]
+    Combination {
+        /// What librdkafka said.
+        reason: String,
+    },
     /// The client itself.
     #[error("the Kafka client could not be started: {0}")]
     Start(String),

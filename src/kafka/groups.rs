@@ -56,6 +56,10 @@ impl Observer {
     /// # Errors
     /// The brokers' answer, or that there was none.
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+        if self.brokers_assign {
+            // The answer would be that the group is dead. The newer question is of those that have ended the process.
+            return Err(KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE));
+        }
         let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
         let name = CString::new(group).map_err(|_| unknown)?;
         let mut list: *const rdk::rd_kafka_group_list = ptr::null();
@@ -88,7 +92,11 @@ impl Observer {
     /// # Errors
     /// The brokers' answer, or that there was none.
     pub fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
-        self.describe_group(group)?;
+        if self.brokers_assign {
+            self.count_brokers().ok_or_else(KafkaError::timed_out)?;
+        } else {
+            self.describe_group(group)?;
+        }
         let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
         let name = CString::new(group).map_err(|_| unknown)?;
         let queue = self.handle.new_queue();

@@ -7,6 +7,7 @@
 
 mod admission;
 mod bearer;
+mod chatter;
 mod client;
 mod consumer;
 mod early_clock;
@@ -33,6 +34,7 @@ mod settings;
 mod signals;
 mod topics;
 mod transactions;
+mod trial;
 mod wake;
 
 pub use consumer::{Consumer, Event};

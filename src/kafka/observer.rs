@@ -105,6 +105,8 @@ pub struct Observer {
     queue: Queue,
     pub(super) handle: Handle,
     brokers: String,
+    /// Groups speak a protocol of which the question for them knows nothing.
+    pub(super) brokers_assign: bool,
 }
 
 // SAFETY: a queue reference may be used and released from any thread, like its client.
@@ -129,7 +131,8 @@ impl Observer {
         // A broker that hangs up on the first question may want TLS: at the start that is worth telling.
         config.set("log.connection.close", "true");
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
-        Ok(Self { queue: handle.main_queue(), handle, brokers: settings.bootstrap.clone() })
+        let (brokers, brokers_assign) = (settings.bootstrap.clone(), settings.brokers_assign());
+        Ok(Self { queue: handle.main_queue(), handle, brokers, brokers_assign })
     }
 
     /// The shape of a topic, as soon as brokers answer and the topic is there. If it is missing, and `new` says

@@ -4,7 +4,7 @@ use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
-use super::{ClientError, Handover, Isolation};
+use super::{ClientError, Handover, Isolation, chatter};
 use crate::{
     config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
     mutants,
@@ -73,7 +73,10 @@ pub struct GroupSettings {
     pub isolation: Isolation,
     /// Where a partition is read from that the group has no place in.
     pub start: GroupStart,
-    /// How long the group waits for a member that is silent; `None` is the client's default.
+    /// Members of the group in this process: they share the memory for what is read ahead.
+    pub members: usize,
+    /// How long the group waits for a member that is silent; `None` is the client's default. The brokers decide where
+    /// the group's protocol is `consumer`.
     pub session_timeout: Option<Duration>,
     /// How long the group waits for its members when it rebalances; `None` is the client's default.
     pub rebalance_timeout: Option<Duration>,
@@ -126,12 +129,17 @@ impl ClientSettings {
         }
     }
 
-    /// Finds out whether librdkafka takes all settings, without starting anything.
-    ///
-    /// # Errors
-    /// The first setting that it does not take.
-    pub fn check(&self) -> Result<(), ClientError> {
-        native(&self.finish(self.base())).map(drop)
+    /// What the user has set this to.
+    #[must_use]
+    pub fn given(&self, setting: &str) -> Option<&str> {
+        let given = self.overrides.iter().rev().find(|(key, _)| key == setting);
+        given.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether groups speak the protocol in which the brokers deal out partitions.
+    #[must_use]
+    pub fn brokers_assign(&self) -> bool {
+        self.given("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
     }
 
     /// Adds what wins over everything else.
@@ -162,7 +170,7 @@ impl ClientSettings {
             .set("socket.keepalive.enable", "true")
             .set("log.connection.close", "false");
         if self.trace {
-            config.set("debug", "all");
+            config.set("debug", chatter::CONTEXTS);
         }
         secure(&mut config, &self.security);
         config
@@ -247,7 +255,7 @@ impl ProducerSettings {
                 .set("transaction.timeout.ms", transactions.timeout.as_millis().to_string());
             // Without a word librdkafka waits for an answer for almost as long as a transaction may last: a leader that
             // freezes would cost every transaction. A time-out of the user's own has librdkafka's word for both.
-            if !self.client.overrides.iter().any(|(key, _)| key == "transaction.timeout.ms") {
+            if self.client.given("transaction.timeout.ms").is_none() {
                 config.set("socket.timeout.ms", socket_timeout_ms(transactions.timeout).to_string());
             }
         }
@@ -292,8 +300,10 @@ impl ConsumerSettings {
             config.set("queued.max.messages.kbytes", "16384").set("queued.min.messages", "1000000");
         } else {
             // A broker sends one whole batch however little was asked for: that is what one read needs.
+            // However little: of what is large one answer comes, and the next one is not fetched beside it.
             config
                 .set("queued.min.messages", "1")
+                .set("queued.max.messages.kbytes", "2048")
                 .set("fetch.message.max.bytes", "1024")
                 .set("fetch.wait.max.ms", "100");
         }
@@ -301,6 +311,8 @@ impl ConsumerSettings {
     }
 }
 
+/// What the members of a process may read ahead together, as long as there are not so many that each has its least.
+const GROUP_QUEUES_KBYTES: usize = 65_536;
 /// librdkafka's own limit.
 const QUEUE_MOST_MESSAGES: usize = i32::MAX as usize;
 /// librdkafka's own defaults.
@@ -312,8 +324,6 @@ impl GroupSettings {
         let mut config = self.client.base();
         config
             .set("group.id", &self.group)
-            // What other clients of such groups speak by default; work moves without stopping the rest.
-            .set("partition.assignment.strategy", "cooperative-sticky")
             .set("auto.offset.reset", if self.start == GroupStart::End { "latest" } else { "earliest" })
             // Shows where a partition is read from before there is a record in it.
             .set("enable.partition.eof", "true")
@@ -323,31 +333,49 @@ impl GroupSettings {
             .set("isolation.level", self.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100");
+        let queue_kbytes = self.queue_kbytes().to_string();
+        config.set("queued.max.messages.kbytes", queue_kbytes);
         match self.start {
-            GroupStart::End => config
-                .set("queued.min.messages", "1000")
-                .set("queued.max.messages.kbytes", "4096")
-                .set("fetch.message.max.bytes", "262144"),
-            GroupStart::Start => {
-                config.set("queued.min.messages", "100000").set("queued.max.messages.kbytes", "16384")
+            GroupStart::End => {
+                config.set("queued.min.messages", "1000").set("fetch.message.max.bytes", "262144")
             }
+            GroupStart::Start => config.set("queued.min.messages", "100000"),
         };
-        let session_ms = self.session_timeout.unwrap_or(DEFAULT_SESSION).as_millis();
+        let session_ms = self.session().as_millis();
         let rebalance_ms = self.rebalance_timeout.map_or(DEFAULT_REBALANCE_MS, |limit| limit.as_millis());
-        config
-            .set("session.timeout.ms", session_ms.to_string())
-            .set("heartbeat.interval.ms", (session_ms / 3).clamp(1, 3_000).to_string())
-            // What librdkafka gives the group as its rebalance time-out; it must not be below the other.
-            .set("max.poll.interval.ms", rebalance_ms.max(session_ms).to_string());
+        // What librdkafka gives the group as its rebalance time-out; it must not be below the other.
+        config.set("max.poll.interval.ms", rebalance_ms.max(session_ms).to_string());
+        if !self.brokers_assign() {
+            config
+                // What other clients of such groups speak by default; work moves without stopping the rest.
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", session_ms.to_string())
+                .set("heartbeat.interval.ms", (session_ms / 3).clamp(1, 3_000).to_string());
+        }
         self.client.finish(config)
+    }
+
+    /// How much a member reads ahead. A process may have hundreds: together they keep to what four of them may have.
+    fn queue_kbytes(&self) -> usize {
+        let (least, most) = match self.start {
+            GroupStart::End => (512, 4_096),
+            GroupStart::Start => (1_024, 16_384),
+        };
+        (GROUP_QUEUES_KBYTES / self.members.max(1)).clamp(least, most)
+    }
+
+    /// Whether the members speak the protocol of KIP-848, in which the brokers deal out partitions, and decide when a
+    /// member that is silent is out.
+    #[must_use]
+    pub fn brokers_assign(&self) -> bool {
+        self.client.brokers_assign()
     }
 
     /// How long a member may be silent before another gets its partitions.
     #[must_use]
     pub fn session(&self) -> Duration {
-        let own = self.client.overrides.iter().rev().find(|(key, _)| key == "session.timeout.ms");
-        let own = own.and_then(|(_, value)| value.parse().ok()).map(Duration::from_millis);
-        own.or(self.session_timeout).unwrap_or(DEFAULT_SESSION)
+        let own = self.client.given("session.timeout.ms").and_then(|value| value.parse().ok());
+        own.map(Duration::from_millis).or(self.session_timeout).unwrap_or(DEFAULT_SESSION)
     }
 }
 
@@ -417,5 +445,56 @@ mod tests {
             assert_eq!(config.get("socket.timeout.ms"), expected, "{timeout_s} s, {overrides:?}");
             assert!(config.create::<BaseProducer>().is_ok(), "{timeout_s} s, {overrides:?}: refused");
         }
+    }
+
+    fn in_group(members: usize, start: GroupStart, overrides: &[(&str, &str)]) -> GroupSettings {
+        GroupSettings {
+            client: in_transactions(Duration::from_secs(1), overrides).client,
+            group: "g".into(),
+            isolation: Isolation::ReadUncommitted,
+            start,
+            members,
+            session_timeout: None,
+            rebalance_timeout: None,
+            handover: None,
+            repeats: Repeats::Shown,
+            client_cpus: CpuSet::default(),
+        }
+    }
+
+    /// librdkafka takes none of them there, not even at its own default.
+    #[test]
+    fn the_protocol_in_which_brokers_assign_goes_without_four_settings() {
+        use rdkafka::consumer::BaseConsumer;
+        const ABSENT: [&str; 3] =
+            ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"];
+        for (overrides, are_set) in [(&[][..], true), (&[("group.protocol", "consumer")], false)] {
+            let config = in_group(1, GroupStart::Start, overrides).config();
+            for name in ABSENT {
+                assert_eq!(config.get(name).is_some(), are_set, "{name} with {overrides:?}");
+            }
+            assert_eq!(config.get("group.protocol.type"), None);
+            assert!(config.create::<BaseConsumer>().is_ok(), "{overrides:?}: refused");
+        }
+    }
+
+    #[test]
+    fn members_share_the_memory_for_what_is_read_ahead() {
+        let kbytes = |members, start| {
+            let config = in_group(members, start, &[]).config();
+            config.get("queued.max.messages.kbytes").and_then(|value| value.parse::<usize>().ok()).unwrap()
+        };
+        for (members, each) in [(1, 16_384), (4, 16_384), (20, 3_276), (64, 1_024), (1_000, 1_024)] {
+            assert_eq!(kbytes(members, GroupStart::Start), each, "{members} members");
+        }
+        assert_eq!((kbytes(16, GroupStart::End), kbytes(120, GroupStart::End)), (4_096, 546));
+    }
+
+    #[test]
+    fn the_session_is_the_one_that_the_user_gave_last() {
+        let overrides = [("session.timeout.ms", "7000")];
+        let settings = in_group(1, GroupStart::Start, &overrides);
+        assert_eq!(settings.session(), Duration::from_secs(7));
+        assert_eq!(settings.config().get("heartbeat.interval.ms"), Some("2333"));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::human::count;
+use crate::{human::count, whole_file::NAME_MAX_BYTES};
 
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]
@@ -66,6 +66,16 @@ pub enum LedgerError {
         /// Partitions in the topic.
         existing: usize,
     },
+    /// The file's name does not fit.
+    #[error(
+        "ledger {}: its name would have {} bytes, and file systems take {}: no ledger can be kept of a topic whose name \
+         has more than {} characters, and without one nothing can be proven: produce to a topic with a shorter name",
+        path.display(), name_bytes(path), NAME_MAX_BYTES, longest_topic()
+    )]
+    NameTooLong {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process writes the file, too.
     #[error(
         "ledger {}: another process writes it, too: only one producer at a time can keep the ledger of a topic in a \
@@ -83,6 +93,15 @@ pub enum LedgerError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn name_bytes(path: &Path) -> usize {
+    path.file_name().map_or(0, std::ffi::OsStr::len)
+}
+
+/// Bytes of the longest topic whose ledger has a name that fits.
+fn longest_topic() -> usize {
+    NAME_MAX_BYTES - "valid_offsets_.json".len()
 }
 
 /// What to do about a file that cannot be replaced, and what there is of it.

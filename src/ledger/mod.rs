@@ -20,7 +20,7 @@ pub use consumable::Consumable;
 pub use entry::Entry;
 pub use error::LedgerError;
 pub use latest::{KeyAck, LatestValue, LatestValues, describe};
-pub use store::LedgerStore;
+pub use store::{LatestNeed, LedgerStore};
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

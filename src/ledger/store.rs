@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use nix::errno::Errno;
+
 use super::{
     Entry, LatestValues, Ledger, LedgerError, format, journal,
     journal_file::JournalFile,
@@ -20,6 +22,17 @@ use crate::{
 
 /// How often files are read that others replace meanwhile, until what was read belongs together.
 const TRIES: u32 = 5;
+
+/// What a run needs the file of last values for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatestNeed {
+    /// For nothing.
+    Ignored,
+    /// It goes on writing it; there may be none yet.
+    Written,
+    /// It holds records against it.
+    Read,
+}
 
 /// The place of one topic's ledger.
 #[derive(Clone, Debug)]
@@ -92,8 +105,7 @@ impl LedgerStore {
             *self.known() = Some(Known::Missing);
             return Ok(Ledger::new(partitions));
         };
-        let mut ledger = format::decode(&text)
-            .map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })?;
+        let mut ledger = self.decode(&text)?;
         self.check_partitions(&self.path, ledger.partitions().len(), partitions)?;
         ledger.grow(partitions);
         for entry in &entries {
@@ -102,6 +114,10 @@ impl LedgerStore {
         *self.known() = Some(known);
         self.journal().ready(known.life());
         Ok(ledger)
+    }
+
+    fn decode(&self, text: &[u8]) -> Result<Ledger, LedgerError> {
+        format::decode(text).map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })
     }
 
     /// `None` when there is no ledger, whatever its journal says.
@@ -148,7 +164,11 @@ impl LedgerStore {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_partitions(&self, path: &Path, listed: usize, existing: usize) -> Result<(), LedgerError> {
+    /// A file that lists so many partitions must be one of a topic that has them.
+    ///
+    /// # Errors
+    /// It lists more.
+    pub fn check_partitions(&self, path: &Path, listed: usize, existing: usize) -> Result<(), LedgerError> {
         if listed <= existing {
             return Ok(());
         }
@@ -156,19 +176,33 @@ impl LedgerStore {
         Err(LedgerError::TooManyPartitions { path, topic, listed, existing })
     }
 
+    fn no_latest(&self) -> LedgerError {
+        LedgerError::NoLatestValues { path: self.latest_path.clone() }
+    }
+
     /// Reads the last values of each key, with what the journal adds; `None` when there is no file.
     ///
     /// # Errors
     /// A file cannot be read, is no map of keys, or lists more partitions than there are.
     pub fn load_latest(&self, partitions: usize) -> Result<Option<LatestValues>, LedgerError> {
+        self.read_latest(|listed| {
+            self.check_partitions(&self.latest_path, listed, partitions)?;
+            Ok(partitions)
+        })
+    }
+
+    /// The same of a topic with as many partitions as `existing` says, if it takes those that are listed.
+    fn read_latest(
+        &self,
+        existing: impl FnOnce(usize) -> Result<usize, LedgerError>,
+    ) -> Result<Option<LatestValues>, LedgerError> {
         let path = &self.latest_path;
         // Newer values would be taken back by an older journal.
         let (text, found) = settled(path, || Ok((read(path)?, self.find()?)))?;
         let Some(text) = text else { return Ok(None) };
         let mut values = latest::decode(&text)
             .map_err(|reason| LedgerError::NotLatestValues { path: path.clone(), reason })?;
-        self.check_partitions(path, values.partitions(), partitions)?;
-        values.grow(partitions);
+        values.grow(existing(values.partitions())?);
         for entry in found.iter().flat_map(|found| &found.entries) {
             entry.enter_latest(&mut values);
         }
@@ -180,8 +214,7 @@ impl LedgerStore {
     /// # Errors
     /// As above, or there is no file.
     pub fn require_latest(&self, partitions: usize) -> Result<LatestValues, LedgerError> {
-        let missing = || LedgerError::NoLatestValues { path: self.latest_path.clone() };
-        self.load_latest(partitions)?.ok_or_else(missing)
+        self.load_latest(partitions)?.ok_or_else(|| self.no_latest())
     }
 
     /// Replaces both files, so that the last values know whatever the ledger lists, whenever this process is killed. The file
@@ -212,11 +245,32 @@ impl LedgerStore {
         Ok(values.len() + bytes)
     }
 
+    /// Reads what there is, and throws it away: it must make sense before anything else is done. Returns how many
+    /// partitions the topic must have at least.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be; or a reader needs the last values, and there are none.
+    pub fn inspect(&self, latest: LatestNeed) -> Result<usize, LedgerError> {
+        let listed = match self.find()? {
+            Some(found) => self.decode(&found.text)?.partitions().len(),
+            None => 0,
+        };
+        let values = match latest {
+            LatestNeed::Ignored => None,
+            LatestNeed::Written => self.read_latest(|_| Ok(0))?,
+            LatestNeed::Read => Some(self.read_latest(|_| Ok(0))?.ok_or_else(|| self.no_latest())?),
+        };
+        Ok(listed.max(values.map_or(0, |values| values.partitions())))
+    }
+
     /// Finds out whether the ledger can be written, before there is anything to lose.
     ///
     /// # Errors
-    /// The folder does not take a file of the ledger's size plus a little.
+    /// The folder does not take a file of the ledger's size plus a little, or of its name.
     pub fn probe(&self) -> Result<(), LedgerError> {
+        if self.path.file_name().is_some_and(|name| name.len() > whole_file::NAME_MAX_BYTES) {
+            return Err(LedgerError::NameTooLong { path: self.path.clone() });
+        }
         whole_file::probe(&self.path).map_err(|source| self.unwritable(source))
     }
 
@@ -303,6 +357,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {
 fn unless_missing<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>, LedgerError> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Nobody can have made one. Whoever would write it is refused; whoever reads goes on without.
+        Err(error) if error.raw_os_error() == Some(Errno::ENAMETOOLONG as i32) => Ok(None),
         result => {
             result.map(Some).map_err(|source| LedgerError::Unreadable { path: path.to_owned(), source })
         }

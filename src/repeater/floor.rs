@@ -83,18 +83,7 @@ impl Floor {
         isolation: Isolation,
         client_cpus: CpuSet,
     ) -> GroupSettings {
-        GroupSettings {
-            client,
-            group: self.config.group.clone(),
-            isolation,
-            start: GroupStart::End,
-            session_timeout: None,
-            rebalance_timeout: None,
-            handover: None,
-            // A token is taken over once.
-            repeats: Repeats::Dropped,
-            client_cpus,
-        }
+        group(&self.config, client, isolation, client_cpus)
     }
 
     /// Whether the cluster is a mock of our own, which cannot be asked for groups.
@@ -177,6 +166,28 @@ pub(super) struct ShardFloor {
     /// The workers that share it.
     workers: u64,
     clock: Instant,
+}
+
+/// How a client of the process belongs to its group.
+pub(super) fn group(
+    config: &RepeaterConfig,
+    client: ClientSettings,
+    isolation: Isolation,
+    client_cpus: CpuSet,
+) -> GroupSettings {
+    GroupSettings {
+        client,
+        group: config.group.clone(),
+        isolation,
+        start: GroupStart::End,
+        members: config.workers.get(),
+        session_timeout: None,
+        rebalance_timeout: None,
+        handover: None,
+        // A token is taken over once.
+        repeats: Repeats::Dropped,
+        client_cpus,
+    }
 }
 
 fn count_partitions(topics: &[(String, usize)]) -> usize {

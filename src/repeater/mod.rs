@@ -14,6 +14,7 @@ mod standstill;
 mod start;
 pub(crate) mod summary;
 mod tokens;
+mod trial;
 mod worker;
 
 pub use profile::ProfileError;

@@ -2,7 +2,7 @@
 
 use std::{
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use super::{
     profile::{ProfileFile, Profiling},
     standstill::Standstill,
     start::Start,
+    trial::Trial,
     worker,
 };
 use crate::{
@@ -86,12 +87,12 @@ fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let topology = Topology::detect()?;
     // Impossible wishes are refused before anything is touched.
     let placement = plan(config, &topology)?;
-    ClientSettings::new(&config.common, "").check()?;
+    let trial = Trial::of(config, &topology.allowed, placement.shards.len())?;
     let profile = config.profile.as_deref().map(ProfileFile::create).transpose()?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
     let control = Control::start(Role::Repeater, ending)?;
-    let result = work(config, &topology, &placement, &cluster, &control, profile);
+    let result = work(&trial, config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();
     ending.close(result.as_ref().err());
     control.finish();
@@ -105,6 +106,7 @@ fn plan(config: &RepeaterConfig, topology: &Topology) -> Result<Placement, Place
 }
 
 fn work(
+    trial: &Trial<'_>,
     config: &RepeaterConfig,
     topology: &Topology,
     placement: &Placement,
@@ -114,6 +116,9 @@ fn work(
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
+    if let Some(brokers) = config.common.new_topic.as_ref().and_then(|_| observer.count_brokers()) {
+        trial.connections(brokers)?;
+    }
     let topics = match wait_for_topics(config, control, &observer) {
         Err(TopicError::Stopped { .. }) => return Ok(()),
         answer => answer?,
@@ -122,6 +127,8 @@ fn work(
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let board =
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
+    let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
+    control.shared.connections.store(trial.connections(brokers)?, Relaxed);
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let floor =

@@ -14,13 +14,14 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
+    config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     failing::{self, Backoff},
     kafka::{
         ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, Reason,
         SendError, TransactionSettings,
     },
     random::Random,
+    runtime::cpu_set::CpuSet,
     stats::{LatencyRecorder, WorkerStats},
     transaction::{Change, Transaction},
 };
@@ -62,7 +63,8 @@ impl TokenSender {
     ) -> Result<Self, ClientError> {
         let config = &shard.floor.config;
         let mut random = Random::from_entropy();
-        let settings = settings(shard, config, client, &mut random);
+        let cpus = shard.place.client_cpus.clone();
+        let settings = settings(config, client, config.compression.pick(&mut random), cpus);
         let client = EchoProducer::start(&settings, &config.topics, bell)?;
         let transaction = match config.transactions {
             Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
@@ -407,23 +409,24 @@ impl TokenSender {
     }
 }
 
-fn settings(
-    shard: &ShardFloor,
+/// How a worker produces.
+pub(super) fn settings(
     config: &RepeaterConfig,
     client: &ClientSettings,
-    random: &mut Random,
+    compression: Compression,
+    client_cpus: CpuSet,
 ) -> ProducerSettings {
     ProducerSettings {
         client: client.clone(),
         linger: config.linger,
         batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
         max_buffered_records: config.max_buffered_records,
-        compression: config.compression.pick(random),
+        compression,
         transactions: config.transactions.map(|rules| TransactionSettings {
             // One for the life of the worker: a new client fences what the last one left open.
             id: client.client_id.clone(),
             timeout: rules.timeout,
         }),
-        client_cpus: shard.place.client_cpus.clone(),
+        client_cpus,
     }
 }

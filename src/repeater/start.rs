@@ -51,6 +51,7 @@ impl<'a> Start<'a> {
         }
         match group {
             Ok(group) => self.is_stable(group, own),
+            Err(_) if self.floor.client.brokers_assign() => self.is_assigned(own),
             // A mock cluster does not know the question; it is ours alone.
             Err(error) if error.is_unsupported() || self.floor.is_embedded() => self.is_quiet(own),
             Err(_) => false,
@@ -83,6 +84,12 @@ impl<'a> Start<'a> {
             && own.settled
             // Those of other processes have settled too.
             && self.places.are_complete(&self.floor.topics)
+    }
+
+    /// Where the group cannot be asked for its members: the places are those of all of them.
+    fn is_assigned(&self, own: Own) -> bool {
+        let is_in = own.settled && own.rebalances >= self.floor.config.workers.get() as u64;
+        is_in && self.changed.elapsed() >= QUIET && self.places.are_complete(&self.floor.topics)
     }
 
     fn is_quiet(&self, own: Own) -> bool {

@@ -14,11 +14,11 @@ use crate::{
 use indicatif::HumanCount;
 
 /// What the workers have done and what that took: the summary's lines behind the verdict. Nothing without workers.
-pub(crate) fn lines(_config: &RepeaterConfig, shared: &Shared, ending: &Ending) -> String {
+pub(crate) fn lines(config: &RepeaterConfig, shared: &Shared, ending: &Ending) -> String {
     let Some(board) = shared.repeater.get() else { return String::new() };
     let worked = ending.phases().iter().map(|phase| phase.took).sum();
-    let (stalls, causes) = (&shared.stalls, &shared.causes);
-    let summary = Summary { board, stalls, causes, worked, total: ending.elapsed() };
+    let (stalls, causes, weaker) = (&shared.stalls, &shared.causes, &config.common.weaker);
+    let summary = Summary { board, stalls, causes, weaker, worked, total: ending.elapsed() };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = summary.write(&mut text);
@@ -29,6 +29,8 @@ struct Summary<'a> {
     board: &'a RepeaterBoard,
     stalls: &'a Stalls,
     causes: &'a Causes,
+    /// By what less is proven.
+    weaker: &'a [String],
     /// For how long tokens travelled.
     worked: Duration,
     total: Duration,
@@ -76,6 +78,9 @@ impl Summary<'_> {
             writeln!(text, "              {records} {what} {lead_s:.3} s")?;
         }
         self.causes.write(text)?;
+        for what in self.weaker {
+            writeln!(text, "  weaker      {what}")?;
+        }
         let state = if group.state.is_empty() { "unknown" } else { &group.state };
         let here = count(self.board.enqueued(), "token");
         writeln!(

@@ -57,6 +57,6 @@ impl<'a> Trial<'a> {
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let client = ClientSettings::new(&config.common, "");
-    sender::settings(config, &client, 1, Compression::None, cpus.clone()).try_out()?;
+    sender::settings(config, &client, Compression::None, cpus.clone()).try_out()?;
     floor::group(config, client, Isolation::ReadUncommitted, cpus.clone()).try_out()
 }

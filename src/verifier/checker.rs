@@ -6,13 +6,13 @@ use range_set_blaze::RangeSetBlaze;
 
 use super::{
     anomaly::{Anomaly, Evidence, READABLE, Violation},
-    last_values::{Log, SeenKeys, Stale, altered_in_place},
+    last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
     loss::Missing,
     shard::{Halt, ShardContext},
     validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
 };
 use crate::{
-    config::ProofConfig,
+    config::{LatestChecks, ProofConfig},
     kafka::{Fault, Isolation},
     ledger::{LatestValues, Ledger, PartitionLedger},
     mutants,
@@ -218,7 +218,10 @@ impl Checker {
             }
         }
         let latest = self.latest().filter(|_| !state.is_cut(record.offset));
-        let altered = latest.and_then(|latest| altered_in_place(latest, partition, record));
+        let altered = latest.and_then(|latest| match self.proof.latest_values {
+            LatestChecks::Every => not_latest(latest, self.ledger(partition), partition, record),
+            LatestChecks::Last | LatestChecks::Never => altered_in_place(latest, partition, record),
+        });
         if let Some((expected, found)) = altered {
             self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
         }

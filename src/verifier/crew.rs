@@ -11,7 +11,7 @@ use super::{
     track::Span,
 };
 use crate::{
-    config::{Passes, ProduceConfig, VerifierConfig},
+    config::{LatestChecks, Passes, ProduceConfig, VerifierConfig},
     control::{Control, Lifecycle},
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec},
     ledger::{Ledger, LedgerStore},
@@ -140,10 +140,11 @@ impl Crew<'_> {
         if let Some(board) = self.control.shared.board.get() {
             board.note_ledger(ledger.acked_count());
         }
-        let latest = if self.config.proof.latest_values {
-            Some(Arc::new(self.store.require_latest(self.partitions)?))
-        } else {
-            None
+        let latest = match self.config.proof.latest_values {
+            LatestChecks::Never => None,
+            LatestChecks::Last | LatestChecks::Every => {
+                Some(Arc::new(self.store.require_latest(self.partitions)?))
+            }
         };
         let isolation = isolation(self.config.proof);
         let (Some(starts), Some(ends)) =

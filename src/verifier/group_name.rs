@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::crew::Crew;
-use crate::{clock, config::Brokers};
+use super::{
+    checker,
+    crew::Crew,
+    group_reader::{self, STATIC_MEMBER},
+};
+use crate::{clock, config::Brokers, runtime::cpu_set::CpuSet};
 
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -14,7 +18,7 @@ pub(super) fn delete(crew: &Crew<'_>, name: &str) {
         // It cannot, and ends with this process.
         return;
     }
-    let until = Instant::now() + DELETE_LIMIT;
+    let until = Instant::now() + DELETE_LIMIT + static_session(crew);
     while let Err(error) = crew.observer.delete_group(name) {
         if Instant::now() > until || crew.lifecycle().stop_requested() {
             // It is empty, and the cluster forgets it in some days.
@@ -23,6 +27,22 @@ pub(super) fn delete(crew: &Crew<'_>, name: &str) {
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// How long the member that keeps its place, if it does, is still in the group when it has gone: it says to nobody that
+/// it leaves.
+fn static_session(crew: &Crew<'_>) -> Duration {
+    let group = crew.config.group_read.as_ref();
+    let Some(group) = group.filter(|_| crew.client.given(STATIC_MEMBER).is_some()) else {
+        return Duration::ZERO;
+    };
+    let isolation = checker::isolation(crew.config.proof);
+    let settings = group_reader::settings(&crew.client, group, String::new(), isolation, CpuSet::default());
+    let session = settings.session();
+    tracing::info!(
+        "the group is deleted when the session of its static member ({STATIC_MEMBER}) has ended, in {session:?} at most"
+    );
+    session
 }
 
 /// `kgo-verifier-{unix s}-{pid}-{run}`.

@@ -79,7 +79,8 @@ fn committed_places(crew: &Crew<'_>, config: &GroupReadConfig) -> Vec<i64> {
     let Some(group) = &config.name else { return Vec::new() };
     let context = crew.context(crew.placement.shards[0].clone());
     let isolation = checker::isolation(crew.config.proof);
-    let settings = group_reader::settings(&context, config, group.clone(), isolation);
+    let cpus = context.client_cpus();
+    let settings = group_reader::settings(&context.client, config, group.clone(), isolation, cpus);
     let places = CommittedPlaces::start(&settings).ok();
     let topics = [(crew.config.topic.clone(), crew.partitions)];
     let committed = places.and_then(|places| places.look(&topics)).unwrap_or_default();

@@ -27,9 +27,11 @@ use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
     kafka::{
-        ClientError, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation, Repeats, WakeHub,
+        ClientError, ClientSettings, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation,
+        Repeats, WakeHub,
     },
     pace::Pace,
+    runtime::cpu_set::CpuSet,
     stats::{ReaderBoard, ReaderStats},
 };
 
@@ -70,6 +72,10 @@ const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
 const SERVE_EVERY: Duration = Duration::from_millis(5);
 /// Where the run goes on: who does not leave keeps its group for as long as its session lasts.
 const PATIENT_LEAVE_LIMIT: Duration = Duration::from_secs(5);
+/// Has a member keep its place in the group while it is away.
+pub(super) const STATIC_MEMBER: &str = "group.instance.id";
+/// The shortest that brokers take unless they are told otherwise.
+const STATIC_SESSION: Duration = Duration::from_secs(6);
 /// Place of the only topic in the list of those subscribed to.
 const TOPIC: usize = 0;
 /// Records shown before others have their turn; fewer where each has to wait for its turn.
@@ -145,6 +151,30 @@ async fn read_together(
     outcome
 }
 
+/// How a client of ours belongs to a group.
+pub(super) fn settings(
+    client: &ClientSettings,
+    config: &GroupReadConfig,
+    group: String,
+    isolation: Isolation,
+    client_cpus: CpuSet,
+) -> GroupSettings {
+    // Nobody but the end of its session takes a static member out of the group, which is deleted behind it.
+    let short = (config.name.is_none() && client.given(STATIC_MEMBER).is_some()).then_some(STATIC_SESSION);
+    GroupSettings {
+        client: client.clone(),
+        group,
+        isolation,
+        start: GroupStart::Start,
+        members: config.members.get(),
+        session_timeout: config.session_timeout.or(short),
+        rebalance_timeout: config.rebalance_timeout,
+        handover: None,
+        repeats: Repeats::Shown,
+        client_cpus,
+    }
+}
+
 struct Member {
     context: ShardContext,
     consumer: GroupConsumer,
@@ -164,26 +194,6 @@ struct Member {
     told: Instant,
 }
 
-/// How a client of ours belongs to a group.
-pub(super) fn settings(
-    context: &ShardContext,
-    config: &GroupReadConfig,
-    group: String,
-    isolation: Isolation,
-) -> GroupSettings {
-    GroupSettings {
-        client: context.client.clone(),
-        group,
-        isolation,
-        start: GroupStart::Start,
-        session_timeout: config.session_timeout,
-        rebalance_timeout: config.rebalance_timeout,
-        handover: None,
-        repeats: Repeats::Shown,
-        client_cpus: context.client_cpus(),
-    }
-}
-
 impl Member {
     fn start(
         context: &ShardContext,
@@ -194,7 +204,13 @@ impl Member {
     ) -> Result<Self, ClientError> {
         let settings = GroupSettings {
             handover: Some(pass.handover.clone()),
-            ..settings(context, &job.config, pass.group.clone(), checker::isolation(job.proof))
+            ..settings(
+                &context.client,
+                &job.config,
+                pass.group.clone(),
+                checker::isolation(job.proof),
+                context.client_cpus(),
+            )
         };
         // Members without a partition read nothing.
         let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;

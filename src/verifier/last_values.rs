@@ -62,6 +62,27 @@ pub(super) fn altered_in_place(
     }
 }
 
+/// In a log that was compacted to one record a key, each record must hold the last value that was acked for its key.
+/// Returns what was expected, and found. Nothing is said of records that nobody was promised: what a send left whose
+/// outcome was unknown may be newer, or a copy.
+pub(super) fn not_latest(
+    latest: &LatestValues,
+    ledger: Option<&PartitionLedger>,
+    partition: i32,
+    record: &RecordView<'_>,
+) -> Option<(String, String)> {
+    let known = latest.get(partition, record.key.unwrap_or_default())?;
+    let promised = ledger.is_none_or(|ledger| ledger.highest().is_none() || ledger.contains(record.offset));
+    let is_newer = match known {
+        LatestValue::Numbered { offset, .. } => record.offset > *offset,
+        // The file does not say where it lies; a producer that writes no values down may have come behind it.
+        LatestValue::Tombstone => record.value.is_some_and(|value| parse_numbered_value(value).is_none()),
+        LatestValue::Other(_) => false,
+    };
+    let stale = !known.is(record.value) && promised && !is_newer && !mutants::is_off("stale-value-every");
+    stale.then(|| (format!("{}, the last one acked for this key", known.describe()), describe(record.value)))
+}
+
 /// What is known of a log that was read.
 pub(super) struct Log<'a> {
     pub(super) ledger: Option<&'a PartitionLedger>,

@@ -38,6 +38,37 @@ fn known(value: LatestValue) -> LatestValues {
     latest
 }
 
+/// In a log that was compacted to one record a key, each record is held to the last value.
+#[test]
+fn every_record_must_hold_the_last_value() {
+    let value = |offset| crate::record::numbered_value(offset);
+    let verdict = |known_as: LatestValue, ledger: Option<&PartitionLedger>, offset, holds: Option<i64>| {
+        let bytes = holds.map(value);
+        let record = shown(offset, bytes.as_ref().map(|bytes| &bytes[..]));
+        not_latest(&known(known_as), ledger, 0, &record).is_some()
+    };
+    assert!(!verdict(LATEST, None, 7, Some(7)), "the last one");
+    assert!(verdict(LATEST, None, 3, Some(3)), "an older one, which compaction should have taken");
+    assert!(verdict(LATEST, None, 7, Some(3)), "another value in its place");
+    assert!(verdict(LATEST, None, 3, None), "an older tombstone");
+    assert!(!verdict(LATEST, None, 9, Some(9)), "a newer one, whose outcome was unknown");
+    assert!(verdict(LatestValue::Tombstone, None, 3, Some(3)));
+    assert!(!verdict(LatestValue::Tombstone, None, 3, None));
+    let other = || LatestValue::Other(b"abc"[..].into());
+    assert!(verdict(other(), None, 3, Some(3)));
+    let mut part = PartitionLedger::default();
+    part.insert(OffsetRun { lower: 5, upper: 8 });
+    assert!(verdict(LATEST, Some(&part), 5, Some(5)));
+    assert!(!verdict(LATEST, Some(&part), 3, Some(3)), "nobody was promised that");
+    assert!(
+        !verdict(LatestValue::Tombstone, Some(&part), 9, Some(9)),
+        "it may have come behind the tombstone"
+    );
+    let mut unknown = shown(3, Some(b"x"));
+    unknown.key = Some(b"other");
+    assert_eq!(not_latest(&known(LATEST), None, 0, &unknown), None, "no value was acked for this key");
+}
+
 /// What is stale after these records of the key, each with the offset that its value names.
 fn stale_after(value: LatestValue, records: &[(i64, Option<i64>)]) -> Vec<Option<i64>> {
     stale_from(0, value, records)

@@ -38,6 +38,7 @@ pub mod stall;
 pub(crate) mod summary;
 mod timestamps;
 mod track;
+mod trial;
 mod unreadable;
 pub mod validator;
 mod values;

@@ -1,10 +1,10 @@
 //! A verifier's run from its first line to its last: the main thread's part.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use thiserror::Error;
 
-use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt};
+use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt, trial::Trial};
 use crate::{
     app::{
         ending::{Asked, Ending},
@@ -19,6 +19,7 @@ use crate::{
     logging,
     repeater::ProfileError,
     runtime::{
+        descriptors::TooFew,
         executor::RuntimeError,
         placement::{self, Placement, PlacementError, ShardLimits},
         preflight::{self, PreflightError},
@@ -53,6 +54,9 @@ pub enum RunError {
     /// This machine does not let us work.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// There are not enough file descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// A shard did not start or did not end well.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -83,7 +87,7 @@ impl RunError {
         match self {
             Self::Violation(_) | Self::Violations { .. } => 1,
             // A setting of the user's own that does not exist, or does not take this value.
-            Self::Client(ClientError::Setting { .. }) => 2,
+            Self::Client(ClientError::Setting { .. } | ClientError::Combination { .. }) => 2,
             _ => 3,
         }
     }
@@ -141,11 +145,12 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     // Before anything narrows this thread's own mask.
     let topology = Topology::detect()?;
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
-    plan(config, &topology, usize::MAX)?;
-    ClientSettings::new(&config.common, "").check()?;
+    let most = plan(config, &topology, usize::MAX)?;
+    let trial = Trial::of(config, &topology.allowed, most.shards.len())?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
     let control = Control::start(Role::Verifier, ending)?;
-    let result = work(config, &topology, &cluster, &control);
+    control.shared.connections.store(trial.port, Relaxed);
+    let result = work(&trial, config, &topology, &cluster, &control);
     control.shared.lifecycle.finish_work();
     ending.close(result.as_ref().err());
     // A run that failed is over at once: whoever watches it must see its exit code.
@@ -157,6 +162,7 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
 }
 
 fn work(
+    trial: &Trial<'_>,
     config: &VerifierConfig,
     topology: &Topology,
     cluster: &Cluster,
@@ -165,13 +171,15 @@ fn work(
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
     let lifecycle = &control.shared.lifecycle;
-    let (timeout, new_topic) = (config.common.startup_timeout, config.common.new_topic.as_ref());
+    let most = plan(config, topology, usize::MAX)?.shards.len();
+    let (timeout, new_topic) = (config.common.startup_timeout, trial.new_topic(&observer, most)?);
     let TopicShape { partitions, brokers } =
         match observer.wait_for_topic(&config.topic, new_topic, timeout, || lifecycle.stop_requested()) {
             Err(TopicError::Stopped { .. }) => return Ok(()),
-            answer => answer?,
+            answer => answer.map_err(|error| trial.explain(error))?,
         };
     let placement = plan(config, topology, partitions)?;
+    control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
     preflight::check(placement.shards.len())?;
     let topics = [(config.topic.clone(), partitions)];
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);

@@ -62,6 +62,9 @@ impl Summary<'_> {
                 self.read(text, name, &readers)?;
             }
         }
+        for what in &self.config.common.weaker {
+            writeln!(text, "  weaker      {what}")?;
+        }
         let stalls = self.stalls.all().len() as u64;
         write_unusual(text, &[(stalls, "stall(s): see the log, or --report")])?;
         self.causes.write(text)?;

@@ -117,7 +117,6 @@ fn producer(client: &ClientSettings, config: &ProduceConfig, cpus: &CpuSet) -> P
         linger: config.linger,
         batch_max_bytes: config.batch_max_bytes,
         max_buffered_records: config.max_buffered_records,
-        partitions_per_broker: 1,
         compression: Compression::None,
         transactions: config
             .transactions

@@ -77,7 +77,7 @@ const WAYS: [Way; 4] = [
         title: "last values and tombstones",
         partitions: 2,
         flags: "--key-set-cardinality 30 --tombstone-probability 0.2",
-        mode: "--validate-latest-values",
+        mode: "--validate-latest-values --latest-values last",
         latest_ms: 2_400,
     },
     Way {

@@ -5,6 +5,7 @@
 
 mod bearer;
 mod chaos;
+mod contradictions;
 mod control;
 mod coverage;
 mod create;
@@ -22,6 +23,7 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
+mod limits;
 mod pacing;
 mod payload;
 mod permanent;
@@ -124,6 +126,8 @@ fn all() -> Vec<(String, Test)> {
         keep_going::tests(),
         embedded::tests(),
         flags::tests(),
+        contradictions::tests(),
+        limits::tests(),
         control::tests(),
         guard::tests(),
         pacing::tests(),

@@ -39,7 +39,7 @@ fn a_client_that_cannot_start_ends_the_run() {
     for mechanism in ["GSSAPI", "PLAIN", "SCRAM-SHA-256"] {
         let settings = format!("-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism={mechanism}");
         let work = format!("--brokers 127.0.0.1:1 --startup-timeout 1s --topic t --seq_read {settings}");
-        Run::verifier().args(work).finish().expect_code(3).expect_no_output(&["did not end in time"]);
+        Run::verifier().args(work).finish().expect_code(2).expect_no_output(&["did not end in time"]);
     }
 }
 

@@ -57,7 +57,9 @@ impl Filling {
                 "--use-transactions --msgs-per-transaction {} --transaction-abort-rate 0.4",
                 partitions * 2
             ),
-            Self::Valued => "--validate-latest-values --compacted --key-set-cardinality 5".to_owned(),
+            Self::Valued => {
+                "--validate-latest-values --latest-values last --compacted --key-set-cardinality 5".to_owned()
+            }
         }
     }
 

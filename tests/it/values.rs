@@ -15,6 +15,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(a_topic_that_the_cleaner_has_compacted_holds_the_last_values),
+        Alone(every_record_must_hold_the_last_value_unless_the_last_one_is_enough),
         Real(an_older_value_is_stale),
         Real(a_key_that_is_gone_is_found),
         Real(tombstones_let_a_compacted_log_end_early),
@@ -97,13 +98,35 @@ fn a_topic_that_the_cleaner_has_compacted_holds_the_last_values(cluster: &Cluste
     produce_and_compact(&topic, &workdir, "--validate-latest-values");
     let left = topic.records().len();
     assert!(left >= 10, "the last of each key, and what is not cleaned yet: {left}");
-    let finished = run(&topic, &workdir, "--seq_read --compacted --validate-latest-values").finish();
+    let finished =
+        run(&topic, &workdir, "--seq_read --compacted --validate-latest-values --latest-values last")
+            .finish();
     finished.expect_code(0).expect_output(&["PROVEN", &format!("sequential  {left} records proven valid")]);
-    let group =
-        run(&topic, &workdir, "--consumer_group_readers 2 --compacted --validate-latest-values").finish();
+    let last = "--compacted --validate-latest-values --latest-values last";
+    let group = run(&topic, &workdir, &format!("--consumer_group_readers 2 {last}")).finish();
     group.expect_code(0).expect_output(&[&format!("group       {left} records proven valid")]);
-    let random = run(&topic, &workdir, "--rand_read_msgs 20 --compacted --validate-latest-values").finish();
+    let random = run(&topic, &workdir, &format!("--rand_read_msgs 20 {last}")).finish();
     random.expect_code(0);
+}
+
+/// For logs that were compacted to one record a key; this one was not.
+fn every_record_must_hold_the_last_value_unless_the_last_one_is_enough() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    let flags = "--key-set-cardinality 1 --msg_size 30 --validate-latest-values";
+    run(&topic, &workdir, &format!("--produce_msgs 1 {flags}")).finish().expect_code(0);
+    let reads = ["--seq_read", "--rand_read_msgs 20", "--consumer_group_readers 1"];
+    for work in reads {
+        run(&topic, &workdir, &format!("{work} --validate-latest-values")).finish().expect_code(0);
+    }
+    run(&topic, &workdir, &format!("--produce_msgs 2 {flags}")).finish().expect_code(0);
+    for work in reads {
+        let finished = run(&topic, &workdir, &format!("{work} --validate-latest-values")).finish();
+        let word = "expected value-000000000000000002 in 30 bytes, the last one acked for this key";
+        finished.expect_code(1).expect_output(&["stale-value", word]);
+        let last = format!("{work} --validate-latest-values --latest-values last");
+        run(&topic, &workdir, &last).finish().expect_code(0);
+    }
 }
 
 /// As if compaction had kept an older value: the ledger of values knows of a later one.
@@ -112,7 +135,8 @@ fn an_older_value_is_stale(cluster: &Cluster) {
     let work = "--produce_msgs 3 --key-set-cardinality 1 --msg_size 30 --validate-latest-values";
     run(&topic, &workdir, work).finish().expect_code(0);
     for work in ["--seq_read", "--consumer_group_readers 2"] {
-        let read = || run(&topic, &workdir, &format!("{work} --compacted --validate-latest-values")).finish();
+        let flags = "--compacted --validate-latest-values --latest-values last";
+        let read = || run(&topic, &workdir, &format!("{work} {flags}")).finish();
         read().expect_code(0);
     }
     let text = fs::read_to_string(workdir.path().join(latest_file(&topic))).expect("latest values");
@@ -121,8 +145,8 @@ fn an_older_value_is_stale(cluster: &Cluster) {
     assert_ne!(text, later);
     workdir.write(&latest_file(&topic), later);
     for work in ["--seq_read", "--consumer_group_readers 2"] {
-        let finished =
-            run(&topic, &workdir, &format!("{work} --compacted --validate-latest-values")).finish();
+        let flags = "--compacted --validate-latest-values --latest-values last";
+        let finished = run(&topic, &workdir, &format!("{work} {flags}")).finish();
         finished.expect_code(1).expect_one_error(&[
             "stale-value",
             "partition 0 offset 2",
@@ -171,7 +195,9 @@ fn a_log_that_ends_with_tombstones_holds_the_last_values(cluster: &Cluster) {
     };
     produce(100, 0);
     produce(3, 1);
-    let finished = run(&topic, &workdir, "--seq_read --validate-latest-values").finish().expect_code(0);
+    let finished = run(&topic, &workdir, "--seq_read --validate-latest-values --latest-values last")
+        .finish()
+        .expect_code(0);
     finished.expect_output(&["sequential  103 records proven valid", "3 tombstones"]);
 }
 

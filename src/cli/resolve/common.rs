@@ -16,12 +16,14 @@ use super::{
         values::{OrOff, whole},
     },
     connection,
+    contradictions::{self, Uses},
 };
 use crate::config::{
     Brokers, CommonConfig, Fill, LogFormat, NewTopic, ProgressMode, TransactionConfig, Verbosity,
 };
 
 const MAX_EMBEDDED_BROKERS: i128 = 100;
+const DEFAULT_BROKERS: &str = "localhost:9092";
 
 /// The groups of flags that make a [`CommonConfig`].
 pub(super) struct Groups<'a> {
@@ -36,12 +38,19 @@ pub(super) fn common(
     groups: &Groups<'_>,
     client_id: String,
     metadata_max_age: Duration,
+    uses: &Uses<'_>,
 ) -> Result<CommonConfig, UsageError> {
     let Groups { cluster, security, placement, control, output } = groups;
+    let (mut settings, given) = (connection::client_settings(cluster)?, connection::on_command_line(cluster));
+    let listed = contradictions::take_brokers(&mut settings, cluster.brokers.as_deref(), &given)?;
+    let brokers = brokers(cluster.brokers.as_deref().or(listed.as_deref()).unwrap_or(DEFAULT_BROKERS))?;
+    let settings = contradictions::check(&settings, &given, uses)?;
     Ok(CommonConfig {
-        brokers: brokers(&cluster.brokers)?,
+        new_topic: new_topic(cluster, &brokers)?,
+        brokers,
         security: connection::security(security)?,
-        client_settings: connection::client_settings(cluster)?,
+        client_settings: settings.kept,
+        weaker: settings.weaker,
         token: control
             .token_file
             .as_deref()
@@ -49,7 +58,6 @@ pub(super) fn common(
             .transpose()?,
         allowed_hosts: control.allow_host.clone(),
         new_topic_partitions: cluster.partitions,
-        new_topic: new_topic(cluster)?,
         client_id,
         cores: placement.cores.clone(),
         client_threads: placement.client_threads,
@@ -82,12 +90,12 @@ fn progress(output: &OutputArgs) -> Result<ProgressMode, UsageError> {
 }
 
 /// On an embedded cluster the topic appears by itself: there the flags ask for nothing.
-fn new_topic(cluster: &ClusterArgs) -> Result<Option<NewTopic>, UsageError> {
+fn new_topic(cluster: &ClusterArgs, brokers: &Brokers) -> Result<Option<NewTopic>, UsageError> {
     let asked = [
         ("replication-factor", cluster.replication_factor.is_some()),
         ("topic-config", !cluster.topic_config.is_empty()),
     ];
-    let embedded = matches!(brokers(&cluster.brokers)?, Brokers::Embedded { .. });
+    let embedded = matches!(brokers, Brokers::Embedded { .. });
     if let Some((flag, _)) = asked.into_iter().find(|(_, asked)| *asked && !cluster.create_topic && !embedded)
     {
         return Err(UsageError::flag(flag, "needs --create-topic as well"));

@@ -98,10 +98,16 @@ pub(super) fn client_settings(args: &ClusterArgs) -> Result<Vec<(String, String)
         Some(file) => properties(file, &read("client-config", file)?)?,
         None => Vec::new(),
     };
-    settings.extend(args.setting.iter().cloned());
+    settings.extend(on_command_line(args));
+    Ok(settings)
+}
+
+/// Those that came by `-X`, hidden from the process list or not.
+pub(super) fn on_command_line(args: &ClusterArgs) -> Vec<(String, String)> {
+    let mut settings = args.setting.clone();
     let hidden = env::var(SETTINGS_VARIABLE).unwrap_or_default();
     settings.extend(hidden.split(SETTINGS_SEPARATOR).filter_map(|setting| key_value(setting).ok()));
-    Ok(settings)
+    settings
 }
 
 /// Lines of `key=value`; blank lines and those that begin with `#` say nothing.

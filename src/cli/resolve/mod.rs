@@ -3,6 +3,7 @@
 
 mod common;
 mod connection;
+mod contradictions;
 mod repeater;
 mod verifier;
 

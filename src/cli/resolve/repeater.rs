@@ -10,6 +10,7 @@ use super::{
     },
     check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
+    contradictions::{Members, Uses},
 };
 use crate::{
     config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
@@ -41,6 +42,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
             },
             client_id_prefix(),
             METADATA_MAX_AGE,
+            &uses(args),
         )?,
         topics,
         group: work.group.clone(),
@@ -59,6 +61,22 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
     };
     check_aborts(&config.common.brokers, &args.transaction)?;
     Ok(config)
+}
+
+/// What the run does with its clients.
+fn uses(args: &RepeaterArgs) -> Uses<'_> {
+    Uses {
+        produces: true,
+        reads: false,
+        group: Some(Members {
+            name: Some(&args.work.group),
+            flag: "group",
+            count: (args.work.workers.get(), "workers"),
+            start: &["latest", "largest", "end"],
+            session_flag: None,
+        }),
+        committed: args.transaction.use_transactions,
+    }
 }
 
 fn topics(work: &WorkArgs) -> Result<Vec<String>, UsageError> {

@@ -14,11 +14,12 @@ use super::{
     },
     check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
+    contradictions::{Members, Uses},
 };
 use crate::{
     config::{
-        FakeTimestamps, GroupReadConfig, Passes, ProduceConfig, ProofConfig, RandReadConfig, SeqReadConfig,
-        VerifierConfig,
+        FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig, RandReadConfig,
+        SeqReadConfig, VerifierConfig,
     },
     ledger::LedgerStore,
     proof::{LONG_BYTES, PROOF_HEADER},
@@ -35,7 +36,7 @@ const LATEST_VALUE_BYTES: usize = 24;
 pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, UsageError> {
     let topic = topic(args)?;
     check_combinations(args)?;
-    let config = VerifierConfig {
+    let mut config = VerifierConfig {
         common: common(
             &Groups {
                 cluster: &args.cluster,
@@ -46,6 +47,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             },
             args.client.client_name.clone(),
             args.client.metadata_max_age,
+            &uses(args),
         )?,
         topic,
         produce: produce(args)?,
@@ -61,7 +63,11 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             compacted: args.proof.compacted,
             tolerate_data_loss: args.proof.tolerate_data_loss,
             transactions: args.transaction.use_transactions,
-            latest_values: args.proof.validate_latest_values,
+            latest_values: if args.proof.validate_latest_values {
+                args.proof.latest_values
+            } else {
+                LatestChecks::Never
+            },
             keep_going: args.proof.keep_going,
             proof_header: args.proof.proof_header.unwrap_or(true),
         },
@@ -69,7 +75,60 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
     };
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
+    check_new_topic(&config)?;
+    let weaker = weaker(&config);
+    config.common.weaker.extend(weaker);
     Ok(config)
+}
+
+/// What the run does with its clients.
+fn uses(args: &VerifierArgs) -> Uses<'_> {
+    let (work, group) = (&args.work, &args.group);
+    let reads = work.seq_read || work.rand_read_msgs > 0;
+    Uses {
+        produces: work.produce_msgs > 0,
+        reads,
+        group: (work.consumer_group_readers > 0).then(|| Members {
+            name: Some(group.consumer_group_name.as_str()).filter(|name| !name.is_empty()),
+            flag: "consumer_group_name",
+            count: (work.consumer_group_readers, "consumer_group_readers"),
+            start: &["earliest", "smallest", "beginning"],
+            session_flag: group
+                .consumer_group_session_timeout_s
+                .filter(|limit| !limit.is_zero())
+                .map(|_| "consumer-group-session-timeout-s"),
+        }),
+        committed: args.transaction.use_transactions,
+    }
+}
+
+/// A reader of a topic that is not there has nothing to read, and must not make it look as if there were.
+fn check_new_topic(config: &VerifierConfig) -> Result<(), UsageError> {
+    if config.common.new_topic.is_some() && config.produce.is_none() && !config.common.print_placement {
+        return Err(UsageError::flag(
+            "create-topic",
+            "needs --produce_msgs N as well: a reader creates no topic",
+        ));
+    }
+    Ok(())
+}
+
+/// What flags leave out of a proof.
+fn weaker(config: &VerifierConfig) -> Vec<String> {
+    let reads = config.seq_read.is_some() || config.rand_read.is_some() || config.group_read.is_some();
+    let header = if reads {
+        "--proof-header=false: what was sent twice, in another order or altered shows by its first header only"
+    } else {
+        "--proof-header=false: readers will not tell what was sent twice, in another order or altered"
+    };
+    let flags = [
+        (!config.proof.proof_header, header),
+        (
+            reads && config.proof.compacted,
+            "--compacted: acked records that are missing are taken to be compacted away",
+        ),
+    ];
+    flags.into_iter().filter(|(given, _)| *given).map(|(_, what)| what.to_owned()).collect()
 }
 
 /// A report that takes the ledger's place takes away what a run is to be measured by.

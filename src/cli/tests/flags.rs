@@ -76,6 +76,7 @@ const VERIFIER: &[(&str, &str)] = &[
     ("produce-random-bytes", ""),
     ("key-set-cardinality", "100"),
     ("validate-latest-values", ""),
+    ("latest-values", "last"),
     ("compacted", ""),
     ("fake-timestamp-ms", "1000"),
     ("fake-timestamp-step-ms", "5"),
@@ -159,7 +160,7 @@ fn a_boolean_can_be_unset() {
 
 #[test]
 fn spelled_out_defaults_change_nothing() {
-    let defaults = "--brokers localhost:9092 --username= --password= --enable-tls=false --client-name kgo \
+    let defaults = "--username= --password= --enable-tls=false --client-name kgo \
          --msg_size 16384 --produce_msgs 0 --seq_read=0 --seq_read_msgs -1 --rand_read_msgs 0 --parallel 1 \
          --consumer_group_readers 0 --consumer_group_name= --max-uncommitted -1 --loop=false --linger 0 \
          --batch_max_bytes 1048576 --max-buffered-records 1024 --compression-type none \
@@ -167,7 +168,8 @@ fn spelled_out_defaults_change_nothing() {
          --fake-timestamp-step-ms 1 --produce-throughput-bps -1 --consume-throughput-mb -1 \
          --msgs-per-producer-id -1 --transaction-timeout-ms 2m --msgs-per-transaction 1 \
          --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --remote-port 7884 --cores auto \
-         --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto --color auto";
+         --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto \
+         --color auto --latest-values every";
     let words: Vec<String> = defaults.split_whitespace().map(str::to_owned).collect();
     assert_eq!(shown::<VerifierArgs>(&words), shown::<VerifierArgs>(&[]));
     let defaults = "--topic= --topics= --group= --workers 1 --keys 0 --payload-size 16384 --initial-data-mb 4 \

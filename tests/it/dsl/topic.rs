@@ -114,6 +114,18 @@ impl Topic {
         Self::existing(bootstrap, &unique_name(), 0)
     }
 
+    /// A name that no topic bears, and that somebody has chosen.
+    pub fn missing_named(bootstrap: &str, name: &str) -> Self {
+        Self::existing(bootstrap, name, 0)
+    }
+
+    /// A topic of this very name, which is made.
+    pub fn named(bootstrap: &str, name: &str, partitions: usize) -> Self {
+        let topic = Self::existing(bootstrap, name, partitions);
+        topic.create_again();
+        topic
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
