@@ -77,6 +77,12 @@ impl KafkaError {
         self.class() == ErrorClass::TopicUnknown
     }
 
+    /// Whether no coordinator knows the group.
+    #[must_use]
+    pub fn is_unknown_group(self) -> bool {
+        matches!(self.0, Code::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP | Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
+    }
+
     /// Whether the client let go of a record because the topic, or its partition, was gone from the cluster's answer. One
     /// such answer is enough, and a broker that comes up may give it; who watches the topics says it when one was
     /// deleted. What was under way then has the other code (as a living client gives it; seen in librdkafka 2.12.1).

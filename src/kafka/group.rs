@@ -86,7 +86,7 @@ impl GroupConsumer {
     pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names, settings.handover.clone(), settings.repeats));
+        let membership = Box::new(Membership::new(names, settings.handover.clone()));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
@@ -210,7 +210,16 @@ impl GroupConsumer {
         let topic = topic?;
         match step(topic) {
             Step::Nothing => None,
-            Step::Forward | Step::Again | Step::Misread => Some(topic),
+            Step::Forward | Step::Misread => Some(topic),
+            Step::Again { position } => {
+                // Only once for each place: where the log was cut, there may be nothing any more at that offset.
+                if let Some(known) = self.topics.get(topic) {
+                    // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+                    unsafe { rdk::rd_kafka_seek(known.ptr(), partition, position, 0) };
+                }
+                let _ = each(GroupEvent::WentBack { topic, partition, offset, position });
+                None
+            }
             Step::Back => {
                 let _ = each(GroupEvent::Rewound { topic, partition, offset });
                 Some(topic)

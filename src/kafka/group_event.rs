@@ -30,7 +30,18 @@ pub enum GroupEvent<'a> {
         /// The partition.
         partition: i32,
     },
-    /// The client goes on from here, and had been further: it has found that the log was cut.
+    /// The client has gone back by itself, to records that it has shown before: they are not shown again.
+    WentBack {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// Where it began again.
+        offset: i64,
+        /// Where the member stands, and goes on.
+        position: i64,
+    },
+    /// The client goes on from here, and had been further: the log was cut, and written again.
     Rewound {
         /// Place of the topic.
         topic: usize,

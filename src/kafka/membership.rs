@@ -11,7 +11,7 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{
-    Handover, OffsetAndEpoch, Repeats,
+    Handover, OffsetAndEpoch,
     group::MemberState,
     partitions::{PartitionList, entries, topic_name},
     place::{CommitNumber, NEW_PLACE, Owned, Place, Step},
@@ -35,11 +35,10 @@ pub(super) struct Membership {
     arrived: RefCell<Vec<(usize, i32)>>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
-    repeats: Repeats,
 }
 
 impl Membership {
-    pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>, repeats: Repeats) -> Self {
+    pub(super) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>) -> Self {
         Self {
             topics,
             handover,
@@ -51,7 +50,6 @@ impl Membership {
             arrived: RefCell::default(),
             rebalances: Cell::new(0),
             uncommitted: Cell::new(0),
-            repeats,
         }
     }
 
@@ -64,10 +62,7 @@ impl Membership {
         epoch: i32,
         is_sound: impl FnOnce() -> bool,
     ) -> Step {
-        match self.owned.borrow_mut().read(topic, partition, offset, epoch, is_sound) {
-            Step::Again if self.repeats == Repeats::Dropped => Step::Nothing,
-            step => step,
-        }
+        self.owned.borrow_mut().read(topic, partition, offset, epoch, is_sound)
     }
 
     /// A record that the client has shown was not consumed, and none behind it.

@@ -5,7 +5,7 @@ const SOUND: fn() -> bool = || true;
 #[test]
 fn places_are_handed_over_when_they_are_given_up() {
     let handover = Arc::new(Handover::new([0]));
-    let membership = Membership::new(vec![c"t".to_owned()], Some(handover.clone()), Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], Some(handover.clone()));
     membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
     membership.read(0, 0, 6, 3, SOUND);
     let mut list = PartitionList::new(1).unwrap();
@@ -22,7 +22,7 @@ fn places_are_handed_over_when_they_are_given_up() {
 
 #[test]
 fn a_member_is_settled_when_the_group_knows_all_its_places() {
-    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], None);
     assert!(membership.state().settled, "nothing to know");
     membership.owned.borrow_mut().0.insert((0, 1), NEW_PLACE);
     assert!(!membership.state().settled && !membership.has_new_place());
@@ -36,7 +36,7 @@ fn a_member_is_settled_when_the_group_knows_all_its_places() {
 
 #[test]
 fn places_that_are_given_up_wait_for_their_last_commit() {
-    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], None);
     let mut list = PartitionList::new(4).unwrap();
     // The last one's commit has been answered, and it has gone on since.
     for (partition, sent) in [(0, 7), (1, 7), (2, 7), (3, 0)] {
@@ -61,7 +61,7 @@ fn places_that_are_given_up_wait_for_their_last_commit() {
 
 #[test]
 fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
-    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], None);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
     let place = Place { position: 15, committed: 10, sent: 7, ..NEW_PLACE };
@@ -82,7 +82,7 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
 
 #[test]
 fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
-    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], None);
     let place = Place { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
     membership.owned.borrow_mut().0.insert((0, 0), place);
     membership.sent.set(2);
@@ -100,22 +100,8 @@ fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
 }
 
 #[test]
-fn what_comes_again_without_a_reason_is_dropped_or_for_others_to_judge() {
-    for (repeats, step) in [(Repeats::Shown, Step::Again), (Repeats::Dropped, Step::Nothing)] {
-        let membership = Membership::new(vec![c"t".to_owned()], None, repeats);
-        membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
-        assert_eq!(
-            (membership.read(0, 0, 4, 1, SOUND), membership.read(0, 0, 5, 1, SOUND)),
-            (Step::Forward, Step::Forward)
-        );
-        assert_eq!(membership.read(0, 0, 4, 1, SOUND), step);
-        assert_eq!(membership.read(0, 0, 6, 1, SOUND), Step::Forward);
-    }
-}
-
-#[test]
 fn what_is_shown_and_not_consumed_is_not_committed() {
-    let membership = Membership::new(vec![c"t".to_owned()], None, Repeats::Shown);
+    let membership = Membership::new(vec![c"t".to_owned()], None);
     membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
     (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1, SOUND));
     membership.take_back(0, 0, 6);

@@ -52,7 +52,6 @@ pub use observer::{BrokerChange, BrokerStates, Observer, TopicError, TopicShape}
 pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetQuery, OffsetSpec};
 pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
 pub use settings::{
-    ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, Repeats,
-    TransactionSettings,
+    ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,
 };
 pub use transactions::{End, Ended, Transactions};

@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub(super) confirmed: i64,
     /// Where the log was cut last.
     pub(super) cut: i64,
+    /// The position at which the client has been found to have gone back last.
+    pub(super) went_back: i64,
     /// The client may show the last record once more: see [`Self::again`].
     pub(super) may_repeat: bool,
 }
@@ -41,15 +43,18 @@ pub(super) struct Place {
 /// What the next thing that the client shows of a partition is to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The partition was given up meanwhile, or the client has gone back by itself, and shows a record again.
+    /// The partition was given up meanwhile, or the client has gone back by itself, and shows what it has shown before.
     Nothing,
-    /// A record that was shown before comes again, and nothing is known that explains it.
-    Again,
+    /// The client has gone back by itself, and shows a record again, for the first time since the member came so far.
+    Again {
+        /// Where it is to go on.
+        position: i64,
+    },
     /// It goes on.
     Forward,
     /// Nobody knows where it belongs.
     Misread,
-    /// It has gone back: the client has found that the log was cut.
+    /// The log was cut: a later leader has written this record below what was read of an earlier one.
     Back,
     /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
     Confirm {
@@ -72,6 +77,7 @@ pub(super) const NEW_PLACE: Place = Place {
     behind: -1,
     confirmed: -1,
     cut: i64::MAX,
+    went_back: -1,
     may_repeat: false,
 };
 
@@ -93,7 +99,7 @@ impl Owned {
         if place.must_confirm(offset, epoch) {
             return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }
-        if offset < place.position && epoch <= place.epoch {
+        if offset < place.position && !place.is_overwritten_by(epoch) {
             return place.again(offset);
         }
         let step = place.go(offset, offset + 1);
@@ -104,9 +110,11 @@ impl Owned {
         step
     }
 
+    /// The client shows the end of the log. One below the position is no proof that the log was cut: the client may
+    /// have gone back, and a leader that has just been elected may not know yet how far its followers are.
     pub(super) fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
         let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
-        place.go(offset, offset)
+        if offset < place.position { Step::Nothing } else { place.go(offset, offset) }
     }
 }
 
@@ -156,14 +164,27 @@ impl Place {
         must
     }
 
-    /// What a record below the position is that no later leader has written than what was read last: one that was
-    /// shown before. What is there after a log was cut, a later leader has written.
+    /// Whether a record of this epoch below the position proves that the log was cut: in a log, epochs go up with the
+    /// offsets, so that a later leader can only have written there what it put in place of what was read. Where nobody
+    /// knows who wrote what was read last, nothing is proven.
+    fn is_overwritten_by(&self, epoch: i32) -> bool {
+        self.epoch >= 0 && epoch > self.epoch
+    }
+
+    /// What a record below the position is that proves no cut: one that was shown before.
     ///
-    /// Behind a cut, of which the client may hear twice, that leader's records are shown again. And where a rebalance
-    /// pauses a partition while the client hands out a record, that one comes once more (seen with librdkafka 2.12.1).
+    /// librdkafka (2.12.1) goes back without a word, to an earlier offset or to the log's beginning, when it holds the
+    /// answer to one of its questions about epochs against a place that has moved on since: nothing but elections of
+    /// leaders is needed for that. Whether it has asked for these records again, or a broker sends them unasked,
+    /// nothing that it shows can tell. They are what the group was shown already, and no disorder of the log.
+    ///
+    /// That it does so behind a cut, of which it may hear twice, and for one record where a rebalance pauses a partition
+    /// while it is handed out, is known; it goes on by itself then.
     fn again(&mut self, offset: i64) -> Step {
         let is_paused = offset + 1 == self.behind && mem::take(&mut self.may_repeat);
-        if is_paused || offset >= self.cut { Step::Nothing } else { Step::Again }
+        let is_known = is_paused || offset >= self.cut || self.went_back == self.position;
+        self.went_back = if is_known { self.went_back } else { self.position };
+        if is_known { Step::Nothing } else { Step::Again { position: self.position } }
     }
 
     fn go(&mut self, from: i64, to: i64) -> Step {

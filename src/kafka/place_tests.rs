@@ -18,30 +18,52 @@ fn a_partition_that_is_not_ours_does_not_advance() {
 #[test]
 fn a_place_that_goes_back_is_committed_anew() {
     let mut owned = Owned::default();
-    owned.0.insert((0, 3), Place { position: 10, committed: 10, ..NEW_PLACE });
+    owned.0.insert((0, 3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
     assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
     assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
     assert_eq!(owned.read(0, 3, 5, 2, SOUND), Step::Forward);
-    assert_eq!(owned.reached(0, 3, 3), Step::Back, "it ends below");
 }
 
 #[test]
-fn what_no_later_leader_wrote_comes_again() {
+fn an_end_below_the_place_proves_no_cut() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
+    assert_eq!(
+        owned.reached(0, 3, 3),
+        Step::Nothing,
+        "a leader that does not know more yet, or a client that went back"
+    );
+    assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (10, 10));
+}
+
+#[test]
+fn what_the_client_goes_back_to_is_shown_to_nobody() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, epoch: 4, ..NEW_PLACE });
-    assert_eq!((owned.read(0, 3, 5, 4, SOUND), owned.read(0, 3, 6, 3, SOUND)), (Step::Again, Step::Again));
+    // To an earlier offset, or to the beginning: once it is told where to go on.
+    assert_eq!(owned.read(0, 3, 5, 4, SOUND), Step::Again { position: 10 });
+    assert_eq!(
+        (owned.read(0, 3, 6, 3, SOUND), owned.read(0, 3, 0, 0, SOUND)),
+        (Step::Nothing, Step::Nothing)
+    );
     assert_eq!(owned.0[&(0, 3)].position, 10, "nobody goes back for that");
     assert_eq!(owned.read(0, 3, 10, 4, SOUND), Step::Forward);
+    assert_eq!(owned.read(0, 3, 5, 4, SOUND), Step::Again { position: 11 }, "and again where it has gone on");
     assert_eq!(
         (owned.read(0, 3, 7, 5, SOUND), owned.read(0, 3, 8, 5, SOUND)),
         (Step::Back, Step::Forward),
-        "a cut"
+        "a cut: a later leader wrote there"
     );
-    assert_eq!(
-        (owned.read(0, 3, 7, 5, SOUND), owned.read(0, 3, 6, 5, SOUND)),
-        (Step::Nothing, Step::Again),
-        "told twice"
-    );
+    assert_eq!(owned.read(0, 3, 7, 5, SOUND), Step::Nothing, "told twice");
+    assert_eq!(owned.read(0, 3, 6, 5, SOUND), Step::Again { position: 9 });
+}
+
+#[test]
+fn where_nobody_knows_who_wrote_what_was_read_nothing_proves_a_cut() {
+    let mut owned = Owned::default();
+    owned.0.insert((0, 3), Place { position: 10, epoch: -1, ..NEW_PLACE });
+    assert_eq!(owned.read(0, 3, 5, 4, SOUND), Step::Again { position: 10 });
+    assert_eq!(owned.read(0, 3, 10, 4, SOUND), Step::Forward);
 }
 
 #[test]
@@ -54,8 +76,10 @@ fn a_rebalance_excuses_that_the_last_record_comes_once_more() {
         (owned.read(0, 3, 5, 1, SOUND), owned.read(0, 3, 6, 1, SOUND)),
         (Step::Forward, Step::Forward)
     );
-    assert_eq!(owned.read(0, 3, 5, 1, SOUND), Step::Again, "not the last");
-    assert_eq!((owned.read(0, 3, 6, 1, SOUND), owned.read(0, 3, 6, 1, SOUND)), (Step::Nothing, Step::Again));
+    assert_eq!(owned.read(0, 3, 5, 1, SOUND), Step::Again { position: 7 }, "not the last");
+    owned.0.get_mut(&(0, 3)).unwrap().went_back = -1;
+    let twice = (owned.read(0, 3, 6, 1, SOUND), owned.read(0, 3, 6, 1, SOUND));
+    assert_eq!(twice, (Step::Nothing, Step::Again { position: 7 }));
     rebalance(&mut owned);
     assert_eq!(owned.reached(0, 3, 8), Step::Forward, "control records");
     assert_eq!(owned.read(0, 3, 6, 1, SOUND), Step::Nothing);
@@ -126,7 +150,7 @@ fn answers_of_an_earlier_tenure_tell_nothing() {
 #[test]
 fn answers_of_what_was_cut_off_tell_nothing() {
     let mut owned = Owned::default();
-    owned.0.insert((0, 3), Place { position: 10, committed: 8, sent: 5, answered: 4, ..NEW_PLACE });
+    owned.0.insert((0, 3), Place { position: 10, committed: 8, sent: 5, answered: 4, epoch: 1, ..NEW_PLACE });
     assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
     let place = owned.0.get_mut(&(0, 3)).unwrap();
     place.answer(5, Some(10));

@@ -82,19 +82,8 @@ pub struct GroupSettings {
     pub rebalance_timeout: Option<Duration>,
     /// What members of one process tell each other of the first topic, if anything.
     pub handover: Option<Arc<Handover>>,
-    /// What becomes of records that the client shows once more.
-    pub repeats: Repeats,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
-}
-
-/// What becomes of a record that a member is shown again while it owns its partition, without a reason that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeats {
-    /// It is shown, for others to judge.
-    Shown,
-    /// It is dropped.
-    Dropped,
 }
 
 /// Where a group starts that has no place yet, and how far its members read ahead.
@@ -457,7 +446,6 @@ mod tests {
             session_timeout: None,
             rebalance_timeout: None,
             handover: None,
-            repeats: Repeats::Shown,
             client_cpus: CpuSet::default(),
         }
     }

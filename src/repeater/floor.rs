@@ -17,7 +17,7 @@ use crate::{
     config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
     failing::{Failing, Judgement},
-    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, Repeats, WakeHub},
+    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, WakeHub},
     pace::{BEHIND_LIMIT, Pace},
     runtime::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
@@ -185,7 +185,6 @@ pub(super) fn group(
         rebalance_timeout: None,
         handover: None,
         // A token is taken over once.
-        repeats: Repeats::Dropped,
         client_cpus,
     }
 }

@@ -190,7 +190,10 @@ impl Inbox {
                 }
                 (topic, partition, message.offset(), message.value())
             }
-            GroupEvent::End { .. } | GroupEvent::Assigned { .. } | GroupEvent::Rewound { .. } => return None,
+            GroupEvent::End { .. }
+            | GroupEvent::Assigned { .. }
+            | GroupEvent::Rewound { .. }
+            | GroupEvent::WentBack { .. } => return None,
             GroupEvent::Fault { topic, fault } => {
                 self.fault(topic, &fault);
                 return None;

@@ -114,6 +114,20 @@ pub struct Evidence {
     /// Acked offsets that are gone, as ranges: first and last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<(i64, i64)>,
+    /// Of a transaction that is named once on a partition, with all its records: those that were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<Records>,
+}
+
+/// Records that belong to one finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Records {
+    /// Offset of the first.
+    pub first: i64,
+    /// Offset of the last.
+    pub last: i64,
+    /// How many there are.
+    pub count: u64,
 }
 
 /// The neighbour of a record.

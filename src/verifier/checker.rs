@@ -308,6 +308,38 @@ impl Checker {
         self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
     }
 
+    /// The client told of a log that was cut, and the leader, asked about that very place, has the record that was read
+    /// last: it is counted, and no fault of anybody's.
+    #[cold]
+    pub(super) fn not_cut(&self, partition: i32, position: i64) {
+        tracing::debug!("partition {partition}: the log was not cut below {position}");
+        let cause = "asked about that very place, the leader has the record that was read last, with the same epoch: the \
+                     client held an answer against another place than it had asked about";
+        self.note("its client took a log to be cut that was not", cause);
+    }
+
+    /// Whether the log was cut cannot be known.
+    #[cold]
+    pub(super) fn uncertain(&self, partition: i32, position: i64) {
+        tracing::debug!("partition {partition}: whether the log was cut below {position} is uncertain");
+        let cause = "the record that was read last is not there any more, and its leader's answers prove no truncation: \
+                     retention or compaction may have taken it";
+        self.note("its client took a log to be cut, and that is uncertain", cause);
+    }
+
+    /// A group's client has gone back by itself, to what it had shown before.
+    #[cold]
+    pub(super) fn went_back(&self, partition: i32, (offset, position): (i64, i64)) {
+        tracing::debug!("partition {partition}: the client went back from {position} to {offset} by itself");
+        let cause =
+            "librdkafka begins again at an earlier offset when leaders are elected; nothing is checked twice";
+        self.note("its client went back by itself, and is told to go on", cause);
+    }
+
+    fn note(&self, what: &str, cause: &str) {
+        self.context.shared.causes.note("a reader", what, cause);
+    }
+
     /// The log was cut below what was read. `index` is the partition's place in the counters' list.
     ///
     /// # Errors

@@ -161,6 +161,9 @@ impl Inbox {
                 }
             }
             GroupEvent::Rewound { partition, offset, .. } => self.rewound(partition, offset),
+            GroupEvent::WentBack { partition, offset, position, .. } => {
+                self.checker.went_back(partition, (offset, position));
+            }
             GroupEvent::Fault { fault, .. } => self.fault(&fault),
         }
         self.goes_on()

@@ -15,7 +15,7 @@ use super::{
     checker::{self, Checker, Cut},
     crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
     group_inbox::{Cuts, News, Silences},
-    group_name::{delete, generated_name},
+    group_name::{OwnGroups, generated_name},
     group_reader::{self, GroupReadPass},
     loss::{LOOK_PAUSE, LOOKS, Losses},
     part::Part,
@@ -50,12 +50,13 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     let mut losses = vec![Losses::default(); crew.partitions];
     let committed = committed_places(crew, config);
     let mut result = Ok(());
+    let mut own_groups = OwnGroups::default();
     for run in 1_u64.. {
         let name = config.name.clone().unwrap_or_else(|| generated_name(run));
         let outcome = one_pass(crew, config, reader, &feeders, &name, (&mut left, &mut losses), &committed);
         if config.name.is_none() {
             // Looping readers would leave one behind for each pass.
-            delete(crew, &name);
+            own_groups.delete(crew, &name);
         }
         match outcome {
             Ok(true) if !crew.is_last_pass() && left != Some(0) => {}
@@ -66,6 +67,7 @@ pub(super) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
             }
         }
     }
+    own_groups.finish(crew);
     drop(feeders);
     join(running)?;
     result?;
@@ -254,15 +256,10 @@ impl Overseer<'_> {
             self.parts.iter_mut().for_each(|part| part.watch.unanswered());
         }
         for (index, end) in ends.into_iter().enumerate() {
-            let part = &mut self.parts[index];
-            let is_below = end < part.position;
-            // A broker that comes back tells what it knew when it went, until it learns that it does not lead any more.
-            if is_below && std::mem::replace(&mut part.doubtful, true) {
+            if self.parts[index].is_cut_at(end) {
                 self.cut(index, end, end, false);
             }
-            let part = &mut self.parts[index];
-            part.doubtful &= is_below;
-            if !part.doubtful {
+            if self.parts[index].doubts == 0 {
                 self.look_for_stall(index, end);
             }
         }
@@ -296,22 +293,17 @@ impl Overseer<'_> {
         }
     }
 
-    /// A member goes on from an offset below what the group has read. Its client knows from the new leader where the
-    /// log was cut; where it does not, it starts over, and only the log's end tells.
+    /// A member was shown a record below what the group has read, of a later leader than that: where the log was cut, or
+    /// behind its control records.
     #[cold]
     fn rewound(&mut self, partition: i32, offset: i64) {
         let Some(index) = self.parts.iter().position(|part| part.partition == partition) else { return };
         let isolation = checker::isolation(self.crew.config.proof);
-        let (Some(starts), Some(ends)) =
-            (self.crew.offsets(OffsetSpec::Start, isolation), self.crew.offsets(OffsetSpec::End, isolation))
-        else {
-            return;
-        };
+        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
         let part = &mut self.parts[index];
         let refilled = ends[index] >= part.position;
-        let end = if offset > starts[index] { offset } else { ends[index].min(part.position) };
         if offset < part.position {
-            self.cut(index, end, offset, refilled);
+            self.cut(index, offset, offset, refilled);
         }
         let part = &mut self.parts[index];
         if part.end != OPEN_END {

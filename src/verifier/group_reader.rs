@@ -28,7 +28,7 @@ use crate::{
     config::{GroupReadConfig, ProofConfig},
     kafka::{
         ClientError, ClientSettings, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation,
-        Repeats, WakeHub,
+        WakeHub,
     },
     pace::Pace,
     runtime::cpu_set::CpuSet,
@@ -170,7 +170,6 @@ pub(super) fn settings(
         session_timeout: config.session_timeout.or(short),
         rebalance_timeout: config.rebalance_timeout,
         handover: None,
-        repeats: Repeats::Shown,
         client_cpus,
     }
 }

@@ -44,3 +44,4 @@ pub mod validator;
 mod values;
 pub mod violations;
 mod window;
+mod witness;

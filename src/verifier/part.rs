@@ -6,6 +6,7 @@ use range_set_blaze::RangeSetBlaze;
 
 use super::{
     last_values::SeenKeys,
+    loss::LOOKS,
     stall::Watch,
     track::{OPEN_END, Span},
 };
@@ -28,8 +29,8 @@ pub(super) struct Part {
     pub(super) moved: Instant,
     /// Whether it moves on.
     pub(super) watch: Watch,
-    /// A broker said that the log ends below the position, and no member had noticed anything.
-    pub(super) doubtful: bool,
+    /// How often in a row the leader has said that the log ends below the position, and no member had noticed anything.
+    pub(super) doubts: usize,
     /// Offsets at the end that were not waited for any longer.
     pub(super) left_out: i64,
     /// It was cut, with permission.
@@ -48,10 +49,17 @@ impl Part {
             keys: SeenKeys::default(),
             moved: Instant::now(),
             watch: Watch::default(),
-            doubtful: false,
+            doubts: 0,
             left_out: 0,
             is_cut: false,
         }
+    }
+
+    /// The leader says that the log ends here. Returns whether it was cut: only when it has said so again and again. One
+    /// that comes back tells what it knew when it went, and one that was just elected may not know how far its followers are.
+    pub(super) fn is_cut_at(&mut self, end: i64) -> bool {
+        self.doubts = if end < self.position { self.doubts + 1 } else { 0 };
+        self.doubts == LOOKS || (self.doubts > 0 && mutants::is_off("doubt-group"))
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -71,7 +79,7 @@ impl Part {
     /// The log was cut at `end`, and members go on from `offset`.
     pub(super) fn cut(&mut self, end: i64, offset: i64) {
         self.position = offset;
-        self.doubtful = false;
+        self.doubts = 0;
         self.is_cut = true;
         self.read = &self.read - RangeSetBlaze::from_iter([end.min(offset)..=i64::MAX]);
     }
@@ -102,6 +110,18 @@ mod tests {
         assert_eq!(
             part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]),
             Some(10)
+        );
+    }
+
+    #[test]
+    fn an_end_below_what_was_read_is_a_cut_when_it_is_said_again_and_again() {
+        let mut part = Part::new(&Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, true);
+        part.position = 8;
+        let words: Vec<_> = [5, 5, 8, 5, 6, 5].map(|end| part.is_cut_at(end)).into();
+        assert_eq!(
+            words,
+            [false, false, false, false, false, true],
+            "with 8 it was a leader that did not know"
         );
     }
 

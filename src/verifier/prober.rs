@@ -8,6 +8,7 @@ use glommio::Task;
 use super::{
     shard::ShardContext,
     unreadable::{self, Found},
+    witness::{self, Suspect, Word},
 };
 use crate::kafka::{Consumer, Isolation};
 
@@ -21,6 +22,8 @@ enum Question {
     What,
     /// How far reaches what cannot be read.
     HowFar,
+    /// Whether the log was cut below it: the record before is of this epoch.
+    IsCut { epoch: i32 },
 }
 
 /// What was found out.
@@ -30,6 +33,8 @@ pub(super) enum Answer {
     Malformed { partition: i32, offset: i64 },
     /// From an offset on, up to and without another, nothing can be read.
     Reaches { partition: i32, from: i64, to: i64 },
+    /// What the leader has at a place that was suspected.
+    Leader { suspect: Suspect, word: Word },
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +67,12 @@ impl Prober {
     /// Finds out how far reaches what cannot be read at this offset.
     pub(super) fn how_far(&mut self, partition: i32, offset: i64) {
         self.ask((Question::HowFar, partition, offset));
+    }
+
+    /// Finds out whether a log was cut below the place up to which it was read.
+    pub(super) fn is_cut(&mut self, suspect: Suspect) {
+        let Suspect { partition, behind, epoch } = suspect;
+        self.ask((Question::IsCut { epoch }, partition, behind));
     }
 
     /// What has been found out since the last call.
@@ -117,6 +128,10 @@ async fn answer(
         Question::HowFar => {
             let to = unreadable::end(context, consumer, partition, offset).await?;
             Some(Answer::Reaches { partition, from: offset, to })
+        }
+        Question::IsCut { epoch } => {
+            let suspect = Suspect { partition, behind: offset, epoch };
+            Some(Answer::Leader { suspect, word: witness::ask(context, consumer, suspect).await })
         }
     }
 }

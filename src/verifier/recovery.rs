@@ -20,6 +20,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// of somebody else may stay open for longer, and is not waited for.
 const MARKER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The ends that were named now, of the partitions that were found to be too short before as well.
+fn in_both(before: &[(i32, i64, i64)], now: Vec<(i32, i64, i64)>) -> Vec<(i32, i64, i64)> {
+    now.into_iter().filter(|cut| before.iter().any(|known| known.0 == cut.0)).collect()
+}
+
 impl ShardProducer {
     /// Whether nothing is under way: no record, and no transaction with records in it.
     pub(super) fn is_idle(&self) -> bool {
@@ -110,20 +115,27 @@ impl ShardProducer {
     pub(super) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
         let settings = self.context.consumer_settings(Isolation::ReadUncommitted);
         let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
-        let mut cut = None;
-        for _ in 0..LOOKS {
+        let mut cuts = Vec::new();
+        for look in 0..LOOKS {
             glommio::timer::sleep(LOOK_PAUSE).await;
             if self.context.stop_requested() {
                 return None;
             }
             let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End).await;
-            cut = ends.into_iter().find_map(|(partition, end)| {
-                let end = end.ok()?.offset;
-                Some((partition, end, self.acks.lost_at(partition, end)?))
-            });
-            cut?;
+            let found: Vec<_> = ends
+                .into_iter()
+                .filter_map(|(partition, end)| {
+                    let end = end.ok()?.offset;
+                    Some((partition, end, self.acks.lost_at(partition, end)?))
+                })
+                .collect();
+            // Another partition each time is no log that was cut, but leaders that have just been elected.
+            cuts = if look == 0 { found } else { in_both(&cuts, found) };
+            if cuts.is_empty() {
+                return None;
+            }
         }
-        let (partition, offset, highest) = cut?;
+        let (partition, offset, highest) = cuts.first().copied()?;
         Some(Halt::Violation(Box::new(Violation {
             anomaly: Anomaly::Truncation,
             topic: self.context.topic.to_string(),
@@ -222,5 +234,17 @@ impl ShardProducer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_was_cut_that_is_too_short_each_time() {
+        let (first, second) = ([(1, 50, 60), (2, 70, 80)], vec![(2, 71, 80), (3, 5, 9)]);
+        assert_eq!(in_both(&first, second.clone()), [(2, 71, 80)]);
+        assert_eq!(in_both(&[(1, 50, 60)], second), []);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     skip::{Next, Skip},
     track::{Judgement, Track},
     validator::RecordView,
+    witness::{Suspect, Word},
 };
 use crate::{
     kafka::{Event, Fault, FaultKind},
@@ -100,20 +101,36 @@ impl PassState {
         self.places.get(usize::try_from(partition).ok()?).copied().flatten()
     }
 
-    /// Decides what the broker's word on a partition means for its reader.
-    pub(super) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
-        let track = &mut self.tracks[index];
+    /// Decides what the broker's word on a partition means for its reader. Returns the place about which the leader is to
+    /// be asked first, if there is one.
+    pub(super) fn judge(&mut self, index: usize, ends: Ends) -> Result<Option<Suspect>, Halt> {
+        match self.tracks[index].judge(ends) {
+            Judgement::Suspect(suspect) => Ok(Some(suspect)),
+            judgement => self.draw_consequences(index, judgement).map(|()| None),
+        }
+    }
+
+    /// The leader was asked about a place that was suspected.
+    pub(super) fn hear(&mut self, index: usize, word: Word) -> Result<(), Halt> {
+        let judgement = self.tracks[index].hear(word);
+        self.draw_consequences(index, judgement)
+    }
+
+    fn draw_consequences(&mut self, index: usize, judgement: Judgement) -> Result<(), Halt> {
+        let track = &self.tracks[index];
         let partition = track.partition;
-        match track.judge(ends) {
-            Judgement::Wait => Ok(()),
+        match judgement {
+            Judgement::Wait | Judgement::Suspect(_) => {}
+            Judgement::Cleared => self.checker.not_cut(partition, track.position),
+            Judgement::Uncertain => self.checker.uncertain(partition, track.position),
             Judgement::Retention => {
-                tracing::info!("partition {partition}: retention moved the start to {}", ends.start);
-                Ok(())
+                tracing::info!("partition {partition}: retention moved the start to {}", track.position);
             }
             Judgement::Truncated { refilled, position, end } => {
-                self.checker.truncated(index, partition, Cut { position, end, refilled })
+                return self.checker.truncated(index, partition, Cut { position, end, refilled });
             }
         }
+        Ok(())
     }
 
     /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.

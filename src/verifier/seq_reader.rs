@@ -100,7 +100,7 @@ fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
 
 /// Has everything read that is not done, from where it stands.
 fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
-    for track in tracks.iter().filter(|track| !track.is_done() && !track.is_searched) {
+    for track in tracks.iter().filter(|track| !track.is_done() && !track.is_paused()) {
         consumer.read_from(track.partition, track.next_offset());
     }
 }
@@ -301,7 +301,7 @@ impl<'a> SeqReader<'a> {
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
-        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done() && !track.is_searched);
+        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done() && !track.is_paused());
         for track in tracks.filter(|track| track.out_of_range || !others_move) {
             if track.is_suspect(now, OVERDUE) {
                 track.looked = now;

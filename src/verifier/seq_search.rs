@@ -9,6 +9,7 @@ use super::{
     shard::Halt,
     stall::Look,
     unreadable::MALFORMED,
+    witness::{Suspect, Word},
 };
 
 impl SeqReader<'_> {
@@ -21,14 +22,18 @@ impl SeqReader<'_> {
             return if self.deafness.unanswered(Instant::now()) { self.renew_client() } else { Ok(()) };
         };
         self.deafness.heard();
-        if track.is_done() || track.is_searched || track.position != reply.asked_at {
+        if track.is_done() || track.is_paused() || track.position != reply.asked_at {
             return Ok(());
         }
         if track.skip.is_some() {
             self.try_again(index, ends);
             return Ok(());
         }
-        self.pass.judge(index, ends)?;
+        if let Some(suspect) = self.pass.judge(index, ends)? {
+            self.consumer.stop(suspect.partition);
+            self.prober.is_cut(suspect);
+            return Ok(());
+        }
         self.pass.leave_out_tail(index, Instant::now());
         self.resume(index);
         self.look_for_stall(index, ends.end)
@@ -77,7 +82,19 @@ impl SeqReader<'_> {
                 self.go_on_behind(partition, from, to);
                 Ok(())
             }
+            Answer::Leader { suspect, word } => self.hear_of_suspect(suspect, word),
         })
+    }
+
+    /// Only now is it known whether the log was cut.
+    #[cold]
+    fn hear_of_suspect(&mut self, Suspect { partition, .. }: Suspect, word: Word) -> Result<(), Halt> {
+        let Some(index) = self.pass.place(partition) else { return Ok(()) };
+        if self.pass.tracks[index].is_suspected {
+            self.pass.hear(index, word)?;
+            self.resume(index);
+        }
+        Ok(())
     }
 
     /// It is no stall: the broker has sent what lies there, and nobody can read it.
@@ -85,7 +102,7 @@ impl SeqReader<'_> {
     fn malformed(&mut self, partition: i32, offset: i64) -> Result<(), Halt> {
         let Some(index) = self.pass.place(partition) else { return Ok(()) };
         let track = &mut self.pass.tracks[index];
-        if track.is_done() || track.position != offset || track.skip.is_some() || track.is_searched {
+        if track.is_done() || track.position != offset || track.skip.is_some() || track.is_paused() {
             return Ok(());
         }
         self.watchman.settled(&mut track.watch);

@@ -12,6 +12,7 @@ use super::{
     skip::Skip,
     stall::Watch,
     validator::PartitionState,
+    witness::{Suspect, Word},
 };
 use crate::{
     kafka::LogCut,
@@ -44,6 +45,12 @@ pub(super) const OPEN_END: i64 = i64::MAX;
 pub(super) enum Judgement {
     /// All is well; what is missing will come.
     Wait,
+    /// The log seems to have been cut: the leader is to be asked about this very place before anybody believes it.
+    Suspect(Suspect),
+    /// The leader has the record that was read last: nothing was cut.
+    Cleared,
+    /// The leader's answers prove neither.
+    Uncertain,
     /// The start has overtaken the reader.
     Retention,
     /// The log was cut here, below what was read.
@@ -83,8 +90,10 @@ pub(super) struct Track {
     cut: Option<LogCut>,
     /// The newest epoch of which it was told that its end was cut off.
     cut_epoch: i32,
-    /// A broker said that the log ends below the position, and the client had noticed nothing.
+    /// A broker said that the log ends below the position.
     doubtful: bool,
+    /// The leader is being asked whether the log was cut: nothing is read meanwhile.
+    pub(super) is_suspected: bool,
     /// What later leaders wrote did not yet lie there when the pass began.
     known_epoch: i32,
     /// Epoch of the last record, and the offset behind it; -1 where that is not known.
@@ -140,6 +149,7 @@ impl Track {
             confirmed: -1,
             confirm: None,
             doubtful: false,
+            is_suspected: false,
             early_end: false,
             consumable_end: None,
             left_out: 0,
@@ -201,6 +211,11 @@ impl Track {
     /// Whether there is nothing left to read.
     pub(super) fn is_done(&self) -> bool {
         self.stage != Stage::Reading
+    }
+
+    /// Whether somebody else finds out first what lies here.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_searched || self.is_suspected
     }
 
     /// Where a new client is to read from.
@@ -278,19 +293,23 @@ impl Track {
     pub(super) fn judge(&mut self, ends: Ends) -> Judgement {
         let refused = std::mem::take(&mut self.out_of_range);
         // The client asks by itself, and for us: one cut can be told twice.
-        let cut = self.cut.take().filter(|cut| cut.epoch > self.cut_epoch);
-        // What a new leader wrote may have been read already, and is not lost.
-        let (end, position) =
-            cut.map_or((ends.end, self.position), |cut| (cut.to.min(ends.end), cut.from.min(self.position)));
+        self.cut = self.cut.take().filter(|cut| cut.epoch > self.cut_epoch);
+        let (end, position) = self.place_of_cut(ends);
         if end < position && !mutants::is_off("truncation") {
-            self.reseek = true;
             // A broker that comes back tells what it knew when it went, until it learns that it does not lead any more.
-            if !refused && !std::mem::replace(&mut self.doubtful, true) {
+            let is_known = refused && self.epoch >= 0;
+            if !is_known && !std::mem::replace(&mut self.doubtful, true) {
+                self.reseek = true;
                 return Judgement::Wait;
             }
-            self.cut_epoch = cut.map_or(self.cut_epoch, |cut| cut.epoch);
-            return self.cut(position, end, ends);
+            if self.epoch < 0 || mutants::is_off("witness") {
+                return self.cut(position, end, ends);
+            }
+            self.is_suspected = true;
+            let Self { partition, behind, epoch, .. } = *self;
+            return Judgement::Suspect(Suspect { partition, behind, epoch });
         }
+        self.cut = None;
         self.doubtful = false;
         // Where nothing new is there to be read, the client stays as it is: its place has the last record's epoch,
         // by which it notices that the log was cut, and a new one has none.
@@ -311,7 +330,7 @@ impl Track {
     /// compaction leaves. Returns how many offsets that leaves out.
     pub(super) fn leave_out_tail(&mut self, now: Instant) -> Option<i64> {
         let is_consumable = self.consumable_end.is_some_and(|end| self.position >= end);
-        let waits = self.skip.is_none() && !self.is_searched && !self.is_done() && !self.is_open();
+        let waits = self.skip.is_none() && !self.is_paused() && !self.is_done() && !self.is_open();
         let is_quiet = self.looked_at == self.position && now.duration_since(self.arrived) >= SILENCE;
         (is_consumable && waits && is_quiet).then(|| {
             self.left_out = self.end - self.position;
@@ -320,10 +339,42 @@ impl Track {
         })
     }
 
+    /// Where the log was cut, as far as the client or the log's end says, and up to where it had been read.
+    fn place_of_cut(&self, ends: Ends) -> (i64, i64) {
+        // What a new leader wrote may have been read already, and is not lost.
+        let of = |cut: LogCut| (cut.to.min(ends.end), cut.from.min(self.position));
+        self.cut.map_or((ends.end, self.position), of)
+    }
+
+    /// The leader was asked about the place that was suspected.
+    pub(super) fn hear(&mut self, word: Word) -> Judgement {
+        self.is_suspected = false;
+        (self.reseek, self.doubtful, self.out_of_range) = (true, false, false);
+        match word {
+            Word::Same => {
+                self.cut = None;
+                // The client is to know again who wrote the last record: by that it notices when the log is cut.
+                self.confirm = Some((self.behind, self.epoch));
+                Judgement::Cleared
+            }
+            Word::Uncertain => {
+                self.cut = None;
+                Judgement::Uncertain
+            }
+            Word::Cut { to, ends } => {
+                let (end, position) = self.place_of_cut(ends);
+                // The record before the place is gone, whatever else is known.
+                let end = to.unwrap_or(end).min(ends.end).min(self.behind - 1);
+                self.cut(position.max(end), end, ends)
+            }
+        }
+    }
+
     /// The place goes back, and what follows is new.
     fn cut(&mut self, position: i64, end: i64, ends: Ends) -> Judgement {
         let refilled = ends.end >= position;
-        self.doubtful = false;
+        (self.doubtful, self.reseek) = (false, true);
+        self.cut_epoch = self.cut.take().map_or(self.cut_epoch, |cut| cut.epoch);
         self.behind = self.behind.min(end);
         self.state.cut(end);
         self.losses.cut(end, position);

@@ -39,50 +39,102 @@ fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
     assert!(silent.is_suspect(now + SILENCE + overdue, overdue));
 }
 
+/// A track of which these offsets were read, of one leader.
+fn read(records: std::ops::Range<i64>, end: i64, epoch: i32) -> Track {
+    let mut track = track(records.start, end);
+    records.for_each(|offset| track.read(offset, epoch));
+    track
+}
+
+fn suspect(behind: i64, epoch: i32) -> Judgement {
+    Judgement::Suspect(Suspect { partition: 0, behind, epoch })
+}
+
 #[test]
-fn a_log_that_ends_below_what_was_read_is_truncated() {
-    let mut cut = track(0, 10);
-    (0..6).for_each(|offset| cut.read(offset, -1));
+fn a_log_that_ends_below_what_was_read_is_truncated_if_the_leader_says_so_when_asked_about_the_place() {
+    let mut cut = read(0..6, 10, 0);
     cut.refused(None);
-    assert_eq!(
-        cut.judge(Ends { start: 0, end: 4 }),
-        Judgement::Truncated { refilled: false, position: 6, end: 4 }
-    );
+    let ends = Ends { start: 0, end: 4 };
+    assert_eq!(cut.judge(ends), suspect(6, 0));
+    assert!(cut.is_paused() && cut.position == 6 && !cut.reseek, "nothing is believed yet");
+    let word = Word::Cut { to: None, ends };
+    assert_eq!(cut.hear(word), Judgement::Truncated { refilled: false, position: 6, end: 4 });
     assert!(cut.is_done() && cut.position == 4);
     let missing = cut.missing(Some(&ledger(0, 8)), 0).unwrap();
     assert_eq!(missing.ranges, [(6, 7)], "what was read and is gone has been told");
 }
 
 #[test]
+fn an_answer_to_an_earlier_question_is_no_truncation() {
+    let mut track = read(790..796, OPEN_END, 145);
+    // Where epoch 144 ended, and held against a place that had moved on.
+    track.refused(Some(LogCut { from: 796, epoch: 145, to: 795 }));
+    let ends = Ends { start: 0, end: 900 };
+    assert_eq!(track.judge(ends), suspect(796, 145));
+    assert_eq!(track.hear(Word::Same), Judgement::Cleared);
+    assert!(!track.is_paused() && track.reseek && track.position == 796, "it goes on where it stood");
+    assert_eq!(track.confirm.take(), Some((796, 145)), "and its client knows again who wrote what is before");
+    assert_eq!(track.judge(ends), Judgement::Wait);
+    track.read(796, 145);
+    // A cut that is one is believed all the same.
+    track.refused(Some(LogCut { from: 797, epoch: 145, to: 795 }));
+    assert_eq!(track.judge(ends), suspect(797, 145));
+    let word = Word::Cut { to: Some(792), ends };
+    assert_eq!(track.hear(word), Judgement::Truncated { refilled: true, position: 797, end: 792 });
+}
+
+#[test]
+fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
+    let mut track = read(0..6, 10, 3);
+    track.refused(Some(LogCut { from: 6, epoch: 3, to: 4 }));
+    assert_eq!(track.judge(Ends { start: 0, end: 9 }), suspect(6, 3));
+    assert_eq!(track.hear(Word::Uncertain), Judgement::Uncertain);
+    assert!(!track.is_paused() && track.reseek && track.position == 6);
+    track.refused(Some(LogCut { from: 6, epoch: 3, to: 4 }));
+    assert_eq!(track.judge(Ends { start: 0, end: 9 }), suspect(6, 3), "it is asked again");
+}
+
+#[test]
 fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing() {
-    let mut doubtful = track(0, 10);
-    (0..6).for_each(|offset| doubtful.read(offset, -1));
+    let mut doubtful = read(0..6, 10, 0);
     let (old, new) = (Ends { start: 0, end: 4 }, Ends { start: 0, end: 10 });
     assert_eq!(doubtful.judge(old), Judgement::Wait);
     assert!(doubtful.reseek && doubtful.position == 6);
     assert_eq!(doubtful.judge(new), Judgement::Wait, "it was a broker that had been away");
     assert_eq!(doubtful.judge(old), Judgement::Wait);
-    assert_eq!(doubtful.judge(old), Judgement::Truncated { refilled: false, position: 6, end: 4 });
+    assert_eq!(doubtful.judge(old), suspect(6, 0));
+}
+
+#[test]
+fn where_nobody_knows_who_wrote_what_was_read_the_end_must_be_named_twice() {
+    let mut unknown = read(0..6, 10, -1);
+    let ends = Ends { start: 0, end: 4 };
+    unknown.refused(None);
+    assert_eq!(unknown.judge(ends), Judgement::Wait);
+    unknown.refused(None);
+    assert_eq!(unknown.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
 }
 
 #[test]
 fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
-    let mut refilled = track(0, 10);
-    (0..6).for_each(|offset| refilled.read(offset, -1));
+    let mut refilled = read(0..6, 10, 0);
+    let ends = Ends { start: 0, end: 20 };
     refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
+    assert_eq!(refilled.judge(ends), suspect(6, 0));
     assert_eq!(
-        refilled.judge(Ends { start: 0, end: 20 }),
+        refilled.hear(Word::Cut { to: Some(4), ends }),
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
     );
     assert!(!refilled.is_done() && refilled.position == 4 && refilled.reseek);
-    (4..10).for_each(|offset| refilled.read(offset, -1));
+    (4..10).for_each(|offset| refilled.read(offset, 1));
     assert!(refilled.is_done());
     assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
     refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
-    assert_eq!(refilled.judge(Ends { start: 0, end: 20 }), Judgement::Wait, "told again");
+    assert_eq!(refilled.judge(ends), Judgement::Wait, "told again");
     refilled.refused(Some(LogCut { from: 9, epoch: 1, to: 8 }));
+    assert_eq!(refilled.judge(ends), suspect(10, 1));
     assert_eq!(
-        refilled.judge(Ends { start: 0, end: 20 }),
+        refilled.hear(Word::Cut { to: Some(8), ends }),
         Judgement::Truncated { refilled: true, position: 9, end: 8 }
     );
 }
@@ -205,7 +257,9 @@ fn behind_a_cut_the_record_before_is_that_at_the_cut() {
     let mut track = track(0, OPEN_END);
     (0..6).for_each(|offset| track.read(offset, 1));
     track.refused(Some(LogCut { from: 6, to: 4, epoch: 1 }));
-    assert!(matches!(track.judge(Ends { start: 0, end: 9 }), Judgement::Truncated { end: 4, .. }));
+    let ends = Ends { start: 0, end: 9 };
+    assert_eq!(track.judge(ends), suspect(6, 1));
+    assert!(matches!(track.hear(Word::Cut { to: Some(4), ends }), Judgement::Truncated { end: 4, .. }));
     assert!(track.must_confirm(2));
     assert_eq!(track.confirm.take(), Some((4, 1)));
 }

@@ -352,6 +352,7 @@ fn evidence(
         written_by: proof.map(writer),
         previous,
         missing: Vec::new(),
+        records: None,
     }
 }
 

@@ -23,6 +23,7 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
+mod leaderships;
 mod limits;
 mod pacing;
 mod payload;
@@ -102,6 +103,7 @@ fn all() -> Vec<(String, Test)> {
         // The slow ones first, so that none of them is waited for alone in the end.
         elections::tests(),
         cycles::tests(),
+        leaderships::tests(),
         chaos::tests(),
         surgery::tests(),
         flips::tests(),

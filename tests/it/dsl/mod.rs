@@ -3,6 +3,7 @@
 pub mod batches;
 pub mod cluster;
 pub mod codecs;
+pub mod elector;
 pub mod http;
 pub mod janitor;
 pub mod ledger;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use cluster::{Cluster, Mock};
+pub use elector::Elector;
 pub use http::{Harness, Http};
 pub use proxy::Proxy;
 pub use run::{Finished, Run, Running, Workdir};

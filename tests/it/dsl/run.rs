@@ -300,6 +300,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// `None`: a signal has ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.status, self.transcript());

@@ -5,8 +5,10 @@ use crate::{
     Test,
     dsl::{
         Cluster, Proxy, Running,
+        batches::{self, RawBatch},
         protocol::{Body, Message},
         proxy::{Fate, Rule},
+        wait_until,
     },
     tests,
 };
@@ -14,6 +16,8 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(an_epoch_said_to_end_early_was_written_again),
+        Real(an_epoch_said_to_end_early_is_no_cut_where_its_records_are_there),
+        Real(a_group_whose_client_goes_back_by_itself_reads_on),
         Real(a_log_said_to_end_early_is_truncated),
         Real(an_end_said_too_low_for_a_while_loses_nothing),
         Real(an_end_said_too_low_for_good_loses_what_lies_behind_it),
@@ -30,8 +34,10 @@ struct NewLeaders {
     epoch_end: i64,
     /// How often that was said.
     said: u64,
-    /// Where the log is said to end, and start if that is behind it.
+    /// Where the log is said to end, and start if that is behind it. There is nothing to be had from there on.
     log_end: Option<i64>,
+    /// What lies behind the epoch's end is the new leader's.
+    written_again: bool,
 }
 
 impl Rule for NewLeaders {
@@ -52,6 +58,20 @@ impl Rule for NewLeaders {
             Body::ListOffsetsResponse(answer) => {
                 for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
                     part.offset = part.offset.min(self.log_end.unwrap_or(i64::MAX));
+                }
+            }
+            Body::FetchResponse(answer) => {
+                for part in answer.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    let mut found = batches::split(part.records.as_deref().unwrap_or_default());
+                    let is_behind = |batch: &RawBatch, end| batch.next_offset() > end;
+                    if found.iter().any(|batch| is_behind(batch, self.log_end.unwrap_or(i64::MAX))) {
+                        (part.error_code, part.records) = (OFFSET_OUT_OF_RANGE, Some(Vec::new().into()));
+                        part.high_watermark = -1;
+                    } else if self.written_again && !found.is_empty() {
+                        let later = found.iter_mut().filter(|batch| is_behind(batch, self.epoch_end));
+                        later.for_each(|batch| batch.set_leader_epoch(self.epoch));
+                        part.records = Some(batches::join(&found).into());
+                    }
                 }
             }
             _ => forget_epochs(message),
@@ -83,7 +103,10 @@ fn forget_epochs(message: &mut Message) {
 }
 
 fn new_leaders(cluster: &Cluster) -> Proxy<NewLeaders> {
-    Proxy::start(cluster, NewLeaders { epoch: 10, epoch_end: 60, said: 0, log_end: None })
+    Proxy::start(
+        cluster,
+        NewLeaders { epoch: 10, epoch_end: 60, said: 0, log_end: None, written_again: false },
+    )
 }
 
 /// Records that a waiting reader has found valid.
@@ -94,15 +117,59 @@ fn wait_for_reads(reader: &Running, count: u64) {
 
 const WAITING: &str = "--continuous --remote --metadata-max-age 300ms";
 
-/// A leader in whose log an epoch ends earlier than it was read, and which has more records than that, has lost what was
-/// read and written other records there: that is what its two answers say.
+/// A leader in whose log an epoch ends earlier than it was read, and which has other records behind that, has lost what
+/// was read and written others there: that is what its two answers say.
 fn an_epoch_said_to_end_early_was_written_again(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
     let proxy = new_leaders(cluster);
     let reader = run(&proxy, &topic, &workdir, &format!("--seq_read {WAITING}")).with_control().start();
+    wait_for_reads(&reader, 200);
+    proxy.rule().written_again = true;
     let place = format!("refilled-truncation: topic {} partition 0 offset 60", topic.name());
     reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "cut at 60"]);
     assert!(proxy.rule().said > 0);
+}
+
+/// One that still has the record which was read last, of the same leader, has lost nothing, whatever was said of an epoch:
+/// the client holds answers to earlier questions against the place where it stands now.
+fn an_epoch_said_to_end_early_is_no_cut_where_its_records_are_there(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
+    let proxy = new_leaders(cluster);
+    let work = format!("--seq_read {WAITING} --report report.json");
+    let reader = run(&proxy, &topic, &workdir, &work).with_control().start();
+    wait_for_reads(&reader, 200);
+    wait_until("a suspicion", || reader.stderr().contains("took a log to be cut that was not"));
+    assert!(proxy.rule().said > 0);
+    reader.http().order("/last_pass");
+    reader.harness().until_done();
+    reader.http().order("/shutdown");
+    let finished = reader.finish().expect_code(0).expect_output(&["PROVEN", "200 records proven valid"]);
+    assert_eq!(violations(&finished), []);
+    let told = finished.stderr.matches("took a log to be cut that was not").count();
+    assert_eq!(told, 1, "counted, and told once: {}", finished.transcript());
+}
+
+/// A group's client then goes back without a word, to where it takes the log to have been cut.
+fn a_group_whose_client_goes_back_by_itself_reads_on(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
+    let proxy = new_leaders(cluster);
+    let work =
+        format!("--consumer_group_readers 1 --group-consume-exactly-once {WAITING} --report report.json");
+    let reader = run(&proxy, &topic, &workdir, &work).with_control().start();
+    wait_for_reads(&reader, 200);
+    wait_until("a step back", || reader.stderr().contains("its client went back by itself"));
+    reader.http().order("/last_pass");
+    let workers = reader.harness().until_done();
+    let validator = &workers[0].reader().validator;
+    assert_eq!((validator.valid_reads, validator.offset_gaps), (200, 0), "{validator:?}");
+    reader.http().order("/shutdown");
+    let finished = reader.finish().expect_code(0);
+    assert_eq!(
+        (violations(&finished), finished.gaps()),
+        (Vec::new(), Vec::new()),
+        "{}",
+        finished.transcript()
+    );
 }
 
 fn a_log_said_to_end_early_is_truncated(cluster: &Cluster) {

@@ -1,0 +1,253 @@
+//! Leaderships that move all the time, while every broker is up and every record stays where it is: nobody may tell of a
+//! fault, in any role.
+//!
+//! `PROOFLOAD_ELECTIONS` says for how many seconds; see `scripts/prove`.
+
+mod dump;
+
+use std::{env, thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Elector, Finished, Run, Running, Topic, Workdir, Worker, elector::Moved, ledger::LedgerFile,
+        run::Named, wait_until,
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![OwnNodes(NODES, &[], leaders_that_move_are_nobody_s_fault)]
+}
+
+const NODES: usize = 3;
+const DEFAULT_S: u64 = 12;
+/// In the long form; fewer for the short one, where creating them would take most of the time.
+const PARTITIONS: usize = 60;
+const FEW_PARTITIONS: usize = 12;
+const PAUSE: Duration = Duration::from_millis(300);
+/// Coordinators need some time to load what they are to coordinate.
+const COORDINATORS_EVERY: u64 = 10;
+
+/// 600 records a second.
+const LOAD: &str = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 120000 --cores 1";
+const SLOWER: &str = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 40000 --cores 1";
+const IN_TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 10 --transaction-abort-rate 0.3";
+
+/// A role, and what it works at.
+struct Role {
+    name: &'static str,
+    topic: Topic,
+    workdir: Workdir,
+    running: Option<Running>,
+}
+
+/// What came of it.
+struct Verdict {
+    name: &'static str,
+    is_right: bool,
+    accused: Vec<(Topic, Named)>,
+}
+
+impl Role {
+    fn verifier(name: &'static str, topic: &Topic, ledger: &Workdir, work: &str) -> Self {
+        let run = Run::verifier().in_dir(ledger).args(topic.flags()).args(work);
+        let run = run.args(format!("--keep-going --remote --report {name}.json")).with_control();
+        let running = Some(run.start());
+        Self { name, topic: topic.clone(), workdir: ledger.clone(), running }
+    }
+
+    fn repeater(name: &'static str, topic: &Topic) -> Self {
+        let workdir = Workdir::new();
+        let work = "--group moved --workers 2 --payload-size 100 --initial-data-mb 1 --rate-limit-bps 20000";
+        let run = Run::repeater().in_dir(&workdir).args(topic.flags()).args(work);
+        let running = Some(run.args(format!("--report {name}.json")).start());
+        Self { name, topic: topic.clone(), workdir, running }
+    }
+
+    fn run(&self) -> &Running {
+        self.running.as_ref().expect("a role that works")
+    }
+
+    /// Has begun to read or to produce.
+    fn wait_until_it_works(&self) {
+        if self.is_repeater() {
+            wait_until("records come round", || self.run().stderr().contains("producing"));
+            return;
+        }
+        self.run().harness().until("a beginning", |workers| {
+            workers.iter().all(|worker| match worker {
+                Worker::Producer(producer) => producer.acked > 100,
+                Worker::Reader(reader) => reader.validator.valid_reads > 10,
+            })
+        });
+    }
+
+    fn is_repeater(&self) -> bool {
+        self.name == "repeater"
+    }
+
+    fn is_reader(&self) -> bool {
+        !self.is_repeater() && !self.name.ends_with("producer")
+    }
+
+    /// Ends it, and says what it has found.
+    fn finish(mut self) -> Verdict {
+        let run = self.running.take().expect("a role that works");
+        if self.is_reader() {
+            run.harness().first();
+            run.http().order("/last_pass");
+            run.harness().until_done();
+            run.http().order("/shutdown");
+        } else {
+            run.signal(Signal::SIGINT);
+        }
+        let finished = run.finish();
+        let report = self.report();
+        let accused = named(&report["violations"]).chain(named(&report["gaps"]));
+        let accused: Vec<_> = accused.map(|named| (self.topic.clone(), named)).collect();
+        let is_right = self.is_well(&finished, &report) && accused.is_empty();
+        if !is_right {
+            eprintln!("{}: {}", self.name, finished.transcript());
+        }
+        let word = if is_right { "passed" } else { "FAILED" };
+        println!("elections: {:<14} {} {word}", self.name, what(&report));
+        Verdict { name: self.name, is_right, accused }
+    }
+
+    /// Nobody was accused, and the process ended well.
+    fn is_well(&self, finished: &Finished, report: &Value) -> bool {
+        let words = ["VIOLATION", "ERROR", "panicked"];
+        let silent = !words.iter().any(|word| finished.stderr.contains(word));
+        // Where records come in transactions, it has to learn from its mistakes what offsets a cluster takes for itself.
+        let is_elsewhere = self.name == "producer" && total(report, "/bad_offsets") > 0;
+        silent && finished.code() == Some(0) && !is_elsewhere
+    }
+
+    fn report(&self) -> Value {
+        let text = self.workdir.contents().remove(&format!("{}.json", self.name)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
+/// The figures that tell how much was at stake.
+fn what(report: &Value) -> String {
+    let (acked, bad) = (total(report, "/acked"), total(report, "/bad_offsets"));
+    let (read, consumed) = (total(report, "/validator/valid_reads"), total(report, "/consumed"));
+    let causes = report["causes"].as_array().into_iter().flatten();
+    let causes: Vec<_> = causes
+        .filter(|cause| cause["worker"] == "a reader")
+        .map(|cause| format!("; {} times: {}", cause["count"], cause["what"].as_str().unwrap_or("?")))
+        .collect();
+    let roles = [(acked, "acked"), (bad, "elsewhere"), (read, "read"), (consumed, "come round")];
+    let figures = roles.iter().filter(|(count, _)| *count > 0);
+    let figures: Vec<_> = figures.map(|(count, name)| format!("{count} {name}")).collect();
+    format!("{}{}", figures.join(", "), causes.concat())
+}
+
+fn total(report: &Value, pointer: &str) -> u64 {
+    let totals = report["totals"].as_array().into_iter().flatten();
+    totals.filter_map(|worker| worker.pointer(pointer).and_then(Value::as_u64)).sum()
+}
+
+fn named(list: &Value) -> impl Iterator<Item = Named> {
+    list.as_array().into_iter().flatten().map(|entry| Named {
+        anomaly: entry["anomaly"].as_str().unwrap_or("gap").to_owned(),
+        partition: entry["partition"].as_i64().and_then(|id| id.try_into().ok()).unwrap_or(-1),
+        offset: entry["offset"].as_i64().or(entry["first"].as_i64()).unwrap_or(-1),
+    })
+}
+
+/// A topic with a producer, and all who read what it writes.
+struct Stage {
+    topic: Topic,
+    workdir: Workdir,
+    producer: Role,
+    readers: Vec<Role>,
+}
+
+impl Stage {
+    fn start(
+        cluster: &Cluster,
+        partitions: usize,
+        (name, load): (&'static str, &str),
+        readers: &[(&'static str, &str)],
+    ) -> Self {
+        let (topic, workdir) = (cluster.topic(partitions), Workdir::new());
+        let producer = Role::verifier(name, &topic, &workdir, load);
+        wait_until("a ledger", || LedgerFile::find(workdir.path(), topic.name()).is_some());
+        producer.wait_until_it_works();
+        let readers =
+            readers.iter().map(|(name, work)| Role::verifier(name, &topic, &workdir, work)).collect();
+        Self { topic, workdir, producer, readers }
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.readers.iter().chain([&self.producer])
+    }
+
+    /// The producer first, so that the readers' last pass has an end; then one that has seen nothing reads everything.
+    fn finish(self, audit: &'static str, more: &str) -> Vec<Verdict> {
+        let Self { topic, workdir, producer, readers } = self;
+        let mut verdicts = vec![producer.finish()];
+        verdicts.extend(readers.into_iter().map(Role::finish));
+        verdicts.push(Role::verifier(audit, &topic, &workdir, &format!("--seq_read {more}")).finish());
+        verdicts
+    }
+}
+
+fn plain(cluster: &Cluster, partitions: usize) -> Stage {
+    let readers = [
+        ("sequential", "--seq_read --loop --consume-throughput-mb 2"),
+        ("tail", "--seq_read --continuous"),
+        ("random", "--rand_read_msgs 50 --parallel 2 --loop"),
+        ("group", "--consumer_group_readers 3 --loop --consume-throughput-mb 2"),
+        ("tail-group", "--consumer_group_readers 3 --continuous"),
+    ];
+    Stage::start(cluster, partitions, ("producer", LOAD), &readers)
+}
+
+fn transactional(cluster: &Cluster, partitions: usize) -> Stage {
+    let readers = [
+        ("tx-sequential", "--use-transactions --seq_read --loop --consume-throughput-mb 2"),
+        ("tx-group", "--use-transactions --consumer_group_readers 2 --loop --consume-throughput-mb 2"),
+    ];
+    let load = format!("{SLOWER} {IN_TRANSACTIONS}");
+    Stage::start(cluster, partitions, ("tx-producer", &load), &readers)
+}
+
+fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
+    let asked = env::var("PROOFLOAD_ELECTIONS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = asked.unwrap_or(DEFAULT_S);
+    let partitions = if asked.is_some() { PARTITIONS } else { FEW_PARTITIONS };
+    let (plain, transactional) = (plain(cluster, partitions), transactional(cluster, partitions));
+    let round = cluster.topic(partitions / 2);
+    let repeater = Role::repeater("repeater", &round);
+    plain.roles().chain(transactional.roles()).chain([&repeater]).for_each(Role::wait_until_it_works);
+
+    let moved = |topic: &str, partitions, every| Moved { topic: topic.to_owned(), partitions, every };
+    let topics = vec![
+        moved(plain.topic.name(), partitions, 1),
+        moved(transactional.topic.name(), partitions, 1),
+        moved(round.name(), partitions / 2, 1),
+        moved("__consumer_offsets", 4, COORDINATORS_EVERY),
+        moved("__transaction_state", 4, COORDINATORS_EVERY),
+    ];
+    let elector = Elector::start(cluster.bootstrap(), NODES, topics, PAUSE);
+    thread::sleep(Duration::from_secs(seconds));
+    let elections = elector.stop();
+    assert!(elections > seconds, "{elections} elections in {seconds} s");
+    println!("elections: {elections} leaders elected in {seconds} s, {partitions} partitions a topic");
+
+    let mut verdicts = vec![repeater.finish()];
+    verdicts.extend(plain.finish("audit", ""));
+    verdicts.extend(transactional.finish("tx-audit", "--use-transactions"));
+    let accused: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.accused).cloned().collect();
+    dump::accused(cluster, &accused);
+    let wrong: Vec<_> =
+        verdicts.iter().filter(|verdict| !verdict.is_right).map(|verdict| verdict.name).collect();
+    assert!(wrong.is_empty(), "accused or failed: {wrong:?}");
+}
