@@ -51,6 +51,22 @@ impl ShardProducer {
         self.failing.judge(error, self.stats.acked.get(), Instant::now())
     }
 
+    /// A partition's end is not to be had.
+    ///
+    /// # Errors
+    /// It will be the same for ever.
+    #[cold]
+    pub(super) fn judge_question(&mut self, partition: i32, error: KafkaError) -> Result<(), Halt> {
+        let judgement = self.judge(error);
+        if !judgement.is_final() {
+            return Ok(());
+        }
+        let (topic, lasting) = (&self.context.topic, judgement.words());
+        Err(Halt::Failed(format!(
+            "topic {topic} partition {partition}: the end of its log cannot be asked for{lasting}: {error}"
+        )))
+    }
+
     fn tell(&self, what: &str, Reason { error, words }: &Reason, count: u64) {
         let causes = &self.context.shared.causes;
         causes.note_many(WORKER, what, &error.to_string(), count, || {

@@ -65,7 +65,7 @@ impl ShardProducer {
             self.survive(error).await?;
             self.renew_client()?;
         }
-        self.repredict().await;
+        self.repredict().await?;
         if self.acks.unknown {
             self.begin_run();
         }
@@ -73,7 +73,7 @@ impl ShardProducer {
         Ok(())
     }
 
-    async fn repredict(&mut self) {
+    async fn repredict(&mut self) -> Result<(), Halt> {
         let started = Instant::now();
         let mut open = self.acks.partition_ids();
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
@@ -90,17 +90,22 @@ impl ShardProducer {
                 _ => ends.clone(),
             };
             for (answer, stable) in ends.into_iter().zip(stable) {
-                if let ((partition, Ok(end)), (_, Ok(stable))) = (answer, stable)
-                    && end.offset == stable.offset
-                {
-                    self.acks.repredict(partition, end.offset);
-                    open.retain(|known| *known != partition);
+                match (answer, stable) {
+                    ((partition, Ok(end)), (_, Ok(stable))) if end.offset == stable.offset => {
+                        self.acks.repredict(partition, end.offset);
+                        open.retain(|known| *known != partition);
+                    }
+                    ((partition, Err(error)), _) | (_, (partition, Err(error))) => {
+                        self.judge_question(partition, error)?;
+                    }
+                    _ => {}
                 }
             }
             if !open.is_empty() {
                 glommio::timer::sleep(WAIT / 10).await;
             }
         }
+        Ok(())
     }
 
     /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client

@@ -402,12 +402,12 @@ fn check_id(
 }
 
 /// Where a number was read before, if the ledger lists neither that place nor this one: no ack was ever seen for it, and a
-/// client that did not see one may send a record again by itself.
+/// client that did not see one may send a record again by itself. A ledger that lists nothing has no word in that.
 #[cold]
 fn place_of_resend(error: &OutOfOrder, ledger: Option<&PartitionLedger>) -> Option<i64> {
-    let is_acked = |offset| ledger.is_some_and(|ledger| ledger.contains(offset));
+    let ledger = ledger.filter(|ledger| ledger.highest().is_some())?;
     let before = error.before.filter(|_| error.anomaly == Anomaly::Duplicate)?;
-    let is_promised = is_acked(before) || is_acked(error.offset);
+    let is_promised = ledger.contains(before) || ledger.contains(error.offset);
     (!is_promised && !mutants::is_off("client-resend")).then_some(before)
 }
 

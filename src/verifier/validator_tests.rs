@@ -254,6 +254,18 @@ fn what_was_acked_in_its_second_place_only_is_a_duplicate() {
     assert_eq!(check(201, &record), Err(Anomaly::Duplicate));
 }
 
+#[test]
+fn without_a_ledger_what_comes_twice_is_a_duplicate() {
+    let (record, nothing_listed) = (sent(200, 0, None), PartitionLedger::default());
+    for ledger in [None, Some(&nothing_listed)] {
+        let mut state = PartitionState::default();
+        let mut check =
+            |offset: i64| state.check(&record.at(offset), ledger, RULES).map_err(|broken| broken.anomaly);
+        assert_eq!(check(200), Ok((Checked::Valid, false)));
+        assert_eq!(check(201), Err(Anomaly::Duplicate));
+    }
+}
+
 /// As librdkafka writes them again when it raises its producer epoch by itself.
 #[test]
 fn what_was_acked_nowhere_and_comes_twice_may_be_the_client_s_doing() {
