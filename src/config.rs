@@ -124,8 +124,8 @@ pub struct CommonConfig {
     pub metadata_max_age: Duration,
     /// After the work, stay up until `/shutdown` or a signal.
     pub remote: bool,
-    /// The control port; 0 lets the system choose.
-    pub remote_port: u16,
+    /// The control port; 0 lets the system choose, `None` is the one that harnesses know.
+    pub remote_port: Option<u16>,
     /// The bearer token that requests on the control port must carry.
     pub token: Option<Secret>,
     /// Names by which requests on the control port may call this host, beside its own.
@@ -146,8 +146,25 @@ pub struct CommonConfig {
     pub stall_after: Option<Duration>,
     /// Where the run's report goes; `None`: nowhere.
     pub report: Option<PathBuf>,
+    /// What ends the run, and what lets it pass.
+    pub limits: Limits,
+    /// What is to be said of the flags before the run begins, one line each.
+    pub warnings: Vec<String>,
     /// Every flag with its value, as it could be given on the command line, without secrets.
     pub flags: BTreeMap<String, Value>,
+}
+
+/// What ends a run that would go on, and what lets it pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Only a run that has done all that was asked for passes.
+    pub require_complete: bool,
+    /// How long producers and readers work.
+    pub duration: Option<Duration>,
+    /// How long the whole run may take.
+    pub deadline: Option<Duration>,
+    /// How long a broker may be away.
+    pub max_outage: Option<Duration>,
 }
 
 /// What a topic is made like.
@@ -261,8 +278,18 @@ pub struct VerifierConfig {
     pub passes: Passes,
     /// What readers expect of the log, and what they do when it is otherwise.
     pub proof: ProofConfig,
-    /// Folder of the ledger files: the working directory.
+    /// Folder of the ledger files.
     pub ledger_dir: PathBuf,
+    /// Somebody has named that folder.
+    pub ledger_asked_for: bool,
+}
+
+impl VerifierConfig {
+    /// Whether anything is read.
+    #[must_use]
+    pub fn has_readers(&self) -> bool {
+        self.seq_read.is_some() || self.rand_read.is_some() || self.group_read.is_some()
+    }
 }
 
 /// Largest record batch of the repeater, which has no flag for it.

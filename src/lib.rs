@@ -68,8 +68,12 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
 ///
 /// It does not return to the runtime's own exit, which would run the exit handlers
 /// of C libraries beside whatever threads a hanging client has left.
-pub fn main(program: Program) -> ! {
+///
+/// The program is the one that the process was called by, whatever the file is: a link is enough. `built` is who it is
+/// under any other name.
+pub fn main(built: Program) -> ! {
     title::hide_secrets();
+    let program = title::take_name().and_then(|name| Program::called(&name)).unwrap_or(built);
     let code = run(program, std::env::args_os().skip(1));
     let _ = io::stdout().flush();
     runtime::exit::at_once(code.into())

@@ -4,12 +4,22 @@
 //! environment. So what came as an argument and must not be seen moves there, and the
 //! process starts over with the same id.
 
-use std::{env, ffi::OsString, os::unix::process::CommandExt, process::Command};
+use std::{env, ffi::OsString, fs, os::unix::process::CommandExt, path::Path, process::Command};
 
 use crate::{
     cli::{PASSWORD_VARIABLE, SETTINGS_SEPARATOR, SETTINGS_VARIABLE},
     config,
 };
+
+/// The name that this process was called by, which is also what it is to be known by: the system knows it by that of
+/// the file, once it was started over, and `pkill -x` and the like go by what the system knows.
+pub(crate) fn take_name() -> Option<String> {
+    let called = env::args_os().next()?;
+    let name = Path::new(&called).file_name()?.to_str()?.to_owned();
+    // What does not work changes nothing but the name in process lists.
+    let _ = fs::write("/proc/self/comm", &name);
+    Some(name)
+}
 
 /// Starts this process over without the secrets among its arguments, if there are any.
 pub(crate) fn hide_secrets() {

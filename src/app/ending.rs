@@ -97,7 +97,10 @@ impl Ending {
     /// # Errors
     /// The report cannot be written.
     pub fn begin(asked: Asked) -> Result<Arc<Self>, ReportError> {
-        let gate = Gate::default();
+        let gate = Gate {
+            require_complete: asked.common().limits.require_complete,
+            ledger_asked_for: matches!(&asked, Asked::Verifier(config) if config.ledger_asked_for),
+        };
         let report = asked.common().report.clone().map(Report::new);
         let ending = Arc::new(Self {
             asked,
@@ -113,6 +116,9 @@ impl Ending {
             report.begin(&ending)?;
         }
         let _ = CURRENT.set(ending.clone());
+        for warning in &ending.asked.common().warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(ending)
     }
 
@@ -142,6 +148,12 @@ impl Ending {
             took: phase.took.unwrap_or_else(|| phase.began.elapsed()),
         };
         lock(&self.phases).iter().map(phase).collect()
+    }
+
+    /// The part under way; `None` where there is none.
+    #[must_use]
+    pub fn phase_under_way(&self) -> Option<&'static str> {
+        lock(&self.phases).last().filter(|phase| phase.took.is_none()).map(|phase| phase.name)
     }
 
     /// How long the run has taken.

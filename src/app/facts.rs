@@ -1,11 +1,14 @@
 //! What a run has shown, gathered for its verdict from whatever is known at the moment.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use indicatif::HumanCount;
 
 use super::verdict::{Facts, Failure};
 use crate::{
-    config::{RepeaterConfig, VerifierConfig},
+    config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
+    ledger::LedgerStore,
     stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},
     verifier::run::RunError,
 };
@@ -55,9 +58,15 @@ fn of_any(shared: &Shared, error: Option<&RunError>) -> Facts {
         failure: told.failure.or_else(failed),
         stall: shared.stalls.open().map(|stall| stall.to_string()),
         interruption: lifecycle.interruption(),
-        waits_for: shared.waits.open().map(|wait| wait.awaited.to_string()),
+        waits_for: shared.waits.open().map(|wait| wait.awaited.to_string()).or_else(|| away(shared)),
         ..Facts::default()
     }
+}
+
+/// Brokers that are not there.
+fn away(shared: &Shared) -> Option<String> {
+    let (up, known) = (shared.brokers.up.load(Relaxed), shared.brokers.known.load(Relaxed));
+    (up < known).then(|| format!("{} of {known} brokers, which are away", known - up))
 }
 
 /// What can be said where there is nothing but an error, or not even that.
@@ -114,46 +123,65 @@ fn lost_offsets(board: &Board) -> u64 {
     missed + board.producer.as_ref().map_or(0, ProducerBoard::lost_offsets)
 }
 
-/// What no ledger vouches for. Only a sequential read, or a new group, sees every record.
+/// What no ledger vouches for; nothing where one of the readers has read all that the ledger lists, and no more.
 fn not_vouched_for(config: &VerifierConfig, board: &Board) -> Vec<String> {
-    let mut list = Vec::new();
-    if board.ledger_acked() == 0 && !board.readers.is_empty() {
-        list.push("no ledger says what was acked: lost writes cannot be detected".to_owned());
-    }
     if board.readers.is_empty() {
         let acked = board.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
-        list.push(format!("the {} acked records were not read back", HumanCount(acked)));
+        return vec![format!("the {} acked records were not read back", HumanCount(acked))];
+    }
+    let rank = |reader: &&ReaderBoard| match reader.kind {
+        ReaderKind::Sequential => 0,
+        ReaderKind::Group => 1,
+        ReaderKind::Random => 2,
+    };
+    let mut readers: Vec<_> = board.readers.iter().collect();
+    readers.sort_by_key(rank);
+    let reservations: Vec<_> =
+        readers.into_iter().map(|reader| reservations(config, board, reader)).collect();
+    let all_vouched_for = reservations.iter().any(Vec::is_empty);
+    if all_vouched_for { Vec::new() } else { reservations.into_iter().next().unwrap_or_default() }
+}
+
+/// Why not everything that this reader should have read is vouched for. Only a sequential read, or a group that begins at
+/// the start, sees every record.
+fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) -> Vec<String> {
+    let (mut list, coverage) = (Vec::new(), reader.coverage());
+    let (limit, name) = match reader.kind {
+        ReaderKind::Random => (None, None),
+        ReaderKind::Sequential => (config.seq_read.as_ref().and_then(|read| read.max_messages), None),
+        ReaderKind::Group => {
+            let group = config.group_read.as_ref();
+            (group.and_then(|group| group.max_messages), group.and_then(|group| group.name.as_ref()))
+        }
+    };
+    if board.ledger_acked() == 0 {
+        list.push(no_ledger(config));
+    } else {
+        list.extend(coverage.reservations());
+    }
+    if reader.kind == ReaderKind::Random {
+        list.push("records were read here and there only".to_owned());
         return list;
     }
-    let is_whole = |reader: &&ReaderBoard| why_not_whole(config, reader.kind).is_none();
-    let whole: Vec<_> = board.readers.iter().filter(is_whole).collect();
-    if whole.is_empty() {
-        let reasons = board.readers.iter().filter_map(|reader| why_not_whole(config, reader.kind));
-        let mut reasons: Vec<_> = reasons.collect();
-        reasons.dedup();
-        list.extend(reasons);
-    } else if whole.iter().all(|reader| reader.raw_totals().valid_reads == 0) {
+    let kind = reader.kind.name();
+    if let Some(limit) = limit {
+        list.push(format!("the {kind} was to stop after {} records (--seq_read_msgs)", HumanCount(limit)));
+    } else if reader.passes() == 0 {
+        list.push(format!("the {kind} ended before the end of the log (--duration)"));
+    } else if reader.raw_totals().valid_reads == 0 {
         list.push("no record was read".to_owned());
+    }
+    if let Some(name) = name.filter(|_| coverage.committed_before == 0) {
+        list.push(format!("group {name} (--consumer_group_name) does not read again what it has committed"));
     }
     list
 }
 
-/// Why a reader of this kind does not see every record.
-fn why_not_whole(config: &VerifierConfig, kind: ReaderKind) -> Option<String> {
-    let stopped = |read: &str, records: u64| {
-        Some(format!("the {read} was to stop after {} records (--seq_read_msgs)", HumanCount(records)))
-    };
-    match kind {
-        ReaderKind::Random => Some("records were read here and there only".to_owned()),
-        ReaderKind::Sequential => {
-            config.seq_read.as_ref()?.max_messages.and_then(|records| stopped(kind.name(), records))
-        }
-        ReaderKind::Group => {
-            let group = config.group_read.as_ref()?;
-            match (&group.name, group.max_messages) {
-                (Some(name), _) => Some(format!("group {name} does not read again what it has committed")),
-                (None, limit) => limit.and_then(|records| stopped(kind.name(), records)),
-            }
-        }
+fn no_ledger(config: &VerifierConfig) -> String {
+    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let path = std::path::absolute(store.path()).unwrap_or_else(|_| store.path().to_owned());
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) || path.exists() {
+        return "the ledger lists nothing that was acked: lost writes cannot be detected".to_owned();
     }
+    format!("there is no ledger at {}: lost writes cannot be detected", path.display())
 }

@@ -4,6 +4,7 @@ mod cost;
 pub mod ending;
 pub(crate) mod facts;
 pub mod report;
+pub(crate) mod status;
 pub mod verdict;
 
 pub(crate) use cost::Cost;

@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     clock,
-    config::{RepeaterConfig, VerifierConfig},
+    config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
     findings::{Cause, Wait},
+    ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, WorkerTotals},
     verifier::{anomaly::Violation, gaps::Gap, run::RunError, stall::Stall},
     whole_file,
@@ -52,6 +53,8 @@ struct Document {
     complete: bool,
     exit_code: u8,
     not_vouched_for: Vec<String>,
+    /// By what less is proven.
+    weakened_by: Vec<String>,
     interrupted_by: Option<String>,
     started_at_ms: i64,
     ended_at_ms: i64,
@@ -80,15 +83,23 @@ struct Document {
 
 /// What the ledger says, and what of it was read.
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the document's")]
 struct LedgerCoverage {
+    /// Where it is; `null` where it goes with an embedded cluster.
+    path: Option<PathBuf>,
+    /// Records that it lists.
     acked_records: u64,
-    valid_records: u64,
+    /// Of the last pass of whoever read most: records that the ledger lists, and does not list.
+    vouched_records: u64,
+    beyond_records: u64,
+    /// Acked records that retention had taken.
     removed_records: u64,
+    not_shown_records: u64,
+    left_out_offsets: u64,
+    committed_before_records: u64,
 }
 
 #[derive(Serialize)]
-struct Group {
+pub(super) struct Group {
     name: String,
     state: String,
     members: usize,
@@ -96,7 +107,7 @@ struct Group {
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-enum Worker {
+pub(super) enum Worker {
     Producer(ProducerReport),
     SequentialReader(ReaderReport),
     RandomReader(ReaderReport),
@@ -105,7 +116,7 @@ enum Worker {
 }
 
 #[derive(Serialize)]
-struct ProducerReport {
+pub(super) struct ProducerReport {
     complete: bool,
     asked_records: u64,
     sent_records: u64,
@@ -122,7 +133,7 @@ struct ProducerReport {
 }
 
 #[derive(Serialize)]
-struct ReaderReport {
+pub(super) struct ReaderReport {
     complete: bool,
     passes: u64,
     asked_records: u64,
@@ -139,7 +150,7 @@ struct ReaderReport {
 }
 
 #[derive(Serialize)]
-struct RepeaterReport {
+pub(super) struct RepeaterReport {
     produced_records: u64,
     produced_bytes: u64,
     consumed_records: u64,
@@ -168,7 +179,7 @@ struct Latency {
 }
 
 #[derive(Serialize)]
-struct PhaseReport {
+pub(super) struct PhaseReport {
     name: &'static str,
     elapsed_ms: u64,
     records: u64,
@@ -261,13 +272,14 @@ fn document(ending: &Ending, facts: &Facts, verdict: &Verdict, exit_code: u8) ->
         complete: facts.complete,
         exit_code,
         not_vouched_for: facts.not_vouched_for.clone(),
+        weakened_by: ending.asked.common().weaker.clone(),
         interrupted_by: facts.interruption.clone(),
         started_at_ms: ending.started_at_ms,
         ended_at_ms: clock::unix_ms(),
         elapsed_ms: millis(ending.elapsed()),
         topics: topics(&ending.asked),
         flags: ending.asked.common().flags.clone(),
-        ledger: board.map(coverage),
+        ledger: board.map(|board| coverage(&ending.asked, board)),
         group: repeater.map(|board| group(&ending.asked, board)),
         workers: workers(board, repeater),
         phases: phases(ending, board, repeater),
@@ -293,17 +305,29 @@ fn topics(asked: &Asked) -> Vec<String> {
     }
 }
 
-fn coverage(board: &Board) -> LedgerCoverage {
-    let best = board.readers.iter().map(|reader| reader.raw_totals().valid_reads).max();
-    let removed = board.readers.iter().map(ReaderBoard::removed).max();
+fn coverage(asked: &Asked, board: &Board) -> LedgerCoverage {
+    let best = board.readers.iter().map(ReaderBoard::coverage).max_by_key(|pass| pass.vouched_for);
+    let (best, removed) = (best.unwrap_or_default(), board.readers.iter().map(ReaderBoard::removed).max());
+    let path = match asked {
+        Asked::Verifier(config) if !matches!(config.common.brokers, Brokers::Embedded { .. }) => {
+            let path = LedgerStore::new(&config.ledger_dir, &config.topic).path().to_owned();
+            Some(std::path::absolute(&path).unwrap_or(path))
+        }
+        _ => None,
+    };
     LedgerCoverage {
+        path,
         acked_records: board.ledger_acked(),
-        valid_records: best.unwrap_or(0),
+        vouched_records: best.vouched_for,
+        beyond_records: best.beyond_ledger,
         removed_records: removed.unwrap_or(0),
+        not_shown_records: best.not_shown,
+        left_out_offsets: best.left_out,
+        committed_before_records: best.committed_before,
     }
 }
 
-fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
+pub(super) fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
     let (view, name) = (
         board.group(),
         match asked {
@@ -314,7 +338,7 @@ fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
     Group { name, state: view.state, members: view.members }
 }
 
-fn workers(board: Option<&Board>, repeater: Option<&RepeaterBoard>) -> Vec<Worker> {
+pub(super) fn workers(board: Option<&Board>, repeater: Option<&RepeaterBoard>) -> Vec<Worker> {
     let producer = board.and_then(|board| board.producer.as_ref());
     let producer = producer.map(|board| Worker::Producer(producer_report(board)));
     let readers = board.iter().flat_map(|board| &board.readers).map(|board| {
@@ -355,7 +379,7 @@ fn reader_report(board: &ReaderBoard) -> ReaderReport {
     let totals = board.raw_totals();
     let lost: i64 = totals.lost_offsets.values().sum();
     ReaderReport {
-        complete: board.passes() > 0,
+        complete: board.is_complete(),
         passes: board.passes(),
         asked_records: board.goal(),
         read_records: totals.records(),
@@ -405,7 +429,11 @@ impl Latency {
     }
 }
 
-fn phases(ending: &Ending, board: Option<&Board>, repeater: Option<&RepeaterBoard>) -> Vec<PhaseReport> {
+pub(super) fn phases(
+    ending: &Ending,
+    board: Option<&Board>,
+    repeater: Option<&RepeaterBoard>,
+) -> Vec<PhaseReport> {
     let report = |phase: Phase| {
         let moved = match (&ending.asked, board, repeater) {
             (Asked::Verifier(config), Some(board), _) => moved_in(config, board, phase.name),
@@ -466,6 +494,6 @@ pub(crate) const PRODUCE: &str = "produce";
 /// The repeater's, from the first token on.
 pub(crate) const REPEAT: &str = "repeat";
 
-fn millis(time: std::time::Duration) -> u64 {
+pub(super) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -128,6 +128,14 @@ impl Verdict {
         }
     }
 
+    /// What is certain of a run that goes on: what is not can still come out better or worse.
+    #[must_use]
+    pub fn so_far(facts: &Facts) -> Option<Self> {
+        let verdict = Self::of(facts);
+        let is_bad = facts.violation.is_some() || facts.failure.is_some() || facts.stall.is_some();
+        is_bad.then_some(verdict)
+    }
+
     fn of_complete(facts: &Facts) -> Self {
         match (facts.lost_offsets, &facts.not_vouched_for) {
             (0, nothing) if nothing.is_empty() => Self::Proven,
@@ -286,6 +294,14 @@ mod tests {
             assert_eq!(codes(&verdict), exit_codes, "{verdict}");
             assert_eq!(verdict.cause().is_none(), code == "proven", "{verdict}");
         }
+    }
+
+    #[test]
+    fn only_what_is_bad_is_certain_before_the_end() {
+        assert_eq!(Verdict::so_far(&done()), None);
+        assert_eq!(Verdict::so_far(&Facts { interruption: None, ..stopped() }), None);
+        let lost = Facts { violation: Some("lost-write".into()), ..stopped() };
+        assert_eq!(Verdict::so_far(&lost).map(|verdict| verdict.code()), Some("violation"));
     }
 
     #[test]

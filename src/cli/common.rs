@@ -58,9 +58,9 @@ pub(super) struct ClusterArgs {
     /// Create the topic first if it is missing; needs something that produces
     #[arg(long)]
     pub create_topic: bool,
-    /// Partitions of a topic that we create
-    #[arg(long, value_name = "N", default_value = "8", value_parser = whole::<usize>(1, 100_000))]
-    pub partitions: usize,
+    /// Partitions of a topic that we create [default: 8]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1, 100_000))]
+    pub partitions: Option<usize>,
     /// Replicas of a topic that we create [default: the cluster's]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1, 32_767))]
     pub replication_factor: Option<u16>,
@@ -171,9 +171,9 @@ pub(super) struct ControlArgs {
     /// After the work, stay up until /shutdown or SIGINT
     #[arg(long)]
     pub remote: bool,
-    /// HTTP port, open with or without --remote; 0 = any free one
-    #[arg(long, value_name = "PORT", default_value = "7884", value_parser = whole::<u16>(0, 65_535))]
-    pub remote_port: u16,
+    /// HTTP port, open with or without --remote; 0 = any free one [default: 7884]
+    #[arg(long, value_name = "PORT", value_parser = whole::<u16>(0, 65_535))]
+    pub remote_port: Option<u16>,
     /// Address to listen on [default: 127.0.0.1; with --remote 0.0.0.0]
     #[arg(long, value_name = "ADDR", value_parser = parsed::<IpAddr>("an IP address such as 127.0.0.1 or ::"))]
     pub bind: Option<IpAddr>,
@@ -213,4 +213,25 @@ pub(super) struct OutputArgs {
     /// Write configuration, totals, latencies and violations as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "When it ends")]
+pub(super) struct EndArgs {
+    /// Exit with 0 only when all that was asked for was done; else with 1
+    #[arg(long)]
+    pub require_complete: bool,
+    /// Producers and readers work for so long, each in its turn, and all is well
+    #[arg(long, value_name = "DURATION", value_parser = limit())]
+    pub duration: Option<Duration>,
+    /// The whole run ends after so long, with exit code 3
+    #[arg(long, value_name = "DURATION", value_parser = limit())]
+    pub deadline: Option<Duration>,
+    /// A broker that is away for longer ends the run, with exit code 3
+    #[arg(long, value_name = "DURATION", value_parser = limit())]
+    pub max_outage: Option<Duration>,
+}
+
+fn limit() -> impl Fn(&str) -> Parsed<Duration> + Clone + Send + Sync + 'static {
+    duration(BareUnit::Refused, Duration::from_millis(1), HOUR * 24 * 365)
 }

@@ -55,6 +55,19 @@ pub enum Program {
     Repeater,
 }
 
+impl Program {
+    /// The program of this name.
+    #[must_use]
+    pub fn called(name: &str) -> Option<Self> {
+        match name {
+            "proofload" => Some(Self::Proofload),
+            "kgo-verifier" => Some(Self::Verifier),
+            "kgo-repeater" => Some(Self::Repeater),
+            _ => None,
+        }
+    }
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub enum Command {

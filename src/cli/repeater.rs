@@ -9,7 +9,7 @@ use clap::{Args, Parser};
 
 use super::{
     common::{
-        BatchArgs, ClusterArgs, ControlArgs, MAX_INT, OutputArgs, PlacementArgs, SecurityArgs,
+        BatchArgs, ClusterArgs, ControlArgs, EndArgs, MAX_INT, OutputArgs, PlacementArgs, SecurityArgs,
         TransactionArgs,
     },
     values::{OrOff, Parsed, whole, whole_or_off},
@@ -37,6 +37,8 @@ pub(super) struct RepeaterArgs {
     pub placement: PlacementArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub end: EndArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -1,13 +1,13 @@
 //! The verifier's flags, as the user writes them.
 #![expect(clippy::doc_markdown, reason = "the doc comments are the help text")]
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 
 use super::{
     common::{
-        BatchArgs, ClusterArgs, ControlArgs, HOUR, MAX_INT, OutputArgs, PlacementArgs, SecurityArgs,
+        BatchArgs, ClusterArgs, ControlArgs, EndArgs, HOUR, MAX_INT, OutputArgs, PlacementArgs, SecurityArgs,
         TransactionArgs,
     },
     duration::{BareUnit, duration},
@@ -50,6 +50,8 @@ pub(super) struct VerifierArgs {
     pub placement: PlacementArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub end: EndArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -177,6 +179,9 @@ pub(super) struct ProofArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = go_bool)]
     pub proof_header: Option<bool>,
+    /// Folder of the ledger and of the last values [default: the working directory]
+    #[arg(long, value_name = "DIR")]
+    pub ledger_dir: Option<PathBuf>,
     /// Count violations and go on to the end, instead of stopping at the first
     #[arg(long)]
     pub keep_going: bool,

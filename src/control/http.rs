@@ -25,7 +25,7 @@ use super::{
     Role, Shared,
     guard::{self, Guard},
 };
-use crate::{logging, runtime::threads};
+use crate::{app::status, logging, runtime::threads};
 
 /// How long an answer waits for somebody to read what was asked for.
 const DUMP_LIMIT: Duration = Duration::from_secs(2);
@@ -38,7 +38,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         Role::Repeater => Router::new().route("/activate", any(activate)),
     };
     router
+        .route("/", any(index))
         .route("/status", any(status))
+        .route("/v1/status", any(v1_status))
         .route("/reset", any(reset))
         .route("/last_pass", any(last_pass))
         .route("/shutdown", any(shutdown))
@@ -46,6 +48,30 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .fallback(any(|| async { (StatusCode::NOT_FOUND, "no such path\n") }))
         .with_state(shared)
         .layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+/// What there is to ask for.
+async fn index(State(shared): State<Arc<Shared>>) -> String {
+    let own = match shared.role {
+        Role::Verifier => "",
+        Role::Repeater => "/activate     start producing\n",
+    };
+    format!(
+        "proofload {} {}\n\n\
+         /status       one JSON object for each worker\n\
+         /v1/status    the run as a whole: phase, rates, verdict so far, what is waited for\n\
+         {own}\
+         /last_pass    let the pass under way be the last; ?timeout=N shows all threads if it takes longer than N s\n\
+         /reset        zero the counters\n\
+         /shutdown     end the process\n\
+         /print_stack  every thread and where it waits, on stdout\n",
+        shared.ending.asked.program(),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+async fn v1_status(State(shared): State<Arc<Shared>>) -> Response {
+    json(&status::of(&shared.ending))
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

@@ -6,15 +6,16 @@
 use std::{
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The state that all threads of a run share.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
-    stop: AtomicBool,
+    /// One of the constants below.
+    stop: AtomicU8,
     last_pass: AtomicBool,
     activated: AtomicBool,
     work_done: AtomicBool,
@@ -22,10 +23,19 @@ pub struct Lifecycle {
     bell: Condvar,
 }
 
+/// Nobody wants the work to end.
+const GO_ON: u8 = 0;
+/// The phase's time is up: its work ends, and the next phase begins.
+const TIME_UP: u8 = 1;
+/// All work ends.
+const STOP: u8 = 2;
+
 /// What is only looked at when the work is over.
 #[derive(Debug, Default)]
 struct Late {
     shutdown: bool,
+    /// When the phase under way is to end.
+    phase_ends: Option<Instant>,
     interruption: Option<String>,
     failure: Option<String>,
     halt: Option<(u8, String)>,
@@ -35,7 +45,35 @@ impl Lifecycle {
     /// Whether work must end now: drain, and go.
     #[must_use]
     pub fn stop_requested(&self) -> bool {
-        self.stop.load(Relaxed)
+        self.stop.load(Relaxed) != GO_ON
+    }
+
+    /// Whether the run must end, and not only the phase under way.
+    #[must_use]
+    pub fn run_stop_requested(&self) -> bool {
+        self.stop.load(Relaxed) == STOP
+    }
+
+    /// Whether the phase under way ends because its time is up.
+    #[must_use]
+    pub fn time_is_up(&self) -> bool {
+        self.stop.load(Relaxed) == TIME_UP
+    }
+
+    /// A phase begins that may take so long; the time of the one before does not matter any more.
+    pub fn begin_phase(&self, limit: Option<Duration>) {
+        let mut late = self.late();
+        late.phase_ends = limit.map(|limit| Instant::now() + limit);
+        let _ = self.stop.compare_exchange(TIME_UP, GO_ON, Relaxed, Relaxed);
+    }
+
+    /// Ends the phase under way when its time is up.
+    pub fn look_at_time(&self, now: Instant) {
+        let mut late = self.late();
+        if late.phase_ends.is_some_and(|end| now >= end) {
+            late.phase_ends = None;
+            let _ = self.stop.compare_exchange(GO_ON, TIME_UP, Relaxed, Relaxed);
+        }
     }
 
     /// Whether the pass under way is the last.
@@ -46,7 +84,7 @@ impl Lifecycle {
 
     /// Ends the work.
     pub fn request_stop(&self) {
-        self.stop.store(true, Relaxed);
+        self.stop.store(STOP, Relaxed);
         self.bell.notify_all();
     }
 
@@ -183,6 +221,25 @@ mod tests {
         done.finish_work();
         done.interrupt("SIGTERM");
         assert!(done.stop_requested() && done.interruption().is_none());
+    }
+
+    #[test]
+    fn time_that_is_up_ends_a_phase_and_not_the_run() {
+        let lifecycle = Lifecycle::default();
+        let later = Instant::now() + Duration::from_secs(100);
+        lifecycle.look_at_time(later);
+        assert!(!lifecycle.stop_requested(), "without a limit");
+        lifecycle.begin_phase(Some(Duration::from_secs(20)));
+        lifecycle.look_at_time(Instant::now());
+        assert!(!lifecycle.stop_requested());
+        lifecycle.look_at_time(later);
+        assert!(lifecycle.stop_requested() && lifecycle.time_is_up() && !lifecycle.run_stop_requested());
+        lifecycle.begin_phase(Some(Duration::from_secs(20)));
+        assert!(!lifecycle.stop_requested());
+        lifecycle.request_stop();
+        lifecycle.look_at_time(later);
+        lifecycle.begin_phase(None);
+        assert!(lifecycle.run_stop_requested() && !lifecycle.time_is_up(), "a run that ends stays so");
     }
 
     #[test]

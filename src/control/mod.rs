@@ -8,6 +8,7 @@ mod guard;
 mod http;
 mod keeper;
 mod lifecycle;
+mod limits;
 mod listen;
 mod message;
 mod progress;
@@ -31,7 +32,7 @@ use watch::Watched;
 
 use crate::{
     app::ending::Ending,
-    config::{ProgressMode, Secret, StatusSchema},
+    config::{CommonConfig, ProgressMode, Secret, StatusSchema},
     findings::{Causes, Waits},
     kafka::Observer,
     ledger::LedgerError,
@@ -74,6 +75,8 @@ pub struct Shared {
     pub connections: Arc<AtomicUsize>,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
+    /// Brokers that are up, and that are known; zeros until somebody has looked.
+    pub brokers: BrokerCount,
     /// The brokers' watcher, from the moment that it looks.
     pub observer: OnceLock<Arc<Observer>>,
     watched: OnceLock<Watched>,
@@ -83,6 +86,15 @@ pub struct Shared {
     allowed_hosts: Vec<String>,
     bind: IpAddr,
     progress: ProgressMode,
+}
+
+/// How many brokers there are.
+#[derive(Debug, Default)]
+pub struct BrokerCount {
+    /// Connected.
+    pub up: AtomicUsize,
+    /// Known.
+    pub known: AtomicUsize,
 }
 
 impl Shared {
@@ -121,6 +133,9 @@ pub struct Control {
     thread: JoinHandle<()>,
 }
 
+/// The control port that harnesses know.
+const DEFAULT_PORT: u16 = 7884;
+
 /// How long work that was asked to end by `/shutdown` may go on of its own accord: a run that is nearly done is not cut
 /// off, and where the brokers answer the process is gone within a second.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
@@ -136,7 +151,7 @@ impl Control {
     /// The port cannot be bound, or there is no thread to be had.
     pub fn start(role: Role, ending: &Arc<Ending>) -> Result<Self, ControlError> {
         let config = ending.asked.common();
-        let listener = bind(config.bind, config.remote_port)?;
+        let listener = bind(config)?;
         let shared = Arc::new(Shared {
             lifecycle: Lifecycle::default(),
             board: OnceLock::new(),
@@ -157,6 +172,7 @@ impl Control {
             bind: config.bind,
             progress: terminal::progress_mode(config),
             ending: ending.clone(),
+            brokers: BrokerCount::default(),
         });
         ending.watch(&shared);
         let (sender, receiver) = message::queue();
@@ -212,10 +228,27 @@ impl Control {
     }
 }
 
-fn bind(ip: IpAddr, port: u16) -> Result<TcpListener, ControlError> {
-    let address = SocketAddr::new(ip, port);
+/// Listens on the control port. Where nobody has named it, and nobody else is to talk to this process, any other one is as
+/// good as one that is taken.
+fn bind(config: &CommonConfig) -> Result<TcpListener, ControlError> {
+    let address = SocketAddr::new(config.bind, config.remote_port.unwrap_or(DEFAULT_PORT));
     let failed = |source| ControlError::Port { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
+    let listener = match TcpListener::bind(address) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse && config.remote_port.is_none() && !config.remote =>
+        {
+            let listener = TcpListener::bind(SocketAddr::new(config.bind, 0)).map_err(failed)?;
+            let port = listener.local_addr().map_err(failed)?.port();
+            tracing::warn!(
+                "the control port {address} is taken: port {port} is used; name one with --remote-port"
+            );
+            listener
+        }
+        bound => bound.map_err(failed)?,
+    };
+    if config.remote_port == Some(0) {
+        tracing::info!("control port: {}", listener.local_addr().map_err(failed)?);
+    }
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }
@@ -235,6 +268,11 @@ async fn shut_down(shared: Arc<Shared>) {
 async fn stop(shared: &Shared, by: &str) {
     shared.lifecycle.request_shutdown();
     shared.lifecycle.interrupt(by);
+    force_end_after_limit(shared).await;
+}
+
+/// Ends the process if the work, which was told to stop, takes too long to.
+async fn force_end_after_limit(shared: &Shared) {
     tokio::time::sleep(STOP_LIMIT).await;
     tracing::error!("a client did not end in time; what was acked until a moment ago is in the ledger");
     end_at_once(shared);

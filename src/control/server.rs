@@ -3,7 +3,7 @@
 use std::{
     io,
     net::TcpListener,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,9 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Message, Shared, http, keeper::Keeper, listen, progress::Progress, watch};
+use super::{
+    Message, Shared, http, keeper::Keeper, limits, limits::Outages, listen, progress::Progress, watch,
+};
 use crate::{
     kafka::{BrokerChange, BrokerStates},
     runtime::pulse::{LISTEN_EVERY, Listener},
@@ -61,16 +63,27 @@ fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     tokio::spawn(listen_to_shards(shared.clone()));
     // Installed even where a shell has set them to be ignored (`nohup … &`).
     let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(watch_signals(shared.clone(), interrupt, terminate));
+    // But under `nohup` a terminal may go.
+    let hangup = if limits::hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+    tokio::spawn(watch_signals(shared.clone(), interrupt, terminate, hangup));
+    if let Some(deadline) = shared.ending.asked.common().limits.deadline {
+        tokio::spawn(limits::keep_deadline(shared.clone(), deadline));
+    }
     Ok(())
 }
 
-async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate: Signal) {
+async fn watch_signals(
+    shared: Arc<Shared>,
+    mut interrupt: Signal,
+    mut terminate: Signal,
+    mut hangup: Option<Signal>,
+) {
     let mut first: Option<Instant> = None;
     loop {
         let name = tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
+            () = received(&mut hangup) => "SIGHUP",
         };
         if let Some(first) = first {
             // `timeout`, for instance, sends its signal to the process and to its group.
@@ -90,6 +103,14 @@ async fn watch_signals(shared: Arc<Shared>, mut interrupt: Signal, mut terminate
     }
 }
 
+/// Waits for a signal, for ever where it is not listened for.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Names shards that are held up, and wakes those that sleep for too long.
 async fn listen_to_shards(shared: Arc<Shared>) {
     let mut listener = Listener::default();
@@ -104,7 +125,7 @@ async fn listen_to_shards(shared: Arc<Shared>) {
 async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut keeper, mut brokers) = (None, BrokerStates::default());
+    let (mut keeper, mut brokers, mut outages) = (None, BrokerStates::default(), Outages::default());
     let mut progress = Progress::new(shared.progress);
     loop {
         ticks.tick().await;
@@ -119,7 +140,8 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         {
             shared.lifecycle.fail(error.to_string());
         }
-        tell_broker_changes(&shared, &mut brokers);
+        tell_broker_changes(&shared, &mut brokers, &mut outages);
+        shared.lifecycle.look_at_time(Instant::now());
         if let Some(board) = shared.board.get() {
             progress.show(board);
         }
@@ -152,14 +174,26 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
 }
 
 /// Once for each broker that goes, and once for each that comes back.
-fn tell_broker_changes(shared: &Shared, states: &mut BrokerStates) {
+fn tell_broker_changes(shared: &Arc<Shared>, states: &mut BrokerStates, outages: &mut Outages) {
     let Some(observer) = shared.observer.get() else { return };
+    let now = Instant::now();
     for BrokerChange { broker, up } in observer.changes(states) {
         let (now_up, known) = states.count_up();
+        shared.brokers.up.store(now_up, Relaxed);
+        shared.brokers.known.store(known, Relaxed);
+        outages.note(&broker, up, now);
         if up {
             tracing::info!("broker {broker} is back ({now_up} of {known} up)");
         } else {
             tracing::warn!("broker {broker} is gone ({now_up} of {known} up); waiting for it");
         }
+    }
+    let limit = shared.ending.asked.common().limits.max_outage;
+    if let Some(limit) = limit.filter(|_| !shared.lifecycle.run_stop_requested())
+        && let Some(broker) = outages.beyond(limit, now)
+    {
+        let reason = format!("broker {broker} has been away for longer than {limit:?} (--max-outage)");
+        let shared = shared.clone();
+        tokio::spawn(async move { limits::give_up(&shared, reason).await });
     }
 }

@@ -120,7 +120,9 @@ fn work(
         trial.connections(brokers)?;
     }
     let topics = match wait_for_topics(config, control, &observer) {
-        Err(TopicError::Stopped { .. }) => return Ok(()),
+        Err(TopicError::Stopped { .. }) => {
+            return verdict(&control.shared.violations, control.shared.lifecycle.failure());
+        }
         answer => answer?,
     };
     preflight::check(placement.shards.len())?;
@@ -269,6 +271,7 @@ impl Supervision<'_> {
             self.floor.let_produce();
             *producing = true;
             self.floor.shared.ending.begin_phase(REPEAT);
+            self.floor.shared.lifecycle.begin_phase(self.floor.config.common.limits.duration);
             tracing::info!("group {}: producing", self.floor.config.group);
         }
     }

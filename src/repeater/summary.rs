@@ -3,7 +3,11 @@
 use std::{fmt::Write, time::Duration};
 
 use crate::{
-    app::{Cost, ending::Ending},
+    app::{
+        Cost,
+        ending::{Ending, Phase},
+        report::{REPEAT, echoed},
+    },
     config::RepeaterConfig,
     control::Shared,
     findings::Causes,
@@ -18,7 +22,7 @@ pub(crate) fn lines(config: &RepeaterConfig, shared: &Shared, ending: &Ending) -
     let Some(board) = shared.repeater.get() else { return String::new() };
     let worked = ending.phases().iter().map(|phase| phase.took).sum();
     let (stalls, causes, weaker) = (&shared.stalls, &shared.causes, &config.common.weaker);
-    let summary = Summary { board, stalls, causes, weaker, worked, total: ending.elapsed() };
+    let summary = Summary { config, board, stalls, causes, weaker, worked, total: ending.elapsed() };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = summary.write(&mut text);
@@ -26,6 +30,7 @@ pub(crate) fn lines(config: &RepeaterConfig, shared: &Shared, ending: &Ending) -
 }
 
 struct Summary<'a> {
+    config: &'a RepeaterConfig,
     board: &'a RepeaterBoard,
     stalls: &'a Stalls,
     causes: &'a Causes,
@@ -51,6 +56,14 @@ impl Summary<'_> {
             per_second(totals.consumed, self.worked),
             mib / worked_s
         )?;
+        let phase = Phase { name: REPEAT, took: self.worked };
+        let moved = echoed(self.config, self.board);
+        if let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(&phase)) {
+            let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
+            let reached = mib(moved.bytes as f64 / worked_s);
+            let limit = mib(limit as f64);
+            writeln!(text, "              {reached:.1} of the limit's {limit:.1} MiB/s were reached")?;
+        }
         let unusual = [
             (totals.lost_failed, "token(s) lost: not written"),
             (totals.lost_unknown, "token(s) lost: written or not, nobody knows"),

@@ -49,7 +49,7 @@ impl Board {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.producer.as_ref().is_none_or(ProducerBoard::is_complete)
-            && self.readers.iter().all(|reader| reader.passes() > 0)
+            && self.readers.iter().all(ReaderBoard::is_complete)
     }
 
     /// The status array.
@@ -253,6 +253,7 @@ pub struct ReaderBoard {
     active: AtomicBool,
     goal: AtomicU64,
     passes: AtomicU64,
+    ended_in_time: AtomicBool,
     removed: AtomicU64,
     base: Mutex<ReaderTotals>,
 }
@@ -267,6 +268,7 @@ impl ReaderBoard {
             active: AtomicBool::new(true),
             goal: AtomicU64::new(0),
             passes: AtomicU64::new(0),
+            ended_in_time: AtomicBool::new(false),
             removed: AtomicU64::new(0),
             base: Mutex::default(),
         }
@@ -297,6 +299,17 @@ impl ReaderBoard {
     /// A pass has come to its end, and was not stopped.
     pub fn end_pass(&self) {
         self.passes.fetch_add(1, Relaxed);
+    }
+
+    /// The time that it was given is up, and its pass is not over.
+    pub fn end_in_time(&self) {
+        self.ended_in_time.store(true, Relaxed);
+    }
+
+    /// Whether it has done all that was asked of it: a pass, or as much of one as there was time for.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.passes() > 0 || self.ended_in_time.load(Relaxed) && self.raw_totals().records() > 0
     }
 
     /// Passes that came to their end.

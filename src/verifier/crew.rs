@@ -201,9 +201,12 @@ impl Crew<'_> {
 
     /// A pass is over: it counts where it was not stopped.
     pub(super) fn end_pass(&self, readers: &[&ReaderBoard]) {
-        if !self.lifecycle().stop_requested() {
-            for reader in readers {
+        let lifecycle = self.lifecycle();
+        for reader in readers {
+            if !lifecycle.stop_requested() {
                 reader.end_pass();
+            } else if lifecycle.time_is_up() {
+                reader.end_in_time();
             }
         }
     }

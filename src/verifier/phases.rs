@@ -57,7 +57,9 @@ pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let flushed = crew.control.flush_ledger();
     worst(outcomes)?;
     flushed?;
-    if !crew.lifecycle().stop_requested() || producer.raw_totals().acked >= producer.goal() {
+    let (lifecycle, acked) = (crew.lifecycle(), producer.raw_totals().acked);
+    let in_time = lifecycle.time_is_up() && acked > 0;
+    if !lifecycle.stop_requested() || in_time || acked >= producer.goal() {
         producer.complete();
     }
     producer.finish();

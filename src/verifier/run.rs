@@ -155,6 +155,7 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     ending.close(result.as_ref().err());
     // A run that failed is over at once: whoever watches it must see its exit code.
     if config.common.remote && result.is_ok() {
+        tracing::info!("all work is done: waiting for /shutdown on the control port, or for a signal");
         control.shared.lifecycle.wait_for_shutdown();
     }
     control.finish();
@@ -175,7 +176,7 @@ fn work(
     let (timeout, new_topic) = (config.common.startup_timeout, trial.new_topic(&observer, most)?);
     let TopicShape { partitions, brokers } =
         match observer.wait_for_topic(&config.topic, new_topic, timeout, || lifecycle.stop_requested()) {
-            Err(TopicError::Stopped { .. }) => return Ok(()),
+            Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
             answer => answer.map_err(|error| trial.explain(error))?,
         };
     let placement = plan(config, topology, partitions)?;
@@ -193,6 +194,14 @@ fn work(
         brokers,
         store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
     };
+    if config.produce.is_none() && config.has_readers() && !crew.store.path().exists() {
+        let place = crew.store.path();
+        let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
+        tracing::warn!(
+            "no ledger at {}: lost writes cannot be detected; --ledger-dir names another folder",
+            place.display()
+        );
+    }
     // The ledger must be readable, and writable by a producer, before there is anything to lose.
     let ledger = crew.store.load(partitions)?;
     if config.produce.is_some() {
@@ -241,9 +250,10 @@ fn run_phases(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let mut outcome = Ok(());
     for (name, phase) in steps {
         ending.begin_phase(name);
+        crew.lifecycle().begin_phase(crew.config.common.limits.duration);
         outcome = phase(crew, board);
         ending.end_phase();
-        if outcome.is_err() || crew.control.shared.lifecycle.stop_requested() {
+        if outcome.is_err() || crew.lifecycle().run_stop_requested() {
             break;
         }
     }

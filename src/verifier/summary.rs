@@ -8,6 +8,7 @@ use crate::{
     app::{
         Cost,
         ending::{Ending, Phase},
+        report::moved_in,
     },
     config::{Brokers, VerifierConfig},
     control::Shared,
@@ -77,6 +78,7 @@ impl Summary<'_> {
         let rate = rate(totals.acked, totals.acked_bytes, took);
         let (acked, goal) = (HumanCount(totals.acked), HumanCount(producer.goal()));
         writeln!(text, "  produced    {acked} of {goal} records acked where predicted, {rate}")?;
+        self.limit(text, "produce")?;
         let unusual = [
             (totals.bad_offsets, "acked elsewhere"),
             (totals.restarts, "restart(s)"),
@@ -113,6 +115,7 @@ impl Summary<'_> {
         let took = self.time_of(&format!("{name} read"));
         let rate = rate(sum.records(), sum.bytes, took);
         writeln!(text, "  {name:<11} {} proven valid, {rate}", human::count(sum.valid_reads, "record"))?;
+        self.limit(text, &format!("{name} read"))?;
         let unusual = [
             (sum.invalid_reads, "invalid"),
             (sum.out_of_scope_invalid_reads, "not in the ledger's scope"),
@@ -142,6 +145,22 @@ impl Summary<'_> {
             user_ms as f64 / 1e3,
             system_ms as f64 / 1e3,
             memory_bytes >> 20
+        )
+    }
+
+    /// A limit that was not reached: somebody may have wanted that load.
+    fn limit(&self, text: &mut String, phase: &str) -> std::fmt::Result {
+        let Some(phase) = self.times.iter().find(|known| known.name == phase) else { return Ok(()) };
+        let moved = moved_in(self.config, self.board, phase.name);
+        let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(phase)) else {
+            return Ok(());
+        };
+        let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
+        let reached = mib(moved.bytes as f64 / phase.took.as_secs_f64().max(1e-3));
+        writeln!(
+            text,
+            "              {reached:.1} of the limit's {:.1} MiB/s were reached",
+            mib(limit as f64)
         )
     }
 

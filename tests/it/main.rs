@@ -5,6 +5,7 @@
 
 mod bearer;
 mod chaos;
+mod ci_job;
 mod contradictions;
 mod control;
 mod coverage;
@@ -43,6 +44,7 @@ mod transactions;
 mod upheaval;
 mod usage;
 mod values;
+mod verdicts;
 
 use std::sync::Once;
 
@@ -105,6 +107,7 @@ fn all() -> Vec<(String, Test)> {
         cycles::tests(),
         leaderships::tests(),
         chaos::tests(),
+        ci_job::tests(),
         surgery::tests(),
         flips::tests(),
         kills::tests(),
@@ -115,6 +118,7 @@ fn all() -> Vec<(String, Test)> {
         transactions::tests(),
         permanent::tests(),
         values::tests(),
+        verdicts::tests(),
         bearer::tests(),
         upheaval::tests(),
         security::tests(),

@@ -10,7 +10,8 @@ use std::{
 use super::{
     super::{
         common::{
-            BatchArgs, ClusterArgs, ControlArgs, OutputArgs, PlacementArgs, SecurityArgs, TransactionArgs,
+            BatchArgs, ClusterArgs, ControlArgs, EndArgs, OutputArgs, PlacementArgs, SecurityArgs,
+            TransactionArgs,
         },
         error::UsageError,
         values::{OrOff, whole},
@@ -19,9 +20,11 @@ use super::{
     contradictions::{self, Uses},
 };
 use crate::config::{
-    Brokers, CommonConfig, Fill, LogFormat, NewTopic, ProgressMode, TransactionConfig, Verbosity,
+    Brokers, CommonConfig, Fill, Limits, LogFormat, NewTopic, ProgressMode, TransactionConfig, Verbosity,
 };
 
+/// Of a topic that we create.
+const DEFAULT_PARTITIONS: usize = 8;
 const MAX_EMBEDDED_BROKERS: i128 = 100;
 const DEFAULT_BROKERS: &str = "localhost:9092";
 
@@ -31,6 +34,7 @@ pub(super) struct Groups<'a> {
     pub(super) security: &'a SecurityArgs,
     pub(super) placement: &'a PlacementArgs,
     pub(super) control: &'a ControlArgs,
+    pub(super) end: &'a EndArgs,
     pub(super) output: &'a OutputArgs,
 }
 
@@ -40,13 +44,13 @@ pub(super) fn common(
     metadata_max_age: Duration,
     uses: &Uses<'_>,
 ) -> Result<CommonConfig, UsageError> {
-    let Groups { cluster, security, placement, control, output } = groups;
+    let Groups { cluster, security, placement, control, end, output } = groups;
     let (mut settings, given) = (connection::client_settings(cluster)?, connection::on_command_line(cluster));
     let listed = contradictions::take_brokers(&mut settings, cluster.brokers.as_deref(), &given)?;
     let brokers = brokers(cluster.brokers.as_deref().or(listed.as_deref()).unwrap_or(DEFAULT_BROKERS))?;
     let settings = contradictions::check(&settings, &given, uses)?;
     Ok(CommonConfig {
-        new_topic: new_topic(cluster, &brokers)?,
+        new_topic: new_topic(cluster, &brokers, placement.print_placement)?,
         brokers,
         security: connection::security(security)?,
         client_settings: settings.kept,
@@ -57,7 +61,7 @@ pub(super) fn common(
             .map(|file| connection::secret("token-file", file))
             .transpose()?,
         allowed_hosts: control.allow_host.clone(),
-        new_topic_partitions: cluster.partitions,
+        new_topic_partitions: cluster.partitions.unwrap_or(DEFAULT_PARTITIONS),
         client_id,
         cores: placement.cores.clone(),
         client_threads: placement.client_threads,
@@ -74,6 +78,13 @@ pub(super) fn common(
         status_schema: control.status_schema,
         stall_after: Some(output.stall_after).filter(|limit| !limit.is_zero()),
         report: output.report.clone(),
+        limits: Limits {
+            require_complete: end.require_complete,
+            duration: end.duration,
+            deadline: end.deadline,
+            max_outage: end.max_outage,
+        },
+        warnings: Vec::new(),
         flags: BTreeMap::new(),
     })
 }
@@ -90,18 +101,24 @@ fn progress(output: &OutputArgs) -> Result<ProgressMode, UsageError> {
 }
 
 /// On an embedded cluster the topic appears by itself: there the flags ask for nothing.
-fn new_topic(cluster: &ClusterArgs, brokers: &Brokers) -> Result<Option<NewTopic>, UsageError> {
+fn new_topic(
+    cluster: &ClusterArgs,
+    brokers: &Brokers,
+    prints_placement: bool,
+) -> Result<Option<NewTopic>, UsageError> {
     let asked = [
+        ("partitions", cluster.partitions.is_some()),
         ("replication-factor", cluster.replication_factor.is_some()),
         ("topic-config", !cluster.topic_config.is_empty()),
     ];
     let embedded = matches!(brokers, Brokers::Embedded { .. });
-    if let Some((flag, _)) = asked.into_iter().find(|(_, asked)| *asked && !cluster.create_topic && !embedded)
+    if let Some((flag, _)) =
+        asked.into_iter().find(|(_, asked)| *asked && !cluster.create_topic && !embedded && !prints_placement)
     {
         return Err(UsageError::flag(flag, "needs --create-topic as well"));
     }
     Ok((cluster.create_topic && !embedded).then(|| NewTopic {
-        partitions: cluster.partitions,
+        partitions: cluster.partitions.unwrap_or(DEFAULT_PARTITIONS),
         replication_factor: cluster.replication_factor,
         config: cluster.topic_config.clone(),
     }))

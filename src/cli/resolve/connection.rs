@@ -10,6 +10,9 @@ use super::super::{
 };
 use crate::config::{Sasl, Secret, Security, Tls};
 
+/// What is spoken without a word about it.
+const DEFAULT_MECHANISM: &str = "SCRAM-SHA-256";
+
 pub(super) fn security(args: &SecurityArgs) -> Result<Security, UsageError> {
     let password = password(args)?;
     let bearer = args.sasl_mechanism == "OAUTHBEARER";
@@ -18,6 +21,13 @@ pub(super) fn security(args: &SecurityArgs) -> Result<Security, UsageError> {
     } else if !args.username.is_empty() && password.reveal().is_empty() {
         let why = format!("needs a password, from --password-file, {PASSWORD_VARIABLE} or --password");
         return Err(UsageError::flag("username", why));
+    }
+    let idle = [
+        ("password-file", args.password_file.is_some()),
+        ("sasl-mechanism", args.sasl_mechanism != DEFAULT_MECHANISM),
+    ];
+    if let Some((flag, _)) = idle.into_iter().find(|(_, given)| *given && args.username.is_empty()) {
+        return Err(UsageError::flag(flag, "needs --username NAME as well"));
     }
     let sasl = (!args.username.is_empty()).then(|| Sasl {
         mechanism: args.sasl_mechanism,

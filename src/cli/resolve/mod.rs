@@ -4,6 +4,7 @@
 mod common;
 mod connection;
 mod contradictions;
+mod idle;
 mod repeater;
 mod verifier;
 

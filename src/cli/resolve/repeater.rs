@@ -11,6 +11,7 @@ use super::{
     check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
+    idle,
 };
 use crate::{
     config::{REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
@@ -31,13 +32,14 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
     }
     let payload_bytes = work.payload_size;
     check_record_fits("payload-size", payload_bytes.get(), BODY_HEADER_BYTES, REPEATER_BATCH_MAX_BYTES)?;
-    let config = RepeaterConfig {
+    let mut config = RepeaterConfig {
         common: common(
             &Groups {
                 cluster: &args.cluster,
                 security: &args.security,
                 placement: &args.placement,
                 control: &args.control,
+                end: &args.end,
                 output: &args.output,
             },
             client_id_prefix(),
@@ -60,6 +62,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
     check_aborts(&config.common.brokers, &args.transaction)?;
+    config.common.warnings = idle::repeater(args);
     Ok(config)
 }
 

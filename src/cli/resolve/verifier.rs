@@ -15,11 +15,12 @@ use super::{
     check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
+    idle,
 };
 use crate::{
     config::{
-        FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig, RandReadConfig,
-        SeqReadConfig, VerifierConfig,
+        Brokers, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
+        RandReadConfig, SeqReadConfig, VerifierConfig,
     },
     ledger::LedgerStore,
     proof::{LONG_BYTES, PROOF_HEADER},
@@ -43,6 +44,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
                 security: &args.security,
                 placement: &args.placement,
                 control: &args.control,
+                end: &args.end,
                 output: &args.output,
             },
             args.client.client_name.clone(),
@@ -71,10 +73,13 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             keep_going: args.proof.keep_going,
             proof_header: args.proof.proof_header.unwrap_or(true),
         },
-        ledger_dir: PathBuf::from("."),
+        ledger_dir: args.proof.ledger_dir.clone().unwrap_or_else(|| PathBuf::from(".")),
+        ledger_asked_for: args.proof.ledger_dir.is_some(),
     };
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
+    check_ledger_dir(&config)?;
+    config.common.warnings = idle::verifier(args);
     check_new_topic(&config)?;
     let weaker = weaker(&config);
     config.common.weaker.extend(weaker);
@@ -109,6 +114,15 @@ fn check_new_topic(config: &VerifierConfig) -> Result<(), UsageError> {
             "create-topic",
             "needs --produce_msgs N as well: a reader creates no topic",
         ));
+    }
+    Ok(())
+}
+
+/// An embedded cluster is gone with the process, and its ledger with it.
+fn check_ledger_dir(config: &VerifierConfig) -> Result<(), UsageError> {
+    if config.ledger_asked_for && matches!(config.common.brokers, Brokers::Embedded { .. }) {
+        let why = "cannot be used with --brokers embedded, whose ledger goes with the cluster";
+        return Err(UsageError::flag("ledger-dir", why));
     }
     Ok(())
 }

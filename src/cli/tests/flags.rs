@@ -48,6 +48,10 @@ const SHARED: &[(&str, &str)] = &[
     ("status-schema", "v1"),
     ("allow-host", "load.example"),
     ("bind", "::1"),
+    ("require-complete", ""),
+    ("duration", "20s"),
+    ("deadline", "10m"),
+    ("max-outage", "1m"),
     ("token-file", "f"),
     ("log-format", "json"),
     ("progress", "never"),
@@ -88,6 +92,7 @@ const VERIFIER: &[(&str, &str)] = &[
     ("metadata-max-age", "1s"),
     ("proof-header", ""),
     ("keep-going", ""),
+    ("ledger-dir", "d"),
 ];
 
 const REPEATER: &[(&str, &str)] = &[
@@ -167,7 +172,7 @@ fn spelled_out_defaults_change_nothing() {
          --key-set-cardinality -1 --tombstone-probability 0.0 --fake-timestamp-ms -1 \
          --fake-timestamp-step-ms 1 --produce-throughput-bps -1 --consume-throughput-mb -1 \
          --msgs-per-producer-id -1 --transaction-timeout-ms 2m --msgs-per-transaction 1 \
-         --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --remote-port 7884 --cores auto \
+         --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --cores auto \
          --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto \
          --color auto --latest-values every";
     let words: Vec<String> = defaults.split_whitespace().map(str::to_owned).collect();

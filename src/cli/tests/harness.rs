@@ -28,7 +28,7 @@ fn a_producer_with_readers() {
     assert_eq!(config.ledger_dir, Path::new("."));
     assert_eq!(config.common.client_id, "kgo");
     assert_eq!(config.common.startup_timeout, Some(Duration::from_mins(1)));
-    assert_eq!((config.common.remote_port, config.common.new_topic_partitions), (7884, 8));
+    assert_eq!((config.common.remote_port, config.common.new_topic_partitions), (None, 8));
 }
 
 #[test]

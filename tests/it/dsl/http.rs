@@ -11,6 +11,8 @@ use ureq::{
     http::{Method, Request},
 };
 
+use serde_json::Value;
+
 use super::{Running, Worker, poll, status::all_done, wait_for};
 
 /// A client of one control port.
@@ -24,6 +26,12 @@ pub struct Http {
 pub struct Answer {
     pub code: u16,
     pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_str(&self.body).ok()
+    }
 }
 
 impl Http {

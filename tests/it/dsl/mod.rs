@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod pty;
 pub mod run;
+pub mod schema;
 pub mod secured;
 pub mod status;
 pub mod surgery;

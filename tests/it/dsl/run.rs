@@ -62,7 +62,7 @@ pub fn contents_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 pub struct Run {
     wrapper: Vec<OsString>,
     environment: Vec<(String, OsString)>,
-    program: &'static str,
+    program: OsString,
     args: Vec<String>,
     workdir: Workdir,
     port: Option<u16>,
@@ -84,11 +84,16 @@ impl Run {
         Self::of(env!("CARGO_BIN_EXE_kgo-repeater"))
     }
 
-    fn of(program: &'static str) -> Self {
+    /// Any other program, for instance one that starts ours.
+    pub fn program(program: &Path) -> Self {
+        Self::of(program)
+    }
+
+    fn of(program: impl Into<OsString>) -> Self {
         Self {
             wrapper: Vec::new(),
             environment: Vec::new(),
-            program,
+            program: program.into(),
             args: Vec::new(),
             workdir: Workdir::new(),
             port: None,
@@ -143,6 +148,11 @@ impl Run {
         Running::start(self)
     }
 
+    /// Starts it exactly as given.
+    pub fn run_bare(self) -> Running {
+        Running::start(self)
+    }
+
     /// Runs it exactly as given, to its end.
     pub fn finish_bare(self) -> Finished {
         Running::start(self).finish()
@@ -175,7 +185,7 @@ impl Running {
         let output = janitor::folder();
         let file = |name| File::create(output.path().join(name)).expect("a file for the output");
         let mut words = run.wrapper;
-        words.push(run.program.into());
+        words.push(run.program);
         words.extend(run.args.iter().map(OsString::from));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).current_dir(run.workdir.path());

@@ -126,6 +126,10 @@ impl Topic {
         topic
     }
 
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
