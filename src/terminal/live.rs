@@ -84,17 +84,16 @@ pub(crate) fn close() {
 
 /// Prints something on stdout, which may be the terminal that shows the line. `is_last`: the line does not come back.
 pub(crate) fn around(is_last: bool, print: impl FnOnce()) {
-    let is_shared = io::stdout().is_terminal();
-    let mut live = live();
     if is_last {
+        let mut live = live();
         live.is_closed = true;
         put(live.clear());
     }
-    if !is_shared {
+    if !io::stdout().is_terminal() {
         // Nobody may read what goes there, and the log must go on meanwhile.
-        drop(live);
         return print();
     }
+    let live = live();
     let (before, behind) = live.around();
     put(before);
     print();

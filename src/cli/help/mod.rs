@@ -13,6 +13,9 @@ const WIDTH: usize = 80;
 /// Where the explanations of flags begin.
 const EXPLAINED_AT: usize = 31;
 
+/// A blank that no line is broken at.
+const NO_BREAK: char = '\u{a0}';
+
 const TOP: &str = include_str!("top.txt");
 
 /// What each of the two programs has to say beside its flags.
@@ -101,7 +104,8 @@ fn explanation(arg: &Arg) -> String {
     let default = arg.get_default_values().first().and_then(|value| value.to_str()).unwrap_or_default();
     let is_shown = !matches!(arg.get_action(), ArgAction::SetTrue) && !arg.is_hide_default_value_set();
     if is_shown && !default.is_empty() {
-        let _ = write!(text, " [default: {default}]");
+        // In one piece, when the line is broken.
+        let _ = write!(text, " [default:{NO_BREAK}{default}]");
     }
     text
 }
@@ -147,7 +151,7 @@ fn example(text: &mut String, shown: &str, flags: &str) {
 /// In lines of at most so many columns.
 fn broken(words: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in words.split_whitespace() {
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
         let Some(line) = lines.last_mut() else { break };
         if line.is_empty() {
             line.push_str(word);
@@ -158,7 +162,7 @@ fn broken(words: &str, width: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
-    lines
+    lines.into_iter().map(|line| line.replace(NO_BREAK, " ")).collect()
 }
 
 pub(super) const VERIFIER: Words = Words {
@@ -235,6 +239,7 @@ mod tests {
         entry(&mut text, "--a N", "one two", 10);
         entry(&mut text, "--long-name N", "one two", 10);
         assert_eq!(text, "  --a N   one two\n  --long-name N\n          one two\n");
+        assert_eq!(broken("one [default:\u{a0}2]", 13), ["one", "[default: 2]"]);
     }
 
     #[test]
