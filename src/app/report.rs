@@ -15,7 +15,7 @@ use crate::{
     clock,
     config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
-    findings::{Cause, Wait},
+    findings::{Cause, Complaint, Throttling, Wait, complaints},
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, WorkerTotals},
     verifier::{anomaly::Violation, gaps::Gap, run::RunError, stall::Stall},
@@ -77,6 +77,10 @@ struct Document {
     waits: Vec<Wait>,
     /// Why things failed that did not end the run.
     causes: Vec<Cause>,
+    /// What the Kafka client complained of.
+    complaints: Vec<Complaint>,
+    /// Brokers that held the run back by a quota.
+    throttling: Vec<Throttling>,
     /// The status array as it was at the end.
     totals: Value,
 }
@@ -294,6 +298,8 @@ fn document(ending: &Ending, facts: &Facts, verdict: &Verdict, exit_code: u8) ->
         stalls: shared.map(|shared| shared.stalls.all().clone()).unwrap_or_default(),
         waits: shared.map(|shared| shared.waits.all().clone()).unwrap_or_default(),
         causes: shared.map(|shared| shared.causes.all().clone()).unwrap_or_default(),
+        complaints: complaints().all(),
+        throttling: complaints().throttlings(),
         totals: shared.and_then(Shared::status).unwrap_or_else(|| Value::Array(Vec::new())),
     }
 }

@@ -4,6 +4,7 @@
 //! merges what the shards report, writes the ledger, and shows progress. Shards
 //! never wait for it.
 
+mod brokers;
 mod guard;
 mod http;
 mod keeper;

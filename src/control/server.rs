@@ -3,7 +3,7 @@
 use std::{
     io,
     net::TcpListener,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,12 +15,9 @@ use tokio::{
 };
 
 use super::{
-    Message, Shared, http, keeper::Keeper, limits, limits::Outages, listen, progress::Progress, watch,
+    Message, Shared, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch,
 };
-use crate::{
-    kafka::{BrokerChange, BrokerStates},
-    runtime::pulse::{LISTEN_EVERY, Listener},
-};
+use crate::runtime::pulse::{LISTEN_EVERY, Listener};
 
 /// How often messages are taken and things are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -125,7 +122,7 @@ async fn listen_to_shards(shared: Arc<Shared>) {
 async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut keeper, mut brokers, mut outages) = (None, BrokerStates::default(), Outages::default());
+    let (mut keeper, mut brokers) = (None, Brokers::default());
     let mut progress = Progress::new(shared.progress);
     loop {
         ticks.tick().await;
@@ -140,7 +137,7 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         {
             shared.lifecycle.fail(error.to_string());
         }
-        tell_broker_changes(&shared, &mut brokers, &mut outages);
+        brokers.tell(&shared);
         shared.lifecycle.look_at_time(Instant::now());
         if let Some(board) = shared.board.get() {
             progress.show(board);
@@ -170,30 +167,5 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
         }
         // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.
         (Message::Entry(_) | Message::Flush(_) | Message::Finish, _) => {}
-    }
-}
-
-/// Once for each broker that goes, and once for each that comes back.
-fn tell_broker_changes(shared: &Arc<Shared>, states: &mut BrokerStates, outages: &mut Outages) {
-    let Some(observer) = shared.observer.get() else { return };
-    let now = Instant::now();
-    for BrokerChange { broker, up } in observer.changes(states) {
-        let (now_up, known) = states.count_up();
-        shared.brokers.up.store(now_up, Relaxed);
-        shared.brokers.known.store(known, Relaxed);
-        outages.note(&broker, up, now);
-        if up {
-            tracing::info!("broker {broker} is back ({now_up} of {known} up)");
-        } else {
-            tracing::warn!("broker {broker} is gone ({now_up} of {known} up); waiting for it");
-        }
-    }
-    let limit = shared.ending.asked.common().limits.max_outage;
-    if let Some(limit) = limit.filter(|_| !shared.lifecycle.run_stop_requested())
-        && let Some(broker) = outages.beyond(limit, now)
-    {
-        let reason = format!("broker {broker} has been away for longer than {limit:?} (--max-outage)");
-        let shared = shared.clone();
-        tokio::spawn(async move { limits::give_up(&shared, reason).await });
     }
 }

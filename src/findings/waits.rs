@@ -8,6 +8,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::complaints::{Complaint, complaints};
 use crate::clock;
 
 /// How long something is waited for without a word.
@@ -43,6 +44,8 @@ pub struct Wait {
     /// For what.
     #[serde(flatten)]
     pub awaited: Awaited,
+    /// What the client complained of meanwhile.
+    pub complaint: Option<String>,
     /// Since when, ms since 1970.
     pub since_ms: i64,
     /// Until when, ms since 1970; `None` where it never ended.
@@ -73,6 +76,12 @@ impl Waits {
         })
     }
 
+    fn explain(&self, place: usize, complaint: &Complaint) {
+        if let Some(wait) = self.all().get_mut(place) {
+            wait.complaint = Some(complaint.to_string());
+        }
+    }
+
     fn end(&self, place: usize) {
         if let Some(wait) = self.all().get_mut(place) {
             wait.until_ms = Some(clock::unix_ms());
@@ -94,6 +103,8 @@ struct Told {
     awaited: Awaited,
     /// Place in the list of all, where it has one.
     place: Option<usize>,
+    /// What the client complained of, as far as it was told.
+    complaints: Vec<Complaint>,
 }
 
 impl Waiting {
@@ -105,10 +116,16 @@ impl Waiting {
 
     /// It waits. After 10 s, and whenever that changes, a WARN line says for what. `awaited` is asked once a second.
     pub fn still(&mut self, waits: &Waits, awaited: impl FnOnce() -> Awaited) {
-        self.still_at(waits, Instant::now(), awaited);
+        self.still_at(waits, Instant::now(), || complaints().latest(), awaited);
     }
 
-    fn still_at(&mut self, waits: &Waits, now: Instant, awaited: impl FnOnce() -> Awaited) {
+    fn still_at(
+        &mut self,
+        waits: &Waits,
+        now: Instant,
+        complaint: impl FnOnce() -> Option<Complaint>,
+        awaited: impl FnOnce() -> Awaited,
+    ) {
         let (since, since_ms) = *self.since.get_or_insert_with(|| (now, clock::unix_ms()));
         let waited = now.duration_since(since);
         let is_early = self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK_EVERY);
@@ -116,15 +133,28 @@ impl Waiting {
             return;
         }
         self.looked = Some(now);
-        let awaited = awaited();
-        if self.told.as_ref().is_some_and(|told| told.awaited == awaited) {
+        let (awaited, complaint, worker) = (awaited(), complaint(), self.worker);
+        if let Some(told) = self.told.as_mut().filter(|told| told.awaited == awaited) {
+            if let Some(complaint) = complaint.filter(|complaint| !told.has_told(complaint)) {
+                tracing::warn!(
+                    "{worker} has waited {} s for {}, and the client complains: {complaint}",
+                    waited.as_secs(),
+                    awaited.what
+                );
+                told.explain(waits, complaint);
+            }
             return;
         }
         self.close(waits);
-        let worker = self.worker;
-        tracing::warn!("{worker} has waited {} s for {awaited}", waited.as_secs());
-        let place = waits.begin(Wait { worker, awaited: awaited.clone(), since_ms, until_ms: None });
-        self.told = Some(Told { awaited, place });
+        let reason =
+            complaint.as_ref().map_or_else(String::new, |words| format!("; the client complains: {words}"));
+        tracing::warn!("{worker} has waited {} s for {awaited}{reason}", waited.as_secs());
+        let (wait, complaints) = (awaited.clone(), Vec::new());
+        let place = waits.begin(Wait { worker, awaited: wait, complaint: None, since_ms, until_ms: None });
+        let told = self.told.insert(Told { awaited, place, complaints });
+        if let Some(complaint) = complaint {
+            told.explain(waits, complaint);
+        }
     }
 
     /// What was waited for has come.
@@ -146,9 +176,23 @@ impl Waiting {
     }
 }
 
+impl Told {
+    fn has_told(&self, complaint: &Complaint) -> bool {
+        let is_same = |told: &Complaint| told.kind == complaint.kind && told.broker == complaint.broker;
+        self.complaints.iter().any(is_same)
+    }
+
+    fn explain(&mut self, waits: &Waits, complaint: Complaint) {
+        if let Some(place) = self.place {
+            waits.explain(place, &complaint);
+        }
+        self.complaints.push(complaint);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::complaints::ComplaintKind, *};
 
     fn awaited(what: &str) -> Awaited {
         Awaited { what: what.into(), from: "topic t".into(), remedy: "start the broker".into() }
@@ -158,7 +202,7 @@ mod tests {
     fn a_wait_is_told_after_ten_seconds_and_again_when_it_changes() {
         let (waits, mut waiting, start) = (Waits::default(), Waiting::new("the producer"), Instant::now());
         let mut at = |second: u64, what| {
-            waiting.still_at(&waits, start + Duration::from_secs(second), || awaited(what));
+            waiting.still_at(&waits, start + Duration::from_secs(second), || None, || awaited(what));
             waits.all().iter().map(|wait| wait.awaited.what.clone()).collect::<Vec<_>>()
         };
         assert!(at(0, "a leader").is_empty() && at(9, "a leader").is_empty());
@@ -171,11 +215,39 @@ mod tests {
     }
 
     #[test]
+    fn what_the_client_complains_of_is_told_once_too() {
+        let (waits, mut waiting, start) = (Waits::default(), Waiting::new("the producer"), Instant::now());
+        let mut at = |second: u64, complaint: Option<&Complaint>| {
+            let complaint = || complaint.cloned();
+            waiting.still_at(&waits, start + Duration::from_secs(second), complaint, || awaited("a leader"));
+            let words: Vec<_> = waits.all().iter().map(|wait| wait.complaint.clone()).collect();
+            (words, waiting.told.as_ref().map_or(0, |told| told.complaints.len()))
+        };
+        let complaint = |kind, count| Complaint {
+            kind,
+            broker: "b:1".into(),
+            words: format!("{kind:?}"),
+            remedy: "mend it".into(),
+            count,
+            first_ms: 1,
+            last_ms: 1,
+        };
+        let (first, second) = (ComplaintKind::Unreachable, ComplaintKind::Resolution);
+        assert_eq!(at(0, None), (vec![], 0));
+        assert_eq!(at(10, None), (vec![None], 0));
+        let words = |kind| vec![Some(format!("{kind:?}: mend it"))];
+        assert_eq!(at(12, Some(&complaint(first, 1))), (words(first), 1));
+        assert_eq!(at(14, Some(&complaint(first, 9))), (words(first), 1), "once");
+        assert_eq!(at(16, Some(&complaint(second, 1))), (words(second), 2));
+        assert_eq!(at(18, Some(&complaint(first, 10))), (words(second), 2), "it was told before");
+    }
+
+    #[test]
     fn the_time_starts_anew_when_it_came() {
         let (waits, mut waiting, start) = (Waits::default(), Waiting::new("a reader"), Instant::now());
-        waiting.still_at(&waits, start, || awaited("x"));
+        waiting.still_at(&waits, start, || None, || awaited("x"));
         waiting.over(&waits);
-        waiting.still_at(&waits, start + Duration::from_mins(1), || awaited("x"));
+        waiting.still_at(&waits, start + Duration::from_mins(1), || None, || awaited("x"));
         assert!(waits.all().is_empty());
     }
 }

@@ -27,6 +27,12 @@ pub(super) fn way_out(reason: &str) -> &'static str {
     }
 }
 
+/// A refusal, and what to do about it.
+#[must_use]
+pub fn refused(reason: &str) -> String {
+    format!("{reason}: {}", way_out(reason))
+}
+
 /// What else a complaint may mean.
 pub(super) fn hint(complaint: &str) -> &'static str {
     // Brokers that want TLS hang up on the first question that comes without.

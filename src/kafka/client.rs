@@ -1,17 +1,21 @@
 //! Owners of librdkafka's handles: what is created here is destroyed here.
 
 use std::{
-    ffi::{CStr, CString, c_char, c_int},
+    ffi::{CStr, CString, c_char, c_int, c_void},
     mem,
     ptr::NonNull,
-    sync::Mutex,
+    sync::{Arc, Mutex},
+    thread,
     time::Instant,
 };
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{ClientError, KafkaError, bearer, chatter::Chatter, settings, signals};
-use crate::runtime::{affinity, cpu_set::CpuSet};
+use super::{ClientError, KafkaError, bearer, chatter::Chatter, complaint, settings, signals};
+use crate::{
+    findings::{Side, complaints},
+    runtime::{affinity, cpu_set::CpuSet},
+};
 
 /// A client instance. librdkafka's instances may be used from any thread.
 pub(super) struct Handle(NonNull<rdk::rd_kafka_t>);
@@ -27,6 +31,8 @@ pub(super) const ANY_PARTITION: i32 = -1;
 
 /// How long a start waits for the cluster's picture.
 const LEARN_TIMEOUT_MS: c_int = 1_000;
+/// The thread that waits needs little.
+const LEARN_STACK_BYTES: usize = 256 << 10;
 
 /// Longest error text that librdkafka writes for us.
 const ERROR_TEXT_BYTES: usize = 512;
@@ -67,7 +73,9 @@ impl Handle {
         // given.
         unsafe {
             rdk::rd_kafka_conf_set_log_cb(native.ptr(), Some(log));
-            // Everything that is polled comes as events: no callbacks but the log's.
+            // Told by no event.
+            rdk::rd_kafka_conf_set_throttle_cb(native.ptr(), Some(throttled));
+            // Everything that is polled comes as events: no callbacks but the log's and this one.
             let events = rdk::RD_KAFKA_EVENT_DR | rdk::RD_KAFKA_EVENT_ERROR | rdk::RD_KAFKA_EVENT_STATS;
             rdk::rd_kafka_conf_set_events(native.ptr(), events);
             signals::let_profile(native.ptr());
@@ -94,11 +102,25 @@ impl Handle {
         self.0.as_ptr()
     }
 
-    /// Lets the client learn the topic's leaders now, if brokers answer soon.
+    /// Has the client learn the topic's leaders now, if brokers answer soon.
     ///
     /// Without this the first records wait for the client's next look at the cluster, half a
-    /// second later. Without an answer all goes on as it would have.
-    pub(super) fn learn(&self, topic: &Topic) {
+    /// second later. Without an answer all goes on as it would have. The call waits for brokers, so that it is made on
+    /// a thread of its own: a shard waits for none.
+    pub(super) fn learn(self: &Arc<Self>, topic: &str, cpus: &CpuSet) {
+        let (handle, topic, cpus) = (self.clone(), topic.to_owned(), cpus.clone());
+        let work = move || {
+            // Where the client's own threads may run, this one may.
+            let _ = affinity::restrict_current_thread(&cpus);
+            if let Ok(topic) = handle.topic(&topic) {
+                handle.learn_here(&topic);
+            }
+        };
+        // Without a thread to be had all goes on as it would have, too.
+        let _ = thread::Builder::new().name("learning".to_owned()).stack_size(LEARN_STACK_BYTES).spawn(work);
+    }
+
+    fn learn_here(&self, topic: &Topic) {
         let mut metadata = std::ptr::null();
         // SAFETY: client and topic are alive; on success the metadata is ours to destroy.
         unsafe {
@@ -147,10 +169,26 @@ impl Handle {
 }
 
 impl Drop for Handle {
+    /// Closing waits for the client's own threads, and they may wait for brokers that hang, or for names: it must not
+    /// take a shard with it.
+    fn drop(&mut self) {
+        let closing = Closing(self.0);
+        // Without a thread to be had it is closed here.
+        let _ = thread::Builder::new().name("closing".to_owned()).spawn(move || drop(closing));
+    }
+}
+
+/// A client that nobody refers to any more.
+struct Closing(NonNull<rdk::rd_kafka_t>);
+
+// SAFETY: as for `Handle`; the pointer is only given up in `drop`, which has the value to itself.
+unsafe impl Send for Closing {}
+
+impl Drop for Closing {
     fn drop(&mut self) {
         // SAFETY: the last use of the pointer. The flag avoids the wait for a group that a
-        // client of ours either has left by then, or never was in.
-        unsafe { rdk::rd_kafka_destroy_flags(self.ptr(), rdk::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
+        // client of ours either has left by then, or never was in; nor does the client call back any more.
+        unsafe { rdk::rd_kafka_destroy_flags(self.0.as_ptr(), rdk::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
     }
 }
 
@@ -236,19 +274,22 @@ unsafe extern "C" fn log(
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
     let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
     // A lost connection is no error to librdkafka (6), but may be all that there is to tell.
-    if (level <= 3 || (level <= 6 && facility == "FAIL"))
-        && let Ok(mut last) = LAST_COMPLAINT.lock()
-    {
-        last.replace_range(.., without_thread(&text));
+    if level <= 3 || (level <= 6 && facility == "FAIL") {
+        if let Some(heard) = complaint::heard(&text) {
+            complaints().note(heard);
+        }
+        if let Ok(mut last) = LAST_COMPLAINT.lock() {
+            last.replace_range(.., complaint::without_thread(&text));
+        }
     }
     // SAFETY: a client that logs is alive; without one there is no name. The name lives as long as it.
     let name = unsafe {
         if client.is_null() { c"" } else { CStr::from_ptr(rdk::rd_kafka_name(client)) }.to_string_lossy()
     };
     if level <= 6 {
-        tracing::debug!(target: "librdkafka", "{name} {facility}: {}", without_thread(&text));
+        tracing::debug!(target: "librdkafka", "{name} {facility}: {}", complaint::without_thread(&text));
     } else {
-        trace(&name, &facility, without_thread(&text));
+        trace(&name, &facility, complaint::without_thread(&text));
     }
 }
 
@@ -265,9 +306,22 @@ fn trace(client: &str, facility: &str, text: &str) {
     }
 }
 
-/// The text behind librdkafka's `[thrd:…]: ` prefix.
-fn without_thread(text: &str) -> &str {
-    text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(text, |(_, rest)| rest)
+/// Called where the client's main queue is served: that may be a shard, so this must be short. It comes at most once
+/// for an answer, and only while a quota is exceeded, and once after that.
+unsafe extern "C" fn throttled(
+    client: *mut rdk::rd_kafka_t,
+    broker: *const c_char,
+    _id: i32,
+    throttle_ms: c_int,
+    _opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes a client that is alive, and a NUL-terminated string that lives for this call.
+    let (kind, broker) = unsafe { (rdk::rd_kafka_type(client), CStr::from_ptr(broker).to_string_lossy()) };
+    let side = match kind {
+        RDKafkaType::RD_KAFKA_PRODUCER => Side::Producers,
+        RDKafkaType::RD_KAFKA_CONSUMER => Side::Consumers,
+    };
+    complaints().throttled(side, &complaint::address(&broker), u64::try_from(throttle_ms).unwrap_or(0));
 }
 
 pub(super) fn c_string(text: &str) -> Result<CString, ClientError> {
@@ -278,16 +332,4 @@ fn text_of(buffer: &[c_char; ERROR_TEXT_BYTES]) -> String {
     let bytes: Vec<u8> =
         buffer.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned()).collect();
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thread_prefix_is_taken_off() {
-        let line = "[thrd:127.0.0.1:1/bootstrap]: 127.0.0.1:1/bootstrap: Connect failed";
-        assert_eq!(without_thread(line), "127.0.0.1:1/bootstrap: Connect failed");
-        assert_eq!(without_thread("plain"), "plain");
-    }
 }

@@ -1,6 +1,6 @@
 //! Reading chosen partitions from chosen offsets, in batches, without a group.
 
-use std::{mem::ManuallyDrop, ptr, thread, time::Duration};
+use std::{mem::ManuallyDrop, ptr, sync::Arc, thread, time::Duration};
 
 use rdkafka::{
     ClientConfig, bindings as rdk,
@@ -62,7 +62,7 @@ struct Client {
     topic: Topic,
     queue: Queue,
     main_queue: Queue,
-    handle: Handle,
+    handle: Arc<Handle>,
     reading: Vec<i32>,
 }
 
@@ -94,10 +94,11 @@ impl Consumer {
         topic: &str,
     ) -> Result<Self, ClientError> {
         let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, config, &settings.client_cpus)?;
+        let handle = Arc::new(handle);
         let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
         let known = handle.topic(topic)?;
-        handle.learn(&known);
+        handle.learn(topic, &settings.client_cpus);
         Ok(Self {
             batch: vec![ptr::null_mut(); if settings.paced { PACED_BATCH } else { BATCH }].into(),
             client: ManuallyDrop::new(Client {
@@ -181,9 +182,9 @@ impl Consumer {
         self.wake.wait(limit).await;
     }
 
-    /// Asks where these partitions start or end; each is answered or has an error.
-    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec) -> Answers {
-        self.ask(partitions, spec).finish().await
+    /// Asks where these partitions start or end; each is answered or has an error, at once when `stop` becomes true.
+    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec, stop: impl Fn() -> bool) -> Answers {
+        self.ask(partitions, spec).finish(stop).await
     }
 
     /// The same, without waiting for it.

@@ -176,7 +176,9 @@ impl EchoProducer {
     /// Gives up on everything that has not been delivered: each record still gets its delivery,
     /// with an error, at the next polls.
     pub fn purge(&mut self) {
-        let flags = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
+        // The client's own threads are not waited for: one may be asking for an address.
+        let what = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
+        let flags = what | rdk::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is alive.
         unsafe { rdk::rd_kafka_purge(self.handle.ptr(), flags) };
     }
@@ -190,8 +192,8 @@ impl EchoProducer {
 impl Drop for EchoProducer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
-        // A thread that ends a transaction may still hold the client, and the client the values.
-        if Arc::strong_count(&self.handle) > 1 {
+        // The client is closed on another thread, or one that ends a transaction holds it, and it may hold values.
+        if self.slots.iter().any(|slot| slot.lent) {
             std::mem::forget(std::mem::take(&mut self.slots));
         }
     }

@@ -194,7 +194,9 @@ pub struct Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { error, words } = self;
-        if words.is_empty() { write!(formatter, "{error}") } else { write!(formatter, "{error}: {words}") }
+        // Of who has taken a producer's place the client knows nothing: in its words it is always a newer one.
+        let has_words = !words.is_empty() && !error.is_fenced();
+        if has_words { write!(formatter, "{error}: {words}") } else { write!(formatter, "{error}") }
     }
 }
 
@@ -320,6 +322,9 @@ fn is_invalid(code: Code) -> bool {
             | Code::RD_KAFKA_RESP_ERR__VALUE_SERIALIZATION
     )
 }
+/// What it means that a producer's epoch is not valid any more.
+const FENCED: &str =
+    "another producer has the transactional id now, or the cluster timed the transaction out";
 
 impl fmt::Display for KafkaError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -327,7 +332,12 @@ impl fmt::Display for KafkaError {
         let (name, text) = unsafe {
             (CStr::from_ptr(rdk::rd_kafka_err2name(self.0)), CStr::from_ptr(rdk::rd_kafka_err2str(self.0)))
         };
-        write!(formatter, "{} ({})", text.to_string_lossy(), name.to_string_lossy())
+        let (text, name) = (text.to_string_lossy(), name.to_string_lossy());
+        if self.is_fenced() && self.0 != Code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID {
+            // In librdkafka's words it is another instance in any case.
+            return write!(formatter, "{FENCED} ({name})");
+        }
+        write!(formatter, "{text} ({name})")
     }
 }
 
@@ -444,6 +454,14 @@ mod tests {
         assert!(passes(Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC));
         assert!(!passes(Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
         assert!(!passes(Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
+    }
+
+    #[test]
+    fn a_time_out_of_our_own_is_no_newer_instance() {
+        for code in [Code::RD_KAFKA_RESP_ERR__FENCED, Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH] {
+            let text = KafkaError::new(code).to_string();
+            assert!(text.contains("timed the transaction out") && !text.contains("newer instance"), "{text}");
+        }
     }
 
     #[test]

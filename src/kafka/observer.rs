@@ -13,11 +13,17 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    ClientError, ClientSettings, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, admission,
+    ClientError, ClientSettings, Isolation, KafkaError, KnownBrokers, OffsetAndEpoch, OffsetSpec, admission,
     client::{self, EventPtr, Handle, Queue},
+    complaint,
     offsets::OffsetQuery,
 };
-use crate::{config::NewTopic, runtime::cpu_set::CpuSet};
+use crate::{
+    config::NewTopic,
+    findings::{Complaint, complaints},
+    mutants,
+    runtime::cpu_set::CpuSet,
+};
 
 /// Why the topic cannot be worked on.
 #[derive(Debug, Error)]
@@ -34,6 +40,16 @@ pub enum TopicError {
         waited: Duration,
         /// What the client complained of last, in brackets.
         reason: String,
+    },
+    /// Nobody answers, and the client knows better than that why.
+    #[error("no broker answered at {brokers} within {}s: {complaint}", waited.as_secs_f64())]
+    Explained {
+        /// Bootstrap list.
+        brokers: String,
+        /// How long they had.
+        waited: Duration,
+        /// What it complains of.
+        complaint: Box<Complaint>,
     },
     /// The brokers do not let us in, or we do not trust them.
     #[error("the brokers at {brokers} refuse the connection: {reason}: {}", admission::way_out(reason))]
@@ -90,6 +106,17 @@ pub struct TopicShape {
     pub brokers: usize,
 }
 
+/// What the client has seen since the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Brokers that went, or came back.
+    pub changes: Vec<BrokerChange>,
+    /// In which words the brokers refused to let us in, or we did not trust them.
+    pub refusals: Vec<String>,
+    /// A broker can be talked to.
+    pub any_up: bool,
+}
+
 /// A broker that went, or came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerChange {
@@ -107,6 +134,7 @@ pub struct Observer {
     brokers: String,
     /// Groups speak a protocol of which the question for them knows nothing.
     pub(super) brokers_assign: bool,
+    known: KnownBrokers,
 }
 
 // SAFETY: a queue reference may be used and released from any thread, like its client.
@@ -128,11 +156,10 @@ impl Observer {
         let mut config = settings.base();
         // To see brokers go it must be connected to all of them, and look once a second.
         config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
-        // A broker that hangs up on the first question may want TLS: at the start that is worth telling.
-        config.set("log.connection.close", "true");
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
         let (brokers, brokers_assign) = (settings.bootstrap.clone(), settings.brokers_assign());
-        Ok(Self { queue: handle.main_queue(), handle, brokers, brokers_assign })
+        let (queue, known) = (handle.main_queue(), settings.known.clone());
+        Ok(Self { queue, handle, brokers, brokers_assign, known })
     }
 
     /// The shape of a topic, as soon as brokers answer and the topic is there. If it is missing, and `new` says
@@ -188,22 +215,15 @@ impl Observer {
         if missing {
             tracing::warn!("topic '{topic}' is not there; waiting for it{limit}");
         } else {
-            tracing::warn!("no answer from {} yet; waiting for it{limit}", self.brokers);
+            let reason = complaints().latest().map_or_else(String::new, |complaint| format!(": {complaint}"));
+            tracing::warn!("no answer from {} yet; waiting for it{limit}{reason}", self.brokers);
         }
     }
 
     /// Why the brokers do not let us in, if that is what they said: waiting would not help.
     fn refusal(&self) -> Option<String> {
         while let Some(event) = self.queue.poll(0) {
-            if event.kind() != rdk::RD_KAFKA_EVENT_ERROR {
-                continue;
-            }
-            // SAFETY: the event is alive and of this kind; its text is NUL-terminated and lives as long.
-            let (code, text) = unsafe {
-                let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
-                (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
-            };
-            if KafkaError::new(code).is_no_admission() || admission::is_tls_refusal(&text) {
+            if let Some(text) = refusal(&event) {
                 return Some(text);
             }
         }
@@ -214,6 +234,9 @@ impl Observer {
         let (topic, brokers) = (topic.to_owned(), self.brokers.clone());
         if missing {
             return TopicError::Missing { topic, brokers, waited };
+        }
+        if let Some(complaint) = complaints().latest().filter(|complaint| complaint.kind.explains()) {
+            return TopicError::Explained { brokers, waited, complaint: Box::new(complaint) };
         }
         let complaint = client::last_complaint();
         let hint = admission::hint(&complaint);
@@ -226,7 +249,8 @@ impl Observer {
         let mut metadata = ptr::null();
         let timeout_ms = ATTEMPT.subsec_millis().cast_signed();
         // SAFETY: client and topic are alive; on success the metadata is ours, holds the one
-        // topic that was asked for, and is not used after it is destroyed.
+        // topic that was asked for and `broker_cnt` brokers with NUL-terminated names, and is not used after it is
+        // destroyed.
         unsafe {
             let code = rdk::rd_kafka_metadata(self.handle.ptr(), 0, topic, &raw mut metadata, timeout_ms);
             KafkaError::check(code)?;
@@ -236,7 +260,13 @@ impl Observer {
                 }
                 _ => Err(KafkaError::unknown_topic()),
             };
-            let brokers = usize::try_from((*metadata).broker_cnt).unwrap_or(0).max(1);
+            let named = usize::try_from((*metadata).broker_cnt).unwrap_or(0);
+            for index in 0..named {
+                let broker = &*(*metadata).brokers.add(index);
+                let host = CStr::from_ptr(broker.host).to_string_lossy();
+                self.known.learn(broker.id, &complaint::address(&format!("{host}:{}", broker.port)));
+            }
+            let brokers = named.max(1);
             rdk::rd_kafka_metadata_destroy(metadata);
             // A topic in the making has no partitions yet.
             match found? {
@@ -280,18 +310,40 @@ impl Observer {
         None
     }
 
-    /// The brokers' states, when the client has looked again since the last call.
+    /// What has become of the brokers, when the client has looked again since the last call.
     ///
     /// `states` keeps what was told of each broker, so that nothing is told twice.
-    pub fn changes(&self, states: &mut BrokerStates) -> Vec<BrokerChange> {
-        let mut changes = Vec::new();
+    pub fn look(&self, states: &mut BrokerStates) -> Look {
+        let mut look = Look::default();
         while let Some(event) = self.queue.poll(0) {
             if event.kind() == rdk::RD_KAFKA_EVENT_STATS {
-                changes.extend(states.look(statistics(&event)));
+                let seen = statistics(&event);
+                for broker in &seen {
+                    self.known.learn(broker.id, &broker.address);
+                    look.any_up |= broker.is_up;
+                    if broker.is_up && !states.is_up(broker.id) {
+                        complaints().is_up(&broker.address);
+                    }
+                }
+                look.changes.extend(states.look(&seen));
             }
+            look.refusals.extend(refusal(&event));
         }
-        changes
+        look
     }
+}
+
+/// In which words brokers refuse to let us in, if that is what an event says.
+fn refusal(event: &EventPtr) -> Option<String> {
+    if event.kind() != rdk::RD_KAFKA_EVENT_ERROR {
+        return None;
+    }
+    // SAFETY: the event is alive and of this kind; its text is NUL-terminated and lives as long.
+    let (code, text) = unsafe {
+        let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
+        (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
+    };
+    (KafkaError::new(code).is_no_admission() || admission::is_tls_refusal(&text)).then_some(text)
 }
 
 /// The part of librdkafka's statistics that is looked at (STATISTICS.md).
@@ -303,30 +355,50 @@ struct Statistics {
 
 #[derive(Deserialize)]
 struct BrokerStatistics {
-    name: String,
+    nodename: String,
     nodeid: i32,
     state: String,
 }
 
-fn statistics(event: &EventPtr) -> Vec<(String, bool)> {
+/// One broker that the cluster has named, as the client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    id: i32,
+    /// `host:port`.
+    address: String,
+    is_up: bool,
+}
+
+fn statistics(event: &EventPtr) -> Vec<Seen> {
     // SAFETY: the event is alive and of this kind; the text is NUL-terminated and lives as long.
     let text = unsafe { CStr::from_ptr(rdk::rd_kafka_event_stats(event.ptr())) };
     let Ok(statistics) = serde_json::from_slice::<Statistics>(text.to_bytes()) else { return Vec::new() };
     let brokers = statistics.brokers.into_values();
     // Negative ids are the bootstrap list and the coordinators: the same brokers again.
-    brokers.filter(|broker| broker.nodeid >= 0).map(|broker| (broker.name, broker.state == "UP")).collect()
+    let named = brokers.filter(|broker| broker.nodeid >= 0 && !broker.nodename.is_empty());
+    named
+        .map(|BrokerStatistics { nodename, nodeid, state }| Seen {
+            id: nodeid,
+            address: complaint::address(&nodename),
+            is_up: state == "UP",
+        })
+        .collect()
 }
 
-/// What is known of each broker.
+/// What is known of each broker, by id.
 #[derive(Debug, Default)]
-pub struct BrokerStates(BTreeMap<String, BrokerState>);
+pub struct BrokerStates(BTreeMap<i32, BrokerState>);
 
 #[derive(Debug)]
 struct BrokerState {
+    /// Where it was last.
+    address: String,
     /// What was told last.
     told_up: bool,
     /// It has been up at one look at least.
     seen_up: bool,
+    /// It was at the last look.
+    is_up: bool,
     /// Looks in a row at which it was down.
     down_looks: u32,
 }
@@ -340,20 +412,39 @@ const DOWN_LOOKS: u32 = 2;
 const FIRST_LOOKS: u32 = 6;
 
 impl BrokerStates {
-    fn look(&mut self, seen: Vec<(String, bool)>) -> Vec<BrokerChange> {
+    fn look(&mut self, seen: &[Seen]) -> Vec<BrokerChange> {
+        for Seen { id, address, .. } in seen {
+            let new = || BrokerState {
+                address: String::new(),
+                told_up: true,
+                seen_up: false,
+                is_up: false,
+                down_looks: 0,
+            };
+            self.0.entry(*id).or_insert_with(new).address.clone_from(address);
+        }
         let mut changes = Vec::new();
-        for (broker, up) in seen {
-            let new = BrokerState { told_up: true, seen_up: false, down_looks: 0 };
-            let state = self.0.entry(broker.clone()).or_insert(new);
+        for (id, state) in &mut self.0 {
+            let seen = seen.iter().find(|seen| seen.id == *id);
+            if seen.is_none() && mutants::is_off("unlisted-broker") {
+                continue;
+            }
+            // One that was stopped is named no more, and the client forgets it (seen with librdkafka 2.12.1).
+            let up = seen.is_some_and(|seen| seen.is_up);
+            state.is_up = up;
             state.seen_up |= up;
             state.down_looks = if up { 0 } else { state.down_looks + 1 };
             let now_up = state.down_looks < if state.seen_up { DOWN_LOOKS } else { FIRST_LOOKS };
             if (up || !now_up) && state.told_up != now_up {
                 state.told_up = now_up;
-                changes.push(BrokerChange { broker, up: now_up });
+                changes.push(BrokerChange { broker: format!("{}/{id}", state.address), up: now_up });
             }
         }
         changes
+    }
+
+    fn is_up(&self, id: i32) -> bool {
+        self.0.get(&id).is_some_and(|state| state.is_up)
     }
 
     /// How many brokers are up, and how many the cluster has named.
@@ -368,7 +459,30 @@ mod tests {
     use super::*;
 
     fn looks(states: &mut BrokerStates, ups: &[bool]) -> Vec<bool> {
-        ups.iter().flat_map(|up| states.look(vec![("b/1".into(), *up)])).map(|change| change.up).collect()
+        ups.iter().flat_map(|up| states.look(&[seen(1, *up)])).map(|change| change.up).collect()
+    }
+
+    fn seen(id: i32, is_up: bool) -> Seen {
+        Seen { id, address: format!("b:{id}"), is_up }
+    }
+
+    #[test]
+    fn a_broker_that_is_named_no_more_is_gone() {
+        let mut states = BrokerStates::default();
+        let mut look = |ups: &[(i32, bool)]| {
+            let seen: Vec<_> = ups.iter().map(|(id, up)| seen(*id, *up)).collect();
+            let changes = states.look(&seen);
+            let changes = changes.into_iter().map(|change| (change.broker, change.up));
+            (changes.collect::<Vec<_>>(), states.count_up())
+        };
+        let all = [(0, true), (1, true), (2, true)];
+        assert_eq!(look(&all), (vec![], (3, 3)));
+        assert_eq!(look(&all[..2]), (vec![], (3, 3)), "once may be between two clusters' pictures");
+        assert_eq!(look(&all[..2]), (vec![("b:2/2".to_owned(), false)], (2, 3)));
+        look(&[]);
+        let gone = vec![("b:0/0".to_owned(), false), ("b:1/1".to_owned(), false)];
+        assert_eq!(look(&[]), (gone, (0, 3)), "nobody is named at all");
+        assert_eq!(look(&all[2..]), (vec![("b:2/2".to_owned(), true)], (1, 3)));
     }
 
     #[test]

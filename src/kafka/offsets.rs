@@ -80,11 +80,14 @@ impl OffsetQuery {
         Self { queue, partitions: partitions.to_vec(), until }
     }
 
-    /// Waits on an executor.
-    pub(super) async fn finish(self) -> Answers {
+    /// Waits on an executor; with errors for answers when `stop` became true before.
+    pub(crate) async fn finish(self, stop: impl Fn() -> bool) -> Answers {
         loop {
             if let Some(answers) = self.take() {
                 return answers;
+            }
+            if stop() {
+                return self.all(KafkaError::timed_out());
             }
             glommio::timer::sleep(Duration::from_millis(2)).await;
         }
@@ -114,10 +117,7 @@ impl OffsetQuery {
             return Some(self.answers(&event));
         }
         // The client answers in time by itself; this is for the day it does not.
-        (Instant::now() > self.until).then(|| {
-            let timed_out = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
-            self.all(timed_out)
-        })
+        (Instant::now() > self.until).then(|| self.all(KafkaError::timed_out()))
     }
 
     fn all(&self, error: KafkaError) -> Answers {

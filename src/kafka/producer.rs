@@ -135,10 +135,11 @@ impl Producer {
     pub fn start(settings: &ProducerSettings, topic: &str) -> Result<Self, ClientError> {
         let handle =
             Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
+        let handle = Arc::new(handle);
         let (queue, wake) = (handle.main_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
         let known = handle.topic(topic)?;
-        handle.learn(&known);
+        handle.learn(topic, &settings.client_cpus);
         Ok(Self {
             messages: vec![ptr::null(); DELIVERIES].into(),
             words: Words::default(),
@@ -146,7 +147,7 @@ impl Producer {
             queue,
             question: None,
             wake,
-            handle: Arc::new(handle),
+            handle,
             topic_name: topic.to_owned(),
             header: client::c_string(RECORD_ID_HEADER)?,
             proof_header: client::c_string(PROOF_HEADER)?,
@@ -231,9 +232,14 @@ impl Producer {
         self.wake.wait(limit).await;
     }
 
-    /// Asks for the end offsets of these partitions; each is answered or has an error.
-    pub async fn end_offsets(&self, partitions: &[i32], isolation: Isolation) -> Answers {
-        self.end_offsets_query(partitions, isolation).finish().await
+    /// Asks for the end offsets of these partitions; each is answered or has an error, at once when `stop` becomes true.
+    pub async fn end_offsets(
+        &self,
+        partitions: &[i32],
+        isolation: Isolation,
+        stop: impl Fn() -> bool,
+    ) -> Answers {
+        self.end_offsets_query(partitions, isolation).finish(stop).await
     }
 
     /// Asks for the end offsets of these partitions, and does not wait for the answers.
@@ -255,7 +261,9 @@ impl Producer {
     /// Gives up on everything that has not been delivered: each record still gets
     /// its delivery, with an error, at the next polls.
     pub fn purge(&mut self) {
-        let flags = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
+        // The client's own threads are not waited for: one may be asking for an address.
+        let what = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
+        let flags = what | rdk::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is alive.
         unsafe { rdk::rd_kafka_purge(self.handle.ptr(), flags) };
     }

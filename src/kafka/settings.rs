@@ -4,7 +4,7 @@ use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
-use super::{ClientError, Handover, Isolation, chatter};
+use super::{ClientError, Handover, Isolation, KnownBrokers, chatter};
 use crate::{
     config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
     mutants,
@@ -16,6 +16,8 @@ use crate::{
 pub struct ClientSettings {
     /// Bootstrap list.
     pub bootstrap: String,
+    /// The brokers that the cluster has named since.
+    pub known: KnownBrokers,
     /// `client.id`.
     pub client_id: String,
     /// How old the client's picture of the cluster may get.
@@ -110,6 +112,7 @@ impl ClientSettings {
     pub fn new(config: &CommonConfig, bootstrap: &str) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
+            known: KnownBrokers::default(),
             client_id: config.client_id.clone(),
             metadata_max_age: config.metadata_max_age,
             trace: config.verbosity >= Verbosity::Trace,
@@ -147,7 +150,7 @@ impl ClientSettings {
         let mut config = ClientConfig::new();
         let refresh_ms = self.metadata_max_age.as_millis().clamp(10, 900_000);
         config
-            .set("bootstrap.servers", &self.bootstrap)
+            .set("bootstrap.servers", self.known.added_to(&self.bootstrap))
             .set("client.id", &self.client_id)
             // A missing topic must stay missing, also when a producer asks for it.
             .set("allow.auto.create.topics", "false")
@@ -157,7 +160,8 @@ impl ClientSettings {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
-            .set("log.connection.close", "false");
+            // Nowhere else is it told: brokers may close what they take for one connection too many.
+            .set("log.connection.close", "true");
         if self.trace {
             config.set("debug", chatter::CONTEXTS);
         }
@@ -282,6 +286,7 @@ impl ConsumerSettings {
             // The default of 1,000 stalls a reader for a second each time its queue has been full.
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100")
+            .set("receive.message.max.bytes", RECEIVE_MOST_BYTES)
             .set("isolation.level", self.isolation.name());
         if self.read_ahead {
             // As fast with 64 MiB, which then fill up wherever the shard is slower than the broker (seen: 330 MiB
@@ -302,6 +307,9 @@ impl ConsumerSettings {
 
 /// What the members of a process may read ahead together, as long as there are not so many that each has its least.
 const GROUP_QUEUES_KBYTES: usize = 65_536;
+/// A broker sends a batch whole, however large it is; a client that does not take it asks for it again for ever.
+/// librdkafka's own limit, of which it makes no memory before an answer of that size comes.
+const RECEIVE_MOST_BYTES: &str = "2147483647";
 /// librdkafka's own limit.
 const QUEUE_MOST_MESSAGES: usize = i32::MAX as usize;
 /// librdkafka's own defaults.
@@ -321,7 +329,8 @@ impl GroupSettings {
             .set("check.crcs", (!mutants::is_off("corrupt-checksum-group")).to_string())
             .set("isolation.level", self.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
-            .set("fetch.error.backoff.ms", "100");
+            .set("fetch.error.backoff.ms", "100")
+            .set("receive.message.max.bytes", RECEIVE_MOST_BYTES);
         let queue_kbytes = self.queue_kbytes().to_string();
         config.set("queued.max.messages.kbytes", queue_kbytes);
         match self.start {
@@ -392,6 +401,7 @@ mod tests {
         ProducerSettings {
             client: ClientSettings {
                 bootstrap: "127.0.0.1:1".into(),
+                known: KnownBrokers::default(),
                 client_id: "c".into(),
                 metadata_max_age: Duration::from_secs(15),
                 trace: false,

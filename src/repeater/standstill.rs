@@ -60,6 +60,7 @@ impl<'a> Standstill<'a> {
                 "the group",
                 floor.config.common.stall_after,
             )
+            .of_an_echo()
             .more_patient_by(session + transaction),
             watches: (0..*partitions).map(|_| Watch::default()).collect(),
         });

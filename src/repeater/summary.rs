@@ -10,10 +10,10 @@ use crate::{
     },
     config::RepeaterConfig,
     control::Shared,
-    findings::Causes,
+    findings::{Causes, complaints},
     human::{self, count, per_second},
     stats::{LatencyHistogram, RepeaterBoard},
-    verifier::stall::Stalls,
+    verifier::stall::{Stalls, THROTTLED},
 };
 use indicatif::HumanCount;
 
@@ -68,6 +68,7 @@ impl Summary<'_> {
             (totals.lost_failed, "token(s) lost: not written"),
             (totals.lost_unknown, "token(s) lost: written or not, nobody knows"),
             (self.stalls.all().len() as u64, "stall(s): see the log, or --report"),
+            (complaints().throttled_ms().div_ceil(1_000), THROTTLED),
             (totals.replayed, "record(s) that another member consumes again, at most"),
             (totals.bad_bodies, "record(s) without a repeater's body"),
             (totals.aborted_reads, "record(s) of aborted transactions"),

@@ -50,7 +50,7 @@ impl AckWatch {
     /// `linger`: how long a record may wait before it is sent at all.
     pub(super) fn new(context: &ShardContext, lanes: usize, linger: Duration) -> Self {
         let watches = (0..lanes).map(|_| Watch::default()).collect();
-        let watchman = Watchman::new(context, "the producer").more_patient_by(linger);
+        let watchman = Watchman::new(context, "the producer").of_a_producer().more_patient_by(linger);
         Self { watchman, watches, asked: Instant::now() }
     }
 

@@ -11,10 +11,10 @@ pub(super) struct Ends {
     pub(super) end: i64,
 }
 
-/// Asks where a partition's log starts and ends; `None` when the broker does not answer.
-pub(super) async fn ask(consumer: &Consumer, partition: i32) -> Option<Ends> {
-    let start = consumer.offsets(&[partition], OffsetSpec::Start).await;
-    let end = consumer.offsets(&[partition], OffsetSpec::End).await;
+/// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
+pub(super) async fn ask(consumer: &Consumer, partition: i32, stop: impl Fn() -> bool) -> Option<Ends> {
+    let [start, end] = [OffsetSpec::Start, OffsetSpec::End].map(|spec| consumer.ask(&[partition], spec));
+    let (start, end) = (start.finish(&stop).await, end.finish(&stop).await);
     both(start.first().map(|answer| answer.1), end.first().map(|answer| answer.1))
 }
 

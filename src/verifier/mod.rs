@@ -26,6 +26,7 @@ mod prober;
 mod producer;
 mod random_reader;
 mod recovery;
+mod renewal;
 pub mod run;
 mod seq_audit;
 mod seq_pass;

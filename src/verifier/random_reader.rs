@@ -9,6 +9,7 @@ use super::{
     anomaly::Anomaly,
     checker::{self, Checker, Truth},
     ends::{self, Ends},
+    renewal::Renewal,
     shard::{Feed, Halt, ShardContext},
     stall::{Watch, Watchman},
     track::Span,
@@ -66,6 +67,8 @@ struct RandReader<'a> {
     context: &'a ShardContext,
     settings: &'a ConsumerSettings,
     consumer: &'a mut Consumer,
+    /// What is to take the client's place.
+    renewal: Option<Renewal>,
     checker: Checker,
     /// Where records may be, by partition.
     spans: Vec<Span>,
@@ -106,6 +109,7 @@ impl<'a> RandReader<'a> {
             context,
             settings,
             consumer,
+            renewal: None,
             checker,
             spans: pass.spans.to_vec(),
             log_ends: pass.spans.iter().map(|span| span.end).collect(),
@@ -120,6 +124,9 @@ impl<'a> RandReader<'a> {
     async fn read(&mut self) -> Result<(), Halt> {
         let (mut done, mut in_vain) = (0, 0);
         while done < self.reads && !self.context.stop_requested() {
+            if let Some(consumer) = Renewal::take(&mut self.renewal) {
+                *self.consumer = consumer;
+            }
             // A topic without a record has nothing to read: the pass is over, and does not spin.
             let Some(index) = self.pick() else { return Ok(()) };
             let span = self.spans[index];
@@ -169,8 +176,11 @@ impl<'a> RandReader<'a> {
     /// A client that has shown nothing for so long, wherever it was asked to read, may never do so again (seen
     /// once, on a busy machine, behind the client's next look at the cluster, without an error).
     fn renew_client(&mut self) -> Result<(), Halt> {
-        tracing::debug!("a random reader starts a new client: {IN_VAIN} reads in a row brought nothing");
-        *self.consumer = Consumer::start(self.settings, &self.context.topic)?;
+        if self.renewal.is_none() {
+            tracing::debug!("a random reader starts a new client: {IN_VAIN} reads in a row brought nothing");
+            let partitions: Vec<i32> = self.spans.iter().map(|span| span.partition).collect();
+            self.renewal = Some(Renewal::begin(self.settings, &self.context.topic, &partitions)?);
+        }
         Ok(())
     }
 
@@ -225,7 +235,7 @@ impl<'a> RandReader<'a> {
         if !acked || may_be_gone || mutants::is_off("lost-write-random") {
             return Ok(());
         }
-        match ends::ask(self.consumer, partition).await {
+        match ends::ask(self.consumer, partition, || self.context.stop_requested()).await {
             Some(Ends { start, .. }) if start <= offset => self.checker.broken(
                 Anomaly::LostWrite,
                 partition,
@@ -251,7 +261,7 @@ impl<'a> RandReader<'a> {
     /// Learns where the partition starts and ends now. Returns whether the broker said so.
     async fn reload(&mut self, index: usize) -> bool {
         let partition = self.spans[index].partition;
-        let answer = ends::ask(self.consumer, partition).await;
+        let answer = ends::ask(self.consumer, partition, || self.context.stop_requested()).await;
         if let Some(Ends { start, end }) = answer {
             self.spans[index] = Span { start, end, ..self.spans[index] };
             self.log_ends[index] = end;

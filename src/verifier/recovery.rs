@@ -81,11 +81,12 @@ impl ShardProducer {
         while !open.is_empty() && !self.context.stop_requested() {
             self.report_if_due();
             // What an aborted transaction left takes offsets too.
-            let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted).await;
+            let stop = || self.context.stop_requested();
+            let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted, stop).await;
             // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
             let stable = match self.transaction {
                 Some(_) if started.elapsed() < MARKER_PATIENCE => {
-                    self.client.end_offsets(&open, Isolation::ReadCommitted).await
+                    self.client.end_offsets(&open, Isolation::ReadCommitted, stop).await
                 }
                 _ => ends.clone(),
             };
@@ -126,7 +127,8 @@ impl ShardProducer {
             if self.context.stop_requested() {
                 return None;
             }
-            let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End).await;
+            let stop = || self.context.stop_requested();
+            let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End, stop).await;
             let found: Vec<_> = ends
                 .into_iter()
                 .filter_map(|(partition, end)| {
@@ -220,7 +222,16 @@ impl ShardProducer {
     #[cold]
     fn transaction_is_finished(&mut self, reason: Reason) -> Result<(), Halt> {
         self.refuse_to_fence_back(reason.error)?;
-        tracing::info!("transactional id '{}': starting a new producer", self.transactional_id());
+        let id = self.transactional_id();
+        if reason.error.is_fenced() {
+            // Nobody else has it, or this would have been the end.
+            tracing::warn!(
+                "transactional id '{id}': the cluster timed the transaction out, and there is a new producer: raise \
+                 --transaction-timeout-ms, or lower --msgs-per-transaction"
+            );
+        } else {
+            tracing::info!("transactional id '{id}': starting a new producer");
+        }
         self.transaction_failed(Some(reason))?;
         self.acks.abort(false);
         self.acks.unknown = true;

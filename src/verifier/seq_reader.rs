@@ -14,6 +14,7 @@ use super::{
     last_values::SeenKeys,
     loss::Losses,
     prober::Prober,
+    renewal::Renewal,
     seq_pass::PassState,
     shard::{Feed, Halt, ShardContext},
     stall::Watchman,
@@ -90,12 +91,15 @@ async fn one_pass(
 }
 
 fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
-    let settings = ConsumerSettings {
+    Ok(Consumer::start(&settings(context, job), &context.topic)?)
+}
+
+fn settings(context: &ShardContext, job: &SeqReadJob) -> ConsumerSettings {
+    ConsumerSettings {
         read_ahead: true,
         paced: job.throughput_bytes_per_s.is_some(),
         ..context.consumer_settings(checker::isolation(job.proof))
-    };
-    Ok(Consumer::start(&settings, &context.topic)?)
+    }
 }
 
 /// Has everything read that is not done, from where it stands.
@@ -117,6 +121,8 @@ pub(super) struct SeqReader<'a> {
     /// What the brokers are being asked.
     inquiry: Option<Inquiry>,
     pub(super) deafness: Deafness,
+    /// What is to take the client's place.
+    renewal: Option<Renewal>,
     pub(super) prober: Prober,
 }
 
@@ -161,6 +167,7 @@ impl<'a> SeqReader<'a> {
             watchman,
             inquiry: None,
             deafness: Deafness::default(),
+            renewal: None,
             prober: Prober::new(context, checker::isolation(job.proof)),
         }
     }
@@ -188,10 +195,12 @@ impl<'a> SeqReader<'a> {
             self.confirm_places();
             self.pass_over_unreadable();
             self.hear_of_silence()?;
+            self.take_renewed();
             self.stop_finished();
             self.look_at_overdue_ends(got > 0)?;
             if got == 0 {
-                self.consumer.wait(if self.inquiry.is_some() { ANSWER_WAIT } else { WAIT }).await;
+                let asks = self.inquiry.is_some() || self.renewal.is_some();
+                self.consumer.wait(if asks { ANSWER_WAIT } else { WAIT }).await;
             } else {
                 self.deafness.heard();
                 glommio::yield_if_needed().await;
@@ -219,7 +228,9 @@ impl<'a> SeqReader<'a> {
     /// without it either. `None` when the run is ending.
     pub(super) async fn ask(&mut self, index: usize) -> Option<Ends> {
         while !self.context.stop_requested() {
-            let ends = ends::ask(self.consumer, self.pass.tracks[index].partition).await;
+            self.take_renewed();
+            let (partition, stop) = (self.pass.tracks[index].partition, || self.context.stop_requested());
+            let ends = ends::ask(self.consumer, partition, stop).await;
             if ends.is_some() {
                 self.deafness.heard();
                 return ends;
@@ -255,7 +266,8 @@ impl<'a> SeqReader<'a> {
         let open: Vec<i32> =
             self.pass.tracks.iter().filter(|track| track.is_open()).map(|track| track.partition).collect();
         // A broker that does not answer is asked again, in the next round.
-        for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End).await {
+        let stop = || self.context.stop_requested();
+        for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End, stop).await {
             if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
                 self.pass.tracks[index].close_at(end.offset);
             }
@@ -314,13 +326,26 @@ impl<'a> SeqReader<'a> {
         Ok(())
     }
 
-    /// It may be the client that sleeps, and not the broker.
+    /// It may be the client that sleeps, and not the broker. It goes on until the new one has had an answer.
     pub(super) fn renew_client(&mut self) -> Result<(), Halt> {
-        tracing::debug!("a sequential reader starts a new client: the old one has shown nothing for a while");
-        self.inquiry = None;
-        *self.consumer = connect(self.context, self.job)?;
-        read_on(self.consumer, &self.pass.tracks);
+        if self.renewal.is_none() {
+            tracing::debug!(
+                "a sequential reader starts a new client: the old one has shown nothing for a while"
+            );
+            let partitions: Vec<i32> = self.pass.tracks.iter().map(|track| track.partition).collect();
+            let settings = settings(self.context, self.job);
+            self.renewal = Some(Renewal::begin(&settings, &self.context.topic, &partitions)?);
+        }
         Ok(())
+    }
+
+    /// Goes on with the new client, when there is one that has had an answer.
+    fn take_renewed(&mut self) {
+        let Some(consumer) = Renewal::take(&mut self.renewal) else { return };
+        // What the old one was asked goes before it does.
+        self.inquiry = None;
+        *self.consumer = consumer;
+        read_on(self.consumer, &self.pass.tracks);
     }
 
     pub(super) fn resume(&mut self, index: usize) {

@@ -12,7 +12,12 @@ use std::{
 use serde::Serialize;
 
 use super::shard::ShardContext;
-use crate::{clock, control::Shared, mutants};
+use crate::{
+    clock,
+    control::Shared,
+    findings::{Side, complaints},
+    mutants,
+};
 
 /// One time that a worker stood still.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +30,8 @@ pub struct Stall {
     pub partition: i32,
     /// What it waited for, and what the cluster said meanwhile.
     pub waited_for: String,
+    /// What the client complains of, where that explains it: then it need not be the broker.
+    pub explanation: Option<String>,
     /// When it was found to stand still, ms since 1970.
     pub since_ms: i64,
     /// When it went on, ms since 1970; `None` where it never did.
@@ -33,13 +40,30 @@ pub struct Stall {
 
 impl fmt::Display for Stall {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worker, topic, partition, waited_for, .. } = self;
-        write!(formatter, "topic {topic} partition {partition}: {worker} waited for {waited_for}")
+        let Self { worker, topic, partition, waited_for, explanation, .. } = self;
+        let explanation = Explanation(explanation.as_deref());
+        write!(
+            formatter,
+            "topic {topic} partition {partition}: {worker} waited for {waited_for}{explanation}"
+        )
+    }
+}
+
+/// What may be behind a stall, if not the broker.
+struct Explanation<'a>(Option<&'a str>);
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |reason| write!(formatter, "; it need not be the broker: {reason}"))
     }
 }
 
 /// The flag's default.
 const USUAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a summary says of quotas, behind the seconds.
+pub(crate) const THROTTLED: &str =
+    "s throttled by the brokers' quotas, in all clients: see the log, or --report";
 
 /// Evidence that is kept; what comes behind that is only logged.
 const KEPT: usize = 1_000;
@@ -66,6 +90,12 @@ impl Stalls {
             all.push(stall);
             all.len() - 1
         })
+    }
+
+    fn explain(&self, place: usize, reason: &str) {
+        if let Some(stall) = self.all().get_mut(place) {
+            stall.explanation = Some(reason.to_owned());
+        }
     }
 
     fn end(&self, place: usize) {
@@ -104,6 +134,7 @@ struct Open {
     began: Instant,
     /// Its place in the list of all, where it has one.
     place: Option<usize>,
+    is_explained: bool,
 }
 
 impl Watch {
@@ -139,6 +170,8 @@ pub(crate) struct Watchman {
     shared: Arc<Shared>,
     topic: Arc<str>,
     worker: &'static str,
+    /// Whose quotas hold it back.
+    sides: &'static [Side],
     /// `None` never says so.
     limit: Option<Duration>,
 }
@@ -155,7 +188,19 @@ impl Watchman {
         worker: &'static str,
         limit: Option<Duration>,
     ) -> Self {
-        Self { shared, topic, worker, limit }
+        Self { shared, topic, worker, sides: &[Side::Consumers], limit }
+    }
+
+    /// It is one of both kinds.
+    pub(crate) fn of_an_echo(mut self) -> Self {
+        self.sides = &[Side::Consumers, Side::Producers];
+        self
+    }
+
+    /// It is a producer's.
+    pub(super) fn of_a_producer(mut self) -> Self {
+        self.sides = &[Side::Producers];
+        self
     }
 
     /// What this worker waits for of its own accord does not count.
@@ -173,10 +218,17 @@ impl Watchman {
         what: impl FnOnce() -> String,
     ) -> Look {
         self.moved(watch, at);
+        if complaints().throttling(self.sides).is_some() {
+            // A quota is no stall: the broker has said how long it will not answer. The log and the report have it.
+            watch.unanswered();
+            return Look::Patience;
+        }
         let look = watch.answered(at, Instant::now(), self.limit);
         if let (Look::Stalled, Some(limit)) = (look, self.limit) {
             let waited_for = format!("{}: its broker says that the log ends at {end}", what());
             self.begin(watch, partition, waited_for, limit);
+        } else if let Some(open) = &mut watch.stall {
+            self.explain(open);
         }
         look
     }
@@ -184,19 +236,43 @@ impl Watchman {
     #[cold]
     fn begin(&self, watch: &mut Watch, partition: i32, waited_for: String, limit: Duration) {
         let Self { topic, worker, .. } = self;
+        let explanation = self.explanation();
         tracing::warn!(
-            "stalled: topic {topic} partition {partition}: {worker} has waited {:.0?} for {waited_for}",
-            limit
+            "stalled: topic {topic} partition {partition}: {worker} has waited {:.0?} for {waited_for}{}",
+            limit,
+            Explanation(explanation.as_deref())
         );
+        let is_explained = explanation.is_some();
         let place = self.shared.stalls.begin(Stall {
             worker,
             topic: topic.to_string(),
             partition,
             waited_for,
+            explanation,
             since_ms: clock::unix_ms(),
             until_ms: None,
         });
-        watch.stall = Some(Open { partition, began: Instant::now(), place });
+        watch.stall = Some(Open { partition, began: Instant::now(), place, is_explained });
+    }
+
+    fn explanation(&self) -> Option<String> {
+        complaints().explanation(self.sides)
+    }
+
+    /// The client may complain later than that somebody stands still.
+    #[cold]
+    fn explain(&self, open: &mut Open) {
+        if open.is_explained {
+            return;
+        }
+        let Some(reason) = self.explanation() else { return };
+        open.is_explained = true;
+        let (Self { topic, worker, .. }, partition) = (self, open.partition);
+        let explanation = Explanation(Some(&reason));
+        tracing::warn!("topic {topic} partition {partition}: {worker} is stalled{explanation}");
+        if let Some(place) = open.place {
+            self.shared.stalls.explain(place, &reason);
+        }
     }
 
     /// There is nothing to do in this place any more.
@@ -215,7 +291,7 @@ impl Watchman {
 
     #[cold]
     fn end(&self, watch: &mut Watch) {
-        let Some(Open { partition, began, place }) = watch.stall.take() else { return };
+        let Some(Open { partition, began, place, .. }) = watch.stall.take() else { return };
         if let Some(place) = place {
             self.shared.stalls.end(place);
         }
@@ -243,7 +319,7 @@ mod tests {
             };
             let look = watch.answered(at, start + Duration::from_secs(second), Some(LIMIT));
             if look == Look::Stalled {
-                watch.stall = Some(Open { partition: 0, began: start, place: None });
+                watch.stall = Some(Open { partition: 0, began: start, place: None, is_explained: true });
             }
             Some(look)
         };
@@ -291,11 +367,16 @@ mod tests {
             topic: "t".into(),
             partition: 3,
             waited_for: "an ack".into(),
+            explanation: None,
             since_ms: 1,
             until_ms: None,
         };
+        assert_eq!(stall.to_string(), "topic t partition 3: producer waited for an ack");
         let place = stalls.begin(stall.clone()).unwrap();
         assert_eq!(stalls.open(), Some(stall));
+        stalls.explain(place, "no descriptors: raise the limit");
+        let explained = stalls.open().unwrap().to_string();
+        assert!(explained.ends_with("an ack; it need not be the broker: no descriptors: raise the limit"));
         stalls.end(place);
         assert_eq!(stalls.open(), None);
         assert_eq!(stalls.all().len(), 1);

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::stall::Stalls;
+use super::stall::{Stalls, THROTTLED};
 use crate::{
     app::{
         Cost,
@@ -12,7 +12,7 @@ use crate::{
     },
     config::{Brokers, VerifierConfig},
     control::Shared,
-    findings::Causes,
+    findings::{Causes, complaints},
     human::{self, per_second},
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
@@ -67,7 +67,9 @@ impl Summary<'_> {
             writeln!(text, "  weaker      {what}")?;
         }
         let stalls = self.stalls.all().len() as u64;
-        write_unusual(text, &[(stalls, "stall(s): see the log, or --report")])?;
+        let throttled_s = complaints().throttled_ms().div_ceil(1_000);
+        let unusual = [(stalls, "stall(s): see the log, or --report"), (throttled_s, THROTTLED)];
+        write_unusual(text, &unusual)?;
         self.causes.write(text)?;
         self.times(text)
     }

@@ -54,7 +54,7 @@ pub(super) async fn end(
 ) -> Option<i64> {
     let mut skip = Skip::at(from);
     while !context.stop_requested() {
-        let Some(ends) = ends::ask(consumer, partition).await else {
+        let Some(ends) = ends::ask(consumer, partition, || context.stop_requested()).await else {
             glommio::timer::sleep(WAIT).await;
             continue;
         };

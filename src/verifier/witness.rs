@@ -81,7 +81,7 @@ pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect
             return Word::Uncertain;
         }
         let shown = read_before(context, consumer, suspect).await;
-        let ends = ends::ask(consumer, suspect.partition).await;
+        let ends = ends::ask(consumer, suspect.partition, || context.stop_requested()).await;
         tracing::debug!("was the log cut? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
         let Some(ends) = ends else { continue };
         match judge(shown, ends, suspect) {

@@ -34,7 +34,7 @@ fn base64url(bytes: &[u8]) -> String {
 }
 
 /// An unsigned JSON web token, which Kafka's own validator takes. Made so many seconds ago, and good for so many.
-fn token(user: &str, age_s: u64, life_s: u64) -> String {
+pub fn token(user: &str, age_s: u64, life_s: u64) -> String {
     let made = UNIX_EPOCH.elapsed().expect("a clock behind 1970").as_secs() - age_s;
     let claims = format!(r#"{{"sub":"{user}","iat":{made},"exp":{}}}"#, made + life_s);
     format!("{}.{}.", base64url(br#"{"alg":"none"}"#), base64url(claims.as_bytes()))

@@ -4,6 +4,7 @@
 //! was started: see `dsl/janitor.rs`.
 
 mod bearer;
+mod blame;
 mod chaos;
 mod ci_job;
 mod contradictions;
@@ -34,6 +35,7 @@ mod preload;
 mod process;
 mod proxied;
 mod real;
+mod renewed;
 mod roles;
 mod security;
 mod stalls;
@@ -108,6 +110,8 @@ fn all() -> Vec<(String, Test)> {
         leaderships::tests(),
         chaos::tests(),
         ci_job::tests(),
+        renewed::tests(),
+        blame::tests(),
         surgery::tests(),
         flips::tests(),
         kills::tests(),

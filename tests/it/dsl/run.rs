@@ -59,6 +59,7 @@ pub fn contents_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A process that is still to be started.
+#[derive(Clone)]
 pub struct Run {
     wrapper: Vec<OsString>,
     environment: Vec<(String, OsString)>,

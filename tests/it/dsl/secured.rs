@@ -24,7 +24,7 @@ pub const PASSWORD: &str = "s3cret-of-a-user";
 /// Users who may do nothing of their own accord; each test takes one for itself.
 const USERS: &[&str] = &[
     "anna", "berta", "carla", "dora", "emma", "frida", "greta", "hanna", "ida", "julia", "karla", "lena",
-    "mara",
+    "mara", "nora",
 ];
 
 /// How a client gets in.
@@ -38,11 +38,13 @@ pub enum Door {
     MutualTls,
     /// `SASL_SSL`
     SaslTls,
+    /// `PLAINTEXT`, advertised under a name that does not resolve
+    Lost,
 }
 
 pub struct Secured {
     cluster: Cluster,
-    ports: [u16; 4],
+    ports: [u16; 5],
     pub pki: Pki,
     _folder: TempDir,
 }
@@ -57,7 +59,7 @@ impl Secured {
     fn start() -> Result<Self, NoCluster> {
         let folder = janitor::folder();
         let pki = Pki::make(folder.path());
-        let (base, ports) = (ports::free_pair(), [(); 4].map(|()| ports::free_port()));
+        let (base, ports) = (ports::free_pair(), [(); 5].map(|()| ports::free_port()));
         let config = config(base, ports, &pki);
         let config: Vec<&str> = config.lines().collect();
         let cluster = Cluster::start_at(Some(base), 1, &config)?;
@@ -77,6 +79,11 @@ impl Secured {
         self.cluster.topic(partitions)
     }
 
+    /// What the broker says it is at [`Door::Lost`].
+    pub fn lost_address(&self) -> String {
+        lost(self.ports[Door::Lost as usize])
+    }
+
     pub fn address(&self, door: Door) -> String {
         format!("127.0.0.1:{}", self.ports[door as usize])
     }
@@ -85,7 +92,7 @@ impl Secured {
     pub fn verifier(&self, door: Door, topic: &Topic) -> Run {
         let run = Run::verifier().args(format!("--brokers {} --topic {}", self.address(door), topic.name()));
         match door {
-            Door::Sasl => run,
+            Door::Sasl | Door::Lost => run,
             Door::Tls | Door::MutualTls | Door::SaslTls => run.args("--enable-tls"),
         }
     }
@@ -111,9 +118,14 @@ impl Secured {
     }
 }
 
+/// A name that no DNS may have (RFC 2606).
+fn lost(port: u16) -> String {
+    format!("kafka.invalid:{port}")
+}
+
 /// The listeners and who may do what there, in addition to what `scripts/kafka` says.
-fn config(base: u16, ports: [u16; 4], pki: &Pki) -> String {
-    let [sasl, tls, mutual, sasl_tls] = ports;
+fn config(base: u16, ports: [u16; 5], pki: &Pki) -> String {
+    let [sasl, tls, mutual, sasl_tls, lost_port] = ports;
     let controller = base + 1;
     let (own, ca, client) = (pki.broker(), pki.ca(), Pki::CLIENT);
     let doors = format!(
@@ -130,14 +142,16 @@ fn config(base: u16, ports: [u16; 4], pki: &Pki) -> String {
              listener.name.{door}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;\n\
              listener.name.{door}.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule \
              required unsecuredLoginStringClaim_sub=\"broker\";\n\
-             listener.name.{door}.oauthbearer.connections.max.reauth.ms=3600000"
+             listener.name.{door}.oauthbearer.connections.max.reauth.ms=3600000\n\
+             listener.name.{door}.scram-sha-512.connections.max.reauth.ms=3000"
         )
     };
     let logins = ["sasl", "sasltls"].map(login).join("\n");
+    let lost = lost(lost_port);
     format!(
-        "listeners={doors},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners={doors}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,\
+        "listeners={doors},LOST://127.0.0.1:{lost_port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners={doors},LOST://{lost}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOST:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,\
          MUTUAL:SSL,SASLTLS:SASL_SSL\n\
          sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n\
          {logins}\n\

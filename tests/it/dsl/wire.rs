@@ -39,6 +39,7 @@ const ALLOW: u8 = 3;
 const DESCRIBE_ACLS: i16 = 29;
 const CREATE_ACLS: i16 = 30;
 const DELETE_ACLS: i16 = 31;
+const ALTER_CLIENT_QUOTAS: i16 = 49;
 const ALTER_USER_SCRAM_CREDENTIALS: i16 = 51;
 
 /// The least that Kafka accepts; each login has to repeat them.
@@ -96,6 +97,31 @@ impl Wire {
             // Behind the throttle time, the count, and the user's name.
             expect_no_error(&answer[4 + 1 + 1 + user.len()..], &user);
         }
+    }
+
+    /// Deletes a user for SCRAM with SHA-512.
+    pub fn delete_scram_user(&mut self, user: &str) {
+        // One to delete, and nobody to make.
+        let mut body = vec![2];
+        put_compact(&mut body, user.as_bytes());
+        body.extend([2, 0, 1, 0]);
+        let answer = self.ask(ALTER_USER_SCRAM_CREDENTIALS, 0, true, &body);
+        expect_no_error(&answer[4 + 1 + 1 + user.len()..], &user);
+    }
+
+    /// Lets consumers of this client id have so many bytes a second.
+    pub fn limit_consumers(&mut self, client_id: &str, bytes_per_s: f64) {
+        // One entry: a client id, and one limit for it; it is not only tried.
+        let mut body = [1_i32.to_be_bytes(), 1_i32.to_be_bytes()].concat();
+        put_text(&mut body, "client-id");
+        put_text(&mut body, client_id);
+        body.extend(1_i32.to_be_bytes());
+        put_text(&mut body, "consumer_byte_rate");
+        body.extend(bytes_per_s.to_be_bytes());
+        body.extend([0, 0]);
+        let answer = self.ask(ALTER_CLIENT_QUOTAS, 0, false, &body);
+        // Behind the throttle time, and the count.
+        expect_no_error(&answer[8..], &client_id);
     }
 
     /// Sends a request, and returns the answer behind its header.

@@ -1,0 +1,97 @@
+//! What there is to say of the brokers: who goes and comes back, who does not let us in, and what the client complains of.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use super::{
+    Shared,
+    limits::{self, Outages},
+};
+use crate::{
+    findings::{Patience, complaints},
+    kafka::{BrokerChange, BrokerStates, Look, refused},
+};
+
+/// What was said.
+#[derive(Debug, Default)]
+pub(super) struct Brokers {
+    states: BrokerStates,
+    admission: Patience,
+    outages: Outages,
+}
+
+impl Brokers {
+    /// Says what is new, once, and ends a run that no broker lets in any more.
+    pub(super) fn tell(&mut self, shared: &Arc<Shared>) {
+        let Some(observer) = shared.observer.get() else { return };
+        let (look, now) = (observer.look(&mut self.states), Instant::now());
+        for complaint in complaints().news() {
+            tracing::warn!("{complaint}");
+        }
+        for BrokerChange { broker, up } in &look.changes {
+            let (now_up, known) = self.states.count_up();
+            shared.brokers.up.store(now_up, Relaxed);
+            shared.brokers.known.store(known, Relaxed);
+            self.outages.note(broker, *up, now);
+            if *up {
+                tracing::info!("broker {broker} is back ({now_up} of {known} up)");
+            } else if !complaints().is_explained(broker) {
+                tracing::warn!("broker {broker} is gone ({now_up} of {known} up); waiting for it");
+            }
+        }
+        if let Some(reason) = self.shut_out(&look, now) {
+            shared.lifecycle.fail(reason);
+        }
+        self.end_after_outage(shared, now);
+    }
+
+    /// Ends a run that was told to wait for brokers only for so long.
+    fn end_after_outage(&self, shared: &Arc<Shared>, now: Instant) {
+        let limit = shared.ending.asked.common().limits.max_outage;
+        if let Some(limit) = limit.filter(|_| !shared.lifecycle.run_stop_requested())
+            && let Some(broker) = self.outages.beyond(limit, now)
+        {
+            let reason = format!("broker {broker} has been away for longer than {limit:?} (--max-outage)");
+            let shared = shared.clone();
+            tokio::spawn(async move { limits::give_up(&shared, reason).await });
+        }
+    }
+
+    /// Why the run cannot go on, when brokers have refused us for long and none has let us in meanwhile.
+    fn shut_out(&mut self, look: &Look, now: Instant) -> Option<String> {
+        if look.any_up {
+            self.admission.succeeded();
+        }
+        let reason = look.refusals.last()?;
+        self.admission
+            .failed(now)
+            .then(|| format!("the brokers have not let us in for 30 s: {}", refused(reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn look(refusals: &[&str], any_up: bool) -> Look {
+        Look { refusals: refusals.iter().map(|&text| text.to_owned()).collect(), any_up, ..Look::default() }
+    }
+
+    #[test]
+    fn who_is_refused_for_half_a_minute_by_all_is_shut_out() {
+        let (mut brokers, start) = (Brokers::default(), Instant::now());
+        let mut at = |second, look: &Look| brokers.shut_out(look, start + Duration::from_secs(second));
+        let refused = look(&["b: SASL authentication error: no"], false);
+        assert_eq!(at(0, &refused), None);
+        assert_eq!(at(29, &refused), None);
+        assert_eq!(at(40, &look(&[], false)), None, "brokers may be away meanwhile");
+        let reason = at(41, &refused).unwrap();
+        assert!(reason.contains("no: check user, password"), "{reason}");
+        assert_eq!(at(42, &look(&["b: no"], true)), None, "one has let us in");
+        assert_eq!(at(60, &refused), None);
+    }
+}
