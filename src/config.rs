@@ -1,6 +1,7 @@
 //! What a run was asked to do, after every flag has been parsed, checked and
 //! resolved. Workers see these types and never the command line's.
 
+mod startup;
 mod work;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub use startup::StartupTimeout;
 pub use work::{
     Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
     RandReadConfig, SeqReadConfig, TransactionConfig,
@@ -118,8 +120,8 @@ pub struct CommonConfig {
     pub client_threads: ClientThreads,
     /// Print the placement plan and do nothing else.
     pub print_placement: bool,
-    /// How long to wait for brokers and topic at the start; `None` waits for ever.
-    pub startup_timeout: Option<Duration>,
+    /// How long to wait for what a run needs at the start.
+    pub startup_timeout: StartupTimeout,
     /// How old the client's view of the cluster may become.
     pub metadata_max_age: Duration,
     /// After the work, stay up until `/shutdown` or a signal.

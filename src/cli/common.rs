@@ -51,10 +51,11 @@ pub(super) struct ClusterArgs {
     /// Bootstrap list; embedded or embedded:N is an in-process mock cluster [default: localhost:9092]
     #[arg(long, value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// How long to wait for brokers and topic at the start; 0 = for ever
-    #[arg(long, value_name = "DURATION", default_value = "60s",
+    /// How long to wait for what a run needs at the start; 0 = for ever [default: 60s for a first broker, 10s for a
+    /// topic that a live broker denies, without limit for leaders, offsets and coordinators]
+    #[arg(long, value_name = "DURATION",
           value_parser = duration(BareUnit::Refused, Duration::ZERO, HOUR * 24 * 365))]
-    pub startup_timeout: Duration,
+    pub startup_timeout: Option<Duration>,
     /// Create the topic first if it is missing; needs something that produces
     #[arg(long)]
     pub create_topic: bool,

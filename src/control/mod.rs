@@ -14,6 +14,7 @@ mod listen;
 mod message;
 mod progress;
 mod server;
+mod startup;
 mod watch;
 
 use std::{
@@ -24,17 +25,18 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
 pub use lifecycle::Lifecycle;
 pub use message::Message;
+pub use startup::StartWait;
 use watch::Watched;
 
 use crate::{
     app::ending::Ending,
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
-    findings::{Causes, Waits},
+    findings::{Awaited, Causes, Waiting, Waits},
     kafka::Observer,
     ledger::LedgerError,
     runtime::{exit, pulse::Pulses},
@@ -141,6 +143,9 @@ const DEFAULT_PORT: u16 = 7884;
 /// off, and where the brokers answer the process is gone within a second.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
+/// Between two looks whether the ledger has been written.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long the rest may take once the work was told to stop, before the process
 /// ends without it: a client whose brokers hang can block for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(6);
@@ -217,8 +222,22 @@ impl Control {
     pub fn flush_ledger(&self) -> Result<(), LedgerError> {
         let (answer, answered) = bounded(1);
         self.send(Message::Flush(answer));
-        // No answer: no ledger was open.
-        answered.recv().unwrap_or(Ok(()))
+        let mut waiting = Waiting::new("the run");
+        loop {
+            match answered.recv_timeout(LEDGER_PAUSE) {
+                Ok(result) => {
+                    waiting.over(&self.shared.waits);
+                    return result;
+                }
+                // No answer: no ledger was open.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => waiting.still(&self.shared.waits, || Awaited {
+                    what: "the ledger to be written".to_owned(),
+                    from: "the file system of its folder, which does not come to an end".to_owned(),
+                    remedy: "look at that disk".to_owned(),
+                }),
+            }
+        }
     }
 
     /// Ends the control thread.

@@ -114,6 +114,16 @@ impl Waiting {
         Self { worker, since: None, looked: None, told: None }
     }
 
+    /// It has waited since then, where it has not been said to wait before. Returns whether that is so.
+    pub fn began(&mut self, since: Instant) -> bool {
+        let is_new = self.since.is_none();
+        if is_new {
+            let waited_ms = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+            self.since = Some((since, clock::unix_ms().saturating_sub(waited_ms)));
+        }
+        is_new
+    }
+
     /// It waits. After 10 s, and whenever that changes, a WARN line says for what. `awaited` is asked once a second.
     pub fn still(&mut self, waits: &Waits, awaited: impl FnOnce() -> Awaited) {
         self.still_at(waits, Instant::now(), || complaints().latest(), awaited);
@@ -165,6 +175,12 @@ impl Waiting {
             let worker = self.worker;
             tracing::info!("{worker} goes on after {} s: {} came", waited.as_secs(), told.awaited.what);
         }
+    }
+
+    /// What was waited for is not needed any more.
+    pub fn not_needed(&mut self, waits: &Waits) {
+        (self.since, self.looked) = (None, None);
+        self.close(waits);
     }
 
     fn close(&mut self, waits: &Waits) -> Option<Told> {

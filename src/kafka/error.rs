@@ -172,6 +172,50 @@ impl KafkaError {
         )
     }
 
+    /// Whether a group does not take a member in, as it stands now: it is full, or others in it have another protocol
+    /// or assignor, or its coordinator does not take the member's settings.
+    #[must_use]
+    pub fn is_group_refusal(self) -> bool {
+        self.is_full_group()
+            || self.is_bad_session()
+            || matches!(
+                self.0,
+                Code::RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL
+                    | Code::RD_KAFKA_RESP_ERR__UNKNOWN_PROTOCOL
+                    | Code::RD_KAFKA_RESP_ERR_UNSUPPORTED_ASSIGNOR
+                    | Code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID
+                    | Code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                    | Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND
+            )
+    }
+
+    /// Whether a group has as many members as the brokers allow.
+    #[must_use]
+    pub fn is_full_group(self) -> bool {
+        self.0 == Code::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED
+    }
+
+    /// Whether a member's settings are out of the brokers' range, whatever else is in its group.
+    #[must_use]
+    pub fn is_bad_session(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT | Code::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID
+        )
+    }
+
+    /// The error of a group with as many members as it may have.
+    #[cfg(test)]
+    pub(crate) fn full_group() -> Self {
+        Self(Code::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED)
+    }
+
+    /// The error of a session that is too short or too long.
+    #[cfg(test)]
+    pub(crate) fn bad_session() -> Self {
+        Self(Code::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT)
+    }
+
     /// Whether asking again cannot help: the cluster knows us and says no. What goes wrong with TLS may pass, and is not
     /// among it.
     #[must_use]

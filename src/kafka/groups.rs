@@ -5,9 +5,12 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, c_char},
+    fmt,
     mem::ManuallyDrop,
     ptr, slice,
+    sync::PoisonError,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{bindings as rdk, types::RDKafkaType};
@@ -27,6 +30,41 @@ pub struct GroupDescription {
     pub members: usize,
     /// How many partitions of each topic have an owner; `None` when the members' assignments say nothing to us.
     pub owned: Option<BTreeMap<String, usize>>,
+    /// The assignor that its members have agreed on, or what else they share; empty while there is none.
+    pub protocol: String,
+    /// Who its members are.
+    pub clients: Vec<GroupMember>,
+}
+
+/// Somebody in a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupMember {
+    /// Its `client.id`.
+    pub client_id: String,
+    /// Where it is, in the coordinator's words.
+    pub host: String,
+}
+
+/// Members that are named one by one.
+const NAMED: usize = 5;
+
+impl fmt::Display for GroupDescription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (members, plural) = (self.members, if self.members == 1 { "" } else { "s" });
+        write!(formatter, "it is {} and has {members} member{plural}", self.state)?;
+        if !self.protocol.is_empty() {
+            write!(formatter, " with assignor '{}'", self.protocol)?;
+        }
+        // Several of one process count once.
+        let mut clients: Vec<_> = self.clients.iter().collect();
+        clients.sort();
+        clients.dedup();
+        for (index, GroupMember { client_id, host }) in clients.iter().take(NAMED).enumerate() {
+            let lead = if index == 0 { ": " } else { ", " };
+            write!(formatter, "{lead}client.id '{client_id}' at {host}")?;
+        }
+        Ok(())
+    }
 }
 
 impl GroupDescription {
@@ -34,6 +72,12 @@ impl GroupDescription {
     #[must_use]
     pub fn is_stable(&self) -> bool {
         self.state == "Stable"
+    }
+
+    /// Whether there is no group of the classic protocol under this name; there may be one of another.
+    #[must_use]
+    pub fn is_of_another_kind(&self) -> bool {
+        self.state == "Dead"
     }
 
     /// Whether every partition of these topics may have an owner.
@@ -47,6 +91,8 @@ impl GroupDescription {
     }
 }
 
+/// How long the answer to a question of the newer kind is kept.
+const KEPT: Duration = Duration::from_secs(30);
 /// How long the brokers have to answer one question.
 const LIMIT_MS: i32 = 2_000;
 
@@ -76,12 +122,97 @@ impl Observer {
                     state: CStr::from_ptr(group.state).to_string_lossy().into_owned(),
                     members: usize::try_from(group.member_cnt).unwrap_or(0),
                     owned: owned_by(members_of(group)),
+                    protocol: text(group.protocol),
+                    clients: clients_of(group),
                 })
             } else {
                 Err(unknown)
             };
             rdk::rd_kafka_group_list_destroy(list);
             found
+        }
+    }
+
+    /// Who is in a group of which `seen` is the answer to that: of one of the newer protocol (`group.protocol=consumer`)
+    /// it shows nobody. Asked where a group is waited for, or was waited for in vain.
+    ///
+    /// # Errors
+    /// The brokers' answer, or that there was none.
+    pub fn who_is_in(
+        &self,
+        group: &str,
+        seen: &Result<GroupDescription, KafkaError>,
+    ) -> Result<GroupDescription, KafkaError> {
+        match seen {
+            Ok(seen) if !seen.is_of_another_kind() => Ok(seen.clone()),
+            Err(error) if !error.is_unknown_group() => Err(*error),
+            _ => self.newer_group(group),
+        }
+    }
+
+    /// One of the newer requests; what was answered to it is kept for a while, so that it is seldom asked.
+    fn newer_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+        let mut known = self.newer_group.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answer)) = known.as_ref().filter(|(asked, _)| asked.elapsed() < KEPT) {
+            return answer.clone();
+        }
+        let answer = self.ask_for_newer_group(group);
+        *known = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    fn ask_for_newer_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+        let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
+        let name = CString::new(group).map_err(|_| unknown)?;
+        let queue = self.handle.new_queue();
+        let mut names = [name.as_ptr()];
+        // SAFETY: the client, the name and the queue are alive; the call copies the names. Null options are the
+        // default ones.
+        unsafe {
+            rdk::rd_kafka_DescribeConsumerGroups(
+                self.handle.ptr(),
+                names.as_mut_ptr(),
+                names.len(),
+                ptr::null(),
+                queue.ptr(),
+            );
+        }
+        let timed_out = KafkaError::timed_out();
+        let event = queue.poll(LIMIT_MS).ok_or(timed_out)?;
+        // SAFETY: the event is alive; a result of another kind is null. Groups, members and texts live as long as it,
+        // there are as many as is said, and an error that is null is none.
+        unsafe {
+            KafkaError::check(rdk::rd_kafka_event_error(event.ptr()))?;
+            let result = rdk::rd_kafka_event_DescribeConsumerGroups_result(event.ptr());
+            let mut count = 0;
+            if result.is_null() {
+                return Err(timed_out);
+            }
+            let groups = rdk::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+            if count == 0 {
+                return Err(unknown);
+            }
+            let found = *groups;
+            let error = rdk::rd_kafka_ConsumerGroupDescription_error(found);
+            if !error.is_null() {
+                KafkaError::check(rdk::rd_kafka_error_code(error))?;
+            }
+            let members = rdk::rd_kafka_ConsumerGroupDescription_member_count(found);
+            let client = |index| {
+                let member = rdk::rd_kafka_ConsumerGroupDescription_member(found, index);
+                GroupMember {
+                    client_id: text(rdk::rd_kafka_MemberDescription_client_id(member)),
+                    host: text(rdk::rd_kafka_MemberDescription_host(member)),
+                }
+            };
+            let state = rdk::rd_kafka_ConsumerGroupDescription_state(found);
+            Ok(GroupDescription {
+                state: text(rdk::rd_kafka_consumer_group_state_name(state)),
+                members,
+                owned: None,
+                protocol: text(rdk::rd_kafka_ConsumerGroupDescription_partition_assignor(found)),
+                clients: (0..members).map(client).collect(),
+            })
         }
     }
 
@@ -178,6 +309,30 @@ impl CommittedPlaces {
             Some(entries(list.ptr()).iter().map(|place| place.offset).collect())
         }
     }
+}
+
+/// # Safety
+/// The text is null or NUL-terminated, and alive.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text).to_string_lossy().into_owned() }
+}
+
+/// # Safety
+/// The group's list is alive.
+unsafe fn clients_of(group: &rdk::rd_kafka_group_info) -> Vec<GroupMember> {
+    let count = usize::try_from(group.member_cnt).unwrap_or(0);
+    let client = |index| {
+        // SAFETY: the caller's promise; there are so many members.
+        unsafe {
+            let member = &*group.members.add(index);
+            GroupMember { client_id: text(member.client_id), host: text(member.client_host) }
+        }
+    };
+    (0..count).map(client).collect()
 }
 
 /// What the members of a group were assigned, each in the bytes of the consumer protocol.

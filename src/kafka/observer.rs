@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     ffi::CStr,
     ptr,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -13,14 +14,15 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
-    ClientError, ClientSettings, Isolation, KafkaError, KnownBrokers, OffsetAndEpoch, OffsetSpec, admission,
+    ClientError, ClientSettings, GroupDescription, Isolation, KafkaError, KnownBrokers, OffsetAndEpoch,
+    OffsetSpec, admission,
     client::{self, EventPtr, Handle, Queue},
     complaint,
     offsets::OffsetQuery,
 };
 use crate::{
-    config::NewTopic,
-    findings::{Complaint, complaints},
+    config::{NewTopic, StartupTimeout},
+    findings::{Awaited, Complaint, complaints},
     mutants,
     runtime::cpu_set::CpuSet,
 };
@@ -131,10 +133,12 @@ pub struct Observer {
     // References first, the client last.
     queue: Queue,
     pub(super) handle: Handle,
-    brokers: String,
+    pub(super) brokers: String,
     /// Groups speak a protocol of which the question for them knows nothing.
     pub(super) brokers_assign: bool,
     known: KnownBrokers,
+    /// What was answered last to a question for a group of the newer protocol.
+    pub(super) newer_group: Mutex<Option<(Instant, Result<GroupDescription, KafkaError>)>>,
 }
 
 // SAFETY: a queue reference may be used and released from any thread, like its client.
@@ -158,28 +162,28 @@ impl Observer {
         config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
         let (brokers, brokers_assign) = (settings.bootstrap.clone(), settings.brokers_assign());
-        let (queue, known) = (handle.main_queue(), settings.known.clone());
-        Ok(Self { queue, handle, brokers, brokers_assign, known })
+        let (queue, known, newer_group) = (handle.main_queue(), settings.known.clone(), Mutex::default());
+        Ok(Self { queue, handle, brokers, brokers_assign, known, newer_group })
     }
 
     /// The shape of a topic, as soon as brokers answer and the topic is there. If it is missing, and `new` says
     /// what it is like, it is made.
     ///
     /// # Errors
-    /// It did not come within `timeout` (`None`: for ever), cannot be used, or `stop` became true.
+    /// It did not come in time, cannot be used, or `still`, which is told what is waited for, became false.
     pub fn wait_for_topic(
         &self,
         topic: &str,
         new: Option<&NewTopic>,
-        timeout: Option<Duration>,
-        stop: impl Fn() -> bool,
+        timeout: StartupTimeout,
+        mut still: impl FnMut(&dyn Fn() -> Awaited) -> bool,
     ) -> Result<TopicShape, TopicError> {
         let (started, handle) = (Instant::now(), self.handle.topic(topic)?);
         let not_created = |reason| TopicError::NotCreated { topic: topic.to_owned(), reason };
-        let mut making = new;
-        let mut quiet = true;
-        while !stop() {
-            let missing = match self.shape(handle.ptr()) {
+        let (mut making, mut denied) = (new, None);
+        let (mut quiet, mut missing) = (true, false);
+        while still(&|| self.topic_awaited(topic, missing)) {
+            missing = match self.shape(handle.ptr()) {
                 Ok(shape) => return Ok(shape),
                 Err(error) if error.is_refusal() => {
                     return Err(TopicError::Refused { topic: topic.to_owned(), error });
@@ -198,7 +202,13 @@ impl Observer {
                     Err(error) => return Err(not_created(error.reason)),
                 }
             }
-            if let Some(waited) = timeout.filter(|limit| started.elapsed() >= *limit) {
+            // One that is being made is not denied.
+            let (since, timeout) = if missing && new.is_none() {
+                (*denied.get_or_insert_with(Instant::now), timeout.for_a_denied_topic())
+            } else {
+                (started, timeout.for_a_broker())
+            };
+            if let Some(waited) = timeout.filter(|limit| since.elapsed() >= *limit) {
                 return Err(problem.map_or_else(|| self.not_found(topic, waited, missing), not_created));
             }
             if quiet && started.elapsed() >= QUIET {
@@ -218,6 +228,17 @@ impl Observer {
             let reason = complaints().latest().map_or_else(String::new, |complaint| format!(": {complaint}"));
             tracing::warn!("no answer from {} yet; waiting for it{limit}{reason}", self.brokers);
         }
+    }
+
+    fn topic_awaited(&self, topic: &str, missing: bool) -> Awaited {
+        let from = format!("the brokers at {}", self.brokers);
+        if missing {
+            let (what, remedy) =
+                (format!("topic '{topic}', which is not there"), "create it, or check --topic");
+            return Awaited { what, from, remedy: remedy.to_owned() };
+        }
+        let remedy = "start them, or check --brokers and the network".to_owned();
+        Awaited { what: "a first answer".to_owned(), from, remedy }
     }
 
     /// Why the brokers do not let us in, if that is what they said: waiting would not help.
@@ -246,6 +267,18 @@ impl Observer {
 
     /// Asks once.
     pub(super) fn shape(&self, topic: *mut rdk::rd_kafka_topic_t) -> Result<TopicShape, KafkaError> {
+        self.metadata(topic, |metadata, found| TopicShape {
+            partitions: usize::try_from(found.partition_cnt).unwrap_or(0),
+            brokers: usize::try_from(metadata.broker_cnt).unwrap_or(0).max(1),
+        })
+    }
+
+    /// What the cluster says of a topic. Asks once; a topic in the making is not there yet.
+    pub(super) fn metadata<T>(
+        &self,
+        topic: *mut rdk::rd_kafka_topic_t,
+        read: impl FnOnce(&rdk::rd_kafka_metadata, &rdk::rd_kafka_metadata_topic) -> T,
+    ) -> Result<T, KafkaError> {
         let mut metadata = ptr::null();
         let timeout_ms = ATTEMPT.subsec_millis().cast_signed();
         // SAFETY: client and topic are alive; on success the metadata is ours, holds the one
@@ -255,9 +288,12 @@ impl Observer {
             let code = rdk::rd_kafka_metadata(self.handle.ptr(), 0, topic, &raw mut metadata, timeout_ms);
             KafkaError::check(code)?;
             let found = match (*metadata).topics.as_ref() {
-                Some(found) if (*metadata).topic_cnt == 1 => {
-                    KafkaError::check(found.err).map(|()| usize::try_from(found.partition_cnt).unwrap_or(0))
-                }
+                Some(found) if (*metadata).topic_cnt == 1 => match KafkaError::check(found.err) {
+                    // A topic in the making has no partitions yet.
+                    Ok(()) if found.partition_cnt <= 0 => Err(KafkaError::unknown_topic()),
+                    Ok(()) => Ok(read(&*metadata, found)),
+                    Err(error) => Err(error),
+                },
                 _ => Err(KafkaError::unknown_topic()),
             };
             let named = usize::try_from((*metadata).broker_cnt).unwrap_or(0);
@@ -266,28 +302,23 @@ impl Observer {
                 let host = CStr::from_ptr(broker.host).to_string_lossy();
                 self.known.learn(broker.id, &complaint::address(&format!("{host}:{}", broker.port)));
             }
-            let brokers = named.max(1);
             rdk::rd_kafka_metadata_destroy(metadata);
-            // A topic in the making has no partitions yet.
-            match found? {
-                0 => Err(KafkaError::unknown_topic()),
-                partitions => Ok(TopicShape { partitions, brokers }),
-            }
+            found
         }
     }
 
     /// Where every partition of a topic starts or ends, asked again until all have
-    /// answered; `None` when `stop` became true before that.
+    /// answered; `None` when `still`, which is told of which ones, became false before that.
     pub fn offsets(
         &self,
         topic: &str,
         partitions: usize,
         spec: OffsetSpec,
         isolation: Isolation,
-        stop: impl Fn() -> bool,
+        mut still: impl FnMut(&[i32]) -> bool,
     ) -> Option<Vec<OffsetAndEpoch>> {
         let mut known = vec![None; partitions];
-        while !stop() {
+        loop {
             let open: Vec<i32> = known
                 .iter()
                 .enumerate()
@@ -297,17 +328,41 @@ impl Observer {
             if open.is_empty() {
                 return known.into_iter().collect();
             }
-            let query = OffsetQuery::start(&self.handle, topic, &open, spec, isolation);
-            for (partition, answer) in query.finish_blocking(&stop)? {
+            if !still(&open) {
+                return None;
+            }
+            for (partition, place) in self.offsets_of(topic, &open, spec, isolation, || !still(&open))? {
                 if let Some(slot) = usize::try_from(partition).ok().and_then(|index| known.get_mut(index)) {
-                    *slot = answer.ok();
+                    *slot = Some(place);
                 }
             }
             if known.contains(&None) {
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
-        None
+    }
+
+    /// Where these partitions start or end, as far as their leaders say so now; `None` when `stop` became true.
+    ///
+    /// Only those that have a leader are asked about: the client gives no answer at all before it has found all of
+    /// the leaders that a question needs.
+    pub fn offsets_of(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        spec: OffsetSpec,
+        isolation: Isolation,
+        stop: impl FnMut() -> bool,
+    ) -> Option<Vec<(i32, OffsetAndEpoch)>> {
+        let led: Vec<i32> = match self.leaders(topic) {
+            Ok(leaders) => partitions.iter().copied().filter(|partition| leaders.leads(*partition)).collect(),
+            Err(_) => partitions.to_vec(),
+        };
+        if led.is_empty() {
+            return Some(Vec::new());
+        }
+        let answers = OffsetQuery::start(&self.handle, topic, &led, spec, isolation).finish_blocking(stop)?;
+        Some(answers.into_iter().filter_map(|(partition, answer)| Some((partition, answer.ok()?))).collect())
     }
 
     /// What has become of the brokers, when the client has looked again since the last call.

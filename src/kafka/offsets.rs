@@ -94,7 +94,7 @@ impl OffsetQuery {
     }
 
     /// Waits on a thread that may block; `None` when `stop` became true before.
-    pub(super) fn finish_blocking(self, stop: impl Fn() -> bool) -> Option<Answers> {
+    pub(super) fn finish_blocking(self, mut stop: impl FnMut() -> bool) -> Option<Answers> {
         loop {
             match self.try_take(100) {
                 None if stop() => return None,

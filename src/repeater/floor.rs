@@ -45,6 +45,8 @@ pub(super) struct Floor {
     named_pace: AtomicBool,
     /// What becomes of the run when something cannot be sent. Touched only then, and by the main thread.
     failing: Mutex<Failing>,
+    /// Why the group did not take workers in, until the main thread looks.
+    refusals: Mutex<Vec<KafkaError>>,
 }
 
 impl Floor {
@@ -68,6 +70,7 @@ impl Floor {
             named_clocks: AtomicBool::new(false),
             named_pace: AtomicBool::new(false),
             failing: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -147,6 +150,17 @@ impl Floor {
 
     fn acked(&self) -> u64 {
         self.stats.iter().map(|worker| worker.produced.get() + worker.tombstones.get()).sum()
+    }
+
+    /// The group does not take a worker in.
+    #[cold]
+    pub(super) fn refused(&self, error: KafkaError) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+    }
+
+    /// Refusals since the last call.
+    pub(super) fn take_refusals(&self) -> Vec<KafkaError> {
+        std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Adds a violation to what was found.

@@ -22,11 +22,13 @@ use crate::{
     },
     broker::Cluster,
     config::RepeaterConfig,
-    control::{Control, Role},
+    control::{Control, Role, StartWait},
     failing::Judgement,
+    findings::Awaited,
     human::count,
     kafka::{
-        ClientError, ClientSettings, CommittedPlaces, Isolation, Observer, TopicError, TopicShape, WakeHub,
+        ClientError, ClientSettings, CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer,
+        TopicError, TopicShape, WakeHub,
     },
     logging,
     runtime::{
@@ -36,7 +38,11 @@ use crate::{
         topology::Topology,
     },
     stats::{GroupView, RepeaterBoard, WorkerStats},
-    verifier::{run::RunError, violations::Violations},
+    verifier::{
+        group_refusal::{self, GroupFlags, Refusals},
+        run::RunError,
+        violations::Violations,
+    },
 };
 
 /// How often the main thread looks around, and how often it asks for the group.
@@ -154,6 +160,12 @@ fn work(
         board,
         start: Start::new(&floor, &places),
         standstill: Standstill::new(&floor, &observer, &places, settings.session()),
+        waiting: StartWait::new(
+            &control.shared,
+            "the repeater",
+            config.common.startup_timeout.for_the_rest(),
+        ),
+        refusals: Refusals::new(settings.session()),
     };
     supervision.run(&shards);
     control.shared.ending.end_phase();
@@ -173,10 +185,14 @@ fn wait_for_topics(
     observer: &Observer,
 ) -> Result<Vec<(String, TopicShape)>, TopicError> {
     let lifecycle = &control.shared.lifecycle;
-    let stop = || lifecycle.stop_requested() || lifecycle.shutdown_requested();
     let wait = |topic: &String| {
         let (new, timeout) = (config.common.new_topic.as_ref(), config.common.startup_timeout);
-        Ok((topic.clone(), observer.wait_for_topic(topic, new, timeout, stop)?))
+        // Its limits are the observer's, which has an error for each.
+        let mut wait = StartWait::new(&control.shared, "the run", None);
+        let still = |awaited: &dyn Fn() -> Awaited| !lifecycle.shutdown_requested() && wait.still(awaited);
+        let shape = observer.wait_for_topic(topic, new, timeout, still)?;
+        wait.over();
+        Ok((topic.clone(), shape))
     };
     config.topics.iter().map(wait).collect()
 }
@@ -235,7 +251,12 @@ struct Supervision<'a> {
     board: &'a RepeaterBoard,
     start: Start<'a>,
     standstill: Standstill<'a>,
+    waiting: StartWait<'a>,
+    refusals: Refusals,
 }
+
+const FLAGS: GroupFlags =
+    GroupFlags { members: "--workers", name: "--group", session: "-X session.timeout.ms" };
 
 impl Supervision<'_> {
     /// Watches the group, the start and the tokens until the work is to end.
@@ -265,6 +286,7 @@ impl Supervision<'_> {
         if let Ok(group) = &group {
             self.board.set_group(GroupView { state: group.state.clone(), members: group.members });
         }
+        self.look_at_refusals(&group);
         if *producing {
             self.standstill.look(&group);
         } else if self.start.is_given(&group) {
@@ -272,7 +294,33 @@ impl Supervision<'_> {
             *producing = true;
             self.floor.shared.ending.begin_phase(REPEAT);
             self.floor.shared.lifecycle.begin_phase(self.floor.config.common.limits.duration);
+            self.waiting.over();
             tracing::info!("group {}: producing", self.floor.config.group);
+        } else {
+            if self.start.waits_for_activation() {
+                self.waiting.begun();
+            }
+            // Where that ends the run, the shards hear of it from there.
+            let _ = self.waiting.still_in(|| match self.refusals.open(Instant::now()) {
+                Some(error) => {
+                    let name = &self.floor.config.group;
+                    group_refusal::awaited(name, error, &self.observer.who_is_in(name, &group), FLAGS).into()
+                }
+                None => self.start.trouble(self.observer, &group),
+            });
+        }
+    }
+
+    /// Workers that the group does not take in: whoever is in the way may leave it soon.
+    fn look_at_refusals(&mut self, seen: &Result<GroupDescription, KafkaError>) {
+        let Floor { config, shared, .. } = self.floor;
+        for error in self.floor.take_refusals() {
+            let what = format!("group '{}' does not take a worker in", config.group);
+            shared.causes.note("the repeater", &what, &error.to_string());
+            if self.refusals.refused(error, Instant::now()) {
+                let seen = self.observer.who_is_in(&config.group, seen);
+                shared.lifecycle.fail(group_refusal::explain(&config.group, error, &seen, FLAGS));
+            }
         }
     }
 }

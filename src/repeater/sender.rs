@@ -403,6 +403,11 @@ impl TokenSender {
         self.back_off();
     }
 
+    /// Whether the coordinator has not let the transactional id in yet.
+    pub(super) fn is_starting(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_starting)
+    }
+
     /// Whether everything that was sent has its outcome.
     pub(super) fn is_flushed(&self) -> bool {
         self.in_flight() == 0 && self.transaction.as_ref().is_none_or(Transaction::is_empty)

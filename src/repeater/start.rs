@@ -7,7 +7,11 @@
 use std::time::{Duration, Instant};
 
 use super::floor::Floor;
-use crate::kafka::{CommittedPlaces, GroupDescription, KafkaError};
+use crate::{
+    findings::Awaited,
+    kafka::{CommittedPlaces, Coordinator, GroupDescription, KafkaError, Observer, Trouble},
+    verifier::group_refusal,
+};
 
 /// Where nobody can be asked for the group, it must have been quiet for so long.
 const QUIET: Duration = Duration::from_secs(1);
@@ -27,7 +31,12 @@ pub(super) struct Start<'a> {
 struct Own {
     rebalances: u64,
     partitions: u64,
+    /// Workers that are members.
+    joined: usize,
+    /// All are, and the group knows where each partition of theirs is consumed from.
     settled: bool,
+    /// A worker whose transactional id has not been let in.
+    starting: Option<usize>,
 }
 
 impl<'a> Start<'a> {
@@ -41,6 +50,10 @@ impl<'a> Start<'a> {
         if own != self.seen {
             (self.seen, self.changed) = (own, Instant::now());
         }
+        if own.starting.is_some() {
+            // Nothing could be sent.
+            return false;
+        }
         if self.floor.config.common.remote {
             return self.is_activated(group, own);
         }
@@ -50,6 +63,8 @@ impl<'a> Start<'a> {
             return true;
         }
         match group {
+            // Somebody else's, though it has taken ours in: what he owns does not come back.
+            seen if self.is_theirs(seen) => false,
             Ok(group) => self.is_stable(group, own),
             Err(_) if self.floor.client.brokers_assign() => self.is_assigned(own),
             // A mock cluster does not know the question; it is ours alone.
@@ -64,11 +79,14 @@ impl<'a> Start<'a> {
         }
         let since = *self.activated.get_or_insert_with(Instant::now);
         // A group that looks stable may have members, of other processes too, that still ask where to start.
-        let gaps = group.as_ref().is_ok_and(|group| !group.may_own_all(&self.floor.topics));
-        if !gaps && own.settled && own.rebalances > 0 && self.places.are_complete(&self.floor.topics) {
+        let has_gaps =
+            |group: &GroupDescription| !group.is_of_another_kind() && !group.may_own_all(&self.floor.topics);
+        let gaps = group.as_ref().is_ok_and(has_gaps) || self.is_theirs(group);
+        if !gaps && own.settled && self.places.are_complete(&self.floor.topics) {
             return true;
         }
-        let limit_is_over = since.elapsed() >= ACTIVATION_LIMIT;
+        // Whoever produces without being a member gives all of its tokens to others.
+        let limit_is_over = own.settled && !self.is_theirs(group) && since.elapsed() >= ACTIVATION_LIMIT;
         if limit_is_over {
             tracing::warn!(
                 "activated, but the group does not know all places yet: tokens may be passed over"
@@ -96,16 +114,83 @@ impl<'a> Start<'a> {
         own.settled && own.partitions >= self.floor.partitions() as u64 && self.changed.elapsed() >= QUIET
     }
 
+    /// Whether the group speaks another protocol than this process, whose workers are in it.
+    fn is_theirs(&self, group: &Result<GroupDescription, KafkaError>) -> bool {
+        self.own().joined > 0
+            && !self.floor.is_embedded()
+            && !self.floor.client.brokers_assign()
+            && group_refusal::is_theirs(group)
+    }
+
+    /// Whether only somebody's word is missing, who runs several of them.
+    pub(super) fn waits_for_activation(&self) -> bool {
+        let Own { settled, starting, .. } = self.own();
+        self.floor.config.common.remote
+            && settled
+            && starting.is_none()
+            && !self.floor.shared.lifecycle.is_activated()
+    }
+
+    /// What workers wait for, with a group that looks like this.
+    pub(super) fn trouble(
+        &self,
+        observer: &Observer,
+        group: &Result<GroupDescription, KafkaError>,
+    ) -> Trouble {
+        let (own, floor) = (self.own(), self.floor);
+        let (name, workers) = (&floor.config.group, floor.config.workers.get());
+        if let Some(worker) = own.starting {
+            let id = format!("{}_w_{worker}", floor.client.client_id);
+            return observer.trouble_with(Coordinator::Transactions(&id));
+        }
+        if own.joined == 0 {
+            return observer.trouble_with(Coordinator::Group(name));
+        }
+        let mut topics = floor.topics.iter();
+        if let Some(awaited) = topics.find_map(|(topic, _)| observer.trouble_with_topic(topic)) {
+            return awaited.into();
+        }
+        let from = format!("group '{name}': {}", group_refusal::owners(&observer.who_is_in(name, group)));
+        if self.is_theirs(group) {
+            let what = "a group of repeaters only".to_owned();
+            let remedy =
+                "it speaks group.protocol=consumer: stop its other members, or use another group".to_owned();
+            return Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_refusal: true };
+        }
+        if self.waits_for_activation() {
+            let (what, from) = ("/activate".to_owned(), "whoever runs it with --remote".to_owned());
+            let remedy = "send PUT /activate to the control port".to_owned();
+            return Awaited { what, from, remedy }.into();
+        }
+        let (what, remedy) = if own.joined < workers {
+            let what = format!("{} of {workers} workers to be taken in", workers - own.joined);
+            (
+                what,
+                "a member that died keeps its place until its session is over; look at the coordinator's log",
+            )
+        } else {
+            let what = "each partition to have an owner, and a committed place".to_owned();
+            (
+                what,
+                "members that do not commit hold this up: stop those that are no repeaters, or use another group",
+            )
+        };
+        Awaited { what, from, remedy: remedy.to_owned() }.into()
+    }
+
     fn has_consumed(&self) -> bool {
         self.floor.stats.iter().any(|worker| worker.consumed.get() > 0)
     }
 
     fn own(&self) -> Own {
         let stats = &self.floor.stats;
+        let joined = stats.iter().filter(|worker| worker.rebalances.get() > 0).count();
         Own {
+            joined,
+            starting: stats.iter().position(|worker| worker.starting.get() == 1),
             rebalances: stats.iter().map(|worker| worker.rebalances.get()).sum(),
             partitions: stats.iter().map(|worker| worker.partitions.get()).sum(),
-            settled: stats.iter().all(|worker| worker.settled.get() == 1),
+            settled: joined == stats.len() && stats.iter().all(|worker| worker.settled.get() == 1),
         }
     }
 }

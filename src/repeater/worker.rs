@@ -77,7 +77,11 @@ impl Worker {
         let settings = floor.group(client.clone(), isolation, shard.place.client_cpus.clone());
         let (now, stats) = (Instant::now(), floor.stats[index].clone());
         Ok(Self {
-            sender: TokenSender::start(shard, &client, index, &bell)?,
+            // Until the first look.
+            sender: {
+                stats.starting.set(floor.config.transactions.is_some().into());
+                TokenSender::start(shard, &client, index, &bell)?
+            },
             consumer: GroupConsumer::start(&settings, &floor.config.topics, &bell)?,
             inbox: Inbox {
                 shard: shard.clone(),
@@ -133,6 +137,7 @@ impl Worker {
         self.stats.rebalances.set(state.rebalances);
         self.stats.partitions.set(state.partitions as u64);
         self.stats.settled.set(state.settled.into());
+        self.stats.starting.set(self.sender.is_starting().into());
         self.stats.replayed.set(state.uncommitted);
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
@@ -292,7 +297,9 @@ impl Inbox {
             self.corrupt.push((topic, partition));
             self.broken(topic, partition, offset, Anomaly::Corrupt, [READABLE, fault.text]);
         }
-        if self.last_fault.replace(error) != Some(error) {
+        if error.is_group_refusal() {
+            self.shard.floor.refused(error);
+        } else if self.last_fault.replace(error) != Some(error) {
             tracing::warn!("group {}: {error}", self.shard.floor.config.group);
         }
         if error.is_refusal() {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
 use super::{Coverage, ReaderTotals, repeater::Gauge};
@@ -66,6 +66,44 @@ impl Marks {
     }
 }
 
+/// What a shard's producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProducerWants {
+    /// To be let in by the coordinator of its transactional id.
+    Coordinator,
+    /// Where logs end.
+    Offsets,
+    /// Acks.
+    Acks,
+    /// The end of its transaction.
+    TransactionEnd,
+}
+
+/// What a shard's producer waits for, if it waits: written by it, read by others.
+#[derive(Debug, Default)]
+pub struct Wants(AtomicU8);
+
+impl Wants {
+    const ALL: [ProducerWants; 4] = [
+        ProducerWants::Coordinator,
+        ProducerWants::Offsets,
+        ProducerWants::Acks,
+        ProducerWants::TransactionEnd,
+    ];
+
+    /// Sets it.
+    pub fn set(&self, wants: Option<ProducerWants>) {
+        let place = wants.and_then(|wants| (1..).zip(Self::ALL).find(|(_, known)| *known == wants));
+        self.0.store(place.map_or(0, |(place, _)| place), Relaxed);
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn get(&self) -> Option<ProducerWants> {
+        Self::ALL.get(usize::from(self.0.load(Relaxed)).checked_sub(1)?).copied()
+    }
+}
+
 /// What a shard's producer has done. On cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -96,9 +134,21 @@ pub struct ProducerStats {
     pub overdue: Gauge,
     /// Highest acked offset of each partition.
     pub max_offsets: Marks,
+    /// What it waits for.
+    pub wants: Wants,
+    /// Records that have an outcome, whatever it is.
+    pub deliveries: Counter,
 }
 
 impl ProducerStats {
+    /// Changes with everything that comes of what the producer does.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        let Self { deliveries, acked, restarts, failed_transactions, aborted_records, .. } = self;
+        let counters = [deliveries, acked, restarts, failed_transactions, aborted_records];
+        counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
+    }
+
     /// For a shard with these partitions.
     #[must_use]
     pub fn new(partitions: &[i32]) -> Self {
@@ -116,6 +166,8 @@ impl ProducerStats {
             refused_messages: Counter::default(),
             overdue: Gauge::default(),
             max_offsets: Marks::new(partitions, -1),
+            wants: Wants::default(),
+            deliveries: Counter::default(),
         }
     }
 }
@@ -164,6 +216,14 @@ impl ReaderStats {
         }
     }
 
+    /// Changes with everything that the reader is shown.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        let Self { valid_reads, invalid_reads, out_of_scope_invalid_reads, .. } = self;
+        let counters = [valid_reads, invalid_reads, out_of_scope_invalid_reads];
+        counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
+    }
+
     /// What was seen until now.
     #[must_use]
     pub fn totals(&self) -> ReaderTotals {
@@ -194,6 +254,16 @@ mod tests {
         let mut totals = BTreeMap::new();
         marks.collect_into(&mut totals);
         assert_eq!(totals, BTreeMap::from([(3, 0)]));
+    }
+
+    #[test]
+    fn what_is_wanted_is_read_as_it_was_set() {
+        let wants = Wants::default();
+        assert_eq!(wants.get(), None);
+        for wanted in Wants::ALL.map(Some).into_iter().chain([None]) {
+            wants.set(wanted);
+            assert_eq!(wants.get(), wanted);
+        }
     }
 
     #[test]

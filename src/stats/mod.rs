@@ -11,7 +11,7 @@ mod repeater;
 mod status;
 
 pub use board::{Board, ProducerBoard, ProducerTotals, ReaderBoard, ReaderKind, ReaderTotals};
-pub use counters::{Counter, Marks, ProducerStats, ReaderStats};
+pub use counters::{Counter, Marks, ProducerStats, ProducerWants, ReaderStats, Wants};
 pub use coverage::{Coverage, CoverageTotals};
 pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
 pub use repeater::{Gauge, GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};

@@ -81,6 +81,8 @@ pub struct WorkerStats {
     pub clock_lead_us: Gauge,
     /// Records that were due by the rate limit, and for which there was no token then.
     pub overdue: Gauge,
+    /// 1 while its transactional id has not been let in.
+    pub starting: Gauge,
 }
 
 /// A worker's counters at a moment, or those of several added up.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     anomaly::{Anomaly, Violation},
     lane::{ControlRecords, Lane},
+    latecomers::NOT_KNOWN,
     producer::{ProduceJob, ProducePartition},
     shard::{Halt, Outbox},
     window::{InFlight, Window},
@@ -15,6 +16,7 @@ use crate::{
     ledger::{Entry, KeyAck},
     mutants,
     proof::{InTransaction, Numbering},
+    random::Random,
     stats::{LatencyRecorder, ProducerStats},
 };
 
@@ -54,6 +56,8 @@ pub(super) struct Failed {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(super) struct Acks {
     pub(super) lanes: Vec<Lane>,
+    /// Places of those of which it is known where their logs end.
+    ready: Vec<usize>,
     pub(super) window: Window,
     /// `None` without transactions.
     controls: Option<ControlRecords>,
@@ -101,8 +105,10 @@ impl Acks {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
             Lane::new(id, end_offset, highest_acked, last_consumable)
         };
+        let is_ready = |index: &usize| job.partitions[*index].end_offset != NOT_KNOWN;
         Self {
             lanes: job.partitions.iter().map(lane).collect(),
+            ready: (0..job.partitions.len()).filter(is_ready).collect(),
             window: Window::new(job.window),
             controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
             transactions: 0,
@@ -141,12 +147,32 @@ impl Acks {
         self.window.is_empty()
     }
 
-    pub(super) fn partitions(&self) -> usize {
-        self.lanes.len()
+    /// The place of a partition that records can go to, each as likely as the other; `None` when there is none yet.
+    pub(super) fn pick(&self, random: &mut Random) -> Option<usize> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        Some(self.ready[random.index(self.ready.len())])
     }
 
+    /// The partitions that records can go to.
     pub(super) fn partition_ids(&self) -> Vec<i32> {
-        self.lanes.iter().map(|lane| lane.id).collect()
+        self.ready.iter().map(|index| self.lanes[*index].id).collect()
+    }
+
+    /// Takes in those of which it is known now where their logs end.
+    pub(super) fn take_in(&mut self, end: impl Fn(i32) -> Option<i64>) {
+        if self.ready.len() == self.lanes.len() {
+            return;
+        }
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !self.ready.contains(&index)
+                && let Some(end) = end(lane.id)
+            {
+                lane.repredict(end);
+                self.ready.push(index);
+            }
+        }
     }
 
     /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.

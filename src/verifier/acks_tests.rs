@@ -45,6 +45,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         tolerate_data_loss: tolerate,
         stats: stats.clone(),
         run: 1,
+        late: Arc::default(),
     };
     let (sender, messages) = unbounded();
     Fixture { acks: Acks::new("t".into(), Outbox::new(sender), job), messages, stats }

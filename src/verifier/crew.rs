@@ -1,6 +1,6 @@
 //! What the phases of a run have in common: the shards, the surveys, the passes.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use super::{
     checker::{Truth, isolation},
@@ -9,11 +9,13 @@ use super::{
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
     spread::Load,
     track::Span,
+    work_watch::WorkWatch,
 };
 use crate::{
     config::{LatestChecks, Passes, ProduceConfig, VerifierConfig},
-    control::{Control, Lifecycle},
-    kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec},
+    control::{Control, Lifecycle, StartWait},
+    findings::Awaited,
+    kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
     ledger::{Ledger, LedgerStore},
     runtime::{
         executor::{self, Shard},
@@ -32,6 +34,8 @@ pub(super) struct Crew<'a> {
     pub(super) partitions: usize,
     pub(super) brokers: usize,
     pub(super) store: LedgerStore,
+    /// What the first phase needs is there: from now on brokers are waited for without limit.
+    pub(super) begun: Cell<bool>,
 }
 
 /// What a pass is held against, and what it reads.
@@ -41,6 +45,16 @@ pub(super) struct Survey {
     pub(super) spans: Vec<Span>,
 }
 
+/// The readers of a phase, in the order of their feeders.
+pub(super) struct PassReaders {
+    pub(super) worker: &'static str,
+    pub(super) stats: Vec<Arc<ReaderStats>>,
+    /// They may stand still of their own accord.
+    pub(super) patient: bool,
+}
+
+/// The pause between two looks at readers.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// The pause between two looks for markers that are on their way.
 const MARKER_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two passes over a topic without records.
@@ -129,8 +143,33 @@ impl Crew<'_> {
     }
 
     fn places(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<OffsetAndEpoch>> {
-        let stop = || self.lifecycle().stop_requested();
-        self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, stop)
+        let mut wait = self.wait("the run");
+        let still = |open: &[i32]| wait.still(|| self.offsets_awaited(open));
+        let places = self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, still)?;
+        wait.over();
+        Some(places)
+    }
+
+    /// A wait for something that the cluster has to give; at the start `--startup-timeout` limits it.
+    pub(super) fn wait(&self, worker: &'static str) -> StartWait<'_> {
+        let limit = self.config.common.startup_timeout.for_the_rest().filter(|_| !self.begun.get());
+        StartWait::new(&self.control.shared, worker, limit)
+    }
+
+    /// What the offsets of these partitions wait for.
+    pub(super) fn offsets_awaited(&self, partitions: &[i32]) -> Awaited {
+        let what = || format!("the offsets of {}", named("partition", partitions.iter().copied()));
+        self.topic_awaited(what)
+    }
+
+    /// Who keeps a worker on the topic waiting, if the cluster says so; else it is only said that it waits for `what`.
+    pub(super) fn topic_awaited(&self, what: impl FnOnce() -> String) -> Awaited {
+        let topic = &self.config.topic;
+        self.observer.trouble_with_topic(topic).unwrap_or_else(|| Awaited {
+            what: what(),
+            from: format!("topic {topic}, whose partitions all have a leader"),
+            remedy: "look at the log of the brokers".to_owned(),
+        })
     }
 
     /// The ledger, and what there is to read of each partition. The ledger comes first, so that
@@ -152,6 +191,7 @@ impl Crew<'_> {
         else {
             return Ok(None);
         };
+        self.begun.set(true);
         let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(partition, (start, end))| Span {
             partition,
             start,
@@ -169,11 +209,16 @@ impl Crew<'_> {
             return self.places(OffsetSpec::End, isolation);
         }
         let mut markers = Markers::new(&self.context(self.placement.shards[0].clone()), self.partitions);
+        let mut wait = self.wait("the run");
         loop {
             let ends = self.places(OffsetSpec::End, isolation)?;
             let log_ends = self.offsets(OffsetSpec::End, Isolation::ReadUncommitted)?;
-            if markers.are_there(ledger, &ends, &log_ends) {
+            let Some(held_up) = markers.held_up(ledger, &ends, &log_ends) else {
+                wait.over();
                 return Some(ends);
+            };
+            if !wait.still(|| held_up.awaited(&self.config.topic)) {
+                return None;
             }
             std::thread::sleep(MARKER_PAUSE);
         }
@@ -185,13 +230,13 @@ impl Crew<'_> {
         &self,
         readers: &[&ReaderBoard],
         feeders: &[Feeder<P>],
+        watched: &PassReaders,
         mut prepare: impl FnMut() -> Result<Option<Vec<P>>, RunError>,
     ) -> Result<(), RunError> {
         loop {
             let Some(parts) = prepare()? else { return Ok(()) };
             feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
-            let outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
-            worst(outcomes)?;
+            worst(self.wait_for_readers(feeders, watched))?;
             self.end_pass(readers);
             if self.is_last_pass() {
                 return Ok(());
@@ -209,6 +254,35 @@ impl Crew<'_> {
                 reader.end_in_time();
             }
         }
+    }
+
+    /// Until all readers are done with their pass: says what they wait for.
+    fn wait_for_readers<P>(&self, feeders: &[Feeder<P>], readers: &PassReaders) -> Vec<Result<(), Halt>> {
+        let PassReaders { worker, stats, patient } = readers;
+        let mut watch = WorkWatch::new(self.wait(worker), *patient);
+        let mut outcomes = Vec::new();
+        while let Some(feeder) = feeders.get(outcomes.len()) {
+            if let Some(outcome) = feeder.wait_for(LOOK_PAUSE) {
+                outcomes.push(outcome);
+                continue;
+            }
+            let standing = feeders.iter().zip(stats).enumerate().map(|(index, (feeder, stats))| {
+                let works = index >= outcomes.len() && !feeder.is_over();
+                (stats.progress(), works.then_some(()))
+            });
+            watch.look(standing, |(), speak| self.reading_trouble(speak));
+        }
+        watch.ended();
+        outcomes
+    }
+
+    /// What keeps readers waiting; with `speak` also where nobody knows.
+    pub(super) fn reading_trouble(&self, speak: bool) -> Option<Trouble> {
+        let topic = &self.config.topic;
+        let known = self.observer.trouble_with_topic(topic);
+        known
+            .or_else(|| speak.then(|| self.topic_awaited(|| "the next record".to_owned())))
+            .map(Trouble::from)
     }
 
     /// Has an outcome known before whatever is still to be done, which may hang.

@@ -18,7 +18,7 @@ use super::{
     validator::{PartitionState, RecordView},
 };
 use crate::{
-    kafka::{Fault, FaultKind, GroupEvent},
+    kafka::{Fault, FaultKind, GroupEvent, KafkaError},
     ledger::{AckedRuns, OffsetRun},
 };
 
@@ -41,6 +41,8 @@ pub(super) enum News {
     PassedOver { partition: i32, from: i64, to: i64 },
     /// It goes on from here in a partition of which more was read: the log was cut.
     Rewound { partition: i32, offset: i64 },
+    /// The group does not take it in.
+    Refused(KafkaError),
 }
 
 /// What changes while the client shows records.
@@ -240,6 +242,11 @@ impl Inbox {
     #[cold]
     fn fault(&mut self, fault: &Fault<'_>) {
         self.checker.stats().errors.add(1);
+        if fault.error.is_group_refusal() {
+            // The client asks again by itself; how long that is worth while is for the main thread to say.
+            let _ = self.news.send(News::Refused(fault.error));
+            return;
+        }
         match fault.kind {
             FaultKind::Corrupt => {
                 // Who has just been given the partition has no place in it yet. It may lie behind the batch's beginning.

@@ -17,16 +17,20 @@ use super::{
     group_inbox::{Cuts, News, Silences},
     group_name::{OwnGroups, generated_name},
     group_reader::{self, GroupReadPass},
+    group_refusal::{self, GroupFlags, Refusals},
     loss::{LOOK_PAUSE, LOOKS, Losses},
     part::Part,
     run::RunError,
     shard::{Feeder, Halt},
     stall::{Look, Watchman},
     track::{OPEN_END, Span},
+    work_watch::WorkWatch,
 };
 use crate::{
     config::{GroupReadConfig, Passes},
-    kafka::{CommittedPlaces, Handover, Isolation, OffsetSpec},
+    control::StartWait,
+    findings::Awaited,
+    kafka::{CommittedPlaces, Coordinator, Handover, Isolation, KafkaError, OffsetSpec, Trouble, named},
     mutants,
     stats::{Board, CoverageTotals, ReaderBoard, ReaderKind},
 };
@@ -129,6 +133,12 @@ fn one_pass(
         continuous,
         joined: 0,
         halt: None,
+        joining: joining(crew, reader),
+        refusals: Refusals::new(config.session_timeout.unwrap_or(SESSION)),
+        watch: WorkWatch::new(
+            crew.wait("the group reader"),
+            continuous || config.throughput_bytes_per_s.is_some(),
+        ),
     };
     let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
     let group = name.to_owned();
@@ -142,6 +152,8 @@ fn one_pass(
     }
     drop(pass);
     overseer.oversee(&news, &done);
+    overseer.miss_members();
+    overseer.watch.ended();
     let mut outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
     outcomes.push(overseer.halt.take().map_or(Ok(()), Err));
     crew.noted(worst(outcomes))?;
@@ -152,6 +164,36 @@ fn one_pass(
     crew.end_pass(&[reader]);
     *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
     Ok(true)
+}
+
+const FLAGS: GroupFlags = GroupFlags {
+    members: "--consumer_group_readers",
+    name: "--consumer_group_name",
+    session: "--consumer-group-session-timeout-s",
+};
+
+/// What a group of which so many `(joined, members)` are in waits for, where all partitions have a leader.
+fn group_awaited(crew: &Crew<'_>, name: &str, parts: &[Part], (joined, members): (usize, usize)) -> Trouble {
+    let classic = crew.observer.describe_group(name);
+    let seen = crew.observer.who_is_in(name, &classic);
+    let from = format!("group '{name}': {}", group_refusal::owners(&seen));
+    if joined < members {
+        let what = format!("{} of {members} members to be taken in", members - joined);
+        let remedy =
+            "a member that died keeps its place until its session is over; look at the coordinator's log";
+        return Awaited { what, from, remedy: remedy.to_owned() }.into();
+    }
+    let open = parts.iter().filter(|part| !part.is_done()).map(|part| part.partition);
+    let what = format!("the next record of {}", named("partition", open));
+    let has_others = seen.is_ok_and(|group| group.members > members);
+    let remedy = if has_others {
+        "members that are not ours read them, perhaps: stop those, or use another group (--consumer_group_name)"
+    } else {
+        "look at the log of the brokers"
+    };
+    // Who speaks the newer protocol is none of ours, and what he owns we shall never be shown.
+    let is_refusal = has_others && !crew.client.brokers_assign() && group_refusal::is_theirs(&classic);
+    Trouble { awaited: Awaited { what, from, remedy: remedy.to_owned() }, is_known: true, is_refusal }
 }
 
 /// Watches over one pass.
@@ -167,12 +209,24 @@ struct Overseer<'a> {
     checker: Checker,
     watchman: Watchman,
     halt: Option<Halt>,
+    joining: StartWait<'a>,
+    refusals: Refusals,
+    watch: WorkWatch<'a, ()>,
+}
+
+/// librdkafka's own session, where no flag says anything else.
+const SESSION: Duration = Duration::from_secs(45);
+
+/// The wait for a first member to be taken in. Once a group has begun, its coordinator is waited for without limit.
+fn joining<'a>(crew: &'a Crew<'_>, reader: &ReaderBoard) -> StartWait<'a> {
+    let has_read = reader.raw_totals().records() > 0;
+    let limit = crew.config.common.startup_timeout.for_the_rest().filter(|_| !has_read);
+    StartWait::new(&crew.control.shared, "the group reader", limit)
 }
 
 impl Overseer<'_> {
     /// Takes the members' news until all of them are gone, and tells them when they are done.
     fn oversee(&mut self, news: &Receiver<News>, done: &AtomicBool) {
-        let started = Instant::now();
         let mut looked = Instant::now();
         loop {
             match news.recv_timeout(TICK) {
@@ -187,7 +241,7 @@ impl Overseer<'_> {
                 self.look_at_logs();
                 looked = Instant::now();
             }
-            self.give_up_without_coordinator(started);
+            self.look_at_group(done.load(Relaxed));
             if done.load(Relaxed) {
                 continue;
             }
@@ -199,7 +253,11 @@ impl Overseer<'_> {
 
     fn take(&mut self, news: News) {
         match news {
-            News::Joined => self.joined += 1,
+            News::Joined => {
+                self.joined += 1;
+                self.refusals.taken_in();
+            }
+            News::Refused(error) => self.refused(error),
             News::PassedOver { partition, from, to } => {
                 tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
                 if let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) {
@@ -347,16 +405,63 @@ impl Overseer<'_> {
         !self.parts.iter().all(Part::is_done)
     }
 
-    /// Once a group has begun, its coordinator is waited for without limit; before that, not for ever.
-    fn give_up_without_coordinator(&mut self, started: Instant) {
-        let Some(limit) = self.crew.config.common.startup_timeout else { return };
-        if self.joined == 0 && started.elapsed() > limit && self.halt.is_none() {
-            self.halt = Some(Halt::Failed(format!(
-                "group '{}': no member was taken in within {}s: is there a coordinator? \
-                 (offsets.topic.replication.factor must not be above the number of brokers)",
-                self.name,
-                limit.as_secs_f64()
-            )));
+    /// Says what the group waits for: its coordinator until it has taken a member in, and then the logs.
+    fn look_at_group(&mut self, done: bool) {
+        if self.halt.is_some() || done {
+            return;
+        }
+        let (crew, name, joined) = (self.crew, self.name, self.joined);
+        let refusal = self.refusals.open(Instant::now());
+        if joined == 0 || refusal.is_some() {
+            // Where that ends the run, the members hear of it from there.
+            let _ = self.joining.still_in(|| match refusal {
+                Some(error) => {
+                    let seen = crew.observer.who_is_in(name, &crew.observer.describe_group(name));
+                    group_refusal::awaited(name, error, &seen, FLAGS).into()
+                }
+                None => crew.observer.trouble_with(Coordinator::Group(name)),
+            });
+            return;
+        }
+        self.joining.over();
+        let parts = &self.parts;
+        let positions = parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(part.position.cast_unsigned()));
+        let wants = parts.iter().any(|part| !part.is_done()).then_some(());
+        let members = self.config.members.get();
+        self.watch.look(std::iter::once((positions, wants)), |(), speak| {
+            let known = crew.reading_trouble(false);
+            known.or_else(|| speak.then(|| group_awaited(crew, name, parts, (joined, members))))
+        });
+    }
+
+    /// The group does not take a member in.
+    #[cold]
+    fn refused(&mut self, error: KafkaError) {
+        let (crew, name) = (self.crew, self.name);
+        let what = format!("group '{name}' does not take a member in");
+        crew.control.shared.causes.note("the group reader", &what, &error.to_string());
+        if self.refusals.refused(error, Instant::now()) {
+            self.end_refused(error);
+        }
+    }
+
+    /// The others may have read everything without those that the group did not take in to the end.
+    fn miss_members(&mut self) {
+        let is_short = self.joined < self.config.members.get() && !self.crew.lifecycle().stop_requested();
+        if let Some(error) = self.refusals.open(Instant::now()).filter(|_| is_short) {
+            self.end_refused(error);
+        }
+    }
+
+    /// What the pass was asked for it cannot do.
+    #[cold]
+    fn end_refused(&mut self, error: KafkaError) {
+        let (crew, name) = (self.crew, self.name);
+        if self.halt.is_none() {
+            let seen = crew.observer.who_is_in(name, &crew.observer.describe_group(name));
+            self.halt = Some(Halt::Failed(group_refusal::explain(name, error, &seen, FLAGS)));
+            // Nobody needs to be patient with a group that does not want them.
+            crew.lifecycle().request_stop();
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
     stall::{Watch, Watchman},
 };
 use crate::{
+    findings::Awaited,
     kafka::OffsetAndEpoch,
     ledger::{Ledger, PartitionLedger},
 };
@@ -23,22 +24,47 @@ impl Markers {
         Self { watchman, watches: (0..partitions).map(|_| Watch::default()).collect() }
     }
 
-    /// Whether all are there, by where what can be read ends in each partition, and where its log does.
-    pub(super) fn are_there(&mut self, ledger: &Ledger, ends: &[OffsetAndEpoch], log_ends: &[i64]) -> bool {
+    /// The first that is missing, by where what can be read ends in each partition, and where its log does.
+    pub(super) fn held_up(
+        &mut self,
+        ledger: &Ledger,
+        ends: &[OffsetAndEpoch],
+        log_ends: &[i64],
+    ) -> Option<HeldUp> {
         let logs = ends.iter().map(|end| end.offset).zip(log_ends.iter().copied());
         let parts = ledger.partitions().iter().map(PartitionLedger::highest).zip(logs);
-        let mut all = true;
+        let mut first = None;
         for (id, ((highest, log), watch)) in (0..).zip(parts.zip(&mut self.watches)) {
             let Some(highest) = highest.filter(|highest| holds_up(*highest, log)) else {
                 self.watchman.settled(watch);
                 continue;
             };
-            all = false;
+            first.get_or_insert(HeldUp { partition: id, offset: log.0 });
             let what =
                 || format!("the end of the transaction at offset {}: {highest} behind it was acked", log.0);
             self.watchman.look(watch, id, log, what);
         }
-        all
+        first
+    }
+}
+
+/// An open transaction that hides what was acked behind its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeldUp {
+    partition: i32,
+    offset: i64,
+}
+
+impl HeldUp {
+    pub(super) fn awaited(self, topic: &str) -> Awaited {
+        let Self { partition, offset } = self;
+        Awaited {
+            what: format!("the end of the transaction that is open at offset {offset} of partition {partition}"),
+            from: format!("topic {topic}: whoever produces in it, or its coordinator"),
+            remedy: "the coordinator aborts it when its transaction.timeout.ms is over; kafka-transactions.sh can do so \
+                     now"
+                .to_owned(),
+        }
     }
 }
 

@@ -1,27 +1,32 @@
 //! The phases of a run, and how they are spread over the shards.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     budget::{self, Allowance, Budget},
-    crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
-    producer::{self, ProduceJob, ProducePartition},
+    crew::{Crew, EMPTY_PASS_PAUSE, PassReaders, Survey, join, removed, start_readers, worst},
+    latecomers::{self, LateEnds, Latecomers},
+    producer::{self, ProduceJob, ProducePartition, transactional_id},
     random_reader::{self, RandReadJob, RandReadPass},
     run::RunError,
     seq_reader::{self, SeqReadJob, SeqReadPass},
     shard::ShardContext,
     track::{self, Span},
+    work_watch::WorkWatch,
 };
 use crate::{
     config::{Passes, ProduceConfig},
     control::Message,
-    kafka::{Isolation, OffsetSpec},
+    kafka::{Coordinator, Trouble},
     ledger::{LatestValues, Ledger, PartitionLedger},
     proof,
     random::Random,
-    runtime::executor,
-    stats::{Board, ProducerBoard, ReaderKind},
+    runtime::executor::{self, Shard},
+    stats::{Board, ProducerBoard, ProducerStats, ProducerWants, ReaderKind},
 };
+
+/// Between two looks at shards that produce.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A part of the run.
 pub(super) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
@@ -38,9 +43,9 @@ pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     } else {
         None
     };
-    // What an aborted transaction left takes offsets too.
-    let Some(ends) = crew.offsets(OffsetSpec::End, Isolation::ReadUncommitted) else { return Ok(()) };
-    let jobs = produce_jobs(crew, config, &ledger, &ends, producer);
+    let Some(ends) = latecomers::first_ends(crew) else { return Ok(()) };
+    let late = Arc::new(LateEnds::new(crew.partitions));
+    let jobs = produce_jobs(crew, config, &ledger, (&ends, &late), producer);
     crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
     let jobs = Arc::new(jobs);
     let contexts: Arc<Vec<ShardContext>> =
@@ -52,6 +57,7 @@ pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
             context.stop_all_on_halt(outcome)
         }
     })?;
+    supervise(crew, producer, &shards, Latecomers::new(crew, &ends, late, config.transactions.is_some()));
     let outcomes = join(shards)?;
     // Also when it failed: what was acked until then is true.
     let flushed = crew.control.flush_ledger();
@@ -70,7 +76,7 @@ fn produce_jobs(
     crew: &Crew<'_>,
     config: &ProduceConfig,
     ledger: &Ledger,
-    ends: &[i64],
+    (ends, late): (&[i64], &Arc<LateEnds>),
     producer: &ProducerBoard,
 ) -> Vec<ProduceJob> {
     let owned = crew.produced(config);
@@ -112,8 +118,56 @@ fn produce_jobs(
         tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),
         run,
+        late: late.clone(),
     });
     jobs.collect()
+}
+
+/// Until the shards have ended: says what they wait for, and tells them of partitions that get a leader.
+fn supervise<T>(
+    crew: &Crew<'_>,
+    producer: &ProducerBoard,
+    shards: &[Shard<T>],
+    mut latecomers: Latecomers<'_>,
+) {
+    let is_over = || shards.iter().all(Shard::is_finished);
+    // Its rate does not count: it only wants what it has sent for.
+    let mut watch = WorkWatch::new(crew.wait("the producer"), false);
+    while !is_over() {
+        std::thread::sleep(LOOK_PAUSE);
+        latecomers.look(is_over);
+        // Whatever a shard wants behind its first ack, it is there again.
+        if !crew.begun.get() && producer.shards.iter().any(|stats| stats.acked.get() > 0) {
+            crew.begun.set(true);
+            watch.begun();
+        }
+        let workers = producer.shards.iter().enumerate();
+        let standing = |(index, stats): (usize, &Arc<ProducerStats>)| {
+            (stats.progress(), stats.wants.get().map(|wants| (index, wants)))
+        };
+        watch.look(workers.map(standing), |(shard, wants), _| Some(producer_s_trouble(crew, shard, wants)));
+    }
+    watch.ended();
+    latecomers.ended();
+    crew.begun.set(true);
+}
+
+/// What a shard's producer waits for, and who keeps it waiting.
+fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
+    let id = transactional_id(&crew.client, &crew.config.topic, shard);
+    let coordinator = Coordinator::Transactions(&id);
+    match wants {
+        ProducerWants::Coordinator | ProducerWants::TransactionEnd => {
+            let trouble = crew.observer.trouble_with(coordinator);
+            // What an earlier transaction wrote to must be there for it to end.
+            match crew.observer.trouble_with_topic(&crew.config.topic) {
+                Some(of_topic) if !trouble.is_known => of_topic.into(),
+                _ => trouble,
+            }
+        }
+        ProducerWants::Offsets => crew.topic_awaited(|| "the offsets of its partitions".to_owned()).into(),
+        ProducerWants::Acks => crew.topic_awaited(|| "acks of what it has sent".to_owned()).into(),
+    }
 }
 
 /// Reads everything, in order, and validates it.
@@ -131,8 +185,13 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
     });
     let (feeders, shards_running) =
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
+    let watched = PassReaders {
+        worker: "the sequential reader",
+        stats: reader.shards.clone(),
+        patient: config.throughput_bytes_per_s.is_some() || crew.config.passes == Passes::Continuous,
+    };
     let mut left = config.max_messages;
-    let result = crew.run_passes(&[reader], &feeders, || {
+    let result = crew.run_passes(&[reader], &feeders, &watched, || {
         if left == Some(0) {
             return Ok(None);
         }
@@ -180,8 +239,13 @@ pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
             proof: crew.config.proof,
         });
     }
+    let watched = PassReaders {
+        worker: "a random reader",
+        stats: jobs.iter().flatten().map(|job| job.stats.clone()).collect(),
+        patient: false,
+    };
     let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
-    let result = crew.run_passes(&readers, &feeders, || {
+    let result = crew.run_passes(&readers, &feeders, &watched, || {
         let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         if spans.iter().all(|span| span.offsets() == 0) {
             tracing::info!("topic {} is empty: nothing to read at random", crew.config.topic);

@@ -12,6 +12,7 @@ use std::{
 use super::{
     ack_watch::AckWatch,
     acks::{Acks, Draft, Sending},
+    latecomers::LateEnds,
     shard::{Halt, Outbox, ShardContext},
     timestamps::{CountedTimestamps, Part},
     values::Values,
@@ -20,12 +21,15 @@ use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
     failing::{Backoff, Failing},
-    kafka::{ClientError, Producer, ProducerSettings, Reason, Record, SendError, TransactionSettings},
+    kafka::{
+        ClientError, ClientSettings, Producer, ProducerSettings, Reason, Record, SendError,
+        TransactionSettings,
+    },
     pace::{BEHIND_LIMIT, Pace},
     proof::{self, Content, Encoded, Proof},
     random::Random,
     record::{self, KeyText, RECORD_ID_HEADER},
-    stats::ProducerStats,
+    stats::{ProducerStats, ProducerWants},
     transaction::Transaction,
 };
 
@@ -52,6 +56,8 @@ pub struct ProduceJob {
     pub stats: Arc<ProducerStats>,
     /// The run's id in its records' proof headers.
     pub run: u64,
+    /// Where logs end that was not known when the run began.
+    pub late: Arc<LateEnds>,
 }
 
 /// One partition, as the run finds it.
@@ -59,7 +65,7 @@ pub struct ProduceJob {
 pub struct ProducePartition {
     /// Its id.
     pub id: i32,
-    /// The offset that the next record will get.
+    /// The offset that the next record will get; negative where that is not known yet.
     pub end_offset: i64,
     /// The ledger's highest offset; -1 when there is none.
     pub highest_acked: i64,
@@ -92,6 +98,7 @@ pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     if producer.acks.is_done() {
         producer.watch.finish();
     }
+    producer.stats.wants.set(None);
     producer.acks.report_all().await;
     result
 }
@@ -136,6 +143,9 @@ pub(super) struct ShardProducer {
     pub(super) spoilt_by: Option<Reason>,
     /// It was said that the rate is not kept.
     is_behind: bool,
+    late: Arc<LateEnds>,
+    /// It asks where logs end.
+    pub(super) asking: bool,
 }
 
 impl ShardProducer {
@@ -162,6 +172,8 @@ impl ShardProducer {
             timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(&job))),
             stats: job.stats.clone(),
             run: job.run,
+            late: job.late.clone(),
+            asking: false,
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
             warm: false,
             is_behind: false,
@@ -245,7 +257,7 @@ impl ShardProducer {
         let Some(aborting) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
             return Ok(false);
         };
-        let draft = self.draft();
+        let Some(draft) = self.draft() else { return Ok(false) };
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
         if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
             self.acks.take_back(sending);
@@ -264,17 +276,18 @@ impl ShardProducer {
         Ok(true)
     }
 
-    /// What the next record is to be.
-    fn draft(&mut self) -> Draft {
+    /// What the next record is to be; `None` while no partition has a leader.
+    fn draft(&mut self) -> Option<Draft> {
+        let partition_index = self.acks.pick(&mut self.random)?;
         let config = &self.config;
         let tombstone =
             config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
-        Draft {
-            partition_index: self.random.index(self.acks.partitions()),
+        Some(Draft {
+            partition_index,
             value_bytes: if tombstone { 0 } else { config.value_bytes },
             key_index: config.key_set_cardinality.map(|keys| self.random.below(keys)),
             tombstone,
-        }
+        })
     }
 
     fn hand_over(
@@ -360,6 +373,7 @@ impl ShardProducer {
             }
         });
         self.warm |= count > 0;
+        self.stats.deliveries.add(count as u64);
         if let Some(halt) = self.acks.halt.take() {
             return Err(halt);
         }
@@ -383,15 +397,33 @@ impl ShardProducer {
         }
     }
 
+    /// What it waits for, if nothing comes of what it does.
+    fn wants(&self) -> Option<ProducerWants> {
+        match &self.transaction {
+            Some(transaction) if transaction.is_starting() => Some(ProducerWants::Coordinator),
+            _ if self.asking => Some(ProducerWants::Offsets),
+            _ if !self.acks.nothing_in_flight() => Some(ProducerWants::Acks),
+            Some(transaction) if transaction.is_ending() => Some(ProducerWants::TransactionEnd),
+            _ => None,
+        }
+    }
+
     pub(super) fn report_if_due(&mut self) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
             self.acks.report();
             self.look_at_pace();
+            self.acks.take_in(|partition| self.late.end(partition));
+            self.stats.wants.set(self.wants());
             let ending = self.transaction.as_ref().is_some_and(Transaction::is_ending);
             self.watch.step(&self.acks, &mut self.client, self.clock.now_us(), ending);
         }
     }
+}
+
+/// The same in every run: a new one aborts what a killed one left open.
+pub(super) fn transactional_id(client: &ClientSettings, topic: &str, shard: usize) -> String {
+    format!("{}-{topic}-{shard}", client.client_id)
 }
 
 fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> ProducerSettings {
@@ -402,8 +434,7 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
         max_buffered_records: job.window,
         compression: job.config.compression.pick(random),
         transactions: job.config.transactions.map(|rules| TransactionSettings {
-            // The same in every run: a new one aborts what a killed one left open.
-            id: format!("{}-{}-{}", context.client.client_id, context.topic, context.place.index),
+            id: transactional_id(&context.client, &context.topic, context.place.index),
             timeout: rules.timeout,
         }),
         client_cpus: context.client_cpus(),

@@ -78,6 +78,7 @@ impl ShardProducer {
         let mut open = self.acks.partition_ids();
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
         self.acks.report();
+        self.asking = true;
         while !open.is_empty() && !self.context.stop_requested() {
             self.report_if_due();
             // What an aborted transaction left takes offsets too.
@@ -106,6 +107,7 @@ impl ShardProducer {
                 glommio::timer::sleep(WAIT / 10).await;
             }
         }
+        self.asking = false;
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! A verifier's run from its first line to its last: the main thread's part.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    cell::Cell,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use thiserror::Error;
 
@@ -11,8 +14,8 @@ use crate::{
         report::{PRODUCE, ReportError},
     },
     broker::Cluster,
-    config::{ProduceConfig, VerifierConfig},
-    control::{Control, ControlError, Role},
+    config::{NewTopic, ProduceConfig, VerifierConfig},
+    control::{Control, ControlError, Role, StartWait},
     human::{self, count},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
@@ -171,14 +174,12 @@ fn work(
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
-    let lifecycle = &control.shared.lifecycle;
     let most = plan(config, topology, usize::MAX)?.shards.len();
-    let (timeout, new_topic) = (config.common.startup_timeout, trial.new_topic(&observer, most)?);
-    let TopicShape { partitions, brokers } =
-        match observer.wait_for_topic(&config.topic, new_topic, timeout, || lifecycle.stop_requested()) {
-            Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
-            answer => answer.map_err(|error| trial.explain(error))?,
-        };
+    let new_topic = trial.new_topic(&observer, most)?;
+    let TopicShape { partitions, brokers } = match wait_for_topic(config, new_topic, control, &observer) {
+        Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
+        answer => answer.map_err(|error| trial.explain(error))?,
+    };
     let placement = plan(config, topology, partitions)?;
     control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
     preflight::check(placement.shards.len())?;
@@ -193,6 +194,7 @@ fn work(
         partitions,
         brokers,
         store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
+        begun: Cell::new(false),
     };
     if config.produce.is_none() && config.has_readers() && !crew.store.path().exists() {
         let place = crew.store.path();
@@ -217,6 +219,20 @@ fn work(
         count(ledger.acked_count(), "offset")
     );
     verdict(run_phases(&crew, board), control)
+}
+
+fn wait_for_topic(
+    config: &VerifierConfig,
+    new: Option<&NewTopic>,
+    control: &Control,
+    observer: &Observer,
+) -> Result<TopicShape, TopicError> {
+    let timeout = config.common.startup_timeout;
+    // Its limits are the observer's, which has an error for each.
+    let mut wait = StartWait::new(&control.shared, "the run", None);
+    let shape = observer.wait_for_topic(&config.topic, new, timeout, |awaited| wait.still(awaited))?;
+    wait.over();
+    Ok(shape)
 }
 
 /// What the run as a whole has shown: a broken promise comes before whatever else went wrong.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use thiserror::Error;
 
 use super::anomaly::Violation;
@@ -197,6 +197,20 @@ impl<P> Feeder<P> {
     pub fn wait(&self) -> Result<(), Halt> {
         // A shard that ends without an outcome has panicked, which ends the process.
         self.outcomes.recv().unwrap_or(Ok(()))
+    }
+
+    /// The same, but not for longer than this.
+    pub fn wait_for(&self, limit: Duration) -> Option<Result<(), Halt>> {
+        match self.outcomes.recv_timeout(limit) {
+            Err(RecvTimeoutError::Timeout) => None,
+            outcome => Some(outcome.unwrap_or(Ok(()))),
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.outcomes.is_empty()
     }
 }
 

@@ -52,7 +52,12 @@ fn own_groups(topic: &Topic, pid: u32) -> Vec<String> {
 fn a_group_without_a_coordinator_ends_in_time(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, 10);
     let finished = run(&topic, &workdir, "--consumer_group_readers 2 --startup-timeout 4s").finish();
-    finished.expect_code(3).expect_one_error(&["group 'kgo-verifier-", "within 4s", "coordinator"]);
+    finished.expect_code(3).expect_one_error(&[
+        "group 'kgo-verifier-",
+        "4s (--startup-timeout)",
+        "coordinator",
+        "offsets.topic.replication.factor=3",
+    ]);
 }
 
 fn a_group_proves_everything_and_leaves_no_group_behind(cluster: &Cluster) {

@@ -20,7 +20,8 @@ use super::{
     contradictions::{self, Uses},
 };
 use crate::config::{
-    Brokers, CommonConfig, Fill, Limits, LogFormat, NewTopic, ProgressMode, TransactionConfig, Verbosity,
+    Brokers, CommonConfig, Fill, Limits, LogFormat, NewTopic, ProgressMode, StartupTimeout,
+    TransactionConfig, Verbosity,
 };
 
 /// Of a topic that we create.
@@ -66,7 +67,7 @@ pub(super) fn common(
         cores: placement.cores.clone(),
         client_threads: placement.client_threads,
         print_placement: placement.print_placement,
-        startup_timeout: Some(cluster.startup_timeout).filter(|limit| !limit.is_zero()),
+        startup_timeout: StartupTimeout::new(cluster.startup_timeout),
         metadata_max_age,
         remote: control.remote,
         remote_port: control.remote_port,

@@ -173,7 +173,7 @@ fn spelled_out_defaults_change_nothing() {
          --fake-timestamp-step-ms 1 --produce-throughput-bps -1 --consume-throughput-mb -1 \
          --msgs-per-producer-id -1 --transaction-timeout-ms 2m --msgs-per-transaction 1 \
          --transaction-abort-rate 0 --stall-after 30s --metadata-max-age 15s --cores auto \
-         --client-threads shard --startup-timeout 1m --status-schema v2 --log-format text --progress auto \
+         --client-threads shard --status-schema v2 --log-format text --progress auto \
          --color auto --latest-values every";
     let words: Vec<String> = defaults.split_whitespace().map(str::to_owned).collect();
     assert_eq!(shown::<VerifierArgs>(&words), shown::<VerifierArgs>(&[]));

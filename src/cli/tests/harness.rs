@@ -6,7 +6,9 @@ use super::{
     super::{Command, Program},
     repeater, run, verifier,
 };
-use crate::config::{Brokers, Compression, Fill, LogFormat, Passes, ProgressMode, StatusSchema, Verbosity};
+use crate::config::{
+    Brokers, Compression, Fill, LogFormat, Passes, ProgressMode, StartupTimeout, StatusSchema, Verbosity,
+};
 
 #[test]
 fn a_producer_with_readers() {
@@ -27,7 +29,7 @@ fn a_producer_with_readers() {
     assert_eq!(config.passes, Passes::Once);
     assert_eq!(config.ledger_dir, Path::new("."));
     assert_eq!(config.common.client_id, "kgo");
-    assert_eq!(config.common.startup_timeout, Some(Duration::from_mins(1)));
+    assert_eq!(config.common.startup_timeout, StartupTimeout::default());
     assert_eq!((config.common.remote_port, config.common.new_topic_partitions), (None, 8));
 }
 
@@ -76,7 +78,7 @@ fn limits_can_be_off() {
     assert_eq!(config.produce.unwrap().fake_timestamps, None);
     let sequential = config.seq_read.unwrap();
     assert_eq!((sequential.throughput_bytes_per_s, sequential.max_messages), (None, None));
-    assert_eq!(config.common.startup_timeout, None);
+    assert_eq!(config.common.startup_timeout.for_a_broker(), None);
 }
 
 #[test]
