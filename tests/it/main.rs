@@ -47,6 +47,7 @@ mod upheaval;
 mod usage;
 mod values;
 mod verdicts;
+mod waits;
 
 use std::sync::Once;
 
@@ -117,6 +118,7 @@ fn all() -> Vec<(String, Test)> {
         kills::tests(),
         groups::tests(),
         stalls::tests(),
+        waits::tests(),
         proxied::tests(),
         harness::tests(),
         transactions::tests(),

@@ -9,6 +9,7 @@ mod process;
 mod profile;
 mod readme;
 mod refusals;
+mod strangers;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         clocks: clocks_that_differ_are_named, a_rate_that_tokens_do_not_keep_up_with_is_said_once;
         refusals: missing_topic, bad_bodies, hostname_with_an_underscore, what_is_not_to_be_had,
             a_profile_that_cannot_be_written, a_transaction_that_may_not_last_so_long;
+        strangers: a_stranger_is_not_fed;
         profile: profiles_of_all_ends, a_profile_leaves_nothing_else;
         readme: one_process_as_in_the_readme, two_processes_as_in_the_readme;
         faults: brokers_down_and_back, stop_while_brokers_hang, a_process_is_killed_and_one_is_added,
