@@ -29,8 +29,8 @@ pub(super) struct Words {
 }
 
 const EXIT_CODES: &[(&str, &str)] = &[
-    ("0", "success; also a run that a signal or /shutdown ended before it was done"),
-    ("1", "data violation: the first one is in the summary and on stderr"),
+    ("0", "success; also a run that was ended before it was done (but --require-complete)"),
+    ("1", "data violation; with --require-complete also what was not done completely"),
     ("2", "invalid arguments; nothing was produced and no file was touched"),
     ("3", "could not run, or could not go on: broker, topic, authorization, I/O"),
 ];
@@ -181,8 +181,13 @@ pub(super) const VERIFIER: Words = Words {
             "Read it beside the producer, in the same directory, until PUT /last_pass",
         ),
         (
-            "--brokers $BROKERS --topic t --produce_msgs 1000000 --produce-throughput-bps 5000000",
-            "Produce 5 MB a second",
+            "--brokers $BROKERS --topic t --produce_msgs 1000000000 --produce-throughput-bps 5000000 --duration 20s",
+            "Produce 5 MB a second for 20 s",
+        ),
+        (
+            "--brokers $BROKERS --topic t --create-topic --produce_msgs 10000 --seq_read --require-complete \
+             --max-outage 60s --deadline 10m --report report.json",
+            "A CI job: code 0 only when all was done, and an end in any case",
         ),
         (
             "--brokers $BROKERS --topic t --produce_msgs 10000 --seq_read --use-transactions \
@@ -197,6 +202,7 @@ pub(super) const VERIFIER: Words = Words {
     ],
     paths: &[
         ("/status", "one JSON object for each worker"),
+        ("/v1/status", "phase, rates, verdict so far"),
         ("/last_pass", "end after this pass of --loop, or at the end with --continuous"),
         ("/shutdown", "end; the process is gone within 10 s"),
         ("/reset", "zero the counters"),
@@ -222,6 +228,7 @@ pub(super) const REPEATER: Words = Words {
     ],
     paths: &[
         ("/status", "one JSON object for each worker"),
+        ("/v1/status", "phase, rates, verdict so far"),
         ("/activate", "start producing (with --remote)"),
         ("/shutdown", "end; the process is gone within 10 s"),
         ("/reset", "zero the counters"),
