@@ -48,6 +48,9 @@ struct Role {
 /// What came of it.
 struct Verdict {
     name: &'static str,
+    pid: u32,
+    /// What it printed.
+    told: String,
     is_right: bool,
     accused: Vec<(Topic, Named)>,
 }
@@ -105,6 +108,7 @@ impl Role {
         } else {
             run.signal(Signal::SIGINT);
         }
+        let pid = run.pid();
         let finished = run.finish();
         let report = self.report();
         let accused = named(&report["violations"]).chain(named(&report["gaps"]));
@@ -115,7 +119,7 @@ impl Role {
         }
         let word = if is_right { "passed" } else { "FAILED" };
         println!("elections: {:<14} {} {word}", self.name, what(&report));
-        Verdict { name: self.name, is_right, accused }
+        Verdict { name: self.name, pid, told: finished.stderr, is_right, accused }
     }
 
     /// Nobody was accused, and the process ended well.
@@ -245,9 +249,26 @@ fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
     let mut verdicts = vec![repeater.finish()];
     verdicts.extend(plain.finish("audit", ""));
     verdicts.extend(transactional.finish("tx-audit", "--use-transactions"));
+    let left = groups_left_behind(&round, &verdicts);
+    println!(
+        "elections: {:<14} {} left behind {}",
+        "groups",
+        left.len(),
+        if left.is_empty() { "passed" } else { "FAILED" }
+    );
     let accused: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.accused).cloned().collect();
     dump::accused(cluster, &accused);
     let wrong: Vec<_> =
         verdicts.iter().filter(|verdict| !verdict.is_right).map(|verdict| verdict.name).collect();
     assert!(wrong.is_empty(), "accused or failed: {wrong:?}");
+    assert!(left.is_empty(), "left behind without a word: {left:?}");
+}
+
+/// Groups that a run has named by itself, and has neither deleted nor told of.
+fn groups_left_behind(topic: &Topic, verdicts: &[Verdict]) -> Vec<String> {
+    let is_left = |group: &String| {
+        let maker = verdicts.iter().find(|verdict| group.contains(&format!("-{}-", verdict.pid)));
+        maker.is_some_and(|maker| !maker.told.contains(group.as_str()))
+    };
+    topic.groups("kgo-verifier-").into_iter().filter(is_left).collect()
 }
