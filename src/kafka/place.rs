@@ -99,7 +99,8 @@ impl Owned {
         if place.must_confirm(offset, epoch) {
             return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }
-        if offset < place.position && !place.is_overwritten_by(epoch) {
+        let is_shown_again = offset < place.position && !place.is_overwritten_by(epoch);
+        if is_shown_again && !mutants::is_off("shown-again-group") {
             return place.again(offset);
         }
         let step = place.go(offset, offset + 1);

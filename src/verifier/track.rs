@@ -361,6 +361,10 @@ impl Track {
                 self.cut = None;
                 Judgement::Uncertain
             }
+            Word::Unanswered => {
+                self.cut = None;
+                Judgement::Wait
+            }
             Word::Cut { to, ends } => {
                 let (end, position) = self.place_of_cut(ends);
                 // The record before the place is gone, whatever else is known.

@@ -92,6 +92,8 @@ fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
     assert!(!track.is_paused() && track.reseek && track.position == 6);
     track.refused(Some(LogCut { from: 6, epoch: 3, to: 4 }));
     assert_eq!(track.judge(Ends { start: 0, end: 9 }), suspect(6, 3), "it is asked again");
+    assert_eq!(track.hear(Word::Unanswered), Judgement::Wait);
+    assert!(!track.is_paused() && track.reseek && track.position == 6);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) enum Word {
     },
     /// Nothing that proves one or the other: the record may have been taken by retention or compaction.
     Uncertain,
+    /// There was no leader that answered: it is asked again if the suspicion comes again.
+    Unanswered,
 }
 
 /// What one read of the record before the place has shown.
@@ -72,18 +74,19 @@ const PATIENCE_WAITS: u32 = 50;
 
 /// Asks the leader of a partition. The client reads nothing else meanwhile.
 pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Word {
-    let mut below = 0;
+    let (mut below, mut word) = (0, Word::Unanswered);
     for look in 0..2 * LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
         if context.stop_requested() {
-            return Word::Uncertain;
+            return Word::Unanswered;
         }
         let shown = read_before(context, consumer, suspect).await;
         let ends = ends::ask(consumer, suspect.partition, || context.stop_requested()).await;
         tracing::debug!("was the log cut? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
         let Some(ends) = ends else { continue };
+        word = Word::Uncertain;
         match judge(shown, ends, suspect) {
             Look::Same => return Word::Same,
             Look::Another => return cut(context, consumer, suspect, ends).await,
@@ -94,7 +97,7 @@ pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect
             return cut(context, consumer, suspect, ends).await;
         }
     }
-    Word::Uncertain
+    word
 }
 
 fn judge(shown: Shown, ends: Ends, suspect: Suspect) -> Look {
