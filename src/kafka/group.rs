@@ -263,6 +263,17 @@ impl GroupConsumer {
         }
     }
 
+    /// Has the client read from here on once more: it has left out what lies there. Nothing happens where the partition is
+    /// another's by now.
+    pub fn read_again(&mut self, topic: usize, partition: i32, from: i64) {
+        if let Some(known) = self.topics.get(topic)
+            && self.membership.read_again(topic, partition, from)
+        {
+            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, from, 0) };
+        }
+    }
+
     /// Whether a commit is still without an answer, and has not been for too long.
     pub fn is_committing(&mut self) -> bool {
         self.take_commit_results();

@@ -22,6 +22,8 @@ struct Partition {
 
 /// Nobody knows who wrote the record before.
 const UNKNOWN: OffsetAndEpoch = OffsetAndEpoch { offset: -1, leader_epoch: -1 };
+/// And there was one.
+const FORGOTTEN: OffsetAndEpoch = OffsetAndEpoch { offset: -2, leader_epoch: -1 };
 
 impl Handover {
     /// Nothing has been read; `known_epochs` are the leaders' epochs of this moment, by partition, -1 where they are
@@ -46,6 +48,15 @@ impl Handover {
         self.partition(partition).map_or(UNKNOWN, |known| known.read.load())
     }
 
+    /// The next offset that the group should be shown, if it begins at `start`; `None` where that is not known.
+    #[must_use]
+    pub fn due(&self, partition: i32, start: Option<i64>) -> Option<i64> {
+        match self.read(partition) {
+            UNKNOWN => start,
+            OffsetAndEpoch { offset, .. } => Some(offset).filter(|offset| *offset >= 0),
+        }
+    }
+
     /// A member has read up to here. Another may have been further, or know of a newer leader.
     pub(super) fn tell(&self, partition: i32, read: OffsetAndEpoch) {
         let rank = |place: OffsetAndEpoch| (place.leader_epoch, place.offset);
@@ -59,7 +70,7 @@ impl Handover {
     /// What was read up to here is behind something that nobody can read: no leader can be asked about it.
     pub(super) fn forget(&self, partition: i32) {
         if let Some(known) = self.partition(partition) {
-            known.read.store(UNKNOWN);
+            known.read.store(FORGOTTEN);
         }
     }
 }
@@ -76,10 +87,13 @@ mod tests {
         handover.tell(0, place(10, 2));
         handover.tell(0, place(8, 2));
         assert_eq!(handover.read(0), place(10, 2), "by who hears late that it was taken away");
+        assert_eq!((handover.due(0, Some(3)), handover.due(1, Some(3))), (Some(10), Some(3)));
+        assert_eq!(handover.due(1, None), None);
         handover.tell(0, place(5, 3));
         assert_eq!(handover.read(0), place(5, 3), "behind a cut");
         handover.forget(0);
-        assert_eq!((handover.read(0), handover.read(1)), (UNKNOWN, UNKNOWN));
+        assert_eq!((handover.read(0), handover.read(1)), (FORGOTTEN, UNKNOWN));
+        assert_eq!(handover.due(0, Some(3)), None, "members were further than that");
         handover.tell(7, place(1, 1));
         assert_eq!((handover.read(7), handover.known_epoch(7)), (UNKNOWN, -1), "no such partition");
     }

@@ -80,6 +80,14 @@ impl Membership {
         self.owned.borrow_mut().reached(topic, partition, offset)
     }
 
+    /// What the client has shown last is to come again, from here on. Returns whether the partition is still ours.
+    pub(super) fn read_again(&self, topic: usize, partition: i32, from: i64) -> bool {
+        let mut owned = self.owned.borrow_mut();
+        let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
+        place.position = from;
+        true
+    }
+
     /// What lies below `to` cannot be read. Returns whether the partition is still ours.
     pub(super) fn pass_over(&self, topic: usize, partition: i32, to: i64) -> bool {
         let mut owned = self.owned.borrow_mut();

@@ -106,6 +106,13 @@ fn what_is_shown_and_not_consumed_is_not_committed() {
     (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1, SOUND));
     membership.take_back(0, 0, 6);
     assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 6);
+    assert!(membership.read_again(0, 0, 5) && !membership.read_again(0, 1, 5));
+    assert_eq!(
+        membership.read(0, 0, 5, 1, SOUND),
+        Step::Forward,
+        "and what was left out is none that comes again"
+    );
+    membership.take_back(0, 0, 5);
     // What the client made of the bytes behind a batch that could not be read.
     membership.read(0, 0, 90, 1, SOUND);
     membership.pass_over(0, 0, 9);

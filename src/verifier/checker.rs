@@ -336,6 +336,25 @@ impl Checker {
         self.note("its client went back by itself, and is told to go on", cause);
     }
 
+    /// A group's client has left records out, from one offset up to another.
+    #[cold]
+    pub(super) fn left_out(&self, partition: i32, (from, to): (i64, i64)) {
+        tracing::debug!("partition {partition}: the client left out what lies from {from} to {to}");
+        let cause = "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is \
+                     said to be missing";
+        self.note("its client left offsets out, and is told to read them", cause);
+    }
+
+    /// Whether the ledger lists any of these offsets, up to and without `to`, and none of them may have gone.
+    pub(super) fn promises(&self, partition: i32, (from, to): (i64, i64)) -> bool {
+        !self.records_may_go() && self.ledger(partition).is_some_and(|ledger| ledger.contains_any(from, to))
+    }
+
+    /// Whether every offset should have a record that is shown, unless somebody else's transactions left markers there.
+    pub(super) fn is_shown_all(&self) -> bool {
+        !self.records_may_go() && self.rules.visible == Visible::All
+    }
+
     fn note(&self, what: &str, cause: &str) {
         self.context.shared.causes.note("a reader", what, cause);
     }

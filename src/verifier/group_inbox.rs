@@ -18,8 +18,9 @@ use super::{
     validator::{PartitionState, RecordView},
 };
 use crate::{
-    kafka::{Fault, FaultKind, GroupEvent, KafkaError},
+    kafka::{Fault, FaultKind, GroupEvent, Handover, KafkaError},
     ledger::{AckedRuns, OffsetRun},
+    mutants,
 };
 
 /// What a member tells.
@@ -55,6 +56,11 @@ pub(super) struct Inbox {
     pub(super) halt: Option<Halt>,
     /// Where a partition cannot be read any further.
     pub(super) unreadable: Vec<(i32, i64)>,
+    /// Where the client has left out what a partition should have.
+    pub(super) left_out: Vec<(i32, i64)>,
+    /// How far members are known to have come, of a group that was made for this pass and begins where the logs do.
+    pub(super) handover: Arc<Handover>,
+    pub(super) first_offsets: Option<Arc<[i64]>>,
     /// Records since the last commit.
     pub(super) uncommitted: usize,
     pub(super) cuts: Arc<Cuts>,
@@ -121,9 +127,53 @@ impl Silences {
 pub(super) struct Lane {
     pub(super) state: PartitionState,
     pub(super) position: i64,
+    pub(super) sequel: Sequel,
     pub(super) read: AckedRuns,
     pub(super) keys: SeenKeys,
     pub(super) has_news: bool,
+}
+
+/// What should come next of a partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sequel {
+    /// The next offset, where that is known.
+    pub(super) due: Option<i64>,
+    /// From where on the client was told to read again last.
+    asked_again: Option<i64>,
+    /// Offsets that were left out, and were not there when it did.
+    real_gaps: u32,
+}
+
+/// In a log with so many gaps that nothing explains there are markers of transactions, and no client is asked again.
+const ENOUGH_GAPS: u32 = 3;
+
+impl Sequel {
+    /// Nobody knows what comes next, or everybody does.
+    pub(super) fn begin(&mut self, due: Option<i64>) {
+        self.due = due;
+    }
+
+    /// The client shows what lies at `to`, or that everything below has been read. Returns where it has to begin again,
+    /// once, because it has left something out; whether the ledger promises anything from one offset up to another is
+    /// asked of `is_promised`.
+    fn left_out(
+        &mut self,
+        to: i64,
+        is_shown_all: bool,
+        is_promised: impl FnOnce(i64) -> bool,
+    ) -> Option<i64> {
+        let from = self.due.filter(|due| *due < to)?;
+        if self.asked_again == Some(from) {
+            self.real_gaps += 1;
+            return None;
+        }
+        let is_strange = (is_shown_all && self.real_gaps < ENOUGH_GAPS) || is_promised(from);
+        if !is_strange || mutants::is_off("left-out-group") {
+            return None;
+        }
+        self.asked_again = Some(from);
+        Some(from)
+    }
 }
 
 impl Lane {
@@ -146,16 +196,24 @@ impl Inbox {
         match event {
             GroupEvent::Record { partition, message, .. } => return self.record(partition, &message.view()),
             GroupEvent::End { partition, offset, .. } => {
+                if self.leaves_out(partition, offset) {
+                    return ControlFlow::Break(());
+                }
                 if let Some(lane) = self.lane(partition) {
                     lane.position = lane.position.max(offset);
+                    lane.sequel.begin(Some(offset));
                     lane.has_news = true;
                 }
             }
             // It starts where the group says, which may be behind what this member has seen of it before.
             GroupEvent::Assigned { partition, .. } => {
-                let cut = usize::try_from(partition).ok().and_then(|index| self.cuts.lowest(index));
+                let index = usize::try_from(partition).ok();
+                let cut = index.and_then(|index| self.cuts.lowest(index));
+                let start = index.and_then(|index| self.first_offsets.as_ref()?.get(index).copied());
+                let due = self.handover.due(partition, start);
                 if let Some(lane) = self.lane(partition) {
                     lane.position = 0;
+                    lane.sequel.begin(due.filter(|_| cut.is_none()));
                     match cut {
                         Some(cut) => lane.state.cut(cut),
                         None => lane.state.reposition(),
@@ -172,7 +230,7 @@ impl Inbox {
     }
 
     fn goes_on(&self) -> ControlFlow<()> {
-        if self.halt.is_none() && self.unreadable.is_empty() {
+        if self.halt.is_none() && self.unreadable.is_empty() && self.left_out.is_empty() {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
@@ -188,6 +246,7 @@ impl Inbox {
         lane.tell(partition, &self.news);
         lane.state.cut(offset);
         lane.position = offset;
+        lane.sequel.begin(Some(offset));
         let _ = self.news.send(News::Rewound { partition, offset });
     }
 
@@ -203,11 +262,32 @@ impl Inbox {
         self.lanes.get_mut(usize::try_from(partition).ok()?)
     }
 
+    /// Whether the client has left out, below this offset, what it should have shown; it is told to begin again there.
+    fn leaves_out(&mut self, partition: i32, to: i64) -> bool {
+        let Some(lane) = usize::try_from(partition).ok().and_then(|index| self.lanes.get_mut(index)) else {
+            return false;
+        };
+        if lane.sequel.due.is_none_or(|due| due >= to) {
+            return false;
+        }
+        let checker = &self.checker;
+        let from =
+            lane.sequel.left_out(to, checker.is_shown_all(), |from| checker.promises(partition, (from, to)));
+        if let Some(from) = from {
+            checker.left_out(partition, (from, to));
+            self.left_out.push((partition, from));
+        }
+        from.is_some()
+    }
+
     fn record(&mut self, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
         let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
             // A partition that the topic did not have when the run began.
             return ControlFlow::Continue(());
         };
+        if record.has_sound_headers && self.leaves_out(partition, record.offset) {
+            return ControlFlow::Break(());
+        }
         if !self.allowance.take() {
             return ControlFlow::Break(());
         }
@@ -217,6 +297,7 @@ impl Inbox {
         }
         let lane = &mut self.lanes[index];
         lane.position = lane.position.max(record.offset + 1);
+        lane.sequel.begin(Some(record.offset + 1));
         lane.read.push(record.offset);
         lane.has_news = true;
         self.uncommitted += 1;
@@ -270,6 +351,37 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_client_left_out_is_asked_for_once() {
+        let mut sequel = Sequel::default();
+        assert_eq!(sequel.left_out(90, true, |_| true), None, "nobody knows where it begins");
+        sequel.begin(Some(5));
+        assert_eq!(sequel.left_out(5, true, |_| true), None);
+        assert_eq!(sequel.left_out(9, false, |_| false), None, "markers, or what was aborted");
+        assert_eq!(sequel.left_out(9, false, |from| from == 5), Some(5));
+        assert_eq!(sequel.left_out(9, false, |_| true), None, "it is not there: that is for others to judge");
+        sequel.begin(Some(10));
+        assert_eq!(sequel.left_out(12, true, |_| false), Some(10), "nothing explains it");
+        sequel.begin(Some(12));
+        assert_eq!(sequel.left_out(9, true, |_| true), None, "what comes again");
+    }
+
+    #[test]
+    fn a_log_full_of_markers_is_not_read_twice() {
+        let mut sequel = Sequel::default();
+        for place in 0..10 {
+            sequel.begin(Some(place * 10));
+            let asked = sequel.left_out(place * 10 + 1, true, |_| false);
+            assert_eq!(asked.is_some(), place < 3, "{place}");
+            sequel.left_out(place * 10 + 1, true, |_| false);
+        }
+        assert_eq!(
+            sequel.left_out(95, true, |_| true),
+            Some(90),
+            "what the ledger lists is asked for all the same"
+        );
+    }
 
     #[test]
     fn a_silence_is_looked_into_by_one_member() {

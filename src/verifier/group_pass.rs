@@ -140,13 +140,23 @@ fn one_pass(
             continuous || config.throughput_bytes_per_s.is_some(),
         ),
     };
+    let first_offsets = config.name.is_none().then(|| spans.iter().map(|span| span.start).collect());
     let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
     let group = name.to_owned();
     let cuts = Arc::new(Cuts::new(crew.partitions));
     let silences = overseer.silences.clone();
     let done_too = done.clone();
-    let pass =
-        GroupReadPass { truth, group, allowance, handover, cuts, silences, news: sender, done: done_too };
+    let pass = GroupReadPass {
+        truth,
+        group,
+        allowance,
+        handover,
+        first_offsets,
+        cuts,
+        silences,
+        news: sender,
+        done: done_too,
+    };
     for feeder in feeders {
         feeder.start(pass.clone());
     }

@@ -53,6 +53,8 @@ pub(super) struct GroupReadPass {
     pub(super) allowance: Allowance,
     /// How far members have come, for those who go on there.
     pub(super) handover: Arc<Handover>,
+    /// Where a group that was made for this pass begins, by partition.
+    pub(super) first_offsets: Option<Arc<[i64]>>,
     /// Where logs were cut in this pass.
     pub(super) cuts: Arc<Cuts>,
     /// Where nothing comes.
@@ -222,6 +224,9 @@ impl Member {
                 allowance: pass.allowance.clone(),
                 halt: None,
                 unreadable: Vec::new(),
+                left_out: Vec::new(),
+                handover: pass.handover.clone(),
+                first_offsets: pass.first_offsets.clone(),
                 uncommitted: 0,
                 cuts: pass.cuts.clone(),
             },
@@ -245,6 +250,9 @@ impl Member {
         while !self.is_over() {
             let more = self.turn()?;
             self.hear_of_silence()?;
+            while let Some((partition, from)) = self.inbox.left_out.pop() {
+                self.consumer.read_again(TOPIC, partition, from);
+            }
             while let Some((partition, from)) = self.inbox.unreadable.pop() {
                 self.pass_over(partition, from).await?;
             }
@@ -336,6 +344,7 @@ impl Member {
         let (Some(to), Some(lane)) = (found, self.inbox.lane(partition)) else { return Ok(()) };
         lane.state.reposition();
         lane.position = lane.position.max(to);
+        lane.sequel.begin(Some(to));
         lane.has_news = true;
         self.consumer.pass_over(TOPIC, partition, to);
         let _ = self.inbox.news.send(News::PassedOver { partition, from, to });

@@ -22,6 +22,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(and_so_it_is_with_the_beginning_of_more_behind_it),
         Real(a_batch_that_comes_again_behind_later_ones_is_named),
         Real(a_group_is_shown_it_once),
+        Real(what_a_group_s_client_leaves_out_is_read_before_it_is_missed),
         Real(a_batch_in_the_place_of_another_is_named),
     ]
 }
@@ -173,6 +174,40 @@ fn a_group_is_shown_it_once(cluster: &Cluster) {
         finished.transcript()
     );
     finished.expect_output(&["400 records proven valid", "its client went back by itself"]);
+}
+
+/// Leaves a batch out of the first answer that has enough of them.
+struct LeaveOut {
+    partition: i32,
+    left_out: Option<i64>,
+}
+
+impl Rule for LeaveOut {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        edit_batches(message, |partition, batches| {
+            if partition == self.partition && self.left_out.is_none() && batches.len() >= 3 {
+                self.left_out = Some(batches.remove(1).base_offset());
+            }
+        });
+        Fate::Pass
+    }
+}
+
+/// A group's client throws away what it holds, and goes on behind it, when it goes back by itself. What is there when it is
+/// asked for again is neither a gap nor lost.
+fn what_a_group_s_client_leaves_out_is_read_before_it_is_missed(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
+    let proxy = Proxy::start(cluster, LeaveOut { partition: 1, left_out: None });
+    let work = format!("--consumer_group_readers 1 --group-consume-exactly-once {SMALL_ANSWERS} {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
+    assert!(proxy.rule().left_out.is_some(), "an answer of three batches");
+    assert_eq!(
+        (violations(&finished), finished.gaps()),
+        (Vec::new(), Vec::new()),
+        "{}",
+        finished.transcript()
+    );
+    finished.expect_output(&["400 records proven valid", "its client left offsets out"]);
 }
 
 /// Shows a batch again in the place of a later one that has as many records.
