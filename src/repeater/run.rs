@@ -98,6 +98,7 @@ fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
     let control = Control::start(Role::Repeater, ending)?;
+    control.shared.connections.store(trial.port, Relaxed);
     let result = work(&trial, config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();
     ending.close(result.as_ref().err());

@@ -18,6 +18,8 @@ pub(super) struct Trial<'a> {
     shards: usize,
     /// Descriptors that the process may have.
     limit: u64,
+    /// Connections that the control port may have, as far as the brokers are known.
+    pub(super) port: usize,
 }
 
 impl<'a> Trial<'a> {
@@ -27,8 +29,8 @@ impl<'a> Trial<'a> {
     /// What stands in the way.
     pub(super) fn of(config: &'a RepeaterConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
         clients(config, cpus)?;
-        let trial = Self { config, shards, limit: descriptors::raise() };
-        trial.connections(match &config.common.brokers {
+        let mut trial = Self { config, shards, limit: descriptors::raise(), port: 0 };
+        trial.port = trial.connections(match &config.common.brokers {
             Brokers::Embedded { brokers } => *brokers,
             Brokers::Bootstrap(list) => list.split(',').count(),
         })?;

@@ -90,7 +90,9 @@ fn a_large_value_is_not_there_many_times() {
 fn a_trace_stays_readable() {
     let mock = Mock::start();
     let topic = mock.topic(2);
-    let work = "--produce_msgs 20000 --msg_size 10 --batch_max_bytes 1024 --proof-header=false --trace";
+    // Hundreds of requests, for some seconds.
+    let rate = "--produce-throughput-bps 20000 --max-buffered-records 4";
+    let work = format!("--produce_msgs 6000 --msg_size 10 {rate} --trace");
     let finished = Run::verifier().args(topic.flags()).args(work).finish().expect_code(0);
     let finished = finished.expect_output(&["lines were not shown", "TRACE", "kgo#producer-"]);
     // Some twenty kinds of lines, ten of each a second.

@@ -158,6 +158,40 @@ fn wrong_combinations() {
 }
 
 #[test]
+fn a_reader_creates_no_topic() {
+    let alone = |line: &str| refusal(Program::Verifier, &line.split(' ').collect::<Vec<_>>());
+    for work in ["--seq_read", "--rand_read_msgs 1", "--consumer_group_readers 1"] {
+        assert_eq!(
+            alone(&format!("--topic t --create-topic {work}")),
+            "--create-topic: needs --produce_msgs N as well: a reader creates no topic"
+        );
+    }
+}
+
+#[test]
+fn client_settings_that_contradict_the_run_are_named() {
+    let alone = |program, line: &str| refusal(program, &line.split(' ').collect::<Vec<_>>());
+    for (words, expected) in [
+        ("--seq_read -X auto.offset.reset=latest", "-X auto.offset.reset=latest: accepts only error: "),
+        (
+            "--consumer_group_readers 1 -X auto.offset.reset=latest",
+            "-X auto.offset.reset=latest: accepts only earliest: ",
+        ),
+        ("--produce_msgs 1 -X transactional.id=zz", "-X transactional.id=zz: accepts no value: "),
+        (
+            "--seq_read -X isolation.level=read_committed",
+            "-X isolation.level=read_committed: accepts only read_uncommitted",
+        ),
+        ("--seq_read --latest-values all", "--latest-values all: accepts one of: every, last"),
+    ] {
+        let found = alone(Program::Verifier, &format!("--topic t {words}"));
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let found = alone(Program::Repeater, "--topic t --group g -X isolation.level=read_committed");
+    assert!(found.starts_with("-X isolation.level=read_committed: accepts only read_uncommitted"), "{found}");
+}
+
+#[test]
 fn a_bearer_token_is_one_and_has_a_principal() {
     let principal = "--sasl-mechanism: OAUTHBEARER needs --username NAME, the principal";
     assert!(verifier("--sasl-mechanism OAUTHBEARER").starts_with(principal));

@@ -7,8 +7,40 @@ use super::{
     repeater, run, verifier,
 };
 use crate::config::{
-    Brokers, Compression, Fill, LogFormat, Passes, ProgressMode, StartupTimeout, StatusSchema, Verbosity,
+    Brokers, Compression, Fill, LatestChecks, LogFormat, Passes, ProgressMode, StartupTimeout, StatusSchema,
+    Verbosity,
 };
+
+/// What they mean by the flag is the old tool's check.
+#[test]
+fn last_values_are_asked_of_every_record_unless_told_otherwise() {
+    let checks = |flags: &str| verifier(&format!("--topic t --seq_read{flags}")).proof.latest_values;
+    assert_eq!(checks(""), LatestChecks::Never);
+    assert_eq!(checks(" --latest-values last"), LatestChecks::Never, "nobody asked");
+    assert_eq!(checks(" --validate-latest-values"), LatestChecks::Every);
+    assert_eq!(checks(" --validate-latest-values --latest-values last"), LatestChecks::Last);
+}
+
+#[test]
+fn what_leaves_less_proven_is_told() {
+    let weaker = |flags: &str| verifier(&format!("--topic t {flags}")).common.weaker;
+    assert_eq!(weaker("--seq_read"), [] as [String; 0]);
+    assert_eq!(weaker("--produce_msgs 1 --compacted"), [] as [String; 0], "nobody reads");
+    for flags in
+        ["--seq_read --compacted", "--seq_read --proof-header=false", "--produce_msgs 1 -X retries=1"]
+    {
+        assert_eq!(weaker(flags).len(), 1, "{flags}");
+    }
+}
+
+#[test]
+fn brokers_may_be_a_client_setting() {
+    let config = verifier("--topic t --seq_read -X bootstrap.servers=a:1,b:2 -X linger.ms=5");
+    assert_eq!(config.common.brokers, Brokers::Bootstrap("a:1,b:2".into()));
+    assert_eq!(config.common.client_settings, [("linger.ms".to_owned(), "5".to_owned())]);
+    let config = verifier("--topic t --seq_read");
+    assert_eq!(config.common.brokers, Brokers::Bootstrap("localhost:9092".into()));
+}
 
 #[test]
 fn a_producer_with_readers() {
