@@ -1,7 +1,7 @@
-//! Puts our own functions before two that others call: see `src/kafka/guard.rs` and `src/kafka/early_clock.rs`.
+//! Puts our own functions before some that others call: see `src/kafka/guard.rs` and `src/kafka/early_clock.rs`.
 
 fn main() {
-    const FUNCTIONS: [&str; 2] = ["rd_slice_narrow_copy_relative", "clock_gettime"];
+    const FUNCTIONS: [&str; 3] = ["rd_slice_narrow_copy_relative", "clock_gettime", "cnd_timedwait"];
     println!("cargo:rerun-if-changed=build.rs");
     for function in FUNCTIONS {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");

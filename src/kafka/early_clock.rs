@@ -5,26 +5,40 @@
 //! and mimalloc sets up the same map twice: what the inner one has given away it does not know any more, and the first
 //! `free` of it is a SIGSEGV, before `main` has begun. So the kernel answers until the libraries' constructors have run.
 //!
+//! Such a library moves the time that librdkafka is told, and not that by which glibc's `cnd_timedwait` waits: its threads
+//! would sleep for as long as the clock was moved. Where something is preloaded, the end of the wait is moved back.
+//!
 //! The linker brings all calls of our own code, and of what is linked into it, here (`--wrap`, in `build.rs`).
 
 use std::{
-    ffi::{c_int, c_long},
+    ffi::{c_int, c_long, c_void},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 unsafe extern "C" {
     fn __real_clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int;
+    fn __real_cnd_timedwait(
+        condition: *mut c_void,
+        mutex: *mut c_void,
+        until: *const libc::timespec,
+    ) -> c_int;
 }
 
 /// Whether the constructors of all libraries have run: those of the program come last.
 static IS_READY: AtomicBool = AtomicBool::new(false);
+/// Whether something was preloaded that may tell another time than the kernel's.
+static HAS_PRELOADED: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: what stands in this section is a function without arguments, as it calls them; it sets an atomic, no more.
+// SAFETY: what stands in this section is a function without arguments, as it calls them; the C library is ready, and it
+// does no more than to look at an environment that no other thread changes yet.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = libraries_are_ready;
 
 extern "C" fn libraries_are_ready() {
+    // SAFETY: the name ends with a NUL; there is no other thread yet.
+    let preloaded = unsafe { libc::getenv(c"LD_PRELOAD".as_ptr()) };
+    HAS_PRELOADED.store(!preloaded.is_null(), Relaxed);
     IS_READY.store(true, Relaxed);
 }
 
@@ -43,6 +57,42 @@ unsafe extern "C" fn __wrap_clock_gettime(clock: libc::clockid_t, time: *mut lib
     if answer == 0 { 0 } else { -1 }
 }
 
+/// Waits for a condition until then.
+///
+/// # Safety
+/// As the C library's function: condition and mutex are initialized, the mutex is locked, `until` points to a time.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_cnd_timedwait(
+    condition: *mut c_void,
+    mutex: *mut c_void,
+    until: *const libc::timespec,
+) -> c_int {
+    if !HAS_PRELOADED.load(Relaxed) {
+        // SAFETY: the caller's promise is that of the function, which is passed on.
+        return unsafe { __real_cnd_timedwait(condition, mutex, until) };
+    }
+    // SAFETY: the caller's promise.
+    let until = by_the_kernel_s_clock(unsafe { *until });
+    // SAFETY: the caller's promise is that of the function; the time is our own, and lives long enough.
+    unsafe { __real_cnd_timedwait(condition, mutex, &raw const until) }
+}
+
+/// A time on the clock that this process is told, on the kernel's.
+fn by_the_kernel_s_clock(told: libc::timespec) -> libc::timespec {
+    const NS_PER_S: i128 = 1_000_000_000;
+    let in_ns = |time: &libc::timespec| i128::from(time.tv_sec) * NS_PER_S + i128::from(time.tv_nsec);
+    let mut kernel = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = kernel;
+    // SAFETY: both point to a time that may be written; the kernel's function takes the same as the C library's.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
+        libc::syscall(libc::SYS_clock_gettime, c_long::from(libc::CLOCK_REALTIME), &raw mut kernel);
+    }
+    let moved_ns = in_ns(&told) - in_ns(&now) + in_ns(&kernel);
+    let tv_sec = i64::try_from(moved_ns.div_euclid(NS_PER_S)).unwrap_or(i64::MAX);
+    libc::timespec { tv_sec, tv_nsec: i64::try_from(moved_ns.rem_euclid(NS_PER_S)).unwrap_or(0) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -52,6 +102,14 @@ mod tests {
     #[test]
     fn once_the_program_runs_whoever_was_preloaded_tells_the_time() {
         assert!(IS_READY.load(Relaxed), "the constructor was left out by the linker");
+    }
+
+    #[test]
+    fn where_no_clock_was_moved_a_wait_ends_when_it_should() {
+        let told = libc::timespec { tv_sec: 2_000_000_000, tv_nsec: 999_999_999 };
+        let kernel = by_the_kernel_s_clock(told);
+        assert!((told.tv_sec..told.tv_sec + 60).contains(&kernel.tv_sec), "{} s", kernel.tv_sec);
+        assert!((0..1_000_000_000).contains(&kernel.tv_nsec));
     }
 
     #[test]
