@@ -81,6 +81,8 @@ struct Document {
     complaints: Vec<Complaint>,
     /// Brokers that held the run back by a quota.
     throttling: Vec<Throttling>,
+    /// How often a shard slept past its timers, and was woken: the kernel had lost what was to wake it.
+    shards_woken: u64,
     /// The status array as it was at the end.
     totals: Value,
 }
@@ -133,6 +135,8 @@ pub(super) struct ProducerReport {
     failed_transactions: u64,
     aborted_records: u64,
     lost_offsets: u64,
+    /// Due by the rate limit, and not sent: latencies omit them.
+    overdue_records: u64,
     ack_latency: Latency,
 }
 
@@ -169,6 +173,10 @@ pub(super) struct RepeaterReport {
     committed_transactions: u64,
     aborted_transactions: u64,
     errors: u64,
+    /// Due by the rate limit, and not sent: latencies omit them.
+    overdue_records: u64,
+    /// These came before they were sent, by the clocks of both, and are in no latency.
+    before_sent_records: u64,
     ack_latency: Latency,
     end_to_end_latency: Latency,
 }
@@ -180,6 +188,8 @@ struct Latency {
     p90_us: u64,
     p99_us: u64,
     max_us: u64,
+    /// Longer than an hour, which is all that is known of them.
+    above_range: u64,
 }
 
 #[derive(Serialize)]
@@ -300,6 +310,7 @@ fn document(ending: &Ending, facts: &Facts, verdict: &Verdict, exit_code: u8) ->
         causes: shared.map(|shared| shared.causes.all().clone()).unwrap_or_default(),
         complaints: complaints().all(),
         throttling: complaints().throttlings(),
+        shards_woken: shared.map_or(0, |shared| shared.pulses.woken()),
         totals: shared.and_then(Shared::status).unwrap_or_else(|| Value::Array(Vec::new())),
     }
 }
@@ -377,6 +388,7 @@ fn producer_report(board: &ProducerBoard) -> ProducerReport {
         failed_transactions: totals.failed_transactions,
         aborted_records: totals.aborted_records,
         lost_offsets: board.lost_offsets(),
+        overdue_records: board.overdue(),
         ack_latency: Latency::of(&board.latency()),
     }
 }
@@ -417,6 +429,8 @@ fn repeater_report(totals: &WorkerTotals, held: u64, ack: Latency, e2e: Latency)
         committed_transactions: totals.committed_transactions,
         aborted_transactions: totals.aborted_transactions,
         errors: totals.errors(),
+        overdue_records: totals.overdue,
+        before_sent_records: totals.before_sent,
         ack_latency: ack,
         end_to_end_latency: e2e,
     }
@@ -431,6 +445,7 @@ impl Latency {
             p90_us: summary.p90_us,
             p99_us: summary.p99_us,
             max_us: histogram.max_us(),
+            above_range: histogram.above_range(),
         }
     }
 }

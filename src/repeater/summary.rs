@@ -22,7 +22,8 @@ pub(crate) fn lines(config: &RepeaterConfig, shared: &Shared, ending: &Ending) -
     let Some(board) = shared.repeater.get() else { return String::new() };
     let worked = ending.phases().iter().map(|phase| phase.took).sum();
     let (stalls, causes, weaker) = (&shared.stalls, &shared.causes, &config.common.weaker);
-    let summary = Summary { config, board, stalls, causes, weaker, worked, total: ending.elapsed() };
+    let woken = shared.pulses.woken();
+    let summary = Summary { config, board, stalls, causes, weaker, woken, worked, total: ending.elapsed() };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = summary.write(&mut text);
@@ -33,6 +34,8 @@ struct Summary<'a> {
     config: &'a RepeaterConfig,
     board: &'a RepeaterBoard,
     stalls: &'a Stalls,
+    /// How often a shard had to be woken.
+    woken: u64,
     causes: &'a Causes,
     /// By what less is proven.
     weaker: &'a [String],
@@ -69,6 +72,7 @@ impl Summary<'_> {
             (totals.lost_unknown, "token(s) lost: written or not, nobody knows"),
             (self.stalls.all().len() as u64, "stall(s): see the log, or --report"),
             (complaints().throttled_ms().div_ceil(1_000), THROTTLED),
+            (self.woken, "time(s) that a shard was woken"),
             (totals.replayed, "record(s) that another member consumes again, at most"),
             (totals.bad_bodies, "record(s) without a repeater's body"),
             (totals.aborted_reads, "record(s) of aborted transactions"),

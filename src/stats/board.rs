@@ -329,6 +329,12 @@ impl ReaderBoard {
         self.removed.load(Relaxed)
     }
 
+    /// Whether the ledger, as it was when the last pass began, did not list all that was read in it.
+    #[must_use]
+    pub fn is_beyond_ledger(&self) -> bool {
+        self.shards.iter().any(|shard| shard.coverage.is_short())
+    }
+
     /// How much of its last pass a ledger vouches for.
     #[must_use]
     pub fn coverage(&self) -> CoverageTotals {

@@ -3,7 +3,10 @@
 //! Known at the end of a pass, from the ranges that were read and those that the ledger lists: nothing is counted for each
 //! record.
 
-use std::ops::AddAssign;
+use std::{
+    ops::AddAssign,
+    sync::{Mutex, PoisonError},
+};
 
 use indicatif::HumanCount;
 use range_set_blaze::RangeSetBlaze;
@@ -19,16 +22,37 @@ pub struct Coverage {
     not_shown: Gauge,
     left_out: Gauge,
     committed_before: Gauge,
+    /// Touched where a pass ends.
+    beyond: Mutex<Vec<(i32, RangeSetBlaze<i64>)>>,
 }
 
 impl Coverage {
-    /// Replaces what is known of the pass before.
-    pub fn set(&self, pass: CoverageTotals) {
+    /// Replaces what is known of the pass before. `beyond` is where in each partition the ledger did not list what was
+    /// read, as it was when the pass began.
+    pub fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
+        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
         self.vouched_for.set(pass.vouched_for);
         self.beyond_ledger.set(pass.beyond_ledger);
         self.not_shown.set(pass.not_shown);
         self.left_out.set(pass.left_out);
         self.committed_before.set(pass.committed_before);
+    }
+
+    /// Whether the ledger, as it was when the pass began, did not list all that was read.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.beyond_ledger.get() > 0
+    }
+
+    /// The ledger has grown since the pass began. Called when the pass is over, and its reader at rest.
+    pub fn look_again<'a>(&self, acked: impl Fn(i32) -> Option<&'a RangeSetBlaze<i64>>) {
+        let mut beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listed = 0;
+        for (partition, ranges) in beyond.drain(..) {
+            listed += acked(partition).map_or(0, |acked| count(&(&ranges & acked)));
+        }
+        self.vouched_for.set(self.vouched_for.get() + listed);
+        self.beyond_ledger.set(self.beyond_ledger.get().saturating_sub(listed));
     }
 
     /// What was set last.
@@ -63,7 +87,6 @@ impl CoverageTotals {
     /// What was read of a partition, held against what its ledger lists.
     #[must_use]
     pub fn of(read: &RangeSetBlaze<i64>, acked: Option<&RangeSetBlaze<i64>>) -> Self {
-        let count = |set: &RangeSetBlaze<i64>| u64::try_from(set.len()).unwrap_or(u64::MAX);
         let vouched_for = acked.map_or(0, |acked| count(&(read & acked)));
         Self { vouched_for, beyond_ledger: count(read) - vouched_for, ..Self::default() }
     }
@@ -106,6 +129,10 @@ impl CoverageTotals {
     }
 }
 
+fn count(set: &RangeSetBlaze<i64>) -> u64 {
+    u64::try_from(set.len()).unwrap_or(u64::MAX)
+}
+
 impl AddAssign for CoverageTotals {
     fn add_assign(&mut self, other: Self) {
         self.vouched_for += other.vouched_for;
@@ -144,9 +171,12 @@ mod tests {
     #[test]
     fn shards_add_up_and_a_pass_takes_the_place_of_the_one_before() {
         let (first, second) = (Coverage::default(), Coverage::default());
-        first.set(CoverageTotals { vouched_for: 9, left_out: 9, ..CoverageTotals::default() });
-        first.set(CoverageTotals { vouched_for: 5, not_shown: 2, ..CoverageTotals::default() });
-        second.set(CoverageTotals { vouched_for: 1, beyond_ledger: 3, ..CoverageTotals::default() });
+        first.set(CoverageTotals { vouched_for: 9, left_out: 9, ..CoverageTotals::default() }, Vec::new());
+        first.set(CoverageTotals { vouched_for: 5, not_shown: 2, ..CoverageTotals::default() }, Vec::new());
+        second.set(
+            CoverageTotals { vouched_for: 1, beyond_ledger: 3, ..CoverageTotals::default() },
+            Vec::new(),
+        );
         let mut all = first.totals();
         all += second.totals();
         let expected = CoverageTotals {
@@ -158,5 +188,19 @@ mod tests {
         };
         assert_eq!(all, expected);
         assert_eq!(all.reservations().len(), 2);
+    }
+
+    #[test]
+    fn a_ledger_that_has_grown_meanwhile_vouches_for_more() {
+        let coverage = Coverage::default();
+        let pass = CoverageTotals { vouched_for: 300, beyond_ledger: 200, ..CoverageTotals::default() };
+        coverage.set(pass, vec![(0, ranges(&[(100, 200)])), (1, ranges(&[(200, 300)]))]);
+        assert!(coverage.is_short());
+        let (first, second) = (ranges(&[(0, 200)]), ranges(&[(0, 290)]));
+        coverage.look_again(|partition| Some(if partition == 0 { &first } else { &second }));
+        let totals = coverage.totals();
+        assert_eq!((totals.vouched_for, totals.beyond_ledger), (490, 10));
+        coverage.look_again(|_| Some(&first));
+        assert_eq!(coverage.totals(), totals, "once");
     }
 }

@@ -104,15 +104,15 @@ impl Checker {
         Some(part.last_consumable + 1)
     }
 
-    /// What was read of a partition, from `start` up to `end`, held against the ledger; `accounted` is that, and what was
-    /// named as unreadable.
+    /// What was read of a partition, from `start` up to `end`, held against the ledger, and where that does not list it;
+    /// `accounted` is what was read, and what was named as unreadable.
     pub(super) fn coverage(
         &self,
         partition: i32,
         (start, end): (i64, i64),
         read: &RangeSetBlaze<i64>,
         accounted: &RangeSetBlaze<i64>,
-    ) -> CoverageTotals {
+    ) -> (CoverageTotals, RangeSetBlaze<i64>) {
         let acked = self.ledger(partition).map(PartitionLedger::acked);
         let mut coverage = CoverageTotals::of(read, acked);
         // Where last values are checked, nothing that has gone was a key's last one.
@@ -121,7 +121,7 @@ impl Checker {
             let gone = acked.map(|acked| &(acked & &within) - accounted).unwrap_or_default();
             coverage.not_shown = u64::try_from(gone.len()).unwrap_or(u64::MAX);
         }
-        coverage
+        (coverage, acked.map_or_else(|| read.clone(), |acked| read - acked))
     }
 
     /// Whether a log that was cut is counted, instead of being a violation.

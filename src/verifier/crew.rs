@@ -244,8 +244,21 @@ impl Crew<'_> {
         }
     }
 
+    /// Who produces beside us may have written down meanwhile what was read beyond the ledger.
+    fn look_at_ledger_again(&self, readers: &[&ReaderBoard]) {
+        if !readers.iter().any(|reader| reader.is_beyond_ledger()) {
+            return;
+        }
+        // One that cannot be read now was read before; nothing more is vouched for by it.
+        let Ok(ledger) = self.store.load(self.partitions) else { return };
+        for shard in readers.iter().flat_map(|reader| &reader.shards) {
+            shard.coverage.look_again(|partition| Some(ledger.partition(partition)?.acked()));
+        }
+    }
+
     /// A pass is over: it counts where it was not stopped.
     pub(super) fn end_pass(&self, readers: &[&ReaderBoard]) {
+        self.look_at_ledger_again(readers);
         let lifecycle = self.lifecycle();
         for reader in readers {
             if !lifecycle.stop_requested() {

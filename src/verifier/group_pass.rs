@@ -508,18 +508,21 @@ impl Overseer<'_> {
     /// Says how much of what the group was shown the ledger vouches for, and what it was not shown because it had
     /// `committed` these places before.
     fn note_coverage(&self, committed: &[i64]) {
-        let mut coverage = CoverageTotals::default();
+        let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
         for (index, part) in self.parts.iter().enumerate() {
             let from = committed.get(index).map_or(part.start, |place| part.start.max(*place));
             let span = (from, part.position);
-            coverage += self.checker.coverage(part.partition, span, &part.read, &part.accounted());
+            let accounted = part.accounted();
+            let (own, rest) = self.checker.coverage(part.partition, span, &part.read, &accounted);
+            coverage += own;
+            beyond.push((part.partition, rest));
             coverage.left_out += part.left_out.unsigned_abs();
             if let Some(ledger) = self.checker.ledger(part.partition) {
                 let below = ledger.count_below(from).saturating_sub(ledger.count_below(part.start));
                 coverage.committed_before += below;
             }
         }
-        self.checker.stats().coverage.set(coverage);
+        self.checker.stats().coverage.set(coverage, beyond);
     }
 
     /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.

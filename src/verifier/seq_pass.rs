@@ -148,13 +148,16 @@ impl PassState {
 
     /// Says how much of what was read the ledger vouches for.
     pub(super) fn note_coverage(&self) {
-        let mut coverage = CoverageTotals::default();
+        let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
         for track in &self.tracks {
             let (partition, span) = (track.partition, (track.start, track.position));
-            coverage += self.checker.coverage(partition, span, &track.read_ranges(), &track.consumed());
+            let (read, accounted) = (track.read_ranges(), track.consumed());
+            let (part, rest) = self.checker.coverage(partition, span, &read, &accounted);
+            coverage += part;
             coverage.left_out += track.left_out.unsigned_abs();
+            beyond.push((partition, rest));
         }
-        self.checker.stats().coverage.set(coverage);
+        self.checker.stats().coverage.set(coverage, beyond);
     }
 
     /// Takes the next step of a reader that looks for the end of what cannot be read. Returns where to read next.

@@ -30,6 +30,7 @@ pub(crate) fn lines(config: &VerifierConfig, shared: &Shared, ending: &Ending) -
         total: ending.elapsed(),
         store: &store,
         stalls: &shared.stalls,
+        woken: shared.pulses.woken(),
         causes: &shared.causes,
     };
     let mut text = String::new();
@@ -45,6 +46,8 @@ struct Summary<'a> {
     total: Duration,
     store: &'a LedgerStore,
     stalls: &'a Stalls,
+    /// How often a shard had to be woken.
+    woken: u64,
     causes: &'a Causes,
 }
 
@@ -68,7 +71,11 @@ impl Summary<'_> {
         }
         let stalls = self.stalls.all().len() as u64;
         let throttled_s = complaints().throttled_ms().div_ceil(1_000);
-        let unusual = [(stalls, "stall(s): see the log, or --report"), (throttled_s, THROTTLED)];
+        let unusual = [
+            (stalls, "stall(s): see the log, or --report"),
+            (throttled_s, THROTTLED),
+            (self.woken, "time(s) that a shard was woken"),
+        ];
         write_unusual(text, &unusual)?;
         self.causes.write(text)?;
         self.times(text)

@@ -143,7 +143,7 @@ impl Cycle {
     fn audit(&self, topic: &Topic, workdir: &Workdir) -> Account {
         let transactions = if self.transactions { "--use-transactions" } else { "" };
         let read = Run::verifier().in_dir(workdir).args(topic.flags()).args(transactions);
-        read.args("--seq_read --report read.json").finish().expect_code(0).expect_output(&["PROVEN"]);
+        read.args("--seq_read --report read.json").finish().expect_code(0).expect_nothing_wrong();
         let totals = |name: &str| -> Value {
             let report: Value = serde_json::from_slice(&workdir.contents()[name]).expect("a report");
             report["totals"][0].clone()

@@ -377,6 +377,14 @@ impl Finished {
         self
     }
 
+    /// Nothing is wrong, be everything in the ledger or not: what was written and not acked is in none.
+    #[track_caller]
+    pub fn expect_nothing_wrong(self) -> Self {
+        let found = ["PROVEN: ", "CONSISTENT: nothing wrong was found"];
+        assert!(found.iter().any(|word| self.stdout.contains(word)), "{}", self.transcript());
+        self.expect_no_output(&["VIOLATION"])
+    }
+
     /// One clear line says why it failed.
     #[track_caller]
     pub fn expect_one_error(self, words: &[&str]) -> Self {
