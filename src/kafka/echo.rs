@@ -12,7 +12,7 @@ use super::{
     ClientError, Delivery, KafkaError, ProducerSettings, SendError,
     client::{Handle, Queue, Topic},
     hub::HubBell,
-    producer::{Words, argument, bytes, send_error, take_deliveries},
+    producer::{argument, bytes, send_error, take_deliveries},
     transactions::Transactions,
     wake::QueueWake,
 };
@@ -39,7 +39,6 @@ const DELIVERIES: usize = 256;
 pub struct EchoProducer {
     // Fields are dropped in this order: references first, the client, then the values that it may be sending.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
-    words: Words,
     topics: Vec<Topic>,
     queue: Queue,
     bell: HubBell,
@@ -70,7 +69,6 @@ impl EchoProducer {
         let topics = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
         Ok(Self {
             messages: vec![ptr::null(); DELIVERIES].into(),
-            words: Words::default(),
             topics,
             queue,
             bell: bell.clone(),
@@ -146,12 +144,12 @@ impl EchoProducer {
 
     /// Takes the deliveries that have come, at most `limit_events` batches of them, and returns how many there were.
     pub fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
-        let (messages, slots, words) = (&mut self.messages, &mut self.slots, &mut self.words);
+        let (messages, slots) = (&mut self.messages, &mut self.slots);
         let mut count = 0;
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
             if event.kind() == rdk::RD_KAFKA_EVENT_DR {
-                count += take_deliveries(&event, messages, words, &mut |delivery: Delivery| {
+                count += take_deliveries(&event, messages, &mut |delivery: Delivery| {
                     slots[delivery.token].lent = false;
                     each(delivery);
                 });
@@ -159,12 +157,6 @@ impl EchoProducer {
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
         count
-    }
-
-    /// What was said with this error, when a record failed of it for the first time; empty for nothing.
-    #[must_use]
-    pub fn words(&self, error: KafkaError) -> &str {
-        self.words.of(error)
     }
 
     /// The error that finished this client, if one did.

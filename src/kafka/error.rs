@@ -124,9 +124,12 @@ impl KafkaError {
         self.class() == ErrorClass::Transient
     }
 
-    /// Whether the broker refused a batch for another record of it than this one: it says nothing of the cause.
-    pub(super) fn is_secondary(self) -> bool {
-        self.0 == Code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD
+    /// Whether it says no more than that the broker refused a batch for this record, or for another one of it.
+    pub(super) fn is_vague(self) -> bool {
+        matches!(
+            self.0,
+            Code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD | Code::RD_KAFKA_RESP_ERR_INVALID_RECORD
+        )
     }
 
     /// Whether a record, a batch or a request was larger than it may be.
@@ -140,11 +143,10 @@ impl KafkaError {
         )
     }
 
-    /// Whether a record's timestamp was refused; where several of a batch were, only the broker's words tell.
+    /// Whether a record's timestamp was refused.
     #[must_use]
-    pub fn is_about_time(self, words: &str) -> bool {
+    pub fn is_about_time(self) -> bool {
         self.0 == Code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP
-            || self.0 == Code::RD_KAFKA_RESP_ERR_INVALID_RECORD && words.contains("imestamp")
     }
 
     /// Whether the brokers do not take this compression.

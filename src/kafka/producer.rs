@@ -86,12 +86,13 @@ impl Outcome {
 }
 
 impl Delivery {
-    /// The same, failed of what the rest of its batch failed of.
-    fn blamed_on(mut self, primary: Option<KafkaError>) -> Self {
-        if let (Outcome::Failed(error) | Outcome::Unknown(error), Some(primary)) =
-            (&mut self.outcome, primary)
+    /// The same, failed of what its batch failed of, where its own error says less.
+    fn blamed_on(mut self, of_batch: Option<KafkaError>) -> Self {
+        if let (Outcome::Failed(error) | Outcome::Unknown(error), Some(of_batch)) =
+            (&mut self.outcome, of_batch)
+            && error.is_vague()
         {
-            *error = primary;
+            *error = of_batch;
         }
         self
     }
@@ -115,7 +116,6 @@ const DELIVERIES: usize = 1024;
 pub struct Producer {
     // Fields are dropped in this order: references first, the client last.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
-    words: Words,
     topic: Topic,
     queue: Queue,
     /// About end offsets, while it is under way.
@@ -142,7 +142,6 @@ impl Producer {
         handle.learn(topic, &settings.client_cpus);
         Ok(Self {
             messages: vec![ptr::null(); DELIVERIES].into(),
-            words: Words::default(),
             topic: known,
             queue,
             question: None,
@@ -214,17 +213,11 @@ impl Producer {
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
             if event.kind() == rdk::RD_KAFKA_EVENT_DR {
-                count += take_deliveries(&event, &mut self.messages, &mut self.words, &mut each);
+                count += take_deliveries(&event, &mut self.messages, &mut each);
             }
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
         count
-    }
-
-    /// What was said with this error, when a record failed of it for the first time; empty for nothing.
-    #[must_use]
-    pub fn words(&self, error: KafkaError) -> &str {
-        self.words.of(error)
     }
 
     /// Waits for deliveries, but not longer than `limit`.
@@ -291,45 +284,19 @@ pub(super) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> 
     }
 }
 
-/// What brokers said when they refused records: of each error the first words. Whoever starts a new client starts anew.
-#[derive(Default)]
-pub(super) struct Words(Vec<(KafkaError, String)>);
-
-impl Words {
-    pub(super) fn of(&self, error: KafkaError) -> &str {
-        self.0.iter().find(|(known, _)| *known == error).map_or("", |(_, words)| words)
-    }
-
-    /// # Safety
-    /// The message is alive and came out of a delivery event.
-    #[cold]
-    unsafe fn note(&mut self, error: KafkaError, message: *const rdk::rd_kafka_message_t) {
-        if self.0.iter().any(|(known, _)| *known == error) {
-            return;
-        }
-        // SAFETY: the caller's promise; what is returned is null, or a text that lives as long as the event.
-        let words = unsafe {
-            let words = rdk::rd_kafka_message_produce_errstr(message);
-            if words.is_null() { String::new() } else { CStr::from_ptr(words).to_string_lossy().into_owned() }
-        };
-        // For most errors the client has no more to say than their name.
-        let is_news = !error.to_string().contains(&words);
-        self.0.push((error, if is_news { words } else { String::new() }));
-    }
-}
-
 /// Shows the deliveries of an event, and returns how many there were.
 ///
-/// An event is a batch. Of one that the broker refused for some of its records, the others say only that: they are shown
-/// last, with the error of the first of those.
+/// An event is a batch. Where the broker refused it for several of its records, those and the others have codes that say no
+/// more than that; the code of the batch says what it was. The broker's words are not to be had: what
+/// `rd_kafka_message_produce_errstr` returns has been freed by then (seen in 2.12.1, whose event has a copy of them).
 pub(super) fn take_deliveries(
     event: &EventPtr,
     messages: &mut [*const rdk::rd_kafka_message_t],
-    words: &mut Words,
     each: &mut impl FnMut(Delivery),
 ) -> usize {
     let (mut count, mut is_placed) = (0, true);
-    let (mut primary, mut secondary) = (None, Vec::new());
+    // SAFETY: the event is alive.
+    let of_batch = KafkaError::check(unsafe { rdk::rd_kafka_event_error(event.ptr()) }).err();
     loop {
         // SAFETY: the event is alive, and the array has room for as many as is said.
         let got =
@@ -343,22 +310,10 @@ pub(super) fn take_deliveries(
             if !is_placed && matches!(delivery.outcome, Outcome::Acked { .. }) {
                 delivery.outcome = Outcome::AckedSomewhere;
             }
-            if let Some(error) = delivery.outcome.error() {
-                // SAFETY: as above.
-                unsafe { words.note(error, message) };
-                if error.is_secondary() {
-                    secondary.push(delivery);
-                    continue;
-                }
-                primary.get_or_insert(error);
-            }
-            each(delivery);
+            each(delivery.blamed_on(of_batch));
         }
         count += got;
         if got < messages.len() {
-            for delivery in secondary {
-                each(delivery.blamed_on(primary));
-            }
             return count;
         }
     }
@@ -413,10 +368,13 @@ mod tests {
 
     #[test]
     fn a_batch_is_refused_for_what_was_wrong_with_it() {
-        let [other, invalid] = [-138, 87].map(|number| KafkaError::of_number(number).unwrap());
-        assert!(other.is_secondary() && !invalid.is_secondary());
+        let [other, invalid, time] = [-138, 87, 32].map(|number| KafkaError::of_number(number).unwrap());
         let delivery = |outcome| Delivery { token: 3, outcome };
-        let blamed = |outcome, primary| delivery(outcome).blamed_on(primary).outcome;
+        let blamed = |outcome, of_batch| delivery(outcome).blamed_on(of_batch).outcome;
+        assert_eq!(blamed(Outcome::Failed(other), Some(time)), Outcome::Failed(time));
+        assert_eq!(blamed(Outcome::Failed(invalid), Some(time)), Outcome::Failed(time));
+        assert_eq!(blamed(Outcome::Failed(time), Some(invalid)), Outcome::Failed(time), "it says more");
+        assert_eq!(blamed(Outcome::Acked { offset: 1 }, Some(time)), Outcome::Acked { offset: 1 });
         assert_eq!(blamed(Outcome::Failed(other), Some(invalid)), Outcome::Failed(invalid));
         assert_eq!(blamed(Outcome::Unknown(other), Some(invalid)), Outcome::Unknown(invalid));
         assert_eq!(blamed(Outcome::Failed(other), None), Outcome::Failed(other), "nothing else is known");

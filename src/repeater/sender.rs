@@ -211,13 +211,9 @@ impl TokenSender {
             (Some(_), false) => (&self.stats.lost_failed, "tokens are lost"),
         };
         counter.add(1);
-        let reason = self.reason(error);
+        let reason = Reason::from(error);
         self.tell(what, &reason);
         self.judge(&reason);
-    }
-
-    fn reason(&self, error: KafkaError) -> Reason {
-        Reason { error, words: self.client.words(error).to_owned() }
     }
 
     /// Once for each cause, whichever worker meets it.
@@ -226,19 +222,19 @@ impl TokenSender {
         let Reason { error, words } = reason;
         let causes = &self.shard.floor.shared.causes;
         causes.note_many("the producers", what, &error.to_string(), 1, || {
-            format!("{words}{}", self.remedy(reason)).trim_start_matches(": ").to_owned()
+            format!("{words}{}", self.remedy(*error)).trim_start_matches(": ").to_owned()
         });
     }
 
     /// What the user can change.
-    fn remedy(&self, Reason { error, words }: &Reason) -> String {
+    fn remedy(&self, error: KafkaError) -> String {
         let config = &self.shard.floor.config;
         let sizes = format!(
             "--payload-size (it is {}), or give batches room for fewer records with -X batch.size={}",
             config.payload_bytes,
             config.payload_bytes.get() + HEADER_BYTES
         );
-        failing::remedy(*error, words, &sizes, "compare this machine's clock with the broker's")
+        failing::remedy(error, &sizes, "compare this machine's clock with the broker's")
     }
 
     /// What will not change, or has not for too long, ends the run.
@@ -253,7 +249,10 @@ impl TokenSender {
                 "a record cannot be written"
             };
             let (id, lasting) = (&self.settings.client.client_id, judgement.words());
-            floor.shared.lifecycle.fail(format!("{id}: {what}{lasting}: {reason}{}", self.remedy(reason)));
+            floor
+                .shared
+                .lifecycle
+                .fail(format!("{id}: {what}{lasting}: {reason}{}", self.remedy(reason.error)));
         }
     }
 
@@ -287,7 +286,7 @@ impl TokenSender {
         }
         for error in failed_in_transaction {
             self.stats.failed_in_transactions.add(1);
-            let reason = self.reason(error);
+            let reason = Reason::from(error);
             self.judge(&reason);
             self.spoilt_by.get_or_insert(reason);
         }
@@ -333,7 +332,7 @@ impl TokenSender {
     #[cold]
     fn start_over(&mut self) -> Result<(), ClientError> {
         if let Some(error) = self.client.fatal_error() {
-            let reason = self.reason(error);
+            let reason = Reason::from(error);
             self.tell("starting a new producer", &reason);
             self.judge(&reason);
         }

@@ -29,7 +29,7 @@ impl ShardProducer {
     pub(super) fn judge_failures(&mut self) -> Result<(), Halt> {
         let mut halt = None;
         for failed in std::mem::take(&mut self.acks.failed) {
-            let reason = Reason { error: failed.error, words: self.client.words(failed.error).to_owned() };
+            let reason = Reason::from(failed.error);
             let judgement = self.judge(reason.error);
             if judgement.is_final() && !self.config.tolerate_failed_produce {
                 halt.get_or_insert_with(|| self.not_acked(failed, &reason, judgement));
@@ -70,7 +70,7 @@ impl ShardProducer {
     fn tell(&self, what: &str, Reason { error, words }: &Reason, count: u64) {
         let causes = &self.context.shared.causes;
         causes.note_many(WORKER, what, &error.to_string(), count, || {
-            format!("{words}{}", self.remedy(*error, words)).trim_start_matches(": ").to_owned()
+            format!("{words}{}", self.remedy(*error)).trim_start_matches(": ").to_owned()
         });
     }
 
@@ -81,12 +81,12 @@ impl ShardProducer {
              --tolerate-failed-produce counts such records and goes on",
             self.context.topic,
             judgement.words(),
-            self.remedy(error, &reason.words)
+            self.remedy(error)
         ))
     }
 
     /// What the user can change.
-    fn remedy(&self, error: KafkaError, words: &str) -> String {
+    fn remedy(&self, error: KafkaError) -> String {
         let config = &self.config;
         let sizes = format!(
             "--batch_max_bytes (it is {}), and --msg_size (it is {}) if a single record is too large",
@@ -96,7 +96,7 @@ impl ShardProducer {
             Some(_) => "choose another --fake-timestamp-ms, or a smaller --fake-timestamp-step-ms",
             None => "compare this machine's clock with the broker's",
         };
-        failing::remedy(error, words, &sizes, times)
+        failing::remedy(error, &sizes, times)
     }
 
     /// What the cluster has against this producer as a whole: then each record's own error says less.
@@ -155,7 +155,7 @@ impl ShardProducer {
             return Ok(());
         }
         let (topic, lasting) = (&self.context.topic, judgement.words());
-        let remedy = self.remedy(reason.error, &reason.words);
+        let remedy = self.remedy(reason.error);
         Err(Halt::Failed(format!("topic {topic}: a transaction failed{lasting}: {reason}{remedy}")))
     }
 

@@ -95,8 +95,8 @@ fn a_batch_is_refused_for_what_is_wrong_with_it(cluster: &Cluster) {
         );
         let finished = run(&topic, &work).finish().expect_code(3);
         finished
-            .expect_one_error(&[topic.name(), "imestamp", "message.timestamp.after.max.ms"])
-            .expect_no_output(&["DIFFERENT_RECORD", "invalid records"]);
+            .expect_one_error(&[topic.name(), "Invalid timestamp", "message.timestamp.after.max.ms"])
+            .expect_no_output(&["INVALID_RECORD", "DIFFERENT_RECORD"]);
     }
 }
 
