@@ -148,9 +148,14 @@ pub(super) struct Sequel {
 const ENOUGH_GAPS: u32 = 3;
 
 impl Sequel {
-    /// Nobody knows what comes next, or everybody does.
+    /// This comes next; `None` where nobody knows.
     pub(super) fn begin(&mut self, due: Option<i64>) {
         self.due = due;
+    }
+
+    /// The partition is this member's from now on: what it asked for when it was so before, it may not have been shown.
+    fn assigned(&mut self, due: Option<i64>) {
+        (self.due, self.asked_again) = (due, None);
     }
 
     /// The client shows what lies at `to`, or that everything below has been read. Returns where it has to begin again,
@@ -213,7 +218,7 @@ impl Inbox {
                 let due = self.handover.due(partition, start);
                 if let Some(lane) = self.lane(partition) {
                     lane.position = 0;
-                    lane.sequel.begin(due.filter(|_| cut.is_none()));
+                    lane.sequel.assigned(due.filter(|_| cut.is_none()));
                     match cut {
                         Some(cut) => lane.state.cut(cut),
                         None => lane.state.reposition(),
@@ -361,6 +366,12 @@ mod tests {
         assert_eq!(sequel.left_out(9, false, |_| false), None, "markers, or what was aborted");
         assert_eq!(sequel.left_out(9, false, |from| from == 5), Some(5));
         assert_eq!(sequel.left_out(9, false, |_| true), None, "it is not there: that is for others to judge");
+        sequel.assigned(Some(5));
+        assert_eq!(
+            sequel.left_out(9, false, |_| true),
+            Some(5),
+            "who lost the partition may not have been shown it"
+        );
         sequel.begin(Some(10));
         assert_eq!(sequel.left_out(12, true, |_| false), Some(10), "nothing explains it");
         sequel.begin(Some(12));
