@@ -163,7 +163,14 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
         list.push("records were read here and there only".to_owned());
         return list;
     }
-    let kind = reader.kind.name();
+    let (kind, gaps) = (reader.kind.name(), reader.raw_totals().offset_gaps);
+    if gaps > 0 && !config.proof.transactions && !config.proof.compacted {
+        list.push(format!(
+            "there are {} gaps between offsets: a log with transactions is read with --use-transactions, a compacted one \
+             with --compacted",
+            HumanCount(gaps)
+        ));
+    }
     if let Some(limit) = limit {
         list.push(format!("the {kind} was to stop after {} records (--seq_read_msgs)", HumanCount(limit)));
     } else if reader.passes() == 0 {

@@ -83,7 +83,7 @@ fn a_named_group_goes_on_where_it_was(cluster: &Cluster) {
         let work = format!("--consumer_group_readers 2 --consumer_group_name {name}");
         run(&topic, &workdir, &work).finish().expect_code(0)
     };
-    read().expect_output(&["group       900 records proven valid", "DONE"]);
+    read().expect_output(&["group       900 records proven valid", "CONSISTENT: "]);
     read().expect_output(&["group       0 records proven valid"]);
     run(&topic, &workdir, "--produce_msgs 300 --msg_size 10").finish().expect_code(0);
     read().expect_output(&["group       300 records proven valid"]);
