@@ -211,7 +211,7 @@ fn a_signal_commits_what_is_complete(cluster: &Cluster) {
     let run_ = run(&topic, &workdir, work).with_control().start();
     run_.harness().until("records", |workers| workers[0].producer().sent > 200);
     run_.signal(Signal::SIGTERM);
-    run_.finish().expect_code(0).expect_output(&["stopped before the end"]);
+    run_.finish().expect_code(0).expect_output(&["INTERRUPTED"]);
     let ledger = LedgerFile::read(workdir.path(), topic.name());
     assert!(ledger.count() > 200, "{}", ledger.count());
     assert_eq!(i64::try_from(topic.committed_records().len()), Ok(ledger.count()));
