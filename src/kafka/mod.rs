@@ -39,6 +39,7 @@ mod topics;
 mod transactions;
 mod trial;
 mod wake;
+pub mod wire;
 
 pub use admission::refused;
 pub use consumer::{Consumer, Event};

@@ -1,0 +1,63 @@
+//! The messages that are spoken with brokers, in each version from Kafka 2.4 and Redpanda on.
+//!
+//! Requests are encoded, responses decoded; the other way round is the brokers', and in tests the `kafka-protocol`
+//! crate's, which serves as an oracle for every message and version. What responses hold is borrowed from their bytes.
+//! Fields and their order: Kafka's message definitions, `clients/src/main/resources/common/message`.
+
+mod api;
+mod api_versions;
+mod coordinator;
+mod decoder;
+mod encoder;
+mod fetch;
+mod frame;
+mod leader_epoch;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod producer_id;
+mod sasl;
+mod topics;
+mod transaction;
+
+pub use api::{Api, ApiRange, UnsupportedApi};
+pub use api_versions::{ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature};
+pub use coordinator::{Coordinator, CoordinatorKind, FindCoordinatorRequest, FindCoordinatorResponse};
+pub use decoder::{DecodeError, Decoder};
+pub use encoder::Encoder;
+pub use fetch::{
+    AbortedTransaction, DivergingEpoch, FetchPartition, FetchRequest, FetchResponse, FetchedPartition,
+};
+pub use frame::{Request, ResponseHeader, begin_frame, encode_request, finish_frame};
+pub use leader_epoch::{EpochEnd, EpochQuestion, LeaderEpochRequest, LeaderEpochResponse};
+pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse, ListedOffset, OffsetQuestion, Timestamp};
+pub use metadata::{Broker, MetadataRequest, MetadataResponse, PartitionMetadata, TopicMetadata};
+pub use produce::{LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition};
+pub use producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+pub use sasl::{
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
+pub use topics::{
+    CreateTopicRequest, CreateTopicsResponse, CreatedTopic, DescribeTopicRequest, DescribeTopicResponse,
+    TopicSetting,
+};
+pub use transaction::{
+    AddPartitionsRequest, AddPartitionsResponse, AddedPartition, EndTxnRequest, EndTxnResponse,
+};
+
+/// A topic's id (KIP-516); all zeros where there is none.
+pub type TopicId = [u8; 16];
+
+/// By what a message names a topic: older versions by its name, newer ones by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicRef<'a> {
+    /// Its name.
+    Name(&'a str),
+    /// Its id.
+    Id(TopicId),
+}
+
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod robustness_tests;
