@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(topic.look(Ok(seen(1)), start), None);
         let reason = topic.look(Ok(seen(1)), start + PATIENCE).unwrap();
         assert!(
-            reason.contains("created anew") && reason.contains("it has 1 partitions, and had 2"),
+            reason.contains("created anew") && reason.contains("it has 1 partition, and had 2"),
             "{reason}"
         );
     }
