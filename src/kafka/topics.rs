@@ -16,6 +16,9 @@ use crate::config::NewTopic;
 /// How long the controller has to make a topic.
 const REQUEST_TIMEOUT_MS: c_int = 10_000;
 
+/// How long a topic's settings are waited for, where a run has ended and they only explain.
+const LOOK_TIMEOUT_MS: c_int = 2_000;
+
 /// Why a topic was not made.
 pub(super) struct NotCreated {
     pub(super) reason: String,
@@ -31,6 +34,41 @@ impl Observer {
     pub fn look_at_topic(&self, topic: &str) -> Result<TopicShape, KafkaError> {
         let handle = self.handle.topic(topic).map_err(|_| KafkaError::timed_out())?;
         self.shape(handle.ptr())
+    }
+
+    /// Whether a topic may be compacted, as far as the brokers say so soon; `None` without an answer.
+    #[must_use]
+    pub fn is_compacted(&self, topic: &str) -> Option<bool> {
+        let resource = Resource::topic(topic)?;
+        let (queue, mut resources) = (self.handle.new_queue(), [resource.0.as_ptr()]);
+        // SAFETY: all are alive, and there is one resource; the call copies what it needs. Null options are the default ones.
+        unsafe {
+            let (client, list) = (self.handle.ptr(), resources.as_mut_ptr());
+            rdk::rd_kafka_DescribeConfigs(client, list, resources.len(), std::ptr::null(), queue.ptr());
+        }
+        let event = queue.poll(LOOK_TIMEOUT_MS)?;
+        // SAFETY: the event is alive; a result of another kind is null. What it holds lives as long as the event, and names
+        // and values that are not null are NUL-terminated.
+        unsafe {
+            let result = rdk::rd_kafka_event_DescribeConfigs_result(event.ptr());
+            if result.is_null() {
+                return None;
+            }
+            let (mut count, mut entries) = (0, 0);
+            let resources = rdk::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+            let resource = (count > 0).then(|| *resources)?;
+            let configs = rdk::rd_kafka_ConfigResource_configs(resource, &raw mut entries);
+            for index in 0..entries {
+                let entry = *configs.add(index);
+                let value = rdk::rd_kafka_ConfigEntry_value(entry);
+                if CStr::from_ptr(rdk::rd_kafka_ConfigEntry_name(entry)) == c"cleanup.policy"
+                    && !value.is_null()
+                {
+                    return Some(CStr::from_ptr(value).to_string_lossy().contains("compact"));
+                }
+            }
+        }
+        None
     }
 
     /// Makes a topic; one that is there already is left as it is. Waits for the answer, but not for ever.
@@ -100,6 +138,25 @@ fn answer(event: &EventPtr) -> Result<(), NotCreated> {
         }
     }
     Ok(())
+}
+
+/// An owned `rd_kafka_ConfigResource_t`.
+struct Resource(NonNull<rdk::rd_kafka_ConfigResource_t>);
+
+impl Resource {
+    fn topic(name: &str) -> Option<Self> {
+        let name = client::c_string(name).ok()?;
+        let kind = rdk::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+        // SAFETY: the name is alive, and copied.
+        NonNull::new(unsafe { rdk::rd_kafka_ConfigResource_new(kind, name.as_ptr()) }).map(Self)
+    }
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        // SAFETY: the resource is ours and not used again.
+        unsafe { rdk::rd_kafka_ConfigResource_destroy(self.0.as_ptr()) };
+    }
 }
 
 /// An owned `rd_kafka_NewTopic_t`.

@@ -7,7 +7,13 @@ use std::{
 
 use thiserror::Error;
 
-use super::{anomaly::Violation, crew::Crew, group_pass, phases, shard::Halt, trial::Trial};
+use super::{
+    anomaly::{Anomaly, Violation},
+    crew::Crew,
+    group_pass, phases,
+    shard::Halt,
+    trial::Trial,
+};
 use crate::{
     app::{
         ending::{Asked, Ending},
@@ -218,7 +224,19 @@ fn work(
         count(crew.placement.shards.len(), "shard"),
         count(ledger.acked_count(), "offset")
     );
-    verdict(run_phases(&crew, board), control)
+    verdict(run_phases(&crew, board), control).map_err(|error| explain_compaction(error, &crew))
+}
+
+/// Records that compaction took look like lost ones to whoever was not told of it.
+fn explain_compaction(mut error: RunError, crew: &Crew<'_>) -> RunError {
+    if let RunError::Violation(violation) | RunError::Violations { first: violation, .. } = &mut error
+        && violation.anomaly == Anomaly::LostWrite
+        && !crew.config.proof.compacted
+        && crew.observer.is_compacted(&crew.config.topic) == Some(true)
+    {
+        violation.found.push_str("; the topic's cleanup.policy is compact: does it want --compacted?");
+    }
+    error
 }
 
 fn wait_for_topic(

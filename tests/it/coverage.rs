@@ -18,6 +18,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(records_beyond_the_ledger_are_counted_apart),
         Real(a_ledger_of_another_topic_vouches_for_nothing),
         Real(a_group_that_had_been_here_before_is_told),
+        Real(what_compaction_may_have_taken_is_named_as_such),
     ]
 }
 
@@ -83,4 +84,21 @@ fn a_group_that_had_been_here_before_is_told(cluster: &Cluster) {
             "the group had been here before: 100 acked records below its committed places were not read again",
         ])
         .expect_no_output(&["PROVEN"]);
+}
+
+/// Whoever reads a compacted log without `--compacted` is told where the violation is named.
+fn what_compaction_may_have_taken_is_named_as_such(cluster: &Cluster) {
+    for (policy, is_named) in [("compact,delete", true), ("delete", false)] {
+        let (topic, workdir) = (cluster.topic_with(1, &[("cleanup.policy", policy)]), Workdir::new());
+        topic.write_proven(0, 0..30);
+        workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&[&[(0, 35)]]).text());
+        let read = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read").finish();
+        let read = read.expect_code(1).expect_output(&["lost-write"]);
+        let hint = "the topic's cleanup.policy is compact: does it want --compacted?";
+        if is_named {
+            read.expect_output(&[hint])
+        } else {
+            read.expect_no_output(&[hint])
+        };
+    }
 }
