@@ -110,13 +110,18 @@ impl Failing {
     /// too long.
     pub fn overdue(&mut self, done: u64, now: Instant) -> Option<KafkaError> {
         self.look(done);
-        self.last.filter(|_| self.patience.failed(now))
+        self.last.filter(|_| self.patience.is_over(now))
+    }
+
+    /// Brokers are away: what failed before that is not what keeps it from going on.
+    pub fn forget(&mut self) {
+        self.patience.succeeded();
+        self.last = None;
     }
 
     fn look(&mut self, done: u64) {
         if std::mem::replace(&mut self.done, done) < done {
-            self.patience.succeeded();
-            self.last = None;
+            self.forget();
         }
     }
 }
@@ -175,10 +180,11 @@ mod tests {
     #[test]
     fn anything_else_is_permanent_when_it_lasts_without_a_success() {
         let (mut failing, start, other) = (Failing::default(), Instant::now(), error(ErrorClass::Other));
-        assert_eq!(failing.judge(other, 5, start), Judgement::TryAgain);
-        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE), Judgement::TryAgain, "one was acked");
-        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE * 3 / 2), Judgement::TryAgain);
-        assert_eq!(failing.judge(other, 6, start + HALF_A_MINUTE * 2), Judgement::Lasting);
+        let mut judge = |done, seconds| failing.judge(other, done, start + Duration::from_secs(seconds));
+        assert_eq!([0, 15].map(|second| judge(5, second)), [Judgement::TryAgain; 2]);
+        assert_eq!([30, 45].map(|second| judge(6, second)), [Judgement::TryAgain; 2], "one was acked");
+        assert_eq!(judge(6, 60), Judgement::Lasting);
+        assert_eq!([100, 115].map(|second| judge(6, second)), [Judgement::TryAgain; 2], "not in between");
         assert!(Judgement::Lasting.is_final() && !Judgement::TryAgain.is_final());
     }
 
@@ -188,6 +194,7 @@ mod tests {
             let (mut failing, start) = (Failing::default(), Instant::now());
             assert_eq!(failing.judge(error(class), 0, start), Judgement::Permanent);
             assert_eq!(failing.judge(error(class), 1, start), Judgement::TryAgain);
+            assert_eq!(failing.judge(error(class), 1, start + HALF_A_MINUTE / 2), Judgement::TryAgain);
             assert_eq!(failing.judge(error(class), 1, start + HALF_A_MINUTE), Judgement::Lasting);
         }
     }
@@ -200,6 +207,9 @@ mod tests {
         assert_eq!(failing.overdue(5, start + HALF_A_MINUTE), Some(other));
         assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 5), None, "it succeeds again");
         assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 9), None);
+        failing.judge(other, 6, start);
+        failing.forget();
+        assert_eq!(failing.overdue(6, start + HALF_A_MINUTE), None, "brokers are away");
     }
 
     #[test]

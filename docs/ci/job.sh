@@ -11,6 +11,8 @@ mkdir -p "$DIR"
 step() {
     local name=$1 pid code=0
     shift
+    # A step that writes none must not show that of another day.
+    rm -f "$DIR/$name.json"
     proofload verifier --brokers "$BROKERS" --topic "$TOPIC" --ledger-dir "$DIR" --require-complete \
         --max-outage "$MAX_OUTAGE" --deadline "$DEADLINE" --report "$DIR/$name.json" "$@" &
     pid=$!
@@ -20,7 +22,7 @@ step() {
     # A signal ends the waiting before the process.
     while kill -0 "$pid" 2>/dev/null; do wait "$pid" && code=0 || code=$?; done
     trap - TERM INT
-    echo "$name: $(sed -n 's/^  "verdict": "\(.*\)",$/\1/p' "$DIR/$name.json"), exit code $code"
+    echo "$name: $(sed -n 's/^  "verdict": "\(.*\)",$/\1/p' "$DIR/$name.json" 2>/dev/null), exit code $code"
     ((code == 0)) || exit "$code"
 }
 

@@ -4,22 +4,34 @@ use std::time::{Duration, Instant};
 
 /// How long an error that Kafka does not call retriable may last without one success.
 const LIMIT: Duration = Duration::from_secs(30);
+/// What fails again after so long without a word, because brokers were away for instance, has not failed meanwhile.
+const GAP: Duration = Duration::from_secs(15);
 
 /// Measures for how long something has failed without one success.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
     since: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Patience {
     /// It succeeded: the next failure is a first one.
     pub fn succeeded(&mut self) {
-        self.since = None;
+        (self.since, self.last) = (None, None);
     }
 
     /// It failed once more. Returns whether it has now failed for too long, without one success between.
     pub fn failed(&mut self, now: Instant) -> bool {
+        if self.last.replace(now).is_some_and(|last| now.duration_since(last) > GAP) {
+            self.since = None;
+        }
         now.duration_since(*self.since.get_or_insert(now)) >= LIMIT
+    }
+
+    /// Whether too long has passed since it failed first, without one success, although nothing has failed again.
+    #[must_use]
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.duration_since(since) >= LIMIT)
     }
 }
 
@@ -30,11 +42,21 @@ mod tests {
     #[test]
     fn patience_ends_after_half_a_minute_without_a_success() {
         let (mut patience, start) = (Patience::default(), Instant::now());
-        let at = |second| start + Duration::from_secs(second);
-        assert!(!patience.failed(at(0)) && !patience.failed(at(29)));
-        assert!(patience.failed(at(30)) && patience.failed(at(31)));
+        let mut failed = |seconds: &[u64]| -> Vec<bool> {
+            seconds.iter().map(|second| patience.failed(start + Duration::from_secs(*second))).collect()
+        };
+        assert_eq!(failed(&[0, 10, 20, 29, 30, 31]), [false, false, false, false, true, true]);
+        assert_eq!(failed(&[100, 115, 129]), [false; 3], "brokers were away");
+        assert_eq!(failed(&[130]), [true]);
         patience.succeeded();
-        assert!(!patience.failed(at(60)) && !patience.failed(at(89)), "the time starts anew");
-        assert!(patience.failed(at(90)));
+        assert!(!patience.failed(start + Duration::from_secs(131)), "the time starts anew");
+    }
+
+    #[test]
+    fn what_does_not_fail_again_may_have_failed_for_good() {
+        let (mut patience, start) = (Patience::default(), Instant::now());
+        assert!(!patience.is_over(start + LIMIT));
+        patience.failed(start);
+        assert!(!patience.is_over(start + LIMIT / 2) && patience.is_over(start + LIMIT));
     }
 }

@@ -141,7 +141,11 @@ impl Floor {
 
     /// What has kept all producers from succeeding for too long, if something has: there may be no token left to fail.
     pub(super) fn overdue(&self) -> Option<KafkaError> {
-        self.failing().overdue(self.acked(), Instant::now())
+        let (mut failing, brokers) = (self.failing(), &self.shared.brokers);
+        if brokers.up.load(Relaxed) < brokers.known.load(Relaxed) {
+            failing.forget();
+        }
+        failing.overdue(self.acked(), Instant::now())
     }
 
     fn failing(&self) -> MutexGuard<'_, Failing> {

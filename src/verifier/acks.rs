@@ -65,6 +65,8 @@ pub(super) struct Acks {
     transactions: u64,
     /// Nobody knows what became of a record: it may still turn up, out of order.
     pub(super) unknown: bool,
+    /// A record was not acked since the last start.
+    pub(super) has_failed: bool,
     /// Acked records whose transaction has not ended.
     pub(super) pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
@@ -113,6 +115,7 @@ impl Acks {
             controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
             transactions: 0,
             unknown: false,
+            has_failed: false,
             pending: Vec::new(),
             unsent: job.records,
             again: 0,
@@ -247,6 +250,7 @@ impl Acks {
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
             Outcome::AckedSomewhere => self.acked(record, false),
             Outcome::Failed(error) | Outcome::Unknown(error) => {
+                self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again();
                 if !error.is_let_go() {

@@ -13,7 +13,24 @@ const WORKER: &str = "the producer";
 const NOT_ACKED: &str = "records were not acked, and are sent again";
 const FAILED_TRANSACTION: &str = "transactions failed, and their records are sent again";
 
+/// Restarts for acks in other places, after which somebody else is likely to write there, too.
+const SOMEBODY_ELSE: u64 = 3;
+
 impl ShardProducer {
+    /// Says once that records are acked in other places again and again.
+    #[cold]
+    pub(super) fn acked_elsewhere(&mut self) {
+        self.elsewhere += 1;
+        if self.elsewhere == SOMEBODY_ELSE {
+            let cause = "does another producer write to this topic? It must have one at a time";
+            self.context.shared.causes.note(
+                WORKER,
+                "records are acked at other offsets than predicted",
+                cause,
+            );
+        }
+    }
+
     /// A new attempt begins. If the last one got nothing acked this one waits, and begins with one record.
     pub(super) fn back_off(&mut self) {
         if self.backoff.ended(self.stats.acked.get(), Instant::now()) {
@@ -48,7 +65,9 @@ impl ShardProducer {
     }
 
     fn judge(&mut self, error: KafkaError) -> Judgement {
-        self.failing.judge(error, self.stats.acked.get(), Instant::now())
+        // What is acked in a transaction has succeeded, whenever that ends.
+        let acked = self.stats.acked.get() + self.acks.pending.len() as u64;
+        self.failing.judge(error, acked, Instant::now())
     }
 
     /// A partition's end is not to be had.

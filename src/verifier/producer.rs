@@ -139,6 +139,8 @@ pub(super) struct ShardProducer {
     pub(super) failing: Failing,
     /// Between attempts in vain.
     pub(super) backoff: Backoff,
+    /// Restarts for which nothing had failed.
+    pub(super) elsewhere: u64,
     /// Why a record of the open transaction failed.
     pub(super) spoilt_by: Option<Reason>,
     /// It was said that the rate is not kept.
@@ -179,6 +181,7 @@ impl ShardProducer {
             is_behind: false,
             failing: Failing::default(),
             backoff: Backoff::default(),
+            elsewhere: 0,
             spoilt_by: None,
             context,
             config,

@@ -38,7 +38,12 @@ impl ShardProducer {
     /// Waits out what is in flight, asks where the logs end, and predicts from there.
     pub(super) async fn restart(&mut self) -> Result<(), Halt> {
         self.ask_ends().await?;
-        self.back_off();
+        // A record that was acked elsewhere is no failure, and who pauses for it leaves the log to whoever was faster.
+        if std::mem::take(&mut self.acks.has_failed) {
+            self.back_off();
+        } else {
+            self.acked_elsewhere();
+        }
         if !self.context.stop_requested() {
             self.stats.restarts.add(1);
         }

@@ -353,6 +353,9 @@ impl Track {
         match word {
             Word::Same => {
                 self.cut = None;
+                // Behind that record lay nothing that is shown, and what lay there may be gone: without this, a log that
+                // ends there now would be asked about for ever.
+                self.position = self.position.min(self.behind);
                 // The client is to know again who wrote the last record: by that it notices when the log is cut.
                 self.confirm = Some((self.behind, self.epoch));
                 Judgement::Cleared

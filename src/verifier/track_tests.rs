@@ -83,6 +83,19 @@ fn an_answer_to_an_earlier_question_is_no_truncation() {
     assert_eq!(track.hear(word), Judgement::Truncated { refilled: true, position: 797, end: 792 });
 }
 
+/// Markers, or what was aborted, lay behind the last record, and were cut off.
+#[test]
+fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
+    let mut track = read(0..6, 10, 3);
+    track.reached(8);
+    track.refused(None);
+    let ends = Ends { start: 0, end: 6 };
+    assert_eq!(track.judge(ends), suspect(6, 3));
+    assert_eq!(track.hear(Word::Same), Judgement::Cleared);
+    assert_eq!((track.position, track.judge(ends)), (6, Judgement::Wait));
+    assert!(track.is_done(), "and is not asked about again");
+}
+
 #[test]
 fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
     let mut track = read(0..6, 10, 3);

@@ -74,7 +74,7 @@ const PATIENCE_WAITS: u32 = 50;
 
 /// Asks the leader of a partition. The client reads nothing else meanwhile.
 pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Word {
-    let (mut below, mut word) = (0, Word::Unanswered);
+    let (mut below, mut answered) = (0, None);
     for look in 0..2 * LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
@@ -86,7 +86,7 @@ pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect
         let ends = ends::ask(consumer, suspect.partition, || context.stop_requested()).await;
         tracing::debug!("was the log cut? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
         let Some(ends) = ends else { continue };
-        word = Word::Uncertain;
+        answered = Some(ends);
         match judge(shown, ends, suspect) {
             Look::Same => return Word::Same,
             Look::Another => return cut(context, consumer, suspect, ends).await,
@@ -97,7 +97,19 @@ pub(super) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect
             return cut(context, consumer, suspect, ends).await;
         }
     }
-    word
+    match answered {
+        // In the record's place there may be one that nobody is shown by now: a marker, or what was aborted.
+        Some(ends) if ends.start < suspect.behind => {
+            unless_named(cut(context, consumer, suspect, ends).await)
+        }
+        Some(_) => Word::Uncertain,
+        None => Word::Unanswered,
+    }
+}
+
+/// Where no record tells, a cut is proven by a leader that says where it was, and by nothing else.
+fn unless_named(word: Word) -> Word {
+    if matches!(word, Word::Cut { to: None, .. }) { Word::Uncertain } else { word }
 }
 
 fn judge(shown: Shown, ends: Ends, suspect: Suspect) -> Look {
@@ -205,6 +217,14 @@ mod tests {
             Look::Unclear,
             "nobody says whose"
         );
+    }
+
+    #[test]
+    fn where_no_record_tells_only_a_leader_that_names_the_place_does() {
+        let ends = Ends { start: 0, end: 900 };
+        let named = Word::Cut { to: Some(790), ends };
+        assert_eq!(unless_named(named), named);
+        assert_eq!(unless_named(Word::Cut { to: None, ends }), Word::Uncertain);
     }
 
     #[test]

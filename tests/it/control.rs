@@ -160,7 +160,7 @@ fn unknown_paths_are_not_found() {
     let mock = Mock::start();
     let run = remote(&mock.topic(1), "--seq_read");
     run.harness().first();
-    for path in ["/", "/activate", "/status/x", "/nothing"] {
+    for path in ["/v1", "/activate", "/status/x", "/nothing"] {
         assert_eq!(run.http().get(path).map(|answer| answer.code), Some(404), "{path}");
     }
     shut_down(run);

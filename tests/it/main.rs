@@ -49,7 +49,7 @@ mod values;
 mod verdicts;
 mod waits;
 
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use dsl::{Cluster, Secured, cluster::NoCluster, janitor};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -94,6 +94,9 @@ fn named(module: &str, name: &str, test: Test) -> (String, Test) {
 fn main() {
     // Some tests need a process that first does something to itself: it is this program again.
     roles::play_if_asked();
+    // What is caught here is as by default in the programs that are started; what is ignored, as under nohup, would
+    // stay ignored there.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).expect("a handler");
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     janitor::start();

@@ -178,7 +178,7 @@ fn proof_headers_fit_all_kinds_of_records() {
     for flags in [
         "--msg_size 0",
         "--msg_size 300 --tombstone-probability 0.5 --key-set-cardinality 3",
-        "--msg_size 10 --fake-timestamp-ms 0 --fake-timestamp-step-ms 0",
+        "--msg_size 10 --fake-timestamp-ms 1 --fake-timestamp-step-ms 0",
         "--msg_size 10 --fake-timestamp-ms 5",
         "--msg_size 100 --compression-type zstd --msgs-per-producer-id 50",
     ] {

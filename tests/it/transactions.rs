@@ -78,7 +78,7 @@ fn a_transaction_that_the_cluster_timed_out_is_sent_again(cluster: &Cluster) {
     let work = "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 10000 --cores 1 --use-transactions \
                 --msgs-per-transaction 160 --transaction-timeout-ms 1s";
     let run_ = run(&topic, &workdir, work).with_control().start();
-    wait_until("a new producer", || run_.stderr().contains("starting a new producer"));
+    wait_until("a new producer", || run_.stderr().contains("there is a new producer"));
     let before = run_.harness().until("an answer", |_| true)[0].producer().acked;
     run_.harness().until("a transaction in time", |workers| workers[0].producer().acked > before);
     run_.signal(Signal::SIGTERM);
