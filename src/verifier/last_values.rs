@@ -80,7 +80,13 @@ pub(super) fn not_latest(
         LatestValue::Other(_) => false,
     };
     let stale = !known.is(record.value) && promised && !is_newer && !mutants::is_off("stale-value-every");
-    stale.then(|| (format!("{}, the last one acked for this key", known.describe()), describe(record.value)))
+    stale.then(|| {
+        let found = describe(record.value);
+        (
+            format!("{}, the last one acked for this key", known.describe()),
+            format!("{found}; in a log that is not compacted to one record a key: --latest-values last"),
+        )
+    })
 }
 
 /// What is known of a log that was read.
