@@ -159,10 +159,6 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
     } else {
         list.extend(coverage.reservations());
     }
-    if reader.removed() > 0 {
-        let removed = HumanCount(reader.removed());
-        list.push(format!("{removed} acked records were removed by retention before they were read"));
-    }
     if reader.kind == ReaderKind::Random {
         list.push("records were read here and there only".to_owned());
         return list;
