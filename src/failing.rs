@@ -9,6 +9,8 @@ use crate::{
     kafka::{ErrorClass, KafkaError},
 };
 
+/// What fails again after so long, because brokers were away for instance, has not failed all the time.
+const GAP: Duration = Duration::from_secs(15);
 /// The first pause between attempts of which none got anything done, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -84,8 +86,8 @@ pub struct Failing {
     /// What had been done when it failed last.
     done: u64,
     patience: Patience,
-    /// Of the kind that is permanent when it lasts.
-    last: Option<KafkaError>,
+    /// Of the kind that is permanent when it lasts, and when it came last.
+    last: Option<(KafkaError, Instant)>,
 }
 
 impl Failing {
@@ -98,7 +100,9 @@ impl Failing {
             // Who has had the right may meet a broker that has not read yet who has.
             ErrorClass::Refused | ErrorClass::NotAdmitted if done == 0 => Judgement::Permanent,
             ErrorClass::Refused | ErrorClass::NotAdmitted | ErrorClass::Fenced | ErrorClass::Other => {
-                self.last = Some(error);
+                if self.last.replace((error, now)).is_some_and(|(_, last)| now.duration_since(last) > GAP) {
+                    self.patience.succeeded();
+                }
                 if self.patience.failed(now) { Judgement::Lasting } else { Judgement::TryAgain }
             }
             // A topic that is gone for good is noticed by who watches the topics.
@@ -110,7 +114,7 @@ impl Failing {
     /// too long.
     pub fn overdue(&mut self, done: u64, now: Instant) -> Option<KafkaError> {
         self.look(done);
-        self.last.filter(|_| self.patience.is_over(now))
+        self.last.filter(|_| self.patience.is_over(now)).map(|(error, _)| error)
     }
 
     /// Brokers are away: what failed before that is not what keeps it from going on.

@@ -87,7 +87,7 @@ mod tests {
         let mut at = |second, look: &Look| brokers.shut_out(look, start + Duration::from_secs(second));
         let refused = look(&["b: SASL authentication error: no"], false);
         assert_eq!(at(0, &refused), None);
-        assert_eq!([15, 29].map(|second| at(second, &refused)), [None, None]);
+        assert_eq!(at(29, &refused), None);
         assert_eq!(at(40, &look(&[], false)), None, "brokers may be away meanwhile");
         let reason = at(41, &refused).unwrap();
         assert!(reason.contains("no: check user, password"), "{reason}");

@@ -4,27 +4,21 @@ use std::time::{Duration, Instant};
 
 /// How long an error that Kafka does not call retriable may last without one success.
 const LIMIT: Duration = Duration::from_secs(30);
-/// What fails again after so long without a word, because brokers were away for instance, has not failed meanwhile.
-const GAP: Duration = Duration::from_secs(15);
 
 /// Measures for how long something has failed without one success.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience {
     since: Option<Instant>,
-    last: Option<Instant>,
 }
 
 impl Patience {
     /// It succeeded: the next failure is a first one.
     pub fn succeeded(&mut self) {
-        (self.since, self.last) = (None, None);
+        self.since = None;
     }
 
     /// It failed once more. Returns whether it has now failed for too long, without one success between.
     pub fn failed(&mut self, now: Instant) -> bool {
-        if self.last.replace(now).is_some_and(|last| now.duration_since(last) > GAP) {
-            self.since = None;
-        }
         now.duration_since(*self.since.get_or_insert(now)) >= LIMIT
     }
 
@@ -45,11 +39,9 @@ mod tests {
         let mut failed = |seconds: &[u64]| -> Vec<bool> {
             seconds.iter().map(|second| patience.failed(start + Duration::from_secs(*second))).collect()
         };
-        assert_eq!(failed(&[0, 10, 20, 29, 30, 31]), [false, false, false, false, true, true]);
-        assert_eq!(failed(&[100, 115, 129]), [false; 3], "brokers were away");
-        assert_eq!(failed(&[130]), [true]);
+        assert_eq!(failed(&[0, 29, 30, 31]), [false, false, true, true]);
         patience.succeeded();
-        assert!(!patience.failed(start + Duration::from_secs(131)), "the time starts anew");
+        assert!(!patience.failed(start + Duration::from_mins(1)), "the time starts anew");
     }
 
     #[test]
