@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::TopicId;
+use super::{TopicId, TopicRef};
 
 /// Bytes that are no such message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -268,6 +268,35 @@ impl<'a> Decoder<'a> {
             all.push(element(self)?);
         }
         Ok(all)
+    }
+
+    /// The partitions of an answer about one topic, which it names; each ends with its tagged fields.
+    ///
+    /// # Errors
+    /// A field cannot be read.
+    pub fn partitions_of_topic<T: Clone>(
+        &mut self,
+        mut partition: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let topics = self.array(|decoder| {
+            let _name = decoder.string()?;
+            let partitions = decoder.array(|decoder| {
+                let read = partition(decoder)?;
+                decoder.skip_tags()?;
+                Ok(read)
+            })?;
+            decoder.skip_tags()?;
+            Ok(partitions)
+        })?;
+        Ok(topics.concat())
+    }
+
+    /// A topic: by its name, or by its id in versions that have ids.
+    ///
+    /// # Errors
+    /// The message ends before, or the name is no text.
+    pub fn topic(&mut self, by_id: bool) -> Result<TopicRef<'a>, DecodeError> {
+        Ok(if by_id { TopicRef::Id(self.topic_id()?) } else { TopicRef::Name(self.string()?) })
     }
 
     /// Shows the tagged fields at the end of a structure; the plain dialect has none.

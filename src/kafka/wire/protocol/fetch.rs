@@ -156,11 +156,7 @@ impl FetchResponse {
     ) -> Result<Self, DecodeError> {
         let (throttle_time_ms, error, _session) = (decoder.i32()?, decoder.i16()?, decoder.i32()?);
         for _ in 0..decoder.array_length()? {
-            let topic = if version >= 13 {
-                TopicRef::Id(decoder.topic_id()?)
-            } else {
-                TopicRef::Name(decoder.string()?)
-            };
+            let topic = decoder.topic(version >= 13)?;
             for _ in 0..decoder.array_length()? {
                 each(fetched(version, topic, &mut decoder)?);
             }

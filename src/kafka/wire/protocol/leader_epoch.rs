@@ -73,23 +73,16 @@ impl LeaderEpochResponse {
     /// It is no such message.
     pub fn decode(_version: i16, mut decoder: Decoder<'_>) -> Result<Self, DecodeError> {
         let throttle_time_ms = decoder.i32()?;
-        let topics = decoder.array(|decoder| {
-            let _name = decoder.string()?;
-            let partitions = decoder.array(|decoder| {
-                let end = EpochEnd {
-                    error: decoder.i16()?,
-                    partition: decoder.i32()?,
-                    epoch: decoder.i32()?,
-                    end_offset: decoder.i64()?,
-                };
-                decoder.skip_tags()?;
-                Ok(end)
-            })?;
-            decoder.skip_tags()?;
-            Ok(partitions)
+        let partitions = decoder.partitions_of_topic(|decoder| {
+            Ok(EpochEnd {
+                error: decoder.i16()?,
+                partition: decoder.i32()?,
+                epoch: decoder.i32()?,
+                end_offset: decoder.i64()?,
+            })
         })?;
         decoder.skip_tags()?;
         decoder.finish()?;
-        Ok(Self { throttle_time_ms, partitions: topics.concat() })
+        Ok(Self { throttle_time_ms, partitions })
     }
 }

@@ -100,15 +100,10 @@ impl ListOffsetsResponse {
     /// It is no such message.
     pub fn decode(version: i16, mut decoder: Decoder<'_>) -> Result<Self, DecodeError> {
         let throttle_time_ms = decoder.i32()?;
-        let topics = decoder.array(|decoder| {
-            let _name = decoder.string()?;
-            let partitions = decoder.array(|decoder| listed(version, decoder))?;
-            decoder.skip_tags()?;
-            Ok(partitions)
-        })?;
+        let partitions = decoder.partitions_of_topic(|decoder| listed(version, decoder))?;
         decoder.skip_tags()?;
         decoder.finish()?;
-        Ok(Self { throttle_time_ms, partitions: topics.concat() })
+        Ok(Self { throttle_time_ms, partitions })
     }
 }
 
@@ -116,6 +111,5 @@ fn listed(version: i16, decoder: &mut Decoder<'_>) -> Result<ListedOffset, Decod
     let (partition, error, _timestamp, offset) =
         (decoder.i32()?, decoder.i16()?, decoder.i64()?, decoder.i64()?);
     let leader_epoch = if version >= 4 { decoder.i32()? } else { -1 };
-    decoder.skip_tags()?;
     Ok(ListedOffset { partition, error, offset, leader_epoch })
 }

@@ -135,11 +135,7 @@ impl ProduceResponse {
         mut each: impl FnMut(ProducedPartition<'a>),
     ) -> Result<Self, DecodeError> {
         for _ in 0..decoder.array_length()? {
-            let topic = if version >= 13 {
-                TopicRef::Id(decoder.topic_id()?)
-            } else {
-                TopicRef::Name(decoder.string()?)
-            };
+            let topic = decoder.topic(version >= 13)?;
             for _ in 0..decoder.array_length()? {
                 each(produced(version, topic, &mut decoder)?);
             }

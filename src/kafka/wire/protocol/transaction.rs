@@ -55,19 +55,12 @@ impl AddPartitionsResponse {
     /// It is no such message.
     pub fn decode(_version: i16, mut decoder: Decoder<'_>) -> Result<Self, DecodeError> {
         let throttle_time_ms = decoder.i32()?;
-        let topics = decoder.array(|decoder| {
-            let _name = decoder.string()?;
-            let partitions = decoder.array(|decoder| {
-                let added = AddedPartition { partition: decoder.i32()?, error: decoder.i16()? };
-                decoder.skip_tags()?;
-                Ok(added)
-            })?;
-            decoder.skip_tags()?;
-            Ok(partitions)
+        let partitions = decoder.partitions_of_topic(|decoder| {
+            Ok(AddedPartition { partition: decoder.i32()?, error: decoder.i16()? })
         })?;
         decoder.skip_tags()?;
         decoder.finish()?;
-        Ok(Self { throttle_time_ms, partitions: topics.concat() })
+        Ok(Self { throttle_time_ms, partitions })
     }
 }
 
