@@ -3,6 +3,7 @@
 mod cost;
 pub mod ending;
 pub(crate) mod facts;
+pub(crate) mod frame;
 pub mod report;
 pub(crate) mod status;
 pub mod verdict;

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::{
         ending::{Asked, Ending},
+        frame,
         report::REPEAT,
     },
     broker::Cluster,
@@ -30,7 +31,6 @@ use crate::{
         ClientError, ClientSettings, CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer,
         TopicError, TopicShape, WakeHub,
     },
-    logging,
     runtime::{
         executor::{self, Shard},
         placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
@@ -54,38 +54,9 @@ const ASK_EVERY_AT_START: Duration = Duration::from_millis(250);
 #[must_use]
 pub fn run(config: &RepeaterConfig) -> u8 {
     if config.common.print_placement {
-        return print_plan(config);
+        return frame::print_plan(|topology| plan(config, topology));
     }
-    let ending = match Ending::begin(Asked::Repeater(Box::new(config.clone()))) {
-        Ok(ending) => ending,
-        Err(error) => {
-            let error = RunError::from(error);
-            tracing::error!("{error}");
-            return error.exit_code();
-        }
-    };
-    let result = run_to_end(config, &ending);
-    let code = ending.close(result.as_ref().err());
-    // Whatever it was, and however early: nobody else tells.
-    if let Err(error) = &result {
-        tracing::error!("{error}");
-    }
-    code
-}
-
-fn print_plan(config: &RepeaterConfig) -> u8 {
-    let planned =
-        Topology::detect().map_err(RunError::from).and_then(|topology| Ok(plan(config, &topology)?));
-    match planned {
-        Ok(plan) => {
-            logging::say(&plan);
-            0
-        }
-        Err(error) => {
-            tracing::error!("{error}");
-            error.exit_code()
-        }
-    }
+    frame::run(Asked::Repeater(Box::new(config.clone())), |ending| run_to_end(config, ending))
 }
 
 fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunError> {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::{
         ending::{Asked, Ending},
+        frame,
         report::{PRODUCE, ReportError},
     },
     broker::Cluster,
@@ -25,7 +26,6 @@ use crate::{
     human::{self, count},
     kafka::{ClientError, ClientSettings, Observer, TopicError, TopicShape},
     ledger::{LedgerError, LedgerStore},
-    logging,
     repeater::ProfileError,
     runtime::{
         descriptors::TooFew,
@@ -115,39 +115,9 @@ impl From<Halt> for RunError {
 #[must_use]
 pub fn run(config: &VerifierConfig) -> u8 {
     if config.common.print_placement {
-        return print_plan(config);
+        return frame::print_plan(|topology| plan(config, topology, config.common.new_topic_partitions));
     }
-    let ending = match Ending::begin(Asked::Verifier(Box::new(config.clone()))) {
-        Ok(ending) => ending,
-        Err(error) => {
-            let error = RunError::from(error);
-            tracing::error!("{error}");
-            return error.exit_code();
-        }
-    };
-    let result = run_to_end(config, &ending);
-    let code = ending.close(result.as_ref().err());
-    // Whatever it was, and however early: nobody else tells.
-    if let Err(error) = &result {
-        tracing::error!("{error}");
-    }
-    code
-}
-
-fn print_plan(config: &VerifierConfig) -> u8 {
-    let planned = Topology::detect()
-        .map_err(RunError::from)
-        .and_then(|topology| Ok(plan(config, &topology, config.common.new_topic_partitions)?));
-    match planned {
-        Ok(plan) => {
-            logging::say(&plan);
-            0
-        }
-        Err(error) => {
-            tracing::error!("{error}");
-            error.exit_code()
-        }
-    }
+    frame::run(Asked::Verifier(Box::new(config.clone())), |ending| run_to_end(config, ending))
 }
 
 fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunError> {
