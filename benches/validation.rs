@@ -11,7 +11,8 @@ use proofload::{
     verifier::validator::{PartitionState, RecordView, Rules, Visible},
 };
 
-const RULES: Rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+const RULES: Rules =
+    Rules { visible: Visible::All, proof_header: true, whole_transactions: false, ledger_grows: false };
 
 /// Records in one iteration: what a reader takes from its client at once.
 const RECORDS: u16 = 10_000;

@@ -42,7 +42,7 @@ use crate::{
     runtime::{exit, pulse::Pulses},
     stats::{Board, RepeaterBoard},
     terminal,
-    verifier::{gaps::Gaps, stall::Stalls, violations::Violations},
+    verifier::{gaps::Gaps, stall::Stalls, undecided::UndecidedRecords, violations::Violations},
 };
 
 /// Which program the control port speaks for.
@@ -64,6 +64,8 @@ pub struct Shared {
     pub repeater: OnceLock<RepeaterBoard>,
     /// What was found and did not end the run.
     pub violations: Violations,
+    /// Records of which only a later look at the ledger tells what they prove.
+    pub undecided: UndecidedRecords,
     /// Offsets between records that nothing explains.
     pub gaps: Gaps,
     /// Who stood still although the cluster answered.
@@ -163,6 +165,7 @@ impl Control {
             board: OnceLock::new(),
             repeater: OnceLock::new(),
             violations: Violations::default(),
+            undecided: UndecidedRecords::default(),
             gaps: Gaps::default(),
             stalls: Stalls::default(),
             waits: Waits::default(),

@@ -135,7 +135,7 @@ mod tests {
         ledger.insert(OffsetRun { lower: 0, upper: 100 });
         for visible in [Visible::All, Visible::Committed] {
             for proof_header in [true, false] {
-                let rules = Rules { visible, proof_header, whole_transactions: false };
+                let rules = Rules { visible, proof_header, whole_transactions: false, ledger_grows: false };
                 for ledger in [Some(&ledger), None] {
                     let broken = PartitionState::default().check(&spoilt(5), ledger, rules).unwrap_err();
                     assert_eq!((broken.anomaly, broken.offset), (Anomaly::Corrupt, 5));
@@ -147,14 +147,24 @@ mod tests {
 
     #[test]
     fn a_record_that_has_none_is_not_one_whose_headers_cannot_be_read() {
-        let rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+        let rules = Rules {
+            visible: Visible::All,
+            proof_header: true,
+            whole_transactions: false,
+            ledger_grows: false,
+        };
         let bare = RecordView { has_sound_headers: true, ..spoilt(5) };
         assert!(PartitionState::default().check(&bare, None, rules).is_ok());
     }
 
     #[test]
     fn neither_its_epoch_nor_its_place_is_believed() {
-        let rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+        let rules = Rules {
+            visible: Visible::All,
+            proof_header: true,
+            whole_transactions: false,
+            ledger_grows: false,
+        };
         let mut state = PartitionState::default();
         let sound = |offset| RecordView { has_sound_headers: true, offset, ..spoilt(5) };
         state.check(&sound(5), None, rules).unwrap();

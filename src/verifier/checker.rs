@@ -9,10 +9,12 @@ use super::{
     last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
     loss::Missing,
     shard::{Halt, ShardContext},
-    validator::{self, Broken, Checked, PartitionState, RecordView, Rules, Visible},
+    undecided::{self, Undecided},
+    validator::{self, Broken, Checked, PartitionState, RecordView, Rules, SentAgain, Visible},
 };
 use crate::{
     config::{LatestChecks, ProofConfig},
+    control::Shared,
     kafka::{Fault, Isolation},
     ledger::{LatestValues, Ledger, PartitionLedger},
     mutants,
@@ -25,6 +27,8 @@ pub(super) struct Truth {
     pub(super) ledger: Arc<Ledger>,
     /// The last value of each key, where values are checked.
     pub(super) latest: Option<Arc<LatestValues>>,
+    /// The pass waits for more, and what it reads is not listed yet.
+    pub(super) ledger_grows: bool,
 }
 
 /// A log that was cut below what was read of it.
@@ -47,11 +51,9 @@ pub(super) struct Checker {
     rules: Rules,
 }
 
-/// What it is called when a number comes twice, and nobody can tell whose doing that is.
-const CLIENT_RESEND: &str = "client-resend: records that are there twice";
-
 /// Before it is known what a reader may expect.
-const ANYTHING: Rules = Rules { visible: Visible::All, proof_header: false, whole_transactions: false };
+const ANYTHING: Rules =
+    Rules { visible: Visible::All, proof_header: false, whole_transactions: false, ledger_grows: false };
 
 /// Which records a reader is shown.
 pub(super) fn isolation(proof: ProofConfig) -> Isolation {
@@ -73,6 +75,7 @@ impl Checker {
             whole_transactions: proof.transactions
                 && !checker.records_may_go()
                 && !checker.tolerates_data_loss(),
+            ledger_grows: checker.truth.ledger_grows,
         };
         checker
     }
@@ -200,9 +203,7 @@ impl Checker {
                 match checked {
                     Checked::Valid => counters.valid_reads.add(1),
                     Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
-                    Checked::SentAgain { before, valid } => {
-                        self.sent_again(partition, (before, record.offset), valid);
-                    }
+                    Checked::SentAgain(again) => self.sent_again(partition, *again),
                 }
                 if gap && !self.proof.compacted {
                     counters.offset_gaps.add(1);
@@ -228,19 +229,18 @@ impl Checker {
         Ok(false)
     }
 
-    /// A record is there twice that was acked nowhere. That is told and counted, and no violation.
+    /// A record is there twice that was acked nowhere, as far as is known: the end of the pass decides.
     #[cold]
-    fn sent_again(&self, partition: i32, (before, offset): (i64, i64), valid: bool) {
+    fn sent_again(&self, partition: i32, again: SentAgain) {
+        let SentAgain { before, valid, accusation } = again;
         let counters = &*self.stats;
         let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
         counter.add(1);
-        let cause = format!(
-            "topic {}: the ledger lists neither place, so that the client may have sent again what had no ack",
-            self.context.topic
-        );
-        self.context.shared.causes.note_many("readers", CLIENT_RESEND, &cause, 1, || {
-            format!("the first: partition {partition} offset {before}, and again at {offset}")
-        });
+        let record = Undecided { accusation: self.violation(partition, accusation), before };
+        let Shared { undecided, causes, .. } = &*self.context.shared;
+        if let Some(record) = undecided.hold(record) {
+            undecided::note_resend(causes, &record);
+        }
     }
 
     /// Everything has been read of a partition: what is missing in a transaction will not come any more.
@@ -423,13 +423,16 @@ impl Checker {
         self.report(partition, Broken { anomaly, offset, expected, found, evidence })
     }
 
+    fn violation(&self, partition: i32, broken: Broken) -> Violation {
+        let Broken { anomaly, offset, expected, found, evidence } = broken;
+        let (evidence, topic) = (Box::new(evidence), self.context.topic.to_string());
+        Violation { anomaly, topic, partition, offset, expected, found, evidence }
+    }
+
     /// A promise was broken, and more is known of it.
     #[cold]
     fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
-        let Broken { anomaly, offset, expected, found, evidence } = broken;
-        let evidence = Box::new(evidence);
-        let topic = self.context.topic.to_string();
-        let violation = Violation { anomaly, topic, partition, offset, expected, found, evidence };
+        let violation = self.violation(partition, broken);
         if self.proof.keep_going {
             self.context.shared.violations.add(violation);
             return Ok(());

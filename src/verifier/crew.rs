@@ -6,6 +6,7 @@ use super::{
     checker::{Truth, isolation},
     markers::Markers,
     run::RunError,
+    second_look::SecondLook,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
     spread::Load,
     track::Span,
@@ -198,7 +199,8 @@ impl Crew<'_> {
             end: end.offset,
             leader_epoch: end.leader_epoch,
         });
-        Ok(Some(Survey { truth: Truth { ledger, latest }, spans: spans.collect() }))
+        let ledger_grows = self.config.passes == Passes::Continuous;
+        Ok(Some(Survey { truth: Truth { ledger, latest, ledger_grows }, spans: spans.collect() }))
     }
 
     /// Where what can be read ends. What is listed as committed can be read soon: its marker is on its way, and the
@@ -236,7 +238,9 @@ impl Crew<'_> {
         loop {
             let Some(parts) = prepare()? else { return Ok(()) };
             feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
-            worst(self.wait_for_readers(feeders, watched))?;
+            let mut outcomes = self.wait_for_readers(feeders, watched);
+            outcomes.push(self.decide());
+            worst(outcomes)?;
             self.end_pass(readers);
             if self.is_last_pass() {
                 return Ok(());
@@ -273,8 +277,9 @@ impl Crew<'_> {
     fn wait_for_readers<P>(&self, feeders: &[Feeder<P>], readers: &PassReaders) -> Vec<Result<(), Halt>> {
         let PassReaders { worker, stats, patient } = readers;
         let mut watch = WorkWatch::new(self.wait(worker), *patient);
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut second_look) = (Vec::new(), SecondLook::new(self));
         while let Some(feeder) = feeders.get(outcomes.len()) {
+            second_look.look();
             if let Some(outcome) = feeder.wait_for(LOOK_PAUSE) {
                 outcomes.push(outcome);
                 continue;
@@ -286,6 +291,7 @@ impl Crew<'_> {
             watch.look(standing, |(), speak| self.reading_trouble(speak));
         }
         watch.ended();
+        outcomes.push(second_look.finish());
         outcomes
     }
 

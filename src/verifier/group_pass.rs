@@ -21,6 +21,7 @@ use super::{
     loss::{LOOK_PAUSE, LOOKS, Losses},
     part::Part,
     run::RunError,
+    second_look::SecondLook,
     shard::{Feeder, Halt},
     stall::{Look, Watchman},
     track::{OPEN_END, Span},
@@ -166,6 +167,7 @@ fn one_pass(
     overseer.watch.ended();
     let mut outcomes: Vec<_> = feeders.iter().map(Feeder::wait).collect();
     outcomes.push(overseer.halt.take().map_or(Ok(()), Err));
+    outcomes.push(crew.decide());
     crew.noted(worst(outcomes))?;
     overseer.note_coverage(committed);
     if left.is_none() && !crew.lifecycle().stop_requested() {
@@ -237,12 +239,16 @@ fn joining<'a>(crew: &'a Crew<'_>, reader: &ReaderBoard) -> StartWait<'a> {
 impl Overseer<'_> {
     /// Takes the members' news until all of them are gone, and tells them when they are done.
     fn oversee(&mut self, news: &Receiver<News>, done: &AtomicBool) {
-        let mut looked = Instant::now();
+        let (mut looked, mut second_look) = (Instant::now(), SecondLook::new(self.crew));
         loop {
+            second_look.look();
             match news.recv_timeout(TICK) {
                 Ok(news) => self.take(news),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.halt = self.halt.take().or(second_look.finish().err());
+                    return;
+                }
             }
             if self.continuous && self.crew.lifecycle().last_pass_requested() {
                 self.close_open_ends();

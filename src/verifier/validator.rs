@@ -58,23 +58,31 @@ pub struct Rules {
     pub proof_header: bool,
     /// Transactions must be whole: nothing in them may have been compacted, or lost with permission.
     pub whole_transactions: bool,
+    /// The reader waits for more: a ledger that lists nothing yet may still come to list what is read.
+    pub ledger_grows: bool,
 }
 
 /// What a sound record turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// It names the offset at which it lies.
     Valid,
     /// It does not, but nobody was promised that it would: it is not in the ledger.
     OutOfScope,
-    /// Its number was read before, and the ledger lists neither place: a client may have sent it again by itself, of which
-    /// it knew no ack. Nobody can tell whose doing that is.
-    SentAgain {
-        /// Where it was read before.
-        before: i64,
-        /// It names the offset at which it lies.
-        valid: bool,
-    },
+    /// Its number was read before, and the ledger lists neither place, as it was when the pass began.
+    SentAgain(Box<SentAgain>),
+}
+
+/// A record that is there twice: a client may have sent it again by itself, of which it knew no ack. Whose doing it is only
+/// the ledger can tell, when it is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentAgain {
+    /// Where it was read before.
+    pub before: i64,
+    /// It names the offset at which it lies.
+    pub valid: bool,
+    /// What it is, if one of its places was acked.
+    pub accusation: Broken,
 }
 
 /// What is remembered of a partition between two of its records.
@@ -169,12 +177,16 @@ impl PartitionState {
             return Err(Box::new(Broken { evidence, ..corrupt(record, None) }));
         }
         let proof = Proven::of(record, rules);
-        self.hold(record, &proof, ledger, rules).map_err(|mut broken| {
-            if broken.offset == record.offset {
-                broken.evidence = evidence(record, &proof, before, ledger);
-            }
-            broken
-        })
+        let mut held = self.hold(record, &proof, ledger, rules);
+        let accusation = match &mut held {
+            Ok((Checked::SentAgain(again), _)) => Some(&mut again.accusation),
+            Ok(_) => None,
+            Err(broken) => Some(&mut **broken),
+        };
+        if let Some(broken) = accusation.filter(|broken| broken.offset == record.offset) {
+            broken.evidence = evidence(record, &proof, before, ledger);
+        }
+        held
     }
 
     /// The offset behind the last record; 0 before there was one.
@@ -207,10 +219,11 @@ impl PartitionState {
         }
         let mut checked = check_id(record, ledger, rules.visible)?;
         if let Err(error) = order {
-            let Some(before) = place_of_resend(&error, ledger) else {
+            let Some(before) = place_of_resend(&error, ledger, rules) else {
                 return Err(Box::new((*error).into()));
             };
-            checked = Checked::SentAgain { before, valid: checked == Checked::Valid };
+            let valid = checked == Checked::Valid;
+            checked = Checked::SentAgain(Box::new(SentAgain { before, valid, accusation: (*error).into() }));
         }
         let gap = last_offset.is_some_and(|last_offset| {
             record.offset != last_offset + 1
@@ -402,10 +415,11 @@ fn check_id(
 }
 
 /// Where a number was read before, if the ledger lists neither that place nor this one: no ack was ever seen for it, and a
-/// client that did not see one may send a record again by itself. A ledger that lists nothing has no word in that.
+/// client that did not see one may send a record again by itself. A ledger that lists nothing, and will not come to, has no
+/// word in that.
 #[cold]
-fn place_of_resend(error: &OutOfOrder, ledger: Option<&PartitionLedger>) -> Option<i64> {
-    let ledger = ledger.filter(|ledger| ledger.highest().is_some())?;
+fn place_of_resend(error: &OutOfOrder, ledger: Option<&PartitionLedger>, rules: Rules) -> Option<i64> {
+    let ledger = ledger.filter(|ledger| ledger.highest().is_some() || rules.ledger_grows)?;
     let before = error.before.filter(|_| error.anomaly == Anomaly::Duplicate)?;
     let is_promised = ledger.contains(before) || ledger.contains(error.offset);
     (!is_promised && !mutants::is_off("client-resend")).then_some(before)

@@ -6,7 +6,8 @@ use crate::{
     proof::{InTransaction, Numbering, PROOF_HEADER},
 };
 
-const RULES: Rules = Rules { visible: Visible::All, proof_header: true, whole_transactions: false };
+const RULES: Rules =
+    Rules { visible: Visible::All, proof_header: true, whole_transactions: false, ledger_grows: false };
 
 /// A record without a key or a value, and without a second header.
 fn record(offset: i64, first_header: Option<Header<'_>>) -> RecordView<'_> {
@@ -270,21 +271,44 @@ fn without_a_ledger_what_comes_twice_is_a_duplicate() {
 #[test]
 fn what_was_acked_nowhere_and_comes_twice_may_be_the_client_s_doing() {
     let records = [sent(200, 0, None), sent(201, 1, None), sent(202, 2, None)];
-    let again = |before| Ok(Checked::SentAgain { before, valid: false });
-    let valid = Ok(Checked::Valid);
     let copies = [&records[..], &records[1..]].concat();
-    assert_eq!(read(200, &copies, RULES), [valid, valid, valid, again(201), again(202)]);
+    let found = read(200, &copies, RULES);
+    assert_eq!(found[..3], [Ok(Checked::Valid), Ok(Checked::Valid), Ok(Checked::Valid)]);
+    assert_eq!([again(&found[3]), again(&found[4])], [(201, false, 203), (202, false, 204)]);
     // A copy that lies where the record was to land names its place.
     let late = [sent(203, 0, None), sent(204, 1, None), sent(205, 2, None), sent(203, 0, None)];
-    let found = read(200, &late, RULES);
-    assert_eq!(found[3], Ok(Checked::SentAgain { before: 200, valid: true }));
+    assert_eq!(again(&read(200, &late, RULES)[3]), (200, true, 203));
+}
+
+/// Where it was read before, whether it names its place, and where the accusation says that it lies.
+#[track_caller]
+fn again(found: &Result<Checked, Anomaly>) -> (i64, bool, i64) {
+    let Ok(Checked::SentAgain(again)) = found else { panic!("{found:?}") };
+    let SentAgain { before, valid, accusation } = &**again;
+    assert_eq!((accusation.anomaly, accusation.evidence.acked_here), (Anomaly::Duplicate, Some(false)));
+    (*before, *valid, accusation.offset)
+}
+
+/// Of what a reader is shown while it waits for more, the ledger of the beginning knows nothing.
+#[test]
+fn a_ledger_that_lists_nothing_yet_is_waited_for_where_more_is_to_come() {
+    let (record, nothing_listed) = (sent(200, 0, None), PartitionLedger::default());
+    for ledger_grows in [false, true] {
+        let (mut state, rules) = (PartitionState::default(), Rules { ledger_grows, ..RULES });
+        let mut check = |offset: i64| state.check(&record.at(offset), Some(&nothing_listed), rules);
+        check(200).expect("the first is sound");
+        assert_eq!(matches!(check(201), Ok((Checked::SentAgain(_), false))), ledger_grows);
+    }
 }
 
 #[test]
 fn records_stored_in_another_order_than_sent_are_out_of_order() {
     let records = [sent(200, 0, None), sent(202, 2, None), sent(201, 1, None), sent(203, 3, None)];
-    let (strange, valid) = (Ok(Checked::OutOfScope), Ok(Checked::Valid));
-    assert_eq!(read(200, &records, RULES), [valid, strange, Err(Anomaly::Reorder), valid]);
+    let valid = || Ok(Checked::Valid);
+    assert_eq!(
+        read(200, &records, RULES),
+        [valid(), Ok(Checked::OutOfScope), Err(Anomaly::Reorder), valid()]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Every, NAME_ALL, SMALL_BATCHES, expect_each_stored_once, named, run,
 use crate::{
     Test,
     dsl::{
-        Cluster, Proxy, Workdir,
+        Cluster, Finished, Proxy, Run, Workdir, Worker,
         batches::{self, RawBatch},
         ledger::LedgerFile,
         protocol::{Body, Message, Way},
@@ -24,6 +24,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(acks_that_never_come_cost_nothing),
         Real(a_request_that_comes_twice_is_stored_once),
         Real(records_that_are_stored_twice_are_named),
+        Real(copies_of_what_was_acked_since_a_reader_began_are_told_apart),
         Real(connections_cut_in_the_middle_of_an_ack_cost_nothing),
         Real(connections_cut_under_transactions_cost_no_record),
         Real(answers_without_the_topic_cost_no_record),
@@ -145,11 +146,7 @@ fn records_that_are_stored_twice_are_named(cluster: &Cluster) {
         landed.iter().map(|(partition, offset)| named("duplicate", *partition, *offset)).collect();
     let (found, report) = (violations(&finished), finished.workdir.report());
     assert!(!found.is_empty() && found.iter().all(|one| copies.contains(one)), "{}", finished.transcript());
-    let of_client =
-        |cause: &&Value| cause["what"].as_str().is_some_and(|what| what.starts_with("client-resend"));
-    let cause = report["causes"].as_array().expect("a list").iter().find(of_client);
-    let uncertain = cause.map_or(0, |cause| cause["count"].as_u64().expect("a count"));
-    assert_eq!(found.len() as u64 + uncertain, copies.len() as u64, "{}", finished.transcript());
+    assert_eq!(found.len() as u64 + resends(&finished), copies.len() as u64, "{}", finished.transcript());
     let producer = &report["totals"][0];
     assert_eq!(producer["acked"], 600, "{producer}");
     assert!(producer["bad_offsets"].as_u64() > Some(0), "{producer}");
@@ -157,6 +154,48 @@ fn records_that_are_stored_twice_are_named(cluster: &Cluster) {
     // And without being told to go on, the first one ends the run.
     let plain = run(&proxy, &topic, &workdir, "--seq_read").finish().expect_code(1);
     plain.expect_one_error(&["duplicate: ", "which was read before"]);
+}
+
+/// Who waits for more has the ledger of the beginning: of what was acked since then, only the ledger of the end tells whose
+/// doing a copy is. The copies of what came first are the broker's; what was under way behind them landed elsewhere, and its
+/// copies may be the client's.
+fn copies_of_what_was_acked_since_a_reader_began_are_told_apart(cluster: &Cluster) {
+    for (readers, listed_before) in
+        [("--seq_read", 0), ("--seq_read", 10), ("--consumer_group_readers 1", 10)]
+    {
+        let (topic, workdir, ledgers) = (cluster.topic(1), Workdir::new(), Workdir::new());
+        let ledger_dir = format!("--ledger-dir {}", ledgers.path().display());
+        if listed_before > 0 {
+            let fill = format!("--produce_msgs {listed_before} {SMALL_BATCHES} {ledger_dir}");
+            Run::verifier().in_dir(&workdir).args(topic.flags()).args(fill).finish().expect_code(0);
+        }
+        let read = format!("{readers} {NAME_ALL} {ledger_dir}");
+        let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args(&read).args("--continuous");
+        let reader = reader.with_control().start();
+        let is_there = |workers: &[Worker]| workers[0].reader().validator.valid_reads >= listed_before;
+        reader.harness().until("what is there", is_there);
+        let proxy = Proxy::start(cluster, Repeat::new(Every::nth(1, 2), RawBatch::without_producer));
+        let produced =
+            run(&proxy, &topic, &Workdir::new(), &format!("--produce_msgs 300 {SMALL_BATCHES} {ledger_dir}"));
+        produced.finish().expect_code(0);
+        reader.http().order("/last_pass");
+        let finished = reader.finish().expect_code(1);
+        let told = (violations(&finished), resends(&finished));
+        // Who reads it all behind that has the whole ledger.
+        let later = Run::verifier().args(topic.flags()).args(&read).finish().expect_code(1);
+        assert_eq!(told, (violations(&later), resends(&later)), "{}", finished.transcript());
+        assert!(!told.0.is_empty() && told.1 > 0, "{}", finished.transcript());
+        assert!(told.0.iter().all(|one| one.anomaly == "duplicate"), "{told:?}");
+    }
+}
+
+/// Records that were said to be there twice, perhaps by the client's doing.
+fn resends(finished: &Finished) -> u64 {
+    let report = finished.workdir.report();
+    let causes = report["causes"].as_array().expect("a list").iter();
+    let of_client =
+        |cause: &&Value| cause["what"].as_str().is_some_and(|what| what.starts_with("client-resend"));
+    causes.filter(of_client).map(|cause| cause["count"].as_u64().expect("a count")).sum()
 }
 
 /// Connections that end in the middle of an answer, at any of its bytes.

@@ -1,0 +1,89 @@
+//! The main thread's look at a ledger that has grown since a pass began, for records of which only that can tell what they
+//! prove.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    anomaly::Violation,
+    crew::Crew,
+    shard::Halt,
+    undecided::{self, Decided},
+};
+
+/// How often the ledger is read while a pass goes on, and something depends on it.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long the ledger may be behind what was acked: a long one is written every 4 s.
+const LEDGER_DELAY: Duration = Duration::from_secs(5);
+/// The pause between two looks at the end of a pass.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The looks during one pass: whoever waits for more would learn of a broken promise at its end only.
+pub(super) struct SecondLook<'a> {
+    crew: &'a Crew<'a>,
+    next: Instant,
+    halt: Option<Halt>,
+}
+
+impl<'a> SecondLook<'a> {
+    pub(super) fn new(crew: &'a Crew<'a>) -> Self {
+        Self { crew, next: Instant::now() + LOOK_EVERY, halt: None }
+    }
+
+    /// Called again and again. A broken promise ends the run, unless it goes on.
+    pub(super) fn look(&mut self) {
+        let (crew, undecided) = (self.crew, &self.crew.control.shared.undecided);
+        if undecided.is_empty() || Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + LOOK_EVERY;
+        // One that cannot be read now is read at the end of the pass.
+        let Ok(ledger) = crew.store.load(crew.partitions) else { return };
+        if let Err(halt) = crew.accuse(undecided.convict(&ledger)) {
+            crew.lifecycle().note_halt(halt.exit_code(), || halt.to_string());
+            crew.lifecycle().request_stop();
+            self.halt.get_or_insert(halt);
+        }
+    }
+
+    /// What came of it.
+    pub(super) fn finish(self) -> Result<(), Halt> {
+        self.halt.map_or(Ok(()), Err)
+    }
+}
+
+impl Crew<'_> {
+    /// A pass is over: decides about the records that were left to this moment.
+    ///
+    /// # Errors
+    /// The first promise that was broken, unless the run goes on.
+    pub(super) fn decide(&self) -> Result<(), Halt> {
+        let shared = &self.control.shared;
+        let until = Instant::now() + LEDGER_DELAY;
+        while !shared.undecided.is_empty() {
+            let ledger = self.store.load(self.partitions).ok();
+            let awaits = ledger.as_ref().is_some_and(|ledger| shared.undecided.awaits(ledger));
+            if awaits && Instant::now() < until && !self.lifecycle().stop_requested() {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            // Without a ledger nobody promised anything.
+            let decided = ledger.map_or_else(
+                || Decided { broken: Vec::new(), unlisted: shared.undecided.take() },
+                |ledger| shared.undecided.decide(&ledger),
+            );
+            decided.unlisted.iter().for_each(|record| undecided::note_resend(&shared.causes, record));
+            self.accuse(decided.broken)?;
+        }
+        Ok(())
+    }
+
+    fn accuse(&self, violations: Vec<Violation>) -> Result<(), Halt> {
+        for violation in violations {
+            if !self.config.proof.keep_going {
+                return Err(Halt::Violation(Box::new(violation)));
+            }
+            self.control.shared.violations.add(violation);
+        }
+        Ok(())
+    }
+}
