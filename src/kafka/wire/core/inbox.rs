@@ -1,0 +1,179 @@
+//! Frames out of a stream of bytes: a length of four bytes, and as many bytes as it says.
+
+use thiserror::Error;
+
+/// A length that no response has. Nobody knows where the next frame begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a response of {length} bytes, where {most} are the most")]
+pub struct FrameError {
+    /// The length that was claimed, in bytes.
+    pub length: i32,
+    /// The largest length that is taken, in bytes.
+    pub most: usize,
+}
+
+/// What has come in on a connection and has not been dealt with: whole frames, and the beginning of another one.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Always filled up to its length: only its growth writes zeros.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// What it has at the beginning, in bytes.
+    base: usize,
+    /// The longest frame that is taken, in bytes.
+    most: usize,
+}
+
+const LENGTH_BYTES: usize = 4;
+
+impl Inbox {
+    /// An empty one, with room for `base` bytes; it grows up to frames of `most` bytes.
+    #[must_use]
+    pub fn new(base: usize, most: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, end: 0, base: base.max(LENGTH_BYTES), most }
+    }
+
+    /// Where the next bytes go: never empty. A frame that does not fit makes it grow, but never by more than what has
+    /// come already: a length alone takes no memory.
+    pub fn space(&mut self) -> &mut [u8] {
+        let held = self.end - self.start;
+        let wanted = match self.length() {
+            Some(length) => usize::try_from(length).unwrap_or(0).min(self.most) + LENGTH_BYTES,
+            None => LENGTH_BYTES,
+        };
+        // Room for the frame, and for as much again as a whole read takes where there is no large one.
+        let wanted = wanted.max(self.base).min(self.buffer.len().max(self.base) * 2).max(held + 1);
+        if self.buffer.len() - self.start < wanted {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// So many bytes have been written to [`Self::space`].
+    pub fn received(&mut self, bytes: usize) {
+        self.end = (self.end + bytes).min(self.buffer.len());
+    }
+
+    /// The first frame, without its length, if it is there as a whole.
+    ///
+    /// # Errors
+    /// Its length is negative, or more than is taken.
+    pub fn frame(&self) -> Result<Option<&[u8]>, FrameError> {
+        let Some(length) = self.length() else { return Ok(None) };
+        let bytes = usize::try_from(length).ok().filter(|bytes| *bytes <= self.most);
+        let Some(bytes) = bytes else { return Err(FrameError { length, most: self.most }) };
+        let start = self.start + LENGTH_BYTES;
+        Ok(self.buffer[..self.end].get(start..start + bytes))
+    }
+
+    /// Drops the first frame.
+    pub fn pass(&mut self) {
+        self.start = self.frame_end();
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Exchanges the buffer, with the first frame in it, for a spare one; what lies behind that frame goes over to the
+    /// spare one, and the frame's length is cut off its front. Returns where in `spare` the frame lies now: the first
+    /// byte, and the one behind the last.
+    pub fn swap(&mut self, spare: &mut Vec<u8>) -> (usize, usize) {
+        let (first, end) = (self.start + LENGTH_BYTES, self.frame_end());
+        let rest = self.end - end;
+        if spare.len() < rest.max(self.base) {
+            spare.resize(rest.max(self.base), 0);
+        }
+        spare[..rest].copy_from_slice(&self.buffer[end..self.end]);
+        std::mem::swap(&mut self.buffer, spare);
+        (self.start, self.end) = (0, rest);
+        (first, end)
+    }
+
+    fn frame_end(&self) -> usize {
+        let length = self.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        (self.start + LENGTH_BYTES).saturating_add(length).min(self.end)
+    }
+
+    fn length(&self) -> Option<i32> {
+        let held = &self.buffer[self.start..self.end];
+        held.first_chunk().map(|length: &[u8; LENGTH_BYTES]| i32::from_be_bytes(*length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(inbox: &mut Inbox, mut bytes: &[u8], most_at_once: usize) {
+        while !bytes.is_empty() {
+            let space = inbox.space();
+            let count = bytes.len().min(space.len()).min(most_at_once);
+            space[..count].copy_from_slice(&bytes[..count]);
+            inbox.received(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&i32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_come_in() {
+        let bodies: Vec<Vec<u8>> = (0..50_u8).map(|index| vec![index; usize::from(index) * 7]).collect();
+        let stream: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+        for at_once in [1, 3, 64, 10_000] {
+            let mut inbox = Inbox::new(16, 1_000);
+            let mut seen = Vec::new();
+            for part in stream.chunks(at_once) {
+                feed(&mut inbox, part, at_once);
+                while let Some(frame) = inbox.frame().unwrap() {
+                    seen.push(frame.to_vec());
+                    inbox.pass();
+                }
+            }
+            assert_eq!(seen, bodies, "{at_once} bytes at once");
+            // Twice what it holds, which is a frame and what came with it.
+            let most = 2 * (350 + at_once);
+            assert!(inbox.buffer.len() <= most, "{} bytes, {at_once} at once", inbox.buffer.len());
+        }
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_an_error() {
+        for (length, is_error) in [(-1, true), (i32::MIN, true), (1_001, true), (1_000, false)] {
+            let mut inbox = Inbox::new(16, 1_000);
+            feed(&mut inbox, &length.to_be_bytes(), 4);
+            assert_eq!(inbox.frame().is_err(), is_error, "{length}");
+            assert!(!inbox.space().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_length_alone_takes_no_memory() {
+        let mut inbox = Inbox::new(64, usize::MAX / 4);
+        feed(&mut inbox, &i32::MAX.to_be_bytes(), 4);
+        inbox.space();
+        assert!(inbox.buffer.len() <= 128, "{}", inbox.buffer.len());
+        feed(&mut inbox, &[0; 1_000], 1_000);
+        assert!(inbox.buffer.len() <= 4_096, "{}", inbox.buffer.len());
+    }
+
+    #[test]
+    fn a_frame_can_be_kept_and_what_follows_is_not_lost() {
+        let mut inbox = Inbox::new(16, 1_000);
+        feed(&mut inbox, &[frame(b"first"), frame(b"second")].concat(), 1_000);
+        let mut kept = Vec::new();
+        let (from, to) = inbox.swap(&mut kept);
+        assert_eq!(&kept[from..to], b"first");
+        assert_eq!(inbox.frame(), Ok(Some(&b"second"[..])));
+        inbox.pass();
+        feed(&mut inbox, &frame(&[7; 500]), 100);
+        assert_eq!(inbox.frame().unwrap().unwrap(), [7; 500]);
+    }
+}

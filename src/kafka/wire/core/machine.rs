@@ -1,0 +1,111 @@
+//! What a whole client without I/O looks like to whatever gives it sockets and time: the shell, or a simulator.
+
+use std::{io::IoSlice, rc::Rc};
+
+use super::connection::ConnectionError;
+
+/// One connection, from its opening to its end. A number is never used again for another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId {
+    pub(in crate::kafka::wire) slot: usize,
+    pub(in crate::kafka::wire) generation: u32,
+}
+
+/// What is to be done for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect. [`Machine::opened`] or [`Machine::closed`] follows.
+    Open {
+        /// The connection.
+        link: LinkId,
+        /// A name, or an address.
+        host: Rc<str>,
+        /// The port.
+        port: u16,
+    },
+    /// Close it: nothing more is read or written. [`Machine::closed`] need not follow.
+    Close {
+        /// The connection.
+        link: LinkId,
+    },
+}
+
+/// A client as a state machine: bytes and time go in, bytes and actions come out. Times are µs on one clock that never
+/// goes back. A link that is over is ignored wherever it is named.
+pub trait Machine {
+    /// The next thing to be done, as long as there is one.
+    fn poll_action(&mut self) -> Option<Action>;
+    /// The connection is there.
+    fn opened(&mut self, link: LinkId, now_us: u64);
+    /// The connection could not be opened, or is over.
+    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64);
+    /// Where bytes that come in go: empty only for a link that is over.
+    fn space(&mut self, link: LinkId) -> &mut [u8];
+    /// So many bytes have come in.
+    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64);
+    /// What is to be written next, in pieces; some of it, if there is more than `slices` have room for.
+    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>);
+    /// So many bytes of that have been written.
+    fn wrote(&mut self, link: LinkId, bytes: usize);
+    /// When [`Self::handle_timeout`] is due, µs; `u64::MAX`: not before something else happens.
+    fn next_deadline_us(&self, now_us: u64) -> u64;
+    /// Does whatever is due.
+    fn handle_timeout(&mut self, now_us: u64);
+    /// Whether there is something for whoever waits for this client.
+    fn has_news(&self) -> bool;
+}
+
+/// So many at once: the system takes 1,024, but what 128 of them hold fills a socket's buffer where values are large.
+const MOST_SLICES: usize = 128;
+
+/// Pieces of what goes out, for one system call.
+#[derive(Debug)]
+pub struct Slices<'a> {
+    array: [IoSlice<'a>; MOST_SLICES],
+    used: usize,
+    bytes: usize,
+}
+
+impl<'a> Slices<'a> {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { array: [IoSlice::new(&[]); MOST_SLICES], used: 0, bytes: 0 }
+    }
+
+    /// Adds a piece, if there is room for it. Returns whether there was.
+    pub fn push(&mut self, piece: &'a [u8]) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        let Some(slot) = self.array.get_mut(self.used) else { return false };
+        *slot = IoSlice::new(piece);
+        self.used += 1;
+        self.bytes += piece.len();
+        true
+    }
+
+    /// Bytes in all pieces together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The pieces.
+    #[must_use]
+    pub fn as_io_slices(&self) -> &[IoSlice<'a>] {
+        &self.array[..self.used]
+    }
+
+    /// The first piece; empty where there is none.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        &self.array[0]
+    }
+}
+
+impl Default for Slices<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,161 @@
+//! The client's sockets, timers and names, on a shard's executor: everything that its core leaves to others.
+//!
+//! One task for each connection reads and, where the socket was full, writes; what the socket takes at once is written by
+//! whoever caused it. One task more waits for deadlines. Nothing here knows what the bytes mean.
+
+mod link;
+mod resolve;
+mod signal;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use futures_lite::future;
+use glommio::timer::sleep;
+
+use self::{link::Link, signal::Signal};
+use super::core::machine::{Action, LinkId, Machine};
+
+/// Drives a client. Everything stays on the executor that made it; with the last handle the connections are closed.
+#[derive(Debug)]
+pub struct Shell<M: Machine + 'static> {
+    inner: Rc<Inner<M>>,
+}
+
+#[derive(Debug)]
+struct Inner<M> {
+    machine: RefCell<M>,
+    started: Instant,
+    links: RefCell<HashMap<LinkId, Rc<Link>>>,
+    /// There is something for whoever waits.
+    news: Signal,
+    /// The timer's deadline has moved forward, or it is all over.
+    timer: Signal,
+    /// When the timer goes off, µs.
+    armed_us: Cell<u64>,
+    is_over: Cell<bool>,
+}
+
+impl<M: Machine + 'static> Shell<M> {
+    /// Must be called on the executor that will run it.
+    #[must_use]
+    pub fn new(machine: M) -> Self {
+        let inner = Rc::new(Inner {
+            machine: RefCell::new(machine),
+            started: Instant::now(),
+            links: RefCell::default(),
+            news: Signal::default(),
+            timer: Signal::default(),
+            armed_us: Cell::new(0),
+            is_over: Cell::new(false),
+        });
+        glommio::spawn_local(inner.clone().keep_time()).detach();
+        Self { inner }
+    }
+
+    /// Does something with the client, at a time in µs, and then what follows from it: connections are opened, and what can
+    /// be written at once is.
+    pub fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
+        self.inner.news.clear();
+        let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
+        self.inner.pump();
+        result
+    }
+
+    /// Does something with the client from which nothing follows yet.
+    pub fn with_quietly<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
+        work(&mut self.inner.machine.borrow_mut(), self.inner.now_us())
+    }
+
+    /// Waits until there is something, but not longer than `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        if self.inner.machine.borrow().has_news() {
+            return;
+        }
+        future::or(self.inner.news.wait(), async {
+            sleep(limit).await;
+        })
+        .await;
+    }
+}
+
+impl<M: Machine + 'static> Drop for Shell<M> {
+    fn drop(&mut self) {
+        self.inner.is_over.set(true);
+        self.inner.timer.set();
+        let links: Vec<_> = self.inner.links.borrow_mut().drain().collect();
+        for (_, link) in links {
+            link.stop();
+        }
+    }
+}
+
+impl<M: Machine + 'static> Inner<M> {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Does what the client wants done.
+    fn pump(self: &Rc<Self>) {
+        loop {
+            let action = self.machine.borrow_mut().poll_action();
+            match action {
+                Some(Action::Open { link, host, port }) => {
+                    let handle = Rc::new(Link::default());
+                    self.links.borrow_mut().insert(link, handle.clone());
+                    glommio::spawn_local(link::run(self.clone(), link, handle, host, port)).detach();
+                }
+                Some(Action::Close { link }) => {
+                    let handle = self.links.borrow_mut().remove(&link);
+                    handle.inspect(|handle| handle.stop());
+                }
+                None => break,
+            }
+        }
+        let machine = &mut *self.machine.borrow_mut();
+        for (&link, handle) in &*self.links.borrow() {
+            handle.flush(link, machine);
+        }
+        if machine.next_deadline_us(self.now_us()) < self.armed_us.get() {
+            self.timer.set();
+        }
+    }
+
+    /// Something has come in, or time has passed.
+    fn after_input(self: &Rc<Self>) {
+        self.pump();
+        if self.machine.borrow().has_news() {
+            self.news.set();
+        }
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        /// A deadline that is always due must not turn into a busy loop.
+        const SHORTEST_US: u64 = 500;
+        const LONGEST_US: u64 = 3_600_000_000;
+        while !self.is_over.get() {
+            let now_us = self.now_us();
+            let deadline_us = self.machine.borrow().next_deadline_us(now_us);
+            let pause_us = deadline_us.saturating_sub(now_us).clamp(SHORTEST_US, LONGEST_US);
+            self.armed_us.set(now_us + pause_us);
+            let pause = sleep(Duration::from_micros(pause_us));
+            future::or(self.timer.wait(), async {
+                pause.await;
+            })
+            .await;
+            let now_us = self.now_us();
+            if !self.is_over.get() && deadline_us.min(self.armed_us.get()) <= now_us {
+                self.machine.borrow_mut().handle_timeout(now_us);
+                self.after_input();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "shell_tests.rs"]
+mod tests;

@@ -1,0 +1,226 @@
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::*;
+use crate::kafka::wire::core::{
+    cluster::RefreshTimes,
+    connection::{Connection, ConnectionSettings},
+    network::{Network, NetworkSettings, Peer, Purpose},
+};
+use crate::kafka::wire::core::{connection::ConnectionError, machine::Slices, network::Bootstrap};
+
+/// Sends some bytes, and keeps what comes back.
+#[derive(Debug, Default)]
+struct Echoed {
+    /// Where to; it connects once.
+    port: Option<u16>,
+    outgoing: Vec<u8>,
+    written: usize,
+    space: Vec<u8>,
+    incoming: Vec<u8>,
+    opened: Option<LinkId>,
+    error: Option<ConnectionError>,
+    deadline_us: Option<u64>,
+    timeouts: usize,
+}
+
+impl Machine for Echoed {
+    fn poll_action(&mut self) -> Option<Action> {
+        let link = LinkId { slot: 0, generation: 1 };
+        self.port.take().map(|port| Action::Open { link, host: "localhost".into(), port })
+    }
+
+    fn opened(&mut self, link: LinkId, _now_us: u64) {
+        self.opened = Some(link);
+    }
+
+    fn closed(&mut self, _link: LinkId, error: ConnectionError, _now_us: u64) {
+        self.error = Some(error);
+    }
+
+    fn space(&mut self, _link: LinkId) -> &mut [u8] {
+        self.space.resize(10_000, 0);
+        &mut self.space
+    }
+
+    fn received(&mut self, _link: LinkId, bytes: usize, _now_us: u64) {
+        self.incoming.extend_from_slice(&self.space[..bytes]);
+    }
+
+    fn output<'a>(&'a self, _link: LinkId, slices: &mut Slices<'a>) {
+        let pieces = self.outgoing[self.written..].chunks(30_000);
+        pieces.take_while(|piece| slices.push(piece)).count();
+    }
+
+    fn wrote(&mut self, _link: LinkId, bytes: usize) {
+        self.written += bytes;
+    }
+
+    fn next_deadline_us(&self, _now_us: u64) -> u64 {
+        self.deadline_us.unwrap_or(u64::MAX)
+    }
+
+    fn handle_timeout(&mut self, now_us: u64) {
+        self.timeouts += usize::from(self.deadline_us.take_if(|deadline| *deadline <= now_us).is_some());
+    }
+
+    fn has_news(&self) -> bool {
+        self.error.is_some() || self.timeouts > 0 || self.incoming.len() >= self.outgoing.len().max(1)
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn on_an_executor<F: Future<Output = ()> + 'static>(work: impl FnOnce() -> F + Send + 'static) {
+    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(64 << 10).ring_depth(64);
+    builder.spawn(|| async move { work().await }).unwrap().join().unwrap();
+}
+
+const SENT: usize = 16 << 20;
+
+#[test]
+fn what_a_full_socket_does_not_take_follows_and_nothing_is_lost() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let echo = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = vec![0; SENT];
+        // It reads everything before it writes: the socket fills up.
+        stream.read_exact(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+        // The end of it comes when the client's last handle goes.
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    });
+    on_an_executor(move || async move {
+        let outgoing: Vec<u8> = (0..SENT).map(|index| (index % 251).to_le_bytes()[0]).collect();
+        let shell = Shell::new(Echoed { port: Some(port), outgoing, ..Echoed::default() });
+        shell.with(|_, _| ());
+        shell.wait(LIMIT).await;
+        shell.with(|echoed, _| assert!(echoed.incoming == echoed.outgoing, "{:?}", echoed.error));
+    });
+    echo.join().unwrap();
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    on_an_executor(move || async move {
+        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() });
+        shell.with(|_, _| ());
+        shell.wait(LIMIT).await;
+        let error = shell.with(|echoed, _| echoed.error.take().unwrap().to_string());
+        assert!(error.contains(&format!(":{port}: ")) && error.contains("refused"), "{error}");
+    });
+}
+
+#[test]
+fn a_connection_that_the_other_side_closes_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let closing = thread::spawn(move || drop(listener.accept().unwrap()));
+    on_an_executor(move || async move {
+        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() });
+        shell.with(|_, _| ());
+        shell.wait(LIMIT).await;
+        shell.with(|echoed, _| {
+            assert!(echoed.opened.is_some());
+            assert!(matches!(echoed.error, Some(ConnectionError::Lost(_))), "{:?}", echoed.error);
+        });
+    });
+    closing.join().unwrap();
+}
+
+#[test]
+fn a_deadline_that_moves_forward_is_kept() {
+    on_an_executor(|| async {
+        let shell = Shell::new(Echoed::default());
+        // By now the timer sleeps for an hour.
+        glommio::timer::sleep(Duration::from_millis(5)).await;
+        shell.with(|echoed, now_us| echoed.deadline_us = Some(now_us + 2_000));
+        shell.wait(LIMIT).await;
+        assert_eq!(shell.with(|echoed, _| echoed.timeouts), 1);
+    });
+}
+
+/// The network's own machine, without requests of its own.
+impl Machine for Network<()> {
+    fn poll_action(&mut self) -> Option<Action> {
+        Network::poll_action(self)
+    }
+
+    fn opened(&mut self, link: LinkId, now_us: u64) {
+        Network::opened(self, link, now_us);
+    }
+
+    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
+        Network::closed(self, link, error, now_us);
+    }
+
+    fn space(&mut self, link: LinkId) -> &mut [u8] {
+        self.connection(link).map(Connection::space).unwrap_or_default()
+    }
+
+    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
+        Network::received(self, link, bytes, now_us);
+        assert_eq!(self.next_response(link, now_us), None, "nothing was asked");
+    }
+
+    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
+        if let Some(connection) = self.connection_ref(link) {
+            slices.push(connection.output());
+        }
+    }
+
+    fn wrote(&mut self, link: LinkId, bytes: usize) {
+        if let Some(connection) = self.connection(link) {
+            connection.wrote(bytes);
+        }
+    }
+
+    fn next_deadline_us(&self, now_us: u64) -> u64 {
+        Network::next_deadline_us(self, now_us)
+    }
+
+    fn handle_timeout(&mut self, now_us: u64) {
+        Network::handle_timeout(self, now_us);
+    }
+
+    fn has_news(&self) -> bool {
+        self.trouble().is_some()
+    }
+}
+
+#[test]
+fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    on_an_executor(move || async move {
+        let settings = NetworkSettings {
+            bootstrap: vec![Bootstrap { host: "127.0.0.1".into(), port }],
+            connection: ConnectionSettings {
+                client_id: "c".into(),
+                receive_bytes: 1_024,
+                response_most_bytes: 10_000,
+                handshake_us: 20_000,
+            },
+            refresh: RefreshTimes { age_us: 1_000_000, shortest_us: 1_000, longest_us: 1_000 },
+            reconnect_shortest_us: 1_000,
+            reconnect_longest_us: 1_000,
+            question_us: 10_000,
+            hedge_us: 1_000,
+            idle_us: 1_000_000,
+        };
+        let shell = Shell::new(Network::<()>::new(settings, "t"));
+        let peer = Peer { broker: -1, purpose: Purpose::Control };
+        assert_eq!(shell.with(|network, now_us| network.ready(peer, now_us)), None);
+        shell.wait(LIMIT).await;
+        let trouble = shell.with(|network, _| network.trouble().unwrap().1.to_string());
+        assert_eq!(trouble, "ApiVersions was not answered in time");
+    });
+    drop(listener);
+}
