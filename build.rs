@@ -1,4 +1,4 @@
-//! Puts our own functions before some that others call: see `src/kafka/guard.rs` and `src/kafka/early_clock.rs`.
+//! Puts our own functions before some that others call: see `src/kafka/librdkafka/guard.rs` and `src/kafka/librdkafka/early_clock.rs`.
 
 fn main() {
     const FUNCTIONS: [&str; 3] = ["rd_slice_narrow_copy_relative", "clock_gettime", "cnd_timedwait"];

@@ -5,9 +5,11 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use proofload::{
     config::Fill,
-    proof::{self, Content, Proof},
     random::Random,
-    record::{self, KeyText, PayloadPool, RECORD_ID_HEADER},
+    record::{
+        self, KeyText, PayloadPool, RECORD_ID_HEADER,
+        proof::{self, Content, Proof},
+    },
 };
 
 /// Records in one iteration: what a shard sends in one burst.

@@ -6,9 +6,11 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proofload::{
     ledger::{OffsetRun, PartitionLedger},
-    proof::{self, Content, Encoded, PROOF_HEADER, Proof},
-    record::{self, RECORD_ID_BYTES, RECORD_ID_HEADER},
-    verifier::validator::{PartitionState, RecordView, Rules, Visible},
+    record::{
+        self, RECORD_ID_BYTES, RECORD_ID_HEADER, RecordView,
+        proof::{self, Content, Encoded, PROOF_HEADER, Proof},
+    },
+    verifier::check::validator::{PartitionState, Rules, Visible},
 };
 
 const RULES: Rules =

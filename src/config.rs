@@ -22,7 +22,7 @@ pub use work::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::runtime::placement::{ClientThreads, CoresRequest};
+use crate::runtime::cores::placement::{ClientThreads, CoresRequest};
 
 /// Where the cluster under test lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,6 @@
 #![deny(unsafe_code)]
 
 pub mod app;
-pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,23 +12,18 @@ pub mod control;
 pub mod failing;
 pub mod findings;
 pub mod human;
-#[allow(unsafe_code)]
 pub mod kafka;
 pub mod ledger;
-mod logging;
 mod mutants;
 pub mod pace;
-pub mod proof;
 pub mod random;
 pub mod record;
 pub mod repeater;
 pub mod runtime;
 pub mod stats;
 mod terminal;
-mod title;
 pub mod transaction;
 pub mod verifier;
-pub mod whole_file;
 
 use std::{
     ffi::OsString,
@@ -54,11 +48,11 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
     };
     match command {
         Command::Verifier(config) => {
-            logging::start(&config.common);
+            app::logging::start(&config.common);
             verifier::run::run(&config)
         }
         Command::Repeater(config) => {
-            logging::start(&config.common);
+            app::logging::start(&config.common);
             repeater::run(&config)
         }
     }
@@ -72,8 +66,8 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
 /// The program is the one that the process was called by, whatever the file is: a link is enough. `built` is who it is
 /// under any other name.
 pub fn main(built: Program) -> ! {
-    title::hide_secrets();
-    let program = title::take_name().and_then(|name| Program::called(&name)).unwrap_or(built);
+    app::title::hide_secrets();
+    let program = app::title::take_name().and_then(|name| Program::called(&name)).unwrap_or(built);
     let code = run(program, std::env::args_os().skip(1));
     let _ = io::stdout().flush();
     runtime::exit::at_once(code.into())

@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    facts,
+    error::RunError,
+    facts, logging,
     report::{Report, ReportError},
     verdict::{Facts, Gate, Verdict},
 };
@@ -19,8 +20,7 @@ use crate::{
     clock,
     config::{CommonConfig, LogFormat, RepeaterConfig, VerifierConfig},
     control::Shared,
-    logging, repeater,
-    verifier::{self, run::RunError},
+    repeater,
 };
 
 /// How long a thread that must end the process waits for summary and report: a disk or a reader may hang.
@@ -179,7 +179,7 @@ impl Ending {
         verdict.exit_code(self.gate)
     }
 
-    pub(super) fn shared(&self) -> Option<Arc<Shared>> {
+    pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
         self.shared.get().and_then(Weak::upgrade)
     }
 
@@ -238,7 +238,7 @@ impl Ending {
         let mut text = format!("\nproofload: {verdict}\n");
         if let Some(shared) = self.shared() {
             text += &match &self.asked {
-                Asked::Verifier(config) => verifier::summary::lines(config, &shared, self),
+                Asked::Verifier(config) => super::summary::lines(config, &shared, self),
                 Asked::Repeater(config) => repeater::summary::lines(config, &shared, self),
             };
         }

@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use indicatif::HumanCount;
 
-use super::verdict::{Facts, Failure};
+use super::{
+    error::RunError,
+    verdict::{Facts, Failure},
+};
 use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
     ledger::LedgerStore,
     stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},
-    verifier::run::RunError,
 };
 
 /// Facts of a verifier's run; `board` once its workers exist.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::ending::{Asked, Ending};
-use crate::{
+use super::{
+    ending::{Asked, Ending},
+    error::RunError,
     logging,
-    runtime::{
-        placement::{Placement, PlacementError},
-        topology::Topology,
-    },
-    verifier::run::RunError,
+};
+use crate::runtime::cores::{
+    placement::{Placement, PlacementError},
+    topology::Topology,
 };
 
 /// A run from its first line to its last; returns the exit code.

@@ -9,17 +9,17 @@ use thiserror::Error;
 use super::{
     Cost,
     ending::{Asked, Ending, Phase},
+    error::RunError,
     verdict::{Facts, Failure, Verdict},
 };
 use crate::{
     clock,
     config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
-    findings::{Cause, Complaint, Throttling, Wait, complaints},
-    ledger::LedgerStore,
+    findings::{Cause, Complaint, Throttling, Wait, anomaly::Violation, complaints, gaps::Gap},
+    ledger::{LedgerStore, files::whole_file},
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, WorkerTotals},
-    verifier::{anomaly::Violation, gaps::Gap, run::RunError, stall::Stall},
-    whole_file,
+    verifier::read::stall::Stall,
 };
 
 /// Of the document's shape. It changes when a name goes or changes its meaning, not when one is added.
@@ -36,7 +36,7 @@ pub struct ReportError {
 }
 
 /// A report that is to be written when the run is over.
-pub(super) struct Report(PathBuf);
+pub(crate) struct Report(PathBuf);
 
 #[derive(Serialize)]
 struct Document {
@@ -105,7 +105,7 @@ struct LedgerCoverage {
 }
 
 #[derive(Serialize)]
-pub(super) struct Group {
+pub(crate) struct Group {
     name: String,
     state: String,
     members: usize,
@@ -113,7 +113,7 @@ pub(super) struct Group {
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(super) enum Worker {
+pub(crate) enum Worker {
     Producer(ProducerReport),
     SequentialReader(ReaderReport),
     RandomReader(ReaderReport),
@@ -122,7 +122,7 @@ pub(super) enum Worker {
 }
 
 #[derive(Serialize)]
-pub(super) struct ProducerReport {
+pub(crate) struct ProducerReport {
     complete: bool,
     asked_records: u64,
     sent_records: u64,
@@ -141,7 +141,7 @@ pub(super) struct ProducerReport {
 }
 
 #[derive(Serialize)]
-pub(super) struct ReaderReport {
+pub(crate) struct ReaderReport {
     complete: bool,
     passes: u64,
     asked_records: u64,
@@ -158,7 +158,7 @@ pub(super) struct ReaderReport {
 }
 
 #[derive(Serialize)]
-pub(super) struct RepeaterReport {
+pub(crate) struct RepeaterReport {
     produced_records: u64,
     produced_bytes: u64,
     consumed_records: u64,
@@ -193,7 +193,7 @@ struct Latency {
 }
 
 #[derive(Serialize)]
-pub(super) struct PhaseReport {
+pub(crate) struct PhaseReport {
     name: &'static str,
     elapsed_ms: u64,
     records: u64,
@@ -229,12 +229,12 @@ impl Moved {
 }
 
 impl Report {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
     /// Writes a document that says that the run has not ended.
-    pub(super) fn begin(&self, ending: &Ending) -> Result<(), ReportError> {
+    pub(crate) fn begin(&self, ending: &Ending) -> Result<(), ReportError> {
         let cause = "the run has not ended, or was killed".to_owned();
         let failure = Failure { cause, is_usage: false };
         let facts = Facts { failure: Some(failure), ..Facts::default() };
@@ -242,7 +242,7 @@ impl Report {
     }
 
     /// Writes how the run has ended.
-    pub(super) fn end(
+    pub(crate) fn end(
         &self,
         ending: &Ending,
         facts: &Facts,
@@ -344,7 +344,7 @@ fn coverage(asked: &Asked, board: &Board) -> LedgerCoverage {
     }
 }
 
-pub(super) fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
+pub(crate) fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
     let (view, name) = (
         board.group(),
         match asked {
@@ -355,7 +355,7 @@ pub(super) fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
     Group { name, state: view.state, members: view.members }
 }
 
-pub(super) fn workers(board: Option<&Board>, repeater: Option<&RepeaterBoard>) -> Vec<Worker> {
+pub(crate) fn workers(board: Option<&Board>, repeater: Option<&RepeaterBoard>) -> Vec<Worker> {
     let producer = board.and_then(|board| board.producer.as_ref());
     let producer = producer.map(|board| Worker::Producer(producer_report(board)));
     let readers = board.iter().flat_map(|board| &board.readers).map(|board| {
@@ -450,7 +450,7 @@ impl Latency {
     }
 }
 
-pub(super) fn phases(
+pub(crate) fn phases(
     ending: &Ending,
     board: Option<&Board>,
     repeater: Option<&RepeaterBoard>,
@@ -515,6 +515,6 @@ pub(crate) const PRODUCE: &str = "produce";
 /// The repeater's, from the first token on.
 pub(crate) const REPEAT: &str = "repeat";
 
-pub(super) fn millis(time: std::time::Duration) -> u64 {
+pub(crate) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

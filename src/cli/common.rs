@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
-    runtime::placement::{ClientThreads, CoresRequest},
+    runtime::cores::placement::{ClientThreads, CoresRequest},
 };
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);

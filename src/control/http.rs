@@ -25,7 +25,10 @@ use super::{
     Role, Shared,
     guard::{self, Guard},
 };
-use crate::{app::status, logging, runtime::threads};
+use crate::{
+    app::{logging, status},
+    runtime::threads,
+};
 
 /// How long an answer waits for somebody to read what was asked for.
 const DUMP_LIMIT: Duration = Duration::from_secs(2);

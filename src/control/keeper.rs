@@ -268,7 +268,8 @@ mod tests {
 
     /// A folder in the temporary file's place stops even root.
     fn block_journal(keeper: &Keeper) {
-        std::fs::create_dir(crate::whole_file::temporary(keeper.store.journal_path())).unwrap();
+        std::fs::create_dir(crate::ledger::files::whole_file::temporary(keeper.store.journal_path()))
+            .unwrap();
     }
 
     /// What is listed by the ledger alone, and with its journal.

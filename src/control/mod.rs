@@ -36,13 +36,13 @@ use watch::Watched;
 use crate::{
     app::ending::Ending,
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
-    findings::{Awaited, Causes, Waiting, Waits},
+    findings::{Awaited, Causes, Waiting, Waits, gaps::Gaps, violations::Violations},
     kafka::Observer,
     ledger::LedgerError,
     runtime::{exit, pulse::Pulses},
     stats::{Board, RepeaterBoard},
     terminal,
-    verifier::{gaps::Gaps, stall::Stalls, undecided::UndecidedRecords, violations::Violations},
+    verifier::{read::stall::Stalls, undecided::UndecidedRecords},
 };
 
 /// Which program the control port speaks for.

@@ -2,9 +2,12 @@
 //!
 //! Below the programs and the control thread: who finds something adds it here; log, summary and report show it.
 
+pub mod anomaly;
 mod causes;
 mod complaints;
+pub mod gaps;
 mod patience;
+pub mod violations;
 mod waits;
 
 pub use causes::{Cause, Causes};

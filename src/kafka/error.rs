@@ -12,11 +12,11 @@ use crate::config;
 pub struct KafkaError(Code);
 
 impl KafkaError {
-    pub(super) fn new(code: Code) -> Self {
+    pub(crate) fn new(code: Code) -> Self {
         Self(code)
     }
 
-    pub(super) fn check(code: Code) -> Result<(), Self> {
+    pub(crate) fn check(code: Code) -> Result<(), Self> {
         if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(Self(code)) }
     }
 
@@ -125,7 +125,7 @@ impl KafkaError {
     }
 
     /// Whether it says no more than that the broker refused a batch for this record, or for another one of it.
-    pub(super) fn is_vague(self) -> bool {
+    pub(crate) fn is_vague(self) -> bool {
         matches!(
             self.0,
             Code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD | Code::RD_KAFKA_RESP_ERR_INVALID_RECORD

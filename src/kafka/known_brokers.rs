@@ -12,7 +12,7 @@ pub struct KnownBrokers(Arc<Mutex<BTreeMap<i32, String>>>);
 
 impl KnownBrokers {
     /// The cluster has named a broker, at this `host:port`. One that it names no more may come back.
-    pub(super) fn learn(&self, id: i32, address: &str) {
+    pub(crate) fn learn(&self, id: i32, address: &str) {
         let mut all = self.all();
         if all.get(&id).is_none_or(|known| known != address) {
             all.insert(id, address.to_owned());
@@ -20,7 +20,7 @@ impl KnownBrokers {
     }
 
     /// This bootstrap list, and the brokers that it lacks.
-    pub(super) fn added_to(&self, list: &str) -> String {
+    pub(crate) fn added_to(&self, list: &str) -> String {
         let mut brokers: Vec<&str> =
             list.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
         let all = self.all();

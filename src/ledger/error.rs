@@ -7,7 +7,8 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{human::count, whole_file::NAME_MAX_BYTES};
+use super::files::whole_file::NAME_MAX_BYTES;
+use crate::human::count;
 
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]

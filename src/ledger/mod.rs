@@ -1,17 +1,13 @@
 //! What was acknowledged, and where: the truth that every read is held against.
 //!
-//! Pure, apart from [`store`], `text` and `journal_file`, which read and write the files.
+//! Pure, apart from [`files`], which reads and writes them.
 
 mod acks;
 mod consumable;
 mod entry;
 mod error;
-mod format;
-mod journal;
-mod journal_file;
+pub mod files;
 mod latest;
-pub mod store;
-mod text;
 
 use range_set_blaze::RangeSetBlaze;
 
@@ -19,8 +15,8 @@ pub use acks::{AckedRuns, OffsetRun};
 pub use consumable::Consumable;
 pub use entry::Entry;
 pub use error::LedgerError;
+pub use files::store::{LatestNeed, LedgerStore};
 pub use latest::{KeyAck, LatestValue, LatestValues, describe};
-pub use store::{LatestNeed, LedgerStore};
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use crate::{
     config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
     failing::{Failing, Judgement},
+    findings::anomaly::Violation,
     kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, WakeHub},
     pace::{BEHIND_LIMIT, Pace},
-    runtime::{cpu_set::CpuSet, placement::ShardPlace},
+    runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
-    verifier::anomaly::Violation,
 };
 
 /// Shared by all threads of the process. Workers only read flags here.

@@ -17,32 +17,31 @@ use super::{
 };
 use crate::{
     app::{
+        broker::Cluster,
         ending::{Asked, Ending},
+        error::RunError,
         frame,
         report::REPEAT,
     },
-    broker::Cluster,
     config::RepeaterConfig,
     control::{Control, Role, StartWait},
     failing::Judgement,
-    findings::Awaited,
+    findings::{Awaited, violations::Violations},
     human::count,
     kafka::{
         ClientError, ClientSettings, CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer,
         TopicError, TopicShape, WakeHub,
     },
     runtime::{
+        cores::{
+            placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
+            topology::Topology,
+        },
         executor::{self, Shard},
-        placement::{self, Placement, PlacementError, ShardLimits, ShardPlace},
         preflight,
-        topology::Topology,
     },
     stats::{GroupView, RepeaterBoard, WorkerStats},
-    verifier::{
-        group_refusal::{self, GroupFlags, Refusals},
-        run::RunError,
-        violations::Violations,
-    },
+    verifier::read::group::group_refusal::{self, GroupFlags, Refusals},
 };
 
 /// How often the main thread looks around, and how often it asks for the group.
@@ -318,7 +317,7 @@ fn verdict(violations: &Violations, failure: Option<String>) -> Result<(), RunEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verifier::anomaly::{Anomaly, Violation};
+    use crate::findings::anomaly::{Anomaly, Violation};
 
     #[test]
     fn a_violation_comes_before_what_else_went_wrong() {

@@ -21,7 +21,7 @@ use crate::{
         SendError, TransactionSettings,
     },
     random::Random,
-    runtime::cpu_set::CpuSet,
+    runtime::cores::cpu_set::CpuSet,
     stats::{LatencyRecorder, WorkerStats},
     transaction::{Change, Transaction},
 };

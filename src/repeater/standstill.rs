@@ -11,7 +11,7 @@ use std::{
 use super::floor::Floor;
 use crate::{
     kafka::{CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer, OffsetSpec},
-    verifier::stall::{Watch, Watchman},
+    verifier::read::stall::{Watch, Watchman},
 };
 
 /// How long nothing must have been consumed before the brokers are asked.

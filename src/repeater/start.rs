@@ -10,7 +10,7 @@ use super::floor::Floor;
 use crate::{
     findings::Awaited,
     kafka::{CommittedPlaces, Coordinator, GroupDescription, KafkaError, Observer, Trouble},
-    verifier::group_refusal,
+    verifier::read::group::group_refusal,
 };
 
 /// Where nobody can be asked for the group, it must have been quiet for so long.

@@ -13,7 +13,7 @@ use crate::{
     findings::{Causes, complaints},
     human::{self, count, per_second},
     stats::{LatencyHistogram, RepeaterBoard},
-    verifier::stall::{Stalls, THROTTLED},
+    verifier::read::stall::{Stalls, THROTTLED},
 };
 use indicatif::HumanCount;
 

@@ -2,14 +2,14 @@
 
 use super::{floor, sender};
 use crate::{
+    app::error::RunError,
     config::{Brokers, Compression, RepeaterConfig},
     kafka::{ClientError, ClientSettings, Isolation},
     runtime::{
-        cpu_set::CpuSet,
+        cores::cpu_set::CpuSet,
         descriptors::{self, TooFew, Wanted},
         pages,
     },
-    verifier::run::RunError,
 };
 
 /// A run that nothing stands in the way of, as far as can be told on this machine.

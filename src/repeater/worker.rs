@@ -14,9 +14,9 @@ use super::{
 use crate::{
     clock,
     control::Message,
+    findings::anomaly::{Anomaly, READABLE, Violation},
     kafka::{ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError},
     stats::{LatencyRecorder, WorkerStats},
-    verifier::anomaly::{Anomaly, READABLE, Violation},
 };
 
 /// Longer than it takes until the bell rings in any case.

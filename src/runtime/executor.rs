@@ -11,9 +11,11 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement as Binding};
 use thiserror::Error;
 
 use super::{
-    affinity::{self, AffinityError},
-    cpu_set::CpuSet,
-    placement::{Placement, ShardPlace},
+    cores::{
+        affinity::{self, AffinityError},
+        cpu_set::CpuSet,
+        placement::{Placement, ShardPlace},
+    },
     pulse::Pulses,
 };
 
@@ -235,9 +237,11 @@ mod tests {
 
     use super::*;
     use crate::runtime::{
-        placement::{ClientThreads, CoresRequest, ShardLimits, plan},
+        cores::{
+            placement::{ClientThreads, CoresRequest, ShardLimits, plan},
+            topology::Topology,
+        },
         threads,
-        topology::Topology,
     };
 
     fn all_cores() -> Placement {

@@ -1,23 +1,18 @@
 //! Where threads run, and how they start and end.
 //!
 //! Thread-per-core only pays when *every* thread of the process is where the plan says, a C library's threads
-//! included. So one place looks at the machine ([`topology`]), one decides ([`placement`]), one obeys
-//! ([`executor`] for shards, [`affinity`] for everybody else's threads), and one looks whether it came true
+//! included. So one place looks at the machine ([`cores::topology`]), one decides ([`cores::placement`]), one obeys
+//! ([`executor`] for shards, [`cores::affinity`] for everybody else's threads), and one looks whether it came true
 //! ([`threads`]). [`pulse`] tells of shards that are held up, and three more turn what would be an obscure
 //! failure into a sentence: [`descriptors`] and [`preflight`] before the first executor exists, [`mod@panic`] after a bug.
 //! [`pages`] keeps many clients from taking too much memory.
 
-pub mod affinity;
-mod cgroup;
-pub mod cpu_set;
+pub mod cores;
 pub mod descriptors;
 pub mod executor;
 pub mod exit;
 pub mod pages;
 pub mod panic;
-pub mod placement;
-mod placement_error;
 pub mod preflight;
 pub mod pulse;
 pub mod threads;
-pub mod topology;

@@ -3,9 +3,11 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::runtime::{
+    cores::{
+        placement::{self, ClientThreads, CoresRequest, ShardLimits},
+        topology::Topology,
+    },
     executor,
-    placement::{self, ClientThreads, CoresRequest, ShardLimits},
-    topology::Topology,
 };
 
 fn one_shard() -> placement::Placement {

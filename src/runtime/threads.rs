@@ -5,7 +5,7 @@
 
 use std::{fmt, fs, path::Path};
 
-use super::cpu_set::CpuSet;
+use super::cores::cpu_set::CpuSet;
 
 /// One thread at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,55 +3,57 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use super::{
-    checker::{Truth, isolation},
-    markers::Markers,
-    run::RunError,
+    check::{
+        checker::{Truth, isolation},
+        markers::Markers,
+    },
+    produce::spread::Load,
+    read::track::Span,
     second_look::SecondLook,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
-    spread::Load,
-    track::Span,
     work_watch::WorkWatch,
 };
 use crate::{
+    app::error::RunError,
     config::{LatestChecks, Passes, ProduceConfig, VerifierConfig},
     control::{Control, Lifecycle, StartWait},
     findings::Awaited,
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
     ledger::{Ledger, LedgerStore},
     runtime::{
+        cores::placement::{CoresRequest, Placement, ShardPlace},
         executor::{self, Shard},
-        placement::{CoresRequest, Placement, ShardPlace},
     },
     stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
 };
 
 /// Everything that the phases work with.
-pub(super) struct Crew<'a> {
-    pub(super) config: &'a VerifierConfig,
-    pub(super) control: &'a Control,
-    pub(super) observer: Arc<Observer>,
-    pub(super) client: ClientSettings,
-    pub(super) placement: Placement,
-    pub(super) partitions: usize,
-    pub(super) brokers: usize,
-    pub(super) store: LedgerStore,
+pub(crate) struct Crew<'a> {
+    pub(crate) config: &'a VerifierConfig,
+    pub(crate) control: &'a Control,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) client: ClientSettings,
+    pub(crate) placement: Placement,
+    pub(crate) partitions: usize,
+    pub(crate) brokers: usize,
+    pub(crate) store: LedgerStore,
     /// What the first phase needs is there: from now on brokers are waited for without limit.
-    pub(super) begun: Cell<bool>,
+    pub(crate) begun: Cell<bool>,
 }
 
 /// What a pass is held against, and what it reads.
-pub(super) struct Survey {
-    pub(super) truth: Truth,
+pub(crate) struct Survey {
+    pub(crate) truth: Truth,
     /// Where each partition starts and ends, by id.
-    pub(super) spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
 }
 
 /// The readers of a phase, in the order of their feeders.
-pub(super) struct PassReaders {
-    pub(super) worker: &'static str,
-    pub(super) stats: Vec<Arc<ReaderStats>>,
+pub(crate) struct PassReaders {
+    pub(crate) worker: &'static str,
+    pub(crate) stats: Vec<Arc<ReaderStats>>,
     /// They may stand still of their own accord.
-    pub(super) patient: bool,
+    pub(crate) patient: bool,
 }
 
 /// The pause between two looks at readers.
@@ -59,11 +61,11 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// The pause between two looks for markers that are on their way.
 const MARKER_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two passes over a topic without records.
-pub(super) const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
 
 impl Crew<'_> {
     /// The run's workers, in the order in which they work.
-    pub(super) fn board(&self) -> Board {
+    pub(crate) fn board(&self) -> Board {
         let owned = self.owned();
         let producer = self.config.produce.as_ref().map(|produce| {
             let shards = self.produced(produce);
@@ -94,13 +96,13 @@ impl Crew<'_> {
     }
 
     /// No worker is at work any more.
-    pub(super) fn finish_all(board: &Board) {
+    pub(crate) fn finish_all(board: &Board) {
         board.producer.iter().for_each(ProducerBoard::finish);
         board.readers.iter().for_each(ReaderBoard::finish);
     }
 
     /// The partitions of each shard.
-    pub(super) fn owned(&self) -> Vec<Vec<i32>> {
+    pub(crate) fn owned(&self) -> Vec<Vec<i32>> {
         self.dealt_to(self.placement.shards.len())
     }
 
@@ -109,7 +111,7 @@ impl Crew<'_> {
     }
 
     /// The partitions that each shard produces to; the last shards may have none.
-    pub(super) fn produced(&self, produce: &ProduceConfig) -> Vec<Vec<i32>> {
+    pub(crate) fn produced(&self, produce: &ProduceConfig) -> Vec<Vec<i32>> {
         let limit = produce.throughput_bytes_per_s.filter(|_| {
             // Cores that were asked for are used, and transactional ids are the shards': the next run must find them.
             self.config.common.cores == CoresRequest::Auto && produce.transactions.is_none()
@@ -123,11 +125,11 @@ impl Crew<'_> {
         dealt
     }
 
-    pub(super) fn lifecycle(&self) -> &Lifecycle {
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
         &self.control.shared.lifecycle
     }
 
-    pub(super) fn context(&self, place: ShardPlace) -> ShardContext {
+    pub(crate) fn context(&self, place: ShardPlace) -> ShardContext {
         ShardContext {
             place,
             shared: self.control.shared.clone(),
@@ -139,7 +141,7 @@ impl Crew<'_> {
     }
 
     /// Where every partition starts or ends; `None` when the run was stopped before all answered.
-    pub(super) fn offsets(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<i64>> {
+    pub(crate) fn offsets(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<i64>> {
         Some(self.places(spec, isolation)?.iter().map(|place| place.offset).collect())
     }
 
@@ -152,19 +154,19 @@ impl Crew<'_> {
     }
 
     /// A wait for something that the cluster has to give; at the start `--startup-timeout` limits it.
-    pub(super) fn wait(&self, worker: &'static str) -> StartWait<'_> {
+    pub(crate) fn wait(&self, worker: &'static str) -> StartWait<'_> {
         let limit = self.config.common.startup_timeout.for_the_rest().filter(|_| !self.begun.get());
         StartWait::new(&self.control.shared, worker, limit)
     }
 
     /// What the offsets of these partitions wait for.
-    pub(super) fn offsets_awaited(&self, partitions: &[i32]) -> Awaited {
+    pub(crate) fn offsets_awaited(&self, partitions: &[i32]) -> Awaited {
         let what = || format!("the offsets of {}", named("partition", partitions.iter().copied()));
         self.topic_awaited(what)
     }
 
     /// Who keeps a worker on the topic waiting, if the cluster says so; else it is only said that it waits for `what`.
-    pub(super) fn topic_awaited(&self, what: impl FnOnce() -> String) -> Awaited {
+    pub(crate) fn topic_awaited(&self, what: impl FnOnce() -> String) -> Awaited {
         let topic = &self.config.topic;
         self.observer.trouble_with_topic(topic).unwrap_or_else(|| Awaited {
             what: what(),
@@ -175,7 +177,7 @@ impl Crew<'_> {
 
     /// The ledger, and what there is to read of each partition. The ledger comes first, so that
     /// everything that it lists lies below the ends.
-    pub(super) fn survey(&self) -> Result<Option<Survey>, RunError> {
+    pub(crate) fn survey(&self) -> Result<Option<Survey>, RunError> {
         let ledger = Arc::new(self.store.load(self.partitions)?);
         if let Some(board) = self.control.shared.board.get() {
             board.note_ledger(ledger.acked_count());
@@ -228,7 +230,7 @@ impl Crew<'_> {
 
     /// Runs passes until the last one is over. `prepare` makes each shard's part of the next pass,
     /// or `None` when the run is being stopped. Passes that come to their end are the readers'.
-    pub(super) fn run_passes<P>(
+    pub(crate) fn run_passes<P>(
         &self,
         readers: &[&ReaderBoard],
         feeders: &[Feeder<P>],
@@ -261,7 +263,7 @@ impl Crew<'_> {
     }
 
     /// A pass is over: it counts where it was not stopped.
-    pub(super) fn end_pass(&self, readers: &[&ReaderBoard]) {
+    pub(crate) fn end_pass(&self, readers: &[&ReaderBoard]) {
         self.look_at_ledger_again(readers);
         let lifecycle = self.lifecycle();
         for reader in readers {
@@ -296,7 +298,7 @@ impl Crew<'_> {
     }
 
     /// What keeps readers waiting; with `speak` also where nobody knows.
-    pub(super) fn reading_trouble(&self, speak: bool) -> Option<Trouble> {
+    pub(crate) fn reading_trouble(&self, speak: bool) -> Option<Trouble> {
         let topic = &self.config.topic;
         let known = self.observer.trouble_with_topic(topic);
         known
@@ -305,7 +307,7 @@ impl Crew<'_> {
     }
 
     /// Has an outcome known before whatever is still to be done, which may hang.
-    pub(super) fn noted(&self, outcome: Result<(), RunError>) -> Result<(), RunError> {
+    pub(crate) fn noted(&self, outcome: Result<(), RunError>) -> Result<(), RunError> {
         if let Err(error) = &outcome {
             self.lifecycle().note_halt(error.exit_code(), || error.to_string());
         }
@@ -313,28 +315,28 @@ impl Crew<'_> {
     }
 
     /// Whether no pass follows the one that has just ended.
-    pub(super) fn is_last_pass(&self) -> bool {
+    pub(crate) fn is_last_pass(&self) -> bool {
         let lifecycle = self.lifecycle();
         self.config.passes == Passes::Once || lifecycle.stop_requested() || lifecycle.last_pass_requested()
     }
 }
 
 /// The outcome to report: a violation before a failure, the first before the others.
-pub(super) fn worst(outcomes: Vec<Result<(), Halt>>) -> Result<(), RunError> {
+pub(crate) fn worst(outcomes: Vec<Result<(), Halt>>) -> Result<(), RunError> {
     let mut halts: Vec<Halt> = outcomes.into_iter().filter_map(Result::err).collect();
     let violation = halts.iter().position(|halt| matches!(halt, Halt::Violation(_))).unwrap_or(0);
     if halts.is_empty() { Ok(()) } else { Err(halts.swap_remove(violation).into()) }
 }
 
-pub(super) fn join<T>(shards: Vec<Shard<T>>) -> Result<Vec<T>, RunError> {
+pub(crate) fn join<T>(shards: Vec<Shard<T>>) -> Result<Vec<T>, RunError> {
     Ok(shards.into_iter().map(Shard::join).collect::<Result<_, _>>()?)
 }
 
-pub(super) type Readers<P> = (Vec<Feeder<P>>, Vec<Shard<()>>);
+pub(crate) type Readers<P> = (Vec<Feeder<P>>, Vec<Shard<()>>);
 
 /// Starts every job's reader as a task of its shard; returns one feeder for each, in the order of
 /// shards and their jobs.
-pub(super) fn start_readers<J, P, Fut>(
+pub(crate) fn start_readers<J, P, Fut>(
     crew: &Crew<'_>,
     jobs: Vec<Vec<J>>,
     run: fn(ShardContext, J, Feed<P>) -> Fut,
@@ -376,7 +378,7 @@ where
 }
 
 /// Acked records below the logs' starts: nobody can say any more what they held.
-pub(super) fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
+pub(crate) fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
     let parts = spans.iter().filter_map(|span| Some((span.start, ledger.partition(span.partition)?)));
     parts.map(|(start, part)| part.count_below(start)).sum()
 }

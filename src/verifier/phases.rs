@@ -3,24 +3,28 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    budget::{self, Allowance, Budget},
     crew::{Crew, EMPTY_PASS_PAUSE, PassReaders, Survey, join, removed, start_readers, worst},
-    latecomers::{self, LateEnds, Latecomers},
-    producer::{self, ProduceJob, ProducePartition, transactional_id},
-    random_reader::{self, RandReadJob, RandReadPass},
-    run::RunError,
-    seq_reader::{self, SeqReadJob, SeqReadPass},
+    produce::{
+        latecomers::{self, LateEnds, Latecomers},
+        run::{self as producer, ProduceJob, ProducePartition, transactional_id},
+    },
+    read::{
+        budget::{self, Allowance, Budget},
+        random_reader::{self, RandReadJob, RandReadPass},
+        sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
+        track::{self, Span},
+    },
     shard::ShardContext,
-    track::{self, Span},
     work_watch::WorkWatch,
 };
 use crate::{
+    app::error::RunError,
     config::{Passes, ProduceConfig},
     control::Message,
     kafka::{Coordinator, Trouble},
     ledger::{LatestValues, Ledger, PartitionLedger},
-    proof,
     random::Random,
+    record::proof,
     runtime::executor::{self, Shard},
     stats::{Board, ProducerBoard, ProducerStats, ProducerWants, ReaderKind},
 };
@@ -29,10 +33,10 @@ use crate::{
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A part of the run.
-pub(super) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
+pub(crate) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
 
 /// Produces what was asked for.
-pub(super) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
+pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let (Some(config), Some(producer)) = (&crew.config.produce, &board.producer) else { return Ok(()) };
     let mut ledger = crew.store.load(crew.partitions)?;
     crew.store.recover(&ledger)?;
@@ -171,7 +175,7 @@ fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Tr
 }
 
 /// Reads everything, in order, and validates it.
-pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
+pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let Some(config) = &crew.config.seq_read else { return Ok(()) };
     let Some(reader) = board.readers.iter().find(|reader| reader.kind == ReaderKind::Sequential) else {
         return Ok(());
@@ -227,7 +231,7 @@ pub(super) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
 }
 
 /// Reads here and there, and validates it.
-pub(super) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
+pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let Some(config) = &crew.config.rand_read else { return Ok(()) };
     let readers: Vec<_> = board.readers.iter().filter(|reader| reader.kind == ReaderKind::Random).collect();
     let shards = crew.placement.shards.len();

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    anomaly::Violation,
     crew::Crew,
     shard::Halt,
     undecided::{self, Decided},
 };
+use crate::findings::anomaly::Violation;
 
 /// How often the ledger is read while a pass goes on, and something depends on it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -18,19 +18,19 @@ const LEDGER_DELAY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The looks during one pass: whoever waits for more would learn of a broken promise at its end only.
-pub(super) struct SecondLook<'a> {
+pub(crate) struct SecondLook<'a> {
     crew: &'a Crew<'a>,
     next: Instant,
     halt: Option<Halt>,
 }
 
 impl<'a> SecondLook<'a> {
-    pub(super) fn new(crew: &'a Crew<'a>) -> Self {
+    pub(crate) fn new(crew: &'a Crew<'a>) -> Self {
         Self { crew, next: Instant::now() + LOOK_EVERY, halt: None }
     }
 
     /// Called again and again. A broken promise ends the run, unless it goes on.
-    pub(super) fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let (crew, undecided) = (self.crew, &self.crew.control.shared.undecided);
         if undecided.is_empty() || Instant::now() < self.next {
             return;
@@ -46,7 +46,7 @@ impl<'a> SecondLook<'a> {
     }
 
     /// What came of it.
-    pub(super) fn finish(self) -> Result<(), Halt> {
+    pub(crate) fn finish(self) -> Result<(), Halt> {
         self.halt.map_or(Ok(()), Err)
     }
 }
@@ -56,7 +56,7 @@ impl Crew<'_> {
     ///
     /// # Errors
     /// The first promise that was broken, unless the run goes on.
-    pub(super) fn decide(&self) -> Result<(), Halt> {
+    pub(crate) fn decide(&self) -> Result<(), Halt> {
         let shared = &self.control.shared;
         let until = Instant::now() + LEDGER_DELAY;
         while !shared.undecided.is_empty() {

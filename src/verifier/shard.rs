@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use thiserror::Error;
 
-use super::anomaly::Violation;
 use crate::{
     control::{Message, Shared},
+    findings::anomaly::Violation,
     kafka::{ClientError, ClientSettings, ConsumerSettings, Isolation},
-    runtime::{cpu_set::CpuSet, placement::ShardPlace},
+    runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
 };
 
 /// Why a worker ended before its work was done.

@@ -1,7 +1,8 @@
 //! What is found out about a run before it does anything: no topic is created, no file touched, no port bound.
 
-use super::{checker, group_reader, run::RunError};
+use super::{check::checker, read::group::group_reader};
 use crate::{
+    app::error::RunError,
     config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
         ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, TopicError,
@@ -9,7 +10,7 @@ use crate::{
     },
     ledger::{LatestNeed, LedgerError, LedgerStore},
     runtime::{
-        cpu_set::CpuSet,
+        cores::cpu_set::CpuSet,
         descriptors::{self, TooFew, Wanted},
         pages,
     },
@@ -19,14 +20,14 @@ use crate::{
 const SOME_GROUP: &str = "g";
 
 /// A run that nothing stands in the way of, as far as can be told on this machine.
-pub(super) struct Trial<'a> {
+pub(crate) struct Trial<'a> {
     config: &'a VerifierConfig,
     /// Partitions that the ledger lists.
     listed: usize,
     /// Descriptors that the process may have.
     limit: u64,
     /// Connections that the control port may have, as far as the brokers are known.
-    pub(super) port: usize,
+    pub(crate) port: usize,
 }
 
 impl<'a> Trial<'a> {
@@ -34,7 +35,7 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// What stands in the way.
-    pub(super) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
+    pub(crate) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
         clients(config, cpus)?;
         let mut trial = Self { config, listed: ledger(config)?, limit: descriptors::raise(), port: 0 };
         let brokers = match &config.common.brokers {
@@ -52,7 +53,7 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// There are not enough descriptors for the run.
-    pub(super) fn connections(&self, brokers: usize, shards: usize) -> Result<usize, RunError> {
+    pub(crate) fn connections(&self, brokers: usize, shards: usize) -> Result<usize, RunError> {
         Ok(connections(self.config, brokers, shards, self.limit)?)
     }
 
@@ -60,7 +61,7 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// The cluster has more brokers than there are descriptors for.
-    pub(super) fn new_topic(
+    pub(crate) fn new_topic(
         &self,
         observer: &Observer,
         shards: usize,
@@ -74,7 +75,7 @@ impl<'a> Trial<'a> {
     }
 
     /// A topic that was left missing, because it would have had too few partitions for its ledger.
-    pub(super) fn explain(&self, error: TopicError) -> RunError {
+    pub(crate) fn explain(&self, error: TopicError) -> RunError {
         let store = LedgerStore::new(&self.config.ledger_dir, &self.config.topic);
         match (&error, &self.config.common.new_topic) {
             (TopicError::Missing { .. }, Some(new)) => store

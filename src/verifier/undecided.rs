@@ -10,8 +10,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::anomaly::Violation;
-use crate::{findings::Causes, ledger::Ledger, mutants};
+use crate::{
+    findings::{Causes, anomaly::Violation},
+    ledger::Ledger,
+    mutants,
+};
 
 /// What it is called when a number comes twice, and nobody can tell whose doing that is.
 const CLIENT_RESEND: &str = "client-resend: records that are there twice";
@@ -161,7 +164,7 @@ fn accused(record: Undecided, acked_here: bool) -> Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::OffsetRun, verifier::anomaly::Anomaly};
+    use crate::{findings::anomaly::Anomaly, ledger::OffsetRun};
 
     /// Read at `before`, and again at `offset`.
     fn twice(before: i64, offset: i64) -> Undecided {

@@ -11,10 +11,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const STANDS: Duration = Duration::from_secs(2);
 
 /// What a worker is about: how far it has come, and what it wants in order to go on, if it wants anything.
-pub(super) type Standing<W> = (u64, Option<W>);
+pub(crate) type Standing<W> = (u64, Option<W>);
 
 /// Watches the workers of a phase.
-pub(super) struct WorkWatch<'a, W> {
+pub(crate) struct WorkWatch<'a, W> {
     wait: StartWait<'a>,
     workers: Vec<(Standing<W>, Instant)>,
     looked: Instant,
@@ -24,23 +24,23 @@ pub(super) struct WorkWatch<'a, W> {
 }
 
 impl<'a, W: Copy + PartialEq> WorkWatch<'a, W> {
-    pub(super) fn new(wait: StartWait<'a>, patient: bool) -> Self {
+    pub(crate) fn new(wait: StartWait<'a>, patient: bool) -> Self {
         Self { wait, workers: Vec::new(), looked: Instant::now(), patient }
     }
 
     /// The run has begun: what is waited for from now on has no limit.
-    pub(super) fn begun(&mut self) {
+    pub(crate) fn begun(&mut self) {
         self.wait.begun();
     }
 
     /// The work is over.
-    pub(super) fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         self.wait.ended();
     }
 
     /// Looks when it is time. `trouble` says what is waited for; the flag is whether to say so where nobody knows of
     /// anything that is missing.
-    pub(super) fn look(
+    pub(crate) fn look(
         &mut self,
         workers: impl Iterator<Item = Standing<W>>,
         trouble: impl Fn(W, bool) -> Option<Trouble>,

@@ -13,9 +13,11 @@ use std::{
 
 use nix::{errno::Errno, libc};
 use proofload::runtime::{
+    cores::{
+        placement::{self, ClientThreads, CoresRequest, ShardLimits},
+        topology::Topology,
+    },
     executor, panic,
-    placement::{self, ClientThreads, CoresRequest, ShardLimits},
-    topology::Topology,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
 

@@ -22,9 +22,8 @@ use crate::{
         Brokers, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
         RandReadConfig, SeqReadConfig, VerifierConfig,
     },
-    ledger::LedgerStore,
-    proof::{LONG_BYTES, PROOF_HEADER},
-    whole_file,
+    ledger::{LedgerStore, files::whole_file},
+    record::proof::{LONG_BYTES, PROOF_HEADER},
 };
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;

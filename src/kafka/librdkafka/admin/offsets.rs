@@ -1,0 +1,232 @@
+//! Where logs start and end.
+
+use std::{
+    ffi::{CStr, c_int},
+    ptr::NonNull,
+    time::{Duration, Instant},
+};
+
+use rdkafka::bindings as rdk;
+
+use crate::kafka::{
+    KafkaError,
+    librdkafka::client::{self, EventPtr, Handle, Queue},
+};
+
+/// Which end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The first offset that can be read.
+    Start,
+    /// The offset that the next record will get.
+    End,
+}
+
+/// Which records a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// All that are replicated.
+    ReadUncommitted,
+    /// Only those whose transaction has committed; the end is the last stable offset.
+    ReadCommitted,
+}
+
+impl Isolation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "read_uncommitted",
+            Self::ReadCommitted => "read_committed",
+        }
+    }
+}
+
+/// A place in a log, and who wrote there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndEpoch {
+    /// The place.
+    pub offset: i64,
+    /// For a log's end, the epoch of its leader; -1 where the broker does not say.
+    pub leader_epoch: i32,
+}
+
+/// What each partition answered.
+pub type Answers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
+
+/// How long the brokers have to answer one question.
+const REQUEST_TIMEOUT_MS: c_int = 5_000;
+
+/// A question that is under way. Must be dropped before the client that it was asked of.
+pub struct OffsetQuery {
+    queue: Queue,
+    partitions: Vec<i32>,
+    until: Instant,
+}
+
+impl OffsetQuery {
+    pub(crate) fn start(
+        handle: &Handle,
+        topic: &str,
+        partitions: &[i32],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Self {
+        let queue = handle.new_queue();
+        if let Some(list) = PartitionList::new(topic, partitions, spec) {
+            let options = Options::new(handle, isolation);
+            // SAFETY: all four are alive; the call copies what it needs of list and options.
+            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.0.as_ptr(), options.0, queue.ptr()) };
+        }
+        let until = Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2;
+        Self { queue, partitions: partitions.to_vec(), until }
+    }
+
+    /// Waits on an executor; with errors for answers when `stop` became true before.
+    pub(crate) async fn finish(self, stop: impl Fn() -> bool) -> Answers {
+        loop {
+            if let Some(answers) = self.take() {
+                return answers;
+            }
+            if stop() {
+                return self.all(KafkaError::timed_out());
+            }
+            glommio::timer::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits on a thread that may block; `None` when `stop` became true before.
+    pub(crate) fn finish_blocking(self, mut stop: impl FnMut() -> bool) -> Option<Answers> {
+        loop {
+            match self.try_take(100) {
+                None if stop() => return None,
+                None => {}
+                answers => return answers,
+            }
+        }
+    }
+
+    /// The answers, once, when they are there or will not come any more. Each partition is answered or has an error.
+    #[must_use]
+    pub fn take(&self) -> Option<Answers> {
+        self.try_take(0)
+    }
+
+    fn try_take(&self, timeout_ms: c_int) -> Option<Answers> {
+        if let Some(event) = self.queue.poll(timeout_ms)
+            && event.kind() == rdk::RD_KAFKA_EVENT_LISTOFFSETS_RESULT
+        {
+            return Some(self.answers(&event));
+        }
+        // The client answers in time by itself; this is for the day it does not.
+        (Instant::now() > self.until).then(|| self.all(KafkaError::timed_out()))
+    }
+
+    fn all(&self, error: KafkaError) -> Answers {
+        self.partitions.iter().map(|&partition| (partition, Err(error))).collect()
+    }
+
+    fn answers(&self, event: &EventPtr) -> Answers {
+        // SAFETY: the event is alive and of this kind; infos and partitions live as long as it.
+        unsafe {
+            if let Err(error) = KafkaError::check(rdk::rd_kafka_event_error(event.ptr())) {
+                return self.all(error);
+            }
+            let result = rdk::rd_kafka_event_ListOffsets_result(event.ptr());
+            let mut count = 0;
+            let infos = rdk::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+            (0..count)
+                .map(|index| {
+                    let info = *infos.add(index);
+                    let place = &*rdk::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+                    (place.partition, KafkaError::check(place.err).and_then(|()| known(place)))
+                })
+                .collect()
+        }
+    }
+}
+
+/// A partition whose broker went while it was asked has no error of its own, and no offset either.
+fn known(place: &rdk::rd_kafka_topic_partition_t) -> Result<OffsetAndEpoch, KafkaError> {
+    if place.offset < 0 {
+        return Err(KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET));
+    }
+    // SAFETY: a reference to an entry of a list is alive.
+    let leader_epoch = unsafe { rdk::rd_kafka_topic_partition_get_leader_epoch(place) };
+    Ok(OffsetAndEpoch { offset: place.offset, leader_epoch })
+}
+
+/// An owned `rd_kafka_topic_partition_list_t`.
+struct PartitionList(NonNull<rdk::rd_kafka_topic_partition_list_t>);
+
+impl PartitionList {
+    fn new(topic: &str, partitions: &[i32], spec: OffsetSpec) -> Option<Self> {
+        let topic = client::c_string(topic).ok()?;
+        let offset = match spec {
+            OffsetSpec::Start => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+            OffsetSpec::End => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+        };
+        let size = c_int::try_from(partitions.len()).ok()?;
+        // SAFETY: makes a list that we own.
+        let list = Self(NonNull::new(unsafe { rdk::rd_kafka_topic_partition_list_new(size) })?);
+        for &partition in partitions {
+            // SAFETY: list and topic are alive; the entry that is returned is part of the list.
+            unsafe { (*add(list.0.as_ptr(), &topic, partition)).offset = offset };
+        }
+        Some(list)
+    }
+}
+
+/// # Safety
+/// The list is alive; the entry is valid until the list changes.
+unsafe fn add(
+    list: *mut rdk::rd_kafka_topic_partition_list_t,
+    topic: &CStr,
+    partition: i32,
+) -> *mut rdk::rd_kafka_topic_partition_t {
+    // SAFETY: the caller's promise; the topic's name is copied.
+    unsafe { rdk::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition) }
+}
+
+impl Drop for PartitionList {
+    fn drop(&mut self) {
+        // SAFETY: the list is ours and not used again.
+        unsafe { rdk::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Owned `rd_kafka_AdminOptions_t`.
+struct Options(*mut rdk::rd_kafka_AdminOptions_t);
+
+impl Options {
+    fn new(handle: &Handle, isolation: Isolation) -> Self {
+        let level = match isolation {
+            Isolation::ReadUncommitted => {
+                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+            }
+            Isolation::ReadCommitted => {
+                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+            }
+        };
+        // SAFETY: the client is alive; the options are ours. Both setters take values in
+        // their range, so the errors that they could return do not come; null is taken by destroy.
+        unsafe {
+            let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+            let options = rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation);
+            rdk::rd_kafka_AdminOptions_set_request_timeout(
+                options,
+                REQUEST_TIMEOUT_MS,
+                std::ptr::null_mut(),
+                0,
+            );
+            let error = rdk::rd_kafka_AdminOptions_set_isolation_level(options, level);
+            rdk::rd_kafka_error_destroy(error);
+            Self(options)
+        }
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: the options are ours and not used again.
+        unsafe { rdk::rd_kafka_AdminOptions_destroy(self.0) };
+    }
+}

@@ -1,0 +1,71 @@
+//! Being let in by the brokers: what their refusals look like, and what to do about them.
+
+/// Whether a connection failed because the broker does not accept our side of TLS: with TLS 1.3 it says so only
+/// when the client takes itself for connected, and the client takes that for a passing failure.
+pub(crate) fn is_tls_refusal(text: &str) -> bool {
+    // RFC 8446, section 6: an error inside the broker (80), and one that is none, may pass.
+    tls_alert(text).is_some_and(|number| !matches!(number, 0 | 80 | 90))
+}
+
+/// The number of the alert that OpenSSL's error text names.
+fn tls_alert(text: &str) -> Option<u8> {
+    let (_, rest) = text.split_once("SSL alert number ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// What to check when the brokers refused us, or we them, for this reason.
+pub(crate) fn way_out(reason: &str) -> &'static str {
+    if tls_alert(reason).is_some() {
+        "check --tls-cert and --tls-key: the brokers may ask for a certificate, or for another one"
+    } else if reason.contains("certificate verify failed") {
+        "give the authority that signed the brokers' certificates with --tls-ca, and name brokers as they do"
+    } else if reason.contains("SSL") {
+        "check --enable-tls and the certificates"
+    } else {
+        "check user, password and --sasl-mechanism"
+    }
+}
+
+/// A refusal, and what to do about it.
+#[must_use]
+pub fn refused(reason: &str) -> String {
+    format!("{reason}: {}", way_out(reason))
+}
+
+/// What else a complaint may mean.
+pub(crate) fn hint(complaint: &str) -> &'static str {
+    // Brokers that want TLS hang up on the first question that comes without.
+    let hung_up = complaint.contains("Disconnected") && complaint.contains("in state APIVERSION_QUERY");
+    if hung_up { "; does it want --enable-tls?" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_refusals_unless_they_may_pass() {
+        let text = |number| {
+            format!(
+                "ssl://b: Receive failed: error:0A000412:SSL routines::x: SSL alert number {number} (after 1ms)"
+            )
+        };
+        assert!(is_tls_refusal(&text(42)) && is_tls_refusal(&text(116)));
+        assert!(!is_tls_refusal(&text(80)) && !is_tls_refusal("Receive failed: Disconnected"));
+        assert!(!is_tls_refusal("SSL alert number x"));
+        assert!(way_out(&text(42)).contains("--tls-cert"));
+    }
+
+    #[test]
+    fn the_way_out_fits_the_reason() {
+        let untrusted = "SSL handshake failed: SSL routines::certificate verify failed: broker certificate";
+        assert!(way_out(untrusted).contains("--tls-ca"));
+        assert!(
+            hint("b: Disconnected: connection reset by peer (after 1ms in state APIVERSION_QUERY)")
+                .contains("tls")
+        );
+        assert_eq!(hint("b: Connect to 127.0.0.1:1 failed: Connection refused"), "");
+        assert!(way_out("SASL authentication error: Authentication failed").contains("password"));
+    }
+}

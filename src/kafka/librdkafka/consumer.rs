@@ -1,0 +1,240 @@
+//! Reading chosen partitions from chosen offsets, in batches, without a group.
+
+use std::{mem::ManuallyDrop, ptr, sync::Arc, thread, time::Duration};
+
+use rdkafka::{
+    ClientConfig, bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    admin::offsets::OffsetQuery,
+    client::{self, Handle, Queue, Topic},
+    fault::{Fault, fault},
+    malformed,
+    message::Message,
+    partitions::confirm,
+    wake::QueueWake,
+};
+use crate::{
+    kafka::{Answers, ClientError, ConsumerSettings, Isolation, OffsetSpec},
+    record::RecordView,
+};
+
+/// What a partition has to say.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The next record.
+    Record {
+        /// Its partition.
+        partition: i32,
+        /// The record; its bytes live as long as the call that shows it.
+        record: RecordView<'a>,
+    },
+    /// Everything below `offset` has been read, control records included.
+    End {
+        /// The partition.
+        partition: i32,
+        /// The offset that the next record will get.
+        offset: i64,
+    },
+    /// Reading has stopped, or stumbled.
+    Fault(Fault<'a>),
+}
+
+/// Records taken out of the client's queue at once: as many as are still in the core's cache when they are shown,
+/// and few where each batch has to wait for its turn.
+const BATCH: usize = 512;
+const PACED_BATCH: usize = 16;
+
+/// A consumer of one topic, used by one shard.
+pub struct Consumer {
+    batch: Box<[*mut rdk::rd_kafka_message_t]>,
+    client: ManuallyDrop<Client>,
+    wake: QueueWake,
+    topic_name: String,
+    isolation: Isolation,
+    /// How often it could not take a record apart, where it was asked to say so.
+    malformed: u64,
+}
+
+/// What is closed when a consumer goes.
+struct Client {
+    // Fields are dropped in this order: references first, the client last.
+    topic: Topic,
+    queue: Queue,
+    main_queue: Queue,
+    handle: Arc<Handle>,
+    reading: Vec<i32>,
+}
+
+impl Consumer {
+    /// Starts a client. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+        Self::start_as(settings, &settings.config(), topic)
+    }
+
+    /// Starts a client that says when it cannot take a record apart. That is not for many records: it tells its log of
+    /// each request.
+    ///
+    /// # Errors
+    /// A client that cannot start.
+    pub fn start_probing(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+        let mut config = settings.config();
+        malformed::ask(&mut config);
+        let consumer = Self::start_as(settings, &config, topic)?;
+        malformed::listen(&consumer.client.handle);
+        Ok(consumer)
+    }
+
+    fn start_as(
+        settings: &ConsumerSettings,
+        config: &ClientConfig,
+        topic: &str,
+    ) -> Result<Self, ClientError> {
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, config, &settings.client_cpus)?;
+        let handle = Arc::new(handle);
+        let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
+        wake.attach(queue.ptr());
+        let known = handle.topic(topic)?;
+        handle.learn(topic, &settings.client_cpus);
+        Ok(Self {
+            batch: vec![ptr::null_mut(); if settings.paced { PACED_BATCH } else { BATCH }].into(),
+            client: ManuallyDrop::new(Client {
+                topic: known,
+                queue,
+                main_queue: handle.main_queue(),
+                handle,
+                reading: Vec::new(),
+            }),
+            wake,
+            topic_name: topic.to_owned(),
+            isolation: settings.isolation,
+            malformed: 0,
+        })
+    }
+
+    /// Reads a partition from this offset on; records of an earlier place that are
+    /// still queued do not show any more.
+    pub fn read_from(&mut self, partition: i32, offset: i64) {
+        self.stop(partition);
+        let (topic, queue) = (self.client.topic.ptr(), self.client.queue.ptr());
+        // SAFETY: topic and queue are alive.
+        let result = unsafe { rdk::rd_kafka_consume_start_queue(topic, partition, offset, queue) };
+        // It refuses negative partitions and offsets, and consumers of a group: none is ours.
+        debug_assert_eq!(result, 0, "partition {partition} offset {offset}");
+        self.client.reading.push(partition);
+    }
+
+    /// Goes on at an offset, if the leader's log has the record before it, which is of this epoch. If not, a fault
+    /// tells where it was cut. What has come and was not shown is dropped.
+    ///
+    /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back (seen
+    /// with librdkafka 2.12.1: a process that was stopped while a log was cut and written again read on in the middle).
+    pub fn confirm(&self, partition: i32, offset: i64, epoch: i32) {
+        if let Ok(topic) = client::c_string(&self.topic_name) {
+            // SAFETY: the client is alive.
+            unsafe { confirm(self.client.handle.ptr(), &topic, partition, offset, epoch) };
+        }
+    }
+
+    /// Stops reading a partition.
+    pub fn stop(&mut self, partition: i32) {
+        if let Some(index) = self.client.reading.iter().position(|&known| known == partition) {
+            self.client.reading.swap_remove(index);
+            self.client.stop(partition);
+        }
+    }
+
+    /// Shows what has come, one batch at the most, and returns how much it was.
+    pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
+        // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        while let Some(event) = self.client.main_queue.poll(0) {
+            self.malformed += u64::from(malformed::is_told_by(&event));
+        }
+        // SAFETY: the queue is alive, and the array has room for as many as is said.
+        let got = unsafe {
+            let room = self.batch.len();
+            rdk::rd_kafka_consume_batch_queue(self.client.queue.ptr(), 0, self.batch.as_mut_ptr(), room)
+        };
+        let got = usize::try_from(got).unwrap_or(0);
+        for &message in &self.batch[..got] {
+            // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
+            // then destroyed, and not used again.
+            unsafe {
+                each(event(message));
+                rdk::rd_kafka_message_destroy(message);
+            }
+        }
+        got
+    }
+
+    /// How often it could not take apart a record of what it was sent, up to the last [`Self::poll`]. It then shows
+    /// nothing from that record on, and fetches it again.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Waits until there is something to show, but not longer than `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        self.wake.wait(limit).await;
+    }
+
+    /// Asks where these partitions start or end; each is answered or has an error, at once when `stop` becomes true.
+    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec, stop: impl Fn() -> bool) -> Answers {
+        self.ask(partitions, spec).finish(stop).await
+    }
+
+    /// The same, without waiting for it.
+    pub fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
+        OffsetQuery::start(&self.client.handle, &self.topic_name, partitions, spec, self.isolation)
+    }
+}
+
+impl Drop for Consumer {
+    /// Closing waits for the client's own threads. One that is given up because it does not answer any more may never
+    /// close, and must not take the shard with it.
+    fn drop(&mut self) {
+        QueueWake::detach(self.client.queue.ptr());
+        // SAFETY: the client is not used again.
+        let client = unsafe { ManuallyDrop::take(&mut self.client) };
+        // Without a thread to be had it is closed here.
+        let _ = thread::Builder::new().name("closing".to_owned()).spawn(move || drop(client));
+    }
+}
+
+impl Client {
+    fn stop(&self, partition: i32) {
+        // SAFETY: the topic is alive. The call waits for the client's own thread, not for a broker.
+        unsafe { rdk::rd_kafka_consume_stop(self.topic.ptr(), partition) };
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.reading.iter().for_each(|partition| self.stop(*partition));
+    }
+}
+
+/// # Safety
+/// The message is alive for as long as the event is used.
+unsafe fn event<'a>(message: *mut rdk::rd_kafka_message_t) -> Event<'a> {
+    // SAFETY: the caller's promise, here and below.
+    let fields = unsafe { &*message };
+    match fields.err {
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            // SAFETY: as above; without an error it is a record.
+            let record = unsafe { Message::new(message) }.view();
+            Event::Record { partition: fields.partition, record }
+        }
+        Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+            Event::End { partition: fields.partition, offset: fields.offset }
+        }
+        // SAFETY: as above.
+        code => Event::Fault(unsafe { fault(message, code) }),
+    }
+}

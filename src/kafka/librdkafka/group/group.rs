@@ -1,0 +1,402 @@
+//! One member of a consumer group.
+//!
+//! Everything happens on the shard: rebalances are served inside [`GroupConsumer::poll`],
+//! and nothing here waits for a broker. What a member has consumed is known here, and
+//! committed here: at intervals, before partitions are given up, and at the end.
+
+use std::{
+    ffi::{CString, c_void},
+    ops::ControlFlow,
+    ptr::{self, NonNull},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    group_event::GroupEvent,
+    membership::{Membership, on_rebalance},
+    place::Step,
+};
+use crate::kafka::{
+    ClientError, GroupSettings, KafkaError,
+    librdkafka::{
+        client::{self, Handle, Queue, Topic},
+        fault::fault,
+        hub::HubBell,
+        message::Message,
+        partitions::{PartitionList, confirm, entries, topic_name},
+        wake::QueueWake,
+    },
+};
+
+/// How a member stands in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberState {
+    /// Rebalances that the member has gone through; 0: it has never been assigned anything.
+    pub rebalances: u64,
+    /// Partitions that it owns.
+    pub partitions: usize,
+    /// Whether the group knows of each of them where this member stands.
+    pub settled: bool,
+    /// Records that were consumed from partitions which were taken away before that could be
+    /// committed: another member consumes them again.
+    pub uncommitted: u64,
+}
+
+/// Records shown before others have their turn.
+const BATCH: usize = 512;
+/// How often a member commits, far below the contract's 5 s.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long the client has to tell the group that its subscription is gone.
+const UNSUBSCRIBE_TIME: Duration = Duration::from_millis(100);
+/// How long a commit may stay without an answer before the next one is sent.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A consumer in a group, used by one shard.
+pub struct GroupConsumer {
+    // Fields are dropped in this order: references first, the client last, then what its callback uses.
+    topics: Vec<Topic>,
+    queue: Queue,
+    main_queue: Queue,
+    commits: Queue,
+    bell: HubBell,
+    handle: Handle,
+    membership: Box<Membership>,
+    committed_at: Instant,
+    commit_under_way: bool,
+    /// The cluster does not let this member commit.
+    refused: Option<KafkaError>,
+    closing: Closing,
+}
+
+/// How far a member is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// It has taken its subscription back, and is closed at this time.
+    At(Instant),
+    Begun,
+}
+
+impl GroupConsumer {
+    /// Starts a client and subscribes; does not wait for the group. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
+        let names =
+            topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
+        let membership = Box::new(Membership::new(names, settings.handover.clone()));
+        let opaque = (&raw const *membership).expose_provenance();
+        let cpus = &settings.client_cpus;
+        let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
+            // SAFETY: the configuration is alive. The callback is only called on the thread that
+            // polls, which is the one that owns `membership`, and not after the client has gone,
+            // which goes first.
+            unsafe {
+                rdk::rd_kafka_conf_set_opaque(conf, ptr::with_exposed_provenance_mut::<c_void>(opaque));
+                rdk::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+            }
+        })?;
+        // Held so that the pointers by which messages name their topics stay what they are.
+        let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<Vec<_>, _>>()?;
+        let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
+        membership.commits.set(commits.ptr());
+        bell.attach(queue.ptr());
+        bell.attach(commits.ptr());
+        subscribe(&handle, &membership.topics)?;
+        Ok(Self {
+            topics: known,
+            queue,
+            main_queue: handle.main_queue(),
+            commits,
+            bell: bell.clone(),
+            handle,
+            membership,
+            committed_at: Instant::now(),
+            commit_under_way: false,
+            refused: None,
+            closing: Closing::No,
+        })
+    }
+
+    /// Shows what has come. Returns whether there may be more already.
+    ///
+    /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
+    /// its next owner gets them.
+    pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
+        self.poll_at_most(BATCH, |event| {
+            each(event);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, with at most so many records. A record at which `each` breaks off has not been consumed.
+    pub fn poll_at_most(
+        &mut self,
+        limit: usize,
+        mut each: impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
+    ) -> bool {
+        for _ in 0..limit {
+            let message = self.next();
+            for (topic, partition) in self.membership.take_arrived() {
+                let _ = each(GroupEvent::Assigned { topic, partition });
+            }
+            let Some(message) = message else { return false };
+            // SAFETY: the message is alive.
+            if unsafe { self.show(message.0.as_ptr(), &mut each) }.is_break() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One message at a time. `rd_kafka_consume_batch_queue` would be cheaper, but a rebalance that it serves
+    /// between two messages of a batch makes it lose the first (seen: one to four records of a partition that
+    /// stays, each time that other members leave).
+    fn next(&self) -> Option<MessagePtr> {
+        // SAFETY: the queue is alive; a message that is returned is ours to destroy. Callbacks that run in here
+        // touch `membership` through a shared reference only.
+        NonNull::new(unsafe { rdk::rd_kafka_consume_queue(self.queue.ptr(), 0) }).map(MessagePtr)
+    }
+
+    /// # Safety
+    /// The message was fetched, and is alive.
+    unsafe fn show(
+        &self,
+        message: *const rdk::rd_kafka_message_t,
+        each: &mut impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        // SAFETY: the caller's promise.
+        let fields = unsafe { &*message };
+        let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
+        match fields.err {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                let (partition, offset) = (fields.partition, fields.offset);
+                // SAFETY: the message is a record, and the caller's promise is that it is alive.
+                let message = unsafe { Message::new(message) };
+                let step = |topic| {
+                    let is_sound = || message.has_sound_headers();
+                    self.membership.read(topic, partition, offset, message.leader_epoch(), is_sound)
+                };
+                let Some(topic) = self.step(topic, partition, offset, step, each) else {
+                    return ControlFlow::Continue(());
+                };
+                each(GroupEvent::Record { topic, partition, message })
+                    .map_break(|()| self.membership.take_back(topic, partition, offset))
+            }
+            // Everything below has been consumed, control records included.
+            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                let (partition, offset) = (fields.partition, fields.offset);
+                let step = |topic| self.membership.reached(topic, partition, offset);
+                self.step(topic, partition, offset, step, each).map_or(ControlFlow::Continue(()), |topic| {
+                    each(GroupEvent::End { topic, partition, offset })
+                })
+            }
+            // SAFETY: the caller's promise.
+            code => each(GroupEvent::Fault { topic, fault: unsafe { fault(message, code) } }),
+        }
+    }
+
+    /// Moves a partition's place over what is shown of it; `None` when it is not ours, or comes again.
+    fn step(
+        &self,
+        topic: Option<usize>,
+        partition: i32,
+        offset: i64,
+        step: impl FnOnce(usize) -> Step,
+        each: &mut impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
+    ) -> Option<usize> {
+        let topic = topic?;
+        match step(topic) {
+            Step::Nothing => None,
+            Step::Forward | Step::Misread => Some(topic),
+            Step::Again { position } => {
+                // Only once for each place: where the log was cut, there may be nothing any more at that offset.
+                if let Some(known) = self.topics.get(topic) {
+                    // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+                    unsafe { rdk::rd_kafka_seek(known.ptr(), partition, position, 0) };
+                }
+                let _ = each(GroupEvent::WentBack { topic, partition, offset, position });
+                None
+            }
+            Step::Back => {
+                let _ = each(GroupEvent::Rewound { topic, partition, offset });
+                Some(topic)
+            }
+            Step::Confirm { offset, epoch } => {
+                let name = &self.membership.topics[topic];
+                // SAFETY: the client is alive.
+                unsafe { confirm(self.handle.ptr(), name, partition, offset, epoch) };
+                None
+            }
+        }
+    }
+
+    /// What has to be done from time to time: commits, and emptying queues. A few times a second is enough.
+    pub fn tend(&mut self) {
+        while self.main_queue.poll(0).is_some() {
+            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        self.take_commit_results();
+        let answered = !self.commit_under_way || self.committed_at.elapsed() > COMMIT_PATIENCE;
+        let due = self.committed_at.elapsed() >= COMMIT_EVERY || self.membership.has_new_place();
+        if answered && due {
+            self.commit();
+        }
+    }
+
+    /// Has the group know where this member stands; does not wait for it.
+    pub fn commit(&mut self) {
+        self.committed_at = Instant::now();
+        self.commit_under_way = self.membership.commit(self.handle.ptr());
+    }
+
+    /// Goes on at a later offset of a partition, as if everything below had been consumed. Nothing happens where
+    /// the partition is another's by now.
+    pub fn pass_over(&mut self, topic: usize, partition: i32, to: i64) {
+        if let Some(known) = self.topics.get(topic)
+            && self.membership.pass_over(topic, partition, to)
+        {
+            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, to, 0) };
+        }
+    }
+
+    /// Has the client read from here on once more: it has left out what lies there. Nothing happens where the partition is
+    /// another's by now.
+    pub fn read_again(&mut self, topic: usize, partition: i32, from: i64) {
+        if let Some(known) = self.topics.get(topic)
+            && self.membership.read_again(topic, partition, from)
+        {
+            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, from, 0) };
+        }
+    }
+
+    /// Whether a commit is still without an answer, and has not been for too long.
+    pub fn is_committing(&mut self) -> bool {
+        self.take_commit_results();
+        self.commit_under_way && self.committed_at.elapsed() < COMMIT_PATIENCE
+    }
+
+    /// Why commits cannot succeed: the cluster's word, once.
+    pub fn take_refusal(&mut self) -> Option<KafkaError> {
+        self.refused.take()
+    }
+
+    fn take_commit_results(&mut self) {
+        while let Some(event) = self.commits.poll(0) {
+            if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
+                continue;
+            }
+            // SAFETY: the event is alive and of this kind; the list lives as long as it.
+            unsafe {
+                let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
+                self.commit_under_way &= number != self.membership.sent();
+                self.membership.count_answer();
+                let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
+                for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
+                    let result = all.and(KafkaError::check(entry.err));
+                    // A rebalance under way is enough to be refused. The next commit carries the same place, or a
+                    // newer one.
+                    let offset = result.is_ok().then_some(entry.offset);
+                    self.membership.answered(number, topic_name(entry), entry.partition, offset);
+                    self.refused = self.refused.or(result.err().filter(|error| error.is_refusal()));
+                }
+            }
+        }
+    }
+
+    /// Whether this partition is the member's.
+    #[must_use]
+    pub fn owns(&self, topic: usize, partition: i32) -> bool {
+        self.membership.owns(topic, partition)
+    }
+
+    /// How the member stands.
+    #[must_use]
+    pub fn state(&self) -> MemberState {
+        self.membership.state()
+    }
+
+    /// Stays in the group without showing records, until it knows of everything that was shown. Returns whether it does.
+    ///
+    /// A group that rebalances takes no commits: who leaves it in the middle of that has to try again.
+    pub fn settle(&mut self) -> bool {
+        while self.next().is_some() {}
+        self.take_commit_results();
+        if !self.membership.is_committed() && !self.commit_under_way {
+            self.commit();
+        }
+        self.membership.is_committed()
+    }
+
+    /// Begins to leave the group; [`Self::leave`] says when that is done. What the group does not know of now, it never will.
+    ///
+    /// Closing a member that owns nothing ends it without a word to the group, which then waits for its session to
+    /// end (seen with librdkafka 2.12.1). Taking its subscription back first does send that word.
+    pub fn begin_leaving(&mut self) {
+        let owns_nothing = self.membership.state().partitions == 0;
+        self.membership.give_up_on_commits();
+        if owns_nothing {
+            // SAFETY: the client is alive. It cannot fail for one in a group.
+            unsafe { rdk::rd_kafka_unsubscribe(self.handle.ptr()) };
+            self.closing = Closing::At(Instant::now() + UNSUBSCRIBE_TIME);
+        } else {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.closing = Closing::Begun;
+        // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
+        unsafe {
+            let error = rdk::rd_kafka_consumer_close_queue(self.handle.ptr(), self.queue.ptr());
+            rdk::rd_kafka_error_destroy(error);
+        }
+    }
+
+    /// Serves what leaving takes. Returns whether the group has been left. Records are not shown any more.
+    pub fn leave(&mut self) -> bool {
+        // A message that is shown after `begin_leaving` belongs to whoever owns the partition next.
+        while self.next().is_some() {}
+        if matches!(self.closing, Closing::At(time) if Instant::now() >= time) {
+            self.close();
+        }
+        // SAFETY: the client is alive.
+        self.closing == Closing::Begun && unsafe { rdk::rd_kafka_consumer_closed(self.handle.ptr()) != 0 }
+    }
+}
+
+/// A message that was taken from a queue.
+struct MessagePtr(NonNull<rdk::rd_kafka_message_t>);
+
+impl Drop for MessagePtr {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours and not used again.
+        unsafe { rdk::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        QueueWake::detach(self.queue.ptr());
+        QueueWake::detach(self.commits.ptr());
+        let _ = &self.bell;
+    }
+}
+
+fn subscribe(handle: &Handle, topics: &[CString]) -> Result<(), ClientError> {
+    let mut list = PartitionList::new(topics.len())?;
+    for topic in topics {
+        list.add(topic, client::ANY_PARTITION, rdk::RD_KAFKA_OFFSET_INVALID.into());
+    }
+    // SAFETY: client and list are alive; the list is copied.
+    let code = unsafe { rdk::rd_kafka_subscribe(handle.ptr(), list.ptr()) };
+    KafkaError::check(code).map_err(|error| ClientError::Start(format!("the group's topics: {error}")))
+}

@@ -1,0 +1,60 @@
+//! What a member of a group is shown.
+
+use crate::kafka::{Fault, librdkafka::message::Message};
+
+/// What a group's member is shown.
+#[derive(Clone, Copy, Debug)]
+pub enum GroupEvent<'a> {
+    /// The next record of a partition.
+    Record {
+        /// Place of its topic in the list of those subscribed to.
+        topic: usize,
+        /// Its partition.
+        partition: i32,
+        /// The record.
+        message: Message<'a>,
+    },
+    /// Everything below `offset` has been read, control records included.
+    End {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// The offset that the next record will get.
+        offset: i64,
+    },
+    /// A partition is this member's from now on; it starts where the group says.
+    Assigned {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+    },
+    /// The client has gone back by itself, to records that it has shown before: they are not shown again.
+    WentBack {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// Where it began again.
+        offset: i64,
+        /// Where the member stands, and goes on.
+        position: i64,
+    },
+    /// The client goes on from here, and had been further: the log was cut, and written again.
+    Rewound {
+        /// Place of the topic.
+        topic: usize,
+        /// The partition.
+        partition: i32,
+        /// Where it goes on.
+        offset: i64,
+    },
+    /// Something went wrong that the client does not get over without a word.
+    Fault {
+        /// Place of the topic, if it is of one.
+        topic: Option<usize>,
+        /// What.
+        fault: Fault<'a>,
+    },
+}

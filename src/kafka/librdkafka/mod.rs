@@ -1,0 +1,49 @@
+//! The client that stands on librdkafka, and everything that knows about it.
+//!
+//! It is the only place with `unsafe` code: each client here owns its handles, keeps them on the thread that made it,
+//! and hands out no pointer.
+
+mod admin;
+mod admission;
+mod bearer;
+mod chatter;
+mod client;
+mod complaint;
+mod consumer;
+mod early_clock;
+mod echo;
+mod embedded;
+mod fault;
+mod group;
+mod guard;
+mod headers;
+mod hub;
+mod malformed;
+mod message;
+mod partitions;
+mod producer;
+mod settings;
+mod signals;
+mod transactions;
+mod trial;
+mod wake;
+
+pub use admin::groups::{CommittedPlaces, GroupDescription, GroupMember};
+pub use admin::leaders::{Coordinator, Leaders, Trouble, named};
+pub use admin::observer::{BrokerChange, BrokerStates, Look, Observer, TopicError, TopicShape};
+pub use admin::offsets::{Answers, Isolation, OffsetAndEpoch, OffsetQuery, OffsetSpec};
+pub use admission::refused;
+pub use consumer::{Consumer, Event};
+pub use echo::{Echo, EchoProducer};
+pub use embedded::EmbeddedCluster;
+pub use fault::{Fault, FaultKind, LogCut};
+pub use group::group::{GroupConsumer, MemberState};
+pub use group::group_event::GroupEvent;
+pub use group::handover::Handover;
+pub use hub::{Bell, HubBell, Ringer, WakeHub};
+pub use message::Message;
+pub use producer::{Delivery, Outcome, Producer, Record, SendError, Value};
+pub use settings::{
+    ClientSettings, ConsumerSettings, GroupSettings, GroupStart, ProducerSettings, TransactionSettings,
+};
+pub use transactions::{End, Ended, Transactions};

@@ -1,0 +1,199 @@
+//! Beginning and ending transactions.
+//!
+//! librdkafka's calls wait for brokers, as long as those take. They run on a thread
+//! of their own, one for each producer, so that a shard never waits with them.
+
+use std::{ffi::CStr, sync::Arc, thread, time::Duration};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
+
+use super::{client::Handle, hub::Ringer};
+use crate::{
+    kafka::{ClientError, KafkaError, Reason},
+    runtime::cores::{affinity, cpu_set::CpuSet},
+};
+
+/// What is to become of a transaction. The next one is begun in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There is none yet: become ready, and begin the first.
+    Start,
+    /// Its records show.
+    Commit,
+    /// Its records do not show.
+    Abort,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The first one has begun.
+    Started,
+    /// Its records show.
+    Committed,
+    /// Its records do not show, whatever was asked for; why, where something went wrong.
+    Aborted(Option<Reason>),
+    /// This producer is finished, and nobody knows what became of the transaction.
+    Fatal(Reason),
+}
+
+/// The thread, seen from the shard.
+pub struct Transactions {
+    ends: Sender<End>,
+    outcomes: Receiver<Ended>,
+}
+
+/// How long one attempt may take. Another follows: brokers are waited for without limit.
+const ATTEMPT_MS: i32 = 10_000;
+/// The pause between attempts that fail at once.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that cannot even begin waits before it says so: another is started in its place.
+const PAUSE_AT_START: Duration = Duration::from_millis(500);
+
+impl Transactions {
+    pub(crate) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Result<Self, ClientError> {
+        let (ends, todo) = bounded(1);
+        let (report, outcomes) = bounded(1);
+        let cpus = cpus.clone();
+        let work = move || {
+            // Where the client's own threads may run, this one may.
+            let _ = affinity::restrict_current_thread(&cpus);
+            serve(&client, &todo, &report, ringer);
+        };
+        thread::Builder::new()
+            .name("transactions".to_owned())
+            .spawn(work)
+            .map_err(|error| ClientError::Start(format!("no thread for transactions: {error}")))?;
+        Ok(Self { ends, outcomes })
+    }
+
+    /// One without a client: what is asked of the thread, and where its answers come from.
+    #[cfg(test)]
+    pub(crate) fn played() -> (Self, Receiver<End>, Sender<Ended>) {
+        let ((ends, asked), (answers, outcomes)) = (bounded(1), bounded(1));
+        (Self { ends, outcomes }, asked, answers)
+    }
+
+    /// Ends the transaction. One is ended at a time.
+    pub fn end(&self, end: End) {
+        // Room for one is there, and the thread lives as long as this value.
+        let _ = self.ends.try_send(end);
+    }
+
+    /// What became of it, as soon as that is known.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Ended> {
+        self.outcomes.try_recv().ok()
+    }
+}
+
+fn serve(client: &Handle, todo: &Receiver<End>, report: &Sender<Ended>, mut ringer: Ringer) {
+    while let Ok(end) = todo.recv() {
+        let outcome = end_and_begin(client, end);
+        if report.send(outcome).is_err() {
+            return;
+        }
+        ringer.ring();
+    }
+}
+
+fn end_and_begin(client: &Handle, end: End) -> Ended {
+    let ended = match end {
+        End::Start => until_done(|| init(client)).map(|()| Ended::Started),
+        End::Commit => match until_done(|| commit(client)) {
+            Ok(()) => Ok(Ended::Committed),
+            Err(Failure::MustAbort(reason)) => {
+                until_done(|| abort(client)).map(|()| Ended::Aborted(Some(reason)))
+            }
+            Err(fatal) => Err(fatal),
+        },
+        End::Abort => {
+            let reason = what_went_wrong(client);
+            until_done(|| abort(client)).map(|()| Ended::Aborted(reason))
+        }
+    };
+    match ended.and_then(|ended| until_done(|| begin(client)).map(|()| ended)) {
+        Ok(ended) => ended,
+        Err(failure) => {
+            if end == End::Start {
+                thread::sleep(PAUSE_AT_START);
+            }
+            match failure {
+                Failure::Fatal(reason) => Ended::Fatal(reason),
+                // Only a commit can ask for that; if anything else does, a new producer gets over it.
+                Failure::MustAbort(_) | Failure::TryAgain => {
+                    Ended::Fatal(KafkaError::new(Code::RD_KAFKA_RESP_ERR__STATE).into())
+                }
+            }
+        }
+    }
+}
+
+/// Why the open transaction can only be aborted. The client says it to whoever asks for anything else, and beginning
+/// another is what changes nothing while one is open.
+fn what_went_wrong(client: &Handle) -> Option<Reason> {
+    match begin(client) {
+        Err(Failure::MustAbort(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
+enum Failure {
+    TryAgain,
+    MustAbort(Reason),
+    Fatal(Reason),
+}
+
+fn until_done(attempt: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+    loop {
+        match attempt() {
+            Err(Failure::TryAgain) => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn init(client: &Handle) -> Result<(), Failure> {
+    // SAFETY: the client is alive; the error is taken over.
+    judge(unsafe { rdk::rd_kafka_init_transactions(client.ptr(), ATTEMPT_MS) })
+}
+
+fn begin(client: &Handle) -> Result<(), Failure> {
+    // SAFETY: as above.
+    judge(unsafe { rdk::rd_kafka_begin_transaction(client.ptr()) })
+}
+
+fn commit(client: &Handle) -> Result<(), Failure> {
+    // SAFETY: as above.
+    judge(unsafe { rdk::rd_kafka_commit_transaction(client.ptr(), ATTEMPT_MS) })
+}
+
+fn abort(client: &Handle) -> Result<(), Failure> {
+    // SAFETY: as above.
+    judge(unsafe { rdk::rd_kafka_abort_transaction(client.ptr(), ATTEMPT_MS) })
+}
+
+fn judge(error: *mut rdk::rd_kafka_error_t) -> Result<(), Failure> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the error is ours, and not used after it is destroyed; its text is never null.
+    let (code, retriable, must_abort, words) = unsafe {
+        let judged = (
+            rdk::rd_kafka_error_code(error),
+            rdk::rd_kafka_error_is_retriable(error) != 0,
+            rdk::rd_kafka_error_txn_requires_abort(error) != 0,
+            CStr::from_ptr(rdk::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+        );
+        rdk::rd_kafka_error_destroy(error);
+        judged
+    };
+    let reason = Reason { error: KafkaError::new(code), words };
+    Err(match (must_abort, retriable) {
+        (true, _) => Failure::MustAbort(reason),
+        (false, true) => Failure::TryAgain,
+        (false, false) if code == Code::RD_KAFKA_RESP_ERR__TIMED_OUT => Failure::TryAgain,
+        (false, false) => Failure::Fatal(reason),
+    })
+}

@@ -1,0 +1,8 @@
+//! How the ledger reaches the disk, and comes back from it.
+
+mod format;
+mod journal;
+mod journal_file;
+pub(crate) mod store;
+mod text;
+pub mod whole_file;

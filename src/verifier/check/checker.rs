@@ -1,0 +1,445 @@
+//! Validating what is read, and counting it: common to all readers.
+
+use std::sync::Arc;
+
+use range_set_blaze::RangeSetBlaze;
+
+use super::{
+    last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
+    loss::Missing,
+    validator::{self, Broken, Checked, PartitionState, Rules, SentAgain, Visible},
+};
+use crate::{
+    config::{LatestChecks, ProofConfig},
+    control::Shared,
+    findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
+    kafka::{Fault, Isolation},
+    ledger::{LatestValues, Ledger, PartitionLedger},
+    mutants,
+    record::RecordView,
+    stats::{CoverageTotals, ReaderStats},
+    verifier::{
+        shard::{Halt, ShardContext},
+        undecided::{self, Undecided},
+    },
+};
+
+/// What a pass is held against.
+#[derive(Clone)]
+pub(crate) struct Truth {
+    pub(crate) ledger: Arc<Ledger>,
+    /// The last value of each key, where values are checked.
+    pub(crate) latest: Option<Arc<LatestValues>>,
+    /// The pass waits for more, and what it reads is not listed yet.
+    pub(crate) ledger_grows: bool,
+}
+
+/// A log that was cut below what was read of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Up to where it was read.
+    pub(crate) position: i64,
+    /// Where it was cut.
+    pub(crate) end: i64,
+    /// It was written again, and is as long as before.
+    pub(crate) refilled: bool,
+}
+
+/// Holds records against the ledger and counts what they prove.
+pub(crate) struct Checker {
+    context: ShardContext,
+    truth: Truth,
+    stats: Arc<ReaderStats>,
+    proof: ProofConfig,
+    rules: Rules,
+}
+
+/// Before it is known what a reader may expect.
+const ANYTHING: Rules =
+    Rules { visible: Visible::All, proof_header: false, whole_transactions: false, ledger_grows: false };
+
+/// Which records a reader is shown.
+pub(crate) fn isolation(proof: ProofConfig) -> Isolation {
+    let committed = proof.transactions && !mutants::is_off("read-committed");
+    if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+}
+
+impl Checker {
+    pub(crate) fn new(
+        context: &ShardContext,
+        truth: Truth,
+        stats: Arc<ReaderStats>,
+        proof: ProofConfig,
+    ) -> Self {
+        let mut checker = Self { context: context.clone(), truth, stats, proof, rules: ANYTHING };
+        checker.rules = Rules {
+            visible: if proof.transactions { Visible::Committed } else { Visible::All },
+            proof_header: proof.proof_header,
+            whole_transactions: proof.transactions
+                && !checker.records_may_go()
+                && !checker.tolerates_data_loss(),
+            ledger_grows: checker.truth.ledger_grows,
+        };
+        checker
+    }
+
+    pub(crate) fn stats(&self) -> &ReaderStats {
+        &self.stats
+    }
+
+    /// One partition's part of the ledger.
+    pub(crate) fn ledger(&self, partition: i32) -> Option<&PartitionLedger> {
+        self.truth.ledger.partition(partition)
+    }
+
+    /// Whether values are checked.
+    pub(crate) fn latest(&self) -> Option<&LatestValues> {
+        self.truth.latest.as_deref()
+    }
+
+    /// Whether records may be missing that were acked: the log is compacted.
+    pub(crate) fn records_may_go(&self) -> bool {
+        self.proof.compacted || self.truth.ledger.adjust_consumable_offsets
+    }
+
+    /// Behind what compaction leaves of a partition for certain: what was acked there may have gone, and there may be
+    /// nothing to be shown any more. `None` where nothing may go.
+    pub(crate) fn consumable_end(&self, partition: i32) -> Option<i64> {
+        let ledger = &self.truth.ledger;
+        let part = ledger.partition(partition).filter(|_| ledger.adjust_consumable_offsets)?;
+        Some(part.last_consumable + 1)
+    }
+
+    /// What was read of a partition, from `start` up to `end`, held against the ledger, and where that does not list it;
+    /// `accounted` is what was read, and what was named as unreadable.
+    pub(crate) fn coverage(
+        &self,
+        partition: i32,
+        (start, end): (i64, i64),
+        read: &RangeSetBlaze<i64>,
+        accounted: &RangeSetBlaze<i64>,
+    ) -> (CoverageTotals, RangeSetBlaze<i64>) {
+        let acked = self.ledger(partition).map(PartitionLedger::acked);
+        let mut coverage = CoverageTotals::of(read, acked);
+        // Where last values are checked, nothing that has gone was a key's last one.
+        if self.records_may_go() && self.latest().is_none() && start < end {
+            let within = RangeSetBlaze::from_iter([start..=end - 1]);
+            let gone = acked.map(|acked| &(acked & &within) - accounted).unwrap_or_default();
+            coverage.not_shown = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        }
+        (coverage, acked.map_or_else(|| read.clone(), |acked| read - acked))
+    }
+
+    /// Whether a log that was cut is counted, instead of being a violation.
+    pub(crate) fn tolerates_data_loss(&self) -> bool {
+        self.proof.tolerate_data_loss
+    }
+
+    /// Where a record lies whose headers cannot be read. Its offset may have been misread as well, and is believed where
+    /// it is one that was acked, behind nothing but what need not show (markers, what was aborted); if not, it is the
+    /// record at the reader's place.
+    #[cold]
+    pub(crate) fn place_of_spoilt(&self, partition: i32, position: i64, claimed: i64) -> i64 {
+        let is_next = match self.ledger(partition) {
+            Some(ledger) => ledger.contains(claimed) && !ledger.contains_any(position, claimed),
+            None => self.rules.visible == Visible::Committed,
+        };
+        if claimed > position && is_next { claimed } else { position }
+    }
+
+    /// Checks one record. `index` is the partition's place in the counters' list.
+    ///
+    /// # Errors
+    /// The promise that it breaks, unless the run goes on.
+    pub(crate) fn check(
+        &self,
+        state: &mut PartitionState,
+        index: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+    ) -> Result<(), Halt> {
+        self.examine(state, index, partition, record).map(|_| ())
+    }
+
+    /// Checks one record, and takes note of its key, where values are checked.
+    ///
+    /// # Errors
+    /// The promise that it breaks, unless the run goes on.
+    pub(crate) fn check_and_note(
+        &self,
+        state: &mut PartitionState,
+        index: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+        keys: &mut SeenKeys,
+    ) -> Result<(), Halt> {
+        let is_corrupt = self.examine(state, index, partition, record)?;
+        // Of a record that cannot be taken apart, not even the offset is known.
+        let Some(latest) = self.latest().filter(|_| record.has_sound_headers) else { return Ok(()) };
+        keys.note(latest, partition, record, is_corrupt);
+        Ok(())
+    }
+
+    /// Returns whether it was found, and named, to be corrupt.
+    #[inline]
+    fn examine(
+        &self,
+        state: &mut PartitionState,
+        index: usize,
+        partition: i32,
+        record: &RecordView<'_>,
+    ) -> Result<bool, Halt> {
+        let counters = &*self.stats;
+        counters.bytes.add(record.value.map_or(0, <[u8]>::len) as u64);
+        if record.value.is_none() {
+            counters.tombstones_consumed.add(1);
+        }
+        if record.offset > counters.max_offsets.get(index) {
+            counters.max_offsets.set(index, record.offset);
+        }
+        if state.take_broken() {
+            self.context.shared.violations.add_next(partition, &validator::neighbour(record));
+        }
+        let expected_offset = state.next_offset();
+        match state.check(record, self.ledger(partition), self.rules) {
+            Ok((checked, gap)) => {
+                match checked {
+                    Checked::Valid => counters.valid_reads.add(1),
+                    Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
+                    Checked::SentAgain(again) => self.sent_again(partition, *again),
+                }
+                if gap && !self.proof.compacted {
+                    counters.offset_gaps.add(1);
+                    let missing = (expected_offset, record.offset - 1);
+                    self.context.shared.gaps.add(&self.context.topic, partition, missing);
+                }
+            }
+            Err(broken) => {
+                counters.invalid_reads.add(1);
+                state.note_broken();
+                let is_corrupt = broken.anomaly == Anomaly::Corrupt;
+                return self.report(partition, *broken).map(|()| is_corrupt);
+            }
+        }
+        let latest = self.latest().filter(|_| !state.is_cut(record.offset));
+        let altered = latest.and_then(|latest| match self.proof.latest_values {
+            LatestChecks::Every => not_latest(latest, self.ledger(partition), partition, record),
+            LatestChecks::Last | LatestChecks::Never => altered_in_place(latest, partition, record),
+        });
+        if let Some((expected, found)) = altered {
+            self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
+        }
+        Ok(false)
+    }
+
+    /// A record is there twice that was acked nowhere, as far as is known: the end of the pass decides.
+    #[cold]
+    fn sent_again(&self, partition: i32, again: SentAgain) {
+        let SentAgain { before, valid, accusation } = again;
+        let counters = &*self.stats;
+        let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
+        counter.add(1);
+        let record = Undecided { accusation: self.violation(partition, accusation), before };
+        let Shared { undecided, causes, .. } = &*self.context.shared;
+        if let Some(record) = undecided.hold(record) {
+            undecided::note_resend(causes, &record);
+        }
+    }
+
+    /// Everything has been read of a partition: what is missing in a transaction will not come any more.
+    ///
+    /// # Errors
+    /// The promise that this breaks, unless the run goes on.
+    pub(crate) fn finish(&self, state: &mut PartitionState, partition: i32) -> Result<(), Halt> {
+        while let Some(broken) = state.finish() {
+            self.report(partition, *broken)?;
+        }
+        Ok(())
+    }
+
+    /// The keys that were not seen with their last value, when all of a partition was read: its log starts at `start`,
+    /// was read up to `end`, and all but what is unreadable was seen.
+    pub(crate) fn stale_keys(
+        &self,
+        partition: i32,
+        (start, end): (i64, i64),
+        seen: &SeenKeys,
+        unreadable: &RangeSetBlaze<i64>,
+    ) -> Vec<Stale> {
+        let keys = self.latest().and_then(|latest| latest.keys(partition));
+        let log = Log {
+            ledger: self.ledger(partition),
+            start,
+            end,
+            unreadable,
+            may_be_cut: self.tolerates_data_loss(),
+            may_hold_tombstones: self.truth.ledger.adjust_consumable_offsets,
+            is_transactional: self.proof.transactions,
+        };
+        keys.map_or(Vec::new(), |keys| seen.stale(keys, &log))
+    }
+
+    /// There must be none, of a partition that was read up to `end`.
+    ///
+    /// # Errors
+    /// The promise that this breaks, unless the run goes on.
+    pub(crate) fn check_keys(
+        &self,
+        partition: i32,
+        log: (i64, i64),
+        seen: &SeenKeys,
+        unreadable: &RangeSetBlaze<i64>,
+    ) -> Result<(), Halt> {
+        for Stale { offset, expected, found } in self.stale_keys(partition, log, seen, unreadable) {
+            self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(log.1), expected, found)?;
+        }
+        Ok(())
+    }
+
+    /// The cluster does not let us read.
+    pub(crate) fn refused(&self, fault: &Fault<'_>) -> Halt {
+        let (topic, Fault { partition, error, .. }) = (&self.context.topic, fault);
+        Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
+    }
+
+    /// A batch does not fit its checksum, or cannot be unpacked, or taken apart.
+    ///
+    /// # Errors
+    /// That, unless the run goes on.
+    #[cold]
+    pub(crate) fn corrupt(&self, partition: i32, offset: i64, found: &str) -> Result<(), Halt> {
+        self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
+    }
+
+    /// The client told of a log that was cut, and the leader, asked about that very place, has the record that was read
+    /// last: it is counted, and no fault of anybody's.
+    #[cold]
+    pub(crate) fn not_cut(&self, partition: i32, position: i64) {
+        tracing::debug!("partition {partition}: the log was not cut below {position}");
+        let cause = "asked about that very place, the leader has the record that was read last, with the same epoch: the \
+                     client held an answer against another place than it had asked about";
+        self.note("its client took a log to be cut that was not", cause);
+    }
+
+    /// Whether the log was cut cannot be known.
+    #[cold]
+    pub(crate) fn uncertain(&self, partition: i32, position: i64) {
+        tracing::debug!("partition {partition}: whether the log was cut below {position} is uncertain");
+        let cause = "the record that was read last is not there any more, and its leader's answers prove no truncation: \
+                     retention or compaction may have taken it";
+        self.note("its client took a log to be cut, and that is uncertain", cause);
+    }
+
+    /// A group's client has gone back by itself, to what it had shown before.
+    #[cold]
+    pub(crate) fn went_back(&self, partition: i32, (offset, position): (i64, i64)) {
+        tracing::debug!("partition {partition}: the client went back from {position} to {offset} by itself");
+        let cause =
+            "librdkafka begins again at an earlier offset when leaders are elected; nothing is checked twice";
+        self.note("its client went back by itself, and is told to go on", cause);
+    }
+
+    /// A group's client has left records out, from one offset up to another.
+    #[cold]
+    pub(crate) fn left_out(&self, partition: i32, (from, to): (i64, i64)) {
+        tracing::debug!("partition {partition}: the client left out what lies from {from} to {to}");
+        let cause = "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is \
+                     said to be missing";
+        self.note("its client left offsets out, and is told to read them", cause);
+    }
+
+    /// Whether the ledger lists any of these offsets, up to and without `to`, and none of them may have gone.
+    pub(crate) fn promises(&self, partition: i32, (from, to): (i64, i64)) -> bool {
+        !self.records_may_go() && self.ledger(partition).is_some_and(|ledger| ledger.contains_any(from, to))
+    }
+
+    /// Whether every offset should have a record that is shown, unless somebody else's transactions left markers there.
+    pub(crate) fn is_shown_all(&self) -> bool {
+        !self.records_may_go() && self.rules.visible == Visible::All
+    }
+
+    fn note(&self, what: &str, cause: &str) {
+        self.context.shared.causes.note("a reader", what, cause);
+    }
+
+    /// The log was cut below what was read. `index` is the partition's place in the counters' list.
+    ///
+    /// # Errors
+    /// That, unless lost data is tolerated or the run goes on.
+    #[cold]
+    pub(crate) fn truncated(&self, index: usize, partition: i32, cut: Cut) -> Result<(), Halt> {
+        let Cut { position, end, refilled } = cut;
+        let again = if refilled { ", and written again" } else { "" };
+        if self.tolerates_data_loss() {
+            self.count_lost(index, position - end);
+            tracing::warn!("partition {partition}: the log was cut from {position} to {end}{again}");
+            return Ok(());
+        }
+        let expected = format!("a log that reaches {position}, as far as it was read");
+        let anomaly = if refilled { Anomaly::RefilledTruncation } else { Anomaly::Truncation };
+        let found = if refilled {
+            format!("one that was cut at {end}{again}")
+        } else {
+            format!("a log that ends at {end}")
+        };
+        self.broken(anomaly, partition, end, expected, found)
+    }
+
+    fn count_lost(&self, index: usize, count: i64) {
+        let lost = &self.stats.lost_offsets;
+        lost.set(index, lost.get(index).saturating_add(count));
+    }
+
+    /// A promise was broken.
+    ///
+    /// # Errors
+    /// That, unless the run goes on; then it is written down.
+    #[cold]
+    pub(crate) fn broken(
+        &self,
+        anomaly: Anomaly,
+        partition: i32,
+        offset: i64,
+        expected: String,
+        found: String,
+    ) -> Result<(), Halt> {
+        let acked_here = self.ledger(partition).map(|ledger| ledger.contains(offset));
+        let evidence = Evidence { acked_here, ..Evidence::default() };
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    /// Acked records are gone. `index` is the partition's place in the counters' list.
+    ///
+    /// # Errors
+    /// That, unless lost data is tolerated or the run goes on.
+    #[cold]
+    pub(crate) fn lost(&self, index: usize, partition: i32, missing: &Missing) -> Result<(), Halt> {
+        if self.tolerates_data_loss() {
+            self.count_lost(index, i64::try_from(missing.count).unwrap_or(i64::MAX));
+            tracing::warn!("partition {partition}: {missing}");
+            return Ok(());
+        }
+        let evidence =
+            Evidence { acked_here: Some(true), missing: missing.ranges.clone(), ..Evidence::default() };
+        let (expected, found) = ("every acked record".to_owned(), missing.to_string());
+        let (anomaly, offset) = (Anomaly::LostWrite, missing.first);
+        self.report(partition, Broken { anomaly, offset, expected, found, evidence })
+    }
+
+    fn violation(&self, partition: i32, broken: Broken) -> Violation {
+        let Broken { anomaly, offset, expected, found, evidence } = broken;
+        let (evidence, topic) = (Box::new(evidence), self.context.topic.to_string());
+        Violation { anomaly, topic, partition, offset, expected, found, evidence }
+    }
+
+    /// A promise was broken, and more is known of it.
+    #[cold]
+    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
+        let violation = self.violation(partition, broken);
+        if self.proof.keep_going {
+            self.context.shared.violations.add(violation);
+            return Ok(());
+        }
+        Err(Halt::Violation(Box::new(violation)))
+    }
+}

@@ -1,0 +1,10 @@
+//! What is held against a record, and against a log: pure, without a client.
+
+mod broken;
+pub(crate) mod checker;
+pub(crate) mod doubt;
+pub(crate) mod last_values;
+pub(crate) mod loss;
+pub(crate) mod markers;
+pub(crate) mod order;
+pub mod validator;

@@ -1,0 +1,125 @@
+//! Watches the records in flight: an ack that does not come although the leader answers is a stall.
+
+use std::time::{Duration, Instant};
+
+use super::predict::acks::Acks;
+use crate::{
+    human::count,
+    kafka::{Answers, Isolation, Producer},
+    verifier::{
+        read::stall::{Watch, Watchman},
+        shard::ShardContext,
+    },
+};
+
+/// How old a record must be, and how much time must pass, before a leader is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What a partition owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    /// Place of the partition in the shard's list.
+    pub(crate) lane: usize,
+    /// Its id.
+    pub(crate) partition: i32,
+    /// The lowest offset at which a record was expected.
+    pub(crate) offset: i64,
+    /// Such records.
+    pub(crate) records: usize,
+    /// They are acked, and wait for the end of their transaction.
+    pub(crate) in_transaction: bool,
+}
+
+impl Overdue {
+    fn describe(self) -> String {
+        let Self { offset, records, in_transaction, .. } = self;
+        let what = if in_transaction { "the end of the transaction of" } else { "the acks of" };
+        format!("{what} {} from offset {offset} on", count(records, "record"))
+    }
+}
+
+/// Watches a shard's partitions.
+pub(crate) struct AckWatch {
+    watchman: Watchman,
+    /// By place in the shard's list.
+    watches: Vec<Watch>,
+    asked: Instant,
+}
+
+impl AckWatch {
+    /// `linger`: how long a record may wait before it is sent at all.
+    pub(crate) fn new(context: &ShardContext, lanes: usize, linger: Duration) -> Self {
+        let watches = (0..lanes).map(|_| Watch::default()).collect();
+        let watchman = Watchman::new(context, "the producer").of_a_producer().more_patient_by(linger);
+        Self { watchman, watches, asked: Instant::now() }
+    }
+
+    /// Asks and looks when it is time; never waits. `ending`: the transaction is to end.
+    pub(crate) fn step(&mut self, acks: &Acks, client: &mut Producer, now_us: u64, ending: bool) {
+        if let Some(answers) = client.take_end_offsets() {
+            self.look(&acks.overdue(now_us, SILENCE, ending), &answers);
+        }
+        if self.asked.elapsed() < SILENCE {
+            return;
+        }
+        self.asked = Instant::now();
+        let overdue = acks.overdue(now_us, SILENCE, ending);
+        self.let_go(&overdue);
+        if !overdue.is_empty() {
+            let partitions: Vec<i32> = overdue.iter().map(|overdue| overdue.partition).collect();
+            client.ask_end_offsets(&partitions, Isolation::ReadUncommitted);
+        }
+    }
+
+    /// Everything is settled.
+    pub(crate) fn finish(&mut self) {
+        self.let_go(&[]);
+    }
+
+    fn look(&mut self, overdue: &[Overdue], answers: &Answers) {
+        for (partition, answer) in answers {
+            let Some(overdue) = overdue.iter().find(|overdue| overdue.partition == *partition) else {
+                continue;
+            };
+            let watch = &mut self.watches[overdue.lane];
+            match answer {
+                Ok(end) => {
+                    let what = || overdue.describe();
+                    self.watchman.look(watch, *partition, (overdue.offset, end.offset), what);
+                }
+                Err(_) => watch.unanswered(),
+            }
+        }
+    }
+
+    /// Who owes nothing any more is not stalled.
+    fn let_go(&mut self, overdue: &[Overdue]) {
+        for (lane, watch) in self.watches.iter_mut().enumerate() {
+            if !overdue.iter().any(|overdue| overdue.lane == lane) {
+                self.watchman.settled(watch);
+            }
+        }
+    }
+}
+
+impl Acks {
+    /// What was sent `age` ago or earlier and is not settled, by partition. `ending`: its transaction is to end.
+    pub(crate) fn overdue(&self, now_us: u64, age: Duration, ending: bool) -> Vec<Overdue> {
+        let age_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let is_old = |sent_us: u64| now_us.saturating_sub(sent_us) >= age_us;
+        let in_flight = self.window.records().map(|record| (record, false));
+        let acked = self.pending.iter().filter(|_| ending).map(|acked| (&acked.record, true));
+        let mut all: Vec<Overdue> = Vec::new();
+        for (record, in_transaction) in in_flight.chain(acked).filter(|(record, _)| is_old(record.sent_us)) {
+            let (lane, offset) = (record.partition_index, record.predicted_offset);
+            if let Some(known) = all.iter_mut().find(|known| known.lane == lane) {
+                known.offset = known.offset.min(offset);
+                known.records += 1;
+            } else {
+                let partition = self.lanes[lane].id;
+                all.push(Overdue { lane, partition, offset, records: 1, in_transaction });
+            }
+        }
+        all
+    }
+}

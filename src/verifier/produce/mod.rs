@@ -1,0 +1,11 @@
+//! The producer: sends records, predicts where each will land, and goes on after what failed.
+
+mod ack_watch;
+mod failures;
+pub(crate) mod latecomers;
+mod predict;
+mod recover;
+pub(crate) mod run;
+pub(crate) mod spread;
+mod timestamps;
+mod values;

@@ -1,0 +1,438 @@
+//! Predictions and what became of them: the producer's logic without its client.
+
+use std::sync::Arc;
+
+use super::{
+    lane::{ControlRecords, Lane},
+    window::{InFlight, Window},
+};
+use crate::{
+    control::Message,
+    findings::anomaly::{Anomaly, Violation},
+    kafka::{Delivery, KafkaError, Outcome},
+    ledger::{Entry, KeyAck},
+    mutants,
+    random::Random,
+    record::proof::{InTransaction, Numbering},
+    stats::{LatencyRecorder, ProducerStats},
+    verifier::{
+        produce::{
+            latecomers::NOT_KNOWN,
+            run::{ProduceJob, ProducePartition},
+        },
+        shard::{Halt, Outbox},
+    },
+};
+
+/// A record before it is known where it will land.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft {
+    /// Place of its partition in the shard's list.
+    pub(crate) partition_index: usize,
+    pub(crate) value_bytes: usize,
+    pub(crate) key_index: Option<u64>,
+    pub(crate) tombstone: bool,
+}
+
+/// A record that is expected to land here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) token: usize,
+    /// Its number within run and partition, and its place in its transaction.
+    pub(crate) number: (u64, Option<InTransaction>),
+    /// It takes the place of one that was sent in vain.
+    pub(crate) again: bool,
+}
+
+/// Why so many records were not acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) error: KafkaError,
+    pub(crate) count: u64,
+    /// The first of them: its partition, and where it was to land.
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+/// All predictions of a shard.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
+pub(crate) struct Acks {
+    pub(crate) lanes: Vec<Lane>,
+    /// Places of those of which it is known where their logs end.
+    ready: Vec<usize>,
+    pub(crate) window: Window,
+    /// `None` without transactions.
+    controls: Option<ControlRecords>,
+    /// Transactions that have ended.
+    transactions: u64,
+    /// Nobody knows what became of a record: it may still turn up, out of order.
+    pub(crate) unknown: bool,
+    /// A record was not acked since the last start.
+    pub(crate) has_failed: bool,
+    /// Acked records whose transaction has not ended.
+    pub(crate) pending: Vec<Pending>,
+    /// Records that are still to be sent, those sent in vain included.
+    unsent: u64,
+    /// Those sent in vain, of these: no rate limit makes them wait once more.
+    again: u64,
+    /// A prediction failed: what is in flight must be waited out, and the ends asked for again.
+    pub(crate) restart_wanted: bool,
+    /// The first thing that ends the run.
+    pub(crate) halt: Option<Halt>,
+    /// Why records were not acked, each cause once: to be judged.
+    pub(crate) failed: Vec<Failed>,
+    latency: LatencyRecorder,
+    outbox: Outbox,
+    stats: Arc<ProducerStats>,
+    topic: Arc<str>,
+    /// An ack below the ledger's end cuts the ledger.
+    tolerate_data_loss: bool,
+    /// Tombstones are written: the ledger says how far a compacted log can be read.
+    tombstones: bool,
+    /// The last value of each key is written down.
+    latest_values: bool,
+    /// Last values that have not yet been handed on, with the place of their partition.
+    latest: Vec<(usize, KeyAck)>,
+}
+
+/// An acked record that shows when its transaction is committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) record: InFlight,
+    /// Whether it landed where it was expected; the cluster may not have said where.
+    in_place: bool,
+}
+
+impl Acks {
+    pub(crate) fn new(topic: Arc<str>, outbox: Outbox, job: ProduceJob) -> Self {
+        let lane = |partition: &ProducePartition| {
+            let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
+            Lane::new(id, end_offset, highest_acked, last_consumable)
+        };
+        let is_ready = |index: &usize| job.partitions[*index].end_offset != NOT_KNOWN;
+        Self {
+            lanes: job.partitions.iter().map(lane).collect(),
+            ready: (0..job.partitions.len()).filter(is_ready).collect(),
+            window: Window::new(job.window),
+            controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
+            transactions: 0,
+            unknown: false,
+            has_failed: false,
+            pending: Vec::new(),
+            unsent: job.records,
+            again: 0,
+            restart_wanted: false,
+            halt: None,
+            failed: Vec::new(),
+            latency: LatencyRecorder::default(),
+            outbox,
+            stats: job.stats,
+            topic,
+            tolerate_data_loss: job.tolerate_data_loss,
+            tombstones: job.config.tombstone_probability > 0.0,
+            latest_values: job.config.latest_values,
+            latest: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.nothing_to_send() && self.window.is_empty() && self.pending.is_empty()
+    }
+
+    pub(crate) fn nothing_to_send(&self) -> bool {
+        self.unsent == 0
+    }
+
+    /// Whether the next record takes the place of one that was sent in vain.
+    pub(crate) fn sends_again(&self) -> bool {
+        self.again > 0
+    }
+
+    pub(crate) fn nothing_in_flight(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// The place of a partition that records can go to, each as likely as the other; `None` when there is none yet.
+    pub(crate) fn pick(&self, random: &mut Random) -> Option<usize> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        Some(self.ready[random.index(self.ready.len())])
+    }
+
+    /// The partitions that records can go to.
+    pub(crate) fn partition_ids(&self) -> Vec<i32> {
+        self.ready.iter().map(|index| self.lanes[*index].id).collect()
+    }
+
+    /// Takes in those of which it is known now where their logs end.
+    pub(crate) fn take_in(&mut self, end: impl Fn(i32) -> Option<i64>) {
+        if self.ready.len() == self.lanes.len() {
+            return;
+        }
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !self.ready.contains(&index)
+                && let Some(end) = end(lane.id)
+            {
+                lane.repredict(end);
+                self.ready.push(index);
+            }
+        }
+    }
+
+    /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.
+    pub(crate) fn lost_at(&self, partition: i32, end_offset: i64) -> Option<i64> {
+        let lane = self.lanes.iter().find(|lane| lane.id == partition)?;
+        let is_lost = end_offset <= lane.highest_acked && !mutants::is_off("truncation-producer");
+        (is_lost && !self.tolerate_data_loss).then_some(lane.highest_acked)
+    }
+
+    /// Predicts where a record lands; `None` when there is none to send, or no room for it,
+    /// or a failed prediction has to be cleared up first.
+    pub(crate) fn predict(&mut self, draft: &Draft, now_us: u64) -> Option<Sending> {
+        if self.unsent == 0 || self.restart_wanted {
+            return None;
+        }
+        if self.window.is_full() {
+            return None;
+        }
+        let lane = &mut self.lanes[draft.partition_index];
+        let (offset, first) = lane.predict(self.controls);
+        let number = lane.numbers.number(self.controls.map(|_| self.transactions));
+        let token = self.window.take(InFlight {
+            partition_index: draft.partition_index,
+            predicted_offset: offset,
+            sent_us: now_us,
+            value_bytes: draft.value_bytes,
+            key_index: draft.key_index,
+            tombstone: draft.tombstone,
+            first,
+        })?;
+        let again = self.again > 0;
+        self.again -= u64::from(again);
+        self.unsent -= 1;
+        Some(Sending { partition: lane.id, offset, token, number, again })
+    }
+
+    /// The client did not take the record that was predicted last.
+    pub(crate) fn take_back(&mut self, sending: Sending) {
+        let record = self.window.release(sending.token);
+        self.again += u64::from(sending.again);
+        let controls = self.controls.unwrap_or(ControlRecords::KAFKA);
+        let lane = &mut self.lanes[record.partition_index];
+        lane.take_back(record.first, controls);
+        lane.numbers.take_back();
+        self.unsent += 1;
+    }
+
+    /// Starts over from where the log of a partition ends.
+    pub(crate) fn repredict(&mut self, partition: i32, end_offset: i64) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == partition) {
+            lane.repredict(end_offset);
+        }
+    }
+
+    /// Compares a delivery with its prediction. Returns whether it is one to build on.
+    pub(crate) fn settle(&mut self, delivery: Delivery, now_us: u64) -> bool {
+        let record = self.window.release(delivery.token);
+        match delivery.outcome {
+            Outcome::Acked { offset } => {
+                if offset <= self.lanes[record.partition_index].highest_acked
+                    && !mutants::is_off("refilled-truncation")
+                {
+                    self.below_the_ledger(record.partition_index, offset);
+                }
+                if offset != record.predicted_offset && !mutants::is_off("bad-offset") {
+                    self.misplaced(&record, offset);
+                    return false;
+                }
+                self.latency.record(now_us.saturating_sub(record.sent_us));
+                self.acked(record, true);
+            }
+            // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
+            Outcome::AckedSomewhere => self.acked(record, false),
+            Outcome::Failed(error) | Outcome::Unknown(error) => {
+                self.has_failed = true;
+                self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
+                self.send_again();
+                if !error.is_let_go() {
+                    let partition = self.lanes[record.partition_index].id;
+                    self.failed(partition, record.predicted_offset, error);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// As another record, from where the logs end then.
+    fn send_again(&mut self) {
+        self.unsent += 1;
+        self.again += 1;
+        self.restart_wanted = true;
+    }
+
+    #[cold]
+    fn misplaced(&mut self, record: &InFlight, offset: i64) {
+        self.stats.bad_offsets.add(1);
+        self.send_again();
+        if let (Some(controls), Some(first)) = (&mut self.controls, record.first) {
+            controls.learn(first, offset - record.predicted_offset);
+        }
+    }
+
+    fn acked(&mut self, record: InFlight, in_place: bool) {
+        let acked = Pending { record, in_place };
+        if self.controls.is_some() {
+            self.pending.push(acked);
+        } else {
+            self.in_the_log(&acked);
+        }
+    }
+
+    /// The record is in the log for good.
+    fn in_the_log(&mut self, Pending { record, in_place }: &Pending) {
+        self.count_acked(record);
+        if !in_place {
+            return;
+        }
+        let (index, offset) = (record.partition_index, record.predicted_offset);
+        let lane = &mut self.lanes[index];
+        lane.highest_acked = offset;
+        lane.acked.push(offset);
+        if self.tombstones {
+            lane.consumable.acked(record.key_index, offset, record.tombstone);
+        }
+        if self.latest_values {
+            let InFlight { key_index, value_bytes, tombstone, .. } = *record;
+            self.latest.push((index, KeyAck { key_index, offset, value_bytes, tombstone }));
+        }
+        self.stats.max_offsets.set(index, offset);
+    }
+
+    /// The transaction was committed: what was acked in it is in the log.
+    pub(crate) fn commit(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for acked in &pending {
+            self.in_the_log(acked);
+        }
+        // The room is used again.
+        self.pending = pending;
+        self.pending.clear();
+        self.end_transaction(true);
+    }
+
+    /// The transaction was aborted. What was written to be aborted is done with; the rest is sent again.
+    pub(crate) fn abort(&mut self, intended: bool) {
+        if intended {
+            for index in 0..self.pending.len() {
+                let record = self.pending[index].record;
+                self.count_acked(&record);
+            }
+            self.stats.aborted_records.add(self.pending.len() as u64);
+        } else {
+            self.unsent += self.pending.len() as u64;
+            self.again += self.pending.len() as u64;
+            self.stats.failed_transactions.add(1);
+        }
+        self.pending.clear();
+        self.end_transaction(false);
+    }
+
+    /// Numbers start over, for another run.
+    pub(crate) fn restart_numbers(&mut self) {
+        self.unknown = false;
+        self.lanes.iter_mut().for_each(|lane| lane.numbers = Numbering::default());
+    }
+
+    fn end_transaction(&mut self, committed: bool) {
+        self.transactions += 1;
+        self.lanes.iter_mut().for_each(|lane| lane.numbers.end_transaction(committed));
+        if let Some(controls) = self.controls {
+            self.lanes.iter_mut().for_each(|lane| lane.end_transaction(controls));
+        }
+    }
+
+    fn count_acked(&mut self, record: &InFlight) {
+        self.stats.acked.add(1);
+        self.stats.acked_bytes.add(record.value_bytes as u64);
+        if record.tombstone {
+            self.stats.tombstones.add(1);
+        }
+    }
+
+    /// The log was cut below what was acked, and is being written again.
+    #[cold]
+    fn below_the_ledger(&mut self, partition_index: usize, offset: i64) {
+        if self.tolerate_data_loss {
+            // What was acked before goes first, or it would come back behind the cut.
+            self.report_latest();
+            let lost = self.lanes[partition_index].cut(offset, self.tombstones, &mut self.outbox);
+            self.stats.lost_offsets.add(lost);
+            return;
+        }
+        let lane = &self.lanes[partition_index];
+        self.halt.get_or_insert_with(|| {
+            Halt::Violation(Box::new(Violation {
+                anomaly: Anomaly::RefilledTruncation,
+                topic: self.topic.to_string(),
+                partition: lane.id,
+                offset,
+                expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
+                found: format!(
+                    "an ack at {offset}: the log was truncated and written again, or the topic created anew"
+                ),
+                evidence: Box::default(),
+            }))
+        });
+    }
+
+    /// A record was not acked, or not even sent. What that means is judged elsewhere.
+    #[cold]
+    pub(crate) fn failed(&mut self, partition: i32, offset: i64, error: KafkaError) {
+        self.stats.fails.add(1);
+        match self.failed.iter_mut().find(|known| known.error == error) {
+            Some(known) => known.count += 1,
+            None => self.failed.push(Failed { error, count: 1, partition, offset }),
+        }
+    }
+
+    /// Hands what was acked to the control thread, as far as its queue has room.
+    pub(crate) fn report(&mut self) {
+        if !self.outbox.send() {
+            // The lanes keep collecting meanwhile, and their runs stay few.
+            self.stats.refused_messages.add(1);
+            return;
+        }
+        self.report_latest();
+        for lane in &mut self.lanes {
+            lane.report(self.tombstones, &mut self.outbox);
+        }
+        if let Some(latency) = self.latency.take() {
+            self.outbox.push(Message::AckLatency(latency));
+        }
+        self.outbox.send();
+    }
+
+    /// Before the lanes: the ledger must not list what the last values do not know.
+    fn report_latest(&mut self) {
+        if !self.latest.is_empty() {
+            let lanes = &self.lanes;
+            let acks = self.latest.drain(..).map(|(index, ack)| (lanes[index].id, ack));
+            self.outbox.push(Message::Entry(Entry::Latest(acks.collect())));
+        }
+    }
+
+    /// Hands everything over, however long that takes.
+    pub(crate) async fn report_all(&mut self) {
+        self.outbox.send_all().await;
+        self.report();
+        self.outbox.send_all().await;
+    }
+}
+
+#[cfg(test)]
+#[path = "acks_tests.rs"]
+mod tests;

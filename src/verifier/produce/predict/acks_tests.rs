@@ -1,0 +1,387 @@
+use crossbeam::channel::{Receiver, unbounded};
+
+use super::*;
+use crate::{
+    config::{Compression, Fill, ProduceConfig},
+    verifier::produce::{ack_watch::Overdue, run::ProducePartition},
+};
+use std::{num::NonZeroU64, time::Duration};
+
+struct Fixture {
+    acks: Acks,
+    messages: Receiver<Message>,
+    stats: Arc<ProducerStats>,
+}
+
+/// One partition, id 4, whose log ends at 100 and whose ledger reaches 99; ten records to send, three at a time.
+fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
+    let config = ProduceConfig {
+        messages: NonZeroU64::new(10).unwrap(),
+        value_bytes: 8,
+        linger: Duration::ZERO,
+        batch_max_bytes: 1 << 20,
+        max_buffered_records: 3,
+        compression: Compression::None,
+        fill: Fill::Zeros,
+        key_set_cardinality: Some(2),
+        tombstone_probability,
+        fake_timestamps: None,
+        throughput_bytes_per_s: None,
+        tolerate_failed_produce: tolerate,
+        messages_per_producer_id: None,
+        transactions: None,
+        latest_values: false,
+        proof_header: true,
+    };
+    let stats = Arc::new(ProducerStats::new(&[4]));
+    let job = ProduceJob {
+        config: Arc::new(config),
+        partitions: vec![ProducePartition { id: 4, end_offset: 100, highest_acked: 99, last_consumable: 0 }],
+        records: 10,
+        share: 1.0,
+        window: 3,
+        partitions_before: 0,
+        topic_partitions: 1,
+        tolerate_data_loss: tolerate,
+        stats: stats.clone(),
+        run: 1,
+        late: Arc::default(),
+    };
+    let (sender, messages) = unbounded();
+    Fixture { acks: Acks::new("t".into(), Outbox::new(sender), job), messages, stats }
+}
+
+fn draft(tombstone: bool) -> Draft {
+    Draft { partition_index: 0, value_bytes: 8, key_index: Some(0), tombstone }
+}
+
+impl Fixture {
+    fn send(&mut self) -> Sending {
+        self.acks.predict(&draft(false), 0).expect("room for a record")
+    }
+
+    fn settle(&mut self, sending: Sending, outcome: Outcome) {
+        self.acks.settle(Delivery { token: sending.token, outcome }, 1_000);
+    }
+
+    /// Everything that was told the control thread, the latencies aside.
+    fn told(&mut self) -> Vec<String> {
+        self.acks.report();
+        let told = self.messages.try_iter().filter_map(|message| match message {
+            Message::Entry(Entry::Acked { partition, runs, last_consumable }) => {
+                let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
+                Some(format!("{partition}: {} {last_consumable:?}", runs.join(" ")))
+            }
+            Message::Entry(Entry::Truncated { partition, offset }) => {
+                Some(format!("{partition}: cut at {offset}"))
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+fn kafka_error() -> KafkaError {
+    KafkaError::timed_out()
+}
+
+#[test]
+fn acks_where_predicted_reach_the_ledger() {
+    let mut run = fixture(false, 0.0);
+    let sent = [run.send(), run.send(), run.send()];
+    assert_eq!(sent.map(|sending| sending.offset), [100, 101, 102]);
+    assert!(run.acks.predict(&draft(false), 0).is_none(), "the window is full");
+    for sending in sent {
+        run.settle(sending, Outcome::Acked { offset: sending.offset });
+    }
+    assert_eq!(run.told(), ["4: 100..103 None"]);
+    assert_eq!((run.stats.acked.get(), run.stats.acked_bytes.get(), run.stats.bad_offsets.get()), (3, 24, 0));
+    assert_eq!(run.stats.max_offsets.get(0), 102);
+    assert!(run.acks.halt.is_none() && !run.acks.restart_wanted);
+}
+
+#[test]
+fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
+    let mut run = fixture(false, 0.0);
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 105 });
+    run.settle(second, Outcome::Acked { offset: 106 });
+    assert!(run.acks.restart_wanted && run.acks.halt.is_none());
+    assert!(run.acks.predict(&draft(false), 0).is_none(), "not before the ends are known again");
+    assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (0, 2));
+    assert!(run.told().is_empty());
+    run.acks.repredict(4, 107);
+    run.acks.restart_wanted = false;
+    for expected in 107..117 {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected);
+        run.settle(sending, Outcome::Acked { offset: expected });
+    }
+    assert!(run.acks.is_done(), "ten acked where predicted, as asked");
+}
+
+#[test]
+fn a_log_that_ends_at_what_was_acked_or_below_is_cut() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: sending.offset });
+    let (partition, offset) = (sending.partition, sending.offset);
+    assert_eq!(run.acks.lost_at(partition, offset + 1), None);
+    assert_eq!(run.acks.lost_at(partition, offset), Some(offset));
+    run.acks.tolerate_data_loss = true;
+    assert_eq!(run.acks.lost_at(partition, offset), None);
+}
+
+#[test]
+fn ack_below_the_ledger_ends_the_run() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 99 });
+    match run.acks.halt {
+        Some(Halt::Violation(violation)) => {
+            assert_eq!(violation.anomaly, Anomaly::RefilledTruncation);
+            assert_eq!((violation.partition, violation.offset), (4, 99));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
+    let mut run = fixture(true, 0.0);
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Acked { offset: 50 });
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted);
+    assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
+    assert_eq!(run.acks.stats.lost_offsets.get(), 51);
+    run.acks.repredict(4, 51);
+    run.acks.restart_wanted = false;
+    let third = run.send();
+    run.settle(third, Outcome::Acked { offset: 51 });
+    assert_eq!(run.told(), ["4: 51..52 None"], "above the cut all is in order again");
+}
+
+#[test]
+fn failed_sends_are_counted_by_cause_and_sent_again() {
+    let mut run = fixture(false, 0.0);
+    let sent = [run.send(), run.send(), run.send()];
+    let (first, other) = (kafka_error(), KafkaError::of_number(10).unwrap());
+    for (sending, outcome) in
+        sent.into_iter().zip([Outcome::Failed(first), Outcome::Unknown(other), Outcome::Failed(first)])
+    {
+        run.settle(sending, outcome);
+    }
+    let failed = |error, count, offset| Failed { error, count, partition: 4, offset };
+    assert_eq!(run.acks.failed, [failed(first, 2, 100), failed(other, 1, 101)]);
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+    assert_eq!((run.stats.fails.get(), run.stats.acked.get()), (3, 0));
+}
+
+/// Whatever was sent in vain has been paid for where there is a rate limit.
+#[test]
+fn what_is_sent_again_is_told_from_what_is_sent_for_the_first_time() {
+    let mut run = in_transactions();
+    let (first, second) = (run.send(), run.send());
+    assert!(!first.again && !run.acks.sends_again());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    run.acks.abort(false);
+    run.acks.restart_wanted = false;
+    assert!(run.acks.sends_again());
+    let first = run.send();
+    run.acks.take_back(first);
+    let sent = [run.send(), run.send(), run.send()].map(|sending| sending.again);
+    assert_eq!((sent, run.acks.sends_again()), ([true, true, false], false));
+}
+
+#[test]
+fn what_the_client_let_go_at_an_answer_without_the_topic_has_not_failed() {
+    let error = KafkaError::unknown_topic();
+    // It may have been under way when a connection broke.
+    for (outcome, unknown) in [(Outcome::Failed(error), false), (Outcome::Unknown(error), true)] {
+        let mut run = fixture(false, 0.0);
+        let sending = run.send();
+        run.settle(sending, outcome);
+        assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+        assert_eq!((run.stats.fails.get(), run.acks.unknown), (0, unknown));
+    }
+}
+
+#[test]
+fn ack_without_a_place_counts_but_is_not_listed() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.settle(sending, Outcome::AckedSomewhere);
+    assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (1, 0));
+    assert!(run.told().is_empty() && !run.acks.restart_wanted);
+}
+
+#[test]
+fn record_that_the_client_refused_gives_its_offset_back() {
+    let mut run = fixture(false, 0.0);
+    let sending = run.send();
+    run.acks.take_back(sending);
+    assert_eq!(run.send().offset, 100);
+    assert!(!run.acks.nothing_in_flight());
+}
+
+#[test]
+fn tombstones_move_the_last_consumable_offset() {
+    let mut run = fixture(false, 0.5);
+    for (tombstone, offset) in [(false, 100), (true, 101)] {
+        let sending = run.acks.predict(&draft(tombstone), 0).unwrap();
+        run.settle(sending, Outcome::Acked { offset });
+    }
+    assert_eq!(run.told(), ["4: 100..102 Some(0)"], "the only key is gone");
+    assert_eq!(run.stats.tombstones.get(), 1);
+}
+
+/// The same partition, in transactions.
+fn in_transactions() -> Fixture {
+    let mut run = fixture(false, 0.0);
+    run.acks.controls = Some(ControlRecords::KAFKA);
+    run
+}
+
+#[test]
+fn nothing_is_said_of_a_record_before_its_transaction_is_committed() {
+    let mut run = in_transactions();
+    for _ in 0..2 {
+        let sending = run.send();
+        run.settle(sending, Outcome::Acked { offset: sending.offset });
+    }
+    assert_eq!(run.stats.acked.get(), 0);
+    assert!(run.told().is_empty());
+    run.acks.commit();
+    assert_eq!(run.stats.acked.get(), 2);
+    assert_eq!(run.told(), ["4: 100..102 None"]);
+    assert_eq!(run.send().offset, 103, "the marker lies between");
+}
+
+#[test]
+fn what_was_to_be_aborted_is_done_with_but_not_listed() {
+    let mut run = in_transactions();
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 100 });
+    run.acks.abort(true);
+    assert_eq!((run.stats.acked.get(), run.stats.aborted_records.get()), (1, 1));
+    assert_eq!(run.stats.failed_transactions.get(), 0);
+    assert_eq!(run.stats.max_offsets.get(0), -1, "no reader will see it");
+    assert!(run.told().is_empty());
+    assert_eq!(run.send().offset, 102);
+}
+
+#[test]
+fn what_a_failed_transaction_held_is_sent_again() {
+    let mut run = in_transactions();
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    assert!(run.acks.halt.is_none() && run.acks.restart_wanted, "it is tried again");
+    run.acks.abort(false);
+    assert_eq!((run.stats.acked.get(), run.stats.failed_transactions.get()), (0, 1));
+    assert!(run.told().is_empty() && !run.acks.is_done());
+    run.acks.repredict(4, 102);
+    run.acks.restart_wanted = false;
+    for expected in 102..112 {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected);
+        run.settle(sending, Outcome::Acked { offset: expected });
+    }
+    assert!(!run.acks.is_done(), "not before it is committed");
+    run.acks.commit();
+    assert!(run.acks.is_done());
+    assert_eq!(run.stats.acked.get(), 10);
+}
+
+#[test]
+fn control_records_of_another_cluster_are_learnt_from_one_bad_offset() {
+    let mut run = in_transactions();
+    let first = run.send();
+    run.settle(first, Outcome::Acked { offset: 101 });
+    assert_eq!(run.stats.bad_offsets.get(), 1, "there was a fence");
+    run.acks.abort(false);
+    run.acks.repredict(4, 103);
+    run.acks.restart_wanted = false;
+    for expected in [104, 107, 110] {
+        let sending = run.send();
+        assert_eq!(sending.offset, expected, "fence, record, marker");
+        run.settle(sending, Outcome::Acked { offset: expected });
+        run.acks.commit();
+    }
+}
+
+#[test]
+fn watched_keys_travel_with_their_last_place() {
+    let mut run = fixture(false, 0.0);
+    run.acks.latest_values = true;
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 100 });
+    run.acks.report();
+    let told = run.messages.try_iter().find_map(|message| match message {
+        Message::Entry(Entry::Latest(acks)) => Some(acks),
+        Message::Entry(Entry::Acked { .. }) => panic!("the ledger lists what the last values do not know"),
+        _ => None,
+    });
+    let ack = KeyAck { key_index: Some(0), offset: 100, value_bytes: 8, tombstone: false };
+    assert_eq!(told, Some(vec![(4, ack)]));
+}
+
+#[test]
+fn watched_keys_travel_first_where_a_cut_is_told_too() {
+    let mut run = fixture(true, 0.0);
+    run.acks.latest_values = true;
+    let (first, second) = (run.send(), run.send());
+    run.settle(first, Outcome::Acked { offset: 100 });
+    run.settle(second, Outcome::Acked { offset: 50 });
+    run.acks.report();
+    let told: Vec<_> = run.messages.try_iter().collect();
+    assert!(
+        matches!(
+            told[..],
+            [
+                Message::Entry(Entry::Latest(_)),
+                Message::Entry(Entry::Acked { .. }),
+                Message::Entry(Entry::Truncated { .. }),
+                ..
+            ]
+        ),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn records_are_numbered_for_their_partition() {
+    let mut run = fixture(true, 0.0);
+    let first = run.send();
+    assert_eq!(first.number, (0, None));
+    run.acks.take_back(first);
+    let (first, second) = (run.send(), run.send());
+    assert_eq!((first.number, second.number), ((0, None), (1, None)), "what was not sent has no number");
+    run.settle(first, Outcome::Acked { offset: 105 });
+    run.settle(second, Outcome::Failed(kafka_error()));
+    assert!(!run.acks.unknown);
+    run.acks.restart_wanted = false;
+    let third = run.send();
+    assert_eq!(third.number, (2, None), "what is sent again is another record");
+    run.settle(third, Outcome::Unknown(kafka_error()));
+    assert!(run.acks.unknown, "it may turn up when nobody expects it");
+    run.acks.restart_numbers();
+    run.acks.restart_wanted = false;
+    assert_eq!(run.send().number, (0, None));
+}
+
+#[test]
+fn what_is_overdue_is_told_by_partition() {
+    let mut fixture = fixture(false, 0.0);
+    let (first, second) = (fixture.send(), fixture.send());
+    let overdue = |fixture: &Fixture, now_us| fixture.acks.overdue(now_us, Duration::from_secs(5), false);
+    assert_eq!(overdue(&fixture, 4_999_999), []);
+    let expected = Overdue { lane: 0, partition: 4, offset: 100, records: 2, in_transaction: false };
+    assert_eq!(overdue(&fixture, 5_000_000), [expected]);
+    fixture.settle(first, Outcome::Acked { offset: 100 });
+    assert_eq!(overdue(&fixture, 5_000_000), [Overdue { offset: 101, records: 1, ..expected }]);
+    fixture.settle(second, Outcome::Acked { offset: 101 });
+    assert_eq!(overdue(&fixture, 5_000_000), []);
+}

@@ -1,0 +1,217 @@
+//! Where the next record of a partition will land.
+//!
+//! One writer for each partition makes that a plain integer. In transactions the
+//! cluster writes records of its own between ours, which take offsets too.
+
+use crate::{
+    control::Message,
+    human::count,
+    ledger::{AckedRuns, Consumable, Entry},
+    record::proof::Numbering,
+    verifier::shard::Outbox,
+};
+
+/// Offsets that a cluster takes for itself around a transaction's records on a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlRecords {
+    /// Ahead of the first record: Redpanda's fence.
+    pub before: i64,
+    /// Behind the last: the commit or abort marker.
+    pub after: i64,
+}
+
+/// What went before the first record of a transaction on its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstAfter {
+    /// The broker's word on where the log ends.
+    Asking,
+    /// A transaction, whose marker was counted and not seen.
+    Transaction,
+}
+
+impl ControlRecords {
+    /// What Apache Kafka writes: one marker behind.
+    pub const KAFKA: Self = Self { before: 0, after: 1 };
+    /// More than any cluster writes: what is off by more is no control record.
+    const MOST: i64 = 4;
+
+    /// Draws the consequence of a first record that landed `off` offsets behind its prediction.
+    pub fn learn(&mut self, first: FirstAfter, off: i64) {
+        let count = match first {
+            FirstAfter::Asking => &mut self.before,
+            FirstAfter::Transaction => &mut self.after,
+        };
+        let learnt = *count + off;
+        if (0..=Self::MOST).contains(&learnt) {
+            *count = learnt;
+        }
+    }
+}
+
+/// What a shard's producer knows of one of its partitions.
+pub(crate) struct Lane {
+    pub(crate) id: i32,
+    next_offset: i64,
+    /// The ledger's highest offset; -1 when there is none.
+    pub(crate) highest_acked: i64,
+    pub(crate) acked: AckedRuns,
+    pub(crate) consumable: Consumable,
+    /// The open transaction has a record here.
+    in_transaction: bool,
+    /// What the next transaction's first record comes after.
+    after: FirstAfter,
+    /// Numbers for the proof headers.
+    pub(crate) numbers: Numbering,
+}
+
+impl Lane {
+    pub(crate) fn new(id: i32, end_offset: i64, highest_acked: i64, last_consumable: i64) -> Self {
+        Self {
+            id,
+            next_offset: end_offset,
+            highest_acked,
+            acked: AckedRuns::default(),
+            consumable: Consumable::resume(last_consumable),
+            in_transaction: false,
+            after: FirstAfter::Asking,
+            numbers: Numbering::default(),
+        }
+    }
+
+    /// The offset of the next record, which is counted on from here.
+    pub(crate) fn predict(&mut self, controls: Option<ControlRecords>) -> (i64, Option<FirstAfter>) {
+        let mut first = None;
+        if let Some(controls) = controls.filter(|_| !self.in_transaction) {
+            self.in_transaction = true;
+            self.next_offset += controls.before;
+            first = Some(self.after);
+        }
+        let offset = self.next_offset;
+        self.next_offset += 1;
+        (offset, first)
+    }
+
+    /// The record that was predicted last was not sent.
+    pub(crate) fn take_back(&mut self, first: Option<FirstAfter>, controls: ControlRecords) {
+        self.next_offset -= 1;
+        if first.is_some() {
+            self.in_transaction = false;
+            self.next_offset -= controls.before;
+        }
+    }
+
+    /// The transaction has ended, one way or the other: its marker lies behind its records.
+    pub(crate) fn end_transaction(&mut self, controls: ControlRecords) {
+        if self.in_transaction {
+            self.in_transaction = false;
+            self.next_offset += controls.after;
+            self.after = FirstAfter::Transaction;
+        }
+    }
+
+    /// Starts over from where the log ends.
+    pub(crate) fn repredict(&mut self, end_offset: i64) {
+        self.next_offset = end_offset;
+        self.in_transaction = false;
+        self.after = FirstAfter::Asking;
+    }
+
+    /// The log was cut here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
+    #[cold]
+    pub(crate) fn cut(&mut self, offset: i64, tombstones: bool, outbox: &mut Outbox) -> u64 {
+        self.report(tombstones, outbox);
+        outbox.push(Message::Entry(Entry::Truncated { partition: self.id, offset }));
+        let lost = self.highest_acked + 1 - offset;
+        tracing::warn!(
+            "partition {}: the log was cut at {offset}, {} below its last ack",
+            self.id,
+            count(lost, "offset")
+        );
+        self.consumable.truncate(offset);
+        self.highest_acked = offset - 1;
+        lost.unsigned_abs()
+    }
+
+    /// Hands on what was acked.
+    pub(crate) fn report(&mut self, tombstones: bool, outbox: &mut Outbox) {
+        if !self.acked.is_empty() {
+            outbox.push(Message::Entry(Entry::Acked {
+                partition: self.id,
+                runs: self.acked.take(),
+                last_consumable: tombstones.then(|| self.consumable.last()),
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Lane {
+        Lane::new(0, 10, -1, 0)
+    }
+
+    /// Offsets of `records` records in each of two transactions on a cluster that writes so many control records.
+    fn two_transactions(controls: ControlRecords, records: usize) -> Vec<i64> {
+        let mut lane = lane();
+        let mut offsets = Vec::new();
+        for _ in 0..2 {
+            offsets.extend((0..records).map(|_| lane.predict(Some(controls)).0));
+            lane.end_transaction(controls);
+            lane.end_transaction(controls);
+        }
+        offsets
+    }
+
+    #[test]
+    fn records_follow_each_other_without_transactions() {
+        let mut lane = lane();
+        assert_eq!((lane.predict(None), lane.predict(None)), ((10, None), (11, None)));
+        lane.end_transaction(ControlRecords::KAFKA);
+        assert_eq!(lane.predict(None), (12, None), "a partition without records gets no marker");
+    }
+
+    #[test]
+    fn markers_are_counted_once_for_each_transaction() {
+        assert_eq!(two_transactions(ControlRecords::KAFKA, 2), [10, 11, 13, 14]);
+        assert_eq!(two_transactions(ControlRecords { before: 1, after: 1 }, 2), [11, 12, 15, 16]);
+        assert_eq!(two_transactions(ControlRecords { before: 0, after: 0 }, 1), [10, 11]);
+    }
+
+    #[test]
+    fn what_was_not_sent_leaves_no_trace() {
+        let mut lane = lane();
+        let controls = ControlRecords { before: 1, after: 1 };
+        let (_, first) = lane.predict(Some(controls));
+        lane.take_back(first, controls);
+        lane.end_transaction(controls);
+        assert_eq!(lane.predict(Some(controls)), (11, Some(FirstAfter::Asking)));
+        let (_, second) = lane.predict(Some(controls));
+        lane.take_back(second, controls);
+        assert_eq!(lane.predict(Some(controls)), (12, None));
+    }
+
+    #[test]
+    fn a_cluster_s_habits_are_learnt_from_where_first_records_land() {
+        let mut redpanda = ControlRecords::KAFKA;
+        redpanda.learn(FirstAfter::Asking, 1);
+        assert_eq!(redpanda, ControlRecords { before: 1, after: 1 });
+        let mut mock = ControlRecords::KAFKA;
+        mock.learn(FirstAfter::Transaction, -1);
+        assert_eq!(mock, ControlRecords { before: 0, after: 0 });
+        mock.learn(FirstAfter::Transaction, -1);
+        mock.learn(FirstAfter::Transaction, 100);
+        assert_eq!(mock, ControlRecords { before: 0, after: 0 }, "somebody else wrote that");
+    }
+
+    #[test]
+    fn asking_starts_over() {
+        let mut lane = lane();
+        lane.predict(Some(ControlRecords::KAFKA));
+        lane.end_transaction(ControlRecords::KAFKA);
+        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (12, Some(FirstAfter::Transaction)));
+        lane.repredict(50);
+        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (50, Some(FirstAfter::Asking)));
+    }
+}

@@ -1,0 +1,5 @@
+//! Where records will land, and what their acks say of that: pure.
+
+pub(crate) mod acks;
+pub(crate) mod lane;
+pub(crate) mod window;

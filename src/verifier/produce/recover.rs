@@ -1,0 +1,273 @@
+//! What a shard's producer does when it cannot just go on: starting over, ending
+//! transactions, new clients, and the end.
+
+use std::time::{Duration, Instant};
+
+use super::run::{ShardProducer, WAIT};
+use crate::{
+    findings::anomaly::{Anomaly, Violation},
+    kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer, Reason},
+    transaction::{Change, Transaction},
+    verifier::{
+        check::loss::{LOOK_PAUSE, LOOKS},
+        shard::Halt,
+    },
+};
+
+/// How long a stop waits for deliveries, and for the end of a transaction.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+/// How long markers of transactions that have ended may take until they are in the logs. A transaction
+/// of somebody else may stay open for longer, and is not waited for.
+const MARKER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The ends that were named now, of the partitions that were found to be too short before as well.
+fn in_both(before: &[(i32, i64, i64)], now: Vec<(i32, i64, i64)>) -> Vec<(i32, i64, i64)> {
+    now.into_iter().filter(|cut| before.iter().any(|known| known.0 == cut.0)).collect()
+}
+
+impl ShardProducer {
+    /// Whether nothing is under way: no record, and no transaction with records in it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.acks.nothing_in_flight()
+            && self
+                .transaction
+                .as_ref()
+                .is_none_or(|transaction| transaction.is_empty() && transaction.accepts().is_some())
+    }
+
+    /// Waits out what is in flight, asks where the logs end, and predicts from there.
+    pub(crate) async fn restart(&mut self) -> Result<(), Halt> {
+        self.ask_ends().await?;
+        // A record that was acked elsewhere is no failure, and who pauses for it leaves the log to whoever was faster.
+        if std::mem::take(&mut self.acks.has_failed) {
+            self.back_off();
+        } else {
+            self.acked_elsewhere();
+        }
+        if !self.context.stop_requested() {
+            self.stats.restarts.add(1);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn ask_ends(&mut self) -> Result<(), Halt> {
+        while !self.is_idle() {
+            if self.take_deliveries()? == 0 {
+                self.client.wait(WAIT).await;
+                // Nothing is sent meanwhile that would notice that the client is finished: what it still has comes back.
+                if self.client.fatal_error().is_some() {
+                    self.client.purge();
+                }
+            }
+            if self.context.stop_requested() {
+                // Whoever called sees it too, and drains.
+                return Ok(());
+            }
+            self.report_if_due();
+        }
+        if let Some(error) = self.client.fatal_error() {
+            self.refuse_to_fence_back(error)?;
+            self.survive(error).await?;
+            self.renew_client()?;
+        }
+        self.repredict().await?;
+        if self.acks.unknown {
+            self.begin_run();
+        }
+        self.acks.restart_wanted = false;
+        Ok(())
+    }
+
+    async fn repredict(&mut self) -> Result<(), Halt> {
+        let started = Instant::now();
+        let mut open = self.acks.partition_ids();
+        // Brokers may take any time to answer, and what is acked belongs in the ledger.
+        self.acks.report();
+        self.asking = true;
+        while !open.is_empty() && !self.context.stop_requested() {
+            self.report_if_due();
+            // What an aborted transaction left takes offsets too.
+            let stop = || self.context.stop_requested();
+            let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted, stop).await;
+            // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
+            let stable = match self.transaction {
+                Some(_) if started.elapsed() < MARKER_PATIENCE => {
+                    self.client.end_offsets(&open, Isolation::ReadCommitted, stop).await
+                }
+                _ => ends.clone(),
+            };
+            for (answer, stable) in ends.into_iter().zip(stable) {
+                match (answer, stable) {
+                    ((partition, Ok(end)), (_, Ok(stable))) if end.offset == stable.offset => {
+                        self.acks.repredict(partition, end.offset);
+                        open.retain(|known| *known != partition);
+                    }
+                    ((partition, Err(error)), _) | (_, (partition, Err(error))) => {
+                        self.judge_question(partition, error)?;
+                    }
+                    _ => {}
+                }
+            }
+            if !open.is_empty() {
+                glommio::timer::sleep(WAIT / 10).await;
+            }
+        }
+        self.asking = false;
+        Ok(())
+    }
+
+    /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client
+    /// is finished: it is the loss that has to be named then.
+    pub(crate) async fn explain(&self, halt: Halt) -> Halt {
+        match (halt, self.client.fatal_error()) {
+            (Halt::Failed(reason), Some(error)) => self.find_cut(error).await.unwrap_or(Halt::Failed(reason)),
+            (halt, _) => halt,
+        }
+    }
+
+    pub(crate) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
+        let settings = self.context.consumer_settings(Isolation::ReadUncommitted);
+        let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
+        let mut cuts = Vec::new();
+        for look in 0..LOOKS {
+            glommio::timer::sleep(LOOK_PAUSE).await;
+            if self.context.stop_requested() {
+                return None;
+            }
+            let stop = || self.context.stop_requested();
+            let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End, stop).await;
+            let found: Vec<_> = ends
+                .into_iter()
+                .filter_map(|(partition, end)| {
+                    let end = end.ok()?.offset;
+                    Some((partition, end, self.acks.lost_at(partition, end)?))
+                })
+                .collect();
+            // Another partition each time is no log that was cut, but leaders that have just been elected.
+            cuts = if look == 0 { found } else { in_both(&cuts, found) };
+            if cuts.is_empty() {
+                return None;
+            }
+        }
+        let (partition, offset, highest) = cuts.first().copied()?;
+        Some(Halt::Violation(Box::new(Violation {
+            anomaly: Anomaly::Truncation,
+            topic: self.context.topic.to_string(),
+            partition,
+            offset,
+            expected: format!("a log that reaches beyond {highest}, the highest offset that was acked"),
+            found: format!("one that ends at {offset}, whose leader refuses what follows: {error}"),
+            evidence: Box::default(),
+        })))
+    }
+
+    /// A new client in place of one that is finished, or has sent what it may.
+    pub(crate) fn renew_client(&mut self) -> Result<(), Halt> {
+        self.settings.compression = self.config.compression.pick(&mut self.random);
+        self.client = Producer::start(&self.settings, &self.context.topic)?;
+        self.client_records = 0;
+        if let Some(transaction) = &mut self.transaction {
+            let thread = self.client.transactions(&self.settings)?;
+            transaction.restart(thread);
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction when it is time, and draws the consequences. Returns whether something came of it.
+    pub(crate) fn move_transaction_on(&mut self) -> Result<bool, Halt> {
+        let (nothing_in_flight, nothing_to_send) = (self.acks.nothing_in_flight(), self.nothing_to_send());
+        let Some(transaction) = &mut self.transaction else { return Ok(false) };
+        // Only what has its delivery shows whether it landed where it should. Where something failed nothing is committed,
+        // and the client may hold on to the rest until it is told to abort.
+        if !nothing_in_flight && !transaction.has_failed() {
+            return Ok(false);
+        }
+        let starting = transaction.is_starting();
+        match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
+            Change::None => return Ok(false),
+            Change::Started => {}
+            Change::Committed(_) => self.acks.commit(),
+            Change::Aborted { intended: true, .. } => self.acks.abort(true),
+            Change::Aborted { reason, .. } => {
+                self.transaction_failed(reason)?;
+                self.acks.abort(false);
+            }
+            Change::Fatal { reason, .. } if starting => self.could_not_start(&reason)?,
+            Change::Fatal { reason, .. } => self.transaction_is_finished(reason)?,
+        }
+        Ok(true)
+    }
+
+    /// Whether the open transaction gets no more records, full or not: a new client, or a new start, waits for its end.
+    fn nothing_to_send(&self) -> bool {
+        self.acks.nothing_to_send()
+            || self.acks.restart_wanted
+            || self.client_is_spent()
+            || self.context.stop_requested()
+    }
+
+    pub(crate) fn transactional_id(&self) -> &str {
+        self.settings.transactions.as_ref().map_or("", |transactions| &transactions.id)
+    }
+
+    /// Another run has taken the transactional id. A new client of ours would take it back, and so on.
+    fn refuse_to_fence_back(&self, error: KafkaError) -> Result<(), Halt> {
+        let timed_out = self.transaction.as_ref().is_none_or(Transaction::may_have_timed_out);
+        if !error.is_fenced() || timed_out {
+            return Ok(());
+        }
+        Err(Halt::Failed(format!(
+            "transactional id '{}' was fenced: another run produces to topic {} under the same --client-name, or the \
+             cluster timed its transaction out (--transaction-timeout-ms); what this one had committed is in its ledger",
+            self.transactional_id(),
+            self.context.topic
+        )))
+    }
+
+    /// The client is finished, and nobody knows what became of its transaction. The next client
+    /// finds out: the cluster ends what the last one left, one way or the other, before it is let in.
+    #[cold]
+    fn transaction_is_finished(&mut self, reason: Reason) -> Result<(), Halt> {
+        self.refuse_to_fence_back(reason.error)?;
+        let id = self.transactional_id();
+        if reason.error.is_fenced() {
+            // Nobody else has it, or this would have been the end.
+            tracing::warn!(
+                "transactional id '{id}': the cluster timed the transaction out, and there is a new producer: raise \
+                 --transaction-timeout-ms, or lower --msgs-per-transaction"
+            );
+        } else {
+            tracing::info!("transactional id '{id}': starting a new producer");
+        }
+        self.transaction_failed(Some(reason))?;
+        self.acks.abort(false);
+        self.acks.unknown = true;
+        self.acks.restart_wanted = true;
+        self.renew_client()
+    }
+
+    /// Takes the deliveries that still come, for a while, and commits what they make complete; what has
+    /// none then has an unknown outcome.
+    pub(crate) async fn drain(&mut self) -> Result<(), Halt> {
+        let until = Instant::now() + DRAIN_LIMIT;
+        let has_started = self.transaction.as_ref().is_none_or(|transaction| !transaction.is_empty());
+        while has_started && !self.is_idle() && Instant::now() < until {
+            if self.take_deliveries()? == 0 {
+                self.client.wait(WAIT).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_was_cut_that_is_too_short_each_time() {
+        let (first, second) = ([(1, 50, 60), (2, 70, 80)], vec![(2, 71, 80), (3, 5, 9)]);
+        assert_eq!(in_both(&first, second.clone()), [(2, 71, 80)]);
+        assert_eq!(in_both(&[(1, 50, 60)], second), []);
+    }
+}

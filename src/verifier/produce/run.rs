@@ -1,0 +1,447 @@
+//! The producer of one shard: predicts where every record will land, sends it,
+//! and compares.
+//!
+//! The shard is the only writer of its partitions in this process, so that a
+//! prediction is a plain integer that counts up.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    ack_watch::AckWatch,
+    latecomers::LateEnds,
+    predict::acks::{Acks, Draft, Sending},
+    timestamps::{CountedTimestamps, Part},
+    values::Values,
+};
+use crate::{
+    clock::{self, Clock},
+    config::ProduceConfig,
+    failing::{Backoff, Failing},
+    kafka::{
+        ClientError, ClientSettings, Producer, ProducerSettings, Reason, Record, SendError,
+        TransactionSettings,
+    },
+    pace::{BEHIND_LIMIT, Pace},
+    random::Random,
+    record::{
+        self, KeyText, RECORD_ID_HEADER,
+        proof::{self, Content, Encoded, Proof},
+    },
+    stats::{ProducerStats, ProducerWants},
+    transaction::Transaction,
+    verifier::shard::{Halt, Outbox, ShardContext},
+};
+
+/// What one shard is to produce.
+#[derive(Clone, Debug)]
+pub struct ProduceJob {
+    /// The run's settings.
+    pub config: Arc<ProduceConfig>,
+    /// The shard's partitions.
+    pub partitions: Vec<ProducePartition>,
+    /// Records that this shard produces.
+    pub records: u64,
+    /// The shard's part of everything that is limited for the process (0..=1).
+    pub share: f64,
+    /// Records in flight, for this shard.
+    pub window: usize,
+    /// Partitions of the shards before this one: timestamps that are counted take turns.
+    pub partitions_before: usize,
+    /// Partitions of all shards.
+    pub topic_partitions: usize,
+    /// An ack below the ledger's end cuts the ledger instead of ending the run.
+    pub tolerate_data_loss: bool,
+    /// The shard's counters.
+    pub stats: Arc<ProducerStats>,
+    /// The run's id in its records' proof headers.
+    pub run: u64,
+    /// Where logs end that was not known when the run began.
+    pub late: Arc<LateEnds>,
+}
+
+/// One partition, as the run finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct ProducePartition {
+    /// Its id.
+    pub id: i32,
+    /// The offset that the next record will get; negative where that is not known yet.
+    pub end_offset: i64,
+    /// The ledger's highest offset; -1 when there is none.
+    pub highest_acked: i64,
+    /// The ledger's word on how far a compacted log can be read.
+    pub last_consumable: i64,
+}
+
+/// Records sent before deliveries are looked at again.
+const BURST: usize = 256;
+/// Delivery events taken before records are sent again.
+const DELIVERY_EVENTS: usize = 16;
+/// How often acks and latencies travel to the control thread.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// The timer beside the wake-up.
+pub(crate) const WAIT: Duration = Duration::from_millis(100);
+
+/// Produces a shard's records.
+///
+/// # Errors
+/// An ack that breaks a promise, or a send that failed and is not tolerated.
+pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
+    if job.partitions.is_empty() || job.records == 0 {
+        return Ok(());
+    }
+    let mut producer = ShardProducer::start(context.clone(), job)?;
+    let mut result = producer.produce().await;
+    if let Err(halt) = result {
+        result = Err(producer.explain(halt).await);
+    }
+    if producer.acks.is_done() {
+        producer.watch.finish();
+    }
+    producer.stats.wants.set(None);
+    producer.acks.report_all().await;
+    result
+}
+
+fn part_of(job: &ProduceJob) -> Part {
+    Part {
+        partitions: job.partitions.iter().map(|partition| partition.id).collect(),
+        partitions_before: job.partitions_before,
+        topic_partitions: job.topic_partitions,
+        records: job.config.messages.get(),
+    }
+}
+
+/// The state of one shard's producer. What a delivery means is [`Acks`]' business.
+pub(crate) struct ShardProducer {
+    pub(crate) acks: Acks,
+    pub(crate) context: ShardContext,
+    pub(crate) config: Arc<ProduceConfig>,
+    pub(crate) stats: Arc<ProducerStats>,
+    pub(crate) client: Producer,
+    pub(crate) settings: ProducerSettings,
+    /// What becomes of its records is [`Acks`]' business.
+    pub(crate) transaction: Option<Transaction<()>>,
+    values: Values,
+    pub(crate) random: Random,
+    /// Records that went to this client.
+    pub(crate) client_records: u64,
+    pace: Option<Pace>,
+    clock: Clock,
+    reported: Instant,
+    watch: AckWatch,
+    timestamps: Option<CountedTimestamps>,
+    /// The run that the records' proof headers name.
+    run: u64,
+    /// A record has come back: the client has its connections and its producer id.
+    pub(crate) warm: bool,
+    /// What becomes of the run when something fails.
+    pub(crate) failing: Failing,
+    /// Between attempts in vain.
+    pub(crate) backoff: Backoff,
+    /// Restarts for which nothing had failed.
+    pub(crate) elsewhere: u64,
+    /// Why a record of the open transaction failed.
+    pub(crate) spoilt_by: Option<Reason>,
+    /// It was said that the rate is not kept.
+    is_behind: bool,
+    late: Arc<LateEnds>,
+    /// It asks where logs end.
+    pub(crate) asking: bool,
+}
+
+impl ShardProducer {
+    fn start(context: ShardContext, job: ProduceJob) -> Result<Self, ClientError> {
+        let mut random = Random::from_entropy();
+        let settings = settings(&context, &job, &mut random);
+        let config = job.config.clone();
+        let client = Producer::start(&settings, &context.topic)?;
+        let transaction = match config.transactions {
+            Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
+            None => None,
+        };
+        Ok(Self {
+            client,
+            settings,
+            transaction,
+            client_records: 0,
+            values: Values::new(&config, &mut random),
+            random,
+            pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
+            clock: Clock::start(),
+            reported: Instant::now(),
+            watch: AckWatch::new(&context, job.partitions.len(), config.linger),
+            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(&job))),
+            stats: job.stats.clone(),
+            run: job.run,
+            late: job.late.clone(),
+            asking: false,
+            acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
+            warm: false,
+            is_behind: false,
+            failing: Failing::default(),
+            backoff: Backoff::default(),
+            elsewhere: 0,
+            spoilt_by: None,
+            context,
+            config,
+        })
+    }
+
+    async fn produce(&mut self) -> Result<(), Halt> {
+        if self.transaction.is_some() {
+            // What an earlier run left open has been aborted by now, and the logs are longer for it.
+            self.ask_ends().await?;
+        }
+        while !self.acks.is_done() {
+            let delivered = self.take_deliveries()?;
+            if self.context.stop_requested() {
+                return self.drain().await;
+            }
+            if self.acks.restart_wanted {
+                self.restart().await?;
+            }
+            if self.client_is_spent() && self.is_idle() {
+                self.renew_client()?;
+            }
+            let (sent, pause) = self.send_burst()?;
+            self.report_if_due();
+            if sent + delivered == 0 {
+                self.client.wait(pause.min(WAIT)).await;
+            } else {
+                glommio::yield_if_needed().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends until the window is full, the burst is over, or the pace says wait.
+    ///
+    /// The first record goes alone: librdkafka asks for a producer id twice a second until a
+    /// broker answers, and a whole window sent before that would only measure this wait.
+    fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
+        if (!self.warm && !self.acks.nothing_in_flight()) || self.client_is_spent() {
+            return Ok((0, WAIT));
+        }
+        if !self.backoff.is_over() {
+            return Ok((0, self.backoff.wait(Instant::now())));
+        }
+        let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
+        let mut burst = if self.warm { BURST } else { 1 };
+        if let Some(limit) = self.config.messages_per_producer_id {
+            let room = limit.get() - self.client_records;
+            burst = burst.min(usize::try_from(room).unwrap_or(BURST));
+        }
+        for sent in 0..burst {
+            // What was sent in vain has been paid for: a transaction that fails for its age must not grow old again. And where
+            // all have been sent, nothing is due.
+            if !self.acks.sends_again()
+                && let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send())
+            {
+                let pause = pace.wait(now_us);
+                if !pause.is_zero() {
+                    return Ok((sent, pause));
+                }
+            }
+            if !self.send_one(now_us, today_ms)? {
+                return Ok((sent, WAIT));
+            }
+        }
+        Ok((burst, Duration::ZERO))
+    }
+
+    /// Whether the next records belong to another producer id.
+    pub(crate) fn client_is_spent(&self) -> bool {
+        self.config.messages_per_producer_id.is_some_and(|limit| self.client_records >= limit.get())
+    }
+
+    /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
+    fn send_one(&mut self, now_us: u64, today_ms: i64) -> Result<bool, Halt> {
+        let Some(aborting) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
+            return Ok(false);
+        };
+        let Some(draft) = self.draft() else { return Ok(false) };
+        let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
+        if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
+            self.acks.take_back(sending);
+            return self.not_sent(sending, error);
+        }
+        self.stats.sent.add(1);
+        self.client_records += 1;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.sent();
+        }
+        if !sending.again
+            && let Some(pace) = &mut self.pace
+        {
+            pace.spend(draft.value_bytes as u64);
+        }
+        Ok(true)
+    }
+
+    /// What the next record is to be; `None` while no partition has a leader.
+    fn draft(&mut self) -> Option<Draft> {
+        let partition_index = self.acks.pick(&mut self.random)?;
+        let config = &self.config;
+        let tombstone =
+            config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
+        Some(Draft {
+            partition_index,
+            value_bytes: if tombstone { 0 } else { config.value_bytes },
+            key_index: config.key_set_cardinality.map(|keys| self.random.below(keys)),
+            tombstone,
+        })
+    }
+
+    fn hand_over(
+        &mut self,
+        draft: &Draft,
+        sending: Sending,
+        aborting: bool,
+        today_ms: i64,
+    ) -> Result<(), SendError> {
+        let (id, aborted_id);
+        let record_id: &[u8] = if aborting {
+            aborted_id = record::encode_aborted_id(sending.offset);
+            &aborted_id
+        } else {
+            id = record::encode_record_id(sending.offset);
+            &id
+        };
+        let set_key = draft.key_index.map(KeyText::of_set);
+        let key = set_key.as_ref().map_or(record_id, KeyText::as_bytes);
+        let (value, value_digest) = self.values.next(draft.tombstone, sending.offset, &mut self.random);
+        let timestamp_ms = self.timestamps.as_mut().map_or(today_ms, CountedTimestamps::next_ms);
+        let proof = self.config.proof_header.then(|| {
+            let (sequence, transaction) = sending.number;
+            // The client takes 0 for "now".
+            let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
+            let proof = Proof { run: self.run, sequence, timestamp_ms, transaction };
+            let content = if aborting {
+                Content::new(Some(key), value_digest, (RECORD_ID_HEADER.as_bytes(), record_id))
+            } else {
+                Content::named(Some(key), value_digest, record_id, sending.offset)
+            };
+            proof::encode(&proof, &content)
+        });
+        self.client.send(&Record {
+            partition: sending.partition,
+            key,
+            value,
+            record_id,
+            proof: proof.as_ref().map(Encoded::as_bytes),
+            timestamp_ms: Some(timestamp_ms),
+            token: sending.token,
+        })
+    }
+
+    /// Numbers start over, for a run of its own: what was sent before may still turn up among what comes now.
+    pub(crate) fn begin_run(&mut self) {
+        self.run = self.run.wrapping_add(1);
+        self.acks.restart_numbers();
+    }
+
+    #[cold]
+    fn not_sent(&mut self, sending: Sending, error: SendError) -> Result<bool, Halt> {
+        match error {
+            SendError::QueueFull => Ok(false),
+            SendError::Fatal(_) => {
+                // What is in flight comes back with errors, and is judged there.
+                self.client.purge();
+                self.acks.restart_wanted = true;
+                Ok(false)
+            }
+            SendError::Refused(error) if error.is_passing() => Ok(false),
+            // The client knows already what the cluster would say, and asks again with its next look at it.
+            SendError::Refused(error) => {
+                self.acks.failed(sending.partition, sending.offset, error);
+                self.back_off();
+                self.judge_failures().map(|()| false)
+            }
+        }
+    }
+
+    /// Takes what has come, and moves the transaction on. Returns how much it was.
+    pub(crate) fn take_deliveries(&mut self) -> Result<usize, Halt> {
+        let now_us = self.clock.now_us();
+        let (acks, transaction) = (&mut self.acks, &mut self.transaction);
+        let count = self.client.poll(DELIVERY_EVENTS, |delivery| {
+            let failed = delivery.outcome.error().is_some();
+            let sound = acks.settle(delivery, now_us);
+            if let Some(transaction) = transaction {
+                transaction.settled(None, failed);
+                if !sound {
+                    transaction.spoil();
+                }
+            }
+        });
+        self.warm |= count > 0;
+        self.stats.deliveries.add(count as u64);
+        if let Some(halt) = self.acks.halt.take() {
+            return Err(halt);
+        }
+        if !self.acks.failed.is_empty() {
+            self.judge_failures()?;
+        }
+        Ok(count + usize::from(self.move_transaction_on()?))
+    }
+
+    /// Whether what was due has been sent: a rate that acks do not keep up with is not the one that was asked for.
+    fn look_at_pace(&mut self) {
+        let (Some(pace), Some(rate)) = (&self.pace, self.config.throughput_bytes_per_s) else { return };
+        self.stats.overdue.set(pace.missed_bytes() / self.config.value_bytes.max(1) as u64);
+        if pace.behind() >= BEHIND_LIMIT && !std::mem::replace(&mut self.is_behind, true) {
+            self.context.shared.causes.note(
+                "the producer",
+                &format!("it is behind its schedule of {rate} B/s (--produce-throughput-bps)"),
+                "acks come too slowly for what may be in flight; what was due is not made up for, and latencies omit what \
+                 was not sent: more in flight (--max-buffered-records) or larger batches (--linger) go further",
+            );
+        }
+    }
+
+    /// What it waits for, if nothing comes of what it does.
+    fn wants(&self) -> Option<ProducerWants> {
+        match &self.transaction {
+            Some(transaction) if transaction.is_starting() => Some(ProducerWants::Coordinator),
+            _ if self.asking => Some(ProducerWants::Offsets),
+            _ if !self.acks.nothing_in_flight() => Some(ProducerWants::Acks),
+            Some(transaction) if transaction.is_ending() => Some(ProducerWants::TransactionEnd),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn report_if_due(&mut self) {
+        if self.reported.elapsed() >= REPORT_EVERY {
+            self.reported = Instant::now();
+            self.acks.report();
+            self.look_at_pace();
+            self.acks.take_in(|partition| self.late.end(partition));
+            self.stats.wants.set(self.wants());
+            let ending = self.transaction.as_ref().is_some_and(Transaction::is_ending);
+            self.watch.step(&self.acks, &mut self.client, self.clock.now_us(), ending);
+        }
+    }
+}
+
+/// The same in every run: a new one aborts what a killed one left open.
+pub(crate) fn transactional_id(client: &ClientSettings, topic: &str, shard: usize) -> String {
+    format!("{}-{topic}-{shard}", client.client_id)
+}
+
+fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> ProducerSettings {
+    ProducerSettings {
+        client: context.client.clone(),
+        linger: job.config.linger,
+        batch_max_bytes: job.config.batch_max_bytes,
+        max_buffered_records: job.window,
+        compression: job.config.compression.pick(random),
+        transactions: job.config.transactions.map(|rules| TransactionSettings {
+            id: transactional_id(&context.client, &context.topic, context.place.index),
+            timeout: rules.timeout,
+        }),
+        client_cpus: context.client_cpus(),
+    }
+}

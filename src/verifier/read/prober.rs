@@ -1,0 +1,139 @@
+//! Questions about places where nothing comes, answered beside the work of a reader: it goes on meanwhile with what
+//! it is shown of other partitions.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
+
+use glommio::Task;
+
+use super::{
+    unreadable::{self, Found},
+    witness::{self, Suspect, Word},
+};
+use crate::{
+    kafka::{Consumer, Isolation},
+    verifier::shard::ShardContext,
+};
+
+/// Before a client is tried again that could not start.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to be found out about a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// Whether what lies there cannot be taken apart.
+    What,
+    /// How far reaches what cannot be read.
+    HowFar,
+    /// Whether the log was cut below it: the record before is of this epoch.
+    IsCut { epoch: i32 },
+}
+
+/// What was found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What lies at this offset cannot be taken apart. Whatever else it may be is no answer.
+    Malformed { partition: i32, offset: i64 },
+    /// From an offset on, up to and without another, nothing can be read.
+    Reaches { partition: i32, from: i64, to: i64 },
+    /// What the leader has at a place that was suspected.
+    Leader { suspect: Suspect, word: Word },
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// The first is being worked at.
+    questions: VecDeque<(Question, i32, i64)>,
+    answers: Vec<Answer>,
+}
+
+/// One client, which is there while there are questions, and takes them one by one: where nothing comes of a thousand
+/// partitions, that is no reason for a thousand clients.
+pub(crate) struct Prober {
+    context: ShardContext,
+    isolation: Isolation,
+    work: Rc<RefCell<Work>>,
+    /// Ends when it is dropped.
+    task: Option<Task<()>>,
+}
+
+impl Prober {
+    pub(crate) fn new(context: &ShardContext, isolation: Isolation) -> Self {
+        Self { context: context.clone(), isolation, work: Rc::default(), task: None }
+    }
+
+    /// Finds out whether what lies at an offset cannot be taken apart.
+    pub(crate) fn what_is(&mut self, partition: i32, offset: i64) {
+        self.ask((Question::What, partition, offset));
+    }
+
+    /// Finds out how far reaches what cannot be read at this offset.
+    pub(crate) fn how_far(&mut self, partition: i32, offset: i64) {
+        self.ask((Question::HowFar, partition, offset));
+    }
+
+    /// Finds out whether a log was cut below the place up to which it was read.
+    pub(crate) fn is_cut(&mut self, suspect: Suspect) {
+        let Suspect { partition, behind, epoch } = suspect;
+        self.ask((Question::IsCut { epoch }, partition, behind));
+    }
+
+    /// What has been found out since the last call.
+    pub(crate) fn answers(&mut self) -> Vec<Answer> {
+        // An empty vector costs nothing.
+        if self.task.is_none() { Vec::new() } else { std::mem::take(&mut self.work.borrow_mut().answers) }
+    }
+
+    fn ask(&mut self, question: (Question, i32, i64)) {
+        let mut work = self.work.borrow_mut();
+        if work.questions.contains(&question) {
+            return;
+        }
+        work.questions.push_back(question);
+        let is_idle = work.questions.len() == 1;
+        // The task takes its first step at once.
+        drop(work);
+        if is_idle {
+            let (context, isolation, work) = (self.context.clone(), self.isolation, self.work.clone());
+            self.task =
+                Some(glommio::spawn_local(async move { answer_all(&context, isolation, &work).await }));
+        }
+    }
+}
+
+async fn answer_all(context: &ShardContext, isolation: Isolation, work: &RefCell<Work>) {
+    let mut consumer = loop {
+        match unreadable::connect(context, isolation) {
+            Ok(consumer) => break consumer,
+            Err(halt) => tracing::debug!("what lies where nothing comes is not looked into: {halt}"),
+        }
+        glommio::timer::sleep(PAUSE).await;
+    };
+    loop {
+        let Some(&question) = work.borrow().questions.front() else { return };
+        let answer = answer(context, &mut consumer, question).await;
+        let mut work = work.borrow_mut();
+        work.questions.pop_front();
+        work.answers.extend(answer);
+    }
+}
+
+async fn answer(
+    context: &ShardContext,
+    consumer: &mut Consumer,
+    (question, partition, offset): (Question, i32, i64),
+) -> Option<Answer> {
+    match question {
+        Question::What => {
+            let found = unreadable::look(context, consumer, partition, offset).await;
+            (found == Found::Malformed).then_some(Answer::Malformed { partition, offset })
+        }
+        Question::HowFar => {
+            let to = unreadable::end(context, consumer, partition, offset).await?;
+            Some(Answer::Reaches { partition, from: offset, to })
+        }
+        Question::IsCut { epoch } => {
+            let suspect = Suspect { partition, behind: offset, epoch };
+            Some(Answer::Leader { suspect, word: witness::ask(context, consumer, suspect).await })
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One pass of a sequential reader: what each thing that the client shows means for it.
+
+use std::time::Instant;
+
+use crate::{
+    kafka::{Event, Fault, FaultKind},
+    ledger::PartitionLedger,
+    mutants,
+    record::RecordView,
+    stats::CoverageTotals,
+    verifier::{
+        check::{
+            checker::{Checker, Cut},
+            last_values::SeenKeys,
+        },
+        read::{
+            budget::Allowance,
+            ends::Ends,
+            skip::{Next, Skip},
+            track::{Judgement, Track},
+            witness::{Suspect, Word},
+        },
+        shard::Halt,
+    },
+};
+
+/// What a pass changes while the client shows records.
+pub(crate) struct PassState {
+    pub(crate) checker: Checker,
+    pub(crate) tracks: Vec<Track>,
+    /// Place of each partition in `tracks`, by id.
+    pub(crate) places: Vec<Option<usize>>,
+    /// Records that may still be read.
+    pub(crate) allowance: Allowance,
+    /// The keys that were read, by place, where values are checked.
+    pub(crate) keys: Vec<SeenKeys>,
+    pub(crate) halt: Option<Halt>,
+}
+
+impl PassState {
+    pub(crate) fn is_done(&self) -> bool {
+        self.allowance.is_spent() || self.tracks.iter().all(Track::is_done)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.tracks.iter().any(Track::is_open)
+    }
+
+    /// Whether everything that was there has been read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
+    }
+
+    pub(crate) fn take(&mut self, event: &Event<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        match event {
+            Event::Record { partition, record } => {
+                let Some(index) = self.place(*partition) else { return };
+                if let Some(skip) = &mut self.tracks[index].skip {
+                    if record.has_sound_headers {
+                        skip.succeeded();
+                    } else {
+                        skip.failed();
+                    }
+                    return;
+                }
+                let track = &mut self.tracks[index];
+                if track.is_done() || track.must_confirm(record.leader_epoch) || !self.allowance.take() {
+                    return;
+                }
+                if !record.has_sound_headers {
+                    self.spoilt(index, record);
+                    return;
+                }
+                track.read(record.offset, record.leader_epoch);
+                let (state, keys) = (&mut track.state, &mut self.keys[index]);
+                self.halt = self.checker.check_and_note(state, index, *partition, record, keys).err();
+            }
+            Event::End { partition, offset } => {
+                let Some(index) = self.place(*partition) else { return };
+                let track = &mut self.tracks[index];
+                match &mut track.skip {
+                    Some(skip) => skip.succeeded(),
+                    None if track.confirm.is_some() => {}
+                    None => track.reached(*offset),
+                }
+            }
+            Event::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
+    #[cold]
+    fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
+        let track = &mut self.tracks[index];
+        let offset = self.checker.place_of_spoilt(track.partition, track.position, record.offset);
+        track.spoilt(offset);
+        let record = RecordView { offset, ..*record };
+        self.halt = self.checker.check(&mut track.state, index, track.partition, &record).err();
+    }
+
+    pub(crate) fn place(&self, partition: i32) -> Option<usize> {
+        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
+    }
+
+    /// Decides what the broker's word on a partition means for its reader. Returns the place about which the leader is to
+    /// be asked first, if there is one.
+    pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<Option<Suspect>, Halt> {
+        match self.tracks[index].judge(ends) {
+            Judgement::Suspect(suspect) => Ok(Some(suspect)),
+            judgement => self.draw_consequences(index, judgement).map(|()| None),
+        }
+    }
+
+    /// The leader was asked about a place that was suspected.
+    pub(crate) fn hear(&mut self, index: usize, word: Word) -> Result<(), Halt> {
+        let judgement = self.tracks[index].hear(word);
+        self.draw_consequences(index, judgement)
+    }
+
+    fn draw_consequences(&mut self, index: usize, judgement: Judgement) -> Result<(), Halt> {
+        let track = &self.tracks[index];
+        let partition = track.partition;
+        match judgement {
+            Judgement::Wait | Judgement::Suspect(_) => {}
+            Judgement::Cleared => self.checker.not_cut(partition, track.position),
+            Judgement::Uncertain => self.checker.uncertain(partition, track.position),
+            Judgement::Retention => {
+                tracing::info!("partition {partition}: retention moved the start to {}", track.position);
+            }
+            Judgement::Truncated { refilled, position, end } => {
+                return self.checker.truncated(index, partition, Cut { position, end, refilled });
+            }
+        }
+        Ok(())
+    }
+
+    /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.
+    pub(crate) fn leave_out_tail(&mut self, index: usize, now: Instant) {
+        let track = &mut self.tracks[index];
+        if let Some(count) = track.leave_out_tail(now) {
+            let (partition, from) = (track.partition, track.position);
+            tracing::warn!(
+                "partition {partition}: offsets {from} to {} are left out: they are behind LastConsumableOffsets, the \
+                 broker has shown nothing of them for 5 s, and compaction may have taken them",
+                from + count - 1
+            );
+        }
+    }
+
+    /// Says how much of what was read the ledger vouches for.
+    pub(crate) fn note_coverage(&self) {
+        let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
+        for track in &self.tracks {
+            let (partition, span) = (track.partition, (track.start, track.position));
+            let (read, accounted) = (track.read_ranges(), track.consumed());
+            let (part, rest) = self.checker.coverage(partition, span, &read, &accounted);
+            coverage += part;
+            coverage.left_out += track.left_out.unsigned_abs();
+            beyond.push((partition, rest));
+        }
+        self.checker.stats().coverage.set(coverage, beyond);
+    }
+
+    /// Takes the next step of a reader that looks for the end of what cannot be read. Returns where to read next.
+    pub(crate) fn pass_over(&mut self, index: usize) -> Option<i64> {
+        let track = &mut self.tracks[index];
+        let end = track.end();
+        match track.skip.as_mut()?.next(end) {
+            Next::Wait => None,
+            Next::Try(offset) => Some(offset),
+            Next::Resume { from, to } => {
+                track.pass_over(from, to);
+                tracing::warn!("partition {}: offsets {from} to {} are passed over", track.partition, to - 1);
+                (!track.is_done()).then_some(to)
+            }
+        }
+    }
+
+    /// Partitions whose ledger lists records at or behind the end to which they were read, with the last of these.
+    pub(crate) fn end_too_early(&self) -> Vec<(usize, i64)> {
+        if !self.is_complete() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
+            return Vec::new();
+        }
+        let behind = |track: &Track| track.missing(self.checker.ledger(track.partition), track.end());
+        let tracks = self.tracks.iter().enumerate();
+        tracks.filter_map(|(index, track)| Some((index, behind(track)?.last))).collect()
+    }
+
+    /// Whether something was acked at this offset or above.
+    pub(crate) fn is_acked_from(&self, index: usize, offset: i64) -> bool {
+        let ledger = self.checker.ledger(self.tracks[index].partition);
+        let highest = ledger.and_then(PartitionLedger::highest);
+        highest.is_some_and(|highest| highest >= offset) && !mutants::is_off("lost-end")
+    }
+
+    /// What was acked at or above `start` and is missing is told, once.
+    pub(crate) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
+        let track = &mut self.tracks[index];
+        let (partition, consumed) = (track.partition, track.consumed());
+        let missing = track.losses.tell(self.checker.ledger(partition), &consumed, start);
+        missing.map_or(Ok(()), |missing| self.checker.lost(index, partition, &missing))
+    }
+
+    /// Whether a key was not seen with its last value, if the log still starts where it did.
+    pub(crate) fn has_stale_keys(&self, index: usize) -> bool {
+        let (track, seen) = (&self.tracks[index], &self.keys[index]);
+        // Of keys whose last record was cut off, nobody knows what they hold.
+        let is_known = !track.state.is_cut(i64::MAX);
+        let log = (track.start, track.position);
+        is_known && !self.checker.stale_keys(track.partition, log, seen, &track.unreadable).is_empty()
+    }
+
+    /// Every key must have been seen with its last value, but for those that retention has taken.
+    pub(crate) fn check_keys(&self, index: usize, start: i64) -> Result<(), Halt> {
+        let track = &self.tracks[index];
+        let log = (start.max(track.start), track.position);
+        self.checker.check_keys(track.partition, log, &self.keys[index], &track.unreadable)
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &Fault<'_>) {
+        self.checker.stats().errors.add(1);
+        let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
+        match (fault.kind, track) {
+            (FaultKind::Corrupt, Some(Track { skip: Some(skip), .. })) => skip.failed(),
+            // No answer to a try: behind a batch that does not fit its checksum, the client may take any bytes for a
+            // batch of some offset, and go there.
+            (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
+                track.refused(fault.cut);
+            }
+            (FaultKind::Corrupt, Some(track)) => {
+                // The place may be one of control records before the batch, or lie in it.
+                let (partition, offset) = (track.partition, track.position.max(fault.offset));
+                // Where the run goes on, it does so behind the batch.
+                track.skip = Some(Skip::at(offset));
+                self.halt = self.checker.corrupt(partition, offset, fault.text).err();
+            }
+            (FaultKind::Refused, _) => {
+                self.halt = Some(self.checker.refused(fault));
+            }
+            // The client tries again by itself.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What cannot be read: whether that is why nothing comes, and how far it reaches. For readers that must not try
+//! offsets themselves: a member of a group would move the whole group by that.
+
+use std::time::Duration;
+
+use super::{
+    ends,
+    skip::{Next, Skip},
+};
+use crate::{
+    kafka::{Consumer, Event, FaultKind, Isolation},
+    mutants,
+    verifier::shard::{Halt, ShardContext},
+};
+
+const WAIT: Duration = Duration::from_millis(100);
+/// How long one offset is tried before it is tried again.
+const PATIENCE_WAITS: u32 = 50;
+/// How often the client has to say that it cannot take apart what it was sent. Once may be what was under way when it
+/// was told to read somewhere else.
+const ENOUGH: u64 = 2;
+
+/// What is in place of a batch that fits its checksum, and is none.
+pub(crate) const MALFORMED: &str = "one with a record that cannot be taken apart";
+
+/// What lies at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Records, or the end of the log.
+    Something,
+    /// A batch that does not fit its checksum, or cannot be unpacked, or a record whose headers cannot be read. The
+    /// client says so, or shows it, to whoever reads there.
+    Spoilt,
+    /// A batch that fits its checksum, with a record that cannot be taken apart. That is told to nobody.
+    Malformed,
+    /// Nothing, in all the time it had: who knows what the broker waits for.
+    Nothing,
+}
+
+/// A client that finds out about places.
+///
+/// # Errors
+/// There is no client to be had.
+pub(crate) fn connect(context: &ShardContext, isolation: Isolation) -> Result<Consumer, Halt> {
+    Ok(Consumer::start_probing(&context.consumer_settings(isolation), &context.topic)?)
+}
+
+/// The first offset behind `from` that can be read, or where the log ends; `None` when the run is ending.
+pub(crate) async fn end(
+    context: &ShardContext,
+    consumer: &mut Consumer,
+    partition: i32,
+    from: i64,
+) -> Option<i64> {
+    let mut skip = Skip::at(from);
+    while !context.stop_requested() {
+        let Some(ends) = ends::ask(consumer, partition, || context.stop_requested()).await else {
+            glommio::timer::sleep(WAIT).await;
+            continue;
+        };
+        let offset = match skip.next(ends.end) {
+            Next::Resume { to, .. } => return Some(to),
+            Next::Try(offset) => offset,
+            Next::Wait => skip.trying(),
+        };
+        if offset < ends.start {
+            // Retention has overtaken the search: there is nothing that could not be read.
+            skip.succeeded();
+            continue;
+        }
+        match look(context, consumer, partition, offset).await {
+            Found::Something => skip.succeeded(),
+            Found::Spoilt | Found::Malformed => skip.failed(),
+            Found::Nothing => {}
+        }
+    }
+    None
+}
+
+/// Finds out what lies at an offset.
+pub(crate) async fn look(
+    context: &ShardContext,
+    consumer: &mut Consumer,
+    partition: i32,
+    offset: i64,
+) -> Found {
+    // What it has said of other places counts for them.
+    consumer.poll(|_| ());
+    let before = consumer.malformed();
+    consumer.read_from(partition, offset);
+    let mut found = Found::Nothing;
+    for _ in 0..PATIENCE_WAITS {
+        consumer.poll(|event| match event {
+            _ if found != Found::Nothing => {}
+            Event::Fault(fault) if fault.kind == FaultKind::Corrupt => found = Found::Spoilt,
+            Event::Record { record, .. } if !record.has_sound_headers => found = Found::Spoilt,
+            Event::Record { .. } | Event::End { .. } => found = Found::Something,
+            // The client tries again by itself. That there is nothing so far behind is for whoever knows where the log
+            // starts and ends: behind such a batch the client may take any bytes for another, and go where they say.
+            Event::Fault(_) => {}
+        });
+        // What was shown comes first: the records in front of one that cannot be taken apart can be read.
+        if found == Found::Nothing && consumer.malformed() - before >= ENOUGH {
+            found = Found::Malformed;
+        }
+        if found != Found::Nothing || context.stop_requested() {
+            break;
+        }
+        consumer.wait(WAIT).await;
+    }
+    consumer.stop(partition);
+    if found == Found::Malformed && mutants::is_off("corrupt-silence") { Found::Nothing } else { found }
+}
