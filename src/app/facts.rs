@@ -11,6 +11,7 @@ use super::{
 use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
     control::Shared,
+    human,
     ledger::LedgerStore,
     stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},
 };
@@ -19,11 +20,19 @@ use crate::{
 pub(crate) fn of_verifier(config: &VerifierConfig, shared: &Shared, error: Option<&RunError>) -> Facts {
     let facts = of_any(shared, error);
     let Some(board) = shared.board.get() else { return facts };
-    let acked = board.producer.as_ref().is_some_and(|producer| producer.raw_totals().sent > 0);
+    let acked = |producer: &ProducerBoard| {
+        let totals = producer.raw_totals();
+        totals.acked + totals.bad_offsets > 0
+    };
+    let progress = board.producer.as_ref().is_some_and(acked)
+        || board.readers.iter().any(|reader| reader.raw_totals().records() > 0);
+    let last_pass = || (!progress && shared.lifecycle.last_pass_requested()).then(|| "/last_pass".to_owned());
     Facts {
-        complete: board.is_complete(),
-        progress: acked || board.readers.iter().any(|reader| reader.raw_totals().records() > 0),
+        complete: board.is_complete() && progress,
+        progress,
+        interruption: facts.interruption.or_else(last_pass),
         done: done(board),
+        nothing_to_read: nothing_to_read(config, board),
         lost_offsets: lost_offsets(board),
         not_vouched_for: not_vouched_for(config, board),
         ..facts
@@ -116,6 +125,26 @@ fn done(board: &Board) -> String {
         parts.push(format!("{}{of} by the {}", HumanCount(records), kind.name()));
     }
     parts.join(", ")
+}
+
+/// What a reader says that has come to the end of a pass, and was not shown as much as it should have read.
+fn nothing_to_read(config: &VerifierConfig, board: &Board) -> Option<String> {
+    let is_short = |reader: &&ReaderBoard| {
+        let records = reader.raw_totals().records();
+        reader.passes() > 0 && (records == 0 || reader.kind == ReaderKind::Random && records < reader.goal())
+    };
+    let reader = board.readers.iter().find(is_short)?;
+    let behind = match config.group_read.as_ref().and_then(|group| group.name.as_ref()) {
+        Some(name) if reader.kind == ReaderKind::Group => {
+            format!(" behind the committed places of group {name}")
+        }
+        _ => String::new(),
+    };
+    let removed = match board.readers.iter().map(ReaderBoard::removed).max().unwrap_or(0) {
+        0 => String::new(),
+        removed => format!(": retention had removed {}", human::count(removed, "acked record")),
+    };
+    Some(format!("there was nothing to read in topic {}{behind}{removed}", config.topic))
 }
 
 /// Offsets that the readers miss: each of them finds the same. What the producer cut off its ledger they do not know.

@@ -148,6 +148,8 @@ pub(crate) struct ReaderReport {
     read_records: u64,
     read_bytes: u64,
     valid_records: u64,
+    /// Those of them that the ledger lists.
+    proven_records: u64,
     invalid_records: u64,
     out_of_scope_records: u64,
     offset_gaps: u64,
@@ -403,6 +405,7 @@ fn reader_report(board: &ReaderBoard) -> ReaderReport {
         read_records: totals.records(),
         read_bytes: totals.bytes,
         valid_records: totals.valid_reads,
+        proven_records: board.proven(),
         invalid_records: totals.invalid_reads,
         out_of_scope_records: totals.out_of_scope_invalid_reads,
         offset_gaps: totals.offset_gaps,

@@ -86,7 +86,7 @@ impl Summary<'_> {
         let took = self.time_of("produce");
         let rate = rate(totals.acked, totals.acked_bytes, took);
         let (acked, goal) = (HumanCount(totals.acked), HumanCount(producer.goal()));
-        writeln!(text, "  produced    {acked} of {goal} records acked where predicted, {rate}")?;
+        writeln!(text, "  produced    {acked} of {goal} records acked where predicted{rate}")?;
         self.limit(text, "produce")?;
         let unusual = [
             (totals.bad_offsets, "acked elsewhere"),
@@ -101,14 +101,16 @@ impl Summary<'_> {
         write_unusual(text, &unusual)?;
         let summary = latency.summary();
         let ms = LatencyHistogram::text;
-        writeln!(
-            text,
-            "  ack latency p50 {}, p90 {}, p99 {}, max {}",
-            ms(summary.p50_us),
-            ms(summary.p90_us),
-            ms(summary.p99_us),
-            ms(latency.max_us())
-        )?;
+        if latency.count() > 0 {
+            writeln!(
+                text,
+                "  ack latency p50 {}, p90 {}, p99 {}, max {}",
+                ms(summary.p50_us),
+                ms(summary.p90_us),
+                ms(summary.p99_us),
+                ms(latency.max_us())
+            )?;
+        }
         if matches!(self.config.common.brokers, Brokers::Embedded { .. }) {
             // It goes with the cluster that it describes.
             return Ok(());
@@ -123,7 +125,8 @@ impl Summary<'_> {
         }
         let took = self.time_of(&format!("{name} read"));
         let rate = rate(sum.records(), sum.bytes, took);
-        writeln!(text, "  {name:<11} {} proven valid, {rate}", human::count(sum.valid_reads, "record"))?;
+        let proven = readers.iter().map(|reader| reader.proven()).sum();
+        writeln!(text, "  {name:<11} {}{rate}", proven_of(&sum, proven))?;
         self.limit(text, &format!("{name} read"))?;
         let unusual = [
             (sum.invalid_reads, "invalid"),
@@ -178,6 +181,15 @@ impl Summary<'_> {
     }
 }
 
+/// How much of what was read is proven: the ledger lists it, and it was as it was acked.
+fn proven_of(read: &ReaderTotals, proven: u64) -> String {
+    if proven == read.valid_reads {
+        return format!("{} proven valid", human::count(proven, "record"));
+    }
+    let proven = if proven == 0 { "none".to_owned() } else { HumanCount(proven).to_string() };
+    format!("{} read, {proven} proven valid", human::count(read.records(), "record"))
+}
+
 fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result {
     let parts: Vec<_> = counts
         .iter()
@@ -187,13 +199,34 @@ fn write_unusual(text: &mut String, counts: &[(u64, &str)]) -> std::fmt::Result 
     if parts.is_empty() { Ok(()) } else { writeln!(text, "              {}", parts.join(", ")) }
 }
 
+/// Nothing where there was no time: a phase that never began has no rate.
 fn rate(records: u64, bytes: u64, took: Duration) -> String {
+    if took.is_zero() {
+        return String::new();
+    }
     let took_s = took.as_secs_f64().max(1e-3);
     let mib = bytes as f64 / f64::from(1 << 20);
     format!(
-        "{mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
+        ", {mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
         human::duration(took),
         per_second(records, took),
         mib / took_s
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_ledger_vouches_for_is_proven() {
+        let read = ReaderTotals { valid_reads: 1_500, ..ReaderTotals::default() };
+        assert_eq!(proven_of(&read, 1_500), "1,500 records proven valid");
+        assert_eq!(proven_of(&read, 500), "1,500 records read, 500 proven valid");
+        assert_eq!(proven_of(&read, 0), "1,500 records read, none proven valid");
+        let some = ReaderTotals { out_of_scope_invalid_reads: 1, valid_reads: 9, ..read };
+        assert_eq!(proven_of(&some, 9), "9 records proven valid", "the other one is named apart");
+        assert_eq!(proven_of(&some, 3), "10 records read, 3 proven valid");
+        assert_eq!(proven_of(&ReaderTotals::default(), 0), "0 records proven valid");
+    }
 }

@@ -28,6 +28,8 @@ pub struct Facts {
     pub done: String,
     /// What it waits for.
     pub waits_for: Option<String>,
+    /// Why a reader came to its end without having read, or without having read enough.
+    pub nothing_to_read: Option<String>,
     /// Offsets that are lost, which the user tolerates.
     pub lost_offsets: u64,
     /// What no ledger vouches for, in words; empty where everything is vouched for.
@@ -108,23 +110,30 @@ impl Verdict {
         if let Some(what) = stall {
             return Self::Stalled { what: what.clone() };
         }
-        if facts.complete {
-            return Self::of_complete(facts);
-        }
         let by = interruption.as_deref();
+        // Nothing is proven by having looked at nothing, even where that was all that there was.
         if !facts.progress {
             let nothing = || match by {
                 Some(by) => format!("{by} came before anything was done"),
                 None => "nothing was acked, and nothing was read".to_owned(),
             };
-            let cause = facts.waits_for.clone().map_or_else(nothing, |what| format!("waited for {what}"));
+            let waited = || facts.waits_for.as_ref().map(|what| format!("waited for {what}"));
+            let cause = facts.nothing_to_read.clone().or_else(waited).unwrap_or_else(nothing);
             return Self::NoProgress { cause, is_interrupted: by.is_some() };
+        }
+        if facts.complete {
+            return Self::of_complete(facts);
         }
         let waited = facts.waits_for.as_ref().map(|what| format!(", waiting for {what}")).unwrap_or_default();
         let done = &facts.done;
-        match by {
-            Some(by) => Self::Interrupted { cause: format!("{by} came after {done}{waited}") },
-            None => Self::Failed(Failure { cause: format!("ended after {done}{waited}"), is_usage: false }),
+        match (by, &facts.nothing_to_read) {
+            (Some(by), _) => Self::Interrupted { cause: format!("{by} came after {done}{waited}") },
+            (None, Some(nothing)) => {
+                Self::Failed(Failure { cause: format!("ended after {done}: {nothing}"), is_usage: false })
+            }
+            (None, None) => {
+                Self::Failed(Failure { cause: format!("ended after {done}{waited}"), is_usage: false })
+            }
         }
     }
 
@@ -173,6 +182,12 @@ impl Verdict {
             Self::Failed(Failure { is_usage: true, .. }) => EXIT_USAGE,
             Self::NoProgress { .. } | Self::Failed(_) => EXIT_FAILED,
         }
+    }
+
+    /// Whether a setting was asked for that does not exist.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Failed(Failure { is_usage: true, .. }))
     }
 
     /// Why it is not better; nothing where all is well.
@@ -287,13 +302,44 @@ mod tests {
             // A signal that comes when all is done has interrupted nothing.
             (Facts { complete: true, ..stopped() }, "proven", "PROVEN", [0; 4]),
         ];
-        for (facts, code, words, exit_codes) in rows {
-            let verdict = Verdict::of(&facts);
-            assert_eq!(verdict.code(), code, "{facts:?}");
-            assert!(verdict.to_string().starts_with(words), "{verdict}");
-            assert_eq!(codes(&verdict), exit_codes, "{verdict}");
-            assert_eq!(verdict.cause().is_none(), code == "proven", "{verdict}");
-        }
+        rows.into_iter().for_each(expect);
+    }
+
+    fn expect((facts, code, words, exit_codes): (Facts, &str, &str, [u8; 4])) {
+        let verdict = Verdict::of(&facts);
+        assert_eq!(verdict.code(), code, "{facts:?}");
+        assert!(verdict.to_string().starts_with(words), "{verdict}");
+        assert_eq!(codes(&verdict), exit_codes, "{verdict}");
+        assert_eq!(verdict.cause().is_none(), code == "proven", "{verdict}");
+    }
+
+    #[test]
+    fn who_had_nothing_to_read_has_proven_nothing() {
+        let nothing = || Facts { progress: false, ..stopped() };
+        let empty = || Some("there was nothing to read in topic t".to_owned());
+        [
+            // All was done, and that was nothing.
+            (
+                Facts { progress: false, nothing_to_read: empty(), ..done() },
+                "no-progress",
+                "NO PROGRESS: there was nothing to read in topic t",
+                [3; 4],
+            ),
+            (
+                Facts { complete: true, nothing_to_read: empty(), ..nothing() },
+                "no-progress",
+                "NO PROGRESS: there was nothing to read in topic t",
+                [0, 0, 1, 1],
+            ),
+            (
+                Facts { complete: false, nothing_to_read: empty(), ..done() },
+                "failed",
+                "FAILED: ended after 10 of 10 records acked: there was nothing to read in topic t",
+                [3; 4],
+            ),
+        ]
+        .into_iter()
+        .for_each(expect);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Gaps {
     kept: Mutex<BTreeSet<Gap>>,
     /// So that a topic full of them costs no lock for each.
     full: AtomicBool,
+    /// It was said how such a topic is read.
+    explained: AtomicBool,
 }
 
 impl Gaps {
@@ -68,6 +70,26 @@ impl Gaps {
             0..LOGGED => tracing::warn!("{line}"),
             LOGGED => tracing::warn!("{line}; more are only counted, and listed by --report"),
             _ => {}
+        }
+    }
+
+    /// Says, once, how a log is read of which it is known, or only likely, that it holds transactions: whoever reads it as
+    /// if it held none sees aborted records, and gaps where markers are.
+    #[cold]
+    pub fn explain(&self, topic: &str, is_known: bool) {
+        if self.explained.swap(true, Relaxed) {
+            return;
+        }
+        if is_known {
+            tracing::warn!(
+                "topic {topic} was written in transactions, and is read without --use-transactions: aborted records are \
+                 shown, and markers are counted as gaps"
+            );
+        } else {
+            tracing::warn!(
+                "topic {topic} has gaps between its offsets: a log with transactions is read with --use-transactions, a \
+                 compacted one with --compacted"
+            );
         }
     }
 

@@ -306,10 +306,13 @@ impl ReaderBoard {
         self.ended_in_time.store(true, Relaxed);
     }
 
-    /// Whether it has done all that was asked of it: a pass, or as much of one as there was time for.
+    /// Whether it has done all that was asked of it: a pass, or as much of one as there was time for. A random reader may
+    /// come to the end of a pass with fewer reads than it was asked for, when there is nothing to read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.passes() > 0 || self.ended_in_time.load(Relaxed) && self.raw_totals().records() > 0
+        let records = self.raw_totals().records();
+        let is_whole = self.kind != ReaderKind::Random || records >= self.goal();
+        self.passes() > 0 && is_whole || self.ended_in_time.load(Relaxed) && records > 0
     }
 
     /// Passes that came to their end.
@@ -329,7 +332,7 @@ impl ReaderBoard {
         self.removed.load(Relaxed)
     }
 
-    /// Whether the ledger, as it was when the last pass began, did not list all that was read in it.
+    /// Whether a ledger that has grown since the last pass began may vouch for more of what was read in it.
     #[must_use]
     pub fn is_beyond_ledger(&self) -> bool {
         self.shards.iter().any(|shard| shard.coverage.is_short())
@@ -341,6 +344,14 @@ impl ReaderBoard {
         let mut totals = CoverageTotals::default();
         self.shards.iter().for_each(|shard| totals += shard.coverage.totals());
         totals
+    }
+
+    /// Valid records of all passes that the ledger lists: those that are proven. What was read in a pass that is under way
+    /// is not among them.
+    #[must_use]
+    pub fn proven(&self) -> u64 {
+        let vouched_for: u64 = self.shards.iter().map(|shard| shard.coverage.vouched_for_in_all()).sum();
+        vouched_for.min(self.raw_totals().valid_reads)
     }
 
     /// What all shards have seen since the last reset.

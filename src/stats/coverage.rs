@@ -13,10 +13,13 @@ use range_set_blaze::RangeSetBlaze;
 use serde::Serialize;
 
 use super::repeater::Gauge;
+use crate::human;
 
 /// A shard's part of the last pass. Its reader sets it when the pass is over.
 #[derive(Debug, Default)]
 pub struct Coverage {
+    /// Of the passes before the last one.
+    vouched_for_earlier: Gauge,
     vouched_for: Gauge,
     beyond_ledger: Gauge,
     not_shown: Gauge,
@@ -31,6 +34,7 @@ impl Coverage {
     /// read, as it was when the pass began.
     pub fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
         *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
+        self.vouched_for_earlier.set(self.vouched_for_in_all());
         self.vouched_for.set(pass.vouched_for);
         self.beyond_ledger.set(pass.beyond_ledger);
         self.not_shown.set(pass.not_shown);
@@ -38,10 +42,17 @@ impl Coverage {
         self.committed_before.set(pass.committed_before);
     }
 
-    /// Whether the ledger, as it was when the pass began, did not list all that was read.
+    /// Records read in all passes that the ledger lists.
+    #[must_use]
+    pub fn vouched_for_in_all(&self) -> u64 {
+        self.vouched_for_earlier.get() + self.vouched_for.get()
+    }
+
+    /// Whether a ledger that has grown since the pass began may vouch for more of what was read.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.beyond_ledger.get() > 0
+        let beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
+        beyond.iter().any(|(_, ranges)| !ranges.is_empty())
     }
 
     /// The ledger has grown since the pass began. Called when the pass is over, and its reader at rest.
@@ -91,6 +102,22 @@ impl CoverageTotals {
         Self { vouched_for, beyond_ledger: count(read) - vouched_for, ..Self::default() }
     }
 
+    /// Of a log that compaction may take records from, read from `start` up to `end`: counts what the ledger lists there
+    /// and what is not `accounted` for.
+    #[must_use]
+    pub fn without(
+        self,
+        acked: &RangeSetBlaze<i64>,
+        (start, end): (i64, i64),
+        accounted: &RangeSetBlaze<i64>,
+    ) -> Self {
+        if start >= end {
+            return self;
+        }
+        let within = RangeSetBlaze::from_iter([start..=end - 1]);
+        Self { not_shown: count(&(&(acked & &within) - accounted)), ..self }
+    }
+
     /// Why the ledger does not vouch for all that was read, or should have been; empty where it does.
     #[must_use]
     pub fn reservations(&self) -> Vec<String> {
@@ -108,9 +135,11 @@ impl CoverageTotals {
             ));
         }
         if not_shown > 0 {
-            let count = HumanCount(not_shown);
+            let (count, were) =
+                (human::count(not_shown, "acked record"), if not_shown == 1 { "was" } else { "were" });
             list.push(format!(
-                "{count} acked records were not there any more, and compaction may have taken them"
+                "{count} {were} not there any more: compaction may have taken them, and lost writes among them \
+                 cannot be detected"
             ));
         }
         if left_out > 0 {
@@ -168,6 +197,34 @@ mod tests {
         assert_eq!(of(&[]).reservations(), ["the ledger lists none of the 1,500 records that were read"]);
     }
 
+    /// What the ledger lists, where it was read, what was read there, and what is said of that.
+    type Row<'a> = (&'a [(i64, i64)], (i64, i64), &'a [(i64, i64)], &'a [&'a str]);
+
+    /// Nobody can vouch for what compaction took, and for all that it left the ledger does.
+    #[test]
+    fn what_compaction_may_have_taken_is_not_proven() {
+        let one = [
+            "1 acked record was not there any more: compaction may have taken them, and lost writes among them \
+                    cannot be detected",
+        ];
+        let none: [&str; 0] = [];
+        let rows: [Row<'_>; 6] = [
+            (&[(0, 10)], (0, 10), &[(0, 10)], &none),
+            (&[(0, 10)], (0, 10), &[(0, 4), (5, 10)], &one),
+            // Retention had taken what lies before the start, and what lies behind the end was not read yet.
+            (&[(0, 20)], (5, 10), &[(5, 10)], &none),
+            // Gaps that nobody was promised anything about.
+            (&[(0, 4), (6, 10)], (0, 10), &[(0, 4), (6, 10)], &none),
+            (&[(0, 10)], (10, 10), &[], &none),
+            (&[], (0, 10), &[], &none),
+        ];
+        for (acked, span, read, expected) in rows {
+            let (acked, read) = (ranges(acked), ranges(read));
+            let coverage = CoverageTotals::of(&read, Some(&acked)).without(&acked, span, &read);
+            assert_eq!(coverage.reservations(), expected, "{acked:?} {span:?} {read:?}");
+        }
+    }
+
     #[test]
     fn shards_add_up_and_a_pass_takes_the_place_of_the_one_before() {
         let (first, second) = (Coverage::default(), Coverage::default());
@@ -188,6 +245,7 @@ mod tests {
         };
         assert_eq!(all, expected);
         assert_eq!(all.reservations().len(), 2);
+        assert_eq!((first.vouched_for_in_all(), second.vouched_for_in_all()), (14, 1), "of both passes");
     }
 
     #[test]

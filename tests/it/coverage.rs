@@ -50,7 +50,7 @@ fn records_beyond_the_ledger_are_counted_apart(cluster: &Cluster) {
     for (work, kind) in [("--seq_read", "sequential  "), ("--consumer_group_readers 2", "group       ")] {
         run(&topic, &workdir, work)
             .expect_output(&[
-                &format!("{kind}1,500 records proven valid"),
+                &format!("{kind}1,500 records read, 500 proven valid"),
                 "1,000 of 1,500 records that were read are beyond the ledger: it vouches for the rest",
             ])
             .expect_no_output(&["PROVEN"]);

@@ -98,13 +98,19 @@ fn a_topic_that_the_cleaner_has_compacted_holds_the_last_values(cluster: &Cluste
     produce_and_compact(&topic, &workdir, "--validate-latest-values");
     let left = topic.records().len();
     assert!(left >= 10, "the last of each key, and what is not cleaned yet: {left}");
-    let finished =
-        run(&topic, &workdir, "--seq_read --compacted --validate-latest-values --latest-values last")
-            .finish();
-    finished.expect_code(0).expect_output(&["PROVEN", &format!("sequential  {left} records proven valid")]);
     let last = "--compacted --validate-latest-values --latest-values last";
-    let group = run(&topic, &workdir, &format!("--consumer_group_readers 2 {last}")).finish();
-    group.expect_code(0).expect_output(&[&format!("group       {left} records proven valid")]);
+    let works = [("--seq_read", "sequential  "), ("--consumer_group_readers 2", "group       ")];
+    for (work, kind) in works {
+        for flags in ["--compacted", last] {
+            // Nobody can vouch for what compaction took, also where what it left is as it should be.
+            let finished = run(&topic, &workdir, &format!("{work} {flags}")).finish().expect_code(0);
+            let told = [
+                "CONSISTENT: ",
+                "acked records were not there any more: compaction may have taken them, and lost writes",
+            ];
+            finished.expect_output(&told).expect_output(&[&format!("{kind}{left} records proven valid")]);
+        }
+    }
     let random = run(&topic, &workdir, &format!("--rand_read_msgs 20 {last}")).finish();
     random.expect_code(0);
 }

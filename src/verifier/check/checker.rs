@@ -121,11 +121,10 @@ impl Checker {
     ) -> (CoverageTotals, RangeSetBlaze<i64>) {
         let acked = self.ledger(partition).map(PartitionLedger::acked);
         let mut coverage = CoverageTotals::of(read, acked);
-        // Where last values are checked, nothing that has gone was a key's last one.
-        if self.records_may_go() && self.latest().is_none() && start < end {
-            let within = RangeSetBlaze::from_iter([start..=end - 1]);
-            let gone = acked.map(|acked| &(acked & &within) - accounted).unwrap_or_default();
-            coverage.not_shown = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        // Also where last values are checked: nothing that has gone was a key's last one, but whether compaction has taken
+        // it, or somebody has lost it before, nobody can tell.
+        if let Some(acked) = acked.filter(|_| self.records_may_go()) {
+            coverage = coverage.without(acked, (start, end), accounted);
         }
         (coverage, acked.map_or_else(|| read.clone(), |acked| read - acked))
     }
@@ -210,8 +209,11 @@ impl Checker {
                 }
                 if gap && !self.proof.compacted {
                     counters.offset_gaps.add(1);
-                    let missing = (expected_offset, record.offset - 1);
-                    self.context.shared.gaps.add(&self.context.topic, partition, missing);
+                    self.gap(partition, (expected_offset, record.offset - 1));
+                }
+                // The first record of a partition says what the others are like.
+                if expected_offset == 0 && !self.proof.transactions && validator::is_in_transaction(record) {
+                    self.context.shared.gaps.explain(&self.context.topic, true);
                 }
             }
             Err(broken) => {
@@ -230,6 +232,16 @@ impl Checker {
             self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
         }
         Ok(false)
+    }
+
+    /// Nothing lies there, from the first of these offsets to the last.
+    #[cold]
+    fn gap(&self, partition: i32, missing: (i64, i64)) {
+        let ShardContext { topic, shared, .. } = &self.context;
+        shared.gaps.add(topic, partition, missing);
+        if !self.proof.transactions {
+            shared.gaps.explain(topic, false);
+        }
     }
 
     /// A record is there twice that was acked nowhere, as far as is known: the end of the pass decides.

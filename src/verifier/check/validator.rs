@@ -351,6 +351,19 @@ fn writer(proof: Proof) -> Writer {
     Writer::new(proof.run, proof.sequence, proof.transaction.map(|place| place.index))
 }
 
+/// Whether this record's headers say that it was written in a transaction.
+#[cold]
+pub(super) fn is_in_transaction(record: &RecordView<'_>) -> bool {
+    let of_one_to_abort = record
+        .first_header
+        .is_some_and(|(name, id)| name == RECORD_ID_HEADER.as_bytes() && id.starts_with(ABORTED_PREFIX));
+    of_one_to_abort
+        || record.second_header.is_some_and(|(name, value)| match proof::second(name, value) {
+            Second::Proof(header) => header.decode().transaction.is_some(),
+            Second::Unknown | Second::Misnamed(_) | Second::Damaged => false,
+        })
+}
+
 /// What a neighbour of this record is told of it.
 #[cold]
 pub(crate) fn neighbour(record: &RecordView<'_>) -> Neighbour {

@@ -19,7 +19,7 @@ use crate::{
     mutants,
     random::Random,
     record::RecordView,
-    stats::ReaderStats,
+    stats::{CoverageTotals, ReaderStats},
     verifier::{
         check::{
             checker::{self, Checker, Truth},
@@ -83,6 +83,7 @@ struct RandReader<'a> {
     /// Reads that brought a record, and the watch over them, by partition.
     found: Vec<(i64, Watch)>,
     watchman: Watchman,
+    coverage: CoverageTotals,
     reads: u64,
     random: Random,
 }
@@ -121,12 +122,20 @@ impl<'a> RandReader<'a> {
             states: vec![PartitionState::default(); pass.spans.len()],
             found: pass.spans.iter().map(|_| Default::default()).collect(),
             watchman: Watchman::new(context, "a random reader"),
+            coverage: CoverageTotals::default(),
             reads: job.reads,
             random: Random::from_entropy(),
         }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
+        let outcome = self.read_all().await;
+        // Where the ledger does not list what was read is not kept: there may be as many places as reads.
+        self.checker.stats().coverage.set(self.coverage, Vec::new());
+        outcome
+    }
+
+    async fn read_all(&mut self) -> Result<(), Halt> {
         let (mut done, mut in_vain) = (0, 0);
         while done < self.reads && !self.context.stop_requested() {
             if let Some(consumer) = Renewal::take(&mut self.renewal) {
@@ -142,6 +151,7 @@ impl<'a> RandReader<'a> {
                     let (count, watch) = &mut self.found[index];
                     *count += 1;
                     self.watchman.moved(watch, *count);
+                    self.cover(span.partition, found);
                     if found > offset {
                         self.explain_jump(index, offset, found).await?;
                     }
@@ -176,6 +186,13 @@ impl<'a> RandReader<'a> {
             self.found.iter_mut().for_each(|(_, watch)| self.watchman.settled(watch));
         }
         Ok(())
+    }
+
+    /// Counts whether the ledger vouches for a record that was read.
+    fn cover(&mut self, partition: i32, offset: i64) {
+        let is_listed = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
+        let count = if is_listed { &mut self.coverage.vouched_for } else { &mut self.coverage.beyond_ledger };
+        *count += 1;
     }
 
     /// A client that has shown nothing for so long, wherever it was asked to read, may never do so again (seen
