@@ -4,11 +4,14 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{RecvTimeoutError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
+
+use serde::Serialize;
 
 use super::{
     error::RunError,
@@ -55,6 +58,17 @@ impl Asked {
     }
 }
 
+/// The summary for whoever wants JSON lines: one object, on stdout.
+#[derive(Serialize)]
+struct Conclusion<'a> {
+    verdict: &'static str,
+    exit_code: u8,
+    complete: bool,
+    cause: Option<String>,
+    /// The summary's lines.
+    summary: Vec<&'a str>,
+}
+
 /// A part of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Phase {
@@ -81,6 +95,7 @@ pub struct Ending {
     clock: Instant,
     gate: Gate,
     report: Option<Report>,
+    report_begun: AtomicBool,
     shared: OnceLock<Weak<Shared>>,
     phases: Mutex<Vec<Begun>>,
     /// The exit code, once the verdict was told.
@@ -91,12 +106,9 @@ pub struct Ending {
 static CURRENT: OnceLock<Arc<Ending>> = OnceLock::new();
 
 impl Ending {
-    /// Begins a run. Where a report is asked for, one that says that the run has not ended is written at once: whatever
-    /// ends it, nobody reads an older one for this run's.
-    ///
-    /// # Errors
-    /// The report cannot be written.
-    pub fn begin(asked: Asked) -> Result<Arc<Self>, ReportError> {
+    /// Begins a run.
+    #[must_use]
+    pub fn begin(asked: Asked) -> Arc<Self> {
         let gate = Gate {
             require_complete: asked.common().limits.require_complete,
             ledger_asked_for: matches!(&asked, Asked::Verifier(config) if config.ledger_asked_for),
@@ -108,18 +120,29 @@ impl Ending {
             clock: Instant::now(),
             gate,
             report,
+            report_begun: AtomicBool::new(false),
             shared: OnceLock::new(),
             phases: Mutex::default(),
             told: Mutex::default(),
         });
-        if let Some(report) = &ending.report {
-            report.begin(&ending)?;
-        }
         let _ = CURRENT.set(ending.clone());
         for warning in &ending.asked.common().warnings {
             tracing::warn!("{warning}");
         }
-        Ok(ending)
+        ending
+    }
+
+    /// All settings exist. Where a report is asked for, one that says that the run has not ended is written: whatever ends
+    /// it from here on, nobody reads an older one for this run's.
+    ///
+    /// # Errors
+    /// The report cannot be written.
+    pub fn begin_report(&self) -> Result<(), ReportError> {
+        if let Some(report) = &self.report {
+            report.begin(self)?;
+            self.report_begun.store(true, Relaxed);
+        }
+        Ok(())
     }
 
     /// From now on there is something to say of the workers.
@@ -216,20 +239,31 @@ impl Ending {
         let verdict = &Verdict::of(facts);
         let mut code = self.exit_code(verdict);
         self.end_phase();
-        if let Some(report) = &self.report
+        if verdict.is_usage() && !self.report_begun.load(Relaxed) {
+            // One line says it, as for any other wrong argument, and no file is touched.
+            return code;
+        }
+        // One that could not be begun cannot be ended either, and that was said.
+        let report = self.report.as_ref().filter(|_| !matches!(error, Some(RunError::Report(_))));
+        if let Some(report) = report
             && let Err(error) = report.end(self, facts, verdict, code, error)
         {
             tracing::error!("{error}");
             code = if code == 0 { 3 } else { code };
         }
-        logging::conclude(&self.summary(verdict), self.asked.common().color);
+        let summary = self.summary(verdict);
         if self.asked.common().log_format == LogFormat::Json {
-            tracing::info!(
-                verdict = verdict.code(),
-                exit_code = code,
-                complete = facts.complete,
-                "{verdict}"
-            );
+            let complete = facts.complete;
+            tracing::info!(verdict = verdict.code(), exit_code = code, complete, "{verdict}");
+            logging::conclude_in_json(&Conclusion {
+                verdict: verdict.code(),
+                exit_code: code,
+                complete,
+                cause: verdict.cause(),
+                summary: summary.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect(),
+            });
+        } else {
+            logging::conclude(&summary, self.asked.common().color);
         }
         code
     }

@@ -14,14 +14,7 @@ use crate::runtime::cores::{
 
 /// A run from its first line to its last; returns the exit code.
 pub(crate) fn run(asked: Asked, work: impl FnOnce(&Arc<Ending>) -> Result<(), RunError>) -> u8 {
-    let ending = match Ending::begin(asked) {
-        Ok(ending) => ending,
-        Err(error) => {
-            let error = RunError::from(error);
-            tracing::error!("{error}");
-            return error.exit_code();
-        }
-    };
+    let ending = Ending::begin(asked);
     let result = work(&ending);
     let code = ending.close(result.as_ref().err());
     // Whatever it was, and however early: nobody else tells.

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
 };
 
+use serde::Serialize;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
@@ -25,6 +26,13 @@ pub(crate) fn conclude(text: &str, color: ColorMode) {
         text = terminal::colour_verdict(&text);
     }
     terminal::around(true, || print(&text));
+}
+
+/// What a run says at its end to a program: one object, in one line.
+pub(crate) fn conclude_in_json(conclusion: &impl Serialize) {
+    // Numbers, texts and lists: nothing in it can fail to become JSON.
+    let line = serde_json::to_string(conclusion).unwrap_or_default();
+    terminal::around(true, || print(&line));
 }
 
 fn print(text: &impl Display) {

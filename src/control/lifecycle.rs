@@ -36,6 +36,8 @@ struct Late {
     shutdown: bool,
     /// When the phase under way is to end.
     phase_ends: Option<Instant>,
+    /// When it began, and how long it may take.
+    phase: Option<(Instant, Duration)>,
     interruption: Option<String>,
     failure: Option<String>,
     halt: Option<(u8, String)>,
@@ -63,7 +65,8 @@ impl Lifecycle {
     /// A phase begins that may take so long; the time of the one before does not matter any more.
     pub fn begin_phase(&self, limit: Option<Duration>) {
         let mut late = self.late();
-        late.phase_ends = limit.map(|limit| Instant::now() + limit);
+        late.phase = limit.map(|limit| (Instant::now(), limit));
+        late.phase_ends = late.phase.map(|(began, limit)| began + limit);
         let _ = self.stop.compare_exchange(TIME_UP, GO_ON, Relaxed, Relaxed);
     }
 
@@ -74,6 +77,12 @@ impl Lifecycle {
             late.phase_ends = None;
             let _ = self.stop.compare_exchange(GO_ON, TIME_UP, Relaxed, Relaxed);
         }
+    }
+
+    /// How long the phase under way has taken, and how long it may take; `None` without a limit.
+    #[must_use]
+    pub fn phase_time(&self) -> Option<(Duration, Duration)> {
+        self.late().phase.map(|(began, limit)| (began.elapsed(), limit))
     }
 
     /// Whether the pass under way is the last.
@@ -229,7 +238,10 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(100);
         lifecycle.look_at_time(later);
         assert!(!lifecycle.stop_requested(), "without a limit");
+        assert_eq!(lifecycle.phase_time(), None);
         lifecycle.begin_phase(Some(Duration::from_secs(20)));
+        let (taken, limit) = lifecycle.phase_time().unwrap();
+        assert!(taken < limit && limit == Duration::from_secs(20), "{taken:?} of {limit:?}");
         lifecycle.look_at_time(Instant::now());
         assert!(!lifecycle.stop_requested());
         lifecycle.look_at_time(later);

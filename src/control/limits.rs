@@ -33,6 +33,12 @@ impl Outages {
 pub(super) async fn keep_deadline(shared: Arc<Shared>, deadline: Duration) {
     tokio::time::sleep(deadline.saturating_sub(shared.ending.elapsed())).await;
     if shared.lifecycle.work_is_done() {
+        // Where /shutdown was asked for meanwhile, that ends it.
+        if !shared.lifecycle.shutdown_requested() {
+            tracing::info!(
+                "the deadline of {deadline:?} (--deadline) has come: all work is done, /shutdown is not waited for any longer"
+            );
+        }
         shared.lifecycle.request_shutdown();
         return;
     }

@@ -260,18 +260,14 @@ fn bind(config: &CommonConfig) -> Result<TcpListener, ControlError> {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse && config.remote_port.is_none() && !config.remote =>
         {
-            let listener = TcpListener::bind(SocketAddr::new(config.bind, 0)).map_err(failed)?;
-            let port = listener.local_addr().map_err(failed)?.port();
             tracing::warn!(
-                "the control port {address} is taken: port {port} is used; name one with --remote-port"
+                "the control port {address} is taken: another one is used; name one with --remote-port"
             );
-            listener
+            TcpListener::bind(SocketAddr::new(config.bind, 0)).map_err(failed)?
         }
         bound => bound.map_err(failed)?,
     };
-    if config.remote_port == Some(0) {
-        tracing::info!("control port: {}", listener.local_addr().map_err(failed)?);
-    }
+    tracing::info!("control port: {}", listener.local_addr().map_err(failed)?);
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }

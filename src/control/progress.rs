@@ -53,6 +53,8 @@ struct View {
     sample: Sample,
     /// What there is to do; `None`: there is no end to it, or it is behind.
     goal: Option<u64>,
+    /// How long it has taken, and how long it may take, where it is to end by then, done or not.
+    time: Option<(Duration, Duration)>,
     /// Behind the name, with how much it matters.
     facts: Vec<Part>,
     latencies: Vec<Part>,
@@ -73,14 +75,18 @@ impl Progress {
         Self { mode, look: now, line: now, worker: "", samples: VecDeque::new() }
     }
 
-    /// Shows the worker that is at work now, when it is time to.
-    pub(super) fn show(&mut self, board: &Board) {
-        self.show_view(|| view(board));
+    /// Shows the worker that is at work now, when it is time to. `time`: how long it has worked, and how long it may.
+    pub(super) fn show(&mut self, board: &Board, time: impl FnOnce() -> Option<(Duration, Duration)>) {
+        self.show_view(|| Some(View { time: time(), ..view(board)? }));
     }
 
-    /// The same for a repeater, which has no goal.
-    pub(super) fn show_repeater(&mut self, board: &RepeaterBoard) {
-        self.show_view(|| Some(repeater_view(board)));
+    /// Shows a repeater, which has no goal, when it is time to. `time`: how long it has worked, and how long it may.
+    pub(super) fn show_repeater(
+        &mut self,
+        board: &RepeaterBoard,
+        time: impl FnOnce() -> Option<(Duration, Duration)>,
+    ) {
+        self.show_view(|| Some(View { time: time(), ..repeater_view(board) }));
     }
 
     fn show_view(&mut self, view: impl FnOnce() -> Option<View>) {
@@ -129,6 +135,7 @@ fn view(board: &Board) -> Option<View> {
             worker: "produce",
             sample,
             goal: goal(sample.records, producer.goal()),
+            time: None,
             facts: Vec::new(),
             latencies: vec![percentiles("ack", latency.p50_us, latency.p99_us, 6)],
             word: "acked",
@@ -146,6 +153,7 @@ fn view(board: &Board) -> Option<View> {
         worker: kind.name(),
         sample,
         goal: goal(sample.records, of),
+        time: None,
         facts: Vec::new(),
         latencies: Vec::new(),
         word: "validated",
@@ -170,6 +178,7 @@ fn repeater_view(board: &RepeaterBoard) -> View {
         worker: "repeat",
         sample: Sample { at: Instant::now(), records: totals.consumed, bytes: totals.consumed_bytes },
         goal: None,
+        time: None,
         facts: vec![part(2, group), part(4, format!("{tokens} here"))],
         latencies: vec![
             percentiles("ack", ack.p50_us, ack.p99_us, 6),
@@ -198,12 +207,15 @@ struct Line {
 
 /// Rates are since an earlier sample.
 fn line(view: &View, since: &Sample) -> Line {
-    let View { worker, sample, goal, facts, latencies, word } = view;
+    let View { worker, sample, goal, time, facts, latencies, word } = view;
     let took = sample.at.duration_since(since.at);
     let records = sample.records.saturating_sub(since.records);
     let mib = sample.bytes.saturating_sub(since.bytes) as f64 / f64::from(1 << 20);
     let mib_per_s = mib / took.as_secs_f64().max(1e-3);
-    let done = goal.filter(|goal| *goal > 0).map(|goal| sample.records as f64 / goal as f64);
+    let of_goal = goal.filter(|goal| *goal > 0).map(|goal| sample.records as f64 / goal as f64);
+    let of_time = time.map(|(taken, limit)| taken.as_secs_f64() / limit.as_secs_f64().max(1e-3));
+    // Whichever comes first ends it. Time that is up is no goal: the rest of the work is being drained.
+    let done = of_goal.into_iter().chain(of_time.map(|part| part.min(0.99))).reduce(f64::max);
     let mut parts = Vec::new();
     // Rounded down: only what is done is 100 %.
     parts.extend(done.map(|done| part(0, format!("{:.0}%", (done * 100.0).floor()))));
@@ -216,7 +228,12 @@ fn line(view: &View, since: &Sample) -> Line {
     parts.push(part(5, format!("{mib_per_s:.1} MiB/s")));
     parts.extend(latencies.iter().cloned());
     let left = goal.map_or(0, |goal| goal - sample.records);
-    parts.extend(time_left(left, records, took).map(|time| part(3, format!("{} left", span(time)))));
+    let by_rate = time_left(left, records, took);
+    let by_clock = time.map(|(taken, limit)| limit.saturating_sub(taken));
+    let left = by_rate.into_iter().chain(by_clock).min();
+    parts.extend(
+        left.filter(|_| by_clock != Some(Duration::ZERO)).map(|time| part(3, format!("{} left", span(time)))),
+    );
     Line { name: worker, done, parts }
 }
 
@@ -289,7 +306,7 @@ mod tests {
         let since = Sample { at: start, records: 1_000, bytes: 0 };
         let sample = Sample { at: start + Duration::from_millis(after_ms), records, bytes: 4 << 20 };
         let latencies = vec![percentiles("ack", 1_000, 2_500, 6)];
-        (View { worker: "produce", sample, goal, facts: vec![], latencies, word: "acked" }, since)
+        (View { worker: "produce", sample, goal, time: None, facts: vec![], latencies, word: "acked" }, since)
     }
 
     fn repeated() -> (View, Sample) {
@@ -367,6 +384,24 @@ mod tests {
         }
         let (view, since) = produced(1_999_999, Some(2_000_000), 1_000);
         assert!(line(&view, &since).whole().starts_with("99%, "), "only what is done is 100 %");
+    }
+
+    #[test]
+    fn work_that_ends_by_the_clock_shows_how_much_of_its_time_is_over() {
+        let at = |taken_s, records, goal| {
+            let (view, since) = produced(records, goal, 2_000);
+            let time = Some((Duration::from_secs(taken_s), Duration::from_secs(20)));
+            line(&View { time, ..view }, &since).whole()
+        };
+        let endless = Some(10_000_000_000);
+        let line = at(5, 5_000, endless);
+        assert!(line.starts_with("25%, 5,000 of ") && line.ends_with(", 15 s left"), "{line}");
+        let line = at(5, 9_000, Some(10_000));
+        assert!(line.starts_with("90%, ") && line.ends_with(", 0 s left"), "done before its time: {line}");
+        let line = at(21, 5_000, endless);
+        assert!(line.starts_with("99%, ") && !line.contains(" days"), "{line}");
+        let line = at(10, 5_000, None);
+        assert!(line.starts_with("50%, 5,000 acked") && line.ends_with(", 10 s left"), "{line}");
     }
 
     #[test]

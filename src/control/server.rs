@@ -139,11 +139,12 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         }
         brokers.tell(&shared);
         shared.lifecycle.look_at_time(Instant::now());
+        let time = || shared.lifecycle.phase_time();
         if let Some(board) = shared.board.get() {
-            progress.show(board);
+            progress.show(board, time);
         }
         if let Some(board) = shared.repeater.get() {
-            progress.show_repeater(board);
+            progress.show_repeater(board, time);
         }
     }
 }

@@ -111,7 +111,7 @@ fn advice(path: &Path, error: &io::Error) -> String {
     let todo = match error.kind() {
         StorageFull | QuotaExceeded => "make room on its disk",
         ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
-        NotFound => "its folder is gone: run in one that stays",
+        NotFound => "its folder does not exist: make it, or name another with --ledger-dir",
         _ => "run in a folder that takes files",
     };
     let left =

@@ -64,6 +64,7 @@ fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     // Impossible wishes are refused before anything is touched.
     let placement = plan(config, &topology)?;
     let trial = Trial::of(config, &topology.allowed, placement.shards.len())?;
+    ending.begin_report()?;
     let profile = config.profile.as_deref().map(ProfileFile::create).transpose()?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
@@ -137,6 +138,7 @@ fn work(
             config.common.startup_timeout.for_the_rest(),
         ),
         refusals: Refusals::new(settings.session()),
+        told: None,
     };
     supervision.run(&shards);
     control.shared.ending.end_phase();
@@ -215,6 +217,15 @@ async fn run_worker(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientEr
     result
 }
 
+/// A group whose members own all partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ready {
+    /// It has so many, in all processes.
+    Members(usize),
+    /// Nobody can be asked for it: it is only known that the workers of this process are members.
+    Unseen,
+}
+
 /// What the main thread looks after while the shards work.
 struct Supervision<'a> {
     floor: &'a Floor,
@@ -224,6 +235,8 @@ struct Supervision<'a> {
     standstill: Standstill<'a>,
     waiting: StartWait<'a>,
     refusals: Refusals,
+    /// What was said last of the group that `/activate` is waited for.
+    told: Option<Ready>,
 }
 
 const FLAGS: GroupFlags =
@@ -270,6 +283,7 @@ impl Supervision<'_> {
         } else {
             if self.start.waits_for_activation() {
                 self.waiting.begun();
+                self.tell_that_it_waits(&group);
             }
             // Where that ends the run, the shards hear of it from there.
             let _ = self.waiting.still_in(|| match self.refusals.open(Instant::now()) {
@@ -280,6 +294,28 @@ impl Supervision<'_> {
                 None => self.start.trouble(self.observer, &group),
             });
         }
+    }
+
+    /// Whoever is to activate it need not guess when: a line says that the group is ready, and another one when members of
+    /// other processes have joined or left since.
+    fn tell_that_it_waits(&mut self, group: &Result<GroupDescription, KafkaError>) {
+        let ready = match group {
+            Ok(group) if group.is_stable() => Ready::Members(group.members),
+            Ok(_) => return,
+            Err(_) => Ready::Unseen,
+        };
+        if self.told.replace(ready) == Some(ready) {
+            return;
+        }
+        let (name, workers) = (&self.floor.config.group, self.floor.config.workers.get());
+        let of = match ready {
+            Ready::Members(members) => format!(" (of {} in the group)", count(members, "member")),
+            Ready::Unseen => String::new(),
+        };
+        tracing::info!(
+            "group {name}: {} joined{of}, each partition has an owner; waiting for PUT /activate on the control port",
+            count(workers, "worker")
+        );
     }
 
     /// Workers that the group does not take in: whoever is in the way may leave it soon.

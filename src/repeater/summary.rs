@@ -12,7 +12,7 @@ use crate::{
     control::Shared,
     findings::{Causes, complaints},
     human::{self, count, per_second},
-    stats::{LatencyHistogram, RepeaterBoard},
+    stats::{LatencyHistogram, RepeaterBoard, WorkerTotals},
     verifier::read::stall::{Stalls, THROTTLED},
 };
 use indicatif::HumanCount;
@@ -48,25 +48,7 @@ impl Summary<'_> {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let (totals, latencies, group) =
             (self.board.raw_totals(), self.board.latencies(), self.board.group());
-        let worked_s = self.worked.as_secs_f64().max(1e-3);
-        let mib = totals.consumed_bytes as f64 / f64::from(1 << 20);
-        writeln!(
-            text,
-            "  echoed      {} consumed, {} produced, {mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
-            count(totals.consumed, "token"),
-            HumanCount(totals.produced),
-            human::duration(self.worked),
-            per_second(totals.consumed, self.worked),
-            mib / worked_s
-        )?;
-        let phase = Phase { name: REPEAT, took: self.worked };
-        let moved = echoed(self.config, self.board);
-        if let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(&phase)) {
-            let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
-            let reached = mib(moved.bytes as f64 / worked_s);
-            let limit = mib(limit as f64);
-            writeln!(text, "              {reached:.1} of the limit's {limit:.1} MiB/s were reached")?;
-        }
+        self.echoed(text, &totals)?;
         let unusual = [
             (totals.lost_failed, "token(s) lost: not written"),
             (totals.lost_unknown, "token(s) lost: written or not, nobody knows"),
@@ -106,19 +88,57 @@ impl Summary<'_> {
             "  group       {state} with {}; {here} in flight when this process stopped",
             count(group.members, "member")
         )?;
-        writeln!(text, "  ack         {}", percentiles(&latencies.ack))?;
-        writeln!(text, "  end to end  {}", percentiles(&latencies.e2e))?;
+        for (name, latency) in [("ack       ", &latencies.ack), ("end to end", &latencies.e2e)] {
+            if latency.count() > 0 {
+                writeln!(text, "  {name}  {}", percentiles(latency))?;
+            }
+        }
         self.cost(text, totals.consumed)
+    }
+
+    /// How many tokens went round, and how fast.
+    fn echoed(&self, text: &mut String, totals: &WorkerTotals) -> std::fmt::Result {
+        let worked_s = self.worked.as_secs_f64().max(1e-3);
+        let mib = totals.consumed_bytes as f64 / f64::from(1 << 20);
+        write!(
+            text,
+            "  echoed      {} consumed, {} produced",
+            count(totals.consumed, "token"),
+            HumanCount(totals.produced)
+        )?;
+        // One that was never told to begin has no rate.
+        if self.worked.is_zero() {
+            writeln!(text)?;
+        } else {
+            writeln!(
+                text,
+                ", {mib:.1} MiB in {}: {}/s, {:.1} MiB/s",
+                human::duration(self.worked),
+                per_second(totals.consumed, self.worked),
+                mib / worked_s
+            )?;
+        }
+        let phase = Phase { name: REPEAT, took: self.worked };
+        let moved = echoed(self.config, self.board);
+        if let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(&phase)) {
+            let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
+            let reached = mib(moved.bytes as f64 / worked_s);
+            let limit = mib(limit as f64);
+            writeln!(text, "              {reached:.1} of the limit's {limit:.1} MiB/s were reached")?;
+        }
+        Ok(())
     }
 
     fn cost(&self, text: &mut String, echoed: u64) -> std::fmt::Result {
         let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
         let (user_s, system_s) = (user_ms as f64 / 1e3, system_ms as f64 / 1e3);
+        write!(text, "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel")?;
+        if echoed > 0 {
+            write!(text, ": {:.1} µs for each echo", (user_s + system_s) * 1e6 / echoed as f64)?;
+        }
         writeln!(
             text,
-            "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel: {:.1} µs for each echo; at \
-             most {} MiB of memory; {} in all",
-            (user_s + system_s) * 1e6 / (echoed.max(1) as f64),
+            "; at most {} MiB of memory; {} in all",
             memory_bytes >> 20,
             human::duration(self.total)
         )

@@ -54,6 +54,7 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     // Impossible wishes are refused before anything is touched; the topic decides the rest.
     let most = plan(config, &topology, usize::MAX)?;
     let trial = Trial::of(config, &topology.allowed, most.shards.len())?;
+    ending.begin_report()?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
     let control = Control::start(Role::Verifier, ending)?;
     control.shared.connections.store(trial.port, Relaxed);

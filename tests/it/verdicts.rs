@@ -22,6 +22,11 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(a_run_that_has_done_nothing_says_what_it_waited_for),
         Alone(a_repeater_s_verdicts),
         Alone(a_refusal_at_the_start_is_in_the_report),
+        Alone(a_report_that_cannot_be_written_ends_the_run_before_it_begins),
+        Alone(a_run_that_found_nothing_to_read_has_made_no_progress),
+        Alone(a_summary_for_programs_is_json_and_nothing_else),
+        Alone(a_deadline_ends_the_waiting_for_shutdown_and_says_so),
+        Alone(only_what_the_ledger_lists_is_proven),
         Alone(a_killed_run_leaves_a_report_that_is_not_green),
         Alone(a_client_that_does_not_close_takes_no_summary_along),
         Alone(a_duration_ends_producers_and_readers_and_all_is_well),
@@ -180,12 +185,58 @@ fn a_refusal_at_the_start_is_in_the_report() {
     workdir.write(&name, "{");
     let report = expect(verifier(&topic, &workdir, "--seq_read").finish(), "failed", "FAILED: ", 3);
     assert!(report["cause"].as_str().is_some_and(|cause| cause.contains(&name)), "{report}");
-    let unknown = verifier(&topic, &workdir, "--seq_read -X no.such.setting=1").finish();
-    expect(unknown, "failed", "FAILED: ", 2);
-    // A usage error touches no file.
+    // What this machine does not have is no usage error.
+    let cores = verifier(&topic, &workdir, "--seq_read --cores 5000").finish();
+    let report = expect(cores, "failed", "FAILED: ", 3);
+    assert!(report["cause"].as_str().is_some_and(|cause| cause.contains("--cores 5000")), "{report}");
+    // A usage error touches no file, and is one line, whoever finds it.
     let other = Workdir::new();
-    verifier(&topic, &other, "--seq_read --loop --continuous").finish().expect_code(2);
-    assert!(other.contents().is_empty());
+    for wrong in ["--loop --continuous", "-X no.such.setting=1"] {
+        let refused = verifier(&topic, &other, &format!("--seq_read {wrong}")).finish();
+        refused.expect_code(2).expect_no_output(&["FAILED"]).expect_one_error(&[]);
+        assert!(other.contents().is_empty(), "{wrong}");
+    }
+}
+
+fn a_report_that_cannot_be_written_ends_the_run_before_it_begins() {
+    let mock = Mock::start();
+    let topic = mock.topic(1);
+    let run =
+        Run::verifier().args(topic.flags()).args("--produce_msgs 5 --report nowhere/report.json").finish();
+    run.expect_code(3).expect_one_error(&["report nowhere/report.json: cannot be written"]);
+    assert_eq!(topic.ends(), [0], "nothing was produced");
+}
+
+/// Nothing is proven by having looked at nothing: no gate may be green.
+fn a_run_that_found_nothing_to_read_has_made_no_progress() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(2);
+    let told = format!("NO PROGRESS: there was nothing to read in topic {}", topic.name());
+    let named = "--consumer_group_readers 2 --consumer_group_name g";
+    let works = ["--seq_read", "--rand_read_msgs 5", "--consumer_group_readers 2", named];
+    for work in works {
+        for flags in ["", "--require-complete"] {
+            let read = verifier(&topic, &workdir, &format!("{work} {flags}")).finish();
+            let report = expect(read, "no-progress", &told, 3);
+            assert_eq!(report["complete"], false, "{work}");
+        }
+    }
+    // Whoever ends it meanwhile knows that.
+    for work in ["--seq_read --loop", "--rand_read_msgs 5 --loop", "--seq_read --continuous"] {
+        for (flags, code) in [("", 0), ("--require-complete", 1)] {
+            let run = verifier(&topic, &workdir, &format!("{work} {flags}")).with_control().start();
+            wait_until("its workers", || run.http().get("/status").is_some_and(|answer| answer.code == 200));
+            run.http().order("/last_pass");
+            expect(run.finish(), "no-progress", &told, code);
+        }
+    }
+    // A producer that did its work is no reason to call reads done that were not.
+    expect(
+        verifier(&topic, &workdir, "--produce_msgs 5 --rand_read_msgs 5 --require-complete").finish(),
+        "consistent",
+        "CONSISTENT: ",
+        0,
+    );
 }
 
 fn a_killed_run_leaves_a_report_that_is_not_green() {
@@ -249,6 +300,73 @@ fn a_deadline_ends_the_run_and_says_why() {
     expect(run, "failed", "FAILED: the deadline of 2s", 3);
 }
 
+/// All was done: that stays so, and yet somebody may wonder why the process is gone.
+fn a_deadline_ends_the_waiting_for_shutdown_and_says_so() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let work = "--produce_msgs 5 --seq_read --remote --bind 127.0.0.1 --deadline 4s";
+    let run = verifier(&mock.topic(1), &workdir, work).with_control().start();
+    wait_until("the end of the work", || run.stderr().contains("waiting for /shutdown"));
+    let finished = run.finish_within(EXIT_LIMIT);
+    let told =
+        "the deadline of 4s (--deadline) has come: all work is done, /shutdown is not waited for any longer";
+    expect(finished.expect_output(&[told]), "proven", "PROVEN: ", 0);
+}
+
+/// Both streams may end up in one file.
+fn a_summary_for_programs_is_json_and_nothing_else() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    let run = verifier(&topic, &workdir, "--produce_msgs 5 --seq_read --log-format json").finish();
+    let run = run.expect_code(0);
+    let (stdout, stderr) = (run.stdout.clone(), run.stderr.clone());
+    let lines = |text: &str| -> Vec<Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    };
+    let summary = lines(&stdout);
+    assert_eq!(summary.len(), 1, "{stdout}");
+    assert_eq!((&summary[0]["verdict"], &summary[0]["exit_code"]), (&"proven".into(), &0.into()));
+    let shown = summary[0]["summary"].as_array().expect("lines");
+    assert!(shown[0].as_str().is_some_and(|line| line.starts_with("proofload: PROVEN")), "{stdout}");
+    assert!(lines(&stderr).iter().any(|line| line["verdict"] == "proven"), "{stderr}");
+}
+
+fn only_what_the_ledger_lists_is_proven() {
+    let (mock, workdir) = (Mock::start(), Workdir::new());
+    let topic = mock.topic(1);
+    topic.write_proven(0, 0..30);
+    let works = [
+        ("--seq_read", "sequential  "),
+        ("--consumer_group_readers 2", "group       "),
+        ("--rand_read_msgs 30", "random      "),
+    ];
+    for (work, kind) in works {
+        let read = verifier(&topic, &workdir, work).finish();
+        let read = read.expect_output(&[&format!("{kind}30 records read, none proven valid")]);
+        let report = expect(read, "consistent", "CONSISTENT: ", 0);
+        let worker = &report["workers"][0];
+        assert_eq!((&worker["valid_records"], &worker["proven_records"]), (&30.into(), &0.into()));
+    }
+    workdir.write(&ledger::file_name(topic.name()), ledger::LedgerFile::of(&[&[(10, 30)]]).text());
+    for (work, kind) in &works[..2] {
+        let read = verifier(&topic, &workdir, work).finish();
+        let told = format!("{kind}30 records read, 20 proven valid");
+        let report =
+            expect(read.expect_output(&[&told, "10 beyond the ledger"]), "consistent", "CONSISTENT: ", 0);
+        assert_eq!(report["workers"][0]["proven_records"], 20);
+    }
+    // Each pass counts.
+    let run = verifier(&topic, &workdir, "--seq_read --loop").with_control().start();
+    wait_until("two passes", || {
+        let status = run.http().get("/v1/status").and_then(|answer| answer.json());
+        status.is_some_and(|status| status["workers"][0]["proven_records"].as_u64() >= Some(40))
+    });
+    run.http().order("/last_pass");
+    let report = expect(run.finish(), "consistent", "CONSISTENT: ", 0);
+    let worker = &report["workers"][0];
+    let (read, proven) = (worker["valid_records"].as_u64(), worker["proven_records"].as_u64());
+    assert_eq!(read.map(|read| read / 3 * 2), proven, "{worker}");
+}
+
 fn a_broker_that_is_away_for_too_long_ends_the_run() {
     let (mock, workdir) = (Mock::start(), Workdir::new());
     let topic = mock.topic(1);
@@ -276,7 +394,7 @@ fn the_default_port_may_be_taken() {
     let mock = Mock::start();
     let line = format!("{} --produce_msgs 5", mock.topic(1).flags());
     let run = Run::verifier().args(&line).finish_bare().expect_code(0);
-    run.expect_output(&["the control port 127.0.0.1:7884 is taken: port "]);
+    run.expect_output(&["the control port 127.0.0.1:7884 is taken: ", "control port: 127.0.0.1:"]);
     let named = Run::verifier().args(&line).args("--remote-port 7884 --bind 127.0.0.1").finish_bare();
     named.expect_code(3).expect_output(&["cannot be used"]);
     let remote = Run::verifier().args(&line).args("--remote --bind 127.0.0.1").finish_bare();

@@ -96,7 +96,12 @@ fn a_folder_that_is_gone_is_called_that() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::new(&dir.path().join("gone"), "t");
     let error = store.save(&ledger_with(1, 5)).unwrap_err().to_string();
-    assert!(error.ends_with("its folder is gone: run in one that stays; there is no file now"), "{error}");
+    assert!(
+        error.ends_with(
+            "its folder does not exist: make it, or name another with --ledger-dir; there is no file now"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

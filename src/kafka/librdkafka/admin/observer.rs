@@ -224,7 +224,7 @@ impl Observer {
     }
 
     fn tell_what_is_waited_for(&self, topic: &str, missing: bool, timeout: Option<Duration>) {
-        let limit = timeout.map_or_else(String::new, |limit| format!(", for {limit:.0?} at the most"));
+        let limit = timeout.map_or_else(String::new, |limit| format!(", for {limit:?} at the most"));
         if missing {
             tracing::warn!("topic '{topic}' is not there; waiting for it{limit}");
         } else {
