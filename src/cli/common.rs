@@ -222,7 +222,7 @@ pub(super) struct EndArgs {
     /// Exit with 0 only when all that was asked for was done; else with 1
     #[arg(long)]
     pub require_complete: bool,
-    /// Producers and readers work for so long, each in its turn, and all is well
+    /// Work for so long, and all is well: each producer and reader in its turn, a repeater from its first message on
     #[arg(long, value_name = "DURATION", value_parser = limit())]
     pub duration: Option<Duration>,
     /// The whole run ends after so long, with exit code 3

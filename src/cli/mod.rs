@@ -120,7 +120,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
         Some("verifier") => parse_verifier("proofload verifier", args),
         Some("repeater") => parse_repeater("proofload repeater", args),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
-        Some("help") => Err(help_on(args)),
+        Some("help") => Err(help_on("proofload", args)),
         Some("-V" | "-version" | "--version") => Err(version()),
         None => Err(UsageError::NoCommand.into()),
         Some(word) if word.starts_with('-') => Err(UsageError::NoCommand.into()),
@@ -129,6 +129,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
 }
 
 fn parse_verifier(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let args = flags_or_help(shown, "verifier", args)?;
     let (args, shown_flags) = flags::<VerifierArgs>(shown, &help::VERIFIER, args)?;
     let mut config = resolve::verifier(&args)?;
     config.common.flags = with_settings(shown_flags, &config.common.client_settings);
@@ -136,10 +137,28 @@ fn parse_verifier(shown: &'static str, args: impl Iterator<Item = OsString>) -> 
 }
 
 fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let args = flags_or_help(shown, "repeater", args)?;
     let (args, shown_flags) = flags::<RepeaterArgs>(shown, &help::REPEATER, args)?;
     let mut config = resolve::repeater(&args)?;
     config.common.flags = with_settings(shown_flags, &config.common.client_settings);
     Ok(Command::Repeater(Box::new(config)))
+}
+
+/// The words of a program whose first one may be `help`, as it may be for `proofload`: no flag is called so.
+fn flags_or_help(
+    shown: &'static str,
+    program: &str,
+    args: impl Iterator<Item = OsString>,
+) -> Result<impl Iterator<Item = OsString>, CliExit> {
+    let mut args = args.skip_while(|word| word.is_empty()).peekable();
+    if args.next_if(|word| word == "help").is_none() {
+        return Ok(args);
+    }
+    let mut topics = args.filter(|word| !word.is_empty()).peekable();
+    if topics.peek().is_some() {
+        return Err(help_on(shown, topics));
+    }
+    Err(help_on(shown, std::iter::once(OsString::from(program))))
 }
 
 /// The flags as they were written, and as they may be shown; `shown` is what the help calls the program.
@@ -217,16 +236,21 @@ fn strict(command: clap::Command) -> clap::Command {
     })
 }
 
-/// `proofload help`, and `proofload help TOPIC`; the commands are topics, too.
-fn help_on(args: impl Iterator<Item = OsString>) -> CliExit {
+/// `proofload help`, and `proofload help TOPIC`, where the user calls the program `shown`; the commands are topics, too.
+fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit {
+    let called = |program: &str| match shown {
+        "proofload" => format!("proofload {program}"),
+        shown if shown.ends_with(program) => shown.to_owned(),
+        _ => format!("proofload {program}"),
+    };
     let words = args.map(|word| word.to_string_lossy().into_owned());
     match words.filter(|word| !word.is_empty()).collect::<Vec<_>>().as_slice() {
         [] => CliExit::answer(help::top()),
         [topic] if topic == "verifier" => {
-            CliExit::answer(help::program(&VerifierArgs::command(), "proofload verifier", &help::VERIFIER))
+            CliExit::answer(help::program(&VerifierArgs::command(), &called("verifier"), &help::VERIFIER))
         }
         [topic] if topic == "repeater" => {
-            CliExit::answer(help::program(&RepeaterArgs::command(), "proofload repeater", &help::REPEATER))
+            CliExit::answer(help::program(&RepeaterArgs::command(), &called("repeater"), &help::REPEATER))
         }
         [topic] => match help::topic(topic) {
             Some(text) => CliExit::answer(text.to_owned()),

@@ -69,11 +69,11 @@ pub(super) fn program(command: &Command, shown: &str, words: &Words) -> String {
         paragraph(&mut text, 2, &format!("# {what}"));
         example(&mut text, shown, flags);
     }
-    section(&mut text, "Exit codes (proofload help verdicts)", EXIT_CODES);
+    section(&mut text, &format!("Exit codes ({shown} help verdicts)"), EXIT_CODES);
     section(&mut text, "Control port: curl -X PUT localhost:7884/PATH (help control-port)", words.paths);
     let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
     text.push('\n');
-    paragraph(&mut text, 0, &format!("More: proofload help TOPIC, with one of {}.", names.join(", ")));
+    paragraph(&mut text, 0, &format!("More: {shown} help TOPIC, with one of {}.", names.join(", ")));
     text
 }
 
@@ -186,8 +186,8 @@ pub(super) const VERIFIER: Words = Words {
         ),
         (
             "--brokers $BROKERS --topic t --create-topic --produce_msgs 10000 --seq_read --require-complete \
-             --max-outage 60s --deadline 10m --report report.json",
-            "A CI job: code 0 only when all was done, and an end in any case",
+             --ledger-dir . --max-outage 60s --deadline 10m --report report.json",
+            "A CI job: code 0 only when all was done and proven, and an end in any case",
         ),
         (
             "--brokers $BROKERS --topic t --produce_msgs 10000 --seq_read --use-transactions \
@@ -214,15 +214,15 @@ pub(super) const REPEATER: Words = Words {
     usage: "--topic TOPIC,... --group NAME [FLAGS]",
     examples: &[
         (
-            "--brokers $BROKERS --topic t --group g --workers 4",
+            "--brokers $BROKERS --topic echo --create-topic --group g --workers 4",
             "One process: it produces when all four members have joined, until SIGINT",
         ),
         (
-            "--brokers $BROKERS --topic t --group g --workers 4 --remote --remote-port 7885",
+            "--brokers $BROKERS --topic echo --group g --workers 4 --remote --remote-port 7885",
             "One of several: each joins the group, and produces after PUT /activate",
         ),
         (
-            "--brokers $BROKERS --topic t --group g --use-transactions --transaction-abort-rate 0.1",
+            "--brokers $BROKERS --topic echo --group g --use-transactions --transaction-abort-rate 0.1",
             "Transactions that also commit the consumed offsets, one in ten aborted",
         ),
     ],

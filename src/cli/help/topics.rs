@@ -3,6 +3,7 @@
 /// Each topic, and what it is about.
 pub(in crate::cli) const NAMES: &[(&str, &str)] = &[
     ("verdicts", "what the first line of the summary means, and the exit codes"),
+    ("summary", "what its other lines mean; what to look at when a run is slow"),
     ("violations", "what can be wrong with the data: likely cause, next step"),
     ("ledger", "the file with the acked offsets, and who may share it"),
     ("transactions", "transactional producers, aborts, and what readers see"),
@@ -17,6 +18,7 @@ pub(in crate::cli) const NAMES: &[(&str, &str)] = &[
 pub(in crate::cli) fn find(name: &str) -> Option<&'static str> {
     Some(match name {
         "verdicts" => include_str!("topics/verdicts.txt"),
+        "summary" => include_str!("topics/summary.txt"),
         "violations" => include_str!("topics/violations.txt"),
         "ledger" => include_str!("topics/ledger.txt"),
         "transactions" => include_str!("topics/transactions.txt"),

@@ -79,7 +79,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
     check_report(&config)?;
     check_ledger_dir(&config)?;
     config.common.warnings = idle::verifier(args);
-    check_new_topic(&config)?;
+    check_new_topic(args.cluster.create_topic, &config)?;
     let weaker = weaker(&config);
     config.common.weaker.extend(weaker);
     Ok(config)
@@ -107,8 +107,8 @@ fn uses(args: &VerifierArgs) -> Uses<'_> {
 }
 
 /// A reader of a topic that is not there has nothing to read, and must not make it look as if there were.
-fn check_new_topic(config: &VerifierConfig) -> Result<(), UsageError> {
-    if config.common.new_topic.is_some() && config.produce.is_none() && !config.common.print_placement {
+fn check_new_topic(asked: bool, config: &VerifierConfig) -> Result<(), UsageError> {
+    if asked && config.produce.is_none() && !config.common.print_placement {
         return Err(UsageError::flag(
             "create-topic",
             "needs --produce_msgs N as well: a reader creates no topic",

@@ -165,6 +165,10 @@ fn a_reader_creates_no_topic() {
             alone(&format!("--topic t --create-topic {work}")),
             "--create-topic: needs --produce_msgs N as well: a reader creates no topic"
         );
+        assert_eq!(
+            alone(&format!("--brokers embedded --topic t --create-topic {work}")),
+            "--create-topic: needs --produce_msgs N as well: a reader creates no topic"
+        );
     }
 }
 

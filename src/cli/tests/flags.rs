@@ -212,7 +212,7 @@ fn help_lists_every_flag_and_fits() {
         }
         expect_80_columns(&help);
         for part in
-            ["\nExamples\n", "\nExit codes", "\n  3  could not run", "\n  /shutdown ", "proofload help TOPIC"]
+            ["\nExamples\n", "\nExit codes", "\n  3  could not run", "\n  /shutdown ", " help TOPIC, with"]
         {
             assert!(help.contains(part), "{part}: {help}");
         }
@@ -265,7 +265,25 @@ fn each_topic_has_a_text_and_the_help_names_it() {
         for help in [&top, &answer(Program::Verifier, &["-h"]), &answer(Program::Repeater, &["-h"])] {
             assert!(help.contains(name), "{name}: {help}");
         }
+        // Whoever knows the program by another name finds it, too.
+        assert_eq!(answer(Program::Verifier, &["help", name]), text);
+        assert_eq!(answer(Program::Repeater, &["", "help", name]), text);
+        assert_eq!(answer(Program::Proofload, &["verifier", "help", name]), text);
     }
+    assert_eq!(answer(Program::Verifier, &["help"]), answer(Program::Verifier, &["--help"]));
+    assert_eq!(answer(Program::Repeater, &["help"]), answer(Program::Repeater, &["--help"]));
+    assert_eq!(
+        answer(Program::Proofload, &["repeater", "help"]),
+        answer(Program::Proofload, &["repeater", "--help"])
+    );
+    assert!(
+        answer(Program::Verifier, &["help"])
+            .contains("More: kgo-verifier help TOPIC, with one of verdicts, ")
+    );
+    assert!(answer(Program::Verifier, &["help", "repeater"]).contains("Usage: proofload repeater "));
+    assert!(
+        refusal(Program::Verifier, &["help", "ledgers"]).contains("no such topic: accepts one of verifier, ")
+    );
     expect_80_columns(&top);
     for words in [&["help", "ledgers"][..], &["help", "ledger", "x"]] {
         let refused = refusal(Program::Proofload, words);
