@@ -19,11 +19,13 @@
 mod checksum;
 mod reader;
 mod record;
+mod unpack;
 mod writer;
 
 pub use checksum::{Crc, CrcShift};
 pub use reader::{Batch, BatchError, Batches, Codec};
 pub use record::{Marker, RecordError, RecordRef, Records};
+pub use unpack::{UnpackError, Unpacker};
 pub use writer::{BatchProducer, BatchValue, BatchWriter, NewRecord};
 
 /// Bytes ahead of the records.

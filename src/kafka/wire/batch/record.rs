@@ -76,6 +76,25 @@ impl<'a> Records<'a> {
         Self { bytes, base_offset, base_timestamp_ms, fixed_timestamp_ms, count, index: 0 }
     }
 
+    /// Whether there are as many records as the batch says that it has, one behind the other and with nothing behind the
+    /// last: by their lengths alone, before anything of them is shown.
+    ///
+    /// # Errors
+    /// Which record is not there as a whole; the one behind the last, where bytes are left over.
+    pub fn check_lengths(&self) -> Result<(), RecordError> {
+        let mut decoder = Decoder::new(self.bytes, false);
+        for index in 0..self.count {
+            let length = decoder.varint().ok().and_then(|length| usize::try_from(length).ok());
+            if length.and_then(|length| decoder.take(length).ok()).is_none() {
+                return Err(RecordError { index, base_offset: self.base_offset });
+            }
+        }
+        if self.count < 0 || !decoder.rest().is_empty() {
+            return Err(RecordError { index: self.count, base_offset: self.base_offset });
+        }
+        Ok(())
+    }
+
     #[inline]
     fn record(&mut self) -> Option<RecordRef<'a>> {
         let mut decoder = Decoder::new(self.bytes, false);
