@@ -2,7 +2,9 @@
 //! has no randomness of its own, so that a simulator can drive it as the shell does.
 
 pub mod cluster;
+pub mod code;
 pub mod connection;
 mod inbox;
 pub mod machine;
 pub mod network;
+pub mod questions;

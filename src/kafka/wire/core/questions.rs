@@ -1,0 +1,330 @@
+//! Questions to leaders: where logs start and end, and where the records of a leader epoch do.
+//!
+//! Each partition of a question gets its own answer or error, at its deadline at the latest. An answer that only says
+//! that somebody else leads by now is none: the new leader is asked. Pure: it says which request is to be sent to which
+//! broker, and is told what came of it.
+
+use std::mem;
+
+use super::{
+    cluster::Leader,
+    code::{self, Kind},
+};
+use crate::kafka::wire::protocol::{
+    DecodeError, Decoder, EpochQuestion, LeaderEpochResponse, ListOffsetsResponse, OffsetQuestion, Timestamp,
+};
+
+/// How long a partition rests after an answer that was none, µs.
+const BACK_OFF_US: u64 = 100_000;
+
+/// How long answers are kept behind their deadline, µs: whoever asked may have lost interest.
+const KEPT_US: u64 = 60_000_000;
+
+/// One question, about any number of partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuestionId(u64);
+
+/// What is asked of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The first offset that can be read.
+    Start,
+    /// The offset that the next record will get.
+    End {
+        /// The offset of the first record of which it is not known whether it is committed, where that is lower.
+        read_committed: bool,
+    },
+    /// Where the records of a leader epoch end (KIP-320).
+    EpochEnd {
+        /// The epoch.
+        epoch: i32,
+    },
+}
+
+/// What a leader answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The offset; -1 where the leader does not know the epoch that was asked for.
+    pub offset: i64,
+    /// Of a start or an end: the epoch there, or the leader's. Of an epoch's end: the largest epoch that the leader's log
+    /// has and that is not above the one that was asked for. -1 where it does not say.
+    pub epoch: i32,
+    /// The leader's own epoch, by which it was asked; -1 is unknown.
+    pub leader_epoch: i32,
+}
+
+/// What became of a partition's question.
+pub type Answer = Result<Found, NoAnswer>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// A broker said so.
+    Error(i16),
+    /// The deadline has passed, and nobody said anything.
+    TimedOut,
+}
+
+/// A request that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuestionRequest {
+    /// By this its answer is known.
+    pub number: u64,
+    /// The broker that is asked.
+    pub broker: i32,
+    /// What is asked.
+    pub body: QuestionBody,
+    /// When it is too late for an answer.
+    pub deadline_us: u64,
+}
+
+/// What a request has in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuestionBody {
+    /// For a `ListOffsetsRequest`.
+    Offsets {
+        /// Its partitions.
+        partitions: Vec<OffsetQuestion>,
+        /// Which end.
+        timestamp: Timestamp,
+        /// Only what is committed counts.
+        read_committed: bool,
+    },
+    /// For a `LeaderEpochRequest`.
+    EpochEnds(Vec<EpochQuestion>),
+}
+
+/// A partition of a question.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    id: QuestionId,
+    partition: i32,
+    what: What,
+    deadline_us: u64,
+    /// It rests until then.
+    not_before_us: u64,
+    /// The request that has it, and the leader's epoch that went with it.
+    sent: Option<(u64, i32)>,
+    /// What a broker said last, if that was no answer.
+    last_error: Option<i16>,
+    answer: Option<Answer>,
+}
+
+impl Open {
+    fn waits(&self, now_us: u64) -> bool {
+        self.answer.is_none() && self.sent.is_none() && self.not_before_us <= now_us
+    }
+
+    /// The answer was none: it is asked again after a while, unless that would be of no use.
+    fn refused(&mut self, error: i16, now_us: u64) {
+        self.sent = None;
+        if code::kind(error) == Kind::Refused {
+            self.answer = Some(Err(NoAnswer::Error(error)));
+        } else {
+            self.last_error = Some(error);
+            self.not_before_us = now_us + BACK_OFF_US;
+        }
+    }
+}
+
+/// All questions that are open. Not on the data path: there are few, and it may allocate.
+#[derive(Debug, Default)]
+pub struct Questions {
+    open: Vec<Open>,
+    last_id: u64,
+    last_request: u64,
+    is_stale: bool,
+}
+
+impl Questions {
+    /// Asks about these partitions. Each has its answer, or its error, at the deadline at the latest.
+    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64) -> QuestionId {
+        self.last_id += 1;
+        let id = QuestionId(self.last_id);
+        let open = |&partition: &i32| Open {
+            id,
+            partition,
+            what,
+            deadline_us,
+            not_before_us: 0,
+            sent: None,
+            last_error: None,
+            answer: None,
+        };
+        self.open.extend(partitions.iter().map(open));
+        id
+    }
+
+    /// The answers, once each partition has one, and only once: in the order of the question. None of a question that is
+    /// not known any more.
+    pub fn answers(&mut self, id: QuestionId) -> Option<Vec<(i32, Answer)>> {
+        let answers: Option<Vec<(i32, Answer)>> =
+            self.of(id).map(|open| open.answer.map(|answer| (open.partition, answer))).collect();
+        if answers.is_some() {
+            self.forget(id);
+        }
+        answers
+    }
+
+    /// Whether [`Self::answers`] has them.
+    #[must_use]
+    pub fn is_answered(&self, id: QuestionId) -> bool {
+        self.of(id).all(|open| open.answer.is_some())
+    }
+
+    fn of(&self, id: QuestionId) -> impl Iterator<Item = &Open> {
+        self.open.iter().filter(move |open| open.id == id)
+    }
+
+    /// Nobody wants the answer any more.
+    pub fn forget(&mut self, id: QuestionId) {
+        self.open.retain(|open| open.id != id);
+    }
+
+    /// The next request that is to be sent: to one broker, of one kind, about all partitions for which that goes.
+    /// `leader` says who leads a partition, or with which error nobody is known to.
+    pub fn next_request(
+        &mut self,
+        now_us: u64,
+        leader: impl Fn(i32) -> Result<Leader, i16>,
+    ) -> Option<QuestionRequest> {
+        let (broker, what) = self.next_group(now_us, &leader)?;
+        self.last_request += 1;
+        let (number, mut deadline_us, mut asked) = (self.last_request, 0, Vec::new());
+        for open in self.open.iter_mut().filter(|open| open.waits(now_us) && open.what == what) {
+            let Some(leader) = leader(open.partition).ok().filter(|leader| leader.broker == broker) else {
+                continue;
+            };
+            open.sent = Some((number, leader.epoch));
+            deadline_us = deadline_us.max(open.deadline_us);
+            // A request names a partition once; whoever asks the same gets the same answer.
+            if !asked.contains(&(open.partition, leader.epoch)) {
+                asked.push((open.partition, leader.epoch));
+            }
+        }
+        Some(QuestionRequest { number, broker, body: body(what, &asked), deadline_us })
+    }
+
+    /// Broker and kind of the first question that can be sent. Those without a leader rest for a while.
+    fn next_group(
+        &mut self,
+        now_us: u64,
+        leader: impl Fn(i32) -> Result<Leader, i16>,
+    ) -> Option<(i32, What)> {
+        for open in self.open.iter_mut().filter(|open| open.waits(now_us)) {
+            match leader(open.partition) {
+                Ok(leader) => return Some((leader.broker, open.what)),
+                Err(error) => {
+                    open.refused(error, now_us);
+                    self.is_stale = true;
+                }
+            }
+        }
+        None
+    }
+
+    /// An answer has come. A partition that it does not name is asked about again.
+    ///
+    /// # Errors
+    /// It is no such message; the connection is of no use any more. [`Self::failed`] has been done.
+    pub fn answered(
+        &mut self,
+        number: u64,
+        version: i16,
+        decoder: Decoder<'_>,
+        now_us: u64,
+    ) -> Result<(), DecodeError> {
+        let is_sent = |open: &&Open| open.sent.is_some_and(|(sent, _)| sent == number);
+        let outcome = match self.open.iter().find(is_sent).map(|open| open.what) {
+            // Nobody waits for it any more.
+            None => Ok(()),
+            Some(What::EpochEnd { .. }) => LeaderEpochResponse::decode(version, decoder).map(|response| {
+                for end in response.partitions {
+                    self.take(number, end.partition, end.error, (end.end_offset, end.epoch), now_us);
+                }
+            }),
+            Some(What::Start | What::End { .. }) => {
+                ListOffsetsResponse::decode(version, decoder).map(|response| {
+                    for listed in response.partitions {
+                        let place = (listed.offset, listed.leader_epoch);
+                        self.take(number, listed.partition, listed.error, place, now_us);
+                    }
+                })
+            }
+        };
+        self.failed(number, now_us);
+        outcome
+    }
+
+    fn take(&mut self, number: u64, partition: i32, error: i16, (offset, epoch): (i64, i32), now_us: u64) {
+        let asked = self.open.iter_mut().filter(|open| open.partition == partition);
+        for open in asked {
+            let Some((_, leader_epoch)) = open.sent.filter(|(sent, _)| *sent == number) else { continue };
+            // Only an epoch's end may be unknown.
+            let is_epoch = matches!(open.what, What::EpochEnd { .. });
+            match error {
+                code::NONE if offset >= 0 || is_epoch => {
+                    open.sent = None;
+                    open.answer = Some(Ok(Found { offset, epoch, leader_epoch }));
+                }
+                code::NONE => open.refused(code::OFFSET_NOT_AVAILABLE, now_us),
+                error => {
+                    self.is_stale |= matches!(code::kind(error), Kind::Leadership | Kind::Gone);
+                    open.refused(error, now_us);
+                }
+            }
+        }
+    }
+
+    /// What is still open of a request will have no answer: the connection was closed, or it was too late.
+    pub fn failed(&mut self, number: u64, now_us: u64) {
+        for open in self.open.iter_mut().filter(|open| open.sent.is_some_and(|(sent, _)| sent == number)) {
+            open.sent = None;
+            open.not_before_us = now_us + BACK_OFF_US;
+            self.is_stale = true;
+        }
+    }
+
+    /// What is past its deadline is answered with an error. An answer that comes later is nobody's, and one that nobody
+    /// has taken for long is nobody's any more.
+    pub fn expire(&mut self, now_us: u64) {
+        self.open.retain(|open| open.answer.is_none() || open.deadline_us + KEPT_US > now_us);
+        for open in self.open.iter_mut().filter(|open| open.answer.is_none() && open.deadline_us <= now_us) {
+            open.sent = None;
+            open.answer = Some(Err(open.last_error.map_or(NoAnswer::TimedOut, NoAnswer::Error)));
+        }
+    }
+
+    /// When there is next something to do without anything having come: to send, or to give up.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let open = self.open.iter().filter(|open| open.answer.is_none());
+        open.map(|open| {
+            if open.sent.is_some() { open.deadline_us } else { open.deadline_us.min(open.not_before_us) }
+        })
+        .min()
+    }
+
+    /// Whether the cluster has to be looked at anew: true once.
+    pub fn take_stale(&mut self) -> bool {
+        mem::take(&mut self.is_stale)
+    }
+}
+
+fn body(what: What, asked: &[(i32, i32)]) -> QuestionBody {
+    let (timestamp, read_committed) = match what {
+        What::EpochEnd { epoch } => {
+            let question =
+                |&(partition, current_epoch): &(i32, i32)| EpochQuestion { partition, current_epoch, epoch };
+            return QuestionBody::EpochEnds(asked.iter().map(question).collect());
+        }
+        What::Start => (Timestamp::Earliest, false),
+        What::End { read_committed } => (Timestamp::Latest, read_committed),
+    };
+    let question = |&(partition, leader_epoch): &(i32, i32)| OffsetQuestion { partition, leader_epoch };
+    QuestionBody::Offsets { partitions: asked.iter().map(question).collect(), timestamp, read_committed }
+}
+
+#[cfg(test)]
+#[path = "questions_tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+//! Questions between scripted leaders and whoever asks.
+
+use super::*;
+use crate::kafka::wire::protocol::Encoder;
+
+const DEADLINE_US: u64 = 5_000_000;
+const EPOCH_END: What = What::EpochEnd { epoch: 2 };
+const END: What = What::End { read_committed: true };
+
+/// Partitions are led by broker 10 or 20, even ones and odd ones, in epoch 3.
+#[expect(clippy::unnecessary_wraps, reason = "not everybody is led")]
+fn leader(partition: i32) -> Result<Leader, i16> {
+    Ok(Leader { broker: 10 + partition % 2 * 10, epoch: 3 })
+}
+
+/// Partition, error, offset, epoch.
+fn answer(questions: &mut Questions, number: u64, what: What, all: &[(i32, i16, i64, i32)], now_us: u64) {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, false);
+    encoder.i32(0);
+    encoder.array_length(1);
+    encoder.string("t");
+    encoder.array(all, |encoder, &(partition, error, offset, epoch)| {
+        if matches!(what, What::EpochEnd { .. }) {
+            encoder.i16(error);
+            encoder.i32(partition);
+            encoder.i32(epoch);
+        } else {
+            encoder.i32(partition);
+            encoder.i16(error);
+            encoder.i64(-1);
+        }
+        encoder.i64(offset);
+        if !matches!(what, What::EpochEnd { .. }) {
+            encoder.i32(epoch);
+        }
+    });
+    let version = if matches!(what, What::EpochEnd { .. }) { 3 } else { 4 };
+    questions.answered(number, version, Decoder::new(&out, false), now_us).unwrap();
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as it is answered")]
+fn found(offset: i64, epoch: i32) -> Answer {
+    Ok(Found { offset, epoch, leader_epoch: 3 })
+}
+
+#[test]
+fn each_leader_is_asked_once_about_all_its_partitions() {
+    let mut questions = Questions::default();
+    let id = questions.ask(&[0, 1, 2], END, DEADLINE_US);
+    let first = questions.next_request(0, leader).unwrap();
+    let asked = |partition| OffsetQuestion { partition, leader_epoch: 3 };
+    let body =
+        |partitions| QuestionBody::Offsets { partitions, timestamp: Timestamp::Latest, read_committed: true };
+    assert_eq!((first.broker, first.body), (10, body(vec![asked(0), asked(2)])));
+    assert_eq!(first.deadline_us, DEADLINE_US);
+    let second = questions.next_request(0, leader).unwrap();
+    assert_eq!((second.broker, second.body), (20, body(vec![asked(1)])));
+    assert_eq!(questions.next_request(0, leader), None);
+    answer(&mut questions, second.number, END, &[(1, 0, 11, 3)], 0);
+    assert_eq!(questions.answers(id), None);
+    answer(&mut questions, first.number, END, &[(2, 0, 12, 3), (0, 0, 10, 3)], 0);
+    assert_eq!(questions.answers(id), Some(vec![(0, found(10, 3)), (1, found(11, 3)), (2, found(12, 3))]));
+    assert_eq!(questions.next_deadline(), None);
+}
+
+#[test]
+fn different_questions_do_not_share_a_request_and_equal_ones_do() {
+    let mut questions = Questions::default();
+    let ids = [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&[0], what, DEADLINE_US));
+    let numbers: Vec<_> = (0..3).map(|_| questions.next_request(0, leader).unwrap()).collect();
+    assert_eq!(questions.next_request(0, leader), None);
+    let epoch = EpochQuestion { partition: 0, current_epoch: 3, epoch: 2 };
+    assert_eq!(numbers[2].body, QuestionBody::EpochEnds(vec![epoch]));
+    answer(&mut questions, numbers[2].number, EPOCH_END, &[(0, 0, -1, -1)], 0);
+    answer(&mut questions, numbers[0].number, What::Start, &[(0, 0, 4, 1)], 0);
+    answer(&mut questions, numbers[1].number, END, &[(0, 0, 5, 3)], 0);
+    let answers = ids.map(|id| questions.answers(id).unwrap()[0].1);
+    assert_eq!(answers, [found(4, 1), found(5, 3), found(-1, -1), found(-1, -1)]);
+}
+
+#[test]
+fn who_does_not_lead_has_not_answered() {
+    for error in [code::NOT_LEADER_OR_FOLLOWER, code::FENCED_LEADER_EPOCH, code::UNKNOWN_TOPIC_OR_PARTITION] {
+        let mut questions = Questions::default();
+        let id = questions.ask(&[0], END, DEADLINE_US);
+        let first = questions.next_request(0, leader).unwrap();
+        assert!(!questions.take_stale());
+        answer(&mut questions, first.number, END, &[(0, error, -1, -1)], 7);
+        assert!(questions.take_stale(), "{error}");
+        assert_eq!(questions.next_request(7, leader), None);
+        assert_eq!(questions.next_deadline(), Some(7 + BACK_OFF_US));
+        let second =
+            questions.next_request(7 + BACK_OFF_US, |_| Ok(Leader { broker: 30, epoch: 4 })).unwrap();
+        assert_eq!(second.broker, 30);
+        answer(&mut questions, second.number, END, &[(0, 0, 9, 4)], 8);
+        assert_eq!(
+            questions.answers(id),
+            Some(vec![(0, Ok(Found { offset: 9, epoch: 4, leader_epoch: 4 }))])
+        );
+    }
+}
+
+#[test]
+fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
+    let mut questions = Questions::default();
+    questions.ask(&[0], END, DEADLINE_US);
+    let number = questions.next_request(0, leader).unwrap().number;
+    answer(&mut questions, number, END, &[(0, 0, -1, -1)], 0);
+    assert!(questions.next_request(BACK_OFF_US, leader).is_some());
+}
+
+#[test]
+fn a_refusal_is_an_answer() {
+    let mut questions = Questions::default();
+    let id = questions.ask(&[0], EPOCH_END, DEADLINE_US);
+    let number = questions.next_request(0, leader).unwrap().number;
+    let refused = code::TOPIC_AUTHORIZATION_FAILED;
+    answer(&mut questions, number, EPOCH_END, &[(0, refused, -1, -1)], 0);
+    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(refused)))]));
+}
+
+#[test]
+fn who_is_not_named_is_asked_again() {
+    let mut questions = Questions::default();
+    let id = questions.ask(&[0, 2], END, DEADLINE_US);
+    let number = questions.next_request(0, leader).unwrap().number;
+    answer(&mut questions, number, END, &[(2, 0, 5, 3), (4, 0, 6, 3)], 0);
+    assert_eq!(questions.answers(id), None);
+    let again = questions.next_request(BACK_OFF_US, leader).unwrap();
+    let asked = OffsetQuestion { partition: 0, leader_epoch: 3 };
+    assert!(matches!(again.body, QuestionBody::Offsets { partitions, .. } if partitions == [asked]));
+}
+
+#[test]
+fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
+    let mut questions = Questions::default();
+    questions.ask(&[0], END, DEADLINE_US);
+    let number = questions.next_request(0, leader).unwrap().number;
+    questions.failed(number, 0);
+    assert!(questions.take_stale());
+    let number = questions.next_request(BACK_OFF_US, leader).unwrap().number;
+    questions.answered(number, 4, Decoder::new(&[1], false), BACK_OFF_US).unwrap_err();
+    assert!(questions.next_request(2 * BACK_OFF_US, leader).is_some());
+}
+
+#[test]
+fn without_a_leader_there_is_an_error_at_the_deadline() {
+    let mut questions = Questions::default();
+    let id = questions.ask(&[0], END, DEADLINE_US);
+    let other = questions.ask(&[1], END, DEADLINE_US);
+    let leaders =
+        |partition| if partition == 0 { Err(code::LEADER_NOT_AVAILABLE) } else { leader(partition) };
+    let request = questions.next_request(0, leaders).unwrap();
+    assert_eq!(request.broker, 20, "whoever has one is asked");
+    assert!(questions.take_stale());
+    questions.expire(DEADLINE_US - 1);
+    assert!(!questions.is_answered(id));
+    questions.expire(DEADLINE_US);
+    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(code::LEADER_NOT_AVAILABLE)))]));
+    // What comes later is nobody's.
+    answer(&mut questions, request.number, END, &[(1, 0, 5, 3)], DEADLINE_US);
+    assert_eq!(questions.answers(other), Some(vec![(1, Err(NoAnswer::TimedOut))]));
+}
+
+#[test]
+fn answers_that_nobody_takes_are_forgotten() {
+    let mut questions = Questions::default();
+    questions.ask(&[0], END, DEADLINE_US);
+    questions.expire(DEADLINE_US);
+    questions.expire(DEADLINE_US + KEPT_US - 1);
+    assert_eq!(questions.open.len(), 1);
+    questions.expire(DEADLINE_US + KEPT_US);
+    assert!(questions.open.is_empty());
+}
