@@ -8,3 +8,4 @@ mod inbox;
 pub mod machine;
 pub mod network;
 pub mod questions;
+pub mod source;

@@ -1,0 +1,400 @@
+//! Fetches: what is asked of each broker, and what the answers say before anything in them is shown.
+
+use std::mem;
+
+use thiserror::Error;
+
+use super::{
+    Fetch, Source, SourceSettings,
+    position::{Position, Stage},
+    show::{Arrived, Content, Section},
+};
+use crate::kafka::wire::{
+    batch::Batches,
+    core::{
+        code::{self, Kind},
+        questions::Found,
+    },
+    protocol::{
+        Api, DecodeError, FetchPartition, FetchResponse, FetchedPartition, LeaderHint, ResponseHeader,
+        TopicRef,
+    },
+};
+
+/// Answers of a broker that may be there or under way: one is shown while the next one comes.
+const AT_ONCE: usize = 2;
+/// What the broker itself says of a batch.
+const FOUND_BY_BROKER: &str = "the broker finds a batch there that is damaged";
+/// A batch that does not come whole although it is the only one that was asked for.
+const CUT_OFF: &str = "a batch there is longer than what the broker has of it";
+
+/// A partition in a request that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    index: usize,
+    attempt: u32,
+    offset: i64,
+    /// The epoch of the leader, by which it was asked; -1 is unknown.
+    leader_epoch: i32,
+    /// Whether the epoch of the record before went with it.
+    has_epoch: bool,
+    /// Whether nothing else was asked for.
+    is_alone: bool,
+    is_answered: bool,
+}
+
+/// What is going on with one broker.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) broker: i32,
+    /// The partitions that it leads, by their places; those that had something lately are behind the others.
+    pub(super) order: Vec<usize>,
+    asked: Vec<Asked>,
+    is_under_way: bool,
+    /// Answers of its that are not wholly shown.
+    pub(super) held: usize,
+}
+
+impl Turn {
+    pub(super) fn is_free(&self) -> bool {
+        !self.is_under_way && self.held < AT_ONCE
+    }
+
+    /// Partitions that had something go behind those that had nothing: with little room in an answer, the first ones are
+    /// served.
+    pub(super) fn rotate(&mut self, positions: &[Position]) {
+        // They are few, and mostly all of them have something, or none has.
+        self.order.sort_by_key(|&index| positions[index].had_bytes);
+    }
+}
+
+/// A broker's turn, which is made where there is none.
+pub(super) fn turn(turns: &mut Vec<Turn>, broker: i32) -> &mut Turn {
+    let index = turns.iter().position(|turn| turn.broker == broker).unwrap_or_else(|| {
+        let (order, asked) = (Vec::new(), Vec::new());
+        turns.push(Turn { broker, order, asked, is_under_way: false, held: 0 });
+        turns.len() - 1
+    });
+    &mut turns[index]
+}
+
+/// An answer that no broker gives: the connection is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AnswerError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It is about a partition that was not asked for, or about one twice.
+    #[error("the answer has something about partition {0} that was not asked for")]
+    NotAsked(i32),
+}
+
+impl Source {
+    /// The next Fetch for a broker, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
+    /// [`Self::fetch_failed`] has to follow.
+    pub fn next_fetch(&mut self, broker: i32, now_us: u64) -> Option<Fetch<'_>> {
+        let Self { settings, positions, turns, request, .. } = self;
+        let turn = turns.iter_mut().find(|turn| turn.broker == broker && turn.is_free())?;
+        request.clear();
+        turn.asked.clear();
+        let is_ready = |index: &&usize| positions[**index].is_ready(now_us);
+        // Where more has to be seen, the partition goes alone: only the first that has something is sure to be served.
+        let alone = turn.order.iter().filter(is_ready).find(|&&index| positions[index].wide_bytes.is_some());
+        let (alone, mut max_bytes) = (alone.copied(), settings.max_bytes);
+        for &index in &turn.order {
+            let position = &mut positions[index];
+            if position.is_ready(now_us) && alone.is_none_or(|alone| alone == index) {
+                let partition = ask(position, settings);
+                max_bytes = max_bytes.max(partition.max_bytes);
+                turn.asked.push(Asked {
+                    index,
+                    attempt: position.attempt,
+                    offset: position.offset,
+                    leader_epoch: partition.leader_epoch,
+                    has_epoch: partition.last_fetched_epoch >= 0,
+                    is_alone: alone.is_some(),
+                    is_answered: false,
+                });
+                request.push(partition);
+            }
+        }
+        turn.is_under_way = !request.is_empty();
+        turn.is_under_way.then_some(Fetch { partitions: request, max_bytes })
+    }
+
+    /// There will be no answer: the connection was closed, or the request could not be sent.
+    pub fn fetch_failed(&mut self, broker: i32, now_us: u64) {
+        let Some(asked) = self.take_asked(broker) else { return };
+        self.not_answered(&asked, now_us);
+        self.put_back(broker, asked);
+        (self.is_stale, self.is_unsettled) = (true, true);
+    }
+
+    /// What was asked of a broker, if an answer is due.
+    fn take_asked(&mut self, broker: i32) -> Option<Vec<Asked>> {
+        let turn = self.turns.iter_mut().find(|turn| turn.broker == broker && turn.is_under_way)?;
+        turn.is_under_way = false;
+        Some(mem::take(&mut turn.asked))
+    }
+
+    /// The list is used again.
+    fn put_back(&mut self, broker: i32, asked: Vec<Asked>) {
+        turn(&mut self.turns, broker).asked = asked;
+    }
+
+    /// Who was asked for and has no answer rests for a while.
+    fn not_answered(&mut self, asked: &[Asked], now_us: u64) {
+        for asked in asked.iter().filter(|asked| !asked.is_answered) {
+            let position = &mut self.positions[asked.index];
+            if position.attempt == asked.attempt {
+                position.rest_until(now_us + self.settings.back_off_us);
+            }
+        }
+    }
+
+    /// A buffer for the next answer.
+    pub fn spare(&mut self) -> Vec<u8> {
+        self.spare.last_mut().map(|spare| mem::take(&mut spare.bytes)).unwrap_or_default()
+    }
+
+    /// The answer to a broker's Fetch has come: `bytes[from..to]`, its header included. What is in it waits to be shown.
+    /// Returns the answer's own fields.
+    ///
+    /// # Errors
+    /// It cannot be the answer. The connection has to be closed; what [`Self::fetch_failed`] does has been done.
+    pub fn fetched(
+        &mut self,
+        broker: i32,
+        (version, topic): (i16, TopicRef<'_>),
+        (bytes, from, to): (Vec<u8>, usize, usize),
+        now_us: u64,
+    ) -> Result<FetchResponse, AnswerError> {
+        let mut asked = self.take_asked(broker).unwrap_or_default();
+        let mut arrived = self.spare.pop().unwrap_or_default();
+        arrived.begin(Some(broker));
+        let answer = bytes.get(from..to).unwrap_or_default();
+        // Looked at as a whole first: nothing is believed of an answer that turns out to be none.
+        let response = self.check(version, topic, answer, &mut asked).and_then(|response| {
+            self.take_all(version, (&bytes, answer), &asked, &mut arrived, now_us).map(|_| response)
+        });
+        arrived.bytes = bytes;
+        if let Ok(FetchResponse { error, .. }) = response
+            && error != code::NONE
+        {
+            for asked in asked.iter().filter(|asked| !asked.is_answered) {
+                self.fail(*asked, error, &mut arrived, now_us);
+            }
+        }
+        self.is_stale |= response.is_err();
+        self.is_unsettled = true;
+        self.not_answered(&asked, now_us);
+        self.put_back(broker, asked);
+        self.keep(arrived);
+        response
+    }
+
+    /// Whether an answer can be read, and is one to what was asked, of which it notes what it answers.
+    fn check(
+        &self,
+        version: i16,
+        topic: TopicRef<'_>,
+        answer: &[u8],
+        asked: &mut [Asked],
+    ) -> Result<FetchResponse, AnswerError> {
+        let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
+        let (mut cursor, mut wrong) = (0, None);
+        let response = FetchResponse::decode(version, body, |fetched| {
+            let index = self.place(fetched.partition).filter(|_| fetched.topic == topic);
+            match find(asked, &mut cursor, index).map(|place| &mut asked[place]) {
+                Some(asked) if !asked.is_answered => asked.is_answered = true,
+                _ => wrong = Some(fetched.partition),
+            }
+        });
+        let checked = response.map_err(AnswerError::from).and_then(|response| match wrong {
+            Some(partition) => Err(AnswerError::NotAsked(partition)),
+            None => Ok(response),
+        });
+        if checked.is_err() {
+            for asked in asked.iter_mut() {
+                asked.is_answered = false;
+            }
+        }
+        checked
+    }
+
+    /// Takes what is there of each partition.
+    fn take_all(
+        &mut self,
+        version: i16,
+        (bytes, answer): (&[u8], &[u8]),
+        asked: &[Asked],
+        arrived: &mut Arrived,
+        now_us: u64,
+    ) -> Result<FetchResponse, AnswerError> {
+        let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
+        let (mut cursor, mut is_front) = (0, true);
+        let response = FetchResponse::decode(version, body, |fetched| {
+            let index = self.place(fetched.partition);
+            let Some(asked) = find(asked, &mut cursor, index).map(|place| asked[place]) else { return };
+            if self.positions[asked.index].attempt == asked.attempt {
+                self.take((asked, is_front), &fetched, (bytes, arrived), now_us);
+            }
+            // Of the first partition that has something, the first batch is there as a whole (KIP-74).
+            is_front &= fetched.batches.is_empty();
+        });
+        Ok(response?)
+    }
+
+    /// Takes what is there of one partition, which still waits for it.
+    fn take(
+        &mut self,
+        (asked, is_front): (Asked, bool),
+        fetched: &FetchedPartition<'_>,
+        (bytes, arrived): (&[u8], &mut Arrived),
+        now_us: u64,
+    ) {
+        let position = &mut self.positions[asked.index];
+        position.had_bytes = false;
+        if fetched.leader != LeaderHint::NONE {
+            self.hints.push((fetched.partition, fetched.leader));
+        }
+        if fetched.error != code::NONE {
+            self.fail(asked, fetched.error, arrived, now_us);
+            return;
+        }
+        position.stage = Stage::Reading;
+        if let Some(diverging) = fetched.diverging.filter(|_| asked.has_epoch) {
+            let found =
+                Found { offset: diverging.end_offset, epoch: diverging.epoch, leader_epoch: NOBODY_S };
+            match position.epochs.parts_at(found, position.offset) {
+                Some(to) => tell(position, asked.index, Content::Truncated { to }, arrived),
+                // It says that the logs differ, and not where: it is asked.
+                None => self.deny(asked),
+            }
+            return;
+        }
+        position.denials = 0;
+        // It was asked by this epoch: what it has shown since is its own log.
+        position.confirmed = Some(asked.leader_epoch);
+        let end =
+            if self.settings.read_committed { fetched.last_stable_offset } else { fetched.high_watermark };
+        walk(position, (asked, is_front), (fetched, end), (bytes, arrived));
+        if position.had_bytes && position.stage == Stage::Reading && position.offset == asked.offset {
+            // Nothing that leads on: the next answer may be the same, and is not asked for in a hurry.
+            position.rest_until(now_us + self.settings.back_off_us);
+        }
+    }
+
+    /// A partition was answered with an error.
+    fn fail(&mut self, asked: Asked, error: i16, arrived: &mut Arrived, now_us: u64) {
+        let position = &mut self.positions[asked.index];
+        if position.attempt != asked.attempt {
+            return;
+        }
+        match error {
+            code::OFFSET_OUT_OF_RANGE if asked.has_epoch => {
+                position.leaves_epoch_out = true;
+                position.stage = Stage::Reading;
+            }
+            code::OFFSET_OUT_OF_RANGE => self.deny(asked),
+            code::CORRUPT_MESSAGE => {
+                tell(position, asked.index, Content::Unreadable { cause: FOUND_BY_BROKER }, arrived);
+            }
+            error => {
+                position.rest_until(now_us + self.settings.back_off_us);
+                let kind = code::kind(error);
+                self.is_stale |= matches!(kind, Kind::Leadership | Kind::Gone);
+                if kind != Kind::Leadership {
+                    arrived.tell(asked.index, position.generation, Content::Error(error));
+                }
+            }
+        }
+    }
+
+    /// The leader denies a place.
+    fn deny(&mut self, asked: Asked) {
+        self.positions[asked.index].stage = Stage::Denied;
+        self.is_unsettled = true;
+    }
+}
+
+/// In place of a leader's epoch, where it is known otherwise who answered.
+const NOBODY_S: i32 = -1;
+
+/// Where a partition is in a request. Answers mostly have the request's order: it is looked for from `cursor` on.
+fn find(asked: &[Asked], cursor: &mut usize, index: Option<usize>) -> Option<usize> {
+    let index = index?;
+    let (before, behind) = asked.split_at_checked(*cursor)?;
+    let at = behind.iter().position(|asked| asked.index == index).map(|place| *cursor + place);
+    let at = at.or_else(|| before.iter().position(|asked| asked.index == index))?;
+    *cursor = at + 1;
+    Some(at)
+}
+
+/// What is asked of a partition.
+fn ask(position: &mut Position, settings: &SourceSettings) -> FetchPartition {
+    position.stage = Stage::Fetching;
+    let epoch = position.epochs.last().filter(|_| !position.leaves_epoch_out);
+    let wide = position.wide_bytes.map_or(0, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
+    FetchPartition {
+        partition: position.partition,
+        leader_epoch: position.leader.map_or(-1, |leader| leader.epoch),
+        offset: position.offset,
+        last_fetched_epoch: epoch.unwrap_or(-1),
+        max_bytes: settings.partition_max_bytes.max(wide),
+    }
+}
+
+/// Something is to be told of a partition, and nothing more is read of it before.
+fn tell(position: &mut Position, index: usize, content: Content, arrived: &mut Arrived) {
+    position.stage = Stage::Showing;
+    arrived.tell(index, position.generation, content);
+}
+
+/// Goes over the headers of a partition's batches: so much, and no more, has to be known for the next request.
+fn walk(
+    position: &mut Position,
+    (asked, is_front): (Asked, bool),
+    (fetched, end): (&FetchedPartition<'_>, i64),
+    (bytes, arrived): (&[u8], &mut Arrived),
+) {
+    let (mut count, mut is_damaged) = (0, false);
+    for batch in Batches::new(fetched.batches) {
+        count += 1;
+        let Ok(batch) = batch else {
+            is_damaged = true;
+            break;
+        };
+        position.epochs.read(batch.leader_epoch(), batch.base_offset().max(position.offset));
+        position.offset = position.offset.max(batch.next_offset());
+    }
+    position.had_bytes = count > 0;
+    if count == 0 && !fetched.batches.is_empty() {
+        // There was no room for its first batch. Where there must have been, it is asked for alone.
+        if asked.is_alone {
+            tell(position, asked.index, Content::Unreadable { cause: CUT_OFF }, arrived);
+        } else if is_front {
+            position.wide_bytes = Some(0);
+        }
+        return;
+    }
+    let is_at_end = position.offset == end && position.told_end != end;
+    if count == 0 && !is_at_end {
+        return;
+    }
+    if is_damaged || is_at_end {
+        position.stage = Stage::Showing;
+    }
+    let from = fetched.batches.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+    let aborted = arrived.note_aborted(fetched.aborted());
+    arrived.sections.push(Section {
+        index: asked.index,
+        generation: position.generation,
+        at: asked.offset,
+        is_first: true,
+        is_wide: position.wide_bytes.take().is_some(),
+        end,
+        tells_end: is_at_end,
+        content: Content::Batches { from, to: from + fetched.batches.len(), aborted },
+    });
+}

@@ -1,0 +1,281 @@
+//! Reading partitions: positions → fetches → batches → records.
+//!
+//! One machine for all partitions of a topic that a reader has. It says which Fetch is to go to which broker, takes the
+//! answers, and shows what is in them, batch by batch. When an answer comes it only walks over the batches' headers, so that
+//! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and one more is
+//! under way or waits: that bounds the memory, and a reader that is slower than its brokers fetches less.
+//!
+//! **Whose log it is.** A leader that is new is asked first whether its log is the one that was read (KIP-320); then
+//! fetches carry its epoch, so that nobody answers who has been deposed since. `OFFSET_OUT_OF_RANGE` to a Fetch that
+//! also carried the epoch of the last record proves nothing: Kafka answers so where it does not know that epoch
+//! (`UnifiedLog`, `Partition.readRecords`). Such a place is asked for again without, and what is denied then is held
+//! against the log's start and end before anybody is told.
+//!
+//! **What cannot be read** is told with its extent: a batch's offset and length lie outside of its checksum, so that it ends
+//! where the next one begins, or at the log's end. Where the next one has not come, it is fetched to be looked at.
+
+mod aborted;
+mod answer;
+mod epochs;
+mod judge;
+mod position;
+mod show;
+
+use std::{collections::VecDeque, mem};
+
+pub use self::answer::AnswerError;
+use self::{
+    answer::Turn,
+    position::{Position, Stage},
+    show::{Arrived, Shower},
+};
+use super::{cluster::Leader, questions::Questions};
+use crate::kafka::wire::{
+    batch::Unpacker,
+    protocol::{FetchPartition, LeaderHint},
+};
+
+/// How fetches are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// How long a broker waits for `min_bytes`, ms; never 0.
+    pub max_wait_ms: i32,
+    /// How much has to be there before it answers, in bytes.
+    pub min_bytes: i32,
+    /// How much may come in one answer, in bytes; one batch that is larger comes whole.
+    pub max_bytes: i32,
+    /// How much of it may be one partition's, in bytes.
+    pub partition_max_bytes: i32,
+    /// Only what is committed is shown.
+    pub read_committed: bool,
+    /// A batch that unpacks to more bytes than this cannot be read.
+    pub unpacked_most_bytes: usize,
+    /// How long a partition rests after an error, µs.
+    pub back_off_us: u64,
+    /// How long leaders have to answer a question about a place, µs.
+    pub question_us: u64,
+}
+
+/// Something that is told about a partition beside its records, in its place among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceEvent<'a> {
+    /// Everything below has been shown, or holds nothing to be shown.
+    Progress {
+        /// Where reading goes on.
+        next_offset: i64,
+    },
+    /// The broker has nothing at or above this now. Told once for each end.
+    AtEnd {
+        /// The end, and the position.
+        end: i64,
+    },
+    /// These offsets cannot be read.
+    Unreadable {
+        /// The first of them.
+        from: i64,
+        /// Behind the last of them, where reading goes on by itself. `None`: nobody can tell; it idles.
+        to: Option<i64>,
+        /// What is wrong.
+        cause: &'a str,
+    },
+    /// The place is not in the log, which has been asked. It idles.
+    OutOfRange,
+    /// The leader's log is not the one that was read. It idles.
+    Truncated {
+        /// The position.
+        from: i64,
+        /// The epoch of the record before.
+        epoch: i32,
+        /// What was read from here on is not in the log any more.
+        to: i64,
+    },
+    /// A broker answered with an error; the partition rests for a while, and is asked for again.
+    Error(i16),
+}
+
+/// A record that was read. Its bytes lie in the answer, or in what was unpacked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadRecord<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Epoch of the leader that wrote it; negative where the broker does not say.
+    pub leader_epoch: i32,
+    /// When it was sent, ms since 1970; `None` where the topic keeps the broker's time, or none.
+    pub sent_ms: Option<i64>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its headers, from their number on, as they lie there; they have not been looked at.
+    pub headers: &'a [u8],
+}
+
+/// Who is shown what was read.
+pub trait Visitor {
+    /// The next record of a partition.
+    fn record(&mut self, partition: i32, record: &ReadRecord<'_>);
+    /// Something else about it.
+    fn event(&mut self, partition: i32, event: SourceEvent<'_>);
+}
+
+/// What is to be asked of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch<'a> {
+    /// Partitions, in the order in which they are to be served.
+    pub partitions: &'a [FetchPartition],
+    /// How much may come in all, in bytes.
+    pub max_bytes: i32,
+}
+
+/// Reads partitions of one topic.
+#[derive(Debug)]
+pub struct Source {
+    settings: SourceSettings,
+    positions: Vec<Position>,
+    /// Places in `positions`, by partition.
+    places: Vec<Option<usize>>,
+    turns: Vec<Turn>,
+    /// What has come and is not shown, in the order in which it came.
+    arrived: VecDeque<Arrived>,
+    /// Those that were shown, with their buffers.
+    spare: Vec<Arrived>,
+    shower: Shower,
+    /// The request that was made last.
+    request: Vec<FetchPartition>,
+    hints: Vec<(i32, LeaderHint)>,
+    /// Some partition waits for its leader's word, or for its leader to be asked.
+    is_unsettled: bool,
+    is_stale: bool,
+    /// Leaders refuse to say whether their logs are the ones that were read, with this error.
+    unchecked: Option<i16>,
+}
+
+impl Source {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(settings: SourceSettings) -> Self {
+        Self {
+            settings,
+            positions: Vec::new(),
+            places: Vec::new(),
+            turns: Vec::new(),
+            arrived: VecDeque::new(),
+            spare: Vec::new(),
+            shower: Shower::new(Unpacker::new(settings.unpacked_most_bytes), settings.read_committed),
+            request: Vec::new(),
+            hints: Vec::new(),
+            is_unsettled: false,
+            is_stale: false,
+            unchecked: None,
+        }
+    }
+
+    /// How fetches are made.
+    #[must_use]
+    pub fn settings(&self) -> &SourceSettings {
+        &self.settings
+    }
+
+    /// Reads a partition from this offset on. Where the epoch of the record before is known, the leader is asked first
+    /// whether it has that record. What has come for an earlier place does not show any more.
+    pub fn read_from(&mut self, partition: i32, offset: i64, epoch_before: Option<i32>) {
+        let Some(index) = self.place_of(partition) else { return };
+        self.positions[index].jump(offset, epoch_before);
+        self.is_unsettled = true;
+    }
+
+    /// Stops reading a partition.
+    pub fn stop(&mut self, partition: i32) {
+        if let Some(index) = self.place(partition) {
+            self.positions[index].stop();
+        }
+    }
+
+    fn place(&self, partition: i32) -> Option<usize> {
+        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
+    }
+
+    /// Makes one where there is none; `None` of a partition that cannot be.
+    fn place_of(&mut self, partition: i32) -> Option<usize> {
+        let id = usize::try_from(partition).ok()?;
+        if self.places.len() <= id {
+            self.places.resize(id + 1, None);
+        }
+        Some(*self.places[id].get_or_insert_with(|| {
+            self.positions.push(Position::new(partition));
+            self.positions.len() - 1
+        }))
+    }
+
+    /// Tells who leads the partitions by now. To be called when that may have changed, and after [`Self::read_from`].
+    pub fn lead(&mut self, leader: impl Fn(i32) -> Option<Leader>) {
+        for (index, position) in self.positions.iter_mut().enumerate() {
+            let (before, now) = (position.leader, leader(position.partition));
+            if !position.lead_by(now) {
+                continue;
+            }
+            self.is_unsettled = true;
+            let (before, now) = (before.map(|leader| leader.broker), now.map(|leader| leader.broker));
+            if before == now {
+                continue;
+            }
+            if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.broker) == before) {
+                turn.order.retain(|place| *place != index);
+            }
+            if let Some(broker) = now {
+                answer::turn(&mut self.turns, broker).order.push(index);
+            }
+        }
+    }
+
+    /// Partitions that are being read and have no leader.
+    pub fn without_leader(&self) -> impl Iterator<Item = i32> {
+        let without = self.positions.iter().filter(|position| position.leader.is_none());
+        without.filter(|position| position.stage != Stage::Idle).map(|position| position.partition)
+    }
+
+    /// Asks the questions that are open, and draws the consequences of those that were answered. To be called after
+    /// whatever may have changed something, and cheap where nothing has.
+    pub fn settle(&mut self, questions: &mut Questions, now_us: u64) {
+        if self.is_unsettled {
+            self.is_unsettled = false;
+            for index in 0..self.positions.len() {
+                self.settle_one(index, questions, now_us);
+            }
+        }
+    }
+
+    /// Brokers to which a Fetch can go out now.
+    pub fn due(&self, now_us: u64) -> impl Iterator<Item = i32> {
+        let is_due = move |turn: &&Turn| {
+            turn.is_free() && turn.order.iter().any(|&index| self.positions[index].is_ready(now_us))
+        };
+        self.turns.iter().filter(is_due).map(|turn| turn.broker)
+    }
+
+    /// When there is next something to do without anything having come: a pause is over. `u64::MAX`: nothing.
+    #[must_use]
+    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
+        let reading = self.positions.iter().filter(|position| position.stage == Stage::Reading);
+        let pauses = reading.map(|position| position.not_before_us).filter(|pause| *pause > now_us);
+        pauses.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether the cluster has to be looked at anew: true once.
+    pub fn take_stale(&mut self) -> bool {
+        mem::take(&mut self.is_stale)
+    }
+
+    /// Who leads partitions, in the words of brokers that lead them no more (KIP-951).
+    pub fn hints(&mut self) -> impl Iterator<Item = (i32, LeaderHint)> {
+        self.hints.drain(..)
+    }
+
+    /// The error with which leaders refuse to say whether their logs are the ones that were read: once.
+    pub fn take_unchecked(&mut self) -> Option<i16> {
+        self.unchecked.take()
+    }
+}
+
+#[cfg(test)]
+mod tests;

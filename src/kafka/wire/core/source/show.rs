@@ -1,0 +1,392 @@
+//! Showing what has come: batch by batch, each checked before its first record is shown.
+
+use std::ops::Range;
+
+use super::{
+    ReadRecord, Source, SourceEvent, Visitor, aborted,
+    position::{Position, Stage},
+};
+use crate::kafka::wire::{
+    batch::{Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, Unpacker},
+    protocol::AbortedTransaction,
+};
+
+/// An answer whose parts wait to be shown, or an event that waits behind what came before.
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    /// Who sent it; `None`: nobody, it is ours.
+    pub(super) broker: Option<i32>,
+    /// The answer.
+    pub(super) bytes: Vec<u8>,
+    pub(super) sections: Vec<Section>,
+    /// The section that is shown next.
+    next: usize,
+    /// What the broker says of aborted transactions, for all sections.
+    aborted: Vec<AbortedTransaction>,
+}
+
+impl Arrived {
+    /// As good as new, but for the buffers.
+    pub(super) fn begin(&mut self, broker: Option<i32>) {
+        self.broker = broker;
+        self.sections.clear();
+        self.next = 0;
+        self.aborted.clear();
+    }
+
+    pub(super) fn note_aborted(&mut self, all: impl Iterator<Item = AbortedTransaction>) -> Range<usize> {
+        aborted::note(&mut self.aborted, all)
+    }
+
+    pub(super) fn tell(&mut self, index: usize, generation: u32, content: Content) {
+        let (at, end, is_first, is_wide, tells_end) = (0, 0, false, false, false);
+        self.sections.push(Section { index, generation, at, is_first, is_wide, end, tells_end, content });
+    }
+}
+
+/// What came of one partition.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    /// The partition's place.
+    pub(super) index: usize,
+    /// Shown only while the partition has not jumped since.
+    pub(super) generation: u32,
+    /// What lies below has been shown, or was not asked for.
+    pub(super) at: i64,
+    /// Nothing of it has been shown: its first batch may begin below what was asked for.
+    pub(super) is_first: bool,
+    /// Whether the room was as large as shows what lies behind the first batch, if there is something.
+    pub(super) is_wide: bool,
+    /// The log's end, as far as the reader may see.
+    pub(super) end: i64,
+    /// Whether it reaches that end, and it is to be told.
+    pub(super) tells_end: bool,
+    pub(super) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// Batches, at these bytes of the answer, half-open, and their aborted transactions.
+    Batches {
+        from: usize,
+        to: usize,
+        aborted: Range<usize>,
+    },
+    /// Nobody can tell up to where.
+    Unreadable {
+        cause: &'static str,
+    },
+    OutOfRange,
+    Truncated {
+        to: i64,
+    },
+    Error(i16),
+}
+
+/// A batch of which something cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bad {
+    cause: String,
+    extent: Extent,
+}
+
+/// What cannot be read of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// From here on to the end of the batch, which fits its checksum: what it says of its offsets is true.
+    Sure { from: i64, to: i64 },
+    /// All, and what it says of its offsets may be wrong, too: from `base` on, it says, up to `to`.
+    Unsure { base: i64, to: i64, bytes: usize },
+    /// Nobody knows where the next one begins.
+    Endless,
+}
+
+/// Checks batches, and shows their records.
+#[derive(Debug)]
+pub(super) struct Shower {
+    unpacker: Unpacker,
+    read_committed: bool,
+}
+
+impl Shower {
+    pub(super) fn new(unpacker: Unpacker, read_committed: bool) -> Self {
+        Self { unpacker, read_committed }
+    }
+
+    /// Shows a batch from offset `at` on. Returns how many records that were.
+    fn show(
+        &mut self,
+        batch: &Batch<'_>,
+        (partition, at): (i32, i64),
+        aborted: &mut [AbortedTransaction],
+        visitor: &mut impl Visitor,
+    ) -> Result<usize, Bad> {
+        let next_offset = batch.next_offset();
+        if !batch.fits_its_checksum() {
+            let extent =
+                Extent::Unsure { base: batch.base_offset(), to: next_offset, bytes: batch.bytes().len() };
+            return Err(Bad { cause: "it does not fit its checksum".to_owned(), extent });
+        }
+        let bad = |from: i64, cause: String| Bad { cause, extent: Extent::Sure { from, to: next_offset } };
+        let whole = |cause: String| bad(batch.base_offset().max(at), cause);
+        let is_aborted = self.read_committed
+            && batch.is_transactional()
+            && aborted::contains(aborted, batch.producer_id(), batch.base_offset());
+        if batch.is_control() {
+            self.pass_marker(batch, aborted).map_err(whole)?;
+        }
+        if batch.is_control() || is_aborted {
+            visitor.event(partition, SourceEvent::Progress { next_offset });
+            return Ok(0);
+        }
+        let payload = self.unpacker.unpack(batch).map_err(|error| whole(error.to_string()))?;
+        let records = batch.records(payload);
+        records.check_lengths().map_err(|error| whole(error.to_string()))?;
+        let (mut shown, mut behind) = (0, at.max(batch.base_offset()));
+        let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
+        for record in records {
+            let RecordRef { offset, timestamp_ms, key, value, headers } =
+                record.map_err(|error| bad(behind, error.to_string()))?;
+            if offset >= at {
+                let sent_ms = (!has_broker_time && timestamp_ms >= 0).then_some(timestamp_ms);
+                visitor.record(partition, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
+                shown += 1;
+            }
+            behind = offset.saturating_add(1);
+        }
+        // Compaction may have taken the last ones.
+        if behind < next_offset || shown == 0 {
+            visitor.event(partition, SourceEvent::Progress { next_offset });
+        }
+        Ok(shown)
+    }
+
+    /// A marker says that its producer's transaction is over.
+    fn pass_marker(&mut self, batch: &Batch<'_>, aborted: &mut [AbortedTransaction]) -> Result<(), String> {
+        if !self.read_committed || aborted.is_empty() {
+            return Ok(());
+        }
+        let payload = self.unpacker.unpack(batch).map_err(|error| error.to_string())?;
+        for record in batch.records(payload) {
+            let record = record.map_err(|error| error.to_string())?;
+            if record.marker() == Some(Marker::Abort) {
+                aborted::end(aborted, batch.producer_id(), record.offset);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Shows what has come: a batch, or an event, at the most. Returns how many records and events that were; 0: there is
+    /// nothing to show.
+    pub fn show(&mut self, visitor: &mut impl Visitor) -> usize {
+        while let Some(arrived) = self.arrived.front_mut() {
+            let Some(section) = arrived.sections.get_mut(arrived.next) else {
+                self.retire();
+                continue;
+            };
+            let position = &mut self.positions[section.index];
+            if section.generation != position.generation {
+                arrived.next += 1;
+                continue;
+            }
+            let Content::Batches { from, to, aborted: ref list } = section.content else {
+                arrived.next += 1;
+                tell(position, &section.content, visitor);
+                self.is_unsettled = true;
+                return 1;
+            };
+            let mut batches = Batches::new(&arrived.bytes[from..to]);
+            let Some(batch) = batches.next() else {
+                arrived.next += 1;
+                if is_end_news(position, section, visitor) {
+                    self.is_unsettled = true;
+                    return 1;
+                }
+                continue;
+            };
+            let rest = batches.rest();
+            let aborted = &mut arrived.aborted[list.clone()];
+            let outcome = match batch {
+                Ok(batch) => {
+                    let place = (position.partition, section.shows_from(&batch));
+                    let shown = self.shower.show(&batch, place, aborted, visitor);
+                    let next_offset = batch.next_offset();
+                    shown.map(|shown| (shown, next_offset)).map_err(|bad| (bad, next_offset))
+                }
+                Err(error) => Err((bad(error), section.at)),
+            };
+            let next_from = to - rest.len();
+            match outcome {
+                Ok((shown, next_offset)) => {
+                    section.pass(next_from, next_offset);
+                    return shown.max(1);
+                }
+                Err((bad, next_offset)) => {
+                    let told = stumble(position, section, (bad, rest), visitor);
+                    section.pass(next_from, next_offset);
+                    self.is_unsettled = true;
+                    if told {
+                        return 1;
+                    }
+                }
+            }
+        }
+        0
+    }
+
+    /// What was shown as a whole makes room for the broker's next answer.
+    fn retire(&mut self) {
+        let Some(arrived) = self.arrived.pop_front() else { return };
+        if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.broker) == arrived.broker) {
+            turn.held -= 1;
+        }
+        self.recycle(arrived);
+    }
+
+    /// Its buffers are used again, unless one large batch has blown them up.
+    pub(super) fn recycle(&mut self, mut arrived: Arrived) {
+        let usual = usize::try_from(self.settings.max_bytes).unwrap_or(0).saturating_mul(2);
+        if arrived.bytes.capacity() > usual {
+            arrived.bytes = Vec::new();
+        }
+        if self.spare.len() <= 2 * self.turns.len() {
+            self.spare.push(arrived);
+        }
+    }
+}
+
+impl Section {
+    /// From which offset on a batch's records are shown. Only the first one may begin below what was asked for, and reach
+    /// up to it; any other that lies below is what a broker has no reason to send, and whoever checks records sees it.
+    fn shows_from(&self, batch: &Batch<'_>) -> i64 {
+        if self.is_first && batch.next_offset() > self.at { self.at } else { i64::MIN }
+    }
+
+    /// A batch has been shown: the next one begins at this byte, behind this offset.
+    fn pass(&mut self, byte: usize, next_offset: i64) {
+        if let Content::Batches { from, .. } = &mut self.content {
+            *from = byte;
+        }
+        self.at = self.at.max(next_offset);
+        self.is_first = false;
+    }
+}
+
+fn bad(error: BatchError) -> Bad {
+    let extent = match error {
+        BatchError::Length { .. } => Extent::Endless,
+        // Its length was believed, and what follows will tell.
+        BatchError::Format { base_offset, .. } => {
+            Extent::Unsure { base: base_offset, to: base_offset.saturating_add(1), bytes: 0 }
+        }
+    };
+    Bad { cause: error.to_string(), extent }
+}
+
+/// All batches of a section were shown. Tells the log's end, if it is there, and was not told before.
+fn is_end_news(position: &mut Position, section: &Section, visitor: &mut impl Visitor) -> bool {
+    if !section.tells_end {
+        return false;
+    }
+    // It waited for that, unless it has something else to tell by now.
+    if position.stage == Stage::Showing && position.offset == section.end {
+        position.stage = Stage::Reading;
+    }
+    position.told_end = section.end;
+    visitor.event(position.partition, SourceEvent::AtEnd { end: section.end });
+    true
+}
+
+/// Tells what is not in any batch.
+fn tell(position: &mut Position, content: &Content, visitor: &mut impl Visitor) {
+    let (partition, from) = (position.partition, position.offset);
+    let event = match *content {
+        Content::Batches { .. } => return,
+        Content::Error(error) => {
+            visitor.event(partition, SourceEvent::Error(error));
+            return;
+        }
+        Content::Unreadable { cause } => SourceEvent::Unreadable { from, to: None, cause },
+        Content::OutOfRange => SourceEvent::OutOfRange,
+        Content::Truncated { to } => {
+            SourceEvent::Truncated { from, epoch: position.epochs.last().unwrap_or(-1), to }
+        }
+    };
+    position.stop();
+    visitor.event(partition, event);
+}
+
+/// A batch cannot be read, or not wholly. Returns whether that was told: it is not as long as nobody knows where it ends.
+#[cold]
+fn stumble(
+    position: &mut Position,
+    section: &Section,
+    (bad, rest): (Bad, &[u8]),
+    visitor: &mut impl Visitor,
+) -> bool {
+    let partition = position.partition;
+    let mut tell = |from, to| {
+        visitor.event(partition, SourceEvent::Unreadable { from, to, cause: &bad.cause });
+    };
+    match bad.extent {
+        Extent::Sure { from, to } => tell(from, Some(to)),
+        Extent::Endless => {
+            position.stop();
+            tell(section.at, None);
+        }
+        Extent::Unsure { base, to, bytes } => {
+            let from = if section.is_first { base.max(section.at) } else { base };
+            let to = match behind(rest, base) {
+                Behind::Batch { base } => Some(base),
+                // What it says agrees with what the broker says.
+                Behind::Unseen if to == section.end => Some(to),
+                Behind::Unseen if section.is_wide => Some(section.end),
+                Behind::Unseen => {
+                    position.go_back(section.at);
+                    position.wide_bytes = Some(bytes.saturating_add(PEEK_BYTES));
+                    return false;
+                }
+                Behind::Nonsense => Some(to).filter(|to| *to <= section.end),
+            };
+            match to.filter(|to| *to > from) {
+                Some(to) => position.go_back(to.max(section.at)),
+                None => position.stop(),
+            }
+            tell(from, to.filter(|to| *to > from));
+        }
+    }
+    true
+}
+
+/// So much behind a batch shows where the next one begins.
+const PEEK_BYTES: usize = 1 << 16;
+
+/// What lies behind a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// A batch with this first offset.
+    Batch { base: i64 },
+    /// Nobody has seen it.
+    Unseen,
+    /// No batch that could follow: the length that led there may have been wrong.
+    Nonsense,
+}
+
+fn behind(rest: &[u8], base: i64) -> Behind {
+    let Some((front, _)) = rest.split_first_chunk::<HEADER_BYTES>() else { return Behind::Unseen };
+    // An own copy with the length of its header, so that it counts as whole.
+    let mut front = *front;
+    let plausible = i32::from_be_bytes([front[8], front[9], front[10], front[11]]) >= HEADER_BODY;
+    front[8..12].copy_from_slice(&HEADER_BODY.to_be_bytes());
+    match Batches::new(&front).next() {
+        Some(Ok(next)) if plausible && next.base_offset() > base => {
+            Behind::Batch { base: next.base_offset() }
+        }
+        _ => Behind::Nonsense,
+    }
+}
+
+/// The length that a batch without records has in its header.
+const HEADER_BODY: i32 = 49;

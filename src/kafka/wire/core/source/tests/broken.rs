@@ -1,0 +1,185 @@
+//! Batches that cannot be read, and how far they reach.
+
+use super::kit::*;
+use crate::kafka::wire::core::code;
+
+/// With a flipped bit, and a checksum that does not fit any more.
+fn flipped(mut batch: Vec<u8>, at: usize) -> Vec<u8> {
+    batch[at] ^= 0x40;
+    batch
+}
+
+fn three() -> [Vec<u8>; 3] {
+    [batch(0, 3, &["a", "b"]), batch(2, 3, &["c", "d", "e"]), batch(5, 3, &["f"])]
+}
+
+#[test]
+fn a_batch_that_does_not_fit_its_checksum_reaches_up_to_the_next_one() {
+    // In its records, in its own word on how many offsets it has, in its codec, in its producer.
+    for at in [70, 24, 22, 46] {
+        let mut bench = Bench::reading(1);
+        bench.asks(FIRST);
+        let [first, second, third] = three();
+        bench.give(FIRST, &[part(0, 9, &[first, flipped(second, at), third.clone()])]);
+        bench.asks(FIRST);
+        assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 to 5"], "{at}");
+        bench.source.fetch_failed(FIRST, bench.now_us);
+        assert_eq!(bench.asks(FIRST), [(0, 5)], "it goes on behind it by itself");
+        bench.give(FIRST, &[part(0, 9, &[third])]);
+        assert_eq!(bench.shown(), ["0@5 f"]);
+    }
+}
+
+#[test]
+fn only_what_was_asked_for_of_it_counts() {
+    let mut bench = Bench::reading(1);
+    bench.read_from(0, 3, None);
+    bench.asks(FIRST);
+    let [_, second, third] = three();
+    bench.give(FIRST, &[part(0, 9, &[flipped(second, 70), third])]);
+    assert_eq!(bench.shown(), ["0: not 3 to 5"]);
+}
+
+#[test]
+fn the_last_batch_of_the_log_reaches_up_to_its_end() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [first, second, _] = three();
+    bench.give(FIRST, &[part(0, 5, &[first, flipped(second, 70)])]);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 to 5"]);
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+#[test]
+fn where_the_next_batch_has_not_come_it_is_fetched_to_be_looked_at() {
+    let mut bench = Bench::reading(2);
+    bench.asks(FIRST);
+    let [first, second, third] = three();
+    let wrong = || flipped(second.clone(), 24);
+    bench.give(FIRST, &[part(0, 9, &[first, wrong()]), part(1, 9, &[])]);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b"]);
+    let request = bench.request(FIRST).unwrap();
+    assert_eq!((request.len(), request[0].partition, request[0].offset), (1, 0, 2), "alone");
+    assert!(request[0].max_bytes > i32::try_from(wrong().len()).unwrap() + 61, "with room for more");
+    // A part of the next one is enough.
+    bench.give(FIRST, &[part(0, 9, &[wrong(), third[..61].to_vec()])]);
+    assert_eq!(bench.shown(), ["0: not 2 to 5"]);
+    assert_eq!(bench.asks(FIRST), [(1, 0), (0, 5)]);
+}
+
+#[test]
+fn where_nothing_follows_it_reaches_up_to_the_end() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [_, second, _] = three();
+    let wrong = || flipped(second.clone(), 24);
+    bench.give(FIRST, &[part(0, 5, &[wrong()])]);
+    assert_eq!(bench.shown(), [""; 0]);
+    assert_eq!(bench.asks(FIRST), [(0, 0)]);
+    bench.give(FIRST, &[part(0, 5, &[wrong()])]);
+    assert_eq!(bench.shown(), ["0: not 2 to 5"]);
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+#[test]
+fn where_no_batch_follows_that_could_its_own_word_counts_if_it_can_be_true() {
+    let lower = batch(1, 3, &["x"]);
+    for (second, end, shown) in [
+        (batch(2, 3, &["c", "d", "e"]), 9, "0: not 2 to 5"),
+        (changed(batch(2, 3, &["c"]), LAST_DELTA_AT, &99_i32.to_be_bytes()), 9, "0: not 2 on"),
+    ] {
+        let mut bench = Bench::reading(1);
+        bench.read_from(0, 2, None);
+        bench.asks(FIRST);
+        bench.give(FIRST, &[part(0, end, &[flipped(second, 70), lower.clone()])]);
+        assert_eq!(bench.shown(), [shown]);
+    }
+}
+
+#[test]
+fn a_length_that_cannot_be_has_no_end() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [first, mut second, third] = three();
+    second[8..12].copy_from_slice(&(-5_i32).to_be_bytes());
+    bench.give(FIRST, &[part(0, 9, &[first, second, third])]);
+    assert_eq!(bench.asks(FIRST), [], "not before that is told");
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 on"]);
+    bench.pass();
+    assert_eq!(bench.asks(FIRST), [], "it idles");
+    bench.read_from(0, 5, None);
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+#[test]
+fn a_format_that_is_not_spoken_reaches_up_to_the_next_batch() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [first, mut second, third] = three();
+    second[16] = 1;
+    bench.give(FIRST, &[part(0, 9, &[first, second, third])]);
+    assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 to 5"]);
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+#[test]
+fn a_count_that_lies_spoils_its_batch_and_no_other() {
+    for count in [-1_i32, 0, 1, 2, 4, i32::MAX] {
+        let mut bench = Bench::reading(1);
+        bench.asks(FIRST);
+        let [first, second, third] = three();
+        let lies = changed(second, COUNT_AT, &count.to_be_bytes());
+        bench.give(FIRST, &[part(0, 9, &[first, lies, third])]);
+        assert_eq!(bench.asks(FIRST), [(0, 6)]);
+        assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 to 5", "0@5 f"], "{count}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_taken_apart_spoils_what_lies_behind_it() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [first, second, third] = three();
+    // The length of the second record's key: longer than the record.
+    let record_bytes = (second.len() - 61) / 3;
+    let key_length_at = 61 + record_bytes + 4;
+    assert_eq!(second[key_length_at], 2 * 3, "three bytes, in zigzag");
+    let malformed = changed(second, key_length_at, &[100]);
+    bench.give(FIRST, &[part(0, 9, &[first, malformed, third])]);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0@2 c", "0: not 3 to 5", "0@5 f"]);
+}
+
+#[test]
+fn what_cannot_be_unpacked_spoils_its_batch() {
+    let too_large = "x".repeat(SETTINGS.unpacked_most_bytes);
+    let mut packed = Vec::new();
+    let plain = batch(2, 3, &[&too_large]);
+    std::io::Write::write_all(
+        &mut flate2::write::GzEncoder::new(&mut packed, flate2::Compression::fast()),
+        &plain[61..],
+    )
+    .unwrap();
+    let large = sealed([&plain[..61], &packed[..]].concat());
+    for (second, next) in [
+        (with_attributes(large, 1), 3),
+        (with_attributes(batch(2, 3, &["no lz4"]), 3), 3),
+        (with_attributes(batch(2, 3, &["no codec"]), 7), 3),
+    ] {
+        let mut bench = Bench::reading(1);
+        bench.asks(FIRST);
+        bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a", "b"]), second, batch(3, 3, &["f"])])]);
+        assert_eq!(bench.shown(), ["0@0 a", "0@1 b", &format!("0: not 2 to {next}"), "0@3 f"]);
+    }
+}
+
+#[test]
+fn what_the_broker_itself_cannot_read_has_no_end() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"])])]);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[failed(0, code::CORRUPT_MESSAGE)]);
+    assert_eq!(bench.shown(), ["0@0 a", "0: not 1 on"]);
+    assert_eq!(bench.asks(FIRST), []);
+}

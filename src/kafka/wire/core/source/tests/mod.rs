@@ -1,0 +1,8 @@
+//! A source between scripted brokers and a reader that writes down what it is shown.
+
+mod any;
+mod broken;
+mod kit;
+mod leaders;
+mod progress;
+mod transactions;

@@ -1,0 +1,192 @@
+//! Where reading goes on, and what is told of it.
+
+use super::{super::*, kit::*};
+
+#[test]
+fn records_come_in_their_order_and_the_next_fetch_is_out_before_they_are_looked_at() {
+    let mut bench = Bench::reading(1);
+    assert_eq!(bench.asks(FIRST), [(0, 0)]);
+    assert_eq!(bench.asks(FIRST), [], "one at a time");
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a", "b"]), batch(2, 3, &["c"])])]);
+    assert_eq!(bench.asks(FIRST), [(0, 3)]);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0@2 c"]);
+}
+
+#[test]
+fn no_more_than_two_answers_of_a_broker_are_held() {
+    let mut bench = Bench::reading(1);
+    for offset in 0..2 {
+        assert_eq!(bench.asks(FIRST), [(0, offset)]);
+        bench.give(FIRST, &[part(0, 9, &[batch(offset, 3, &["a"])])]);
+    }
+    assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown_once(), ["0@0 a"]);
+    assert_eq!(bench.shown_once(), ["0@1 a"]);
+    assert_eq!(bench.asks(FIRST), [(0, 2)]);
+}
+
+#[test]
+fn a_position_inside_of_a_batch_passes_what_lies_below() {
+    let mut bench = Bench::reading(1);
+    bench.read_from(0, 2, None);
+    assert_eq!(bench.asks(FIRST), [(0, 2)]);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a", "b", "c", "d"])])]);
+    assert_eq!(bench.asks(FIRST), [(0, 4)]);
+    assert_eq!(bench.shown(), ["0@2 c", "0@3 d"]);
+}
+
+#[test]
+fn what_a_broker_replays_is_shown_and_not_asked_for_in_a_hurry() {
+    let mut bench = Bench::reading(1);
+    bench.read_from(0, 5, None);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a", "b"])])]);
+    assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b"]);
+    bench.pass();
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+    bench.give(FIRST, &[part(0, 9, &[batch(5, 3, &["c"]), batch(3, 3, &["d"])])]);
+    assert_eq!(bench.shown(), ["0@5 c", "0@3 d"]);
+    assert_eq!(bench.asks(FIRST), [(0, 6)], "never back");
+}
+
+#[test]
+fn half_a_batch_is_asked_for_again() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let half = batch(1, 3, &["b"])[..70].to_vec();
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"]), half])]);
+    assert_eq!(bench.asks(FIRST), [(0, 1)]);
+    assert_eq!(bench.shown(), ["0@0 a"]);
+}
+
+#[test]
+fn who_had_no_room_for_a_batch_is_asked_for_first_and_at_once() {
+    let mut bench = Bench::reading(3);
+    assert_eq!(bench.asks(FIRST), [(0, 0), (1, 0), (2, 0)]);
+    let half = batch(0, 3, &["b"])[..40].to_vec();
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"])]), part(1, 9, &[half]), part(2, 9, &[])]);
+    assert_eq!(bench.asks(FIRST), [(1, 0), (2, 0), (0, 1)]);
+}
+
+#[test]
+fn a_batch_that_never_comes_whole_is_asked_for_alone_and_then_told() {
+    let mut bench = Bench::reading(2);
+    bench.asks(FIRST);
+    let half = || batch(0, 3, &["b"])[..40].to_vec();
+    bench.give(FIRST, &[part(0, 9, &[half()]), part(1, 9, &[])]);
+    assert_eq!(bench.asks(FIRST), [(0, 0)]);
+    bench.give(FIRST, &[part(0, 9, &[half()])]);
+    assert_eq!(bench.shown(), ["0: not 0 on"]);
+    assert_eq!(bench.asks(FIRST), [(1, 0)], "it idles");
+}
+
+#[test]
+fn offsets_without_records_are_progress() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let short = changed(batch(4, 3, &["a", "b"]), LAST_DELTA_AT, &9_i32.to_be_bytes());
+    let batches = [emptied(0, 3, 4), short, marker(14, 9, true), batch(15, 3, &["c"])];
+    bench.give(FIRST, &[part(0, 99, &batches)]);
+    assert_eq!(bench.asks(FIRST), [(0, 16)]);
+    let shown = bench.shown();
+    assert_eq!(shown, ["0: up to 4", "0@4 a", "0@5 b", "0: up to 14", "0: up to 15", "0@15 c"]);
+}
+
+#[test]
+fn a_batch_of_which_all_lies_below_is_progress() {
+    let mut bench = Bench::reading(1);
+    bench.read_from(0, 2, None);
+    bench.asks(FIRST);
+    // Its last two records have been compacted.
+    let short = changed(batch(0, 3, &["a", "b"]), LAST_DELTA_AT, &3_i32.to_be_bytes());
+    bench.give(FIRST, &[part(0, 99, &[short])]);
+    assert_eq!(bench.shown(), ["0: up to 4"]);
+    assert_eq!(bench.asks(FIRST), [(0, 4)]);
+}
+
+#[test]
+fn an_end_is_told_once_and_before_more_is_asked_for() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 1, &[batch(0, 3, &["a"])])]);
+    assert_eq!(bench.asks(FIRST), [], "whoever reads no further must not leave a request behind that waits");
+    assert_eq!(bench.shown(), ["0@0 a", "0: end 1"]);
+    assert_eq!(bench.asks(FIRST), [(0, 1)]);
+    bench.give(FIRST, &[part(0, 1, &[])]);
+    assert_eq!(bench.asks(FIRST), [(0, 1)]);
+    assert_eq!(bench.shown(), [""; 0]);
+    bench.give(FIRST, &[part(0, 2, &[batch(1, 3, &["b"])])]);
+    assert_eq!(bench.shown(), ["0@1 b", "0: end 2"]);
+}
+
+#[test]
+fn the_end_of_an_empty_log_is_told() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 0, &[])]);
+    assert_eq!(bench.shown(), ["0: end 0"]);
+    bench.read_from(0, 0, None);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 0, &[])]);
+    assert_eq!(bench.shown(), ["0: end 0"], "again to whoever reads again");
+}
+
+#[test]
+fn a_leader_that_knows_of_less_than_was_read_tells_no_end() {
+    let mut bench = Bench::reading(1);
+    bench.read_from(0, 5, None);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 4, &[])]);
+    assert_eq!(bench.shown(), [""; 0]);
+    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+#[test]
+fn what_came_for_an_earlier_place_is_not_shown() {
+    let mut bench = Bench::reading(2);
+    bench.asks(FIRST);
+    let both = |offset| [0, 1].map(|partition| part(partition, 99, &[batch(offset, 3, &["a"])]));
+    bench.give(FIRST, &both(0));
+    assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1)]);
+    bench.read_from(0, 7, None);
+    bench.source.stop(1);
+    assert_eq!(bench.shown(), [""; 0]);
+    bench.give(FIRST, &both(1));
+    assert_eq!(bench.shown(), [""; 0], "nor what was under way");
+    assert_eq!(bench.asks(FIRST), [(0, 7)]);
+}
+
+#[test]
+fn time_is_the_producer_s_where_it_is_not_the_broker_s() {
+    struct Times(Vec<(i32, Option<i64>)>);
+    impl Visitor for Times {
+        fn record(&mut self, _partition: i32, record: &ReadRecord<'_>) {
+            self.0.push((record.leader_epoch, record.sent_ms));
+        }
+        fn event(&mut self, _partition: i32, _event: SourceEvent<'_>) {}
+    }
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let at_broker_s_time = with_attributes(batch(1, 4, &["b"]), 1 << 3);
+    let without = changed(batch(2, 5, &["c"]), 27, &(-1_i64).to_be_bytes());
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"]), at_broker_s_time, without])]);
+    let mut times = Times(Vec::new());
+    while bench.source.show(&mut times) > 0 {}
+    assert_eq!(times.0, [(3, Some(7)), (4, None), (5, None)]);
+}
+
+#[test]
+fn a_buffer_that_one_large_batch_has_blown_up_is_not_kept() {
+    let mut bench = Bench::reading_as(SourceSettings { max_bytes: 1 << 10, ..SETTINGS }, 1);
+    let large = "x".repeat(1 << 13);
+    let mut capacities = Vec::new();
+    for (offset, value) in [(0, "small"), (1, &large), (2, "small")] {
+        assert_eq!(bench.asks(FIRST), [(0, offset)]);
+        bench.give(FIRST, &[part(0, 99, &[batch(offset, 3, &[value])])]);
+        assert_eq!(bench.shown().len(), 1);
+        capacities.push(bench.source.spare().capacity());
+    }
+    assert!(capacities[0] > 0, "it is used again");
+    assert_eq!(capacities[1], 0);
+}
