@@ -2,14 +2,14 @@
 //!
 //! `librdkafka` is the client that stands on the library of that name, [`wire`] our own, which nothing uses yet.
 
-#[allow(unsafe_code)]
 mod error;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;
 pub mod wire;
 
-pub use error::{ClientError, ErrorClass, KafkaError, Reason};
+pub(crate) use error::UNKNOWN_PROTOCOL;
+pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
     Answers, Bell, BrokerChange, BrokerStates, ClientSettings, CommittedPlaces, Consumer, ConsumerSettings,

@@ -14,7 +14,7 @@ use std::{
 use rdkafka::{ClientConfig, bindings as rdk};
 use serde::Deserialize;
 
-use crate::kafka::{ClientError, KafkaError};
+use crate::kafka::{ClientError, librdkafka::codes};
 
 /// The life of a token that does not say when it ends: nobody asks for another.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 10);
@@ -104,7 +104,7 @@ unsafe fn renew(client: *mut rdk::rd_kafka_t) -> Result<(), String> {
             text.as_mut_ptr(),
             text.len(),
         );
-        KafkaError::check(code).map_err(|_| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+        codes::check(code).map_err(|_| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
     }
 }
 

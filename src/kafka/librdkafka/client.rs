@@ -11,7 +11,7 @@ use std::{
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{bearer, chatter::Chatter, complaint, settings, signals};
+use super::{bearer, chatter::Chatter, codes, complaint, settings, signals};
 use crate::{
     findings::{Side, complaints},
     kafka::{ClientError, KafkaError},
@@ -127,7 +127,7 @@ impl Handle {
         unsafe {
             let code =
                 rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, LEARN_TIMEOUT_MS);
-            if KafkaError::check(code).is_ok() {
+            if codes::check(code).is_ok() {
                 rdk::rd_kafka_metadata_destroy(metadata);
             }
         }
@@ -149,7 +149,7 @@ impl Handle {
     pub(crate) fn fatal_error(&self) -> Option<KafkaError> {
         // SAFETY: the client is alive; a null text of size 0 asks for the code alone.
         let code = unsafe { rdk::rd_kafka_fatal_error(self.ptr(), std::ptr::null_mut(), 0) };
-        KafkaError::check(code).err()
+        codes::check(code).err()
     }
 
     /// A queue of its own.

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
+use super::codes;
 use crate::kafka::KafkaError;
 
 /// What went wrong with a partition.
@@ -67,8 +68,8 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         | Code::RD_KAFKA_RESP_ERR__BAD_COMPRESSION
         // A codec or a format that there is not.
         | Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED => FaultKind::Corrupt,
-        code if KafkaError::new(code).is_unknown_topic() => FaultKind::Gone,
-        code if KafkaError::new(code).is_refusal() => FaultKind::Refused,
+        code if codes::error(code).is_unknown_topic() => FaultKind::Gone,
+        code if codes::error(code).is_refusal() => FaultKind::Refused,
         _ => FaultKind::Passing,
     };
     // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.
@@ -84,7 +85,7 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         FaultKind::Passing if text.starts_with("Decompression ") => FaultKind::Corrupt,
         kind => kind,
     };
-    Fault { partition, offset, kind, error: KafkaError::new(code), text, cut }
+    Fault { partition, offset, kind, error: codes::error(code), text, cut }
 }
 
 /// The end of the last record's epoch, which the client tells in words only: without it, a log that was written

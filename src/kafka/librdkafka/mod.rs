@@ -8,6 +8,7 @@ mod admission;
 mod bearer;
 mod chatter;
 mod client;
+mod codes;
 mod complaint;
 mod consumer;
 mod early_clock;

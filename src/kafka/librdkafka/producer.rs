@@ -15,6 +15,7 @@ use rdkafka::{
 use super::{
     admin::offsets::{Answers, OffsetQuery},
     client::{self, EventPtr, Handle, Queue, Topic},
+    codes,
     transactions::Transactions,
     wake::QueueWake,
 };
@@ -281,8 +282,8 @@ pub(crate) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> 
     };
     match code {
         Code::RD_KAFKA_RESP_ERR__QUEUE_FULL => SendError::QueueFull,
-        code if client.fatal_error().is_some() => SendError::Fatal(KafkaError::new(code)),
-        code => SendError::Refused(KafkaError::new(code)),
+        code if client.fatal_error().is_some() => SendError::Fatal(codes::error(code)),
+        code => SendError::Refused(codes::error(code)),
     }
 }
 
@@ -298,7 +299,7 @@ pub(crate) fn take_deliveries(
 ) -> usize {
     let (mut count, mut is_placed) = (0, true);
     // SAFETY: the event is alive.
-    let of_batch = KafkaError::check(unsafe { rdk::rd_kafka_event_error(event.ptr()) }).err();
+    let of_batch = codes::check(unsafe { rdk::rd_kafka_event_error(event.ptr()) }).err();
     loop {
         // SAFETY: the event is alive, and the array has room for as many as is said.
         let got =
@@ -357,9 +358,9 @@ unsafe fn delivery(message: *const rdk::rd_kafka_message_t) -> Delivery {
         Code::RD_KAFKA_RESP_ERR_NO_ERROR if offset >= 0 => Outcome::Acked { offset },
         Code::RD_KAFKA_RESP_ERR_NO_ERROR => Outcome::AckedSomewhere,
         code if status == rdk::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => {
-            Outcome::Failed(KafkaError::new(code))
+            Outcome::Failed(codes::error(code))
         }
-        code => Outcome::Unknown(KafkaError::new(code)),
+        code => Outcome::Unknown(codes::error(code)),
     };
     Delivery { token: opaque.addr(), outcome }
 }
@@ -367,10 +368,12 @@ unsafe fn delivery(message: *const rdk::rd_kafka_message_t) -> Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::LocalError;
 
     #[test]
     fn a_batch_is_refused_for_what_was_wrong_with_it() {
-        let [other, invalid, time] = [-138, 87, 32].map(|number| KafkaError::of_number(number).unwrap());
+        let other = KafkaError::Local(LocalError::DifferentRecord);
+        let [invalid, time] = [87, 32].map(KafkaError::Broker);
         let delivery = |outcome| Delivery { token: 3, outcome };
         let blamed = |outcome, of_batch| delivery(outcome).blamed_on(of_batch).outcome;
         assert_eq!(blamed(Outcome::Failed(other), Some(time)), Outcome::Failed(time));

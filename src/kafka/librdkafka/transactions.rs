@@ -8,9 +8,9 @@ use std::{ffi::CStr, sync::Arc, thread, time::Duration};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use super::{client::Handle, hub::Ringer};
+use super::{client::Handle, codes, hub::Ringer};
 use crate::{
-    kafka::{ClientError, KafkaError, Reason},
+    kafka::{ClientError, Reason},
     runtime::cores::{affinity, cpu_set::CpuSet},
 };
 
@@ -123,7 +123,7 @@ fn end_and_begin(client: &Handle, end: End) -> Ended {
                 Failure::Fatal(reason) => Ended::Fatal(reason),
                 // Only a commit can ask for that; if anything else does, a new producer gets over it.
                 Failure::MustAbort(_) | Failure::TryAgain => {
-                    Ended::Fatal(KafkaError::new(Code::RD_KAFKA_RESP_ERR__STATE).into())
+                    Ended::Fatal(codes::error(Code::RD_KAFKA_RESP_ERR__STATE).into())
                 }
             }
         }
@@ -189,7 +189,7 @@ fn judge(error: *mut rdk::rd_kafka_error_t) -> Result<(), Failure> {
         rdk::rd_kafka_error_destroy(error);
         judged
     };
-    let reason = Reason { error: KafkaError::new(code), words };
+    let reason = Reason { error: codes::error(code), words };
     Err(match (must_abort, retriable) {
         (true, _) => Failure::MustAbort(reason),
         (false, true) => Failure::TryAgain,

@@ -6,11 +6,9 @@ use std::ptr;
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::client::Handle;
+use super::{client::Handle, codes};
 use crate::{
-    kafka::{
-        ClientError, ClientSettings, ConsumerSettings, GroupSettings, KafkaError, Observer, ProducerSettings,
-    },
+    kafka::{ClientError, ClientSettings, ConsumerSettings, GroupSettings, Observer, ProducerSettings},
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -77,7 +75,7 @@ impl Observer {
         unsafe {
             let (client, topic) = (self.handle.ptr(), ptr::null_mut());
             let code = rdk::rd_kafka_metadata(client, 0, topic, &raw mut metadata, COUNT_LIMIT_MS);
-            KafkaError::check(code).ok()?;
+            codes::check(code).ok()?;
             let brokers = usize::try_from((*metadata).broker_cnt).ok();
             rdk::rd_kafka_metadata_destroy(metadata);
             brokers.filter(|brokers| *brokers > 0)

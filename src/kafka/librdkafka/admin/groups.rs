@@ -17,6 +17,7 @@ use rdkafka::{bindings as rdk, types::RDKafkaType};
 
 use crate::kafka::{
     ClientError, GroupSettings, KafkaError, Observer,
+    librdkafka::codes,
     librdkafka::{
         client::{self, Handle},
         partitions::{PartitionList, entries},
@@ -106,9 +107,9 @@ impl Observer {
     pub fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
         if self.brokers_assign {
             // The answer would be that the group is dead. The newer question is of those that have ended the process.
-            return Err(KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE));
+            return Err(codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE));
         }
-        let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
+        let unknown = codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
         let name = CString::new(group).map_err(|_| unknown)?;
         let mut list: *const rdk::rd_kafka_group_list = ptr::null();
         // SAFETY: client and name are alive; a list that is returned is ours, holds `group_cnt` groups with
@@ -116,11 +117,11 @@ impl Observer {
         unsafe {
             let code = rdk::rd_kafka_list_groups(self.handle.ptr(), name.as_ptr(), &raw mut list, LIMIT_MS);
             if list.is_null() {
-                return KafkaError::check(code).and(Err(unknown));
+                return codes::check(code).and(Err(unknown));
             }
             let found = if (*list).group_cnt > 0 {
                 let group = &*(*list).groups;
-                KafkaError::check(group.err).map(|()| GroupDescription {
+                codes::check(group.err).map(|()| GroupDescription {
                     state: CStr::from_ptr(group.state).to_string_lossy().into_owned(),
                     members: usize::try_from(group.member_cnt).unwrap_or(0),
                     owned: owned_by(members_of(group)),
@@ -164,7 +165,7 @@ impl Observer {
     }
 
     fn ask_for_newer_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
-        let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
+        let unknown = codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
         let name = CString::new(group).map_err(|_| unknown)?;
         let queue = self.handle.new_queue();
         let mut names = [name.as_ptr()];
@@ -184,7 +185,7 @@ impl Observer {
         // SAFETY: the event is alive; a result of another kind is null. Groups, members and texts live as long as it,
         // there are as many as is said, and an error that is null is none.
         unsafe {
-            KafkaError::check(rdk::rd_kafka_event_error(event.ptr()))?;
+            codes::check(rdk::rd_kafka_event_error(event.ptr()))?;
             let result = rdk::rd_kafka_event_DescribeConsumerGroups_result(event.ptr());
             let mut count = 0;
             if result.is_null() {
@@ -197,7 +198,7 @@ impl Observer {
             let found = *groups;
             let error = rdk::rd_kafka_ConsumerGroupDescription_error(found);
             if !error.is_null() {
-                KafkaError::check(rdk::rd_kafka_error_code(error))?;
+                codes::check(rdk::rd_kafka_error_code(error))?;
             }
             let members = rdk::rd_kafka_ConsumerGroupDescription_member_count(found);
             let client = |index| {
@@ -230,7 +231,7 @@ impl Observer {
         } else {
             self.describe_group(group)?;
         }
-        let unknown = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
+        let unknown = codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNKNOWN_GROUP);
         let name = CString::new(group).map_err(|_| unknown)?;
         let queue = self.handle.new_queue();
         // SAFETY: the client, the name and the queue are alive; the call copies what it needs of the request,
@@ -247,12 +248,12 @@ impl Observer {
             );
             rdk::rd_kafka_DeleteGroup_destroy(request);
         }
-        let timed_out = KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
+        let timed_out = codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
         let event = queue.poll(LIMIT_MS).ok_or(timed_out)?;
         // SAFETY: the event is alive; a result of another kind is null. The results live as long as the event,
         // and there is one for each group of the request.
         unsafe {
-            KafkaError::check(rdk::rd_kafka_event_error(event.ptr()))?;
+            codes::check(rdk::rd_kafka_event_error(event.ptr()))?;
             let result = rdk::rd_kafka_event_DeleteGroups_result(event.ptr());
             let mut count = 0;
             if result.is_null() {
@@ -262,7 +263,7 @@ impl Observer {
             for group in slice::from_raw_parts(groups, count) {
                 let error = rdk::rd_kafka_group_result_error(*group);
                 if !error.is_null() {
-                    KafkaError::check(rdk::rd_kafka_error_code(error))?;
+                    codes::check(rdk::rd_kafka_error_code(error))?;
                 }
             }
         }
@@ -307,7 +308,7 @@ impl CommittedPlaces {
         // SAFETY: client and list are alive; the call writes the offsets into the list.
         unsafe {
             let code = rdk::rd_kafka_committed(self.handle.ptr(), list.ptr(), LIMIT_MS);
-            KafkaError::check(code).ok()?;
+            codes::check(code).ok()?;
             Some(entries(list.ptr()).iter().map(|place| place.offset).collect())
         }
     }

@@ -9,7 +9,10 @@ use crate::{
     findings::Awaited,
     kafka::{
         KafkaError, Observer,
-        librdkafka::client::{self, EventPtr},
+        librdkafka::{
+            client::{self, EventPtr},
+            codes,
+        },
     },
 };
 
@@ -252,7 +255,7 @@ impl Observer {
                 &raw mut metadata,
                 SETTING_LIMIT_MS,
             );
-            if KafkaError::check(code).is_err() {
+            if codes::check(code).is_err() {
                 return Vec::new();
             }
             let ids =

@@ -23,7 +23,7 @@ use crate::{
         librdkafka::{
             admission,
             client::{self, EventPtr, Handle, Queue},
-            complaint,
+            codes, complaint,
         },
     },
     mutants,
@@ -289,9 +289,9 @@ impl Observer {
         // destroyed.
         unsafe {
             let code = rdk::rd_kafka_metadata(self.handle.ptr(), 0, topic, &raw mut metadata, timeout_ms);
-            KafkaError::check(code)?;
+            codes::check(code)?;
             let found = match (*metadata).topics.as_ref() {
-                Some(found) if (*metadata).topic_cnt == 1 => match KafkaError::check(found.err) {
+                Some(found) if (*metadata).topic_cnt == 1 => match codes::check(found.err) {
                     // A topic in the making has no partitions yet.
                     Ok(()) if found.partition_cnt <= 0 => Err(KafkaError::unknown_topic()),
                     Ok(()) => Ok(read(&*metadata, found)),
@@ -401,7 +401,7 @@ fn refusal(event: &EventPtr) -> Option<String> {
         let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
         (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
     };
-    (KafkaError::new(code).is_no_admission() || admission::is_tls_refusal(&text)).then_some(text)
+    (codes::error(code).is_no_admission() || admission::is_tls_refusal(&text)).then_some(text)
 }
 
 /// The part of librdkafka's statistics that is looked at (STATISTICS.md).

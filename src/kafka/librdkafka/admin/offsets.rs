@@ -11,6 +11,7 @@ use rdkafka::bindings as rdk;
 use crate::kafka::{
     KafkaError,
     librdkafka::client::{self, EventPtr, Handle, Queue},
+    librdkafka::codes,
 };
 
 /// Which end of a log.
@@ -127,7 +128,7 @@ impl OffsetQuery {
     fn answers(&self, event: &EventPtr) -> Answers {
         // SAFETY: the event is alive and of this kind; infos and partitions live as long as it.
         unsafe {
-            if let Err(error) = KafkaError::check(rdk::rd_kafka_event_error(event.ptr())) {
+            if let Err(error) = codes::check(rdk::rd_kafka_event_error(event.ptr())) {
                 return self.all(error);
             }
             let result = rdk::rd_kafka_event_ListOffsets_result(event.ptr());
@@ -137,7 +138,7 @@ impl OffsetQuery {
                 .map(|index| {
                     let info = *infos.add(index);
                     let place = &*rdk::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
-                    (place.partition, KafkaError::check(place.err).and_then(|()| known(place)))
+                    (place.partition, codes::check(place.err).and_then(|()| known(place)))
                 })
                 .collect()
         }
@@ -147,7 +148,7 @@ impl OffsetQuery {
 /// A partition whose broker went while it was asked has no error of its own, and no offset either.
 fn known(place: &rdk::rd_kafka_topic_partition_t) -> Result<OffsetAndEpoch, KafkaError> {
     if place.offset < 0 {
-        return Err(KafkaError::new(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET));
+        return Err(codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NO_OFFSET));
     }
     // SAFETY: a reference to an entry of a list is alive.
     let leader_epoch = unsafe { rdk::rd_kafka_topic_partition_get_leader_epoch(place) };

@@ -11,7 +11,10 @@ use crate::{
     config::NewTopic,
     kafka::{
         ClientError, KafkaError, Observer, TopicShape,
-        librdkafka::client::{self, EventPtr, Handle},
+        librdkafka::{
+            client::{self, EventPtr, Handle},
+            codes,
+        },
     },
 };
 
@@ -95,7 +98,7 @@ impl Observer {
 
 impl NotCreated {
     fn new(code: Code, text: &str) -> Self {
-        let error = KafkaError::new(code);
+        let error = codes::error(code);
         let reason = if text.is_empty() { error.to_string() } else { format!("{error}: {text}") };
         Self { reason, passing: error.is_passing_answer() }
     }
@@ -119,7 +122,7 @@ fn answer(event: &EventPtr) -> Result<(), NotCreated> {
             }
         };
         let code = rdk::rd_kafka_event_error(event.ptr());
-        if KafkaError::check(code).is_err() {
+        if codes::check(code).is_err() {
             return Err(NotCreated::new(code, &text(rdk::rd_kafka_event_error_string(event.ptr()))));
         }
         let mut count = 0;
@@ -181,7 +184,7 @@ impl Spec {
             // SAFETY: the specification and both texts are alive; the texts are copied.
             let code =
                 unsafe { rdk::rd_kafka_NewTopic_set_config(spec.0.as_ptr(), key.as_ptr(), value.as_ptr()) };
-            KafkaError::check(code).map_err(|error| refused(&error.to_string()))?;
+            codes::check(code).map_err(|error| refused(&error.to_string()))?;
         }
         Ok(spec)
     }

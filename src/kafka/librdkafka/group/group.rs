@@ -23,6 +23,7 @@ use super::{
 };
 use crate::kafka::{
     ClientError, GroupSettings, KafkaError,
+    librdkafka::codes,
     librdkafka::{
         client::{self, Handle, Queue, Topic},
         fault::fault,
@@ -299,9 +300,9 @@ impl GroupConsumer {
                 let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
                 self.commit_under_way &= number != self.membership.sent();
                 self.membership.count_answer();
-                let all = KafkaError::check(rdk::rd_kafka_event_error(event.ptr()));
+                let all = codes::check(rdk::rd_kafka_event_error(event.ptr()));
                 for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    let result = all.and(KafkaError::check(entry.err));
+                    let result = all.and(codes::check(entry.err));
                     // A rebalance under way is enough to be refused. The next commit carries the same place, or a
                     // newer one.
                     let offset = result.is_ok().then_some(entry.offset);
@@ -398,5 +399,5 @@ fn subscribe(handle: &Handle, topics: &[CString]) -> Result<(), ClientError> {
     }
     // SAFETY: client and list are alive; the list is copied.
     let code = unsafe { rdk::rd_kafka_subscribe(handle.ptr(), list.ptr()) };
-    KafkaError::check(code).map_err(|error| ClientError::Start(format!("the group's topics: {error}")))
+    codes::check(code).map_err(|error| ClientError::Start(format!("the group's topics: {error}")))
 }

@@ -166,7 +166,7 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
 fn failed_sends_are_counted_by_cause_and_sent_again() {
     let mut run = fixture(false, 0.0);
     let sent = [run.send(), run.send(), run.send()];
-    let (first, other) = (kafka_error(), KafkaError::of_number(10).unwrap());
+    let (first, other) = (kafka_error(), KafkaError::Broker(10));
     for (sending, outcome) in
         sent.into_iter().zip([Outcome::Failed(first), Outcome::Unknown(other), Outcome::Failed(first)])
     {
