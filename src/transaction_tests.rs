@@ -16,7 +16,7 @@ struct Played {
 impl Played {
     /// The first one has begun.
     fn begun(timeout: Duration) -> Self {
-        let (thread, asked, answers) = Transactions::played();
+        let (thread, asked, answers) = Transactions::channel();
         let rules = TransactionConfig { timeout, messages: 3, abort_rate: 0.0 };
         let transaction = Transaction::start(rules, thread);
         let mut played = Self { transaction, asked, answers, random: Random::from_seed(1) };

@@ -2,20 +2,29 @@
 //!
 //! `librdkafka` is the client that stands on the library of that name, [`wire`] our own, which nothing uses yet.
 
+mod client_factory;
 mod error;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;
+mod log_writer;
+mod offsets;
+mod settings;
+mod transactions;
 pub mod wire;
 
+pub use client_factory::ClientFactory;
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
-    Answers, Bell, BrokerChange, BrokerStates, ClientSettings, CommittedPlaces, Consumer, ConsumerSettings,
-    Coordinator, Delivery, Echo, EchoProducer, EmbeddedCluster, End, Ended, Event, Fault, FaultKind,
-    GroupConsumer, GroupDescription, GroupEvent, GroupMember, GroupSettings, GroupStart, Handover, HubBell,
-    Isolation, Leaders, LogCut, Look, MemberState, Message, Observer, OffsetAndEpoch, OffsetQuery,
-    OffsetSpec, Outcome, Producer, ProducerSettings, Record, Ringer, SendError, TopicError, TopicShape,
-    TransactionSettings, Transactions, Trouble, Value, WakeHub, named, refused,
+    Bell, BrokerChange, BrokerStates, CommittedPlaces, Consumer, ConsumerSettings, Coordinator, Echo,
+    EchoProducer, EmbeddedCluster, Event, Fault, FaultKind, GroupConsumer, GroupDescription, GroupEvent,
+    GroupMember, GroupSettings, GroupStart, Handover, HubBell, Leaders, Librdkafka, LogCut, Look,
+    MemberState, Message, Observer, OffsetQuery, Producer, ProducerSettings, Ringer, TopicError, TopicShape,
+    Trouble, WakeHub, named, refused,
 };
+pub use log_writer::{Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, Value};
+pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId};
+pub use settings::{ClientSettings, TransactionSettings, WriterSettings};
+pub use transactions::{End, Ended, Transactions};

@@ -3,11 +3,23 @@
 //! Pure: no clock, no I/O. The formats are the compatibility contract's, so that
 //! topics written by other implementations can be read, and the other way round.
 
+use std::ffi::CStr;
+
 use super::proof;
 use crate::{config::Fill, random::Random};
 
 /// Key of the first header of every record.
-pub const RECORD_ID_HEADER: &str = "KGO_VERIFIER_RECORD_ID";
+pub const RECORD_ID_HEADER: &str = text(RECORD_ID_NAME);
+/// [`RECORD_ID_HEADER`], for clients.
+pub const RECORD_ID_NAME: &CStr = c"KGO_VERIFIER_RECORD_ID";
+
+/// A header's name as text; empty where it is none.
+pub(crate) const fn text(name: &'static CStr) -> &'static str {
+    match name.to_str() {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
 
 /// Bytes of a record id: `{producer:06}.{offset:018}`.
 pub const RECORD_ID_BYTES: usize = 25;

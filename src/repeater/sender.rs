@@ -18,7 +18,7 @@ use crate::{
     failing::{self, Backoff},
     kafka::{
         ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, Reason,
-        SendError, TransactionSettings,
+        SendError, TransactionSettings, WriterSettings,
     },
     random::Random,
     runtime::cores::cpu_set::CpuSet,
@@ -422,15 +422,17 @@ pub(super) fn settings(
 ) -> ProducerSettings {
     ProducerSettings {
         client: client.clone(),
-        linger: config.linger,
-        batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
-        max_buffered_records: config.max_buffered_records,
-        compression,
-        transactions: config.transactions.map(|rules| TransactionSettings {
-            // One for the life of the worker: a new client fences what the last one left open.
-            id: client.client_id.clone(),
-            timeout: rules.timeout,
-        }),
+        writer: WriterSettings {
+            linger: config.linger,
+            batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
+            max_buffered_records: config.max_buffered_records,
+            compression,
+            transactions: config.transactions.map(|rules| TransactionSettings {
+                // One for the life of the worker: a new client fences what the last one left open.
+                id: client.client_id.clone(),
+                timeout: rules.timeout,
+            }),
+        },
         client_cpus,
     }
 }

@@ -57,7 +57,8 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
         let (context, job) = (contexts[place.index].clone(), jobs[place.index].clone());
         async move {
-            let outcome = producer::run(&context, job).await;
+            let factory = context.librdkafka();
+            let outcome = producer::run(factory, &context, job).await;
             context.stop_all_on_halt(outcome)
         }
     })?;

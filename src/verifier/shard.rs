@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     control::{Message, Shared},
     findings::anomaly::Violation,
-    kafka::{ClientError, ClientSettings, ConsumerSettings, Isolation},
+    kafka::{ClientError, ClientSettings, ConsumerSettings, Isolation, Librdkafka},
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
 };
 
@@ -71,6 +71,12 @@ impl ShardContext {
             self.shared.lifecycle.request_stop();
         }
         outcome
+    }
+
+    /// Makes clients that stand on librdkafka.
+    #[must_use]
+    pub fn librdkafka(&self) -> Librdkafka {
+        Librdkafka::new(self.client.clone(), self.client_cpus())
     }
 
     /// How a client of this shard reads, one record here and there.

@@ -6,7 +6,7 @@ use crate::{
     config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
         ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, TopicError,
-        TransactionSettings,
+        TransactionSettings, WriterSettings,
     },
     ledger::{LatestNeed, LedgerError, LedgerStore},
     runtime::{
@@ -115,13 +115,15 @@ fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
 fn producer(client: &ClientSettings, config: &ProduceConfig, cpus: &CpuSet) -> ProducerSettings {
     ProducerSettings {
         client: client.clone(),
-        linger: config.linger,
-        batch_max_bytes: config.batch_max_bytes,
-        max_buffered_records: config.max_buffered_records,
-        compression: Compression::None,
-        transactions: config
-            .transactions
-            .map(|rules| TransactionSettings { id: client.client_id.clone(), timeout: rules.timeout }),
+        writer: WriterSettings {
+            linger: config.linger,
+            batch_max_bytes: config.batch_max_bytes,
+            max_buffered_records: config.max_buffered_records,
+            compression: Compression::None,
+            transactions: config
+                .transactions
+                .map(|rules| TransactionSettings { id: client.client_id.clone(), timeout: rules.timeout }),
+        },
         client_cpus: cpus.clone(),
     }
 }

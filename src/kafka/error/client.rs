@@ -38,6 +38,9 @@ pub enum ClientError {
     /// The bearer token.
     #[error("the bearer token cannot be used: {0}")]
     Token(String),
+    /// Something that this kind of client cannot do.
+    #[error("this client has no {0}: choose another one with --client")]
+    NotThere(&'static str),
     /// The way from the client's queue to the executor.
     #[error("the Kafka client's wake-up could not be set up: {0}")]
     Wake(String),

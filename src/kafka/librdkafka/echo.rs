@@ -12,10 +12,10 @@ use super::{
     client::{Handle, Queue, Topic},
     hub::HubBell,
     producer::{argument, bytes, send_error, take_deliveries},
-    transactions::Transactions,
+    transactions,
     wake::QueueWake,
 };
-use crate::kafka::{ClientError, Delivery, KafkaError, ProducerSettings, SendError};
+use crate::kafka::{ClientError, Delivery, KafkaError, ProducerSettings, SendError, Transactions};
 
 /// A record to send; its value is the slot's.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl EchoProducer {
     /// # Errors
     /// There is no thread to be had.
     pub fn transactions(&self, settings: &ProducerSettings) -> Result<Transactions, ClientError> {
-        Transactions::start(self.handle.clone(), &settings.client_cpus, self.bell.ringer()?)
+        transactions::start(self.handle.clone(), &settings.client_cpus, self.bell.ringer()?)
     }
 
     /// Adds a slot with this value, and returns its number: slots count from 0.

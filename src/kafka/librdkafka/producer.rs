@@ -1,11 +1,6 @@
 //! Sending records to chosen partitions, and learning where they landed.
 
-use std::{
-    ffi::{CStr, CString, c_void},
-    ptr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
 
 use rdkafka::{
     bindings as rdk,
@@ -13,80 +8,19 @@ use rdkafka::{
 };
 
 use super::{
-    admin::offsets::{Answers, OffsetQuery},
-    client::{self, EventPtr, Handle, Queue, Topic},
-    codes,
-    transactions::Transactions,
+    admin::offsets::OffsetQuery,
+    client::{EventPtr, Handle, Queue, Topic},
+    codes, transactions,
     wake::QueueWake,
 };
 use crate::{
-    kafka::{ClientError, Isolation, KafkaError, OffsetSpec, ProducerSettings},
-    record::{RECORD_ID_HEADER, proof::PROOF_HEADER},
-};
-
-/// A record's value.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// Sent from where it lies, which it does for as long as the process lives.
-    Lasting(&'static [u8]),
-    /// Copied before the call returns.
-    Passing(&'a [u8]),
-}
-
-/// One record to send; key and header are copied.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// Where it goes: no partitioner is asked.
-    pub partition: i32,
-    /// The key.
-    pub key: &'a [u8],
-    /// The value; `None` is a tombstone.
-    pub value: Option<Value<'a>>,
-    /// Value of the first header, [`RECORD_ID_HEADER`].
-    pub record_id: &'a [u8],
-    /// Value of the second, [`PROOF_HEADER`]; `None` for no such header.
-    pub proof: Option<&'a [u8]>,
-    /// The record's timestamp, ms since the epoch; `None` is the time of sending.
-    pub timestamp_ms: Option<i64>,
-    /// Comes back with the delivery.
-    pub token: usize,
-}
-
-/// What became of a record.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery {
-    /// The record's token.
-    pub token: usize,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// The three outcomes of a send, and one between them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Acked, at this offset.
-    Acked {
-        /// Where it landed.
-        offset: i64,
+    kafka::{
+        Answers, ClientError, Delivery, HeaderField, Isolation, KafkaError, LocalError, LogWriter,
+        MOST_HEADERS, OffsetSpec, Outcome, ProducerSettings, QuestionId, Record, SendError, Transactions,
+        Value,
     },
-    /// Acked, but the broker did not say where: it had seen the batch before.
-    AckedSomewhere,
-    /// Not in the log, for certain.
-    Failed(KafkaError),
-    /// In the log, or not.
-    Unknown(KafkaError),
-}
-
-impl Outcome {
-    /// Why it is not in the log, or may not be.
-    #[must_use]
-    pub fn error(self) -> Option<KafkaError> {
-        match self {
-            Self::Acked { .. } | Self::AckedSomewhere => None,
-            Self::Failed(error) | Self::Unknown(error) => Some(error),
-        }
-    }
-}
+    runtime::cores::cpu_set::CpuSet,
+};
 
 impl Delivery {
     /// The same, failed of what its batch failed of, where its own error says less.
@@ -101,33 +35,21 @@ impl Delivery {
     }
 }
 
-/// Why a record was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The client's queue is full: try again after deliveries.
-    QueueFull,
-    /// This client is finished; make a new one.
-    Fatal(KafkaError),
-    /// This record cannot be sent.
-    Refused(KafkaError),
-}
-
 /// How many deliveries are taken out of an event at once.
 const DELIVERIES: usize = 1024;
 
-/// A producer for one topic, used by one shard.
+/// A producer for a few topics, used by one shard.
 pub struct Producer {
     // Fields are dropped in this order: references first, the client last.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
-    topic: Topic,
+    topics: Vec<Topic>,
     queue: Queue,
-    /// About end offsets, while it is under way.
-    question: Option<OffsetQuery>,
+    /// Those that are under way.
+    questions: Vec<(QuestionId, OffsetQuery)>,
     wake: QueueWake,
     handle: Arc<Handle>,
-    topic_name: String,
-    header: CString,
-    proof_header: CString,
+    first_topic: String,
+    client_cpus: CpuSet,
 }
 
 impl Producer {
@@ -135,53 +57,47 @@ impl Producer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ProducerSettings, topic: &str) -> Result<Self, ClientError> {
+    pub fn start(settings: &ProducerSettings, topics: &[&str]) -> Result<Self, ClientError> {
         let handle =
             Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
         let handle = Arc::new(handle);
         let (queue, wake) = (handle.main_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
-        let known = handle.topic(topic)?;
-        handle.learn(topic, &settings.client_cpus);
+        let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
+        for topic in topics {
+            handle.learn(topic, &settings.client_cpus);
+        }
         Ok(Self {
             messages: vec![ptr::null(); DELIVERIES].into(),
-            topic: known,
+            topics: known,
             queue,
-            question: None,
+            questions: Vec::new(),
             wake,
             handle,
-            topic_name: topic.to_owned(),
-            header: client::c_string(RECORD_ID_HEADER)?,
-            proof_header: client::c_string(PROOF_HEADER)?,
+            first_topic: topics.first().map(|topic| (*topic).to_owned()).unwrap_or_default(),
+            client_cpus: settings.client_cpus.clone(),
         })
     }
+}
 
-    /// Starts the thread on which this producer's transactions begin and end.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
-    pub fn transactions(&self, settings: &ProducerSettings) -> Result<Transactions, ClientError> {
-        Transactions::start(self.handle.clone(), &settings.client_cpus, self.wake.ringer()?)
-    }
-
-    /// Hands a record to the client.
-    ///
-    /// # Errors
-    /// The record was not taken.
-    pub fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
+impl LogWriter for Producer {
+    fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
         let (value, copy) = match record.value {
             Some(Value::Lasting(value)) => ((value.as_ptr(), value.len()), 0),
             Some(Value::Passing(value)) => ((value.as_ptr(), value.len()), rdk::RD_KAFKA_MSG_F_COPY),
             None => ((ptr::null(), 0), 0),
         };
+        let Some((topic, headers)) = self.topics.get(record.topic).zip(pad(record.headers)) else {
+            return Err(SendError::Refused(KafkaError::Local(LocalError::InvalidArgument)));
+        };
+        let [first, second] = headers;
         let arguments = [
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = self.topic.ptr()),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = topic.ptr()),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = record.partition),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| {
                 u.mem = bytes(record.key.as_ptr(), record.key.len());
             }),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE, |u| u.mem = bytes(value.0, value.1)),
-            header(&self.header, record.record_id),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE, |u| {
                 u.ptr = ptr::without_provenance_mut(record.token);
             }),
@@ -190,28 +106,24 @@ impl Producer {
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
                 u.i64_ = record.timestamp_ms.unwrap_or(0);
             }),
-            // Last, so that it can be left out.
-            header(&self.proof_header, record.proof.unwrap_or_default()),
+            // Last, so that they can be left out.
+            header(first),
+            header(second),
         ];
-        let arguments = &arguments[..arguments.len() - usize::from(record.proof.is_none())];
-        // SAFETY: every argument's union field is the one that its type names. Topic and
-        // header names live as long as `self`; key and header values are copied before the
-        // call returns, and so is the value where the flag says so; otherwise it is 'static and
-        // outlives the client's use of it.
+        let arguments = &arguments[..arguments.len() - (MOST_HEADERS - record.headers.len())];
+        // SAFETY: every argument's union field is the one that its type names. The topic lives as long as `self`, and
+        // header names are 'static; key and header values are copied before the call returns, and so is the value where
+        // the flag says so; otherwise it is 'static and outlives the client's use of it.
         let error =
             unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
         if error.is_null() { Ok(()) } else { Err(send_error(&self.handle, error)) }
     }
 
-    /// The error that finished this client, if one did.
-    #[must_use]
-    pub fn fatal_error(&self) -> Option<KafkaError> {
+    fn fatal_error(&self) -> Option<KafkaError> {
         self.handle.fatal_error()
     }
 
-    /// Takes the deliveries that have come, at most `limit_events` batches of them,
-    /// and returns how many there were.
-    pub fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
+    fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
         let mut count = 0;
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
@@ -223,40 +135,31 @@ impl Producer {
         count
     }
 
-    /// Waits for deliveries, but not longer than `limit`.
-    pub async fn wait(&self, limit: Duration) {
+    async fn wait(&self, limit: Duration) {
         self.wake.wait(limit).await;
     }
 
-    /// Asks for the end offsets of these partitions; each is answered or has an error, at once when `stop` becomes true.
-    pub async fn end_offsets(
-        &self,
-        partitions: &[i32],
-        isolation: Isolation,
-        stop: impl Fn() -> bool,
-    ) -> Answers {
-        self.end_offsets_query(partitions, isolation).finish(stop).await
+    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
+        let id = QuestionId::next();
+        let query = OffsetQuery::start(&self.handle, &self.first_topic, partitions, spec, isolation);
+        self.questions.push((id, query));
+        id
     }
 
-    /// Asks for the end offsets of these partitions, and does not wait for the answers.
-    pub fn ask_end_offsets(&mut self, partitions: &[i32], isolation: Isolation) {
-        self.question = Some(self.end_offsets_query(partitions, isolation));
-    }
-
-    /// What was answered to that, once: each partition has its answer, or an error.
-    pub fn take_end_offsets(&mut self) -> Option<Answers> {
-        let answers = self.question.as_ref()?.take()?;
-        self.question = None;
+    fn answers(&mut self, question: QuestionId) -> Option<Answers> {
+        let Some(place) = self.questions.iter().position(|(id, _)| *id == question) else {
+            return Some(Answers::new());
+        };
+        let answers = self.questions[place].1.take()?;
+        self.questions.swap_remove(place);
         Some(answers)
     }
 
-    fn end_offsets_query(&self, partitions: &[i32], isolation: Isolation) -> OffsetQuery {
-        OffsetQuery::start(&self.handle, &self.topic_name, partitions, OffsetSpec::End, isolation)
+    fn transactions(&self) -> Result<Transactions, ClientError> {
+        transactions::start(self.handle.clone(), &self.client_cpus, self.wake.ringer()?)
     }
 
-    /// Gives up on everything that has not been delivered: each record still gets
-    /// its delivery, with an error, at the next polls.
-    pub fn purge(&mut self) {
+    fn abandon(&mut self) {
         // The client's own threads are not waited for: one may be asking for an address.
         let what = rdk::RD_KAFKA_PURGE_F_QUEUE | rdk::RD_KAFKA_PURGE_F_INFLIGHT;
         let flags = what | rdk::RD_KAFKA_PURGE_F_NON_BLOCKING;
@@ -331,7 +234,14 @@ pub(crate) fn argument(
     rdk::rd_kafka_vu_t { vtype: kind, u: value }
 }
 
-fn header(name: &CStr, value: &[u8]) -> rdk::rd_kafka_vu_t {
+/// These headers, and empty ones behind them; `None` for more than there can be.
+fn pad<'a>(headers: &[HeaderField<'a>]) -> Option<[HeaderField<'a>; MOST_HEADERS]> {
+    let mut all = [(c"", &[][..]); MOST_HEADERS];
+    all.get_mut(..headers.len())?.copy_from_slice(headers);
+    Some(all)
+}
+
+fn header((name, value): HeaderField<'_>) -> rdk::rd_kafka_vu_t {
     argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER, |u| {
         u.header = rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
             name: name.as_ptr(),

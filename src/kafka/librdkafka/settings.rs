@@ -6,46 +6,19 @@ use rdkafka::{ClientConfig, config::NativeClientConfig};
 
 use super::chatter;
 use crate::{
-    config::{CommonConfig, Compression, Sasl, Security, Tls, Verbosity},
-    kafka::{ClientError, Handover, Isolation, KnownBrokers},
+    config::{Compression, Sasl, Security, Tls},
+    kafka::{ClientError, ClientSettings, Handover, Isolation, WriterSettings},
     mutants,
     runtime::cores::cpu_set::CpuSet,
 };
-
-/// What every client of a run has in common.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    /// Bootstrap list.
-    pub bootstrap: String,
-    /// The brokers that the cluster has named since.
-    pub known: KnownBrokers,
-    /// `client.id`.
-    pub client_id: String,
-    /// How old the client's picture of the cluster may get.
-    pub metadata_max_age: Duration,
-    /// Let librdkafka tell everything it does.
-    pub trace: bool,
-    /// Who we are, and whom we trust.
-    pub security: Security,
-    /// The user's own settings; they win over all others.
-    pub overrides: Vec<(String, String)>,
-}
 
 /// What a producer needs beyond that.
 #[derive(Clone, Debug)]
 pub struct ProducerSettings {
     /// The client.
     pub client: ClientSettings,
-    /// How long a batch waits for more records.
-    pub linger: Duration,
-    /// Largest record batch.
-    pub batch_max_bytes: usize,
-    /// Most records in flight.
-    pub max_buffered_records: usize,
-    /// Codec; not [`Compression::Mixed`], which the caller resolves.
-    pub compression: Compression,
-    /// `None`: no transactions.
-    pub transactions: Option<TransactionSettings>,
+    /// What it writes, and how.
+    pub writer: WriterSettings,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
 }
@@ -98,43 +71,7 @@ pub enum GroupStart {
     Start,
 }
 
-/// What a producer of transactions needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransactionSettings {
-    /// `transactional.id`.
-    pub id: String,
-    /// `transaction.timeout.ms`.
-    pub timeout: Duration,
-}
-
 impl ClientSettings {
-    /// What a run's flags say of its clients.
-    #[must_use]
-    pub fn new(config: &CommonConfig, bootstrap: &str) -> Self {
-        Self {
-            bootstrap: bootstrap.to_owned(),
-            known: KnownBrokers::default(),
-            client_id: config.client_id.clone(),
-            metadata_max_age: config.metadata_max_age,
-            trace: config.verbosity >= Verbosity::Trace,
-            security: config.security.clone(),
-            overrides: config.client_settings.clone(),
-        }
-    }
-
-    /// What the user has set this to.
-    #[must_use]
-    pub fn given(&self, setting: &str) -> Option<&str> {
-        let given = self.overrides.iter().rev().find(|(key, _)| key == setting);
-        given.map(|(_, value)| value.as_str())
-    }
-
-    /// Whether groups speak the protocol in which the brokers deal out partitions.
-    #[must_use]
-    pub fn brokers_assign(&self) -> bool {
-        self.given("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
-    }
-
     /// Adds what wins over everything else.
     pub(crate) fn finish(&self, mut config: ClientConfig) -> ClientConfig {
         for (key, value) in &self.overrides {
@@ -215,7 +152,7 @@ fn secure(config: &mut ClientConfig, security: &Security) {
 impl ProducerSettings {
     pub(crate) fn config(&self) -> ClientConfig {
         let mut config = self.client.base();
-        let codec = match self.compression {
+        let codec = match self.writer.compression {
             Compression::None | Compression::Mixed => "none",
             Compression::Gzip => "gzip",
             Compression::Snappy => "snappy",
@@ -229,13 +166,13 @@ impl ProducerSettings {
             .set("max.in.flight", MAX_IN_FLIGHT)
             // A broker that is away is waited for without limit.
             .set("message.timeout.ms", "0")
-            .set("linger.ms", (self.linger.as_secs_f64() * 1e3).to_string())
-            .set("batch.size", self.batch_max_bytes.to_string())
+            .set("linger.ms", (self.writer.linger.as_secs_f64() * 1e3).to_string())
+            .set("batch.size", self.writer.batch_max_bytes.to_string())
             .set("batch.num.messages", "1000000")
-            .set("message.max.bytes", self.batch_max_bytes.clamp(1_000, 1_000_000_000).to_string())
+            .set("message.max.bytes", self.writer.batch_max_bytes.clamp(1_000, 1_000_000_000).to_string())
             .set(
                 "queue.buffering.max.messages",
-                self.max_buffered_records.saturating_add(1).min(QUEUE_MOST_MESSAGES).to_string(),
+                self.writer.max_buffered_records.saturating_add(1).min(QUEUE_MOST_MESSAGES).to_string(),
             )
             .set("queue.buffering.max.kbytes", "2147483647")
             .set("compression.codec", codec)
@@ -243,7 +180,7 @@ impl ProducerSettings {
             .set("partitioner", "random")
             // Values are sent from where they lie; only small ones are cheaper to copy.
             .set("message.copy.max.bytes", "4096");
-        if let Some(transactions) = &self.transactions {
+        if let Some(transactions) = &self.writer.transactions {
             config
                 .set("transactional.id", &transactions.id)
                 .set("transaction.timeout.ms", transactions.timeout.as_millis().to_string());
@@ -396,6 +333,7 @@ mod tests {
     use rdkafka::producer::BaseProducer;
 
     use super::*;
+    use crate::kafka::{KnownBrokers, TransactionSettings};
 
     fn in_transactions(timeout: Duration, overrides: &[(&str, &str)]) -> ProducerSettings {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -409,11 +347,13 @@ mod tests {
                 security: Security::default(),
                 overrides: overrides.iter().map(owned).collect(),
             },
-            linger: Duration::ZERO,
-            batch_max_bytes: 1_000_000,
-            max_buffered_records: 10,
-            compression: Compression::None,
-            transactions: Some(TransactionSettings { id: "t".into(), timeout }),
+            writer: WriterSettings {
+                linger: Duration::ZERO,
+                batch_max_bytes: 1_000_000,
+                max_buffered_records: 10,
+                compression: Compression::None,
+                transactions: Some(TransactionSettings { id: "t".into(), timeout }),
+            },
             client_cpus: CpuSet::default(),
         }
     }

@@ -5,44 +5,14 @@
 
 use std::{ffi::CStr, sync::Arc, thread, time::Duration};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender};
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{client::Handle, codes, hub::Ringer};
 use crate::{
-    kafka::{ClientError, Reason},
+    kafka::{ClientError, End, Ended, Reason, Transactions},
     runtime::cores::{affinity, cpu_set::CpuSet},
 };
-
-/// What is to become of a transaction. The next one is begun in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// There is none yet: become ready, and begin the first.
-    Start,
-    /// Its records show.
-    Commit,
-    /// Its records do not show.
-    Abort,
-}
-
-/// What became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The first one has begun.
-    Started,
-    /// Its records show.
-    Committed,
-    /// Its records do not show, whatever was asked for; why, where something went wrong.
-    Aborted(Option<Reason>),
-    /// This producer is finished, and nobody knows what became of the transaction.
-    Fatal(Reason),
-}
-
-/// The thread, seen from the shard.
-pub struct Transactions {
-    ends: Sender<End>,
-    outcomes: Receiver<Ended>,
-}
 
 /// How long one attempt may take. Another follows: brokers are waited for without limit.
 const ATTEMPT_MS: i32 = 10_000;
@@ -51,41 +21,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that cannot even begin waits before it says so: another is started in its place.
 const PAUSE_AT_START: Duration = Duration::from_millis(500);
 
-impl Transactions {
-    pub(crate) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Result<Self, ClientError> {
-        let (ends, todo) = bounded(1);
-        let (report, outcomes) = bounded(1);
-        let cpus = cpus.clone();
-        let work = move || {
-            // Where the client's own threads may run, this one may.
-            let _ = affinity::restrict_current_thread(&cpus);
-            serve(&client, &todo, &report, ringer);
-        };
-        thread::Builder::new()
-            .name("transactions".to_owned())
-            .spawn(work)
-            .map_err(|error| ClientError::Start(format!("no thread for transactions: {error}")))?;
-        Ok(Self { ends, outcomes })
-    }
-
-    /// One without a client: what is asked of the thread, and where its answers come from.
-    #[cfg(test)]
-    pub(crate) fn played() -> (Self, Receiver<End>, Sender<Ended>) {
-        let ((ends, asked), (answers, outcomes)) = (bounded(1), bounded(1));
-        (Self { ends, outcomes }, asked, answers)
-    }
-
-    /// Ends the transaction. One is ended at a time.
-    pub fn end(&self, end: End) {
-        // Room for one is there, and the thread lives as long as this value.
-        let _ = self.ends.try_send(end);
-    }
-
-    /// What became of it, as soon as that is known.
-    #[must_use]
-    pub fn outcome(&self) -> Option<Ended> {
-        self.outcomes.try_recv().ok()
-    }
+/// Starts the thread that begins and ends this client's transactions.
+pub(crate) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Result<Transactions, ClientError> {
+    let (transactions, todo, report) = Transactions::channel();
+    let cpus = cpus.clone();
+    let work = move || {
+        // Where the client's own threads may run, this one may.
+        let _ = affinity::restrict_current_thread(&cpus);
+        serve(&client, &todo, &report, ringer);
+    };
+    thread::Builder::new()
+        .name("transactions".to_owned())
+        .spawn(work)
+        .map_err(|error| ClientError::Start(format!("no thread for transactions: {error}")))?;
+    Ok(transactions)
 }
 
 fn serve(client: &Handle, todo: &Receiver<End>, report: &Sender<Ended>, mut ringer: Ringer) {

@@ -45,11 +45,15 @@
 mod content;
 mod numbering;
 
+use std::ffi::CStr;
+
 pub use content::{Content, digest_of};
 pub use numbering::Numbering;
 
 /// Key of the second header.
-pub const PROOF_HEADER: &str = "PROOFLOAD";
+pub const PROOF_HEADER: &str = super::text(PROOF_NAME);
+/// [`PROOF_HEADER`], for clients.
+pub const PROOF_NAME: &CStr = c"PROOFLOAD";
 
 /// Bytes of its value, in the long format.
 pub const LONG_BYTES: usize = 56;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::predict::acks::Acks;
 use crate::{
     human::count,
-    kafka::{Answers, Isolation, Producer},
+    kafka::{Answers, Isolation, LogWriter, OffsetSpec, QuestionId},
     verifier::{
         read::stall::{Watch, Watchman},
         shard::ShardContext,
@@ -43,6 +43,8 @@ pub(crate) struct AckWatch {
     watchman: Watchman,
     /// By place in the shard's list.
     watches: Vec<Watch>,
+    /// What the client was asked last.
+    question: Option<QuestionId>,
     asked: Instant,
 }
 
@@ -51,15 +53,16 @@ impl AckWatch {
     pub(crate) fn new(context: &ShardContext, lanes: usize, linger: Duration) -> Self {
         let watches = (0..lanes).map(|_| Watch::default()).collect();
         let watchman = Watchman::new(context, "the producer").of_a_producer().more_patient_by(linger);
-        Self { watchman, watches, asked: Instant::now() }
+        Self { watchman, watches, question: None, asked: Instant::now() }
     }
 
     /// Asks and looks when it is time; never waits. `ending`: the transaction is to end.
-    pub(crate) fn step(&mut self, acks: &Acks, client: &mut Producer, now_us: u64, ending: bool) {
-        if let Some(answers) = client.take_end_offsets() {
+    pub(crate) fn step(&mut self, acks: &Acks, client: &mut impl LogWriter, now_us: u64, ending: bool) {
+        if let Some(answers) = self.question.and_then(|question| client.answers(question)) {
+            self.question = None;
             self.look(&acks.overdue(now_us, SILENCE, ending), &answers);
         }
-        if self.asked.elapsed() < SILENCE {
+        if self.question.is_some() || self.asked.elapsed() < SILENCE {
             return;
         }
         self.asked = Instant::now();
@@ -67,7 +70,8 @@ impl AckWatch {
         self.let_go(&overdue);
         if !overdue.is_empty() {
             let partitions: Vec<i32> = overdue.iter().map(|overdue| overdue.partition).collect();
-            client.ask_end_offsets(&partitions, Isolation::ReadUncommitted);
+            let question = client.ask_offsets(&partitions, OffsetSpec::End, Isolation::ReadUncommitted);
+            self.question = Some(question);
         }
     }
 

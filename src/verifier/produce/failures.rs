@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{predict::acks::Failed, run::ShardProducer};
 use crate::{
     failing::{self, Judgement},
-    kafka::{ErrorClass, KafkaError, Reason},
+    kafka::{ClientFactory, ErrorClass, KafkaError, LogWriter, Reason},
     verifier::shard::Halt,
 };
 
@@ -17,7 +17,7 @@ const FAILED_TRANSACTION: &str = "transactions failed, and their records are sen
 /// Restarts for acks in other places, after which somebody else is likely to write there, too.
 const SOMEBODY_ELSE: u64 = 3;
 
-impl ShardProducer {
+impl<C: ClientFactory> ShardProducer<C> {
     /// Says once that records are acked in other places again and again.
     #[cold]
     pub(crate) fn acked_elsewhere(&mut self) {

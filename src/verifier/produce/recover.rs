@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::run::{ShardProducer, WAIT};
 use crate::{
     findings::anomaly::{Anomaly, Violation},
-    kafka::{Consumer, Isolation, KafkaError, OffsetSpec, Producer, Reason},
+    kafka::{Answers, ClientFactory, Isolation, KafkaError, LogWriter, OffsetSpec, Reason, WriterSettings},
     transaction::{Change, Transaction},
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS},
@@ -20,12 +20,34 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// of somebody else may stay open for longer, and is not waited for.
 const MARKER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two looks at whether a question was answered.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// The ends that were named now, of the partitions that were found to be too short before as well.
 fn in_both(before: &[(i32, i64, i64)], now: Vec<(i32, i64, i64)>) -> Vec<(i32, i64, i64)> {
     now.into_iter().filter(|cut| before.iter().any(|known| known.0 == cut.0)).collect()
 }
 
-impl ShardProducer {
+/// Asks this client where logs end, and waits for the answers; with none when `stop` became true before.
+async fn ends(
+    client: &mut impl LogWriter,
+    partitions: &[i32],
+    isolation: Isolation,
+    stop: impl Fn() -> bool,
+) -> Answers {
+    let question = client.ask_offsets(partitions, OffsetSpec::End, isolation);
+    loop {
+        if let Some(answers) = client.answers(question) {
+            return answers;
+        }
+        if stop() {
+            return Answers::new();
+        }
+        client.wait(LOOK).await;
+    }
+}
+
+impl<C: ClientFactory> ShardProducer<C> {
     /// Whether nothing is under way: no record, and no transaction with records in it.
     pub(crate) fn is_idle(&self) -> bool {
         self.acks.nothing_in_flight()
@@ -56,7 +78,7 @@ impl ShardProducer {
                 self.client.wait(WAIT).await;
                 // Nothing is sent meanwhile that would notice that the client is finished: what it still has comes back.
                 if self.client.fatal_error().is_some() {
-                    self.client.purge();
+                    self.client.abandon();
                 }
             }
             if self.context.stop_requested() {
@@ -87,16 +109,17 @@ impl ShardProducer {
         while !open.is_empty() && !self.context.stop_requested() {
             self.report_if_due();
             // What an aborted transaction left takes offsets too.
-            let stop = || self.context.stop_requested();
-            let ends = self.client.end_offsets(&open, Isolation::ReadUncommitted, stop).await;
+            let (context, client) = (&self.context, &mut self.client);
+            let stop = || context.stop_requested();
+            let all = ends(client, &open, Isolation::ReadUncommitted, stop).await;
             // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
             let stable = match self.transaction {
                 Some(_) if started.elapsed() < MARKER_PATIENCE => {
-                    self.client.end_offsets(&open, Isolation::ReadCommitted, stop).await
+                    ends(client, &open, Isolation::ReadCommitted, stop).await
                 }
-                _ => ends.clone(),
+                _ => all.clone(),
             };
-            for (answer, stable) in ends.into_iter().zip(stable) {
+            for (answer, stable) in all.into_iter().zip(stable) {
                 match (answer, stable) {
                     ((partition, Ok(end)), (_, Ok(stable))) if end.offset == stable.offset => {
                         self.acks.repredict(partition, end.offset);
@@ -126,8 +149,9 @@ impl ShardProducer {
     }
 
     pub(crate) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
-        let settings = self.context.consumer_settings(Isolation::ReadUncommitted);
-        let consumer = Consumer::start(&settings, &self.context.topic).ok()?;
+        // Another client, as this one is finished.
+        let settings = WriterSettings { transactions: None, ..self.settings.clone() };
+        let mut client = self.factory.writer(&settings, &[&self.context.topic]).ok()?;
         let mut cuts = Vec::new();
         for look in 0..LOOKS {
             glommio::timer::sleep(LOOK_PAUSE).await;
@@ -135,8 +159,9 @@ impl ShardProducer {
                 return None;
             }
             let stop = || self.context.stop_requested();
-            let ends = consumer.offsets(&self.acks.partition_ids(), OffsetSpec::End, stop).await;
-            let found: Vec<_> = ends
+            let isolation = Isolation::ReadUncommitted;
+            let found: Vec<_> = ends(&mut client, &self.acks.partition_ids(), isolation, stop)
+                .await
                 .into_iter()
                 .filter_map(|(partition, end)| {
                     let end = end.ok()?.offset;
@@ -164,11 +189,10 @@ impl ShardProducer {
     /// A new client in place of one that is finished, or has sent what it may.
     pub(crate) fn renew_client(&mut self) -> Result<(), Halt> {
         self.settings.compression = self.config.compression.pick(&mut self.random);
-        self.client = Producer::start(&self.settings, &self.context.topic)?;
+        self.client = self.factory.writer(&self.settings, &[&self.context.topic])?;
         self.client_records = 0;
         if let Some(transaction) = &mut self.transaction {
-            let thread = self.client.transactions(&self.settings)?;
-            transaction.restart(thread);
+            transaction.restart(self.client.transactions()?);
         }
         Ok(())
     }

@@ -21,14 +21,14 @@ use crate::{
     config::ProduceConfig,
     failing::{Backoff, Failing},
     kafka::{
-        ClientError, ClientSettings, Producer, ProducerSettings, Reason, Record, SendError,
-        TransactionSettings,
+        ClientError, ClientFactory, ClientSettings, HeaderField, LogWriter, Reason, Record, SendError,
+        TransactionSettings, WriterSettings,
     },
     pace::{BEHIND_LIMIT, Pace},
     random::Random,
     record::{
-        self, KeyText, RECORD_ID_HEADER,
-        proof::{self, Content, Encoded, Proof},
+        self, KeyText, RECORD_ID_HEADER, RECORD_ID_NAME,
+        proof::{self, Content, PROOF_NAME, Proof},
     },
     stats::{ProducerStats, ProducerWants},
     transaction::Transaction,
@@ -88,11 +88,11 @@ pub(crate) const WAIT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// An ack that breaks a promise, or a send that failed and is not tolerated.
-pub async fn run(context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
+pub async fn run<C: ClientFactory>(factory: C, context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
     if job.partitions.is_empty() || job.records == 0 {
         return Ok(());
     }
-    let mut producer = ShardProducer::start(context.clone(), job)?;
+    let mut producer = ShardProducer::start(factory, context.clone(), job)?;
     let mut result = producer.produce().await;
     if let Err(halt) = result {
         result = Err(producer.explain(halt).await);
@@ -115,13 +115,14 @@ fn part_of(job: &ProduceJob) -> Part {
 }
 
 /// The state of one shard's producer. What a delivery means is [`Acks`]' business.
-pub(crate) struct ShardProducer {
+pub(crate) struct ShardProducer<C: ClientFactory> {
     pub(crate) acks: Acks,
     pub(crate) context: ShardContext,
     pub(crate) config: Arc<ProduceConfig>,
     pub(crate) stats: Arc<ProducerStats>,
-    pub(crate) client: Producer,
-    pub(crate) settings: ProducerSettings,
+    pub(crate) factory: C,
+    pub(crate) client: C::Writer,
+    pub(crate) settings: WriterSettings,
     /// What becomes of its records is [`Acks`]' business.
     pub(crate) transaction: Option<Transaction<()>>,
     values: Values,
@@ -152,17 +153,18 @@ pub(crate) struct ShardProducer {
     pub(crate) asking: bool,
 }
 
-impl ShardProducer {
-    fn start(context: ShardContext, job: ProduceJob) -> Result<Self, ClientError> {
+impl<C: ClientFactory> ShardProducer<C> {
+    fn start(factory: C, context: ShardContext, job: ProduceJob) -> Result<Self, ClientError> {
         let mut random = Random::from_entropy();
         let settings = settings(&context, &job, &mut random);
         let config = job.config.clone();
-        let client = Producer::start(&settings, &context.topic)?;
+        let client = factory.writer(&settings, &[&context.topic])?;
         let transaction = match config.transactions {
-            Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
+            Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
             None => None,
         };
         Ok(Self {
+            factory,
             client,
             settings,
             transaction,
@@ -326,12 +328,20 @@ impl ShardProducer {
             };
             proof::encode(&proof, &content)
         });
+        let first = (RECORD_ID_NAME, record_id);
+        let both: [HeaderField<'_>; 2];
+        let headers = if let Some(proof) = &proof {
+            both = [first, (PROOF_NAME, proof.as_bytes())];
+            &both[..]
+        } else {
+            std::slice::from_ref(&first)
+        };
         self.client.send(&Record {
+            topic: 0,
             partition: sending.partition,
             key,
             value,
-            record_id,
-            proof: proof.as_ref().map(Encoded::as_bytes),
+            headers,
             timestamp_ms: Some(timestamp_ms),
             token: sending.token,
         })
@@ -349,7 +359,7 @@ impl ShardProducer {
             SendError::QueueFull => Ok(false),
             SendError::Fatal(_) => {
                 // What is in flight comes back with errors, and is judged there.
-                self.client.purge();
+                self.client.abandon();
                 self.acks.restart_wanted = true;
                 Ok(false)
             }
@@ -431,9 +441,8 @@ pub(crate) fn transactional_id(client: &ClientSettings, topic: &str, shard: usiz
     format!("{}-{topic}-{shard}", client.client_id)
 }
 
-fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> ProducerSettings {
-    ProducerSettings {
-        client: context.client.clone(),
+fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> WriterSettings {
+    WriterSettings {
         linger: job.config.linger,
         batch_max_bytes: job.config.batch_max_bytes,
         max_buffered_records: job.window,
@@ -442,6 +451,5 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Pr
             id: transactional_id(&context.client, &context.topic, context.place.index),
             timeout: rules.timeout,
         }),
-        client_cpus: context.client_cpus(),
     }
 }

@@ -9,28 +9,10 @@ use std::{
 use rdkafka::bindings as rdk;
 
 use crate::kafka::{
-    KafkaError,
+    Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec,
     librdkafka::client::{self, EventPtr, Handle, Queue},
     librdkafka::codes,
 };
-
-/// Which end of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSpec {
-    /// The first offset that can be read.
-    Start,
-    /// The offset that the next record will get.
-    End,
-}
-
-/// Which records a reader sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// All that are replicated.
-    ReadUncommitted,
-    /// Only those whose transaction has committed; the end is the last stable offset.
-    ReadCommitted,
-}
 
 impl Isolation {
     pub(crate) fn name(self) -> &'static str {
@@ -40,18 +22,6 @@ impl Isolation {
         }
     }
 }
-
-/// A place in a log, and who wrote there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OffsetAndEpoch {
-    /// The place.
-    pub offset: i64,
-    /// For a log's end, the epoch of its leader; -1 where the broker does not say.
-    pub leader_epoch: i32,
-}
-
-/// What each partition answered.
-pub type Answers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
 
 /// How long the brokers have to answer one question.
 const REQUEST_TIMEOUT_MS: c_int = 5_000;
