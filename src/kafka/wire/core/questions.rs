@@ -70,12 +70,8 @@ pub enum NoAnswer {
 pub struct QuestionRequest {
     /// By this its answer is known.
     pub number: u64,
-    /// The broker that is asked.
-    pub broker: i32,
     /// What is asked.
     pub body: QuestionBody,
-    /// When it is too late for an answer.
-    pub deadline_us: u64,
 }
 
 /// What a request has in it.
@@ -181,49 +177,50 @@ impl Questions {
         self.open.retain(|open| open.id != id);
     }
 
-    /// The next request that is to be sent: to one broker, of one kind, about all partitions for which that goes.
-    /// `leader` says who leads a partition, or with which error nobody is known to.
+    /// Brokers that are to be asked something now. `leader` says who leads a partition, or with which error nobody is known
+    /// to: such a question waits.
+    pub fn wanted(&mut self, now_us: u64, leader: impl Fn(i32) -> Result<Leader, i16>) -> Vec<i32> {
+        let mut brokers = Vec::new();
+        for open in self.open.iter_mut().filter(|open| open.waits(now_us)) {
+            match leader(open.partition) {
+                Ok(leader) if brokers.contains(&leader.broker) => {}
+                Ok(leader) => brokers.push(leader.broker),
+                Err(error) => {
+                    open.refused(error, now_us);
+                    // It needs no pause: whoever leads by then is asked as soon as that is known.
+                    open.not_before_us = 0;
+                    self.is_stale = true;
+                }
+            }
+        }
+        brokers
+    }
+
+    /// The next request for a broker: of one kind, about all partitions for which that goes.
     pub fn next_request(
         &mut self,
+        broker: i32,
         now_us: u64,
         leader: impl Fn(i32) -> Result<Leader, i16>,
     ) -> Option<QuestionRequest> {
-        let (broker, what) = self.next_group(now_us, &leader)?;
+        let led_by = |partition| leader(partition).ok().filter(|leader| leader.broker == broker);
+        let mut waiting = self.open.iter().filter(|open| open.waits(now_us));
+        let what = waiting.find(|open| led_by(open.partition).is_some())?.what;
         self.last_request += 1;
-        let (number, mut deadline_us, mut asked) = (self.last_request, 0, Vec::new());
+        let (number, mut asked) = (self.last_request, Vec::new());
         for open in self.open.iter_mut().filter(|open| open.waits(now_us) && open.what == what) {
-            let Some(leader) = leader(open.partition).ok().filter(|leader| leader.broker == broker) else {
-                continue;
-            };
+            let Some(leader) = led_by(open.partition) else { continue };
             open.sent = Some((number, leader.epoch));
-            deadline_us = deadline_us.max(open.deadline_us);
             // A request names a partition once; whoever asks the same gets the same answer.
             if !asked.contains(&(open.partition, leader.epoch)) {
                 asked.push((open.partition, leader.epoch));
             }
         }
-        Some(QuestionRequest { number, broker, body: body(what, &asked), deadline_us })
+        Some(QuestionRequest { number, body: body(what, &asked) })
     }
 
-    /// Broker and kind of the first question that can be sent. Those without a leader rest for a while.
-    fn next_group(
-        &mut self,
-        now_us: u64,
-        leader: impl Fn(i32) -> Result<Leader, i16>,
-    ) -> Option<(i32, What)> {
-        for open in self.open.iter_mut().filter(|open| open.waits(now_us)) {
-            match leader(open.partition) {
-                Ok(leader) => return Some((leader.broker, open.what)),
-                Err(error) => {
-                    open.refused(error, now_us);
-                    self.is_stale = true;
-                }
-            }
-        }
-        None
-    }
-
-    /// An answer has come. A partition that it does not name is asked about again.
+    /// An answer has come. A partition that it does not name is asked about again. Returns how long the broker asks us to
+    /// wait, ms.
     ///
     /// # Errors
     /// It is no such message; the connection is of no use any more. [`Self::failed`] has been done.
@@ -233,15 +230,16 @@ impl Questions {
         version: i16,
         decoder: Decoder<'_>,
         now_us: u64,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<i32, DecodeError> {
         let is_sent = |open: &&Open| open.sent.is_some_and(|(sent, _)| sent == number);
         let outcome = match self.open.iter().find(is_sent).map(|open| open.what) {
             // Nobody waits for it any more.
-            None => Ok(()),
+            None => Ok(0),
             Some(What::EpochEnd { .. }) => LeaderEpochResponse::decode(version, decoder).map(|response| {
                 for end in response.partitions {
                     self.take(number, end.partition, end.error, (end.end_offset, end.epoch), now_us);
                 }
+                response.throttle_time_ms
             }),
             Some(What::Start | What::End { .. }) => {
                 ListOffsetsResponse::decode(version, decoder).map(|response| {
@@ -249,6 +247,7 @@ impl Questions {
                         let place = (listed.offset, listed.leader_epoch);
                         self.take(number, listed.partition, listed.error, place, now_us);
                     }
+                    response.throttle_time_ms
                 })
             }
         };
@@ -285,6 +284,13 @@ impl Questions {
         }
     }
 
+    /// The broker does not speak such a request, or refuses it with this error.
+    pub fn refused(&mut self, number: u64, error: i16, now_us: u64) {
+        for open in self.open.iter_mut().filter(|open| open.sent.is_some_and(|(sent, _)| sent == number)) {
+            open.refused(error, now_us);
+        }
+    }
+
     /// What is past its deadline is answered with an error. An answer that comes later is nobody's, and one that nobody
     /// has taken for long is nobody's any more.
     pub fn expire(&mut self, now_us: u64) {
@@ -295,14 +301,16 @@ impl Questions {
         }
     }
 
-    /// When there is next something to do without anything having come: to send, or to give up.
+    /// When there is next something to do without anything having come, µs: a pause is over, or a deadline. `u64::MAX`:
+    /// nothing.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
         let open = self.open.iter().filter(|open| open.answer.is_none());
-        open.map(|open| {
-            if open.sent.is_some() { open.deadline_us } else { open.deadline_us.min(open.not_before_us) }
-        })
-        .min()
+        let due = open.map(|open| {
+            let rests = open.sent.is_none() && open.not_before_us > now_us;
+            if rests { open.not_before_us.min(open.deadline_us) } else { open.deadline_us }
+        });
+        due.min().unwrap_or(u64::MAX)
     }
 
     /// Whether the cluster has to be looked at anew: true once.

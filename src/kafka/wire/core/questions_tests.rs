@@ -13,6 +13,20 @@ fn leader(partition: i32) -> Result<Leader, i16> {
     Ok(Leader { broker: 10 + partition % 2 * 10, epoch: 3 })
 }
 
+/// The next request, with the broker that it is for.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    broker: i32,
+    number: u64,
+    body: QuestionBody,
+}
+
+fn next(questions: &mut Questions, now_us: u64, leader: impl Fn(i32) -> Result<Leader, i16>) -> Option<Next> {
+    let broker = *questions.wanted(now_us, &leader).first()?;
+    let QuestionRequest { number, body } = questions.next_request(broker, now_us, leader).unwrap();
+    Some(Next { broker, number, body })
+}
+
 /// Partition, error, offset, epoch.
 fn answer(questions: &mut Questions, number: u64, what: What, all: &[(i32, i16, i64, i32)], now_us: u64) {
     let mut out = Vec::new();
@@ -48,28 +62,27 @@ fn found(offset: i64, epoch: i32) -> Answer {
 fn each_leader_is_asked_once_about_all_its_partitions() {
     let mut questions = Questions::default();
     let id = questions.ask(&[0, 1, 2], END, DEADLINE_US);
-    let first = questions.next_request(0, leader).unwrap();
+    let first = next(&mut questions, 0, leader).unwrap();
     let asked = |partition| OffsetQuestion { partition, leader_epoch: 3 };
     let body =
         |partitions| QuestionBody::Offsets { partitions, timestamp: Timestamp::Latest, read_committed: true };
     assert_eq!((first.broker, first.body), (10, body(vec![asked(0), asked(2)])));
-    assert_eq!(first.deadline_us, DEADLINE_US);
-    let second = questions.next_request(0, leader).unwrap();
+    let second = next(&mut questions, 0, leader).unwrap();
     assert_eq!((second.broker, second.body), (20, body(vec![asked(1)])));
-    assert_eq!(questions.next_request(0, leader), None);
+    assert_eq!(next(&mut questions, 0, leader), None);
     answer(&mut questions, second.number, END, &[(1, 0, 11, 3)], 0);
     assert_eq!(questions.answers(id), None);
     answer(&mut questions, first.number, END, &[(2, 0, 12, 3), (0, 0, 10, 3)], 0);
     assert_eq!(questions.answers(id), Some(vec![(0, found(10, 3)), (1, found(11, 3)), (2, found(12, 3))]));
-    assert_eq!(questions.next_deadline(), None);
+    assert_eq!(questions.next_deadline_us(0), u64::MAX);
 }
 
 #[test]
 fn different_questions_do_not_share_a_request_and_equal_ones_do() {
     let mut questions = Questions::default();
     let ids = [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&[0], what, DEADLINE_US));
-    let numbers: Vec<_> = (0..3).map(|_| questions.next_request(0, leader).unwrap()).collect();
-    assert_eq!(questions.next_request(0, leader), None);
+    let numbers: Vec<_> = (0..3).map(|_| next(&mut questions, 0, leader).unwrap()).collect();
+    assert_eq!(next(&mut questions, 0, leader), None);
     let epoch = EpochQuestion { partition: 0, current_epoch: 3, epoch: 2 };
     assert_eq!(numbers[2].body, QuestionBody::EpochEnds(vec![epoch]));
     answer(&mut questions, numbers[2].number, EPOCH_END, &[(0, 0, -1, -1)], 0);
@@ -84,14 +97,14 @@ fn who_does_not_lead_has_not_answered() {
     for error in [code::NOT_LEADER_OR_FOLLOWER, code::FENCED_LEADER_EPOCH, code::UNKNOWN_TOPIC_OR_PARTITION] {
         let mut questions = Questions::default();
         let id = questions.ask(&[0], END, DEADLINE_US);
-        let first = questions.next_request(0, leader).unwrap();
+        let first = next(&mut questions, 0, leader).unwrap();
         assert!(!questions.take_stale());
         answer(&mut questions, first.number, END, &[(0, error, -1, -1)], 7);
         assert!(questions.take_stale(), "{error}");
-        assert_eq!(questions.next_request(7, leader), None);
-        assert_eq!(questions.next_deadline(), Some(7 + BACK_OFF_US));
-        let second =
-            questions.next_request(7 + BACK_OFF_US, |_| Ok(Leader { broker: 30, epoch: 4 })).unwrap();
+        assert_eq!(next(&mut questions, 7, leader), None);
+        assert_eq!(questions.next_deadline_us(7), 7 + BACK_OFF_US);
+        assert_eq!(questions.next_deadline_us(7 + BACK_OFF_US), DEADLINE_US);
+        let second = next(&mut questions, 7 + BACK_OFF_US, |_| Ok(Leader { broker: 30, epoch: 4 })).unwrap();
         assert_eq!(second.broker, 30);
         answer(&mut questions, second.number, END, &[(0, 0, 9, 4)], 8);
         assert_eq!(
@@ -105,16 +118,16 @@ fn who_does_not_lead_has_not_answered() {
 fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
     let mut questions = Questions::default();
     questions.ask(&[0], END, DEADLINE_US);
-    let number = questions.next_request(0, leader).unwrap().number;
+    let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(0, 0, -1, -1)], 0);
-    assert!(questions.next_request(BACK_OFF_US, leader).is_some());
+    assert!(next(&mut questions, BACK_OFF_US, leader).is_some());
 }
 
 #[test]
 fn a_refusal_is_an_answer() {
     let mut questions = Questions::default();
     let id = questions.ask(&[0], EPOCH_END, DEADLINE_US);
-    let number = questions.next_request(0, leader).unwrap().number;
+    let number = next(&mut questions, 0, leader).unwrap().number;
     let refused = code::TOPIC_AUTHORIZATION_FAILED;
     answer(&mut questions, number, EPOCH_END, &[(0, refused, -1, -1)], 0);
     assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(refused)))]));
@@ -124,10 +137,10 @@ fn a_refusal_is_an_answer() {
 fn who_is_not_named_is_asked_again() {
     let mut questions = Questions::default();
     let id = questions.ask(&[0, 2], END, DEADLINE_US);
-    let number = questions.next_request(0, leader).unwrap().number;
+    let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(2, 0, 5, 3), (4, 0, 6, 3)], 0);
     assert_eq!(questions.answers(id), None);
-    let again = questions.next_request(BACK_OFF_US, leader).unwrap();
+    let again = next(&mut questions, BACK_OFF_US, leader).unwrap();
     let asked = OffsetQuestion { partition: 0, leader_epoch: 3 };
     assert!(matches!(again.body, QuestionBody::Offsets { partitions, .. } if partitions == [asked]));
 }
@@ -136,12 +149,12 @@ fn who_is_not_named_is_asked_again() {
 fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
     let mut questions = Questions::default();
     questions.ask(&[0], END, DEADLINE_US);
-    let number = questions.next_request(0, leader).unwrap().number;
+    let number = next(&mut questions, 0, leader).unwrap().number;
     questions.failed(number, 0);
     assert!(questions.take_stale());
-    let number = questions.next_request(BACK_OFF_US, leader).unwrap().number;
+    let number = next(&mut questions, BACK_OFF_US, leader).unwrap().number;
     questions.answered(number, 4, Decoder::new(&[1], false), BACK_OFF_US).unwrap_err();
-    assert!(questions.next_request(2 * BACK_OFF_US, leader).is_some());
+    assert!(next(&mut questions, 2 * BACK_OFF_US, leader).is_some());
 }
 
 #[test]
@@ -151,7 +164,7 @@ fn without_a_leader_there_is_an_error_at_the_deadline() {
     let other = questions.ask(&[1], END, DEADLINE_US);
     let leaders =
         |partition| if partition == 0 { Err(code::LEADER_NOT_AVAILABLE) } else { leader(partition) };
-    let request = questions.next_request(0, leaders).unwrap();
+    let request = next(&mut questions, 0, leaders).unwrap();
     assert_eq!(request.broker, 20, "whoever has one is asked");
     assert!(questions.take_stale());
     questions.expire(DEADLINE_US - 1);
@@ -172,4 +185,24 @@ fn answers_that_nobody_takes_are_forgotten() {
     assert_eq!(questions.open.len(), 1);
     questions.expire(DEADLINE_US + KEPT_US);
     assert!(questions.open.is_empty());
+}
+
+#[test]
+fn who_cannot_be_asked_yet_keeps_nobody_else_waiting() {
+    let mut questions = Questions::default();
+    questions.ask(&[0, 1, 2], END, DEADLINE_US);
+    assert_eq!(questions.wanted(0, leader), [10, 20]);
+    assert!(questions.next_request(20, 0, leader).is_some());
+    assert_eq!(questions.next_request(20, 0, leader), None);
+    assert_eq!(questions.wanted(0, leader), [10]);
+    assert_eq!(questions.next_deadline_us(0), DEADLINE_US, "there is nothing to be done meanwhile");
+}
+
+#[test]
+fn a_request_that_is_not_spoken_is_refused() {
+    let mut questions = Questions::default();
+    let id = questions.ask(&[0], EPOCH_END, DEADLINE_US);
+    let number = next(&mut questions, 0, leader).unwrap().number;
+    questions.refused(number, code::UNSUPPORTED_VERSION, 0);
+    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(code::UNSUPPORTED_VERSION)))]));
 }

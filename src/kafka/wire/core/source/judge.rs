@@ -76,10 +76,7 @@ impl Source {
             Verdict::Lies if position.denials < DENIALS => position.denials += 1,
             Verdict::Lies | Verdict::OutOfRange => self.tell(index, Content::OutOfRange),
             Verdict::Truncated { to } => self.tell(index, Content::Truncated { to }),
-            Verdict::Error(error) => {
-                self.tell(index, Content::Error(error));
-                self.positions[index].rest_until(now_us + self.settings.back_off_us);
-            }
+            Verdict::Error(error) => self.tell_error(index, error),
         }
     }
 
@@ -90,6 +87,14 @@ impl Source {
         let mut arrived = self.spare.pop().unwrap_or_default();
         arrived.begin(None);
         arrived.tell(index, position.generation, content);
+        self.keep(arrived);
+    }
+
+    /// An error is to be told of a partition, which goes on all the same.
+    pub(super) fn tell_error(&mut self, index: usize, error: i16) {
+        let mut arrived = self.spare.pop().unwrap_or_default();
+        arrived.begin(None);
+        arrived.tell(index, self.positions[index].generation, Content::Error(error));
         self.keep(arrived);
     }
 

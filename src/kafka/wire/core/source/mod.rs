@@ -261,6 +261,19 @@ impl Source {
         pauses.min().unwrap_or(u64::MAX)
     }
 
+    /// Whether something has come that was not shown.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+
+    /// Nobody is known to lead a partition, for this reason: it is told like an answer of a broker.
+    pub fn deny_leader(&mut self, partition: i32, error: i16) {
+        if let Some(index) = self.place(partition) {
+            self.tell_error(index, error);
+        }
+    }
+
     /// Whether the cluster has to be looked at anew: true once.
     pub fn take_stale(&mut self) -> bool {
         mem::take(&mut self.is_stale)
@@ -278,4 +291,4 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

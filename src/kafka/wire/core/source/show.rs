@@ -340,21 +340,21 @@ fn stumble(
             let from = if section.is_first { base.max(section.at) } else { base };
             let to = match behind(rest, base) {
                 Behind::Batch { base } => Some(base),
-                // What it says agrees with what the broker says.
-                Behind::Unseen if to == section.end => Some(to),
-                Behind::Unseen if section.is_wide => Some(section.end),
+                // It was looked for. An answer ends where a segment does: there may be more all the same.
+                Behind::Unseen if section.is_wide || to == section.end => Some(to),
                 Behind::Unseen => {
                     position.go_back(section.at);
                     position.wide_bytes = Some(bytes.saturating_add(PEEK_BYTES));
                     return false;
                 }
-                Behind::Nonsense => Some(to).filter(|to| *to <= section.end),
+                Behind::Nonsense => Some(to),
             };
-            match to.filter(|to| *to > from) {
+            let to = to.filter(|to| (from + 1..=section.end).contains(to));
+            match to {
                 Some(to) => position.go_back(to.max(section.at)),
                 None => position.stop(),
             }
-            tell(from, to.filter(|to| *to > from));
+            tell(from, to);
         }
     }
     true

@@ -10,7 +10,7 @@ use crate::kafka::wire::{
     protocol::{Decoder, Encoder, FetchPartition, TopicRef},
 };
 
-pub(super) const SETTINGS: SourceSettings = SourceSettings {
+pub(in crate::kafka::wire::core) const SETTINGS: SourceSettings = SourceSettings {
     max_wait_ms: 500,
     min_bytes: 1,
     max_bytes: 1 << 20,
@@ -20,10 +20,10 @@ pub(super) const SETTINGS: SourceSettings = SourceSettings {
     back_off_us: 1_000,
     question_us: 1_000_000,
 };
-pub(super) const TOPIC: TopicRef<'static> = TopicRef::Name("t");
+pub(in crate::kafka::wire::core) const TOPIC: TopicRef<'static> = TopicRef::Name("t");
 
 /// A batch of uncompressed records, each value one offset.
-pub(super) fn batch(base: i64, epoch: i32, values: &[&str]) -> Vec<u8> {
+pub(in crate::kafka::wire::core) fn batch(base: i64, epoch: i32, values: &[&str]) -> Vec<u8> {
     let mut writer = BatchWriter::with_capacity(1 << 10);
     for value in values {
         let value = BatchValue::Copied(value.as_bytes());
@@ -91,7 +91,7 @@ pub(super) fn marker(base: i64, producer_id: i64, commits: bool) -> Vec<u8> {
 
 /// What a broker answers about a partition.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(in crate::kafka::wire::core) struct Part {
     pub(super) partition: i32,
     pub(super) error: i16,
     pub(super) end: i64,
@@ -102,7 +102,7 @@ pub(super) struct Part {
     pub(super) leader: Option<(i32, i32)>,
 }
 
-pub(super) fn part(partition: i32, end: i64, batches: &[Vec<u8>]) -> Part {
+pub(in crate::kafka::wire::core) fn part(partition: i32, end: i64, batches: &[Vec<u8>]) -> Part {
     Part {
         partition,
         error: code::NONE,
@@ -115,13 +115,13 @@ pub(super) fn part(partition: i32, end: i64, batches: &[Vec<u8>]) -> Part {
     }
 }
 
-pub(super) fn failed(partition: i32, error: i16) -> Part {
+pub(in crate::kafka::wire::core) fn failed(partition: i32, error: i16) -> Part {
     Part { error, ..part(partition, -1, &[]) }
 }
 
 const VERSION: i16 = 12;
 
-pub(super) fn answer(topic: TopicRef<'_>, parts: &[Part]) -> Vec<u8> {
+pub(in crate::kafka::wire::core) fn answer(topic: TopicRef<'_>, parts: &[Part]) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 7, 0];
     let mut encoder = Encoder::new(&mut out, true);
     encoder.i32(0);
@@ -167,7 +167,7 @@ pub(super) fn answer(topic: TopicRef<'_>, parts: &[Part]) -> Vec<u8> {
 
 /// Notes what it is shown.
 #[derive(Debug, Default)]
-pub(super) struct Notes(pub(super) Vec<String>);
+pub(in crate::kafka::wire::core) struct Notes(pub(in crate::kafka::wire::core) Vec<String>);
 
 impl Visitor for Notes {
     fn record(&mut self, partition: i32, record: &ReadRecord<'_>) {
@@ -284,14 +284,15 @@ impl Bench {
         let leader = |partition: i32| {
             leaders.get(partition.unsigned_abs() as usize).copied().ok_or(code::LEADER_NOT_AVAILABLE)
         };
-        let request = self.questions.next_request(self.now_us, leader)?;
+        let broker = *self.questions.wanted(self.now_us, leader).first()?;
+        let request = self.questions.next_request(broker, self.now_us, leader)?;
         let text = match request.body {
             QuestionBody::EpochEnds(asked) => format!("{} in {}", asked[0].epoch, asked[0].current_epoch),
             QuestionBody::Offsets { partitions, timestamp, .. } => {
                 format!("{timestamp:?} in {}", partitions[0].leader_epoch)
             }
         };
-        Some((request.number, request.broker, text))
+        Some((request.number, broker, text))
     }
 
     /// A leader answers where an epoch ends.

@@ -2,7 +2,7 @@
 
 mod any;
 mod broken;
-mod kit;
+pub(in crate::kafka::wire::core) mod kit;
 mod leaders;
 mod progress;
 mod transactions;

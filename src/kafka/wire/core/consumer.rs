@@ -1,0 +1,323 @@
+//! A client that reads partitions of one topic: a source, its questions, and the connections that they go over.
+
+use super::{
+    asking::send_questions,
+    code,
+    connection::{Connection, ConnectionError, Response},
+    machine::{Action, LinkId, Machine, Slices},
+    network::{Network, NetworkSettings, Peer, Purpose, Tag},
+    questions::{QuestionId, Questions, What},
+    source::{AnswerError, Source, SourceSettings, Visitor},
+};
+use crate::kafka::wire::protocol::{Api, FetchRequest, TopicRef};
+
+/// The first Fetch that names topics by their ids.
+const FETCH_BY_ID: i16 = 13;
+/// How often it is told that nobody can say who leads, µs.
+const DENIAL_US: u64 = 1_000_000;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Records of a broker.
+    Fetch {
+        /// The broker.
+        broker: i32,
+    },
+    /// A question, by its number.
+    Question(u64),
+}
+
+/// How a client reads.
+#[derive(Clone, Debug)]
+pub struct ConsumerSettings {
+    /// Its connections.
+    pub network: NetworkSettings,
+    /// Its fetches.
+    pub source: SourceSettings,
+    /// How long a broker may take for a Fetch, beside the time for which it was asked to wait, µs.
+    pub fetch_us: u64,
+}
+
+/// Reads partitions of one topic.
+#[derive(Debug)]
+pub struct Consumer {
+    network: Network<Sent>,
+    source: Source,
+    questions: Questions,
+    fetch_us: u64,
+    /// The cluster's version by which the source knows its leaders.
+    led: Option<u64>,
+    /// Questions have been answered since somebody looked.
+    has_answers: bool,
+    /// When it was told last that nobody can say who leads, µs.
+    denied_us: Option<u64>,
+    /// Used again and again.
+    due: Vec<i32>,
+}
+
+impl Consumer {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(settings: ConsumerSettings, topic: &str) -> Self {
+        Self {
+            network: Network::new(settings.network, topic),
+            source: Source::new(settings.source),
+            questions: Questions::default(),
+            fetch_us: settings.fetch_us,
+            led: None,
+            has_answers: false,
+            denied_us: None,
+            due: Vec::new(),
+        }
+    }
+
+    /// Its connections, and what is known of the cluster.
+    #[must_use]
+    pub fn network(&self) -> &Network<Sent> {
+        &self.network
+    }
+
+    /// Reads a partition from this offset on; see [`Source::read_from`].
+    pub fn read_from(&mut self, partition: i32, offset: i64, epoch_before: Option<i32>, now_us: u64) {
+        self.source.read_from(partition, offset, epoch_before);
+        self.led = None;
+        self.drive(now_us);
+    }
+
+    /// Stops reading a partition.
+    pub fn stop(&mut self, partition: i32) {
+        self.source.stop(partition);
+    }
+
+    /// Shows what has come, one batch or one event at the most. Returns how many records and events that were.
+    pub fn show(&mut self, visitor: &mut impl Visitor, now_us: u64) -> usize {
+        self.has_answers = false;
+        let shown = self.source.show(visitor);
+        self.drive(now_us);
+        shown
+    }
+
+    /// Asks about partitions; see [`Questions::ask`].
+    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+        let id = self.questions.ask(partitions, what, deadline_us);
+        self.drive(now_us);
+        id
+    }
+
+    /// The questions that were asked.
+    pub fn questions(&mut self) -> &mut Questions {
+        self.has_answers = false;
+        &mut self.questions
+    }
+
+    /// The error with which leaders refuse to say whether their logs are the ones that were read: once.
+    pub fn take_unchecked(&mut self) -> Option<i16> {
+        self.source.take_unchecked()
+    }
+
+    /// Does everything that can be done now.
+    fn drive(&mut self, now_us: u64) {
+        while let Some(lost) = self.network.poll_lost() {
+            for sent in lost.unanswered {
+                match sent {
+                    Sent::Fetch { broker } => self.source.fetch_failed(broker, now_us),
+                    Sent::Question(number) => self.questions.failed(number, now_us),
+                }
+            }
+        }
+        for (partition, hint) in self.source.hints() {
+            self.network.cluster.hint(partition, hint);
+        }
+        self.lead(now_us);
+        self.source.settle(&mut self.questions, now_us);
+        self.questions.expire(now_us);
+        send_questions(&mut self.questions, &mut self.network, Sent::Question, now_us);
+        if self.source.take_stale() | self.questions.take_stale() {
+            self.network.cluster.suspect();
+        }
+        self.fetch(now_us);
+    }
+
+    /// Tells the source who leads by now, or who cannot be told.
+    fn lead(&mut self, now_us: u64) {
+        let cluster = &self.network.cluster;
+        if self.led != Some(cluster.version()) {
+            self.source.lead(|partition| cluster.leader(partition));
+            self.led = Some(cluster.version());
+        }
+        let error = cluster.topic_error().filter(|error| *error != code::NONE);
+        let was_told = self.denied_us.is_some_and(|denied_us| now_us < denied_us + DENIAL_US);
+        if let Some(error) = error.filter(|_| !was_told) {
+            self.denied_us = Some(now_us);
+            let partitions: Vec<i32> = self.source.without_leader().collect();
+            for partition in partitions {
+                self.source.deny_leader(partition, error);
+            }
+        }
+    }
+
+    /// Sends every Fetch that can go out.
+    fn fetch(&mut self, now_us: u64) {
+        let mut due = std::mem::take(&mut self.due);
+        due.extend(self.source.due(now_us));
+        for broker in due.drain(..) {
+            self.fetch_from(broker, now_us);
+        }
+        self.due = due;
+    }
+
+    fn fetch_from(&mut self, broker: i32, now_us: u64) {
+        let Self { network, source, fetch_us, .. } = self;
+        let Some(link) = network.ready(Peer { broker, purpose: Purpose::Data }, now_us) else { return };
+        let (topic, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
+        let Some(connection) = network.connection(link) else { return };
+        if !connection.has_room(1, now_us) {
+            return;
+        }
+        let version = match connection.version(Api::Fetch) {
+            Ok(version) => version,
+            Err(error) => {
+                network.fail(link, error.into(), now_us);
+                return;
+            }
+        };
+        let SourceSettings { max_wait_ms, min_bytes, read_committed, .. } = *source.settings();
+        let Some(fetch) = source.next_fetch(broker, now_us) else { return };
+        let (version, topic) = named(version, &topic, id);
+        let request = FetchRequest {
+            topic,
+            partitions: fetch.partitions,
+            max_wait_ms,
+            min_bytes,
+            max_bytes: fetch.max_bytes,
+            read_committed,
+            rack: "",
+        };
+        let wait_us = u64::from(max_wait_ms.unsigned_abs()) * 1_000;
+        connection.send_version(
+            &request,
+            version,
+            now_us + wait_us + *fetch_us,
+            Tag::Own(Sent::Fetch { broker }),
+        );
+    }
+
+    /// An answer is there.
+    fn take(&mut self, link: LinkId, response: &Response<Sent>, now_us: u64) {
+        let Self { network, source, questions, .. } = self;
+        let outcome = match response.tag {
+            Sent::Question(number) => {
+                let body = network.body(link, response);
+                self.has_answers = true;
+                body.and_then(|body| {
+                    let answered = questions.answered(number, response.version, body, now_us);
+                    let Response { api, version, .. } = *response;
+                    answered.map_err(|error| ConnectionError::Unreadable { api, version, error })
+                })
+                .inspect(|_| pass(network, link))
+            }
+            Sent::Fetch { broker } => {
+                let (topic, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
+                let Some(connection) = network.connection(link) else { return };
+                let mut spare = source.spare();
+                let (from, to) = connection.swap(&mut spare);
+                let topic = if response.version < FETCH_BY_ID {
+                    TopicRef::Name(&topic)
+                } else {
+                    TopicRef::Id(id.unwrap_or_default())
+                };
+                let answered = source.fetched(broker, (response.version, topic), (spare, from, to), now_us);
+                answered.map(|answer| answer.throttle_time_ms).map_err(|error| unreadable(response, error))
+            }
+        };
+        match outcome {
+            Ok(throttle_ms) => {
+                if let Some(connection) = network.connection(link) {
+                    connection.throttle(throttle_ms, now_us);
+                }
+            }
+            Err(error) => network.fail(link, error, now_us),
+        }
+    }
+}
+
+impl Machine for Consumer {
+    fn poll_action(&mut self) -> Option<Action> {
+        self.network.poll_action()
+    }
+
+    fn opened(&mut self, link: LinkId, now_us: u64) {
+        self.network.opened(link, now_us);
+    }
+
+    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
+        self.network.closed(link, error, now_us);
+        self.drive(now_us);
+    }
+
+    fn space(&mut self, link: LinkId) -> &mut [u8] {
+        self.network.connection(link).map(Connection::space).unwrap_or_default()
+    }
+
+    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
+        self.network.received(link, bytes, now_us);
+        while let Some(response) = self.network.next_response(link, now_us) {
+            self.take(link, &response, now_us);
+        }
+        self.drive(now_us);
+    }
+
+    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
+        if let Some(connection) = self.network.connection_ref(link) {
+            slices.push(connection.output());
+        }
+    }
+
+    fn wrote(&mut self, link: LinkId, bytes: usize) {
+        if let Some(connection) = self.network.connection(link) {
+            connection.wrote(bytes);
+        }
+    }
+
+    fn next_deadline_us(&self, now_us: u64) -> u64 {
+        let network = self.network.next_deadline_us(now_us);
+        network.min(self.source.next_deadline_us(now_us)).min(self.questions.next_deadline_us(now_us))
+    }
+
+    fn handle_timeout(&mut self, now_us: u64) {
+        self.network.handle_timeout(now_us);
+        self.drive(now_us);
+    }
+
+    fn has_news(&self) -> bool {
+        self.source.has_arrived() || self.has_answers
+    }
+}
+
+fn pass<T: Copy>(network: &mut Network<T>, link: LinkId) {
+    if let Some(connection) = network.connection(link) {
+        connection.pass();
+    }
+}
+
+fn unreadable(response: &Response<Sent>, error: AnswerError) -> ConnectionError {
+    match error {
+        AnswerError::Decode(error) => {
+            ConnectionError::Unreadable { api: response.api, version: response.version, error }
+        }
+        AnswerError::NotAsked(_) => ConnectionError::Lost(error.to_string()),
+    }
+}
+
+/// By what a Fetch names the topic: by its id where the broker and the cluster have ids.
+fn named(version: i16, topic: &str, id: Option<[u8; 16]>) -> (i16, TopicRef<'_>) {
+    match id {
+        Some(id) if version >= FETCH_BY_ID => (version, TopicRef::Id(id)),
+        _ => (version.min(FETCH_BY_ID - 1), TopicRef::Name(topic)),
+    }
+}
+
+#[cfg(test)]
+#[path = "consumer_tests.rs"]
+mod tests;

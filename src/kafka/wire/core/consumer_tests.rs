@@ -1,0 +1,325 @@
+//! A client between scripted brokers.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::kafka::wire::{
+    core::{
+        cluster::RefreshTimes,
+        connection::ConnectionSettings,
+        network::Bootstrap,
+        source::tests::kit::{Notes, Part, SETTINGS, TOPIC, answer, batch, failed, part},
+    },
+    protocol::{Encoder, TopicId},
+};
+
+const TOPIC_ID: TopicId = [9; 16];
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    link: LinkId,
+    version: i16,
+    correlation_id: i32,
+}
+
+/// A client, and brokers that answer at once what every client asks first.
+struct World {
+    consumer: Consumer,
+    now_us: u64,
+    /// The newest Fetch that brokers speak.
+    fetch_version: i16,
+    /// What they say of the topic.
+    topic_error: i16,
+    links: Vec<LinkId>,
+    fetches: VecDeque<Asked>,
+    questions: VecDeque<Asked>,
+    metadata: usize,
+}
+
+impl World {
+    fn new(fetch_version: i16) -> Self {
+        let connection = ConnectionSettings {
+            client_id: "c".into(),
+            receive_bytes: 256,
+            response_most_bytes: 1 << 20,
+            handshake_us: 1_000_000,
+        };
+        let network = NetworkSettings {
+            bootstrap: vec![Bootstrap { host: "one".into(), port: 9_092 }],
+            connection,
+            refresh: RefreshTimes { age_us: 60_000_000, shortest_us: 100, longest_us: 400 },
+            reconnect_shortest_us: 100,
+            reconnect_longest_us: 400,
+            question_us: 1_000_000,
+            hedge_us: 1_000_000,
+            idle_us: 600_000_000,
+        };
+        let settings = ConsumerSettings { network, source: SETTINGS, fetch_us: 1_000_000 };
+        Self {
+            consumer: Consumer::new(settings, "t"),
+            now_us: 1,
+            fetch_version,
+            topic_error: 0,
+            links: Vec::new(),
+            fetches: VecDeque::new(),
+            questions: VecDeque::new(),
+            metadata: 0,
+        }
+    }
+
+    /// Until nothing happens any more without time.
+    fn settle(&mut self) {
+        self.consumer.handle_timeout(self.now_us);
+        loop {
+            let mut is_quiet = true;
+            while let Some(action) = self.consumer.poll_action() {
+                is_quiet = false;
+                if let Action::Open { link, .. } = action {
+                    self.links.push(link);
+                    self.consumer.opened(link, self.now_us);
+                }
+            }
+            for link in self.links.clone() {
+                is_quiet &= !self.serve(link);
+            }
+            self.consumer.handle_timeout(self.now_us);
+            if is_quiet {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, link: LinkId) -> bool {
+        let mut slices = Slices::new();
+        self.consumer.output(link, &mut slices);
+        let mut out = slices.first().to_vec();
+        let bytes = slices.bytes();
+        self.consumer.wrote(link, bytes);
+        while out.len() >= 12 {
+            let number = |at: usize| i16::from_be_bytes([out[at], out[at + 1]]);
+            let length = i32::from_be_bytes([out[0], out[1], out[2], out[3]]);
+            let correlation_id = i32::from_be_bytes([out[8], out[9], out[10], out[11]]);
+            let asked = Asked { link, version: number(6), correlation_id };
+            match number(4) {
+                18 => self.give(&asked, false, &versions(self.fetch_version)),
+                3 => {
+                    self.metadata += 1;
+                    self.give(&asked, true, &metadata(self.topic_error));
+                }
+                1 => self.fetches.push_back(asked),
+                2 | 23 => self.questions.push_back(asked),
+                api => panic!("nobody expects {api}"),
+            }
+            out.drain(..4 + usize::try_from(length).unwrap());
+        }
+        bytes > 0
+    }
+
+    /// Sends an answer.
+    fn give(&mut self, asked: &Asked, has_tags: bool, body: &[u8]) {
+        let mut frame = asked.correlation_id.to_be_bytes().to_vec();
+        frame.extend(has_tags.then_some(0));
+        frame.extend(body);
+        let length = i32::try_from(frame.len()).unwrap();
+        let mut bytes = [&length.to_be_bytes()[..], &frame].concat();
+        while !bytes.is_empty() {
+            let space = self.consumer.space(asked.link);
+            let count = space.len().min(bytes.len()).min(100);
+            assert!(count > 0, "it is over");
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.consumer.received(asked.link, count, self.now_us);
+            bytes.drain(..count);
+        }
+    }
+
+    fn give_parts(&mut self, topic: TopicRef<'_>, parts: &[Part]) {
+        let asked = self.fetches.pop_front().unwrap();
+        // Without the header that is put together with it.
+        let body = answer(topic, parts)[5..].to_vec();
+        self.give(&asked, true, &body);
+        self.settle();
+    }
+
+    fn shown(&mut self) -> Vec<String> {
+        let mut notes = Notes::default();
+        while self.consumer.show(&mut notes, self.now_us) > 0 {}
+        self.settle();
+        notes.0
+    }
+}
+
+fn versions(fetch: i16) -> Vec<u8> {
+    let ranges = [(1, 4, fetch), (2, 1, 10), (3, 0, 12), (18, 0, 3), (23, 2, 4)];
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, true);
+    encoder.i16(0);
+    encoder.array(&ranges, |encoder, (key, first, last)| {
+        for number in [key, first, last] {
+            encoder.i16(*number);
+        }
+        encoder.no_tags();
+    });
+    encoder.i32(0);
+    encoder.no_tags();
+    out
+}
+
+/// One broker, which leads two partitions in epoch 3.
+fn metadata(topic_error: i16) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, true);
+    encoder.i32(0);
+    encoder.array(&[1], |encoder, id| {
+        encoder.i32(*id);
+        encoder.string("one");
+        encoder.i32(9_092);
+        encoder.nullable_string(None);
+        encoder.no_tags();
+    });
+    encoder.nullable_string(None);
+    encoder.i32(1);
+    encoder.array_length(1);
+    encoder.i16(topic_error);
+    encoder.string("t");
+    encoder.topic_id(if topic_error == 0 { TOPIC_ID } else { TopicId::default() });
+    encoder.bool(false);
+    let partitions = if topic_error == 0 { &[0, 1][..] } else { &[] };
+    encoder.array(partitions, |encoder, partition| {
+        encoder.i16(0);
+        encoder.i32(*partition);
+        encoder.i32(1);
+        encoder.i32(3);
+        (0..3).for_each(|_| encoder.array_length(0));
+        encoder.no_tags();
+    });
+    encoder.i32(0);
+    encoder.no_tags();
+    encoder.no_tags();
+    out
+}
+
+#[test]
+fn records_are_read_over_a_connection_of_their_own_by_name_or_id() {
+    for (version, topic) in [(12, TOPIC), (16, TopicRef::Id(TOPIC_ID))] {
+        let mut world = World::new(version);
+        world.consumer.read_from(0, 0, None, 1);
+        world.settle();
+        assert_eq!((world.fetches.len(), world.fetches[0].version), (1, version));
+        world.give_parts(topic, &[part(0, 9, &[batch(0, 3, &["a"])])]);
+        assert!(world.consumer.has_news());
+        assert_eq!(world.fetches.len(), 1, "the next one is out");
+        assert_eq!(world.shown(), ["0@0 a"]);
+        assert!(!world.consumer.has_news());
+        assert_eq!(world.links.len(), 2, "questions go over another one");
+    }
+}
+
+#[test]
+fn an_answer_about_another_topic_ends_the_connection_and_is_asked_for_again() {
+    for (version, topic) in [(12, TopicRef::Name("u")), (16, TopicRef::Id([8; 16]))] {
+        let mut world = World::new(version);
+        world.consumer.read_from(0, 0, None, 1);
+        world.settle();
+        world.give_parts(topic, &[part(0, 9, &[batch(0, 3, &["a"])])]);
+        assert_eq!(world.shown(), [""; 0]);
+        assert_eq!(world.fetches.len(), 0);
+        world.now_us += 1_000;
+        world.settle();
+        assert_eq!((world.fetches.len(), world.links.len()), (1, 3));
+    }
+}
+
+#[test]
+fn what_a_lost_connection_owes_is_asked_for_again() {
+    let mut world = World::new(12);
+    world.consumer.read_from(0, 0, None, 1);
+    world.settle();
+    let lost = world.fetches.pop_front().unwrap();
+    world.consumer.closed(lost.link, ConnectionError::Lost("gone".to_owned()), 1);
+    world.now_us += 1_000;
+    world.settle();
+    assert_eq!(world.fetches.len(), 1);
+    assert_ne!(world.fetches[0].link, lost.link);
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
+    let mut world = World::new(12);
+    world.consumer.read_from(0, 0, None, 1);
+    world.settle();
+    let first = world.fetches.pop_front().unwrap();
+    // Half a second for which it was asked to wait, and one that it may take.
+    world.now_us += 1_499_000;
+    world.settle();
+    assert!(world.fetches.is_empty());
+    world.now_us += 1_001;
+    world.settle();
+    world.now_us += 1_000;
+    world.settle();
+    assert_ne!(world.fetches[0].link, first.link);
+}
+
+#[test]
+fn questions_do_not_wait_behind_records() {
+    let mut world = World::new(12);
+    world.consumer.read_from(0, 0, None, 1);
+    let id = world.consumer.ask(&[0, 1], What::End { read_committed: false }, 9_000_000, 1);
+    world.settle();
+    let asked = world.questions.pop_front().unwrap();
+    assert_ne!(asked.link, world.fetches[0].link);
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, true);
+    encoder.i32(0);
+    encoder.array_length(1);
+    encoder.string("t");
+    encoder.array(&[0, 1], |encoder, partition| {
+        encoder.i32(*partition);
+        encoder.i16(0);
+        encoder.i64(-1);
+        encoder.i64(7);
+        encoder.i32(3);
+        encoder.no_tags();
+    });
+    encoder.no_tags();
+    encoder.no_tags();
+    world.give(&asked, true, &out);
+    assert!(world.consumer.has_news());
+    let answers = world.consumer.questions().answers(id).unwrap();
+    assert_eq!(answers.iter().map(|(_, answer)| answer.unwrap().offset).collect::<Vec<_>>(), [7, 7]);
+    assert!(!world.consumer.has_news());
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_told_again_and_again() {
+    let mut world = World::new(12);
+    world.topic_error = code::UNKNOWN_TOPIC_OR_PARTITION;
+    world.consumer.read_from(1, 0, None, 1);
+    world.settle();
+    assert_eq!(world.shown(), ["1: error 3"]);
+    world.now_us += DENIAL_US - 1;
+    world.settle();
+    assert_eq!(world.shown(), [""; 0]);
+    world.now_us += 1;
+    world.settle();
+    assert_eq!(world.shown(), ["1: error 3"]);
+    world.topic_error = 0;
+    world.now_us += DENIAL_US;
+    world.settle();
+    world.now_us += DENIAL_US;
+    world.settle();
+    assert_eq!(world.fetches.len(), 1);
+}
+
+#[test]
+fn who_leads_is_asked_after_a_refusal() {
+    let mut world = World::new(12);
+    world.consumer.read_from(0, 0, None, 1);
+    world.settle();
+    let before = world.metadata;
+    world.give_parts(TOPIC, &[failed(0, code::NOT_LEADER_OR_FOLLOWER)]);
+    world.now_us += 1_000;
+    world.settle();
+    assert!(world.metadata > before);
+    assert_eq!(world.fetches.len(), 1);
+}
