@@ -32,6 +32,9 @@ mod payload;
 mod permanent;
 mod placement;
 mod preload;
+mod probed;
+#[path = "../probes/mod.rs"]
+mod probes;
 mod process;
 mod proxied;
 mod real;
@@ -51,7 +54,7 @@ mod waits;
 
 use std::sync::{Arc, Once};
 
-use dsl::{Cluster, Secured, cluster::NoCluster, janitor};
+use dsl::{Cluster, Release, Secured, cluster::NoCluster, janitor};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How many tests run at once: they mostly wait, for brokers and for each other's processes.
@@ -69,6 +72,10 @@ pub enum Test {
     OwnReal(&'static [&'static str], fn(&Cluster)),
     /// The same, with so many nodes.
     OwnNodes(usize, &'static [&'static str], fn(&Cluster)),
+    /// One of many alike, on the shared real broker of this release.
+    Shared(Release, Box<dyn FnOnce(&Cluster) + Send>),
+    /// A real cluster of its own, of this release and with so many nodes.
+    OwnRelease(Release, usize, fn(&Cluster)),
     /// The real broker that lets in only whom it knows, which all share.
     Secured(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
@@ -120,6 +127,7 @@ fn all() -> Vec<(String, Test)> {
         flips::tests(),
         kills::tests(),
         groups::tests(),
+        probed::tests(),
         stalls::tests(),
         waits::tests(),
         proxied::tests(),
@@ -169,6 +177,14 @@ fn run(test: Test) -> Result<Completion, Failed> {
         },
         Test::Real(test) => match Cluster::shared() {
             Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::Shared(release, test) => match Cluster::shared_of(release) {
+            Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::OwnRelease(release, nodes, test) => match Cluster::start_of(release, nodes) {
+            Ok(cluster) => test(&cluster),
             Err(reason) => return without_cluster(&reason),
         },
         Test::Secured(test) => match Secured::shared() {

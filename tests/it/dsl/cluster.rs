@@ -27,6 +27,25 @@ const REQUIRE: &str = "PROOFLOAD_REQUIRE_BROKER";
 /// What `scripts/kafka` says when java or mvn are missing.
 const EX_SKIP: i32 = 77;
 
+/// Which Apache Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// 4.1: what almost all tests run on.
+    Newest,
+    /// 3.9: the last one with what KIP-896 and KIP-890 changed.
+    Former,
+}
+
+impl Release {
+    /// As `scripts/kafka` has it.
+    fn version(self) -> &'static str {
+        match self {
+            Self::Newest => "4.1",
+            Self::Former => "3.9",
+        }
+    }
+}
+
 /// A real Apache Kafka.
 pub struct Cluster {
     bootstrap: String,
@@ -57,17 +76,42 @@ impl Cluster {
         SHARED.get_or_init(|| Self::start(1, &[])).as_ref().map_err(Clone::clone)
     }
 
+    /// The one of this release that is shared.
+    pub fn shared_of(release: Release) -> Result<&'static Self, NoCluster> {
+        static FORMER: OnceLock<Result<Cluster, NoCluster>> = OnceLock::new();
+        match release {
+            Release::Newest => Self::shared(),
+            Release::Former => {
+                FORMER.get_or_init(|| Self::start_of(release, 1)).as_ref().map_err(Clone::clone)
+            }
+        }
+    }
+
     /// One of a test's own.
     pub fn start(nodes: usize, config: &[&str]) -> Result<Self, NoCluster> {
         Self::start_at(None, nodes, config)
     }
 
+    /// One of a test's own, of this release.
+    pub fn start_of(release: Release, nodes: usize) -> Result<Self, NoCluster> {
+        Self::start_with(release, None, nodes, &[])
+    }
+
     /// One whose first node listens on this port and the next.
     pub(super) fn start_at(port: Option<u16>, nodes: usize, config: &[&str]) -> Result<Self, NoCluster> {
+        Self::start_with(Release::Newest, port, nodes, config)
+    }
+
+    fn start_with(
+        release: Release,
+        port: Option<u16>,
+        nodes: usize,
+        config: &[&str],
+    ) -> Result<Self, NoCluster> {
         let folder = janitor::folder();
         let dir = folder.path().join("kafka");
         janitor::tell("+cluster", &dir);
-        let mut command = script(&["up", "--nodes", &nodes.to_string()]);
+        let mut command = script(&["up", "--version", release.version(), "--nodes", &nodes.to_string()]);
         command.arg("--dir").arg(&dir);
         command.args(port.iter().flat_map(|port| ["--port".to_owned(), port.to_string()]));
         command.args(config.iter().flat_map(|line| ["--config", line]));
@@ -185,9 +229,12 @@ impl Mock {
 
     pub fn topic(&self, partitions: usize) -> Topic {
         let name = unique_name();
-        let count = i32::try_from(partitions).expect("few partitions");
-        self.0.create_topic(&name, count, 1).expect("a topic on the mock cluster");
+        self.topic_named(&name, i32::try_from(partitions).expect("few partitions"));
         Topic::existing(&self.bootstrap(), &name, partitions)
+    }
+
+    pub fn topic_named(&self, name: &str, partitions: i32) {
+        self.0.create_topic(name, partitions, 1).expect("a topic on the mock cluster");
     }
 
     pub fn take_down(&self) {

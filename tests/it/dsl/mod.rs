@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use cluster::{Cluster, Mock};
+pub use cluster::{Cluster, Mock, Release};
 pub use elector::Elector;
 pub use http::{Harness, Http};
 pub use proxy::Proxy;
