@@ -49,6 +49,9 @@ pub enum ConnectionError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// An answer that leaves something out that was asked.
+    #[error("the answer to {0} leaves a partition out")]
+    Incomplete(Api),
     /// The broker is too old, or too new.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedApi),
@@ -58,6 +61,9 @@ pub enum ConnectionError {
     /// No answer came in time.
     #[error("{0} was not answered in time")]
     TimedOut(Api),
+    /// Whoever used it gave up.
+    #[error("it was given up")]
+    GivenUp,
     /// It was not used for so long that the broker would have closed it.
     #[error("it was idle")]
     Idle,
@@ -164,6 +170,12 @@ impl<T: Copy> Connection<T> {
     pub fn has_room(&self, most: usize, now_us: u64) -> bool {
         let most = if now_us < self.muted_until_us { most.min(1) } else { most };
         self.is_ready() && self.in_flight.len() < most
+    }
+
+    /// When a request that is sent now is late, if the broker may take so long, µs: one that throttles begins later.
+    #[must_use]
+    pub fn deadline_us(&self, now_us: u64, limit_us: u64) -> u64 {
+        now_us.max(self.muted_until_us).saturating_add(limit_us)
     }
 
     /// Requests that have not been answered.

@@ -307,7 +307,8 @@ impl<T: Copy> Network<T> {
             State::Opening { .. } => Vec::new(),
             State::Open(connection) => connection.tags().collect(),
         };
-        if error == ConnectionError::Idle {
+        let is_ours = matches!(error, ConnectionError::Idle | ConnectionError::GivenUp);
+        if is_ours {
             slot.wanted = false;
         } else {
             let pause_us = shortest_us.saturating_mul(1 << slot.failures.min(16)).min(longest_us);
@@ -315,7 +316,7 @@ impl<T: Copy> Network<T> {
             slot.failures = slot.failures.saturating_add(1);
         }
         let peer = slot.peer;
-        if error != ConnectionError::Idle {
+        if !is_ours {
             self.trouble = Some((peer, error.clone()));
             // A broker that goes may lead no more.
             self.cluster.suspect();
@@ -434,8 +435,9 @@ impl<T: Copy> Network<T> {
 
     fn ask(&mut self, now_us: u64) {
         let Some(link) = self.control(now_us) else { return };
-        let (topic, deadline_us) = (self.cluster.topic().clone(), now_us + self.settings.question_us);
+        let (topic, question_us) = (self.cluster.topic().clone(), self.settings.question_us);
         let Some(connection) = self.connection(link) else { return };
+        let deadline_us = connection.deadline_us(now_us, question_us);
         let request = MetadataRequest { topics: Some(&[&*topic]) };
         match connection.send(&request, deadline_us, Tag::Metadata) {
             Ok(()) => self.cluster.asked(now_us),

@@ -8,7 +8,7 @@ mod resolve;
 mod signal;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     collections::HashMap,
     rc::Rc,
     time::{Duration, Instant},
@@ -66,9 +66,10 @@ impl<M: Machine + 'static> Shell<M> {
         result
     }
 
-    /// Does something with the client from which nothing follows yet.
-    pub fn with_quietly<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
-        work(&mut self.inner.machine.borrow_mut(), self.inner.now_us())
+    /// The client, for what nothing follows from yet. It has to be given back before anything else happens.
+    #[must_use]
+    pub fn machine(&self) -> RefMut<'_, M> {
+        self.inner.machine.borrow_mut()
     }
 
     /// Waits until there is something, but not longer than `limit`.

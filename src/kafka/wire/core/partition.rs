@@ -1,0 +1,419 @@
+//! The batches of one partition that are on their way: in which order they go, how many at once, and what becomes of them.
+//!
+//! The rules are those of Kafka's idempotence (KIP-98, KIP-360): the broker takes a producer's batches in the order of
+//! their sequence numbers and knows the last five again. A leader that has never heard of a producer takes any first
+//! number, so that one batch goes alone until it is acked; and what was in flight to one leader is settled, or its
+//! connection closed, before anything goes to the next one. What is sent again is the same batch, byte for byte.
+
+use std::collections::VecDeque;
+
+use super::{
+    cluster::Leader,
+    idempotence::{ProducerId, is_before, sequence_after},
+    verdict::{Standing, Verdict},
+};
+use crate::kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord};
+
+/// Batches of a partition that may be in flight once a leader has acked one: as many as brokers know again.
+const MOST_IN_FLIGHT: usize = 5;
+/// The first pause before a batch is sent again to the same leader, µs; doubled each time.
+const SHORTEST_PAUSE_US: u64 = 20_000;
+const LONGEST_PAUSE_US: u64 = 1_000_000;
+/// A batch begins with so much room, in bytes, and grows.
+const FIRST_BYTES: usize = 512;
+
+/// Why a record is not in the log, or may not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The broker's error.
+    Broker(i16),
+    /// The caller gave up.
+    GivenUp,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the log.
+    Acked {
+        /// The offset of its first record.
+        base_offset: i64,
+    },
+    /// It is in the log, and nobody says where.
+    AckedSomewhere,
+    /// It is not in the log.
+    Failed(Cause),
+    /// Nobody knows whether it is in the log.
+    Unknown(Cause),
+}
+
+/// Records that travel together.
+#[derive(Debug)]
+pub struct Batch {
+    writer: BatchWriter,
+    tokens: Vec<usize>,
+    opened_us: u64,
+    /// It takes no more records.
+    is_full: bool,
+    /// Its producer and first sequence number: its bytes do not change any more.
+    numbered: Option<(ProducerId, i32)>,
+    /// The request that it is in flight with.
+    request: Option<usize>,
+    /// An attempt may have written it.
+    perhaps_written: bool,
+    /// Something before it has failed, of this: it is not sent again.
+    doomed: Option<Cause>,
+}
+
+impl Batch {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            writer: BatchWriter::with_capacity(FIRST_BYTES),
+            tokens: Vec::new(),
+            opened_us: 0,
+            is_full: false,
+            numbered: None,
+            request: None,
+            perhaps_written: false,
+            doomed: None,
+        }
+    }
+
+    /// Empties it, so that its memory can be used again.
+    pub fn clear(&mut self) {
+        self.writer.clear();
+        self.tokens.clear();
+        (self.is_full, self.numbered, self.request) = (false, None, None);
+        (self.perhaps_written, self.doomed) = (false, None);
+    }
+
+    /// What its records came with, in their order.
+    #[must_use]
+    pub fn tokens(&self) -> &[usize] {
+        &self.tokens
+    }
+
+    /// Its bytes, where they lie.
+    #[must_use]
+    pub fn writer(&self) -> &BatchWriter {
+        &self.writer
+    }
+
+    fn end_sequence(&self) -> Option<i32> {
+        self.numbered.map(|(_, base)| sequence_after(base, self.writer.records()))
+    }
+
+    /// What became of it if it is not sent any more.
+    fn fate(&self, cause: Cause) -> Fate {
+        if self.perhaps_written { Fate::Unknown(cause) } else { Fate::Failed(cause) }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A batch of which it is known what became of it.
+#[derive(Debug)]
+pub struct Settled {
+    /// The batch.
+    pub batch: Batch,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// The batches of one partition.
+#[derive(Debug)]
+pub struct PartitionQueue {
+    partition: i32,
+    /// The oldest first; the last one may take more records.
+    queue: VecDeque<Batch>,
+    producer: Option<ProducerId>,
+    next_sequence: i32,
+    /// The sequence number behind the last one that was acked.
+    acked_end: Option<i32>,
+    in_flight: usize,
+    /// The leader that was sent to last.
+    leader: Option<Leader>,
+    /// That leader has acked something.
+    is_warm: bool,
+    /// A number is missing: the next batch needs another producer id.
+    is_broken: bool,
+    not_before_us: u64,
+    pause_us: u64,
+}
+
+impl PartitionQueue {
+    /// Nothing is to be sent to it.
+    #[must_use]
+    pub fn new(partition: i32) -> Self {
+        Self {
+            partition,
+            queue: VecDeque::new(),
+            producer: None,
+            next_sequence: 0,
+            acked_end: None,
+            in_flight: 0,
+            leader: None,
+            is_warm: false,
+            is_broken: false,
+            not_before_us: 0,
+            pause_us: SHORTEST_PAUSE_US,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// Whether there is nothing on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Batches in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The leader to which what is in flight went.
+    #[must_use]
+    pub fn leader_in_flight(&self) -> Option<Leader> {
+        self.leader.filter(|_| self.in_flight > 0)
+    }
+
+    /// Whether it waits for a producer id.
+    #[must_use]
+    pub fn wants_producer(&self) -> bool {
+        self.producer.is_none()
+    }
+
+    /// What it sends from now on has this producer id, if it has none.
+    pub fn set_producer(&mut self, producer: ProducerId) {
+        self.producer.get_or_insert(producer);
+    }
+
+    /// Appends a record. The batch that it goes into has `most_bytes` at the most, unless the record alone has more.
+    /// Returns whether a batch was begun for it.
+    #[inline]
+    pub fn push(
+        &mut self,
+        record: &NewRecord<'_>,
+        token: usize,
+        most_bytes: usize,
+        new_batch: impl FnOnce() -> Batch,
+        now_us: u64,
+    ) -> bool {
+        if let Some(open) = self.queue.back_mut().filter(|batch| !batch.is_full && batch.numbered.is_none()) {
+            if fits(&open.writer, record, most_bytes) {
+                open.writer.push(record);
+                open.tokens.push(token);
+                return false;
+            }
+            open.is_full = true;
+        }
+        let mut batch = new_batch();
+        batch.opened_us = now_us;
+        batch.writer.push(record);
+        batch.tokens.push(token);
+        self.queue.push_back(batch);
+        true
+    }
+
+    /// The next batch, if it may go to this leader now: its place in the queue.
+    #[must_use]
+    pub fn next(&self, leader: Leader, now_us: u64) -> Option<usize> {
+        let is_same = self.leader == Some(leader);
+        if self.in_flight > 0 && !is_same || is_same && now_us < self.not_before_us {
+            return None;
+        }
+        let most = if is_same && self.is_warm { MOST_IN_FLIGHT } else { 1 };
+        let batch = self.queue.get(self.in_flight).filter(|_| self.in_flight < most)?;
+        // One before it that is to be sent again goes first, when all that are in flight are answered.
+        let is_next = self.queue.iter().take(self.in_flight).all(|before| before.request.is_some());
+        let has_number = batch.numbered.is_some() || self.producer.is_some() && !self.is_broken;
+        (is_next && has_number).then_some(self.in_flight)
+    }
+
+    /// When a batch has waited for others long enough, µs.
+    #[must_use]
+    pub fn due_us(&self, place: usize, linger_us: u64) -> u64 {
+        match self.queue.get(place) {
+            Some(batch) if batch.is_full || batch.numbered.is_some() || place + 1 < self.queue.len() => 0,
+            Some(batch) => batch.opened_us.saturating_add(linger_us),
+            None => u64::MAX,
+        }
+    }
+
+    /// When something may be sent again that is not in flight, µs.
+    #[must_use]
+    pub fn not_before_us(&self) -> u64 {
+        if self.in_flight < self.queue.len() { self.not_before_us } else { u64::MAX }
+    }
+
+    /// A batch's size in bytes.
+    #[must_use]
+    pub fn bytes(&self, place: usize) -> usize {
+        self.queue.get(place).map_or(0, |batch| batch.writer.bytes())
+    }
+
+    /// The batch at this place goes out with this request. Returns how many records it has.
+    pub fn start(&mut self, place: usize, request: usize, leader: Leader, shift: &CrcShift) -> usize {
+        let Some(batch) = self.queue.get_mut(place) else { return 0 };
+        if self.leader != Some(leader) {
+            self.leader = Some(leader);
+            self.is_warm = false;
+        }
+        if batch.numbered.is_none()
+            && let Some(producer) = self.producer
+        {
+            let base_sequence = self.next_sequence;
+            self.next_sequence = sequence_after(base_sequence, batch.writer.records());
+            let ProducerId { id, epoch } = producer;
+            batch.writer.seal(BatchProducer { id, epoch, base_sequence, transactional: false }, shift);
+            batch.numbered = Some((producer, base_sequence));
+        }
+        batch.request = Some(request);
+        self.in_flight += 1;
+        batch.tokens.len()
+    }
+
+    /// The batch that is in flight with this request.
+    #[must_use]
+    pub fn of_request(&self, request: usize) -> Option<&Batch> {
+        self.queue.iter().find(|batch| batch.request == Some(request))
+    }
+
+    /// Takes in what a broker answered for the batch of a request.
+    pub fn answered(
+        &mut self,
+        request: usize,
+        (error, base_offset): (i16, i64),
+        now_us: u64,
+        settled: &mut impl FnMut(Settled),
+    ) {
+        let Some(place) = self.land(request) else { return };
+        let batch = &mut self.queue[place];
+        let is_below_acked = match (batch.end_sequence(), self.acked_end) {
+            (Some(end), Some(acked)) => is_before(end, acked),
+            _ => false,
+        };
+        // Where what was before it has failed, that is what is missing.
+        let is_first = place == 0 && batch.doomed.is_none();
+        let verdict = Verdict::of(error, Standing { is_first, is_below_acked });
+        batch.perhaps_written |= matches!(verdict, Verdict::AgainPerhapsWritten | Verdict::Unknown);
+        match (verdict, batch.doomed) {
+            (Verdict::Acked, _) if base_offset >= 0 => {
+                self.acked(place, Fate::Acked { base_offset }, settled);
+            }
+            (Verdict::Acked | Verdict::AckedSomewhere, _) => {
+                self.acked(place, Fate::AckedSomewhere, settled);
+            }
+            (_, Some(cause)) => self.drop_one(place, cause, settled),
+            (Verdict::Again | Verdict::AgainPerhapsWritten, None) => self.pause(place, now_us),
+            (Verdict::Refused | Verdict::Unknown, None) => self.fail(place, Cause::Broker(error), settled),
+        }
+        self.renew_if_broken();
+    }
+
+    /// There will be no answer for the batch of a request. `began`: the request may have reached the broker.
+    pub fn lost(&mut self, request: usize, began: bool, now_us: u64, settled: &mut impl FnMut(Settled)) {
+        let Some(place) = self.land(request) else { return };
+        // On another connection it begins as if with another leader: one goes alone.
+        self.is_warm = false;
+        self.queue[place].perhaps_written |= began;
+        match self.queue[place].doomed {
+            Some(cause) => self.drop_one(place, cause, settled),
+            // How long a connection is waited for is the connection's business.
+            None => self.not_before_us = now_us,
+        }
+        self.renew_if_broken();
+    }
+
+    /// Gives up on everything that is on its way.
+    pub fn give_up(&mut self, settled: &mut impl FnMut(Settled)) {
+        for mut batch in self.queue.drain(..) {
+            batch.perhaps_written |= batch.request.is_some();
+            self.is_broken |= batch.numbered.is_some();
+            let fate = batch.fate(Cause::GivenUp);
+            settled(Settled { batch, fate });
+        }
+        self.in_flight = 0;
+        self.renew_if_broken();
+    }
+
+    /// The batch of a request is not in flight any more. Returns its place.
+    fn land(&mut self, request: usize) -> Option<usize> {
+        let place = self.queue.iter().position(|batch| batch.request == Some(request))?;
+        self.queue[place].request = None;
+        self.in_flight -= 1;
+        Some(place)
+    }
+
+    fn acked(&mut self, place: usize, fate: Fate, settled: &mut impl FnMut(Settled)) {
+        let Some(batch) = self.queue.remove(place) else { return };
+        let end = batch.end_sequence();
+        if self.acked_end.is_none_or(|acked| end.is_some_and(|end| is_before(acked, end))) {
+            self.acked_end = end;
+        }
+        (self.is_warm, self.pause_us, self.not_before_us) = (true, SHORTEST_PAUSE_US, 0);
+        settled(Settled { batch, fate });
+    }
+
+    fn pause(&mut self, place: usize, now_us: u64) {
+        // One behind another only follows it.
+        if place == 0 {
+            self.not_before_us = now_us + self.pause_us;
+            self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
+        }
+    }
+
+    /// A batch will not be sent again. What is behind it fails with it: nothing overtakes a record that its sender may
+    /// want to send once more, and whoever counts on places in the log need not learn one by one that they are others.
+    fn fail(&mut self, place: usize, cause: Cause, settled: &mut impl FnMut(Settled)) {
+        self.drop_one(place, cause, settled);
+        let mut index = place;
+        while let Some(behind) = self.queue.get_mut(index) {
+            if behind.request.is_some() {
+                behind.doomed = Some(cause);
+                index += 1;
+            } else {
+                self.drop_one(index, cause, settled);
+            }
+        }
+    }
+
+    fn drop_one(&mut self, place: usize, cause: Cause, settled: &mut impl FnMut(Settled)) {
+        if let Some(batch) = self.queue.remove(place) {
+            self.is_broken |= batch.numbered.is_some();
+            let fate = batch.fate(cause);
+            settled(Settled { batch, fate });
+        }
+    }
+
+    /// Once nothing is left that has a number of the old producer's, another one is wanted.
+    fn renew_if_broken(&mut self) {
+        if self.is_broken && self.queue.iter().all(|batch| batch.numbered.is_none()) {
+            self.producer = None;
+            (self.next_sequence, self.acked_end) = (0, None);
+            (self.is_broken, self.is_warm) = (false, false);
+        }
+    }
+}
+
+#[inline]
+fn fits(writer: &BatchWriter, record: &NewRecord<'_>, most_bytes: usize) -> bool {
+    writer.bytes() + writer.bytes_of(record) <= most_bytes
+}
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;

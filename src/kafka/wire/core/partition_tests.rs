@@ -1,0 +1,293 @@
+use super::*;
+use crate::kafka::wire::batch::{BatchValue, Batches};
+
+const FIRST: Leader = Leader { broker: 1, epoch: 5 };
+const SECOND: Leader = Leader { broker: 2, epoch: 6 };
+const PRODUCER: ProducerId = ProducerId { id: 7, epoch: 0 };
+const OUT_OF_ORDER: i16 = 45;
+const TOO_LARGE: i16 = 10;
+const NOT_LEADER: i16 = 6;
+const TIMED_OUT: i16 = 7;
+
+/// A queue, and what it said of its batches: the first token of each, and its fate.
+struct Tested {
+    queue: PartitionQueue,
+    settled: Vec<(usize, Fate)>,
+    shift: CrcShift,
+    next_request: usize,
+}
+
+impl Tested {
+    /// With so many batches of two records each; the tokens of the first one are 0 and 1.
+    fn with_batches(count: usize) -> Self {
+        let mut tested = Self {
+            queue: PartitionQueue::new(0),
+            settled: Vec::new(),
+            shift: CrcShift::by(0),
+            next_request: 0,
+        };
+        tested.queue.set_producer(PRODUCER);
+        for batch in 0..count {
+            tested.push(2 * batch);
+            tested.push(2 * batch + 1);
+            tested.queue.queue[batch].is_full = true;
+        }
+        tested
+    }
+
+    /// Warm: the first leader has acked something.
+    fn warm(count: usize) -> Self {
+        let mut tested = Self::with_batches(count + 1);
+        let request = tested.start(FIRST).unwrap();
+        tested.answer(request, 0);
+        tested.settled.clear();
+        tested
+    }
+
+    fn push(&mut self, token: usize) {
+        let record =
+            NewRecord { timestamp_ms: 1, key: b"key", value: BatchValue::Copied(b"value"), headers: &[] };
+        self.queue.push(&record, token, 1_000, Batch::new, 0);
+    }
+
+    fn start(&mut self, leader: Leader) -> Option<usize> {
+        self.start_at(leader, 0)
+    }
+
+    fn start_at(&mut self, leader: Leader, now_us: u64) -> Option<usize> {
+        let place = self.queue.next(leader, now_us)?;
+        let request = self.next_request;
+        self.next_request += 1;
+        self.queue.start(place, request, leader, &self.shift);
+        Some(request)
+    }
+
+    fn answer(&mut self, request: usize, error: i16) {
+        let settled = &mut self.settled;
+        self.queue.answered(request, (error, 100), 0, &mut |batch| {
+            settled.push((batch.batch.tokens()[0], batch.fate));
+        });
+    }
+
+    fn lose(&mut self, request: usize, began: bool) {
+        let settled = &mut self.settled;
+        self.queue.lost(request, began, 0, &mut |batch| {
+            settled.push((batch.batch.tokens()[0], batch.fate));
+        });
+    }
+
+    fn bytes_of(&self, request: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.queue.of_request(request).unwrap().writer().slices(|slice| bytes.extend_from_slice(slice));
+        bytes
+    }
+
+    /// Producer id and first sequence number of what goes out with a request.
+    fn number(&self, request: usize) -> (i64, i32) {
+        let bytes = self.bytes_of(request);
+        let batch = Batches::new(&bytes).next().unwrap().unwrap();
+        assert!(batch.fits_its_checksum());
+        (batch.producer_id(), batch.base_sequence())
+    }
+}
+
+const ACKED: Fate = Fate::Acked { base_offset: 100 };
+
+fn failed(error: i16) -> Fate {
+    Fate::Failed(Cause::Broker(error))
+}
+
+fn unknown(error: i16) -> Fate {
+    Fate::Unknown(Cause::Broker(error))
+}
+
+#[test]
+fn one_batch_goes_alone_until_the_leader_has_acked_it_then_up_to_five() {
+    let mut tested = Tested::with_batches(9);
+    let first = tested.start(FIRST).unwrap();
+    assert_eq!(tested.start(FIRST), None);
+    tested.answer(first, 0);
+    assert_eq!(tested.settled, [(0, ACKED)]);
+    let requests: Vec<_> = std::iter::from_fn(|| tested.start(FIRST)).collect();
+    assert_eq!(requests.len(), 5);
+    let numbers: Vec<_> = requests.iter().map(|request| tested.number(*request)).collect();
+    assert_eq!(numbers, [(7, 2), (7, 4), (7, 6), (7, 8), (7, 10)]);
+}
+
+#[test]
+fn nothing_goes_to_a_new_leader_before_the_old_one_has_answered() {
+    let mut tested = Tested::warm(4);
+    let (first, second) = (tested.start(FIRST).unwrap(), tested.start(FIRST).unwrap());
+    assert_eq!(tested.start(SECOND), None);
+    tested.answer(first, NOT_LEADER);
+    assert_eq!(tested.start(SECOND), None, "one is still in flight");
+    tested.answer(second, NOT_LEADER);
+    let again = tested.start(SECOND).unwrap();
+    assert_eq!(tested.number(again), (7, 2), "the first one goes first");
+    assert_eq!(tested.start(SECOND), None, "and alone, until this leader has acked it");
+    tested.answer(again, 0);
+    assert!(tested.start(SECOND).is_some() && tested.start(SECOND).is_some());
+}
+
+#[test]
+fn a_leader_that_leads_again_counts_as_another_one() {
+    let mut tested = Tested::warm(4);
+    let again = Leader { broker: FIRST.broker, epoch: FIRST.epoch + 2 };
+    assert!(tested.start(again).is_some());
+    assert_eq!(tested.start(again), None);
+}
+
+#[test]
+fn what_is_sent_again_is_the_same_byte_for_byte() {
+    let mut tested = Tested::warm(0);
+    tested.push(10);
+    let request = tested.start(FIRST).unwrap();
+    let bytes = tested.bytes_of(request);
+    tested.lose(request, true);
+    tested.push(11);
+    let again = tested.start(SECOND).unwrap();
+    assert_eq!(tested.bytes_of(again), bytes);
+    tested.answer(again, 0);
+    let behind = tested.start(SECOND).unwrap();
+    assert_eq!(tested.number(behind), (7, 3), "what came later is another batch");
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    let mut tested = Tested::warm(2);
+    tested.queue.next_sequence = i32::MAX;
+    let (last, first) = (tested.start(FIRST).unwrap(), tested.start(FIRST).unwrap());
+    assert_eq!((tested.number(last), tested.number(first)), ((7, i32::MAX), (7, 1)));
+}
+
+#[test]
+fn what_failed_in_passing_goes_first_when_all_are_answered() {
+    let mut tested = Tested::warm(3);
+    let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+    tested.answer(requests[0], TIMED_OUT);
+    assert_eq!(tested.start_at(FIRST, u64::MAX), None, "the second is still in flight");
+    tested.answer(requests[1], OUT_OF_ORDER);
+    assert_eq!(tested.settled, [], "the first was missing: no more is known");
+    let again = [(); 3].map(|()| tested.start_at(FIRST, u64::MAX).unwrap());
+    assert_eq!(again.map(|request| tested.number(request)), [(7, 2), (7, 4), (7, 6)]);
+}
+
+#[test]
+fn an_old_copy_that_the_broker_has_forgotten_is_in_the_log() {
+    let mut tested = Tested::warm(2);
+    let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+    tested.answer(requests[0], TIMED_OUT);
+    tested.answer(requests[1], 0);
+    let again = tested.start_at(FIRST, u64::MAX).unwrap();
+    tested.answer(again, OUT_OF_ORDER);
+    assert_eq!(tested.settled, [(4, ACKED), (2, Fate::AckedSomewhere)]);
+}
+
+#[test]
+fn a_gap_that_nothing_explains_is_an_unknown_outcome_and_the_end_of_the_producer_id() {
+    let mut tested = Tested::warm(3);
+    let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+    tested.answer(requests[0], OUT_OF_ORDER);
+    assert_eq!(
+        tested.settled,
+        [(2, unknown(OUT_OF_ORDER)), (6, failed(OUT_OF_ORDER))],
+        "what was not sent is certainly not in the log"
+    );
+    assert!(!tested.queue.wants_producer(), "one is still in flight");
+    tested.answer(requests[1], OUT_OF_ORDER);
+    assert_eq!(tested.settled[2..], [(4, failed(OUT_OF_ORDER))], "the one before it is what is missing");
+    assert!(tested.queue.wants_producer());
+    tested.push(20);
+    assert_eq!(tested.start(FIRST), None, "it waits for an id");
+    tested.queue.set_producer(ProducerId { id: 8, epoch: 0 });
+    let request = tested.start(FIRST).unwrap();
+    assert_eq!(tested.number(request), (8, 0));
+    assert_eq!(tested.start(FIRST), None);
+}
+
+#[test]
+fn what_is_refused_fails_with_what_is_behind_it() {
+    let mut tested = Tested::warm(3);
+    let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+    tested.answer(requests[0], TOO_LARGE);
+    tested.push(20);
+    tested.answer(requests[1], OUT_OF_ORDER);
+    assert_eq!(tested.settled, [(2, failed(TOO_LARGE)), (6, failed(TOO_LARGE)), (4, failed(TOO_LARGE))]);
+    tested.queue.set_producer(ProducerId { id: 8, epoch: 0 });
+    let request = tested.start(FIRST).unwrap();
+    assert_eq!(tested.number(request), (8, 0), "what was sent after that is not concerned");
+}
+
+#[test]
+fn what_is_refused_after_an_attempt_without_an_answer_may_be_in_the_log() {
+    for (began, fate) in [(true, unknown(TOO_LARGE)), (false, failed(TOO_LARGE))] {
+        let mut tested = Tested::warm(1);
+        let request = tested.start(FIRST).unwrap();
+        tested.lose(request, began);
+        let again = tested.start(FIRST).unwrap();
+        tested.answer(again, TOO_LARGE);
+        assert_eq!(tested.settled, [(2, fate)]);
+    }
+}
+
+#[test]
+fn another_connection_begins_with_one_batch() {
+    let mut tested = Tested::warm(3);
+    let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+    tested.lose(requests[0], true);
+    tested.lose(requests[1], true);
+    assert!(tested.start(FIRST).is_some());
+    assert_eq!(tested.start(FIRST), None);
+}
+
+#[test]
+fn whoever_gives_up_learns_what_may_be_in_the_log() {
+    let mut tested = Tested::warm(2);
+    tested.start(FIRST).unwrap();
+    let settled = &mut tested.settled;
+    tested.queue.give_up(&mut |batch| settled.push((batch.batch.tokens()[0], batch.fate)));
+    assert_eq!(tested.settled, [(2, Fate::Unknown(Cause::GivenUp)), (4, Fate::Failed(Cause::GivenUp))]);
+    assert!(tested.queue.is_empty() && tested.queue.wants_producer(), "numbers are missing now");
+}
+
+#[test]
+fn pauses_grow_and_another_leader_need_not_wait() {
+    let mut tested = Tested::warm(1);
+    let mut now_us = 0;
+    for pause_us in [20_000, 40_000, 80_000] {
+        let request = tested.start_at(FIRST, now_us).unwrap();
+        let settled = &mut tested.settled;
+        let fate = |batch: Settled| settled.push((0, batch.fate));
+        tested.queue.answered(request, (NOT_LEADER, -1), now_us, &mut { fate });
+        assert_eq!(tested.queue.not_before_us(), now_us + pause_us);
+        assert_eq!(tested.queue.next(FIRST, now_us + pause_us - 1), None);
+        assert_eq!(tested.queue.next(SECOND, now_us), Some(0));
+        now_us += pause_us;
+    }
+    assert_eq!(tested.settled, []);
+}
+
+#[test]
+fn a_batch_keeps_to_its_size_unless_one_record_is_larger() {
+    let mut queue = PartitionQueue::new(0);
+    let record = |value| NewRecord { timestamp_ms: 1, key: b"", value, headers: &[] };
+    let value = [0; 300];
+    for token in 0..7 {
+        queue.push(&record(BatchValue::Copied(&value)), token, 1_000, Batch::new, 0);
+    }
+    queue.push(&record(BatchValue::Copied(&[0; 5_000])), 7, 1_000, Batch::new, 0);
+    queue.push(&record(BatchValue::Null), 8, 1_000, Batch::new, 0);
+    let tokens: Vec<_> = queue.queue.iter().map(|batch| batch.tokens().to_vec()).collect();
+    assert_eq!(tokens, [vec![0, 1, 2], vec![3, 4, 5], vec![6], vec![7], vec![8]]);
+    assert!(queue.queue.iter().take(3).all(|batch| batch.writer.bytes() <= 1_000));
+}
+
+#[test]
+fn a_batch_waits_for_more_unless_it_is_full_or_was_sent() {
+    let mut tested = Tested::warm(0);
+    tested.push(10);
+    assert_eq!(tested.queue.due_us(0, 500), 500);
+    tested.queue.queue[0].is_full = true;
+    assert_eq!(tested.queue.due_us(0, 500), 0);
+    assert_eq!(tested.queue.due_us(1, 500), u64::MAX);
+}

@@ -1,0 +1,513 @@
+//! Records on their way to the brokers: one request for all partitions of a broker, sent when there is room for one.
+//!
+//! What is buffered goes as soon as fewer than the allowed requests are in flight to its leader: the busier a broker is,
+//! the larger the next request gets, without any clock. On the data path: once buffers have grown nothing is allocated.
+
+use std::collections::VecDeque;
+
+use super::{
+    cluster::Leader,
+    connection::ConnectionError,
+    idempotence::ProducerId,
+    machine::{LinkId, Slices},
+    network::{Network, Peer, Purpose, Tag},
+    partition::{Batch, PartitionQueue, Settled},
+    producer::Own,
+    verdict::is_about_leader,
+};
+use crate::kafka::wire::{
+    batch::{CrcShift, NewRecord},
+    protocol::{
+        Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicRef,
+    },
+};
+
+/// How records are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkSettings {
+    /// How long a batch waits for more records, µs.
+    pub linger_us: u64,
+    /// The largest batch, in bytes, header included.
+    pub batch_most_bytes: usize,
+    /// The largest request, in bytes, unless one batch is larger.
+    pub request_most_bytes: usize,
+    /// Requests in flight to one broker.
+    pub requests_in_flight: usize,
+    /// So many records may be on their way: with that, no batch waits for more.
+    pub records_most: usize,
+    /// How long a broker may wait for its replicas, ms.
+    pub replicas_ms: i32,
+    /// How long a broker may take to answer, µs.
+    pub answer_us: u64,
+    /// How long it may still take once another broker leads one of the partitions, µs.
+    pub deposed_us: u64,
+}
+
+/// The request of a slot in the list of requests.
+pub type RequestSlot = usize;
+
+/// A Produce, without its batches: they lie in their partitions' queues.
+#[derive(Debug, Default)]
+struct Request {
+    link: Option<LinkId>,
+    /// Places of the partitions, in the order of their batches.
+    partitions: Vec<usize>,
+    head: Vec<u8>,
+    cuts: Vec<usize>,
+    bytes: usize,
+}
+
+/// What is to be written on a link.
+#[derive(Debug)]
+struct Outgoing {
+    link: LinkId,
+    requests: VecDeque<RequestSlot>,
+    /// Bytes of the first one that have been written.
+    written: usize,
+}
+
+/// A broker, and the partitions that it leads.
+#[derive(Debug)]
+struct Led {
+    broker: i32,
+    partitions: Vec<(usize, Leader)>,
+    /// Which partition is first in the next request: where not all fit, they take turns.
+    first: usize,
+}
+
+/// Everything that is on its way.
+#[derive(Debug)]
+pub struct Sink {
+    settings: SinkSettings,
+    partitions: Vec<PartitionQueue>,
+    /// From a partition's number to its place in that list.
+    places: Vec<Option<usize>>,
+    led: Vec<Led>,
+    /// The state of the cluster that `led` was made of, and of the list of partitions.
+    led_of: (u64, usize),
+    requests: Vec<Request>,
+    unused: Vec<RequestSlot>,
+    outgoing: Vec<Outgoing>,
+    settled: VecDeque<Settled>,
+    spare: Vec<Batch>,
+    /// For partitions that have not sent anything.
+    producer: Option<ProducerId>,
+    records: usize,
+    buffered: usize,
+    /// When a batch has lingered long enough, µs.
+    due_us: u64,
+    /// The batches of the next request: partition, place in its queue, and its leader.
+    gathered: Vec<(usize, usize, Leader)>,
+}
+
+/// What an answer says beside the fate of batches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// For so long the broker reads nothing more, ms.
+    pub throttle_ms: i32,
+    /// Somebody else may lead a partition by now.
+    pub is_about_leader: bool,
+    /// Who leads which partition by now.
+    pub hints: Vec<(i32, LeaderHint)>,
+}
+
+/// The first version of Produce that names topics by their ids.
+const BY_ID_FROM: i16 = 13;
+/// Partitions beyond this number exist nowhere.
+const MOST_PARTITIONS: i32 = 1_000_000;
+
+impl Sink {
+    /// Nothing is on its way.
+    #[must_use]
+    pub fn new(settings: SinkSettings) -> Self {
+        Self {
+            settings,
+            partitions: Vec::new(),
+            places: Vec::new(),
+            led: Vec::new(),
+            led_of: (u64::MAX, 0),
+            requests: Vec::new(),
+            unused: Vec::new(),
+            outgoing: Vec::new(),
+            settled: VecDeque::new(),
+            spare: Vec::new(),
+            producer: None,
+            records: 0,
+            buffered: 0,
+            due_us: u64::MAX,
+            gathered: Vec::new(),
+        }
+    }
+
+    /// Records that were taken and whose fate has not been told.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Whether no more record is taken for now.
+    #[must_use]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.records >= self.settings.records_most
+    }
+
+    /// Takes a record for a partition. Returns whether there can be such a partition.
+    #[inline]
+    pub fn push(&mut self, partition: i32, record: &NewRecord<'_>, token: usize, now_us: u64) -> bool {
+        let Some(place) = self.place_of(partition) else { return false };
+        let (spare, most_bytes) = (&mut self.spare, self.settings.batch_most_bytes);
+        let new_batch = || spare.pop().unwrap_or_default();
+        self.partitions[place].push(record, token, most_bytes, new_batch, now_us);
+        self.records += 1;
+        self.buffered += 1;
+        true
+    }
+
+    #[inline]
+    fn place_of(&mut self, partition: i32) -> Option<usize> {
+        let index = usize::try_from(partition).ok()?;
+        match self.places.get(index) {
+            Some(Some(place)) => Some(*place),
+            _ => self.add(partition, index),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, partition: i32, index: usize) -> Option<usize> {
+        if partition >= MOST_PARTITIONS {
+            return None;
+        }
+        if self.places.len() <= index {
+            self.places.resize(index + 1, None);
+        }
+        let place = self.partitions.len();
+        self.places[index] = Some(place);
+        let mut queue = PartitionQueue::new(partition);
+        if let Some(producer) = self.producer {
+            queue.set_producer(producer);
+        }
+        self.partitions.push(queue);
+        Some(place)
+    }
+
+    /// Whether a partition has no producer id, and records that wait for it.
+    #[must_use]
+    pub fn wants_producer(&self) -> bool {
+        self.partitions.iter().any(|queue| queue.wants_producer() && !queue.is_empty())
+    }
+
+    /// A producer id that has not been used: every partition that has none gets it.
+    pub fn set_producer(&mut self, producer: ProducerId) {
+        self.producer = Some(producer);
+        self.partitions.iter_mut().for_each(|queue| queue.set_producer(producer));
+    }
+
+    /// The next batch whose fate is known. It comes back with [`Self::recycle`].
+    pub fn next_settled(&mut self) -> Option<Settled> {
+        let settled = self.settled.pop_front()?;
+        self.records -= settled.batch.tokens().len();
+        Some(settled)
+    }
+
+    /// Whether there is such a batch.
+    #[must_use]
+    pub fn has_settled(&self) -> bool {
+        !self.settled.is_empty()
+    }
+
+    /// A batch that is done with.
+    pub fn recycle(&mut self, mut batch: Batch) {
+        batch.clear();
+        self.spare.push(batch);
+    }
+
+    /// Sends what may be sent.
+    pub fn send(&mut self, network: &mut Network<Own>, shift: &CrcShift, now_us: u64) {
+        self.note_leaders(network, now_us);
+        self.due_us = u64::MAX;
+        if self.buffered == 0 {
+            return;
+        }
+        for index in 0..self.led.len() {
+            let peer = Peer { broker: self.led[index].broker, purpose: Purpose::Data };
+            let Some(link) = network.ready(peer, now_us) else { continue };
+            let most = self.settings.requests_in_flight;
+            while network.connection_ref(link).is_some_and(|connection| connection.has_room(most, now_us))
+                && self.gather(index, now_us)
+            {
+                if let Err(error) = self.start(link, network, shift, now_us) {
+                    network.fail(link, error, now_us);
+                }
+            }
+        }
+    }
+
+    /// Sorts partitions by their leaders anew, if these have changed.
+    fn note_leaders(&mut self, network: &mut Network<Own>, now_us: u64) {
+        let now = (network.cluster.version(), self.partitions.len());
+        if std::mem::replace(&mut self.led_of, now) == now {
+            return;
+        }
+        self.led.iter_mut().for_each(|led| led.partitions.clear());
+        for (place, queue) in self.partitions.iter().enumerate() {
+            let Some(leader) = network.cluster.leader(queue.partition()) else { continue };
+            let known = self.led.iter().position(|led| led.broker == leader.broker);
+            let index = known.unwrap_or_else(|| {
+                self.led.push(Led { broker: leader.broker, partitions: Vec::new(), first: 0 });
+                self.led.len() - 1
+            });
+            self.led[index].partitions.push((place, leader));
+        }
+        self.led.retain(|led| !led.partitions.is_empty());
+        self.hurry_the_deposed(network, now_us);
+    }
+
+    /// A broker that leads no more may be gone for good: nothing goes to its successor before it answers, or its
+    /// connection is closed.
+    fn hurry_the_deposed(&self, network: &mut Network<Own>, now_us: u64) {
+        for request in &self.requests {
+            let is_deposed = |place: &usize| {
+                let queue = &self.partitions[*place];
+                let leader = network.cluster.leader(queue.partition());
+                leader.is_some() && queue.leader_in_flight().is_some_and(|before| Some(before) != leader)
+            };
+            if let Some(link) = request.link
+                && request.partitions.iter().any(is_deposed)
+                && let Some(connection) = network.connection(link)
+            {
+                connection.hurry(now_us + self.settings.deposed_us);
+            }
+        }
+    }
+
+    /// Puts the next request to a broker together: which batches. Returns whether it may go now.
+    fn gather(&mut self, index: usize, now_us: u64) -> bool {
+        let Self { settings, partitions, led, gathered, due_us, .. } = self;
+        let Led { partitions: candidates, first, .. } = &mut led[index];
+        gathered.clear();
+        let (mut bytes, mut is_due, mut earliest_us) = (0, self.records >= settings.records_most, u64::MAX);
+        let count = candidates.len();
+        for step in 0..count {
+            let turn = (*first + step) % count;
+            let (place, leader) = candidates[turn];
+            let queue = &partitions[place];
+            let Some(position) = queue.next(leader, now_us) else {
+                let not_before_us = queue.not_before_us();
+                if not_before_us > now_us {
+                    earliest_us = earliest_us.min(not_before_us);
+                }
+                continue;
+            };
+            let batch_bytes = queue.bytes(position);
+            if !gathered.is_empty() && bytes + batch_bytes > settings.request_most_bytes {
+                // It has to wait for the next request, and is the first there.
+                *first = turn;
+                is_due = true;
+                break;
+            }
+            bytes += batch_bytes;
+            gathered.push((place, position, leader));
+            let due_us = queue.due_us(position, settings.linger_us);
+            is_due |= due_us <= now_us;
+            earliest_us = earliest_us.min(due_us);
+        }
+        if !is_due || gathered.is_empty() {
+            *due_us = (*due_us).min(earliest_us);
+        }
+        is_due && !gathered.is_empty()
+    }
+
+    /// Sends what was gathered.
+    fn start(
+        &mut self,
+        link: LinkId,
+        network: &mut Network<Own>,
+        shift: &CrcShift,
+        now_us: u64,
+    ) -> Result<(), ConnectionError> {
+        let (name, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
+        let Some(connection) = network.connection(link) else { return Ok(()) };
+        let spoken = connection.version(Api::Produce)?;
+        let (version, topic) = match id {
+            Some(id) if spoken >= BY_ID_FROM => (spoken, TopicRef::Id(id)),
+            _ => (spoken.min(BY_ID_FROM - 1), TopicRef::Name(&name)),
+        };
+        let slot = self.unused.pop().unwrap_or_else(|| {
+            self.requests.push(Request::default());
+            self.requests.len() - 1
+        });
+        let deadline_us = connection.deadline_us(now_us, self.settings.answer_us);
+        let (correlation_id, client_id) =
+            connection.register(Api::Produce, version, deadline_us, Tag::Own(Own::Produce(slot)));
+        let Request { link: of, partitions, head, cuts, bytes } = &mut self.requests[slot];
+        (*of, *bytes) = (Some(link), 0);
+        partitions.clear();
+        head.clear();
+        cuts.clear();
+        let ids = (version, correlation_id, &*client_id);
+        let mut request = ProduceRequest::begin(ids, (None, self.settings.replicas_ms), 1, head, cuts);
+        request.begin_topic(topic, self.gathered.len());
+        for &(place, position, leader) in &self.gathered {
+            let queue = &mut self.partitions[place];
+            self.buffered -= queue.start(position, slot, leader, shift);
+            request.partition(queue.partition(), queue.bytes(position));
+            partitions.push(place);
+        }
+        request.end_topic();
+        *bytes = request.finish();
+        match self.outgoing.iter_mut().find(|outgoing| outgoing.link == link) {
+            Some(outgoing) => outgoing.requests.push_back(slot),
+            None => self.outgoing.push(Outgoing { link, requests: [slot].into(), written: 0 }),
+        }
+        Ok(())
+    }
+
+    /// What is to be written on a link next.
+    pub fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
+        let Some(outgoing) = self.outgoing.iter().find(|outgoing| outgoing.link == link) else { return };
+        let mut passed = outgoing.written;
+        for slot in &outgoing.requests {
+            self.pieces(*slot, |piece| {
+                let from = passed.min(piece.len());
+                passed -= from;
+                slices.push(&piece[from..]);
+            });
+        }
+    }
+
+    /// A request's bytes, piece by piece.
+    fn pieces<'a>(&'a self, slot: RequestSlot, mut each: impl FnMut(&'a [u8])) {
+        let Request { partitions, head, cuts, .. } = &self.requests[slot];
+        let mut from = 0;
+        for (place, cut) in partitions.iter().zip(cuts) {
+            each(&head[from..*cut]);
+            if let Some(batch) = self.partitions[*place].of_request(slot) {
+                batch.writer().slices(&mut each);
+            }
+            from = *cut;
+        }
+        each(&head[from..]);
+    }
+
+    /// So many bytes of a link's output have been written.
+    pub fn wrote(&mut self, link: LinkId, mut bytes: usize) {
+        let Some(outgoing) = self.outgoing.iter_mut().find(|outgoing| outgoing.link == link) else { return };
+        while let Some(slot) = outgoing.requests.front() {
+            let missing = self.requests[*slot].bytes - outgoing.written;
+            if bytes < missing {
+                outgoing.written += bytes;
+                return;
+            }
+            bytes -= missing;
+            outgoing.written = 0;
+            outgoing.requests.pop_front();
+        }
+    }
+
+    /// Takes in a broker's answer to a request, as far as it can be read.
+    ///
+    /// # Errors
+    /// It cannot be read as a whole, or leaves something out: of the rest nobody knows what became of it, and the
+    /// connection has to be closed.
+    pub fn answered(
+        &mut self,
+        slot: RequestSlot,
+        (version, body): (i16, Decoder<'_>),
+        topic: (&str, Option<TopicId>),
+        now_us: u64,
+    ) -> Result<Answered, ConnectionError> {
+        let mut answered = Answered::default();
+        let decoded = ProduceResponse::decode(version, body, |produced| {
+            let is_ours = match produced.topic {
+                TopicRef::Name(name) => name == topic.0,
+                TopicRef::Id(id) => Some(id) == topic.1,
+            };
+            let place = usize::try_from(produced.partition).ok().and_then(|index| *self.places.get(index)?);
+            if let Some(place) = place.filter(|_| is_ours) {
+                self.settle(place, slot, &produced, now_us);
+                answered.is_about_leader |= is_about_leader(produced.error);
+                if produced.leader != LeaderHint::NONE {
+                    answered.hints.push((produced.partition, produced.leader));
+                }
+            }
+        });
+        let is_whole = self.release(slot, true, now_us);
+        match decoded {
+            Ok(response) if is_whole => {
+                answered.throttle_ms = response.throttle_time_ms;
+                Ok(answered)
+            }
+            Ok(_) => Err(ConnectionError::Incomplete(Api::Produce)),
+            Err(error) => Err(ConnectionError::Unreadable { api: Api::Produce, version, error }),
+        }
+    }
+
+    fn settle(&mut self, place: usize, slot: RequestSlot, produced: &ProducedPartition<'_>, now_us: u64) {
+        let Self { partitions, settled, buffered, .. } = self;
+        let queue = &mut partitions[place];
+        *buffered += queue.of_request(slot).map_or(0, |batch| batch.tokens().len());
+        queue.answered(slot, (produced.error, produced.base_offset), now_us, &mut |batch| {
+            *buffered -= batch.batch.tokens().len();
+            settled.push_back(batch);
+        });
+    }
+
+    /// A request is over: what of it has no answer has none. Returns whether all had. `began`: it may have reached the
+    /// broker.
+    fn release(&mut self, slot: RequestSlot, began: bool, now_us: u64) -> bool {
+        let Self { requests, partitions, settled, buffered, .. } = self;
+        let mut is_whole = true;
+        for place in &requests[slot].partitions {
+            let queue = &mut partitions[*place];
+            let Some(batch) = queue.of_request(slot) else { continue };
+            is_whole = false;
+            *buffered += batch.tokens().len();
+            queue.lost(slot, began, now_us, &mut |batch| {
+                *buffered -= batch.batch.tokens().len();
+                settled.push_back(batch);
+            });
+        }
+        requests[slot].link = None;
+        requests[slot].partitions.clear();
+        self.unused.push(slot);
+        is_whole
+    }
+
+    /// A connection is over: nobody knows what became of the requests that had been begun on it.
+    pub fn lost(&mut self, link: LinkId, now_us: u64) {
+        let unwritten = self.outgoing.iter().position(|outgoing| outgoing.link == link);
+        let outgoing = unwritten.map(|index| self.outgoing.swap_remove(index));
+        let not_begun = |slot: RequestSlot| {
+            let Some(Outgoing { requests, written, .. }) = &outgoing else { return false };
+            let place = requests.iter().position(|other| *other == slot);
+            place.is_some_and(|place| place > 0 || *written == 0)
+        };
+        for slot in 0..self.requests.len() {
+            if self.requests[slot].link == Some(link) {
+                self.release(slot, !not_begun(slot), now_us);
+            }
+        }
+    }
+
+    /// The links on which something is in flight.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkId> {
+        self.requests.iter().filter_map(|request| request.link).collect()
+    }
+
+    /// Gives up on everything; nothing may be in flight any more.
+    pub fn give_up(&mut self) {
+        let Self { partitions, settled, .. } = self;
+        for queue in partitions {
+            queue.give_up(&mut |batch| settled.push_back(batch));
+        }
+        self.buffered = 0;
+    }
+
+    /// When something is to be sent although nothing else happens, µs.
+    #[must_use]
+    pub fn next_deadline_us(&self) -> u64 {
+        self.due_us
+    }
+}

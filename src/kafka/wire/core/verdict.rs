@@ -1,0 +1,162 @@
+//! What a broker's answer to a batch means for the batch.
+
+/// Error codes that a Produce may be answered with (`org.apache.kafka.common.protocol.Errors`).
+mod code {
+    pub const NONE: i16 = 0;
+    pub const CORRUPT_MESSAGE: i16 = 2;
+    pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub const LEADER_NOT_AVAILABLE: i16 = 5;
+    pub const NOT_LEADER_OR_FOLLOWER: i16 = 6;
+    pub const REQUEST_TIMED_OUT: i16 = 7;
+    pub const BROKER_NOT_AVAILABLE: i16 = 8;
+    pub const REPLICA_NOT_AVAILABLE: i16 = 9;
+    pub const MESSAGE_TOO_LARGE: i16 = 10;
+    pub const NETWORK_EXCEPTION: i16 = 13;
+    pub const INVALID_TOPIC: i16 = 17;
+    pub const RECORD_LIST_TOO_LARGE: i16 = 18;
+    pub const NOT_ENOUGH_REPLICAS: i16 = 19;
+    pub const NOT_ENOUGH_REPLICAS_AFTER_APPEND: i16 = 20;
+    pub const INVALID_REQUIRED_ACKS: i16 = 21;
+    pub const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+    pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+    pub const INVALID_TIMESTAMP: i16 = 32;
+    pub const UNSUPPORTED_VERSION: i16 = 35;
+    pub const INVALID_REQUEST: i16 = 42;
+    pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
+    pub const POLICY_VIOLATION: i16 = 44;
+    pub const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
+    pub const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
+    pub const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub const FENCED_LEADER_EPOCH: i16 = 74;
+    pub const UNKNOWN_LEADER_EPOCH: i16 = 75;
+    pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+    pub const INVALID_RECORD: i16 = 87;
+    pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+    pub const UNKNOWN_TOPIC_ID: i16 = 100;
+    pub const INCONSISTENT_TOPIC_ID: i16 = 103;
+}
+
+/// How a batch stands in its partition when its answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Everything before it has been settled.
+    pub is_first: bool,
+    /// Something behind it has been acked: so it is in the log.
+    pub is_below_acked: bool,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in the log, at the offset that was answered, if one was.
+    Acked,
+    /// It is in the log, and nobody says where.
+    AckedSomewhere,
+    /// It is not in the log by this attempt, and sent again.
+    Again,
+    /// Nobody knows whether it is in the log; it is sent again, and a copy counts once.
+    AgainPerhapsWritten,
+    /// It is not in the log, and would be refused again.
+    Refused,
+    /// Nobody knows whether it is in the log, and sending it again would tell nothing: the broker does not know the
+    /// producer any more, or says what is not understood.
+    Unknown,
+}
+
+impl Verdict {
+    /// Of an error that a broker answered for a batch.
+    ///
+    /// A duplicate of one of the last five batches is acked with its old offset. An older one is out of order for Kafka,
+    /// since it keeps five only; where something behind it was acked, that is the reason. Where something before it has
+    /// not been settled, that is missing, and both are sent again.
+    #[must_use]
+    pub fn of(error: i16, standing: Standing) -> Self {
+        match error {
+            code::NONE => Self::Acked,
+            code::DUPLICATE_SEQUENCE_NUMBER => Self::AckedSomewhere,
+            code::OUT_OF_ORDER_SEQUENCE_NUMBER if standing.is_below_acked => Self::AckedSomewhere,
+            code::OUT_OF_ORDER_SEQUENCE_NUMBER if !standing.is_first => Self::Again,
+            code::CORRUPT_MESSAGE
+            | code::UNKNOWN_TOPIC_OR_PARTITION
+            | code::LEADER_NOT_AVAILABLE
+            | code::NOT_LEADER_OR_FOLLOWER
+            | code::BROKER_NOT_AVAILABLE
+            | code::REPLICA_NOT_AVAILABLE
+            | code::NOT_ENOUGH_REPLICAS
+            | code::FENCED_LEADER_EPOCH
+            | code::UNKNOWN_LEADER_EPOCH
+            | code::THROTTLING_QUOTA_EXCEEDED
+            | code::UNKNOWN_TOPIC_ID
+            | code::INCONSISTENT_TOPIC_ID => Self::Again,
+            code::REQUEST_TIMED_OUT
+            | code::NETWORK_EXCEPTION
+            | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+            | code::KAFKA_STORAGE_ERROR => Self::AgainPerhapsWritten,
+            code::MESSAGE_TOO_LARGE
+            | code::INVALID_TOPIC
+            | code::RECORD_LIST_TOO_LARGE
+            | code::INVALID_REQUIRED_ACKS
+            | code::TOPIC_AUTHORIZATION_FAILED
+            | code::CLUSTER_AUTHORIZATION_FAILED
+            | code::INVALID_TIMESTAMP
+            | code::UNSUPPORTED_VERSION
+            | code::INVALID_REQUEST
+            | code::UNSUPPORTED_FOR_MESSAGE_FORMAT
+            | code::POLICY_VIOLATION
+            | code::UNSUPPORTED_COMPRESSION_TYPE
+            | code::INVALID_RECORD => Self::Refused,
+            // OUT_OF_ORDER_SEQUENCE_NUMBER at the head of the line, UNKNOWN_PRODUCER_ID, the producer's epoch, and
+            // everything that is not known.
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Whether somebody else may lead the partition by now.
+#[must_use]
+pub fn is_about_leader(error: i16) -> bool {
+    matches!(
+        error,
+        code::UNKNOWN_TOPIC_OR_PARTITION
+            | code::LEADER_NOT_AVAILABLE
+            | code::NOT_LEADER_OR_FOLLOWER
+            | code::REPLICA_NOT_AVAILABLE
+            | code::KAFKA_STORAGE_ERROR
+            | code::FENCED_LEADER_EPOCH
+            | code::UNKNOWN_LEADER_EPOCH
+            | code::UNKNOWN_TOPIC_ID
+            | code::INCONSISTENT_TOPIC_ID
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Standing = Standing { is_first: true, is_below_acked: false };
+
+    #[test]
+    fn every_error_of_a_batch_has_its_verdict() {
+        let verdicts: [(Verdict, &[i16]); 6] = [
+            (Verdict::Acked, &[0]),
+            (Verdict::AckedSomewhere, &[46]),
+            (Verdict::Again, &[2, 3, 5, 6, 8, 9, 19, 74, 75, 89, 100, 103]),
+            (Verdict::AgainPerhapsWritten, &[7, 13, 20, 56]),
+            (Verdict::Refused, &[10, 17, 18, 21, 29, 31, 32, 35, 42, 43, 44, 76, 87]),
+            (Verdict::Unknown, &[-1, 1, 45, 47, 48, 49, 59, 90, 1_000]),
+        ];
+        for (verdict, errors) in verdicts {
+            for error in errors {
+                assert_eq!(Verdict::of(*error, FIRST), verdict, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_is_the_batch_before_or_a_copy_that_the_broker_has_forgotten() {
+        let out_of_order = |is_first, is_below_acked| Verdict::of(45, Standing { is_first, is_below_acked });
+        assert_eq!(out_of_order(false, false), Verdict::Again);
+        assert_eq!(out_of_order(true, true), Verdict::AckedSomewhere);
+        assert_eq!(out_of_order(true, false), Verdict::Unknown);
+    }
+}
