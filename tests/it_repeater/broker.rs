@@ -78,13 +78,6 @@ impl Broker {
         let answer = futures_lite::future::block_on(admin.create_partitions([&new], &options));
         assert!(answer.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok)), "{answer:?}");
     }
-
-    pub fn has(&self, topic: &str) -> bool {
-        let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(None, ANSWER).expect("metadata");
-        metadata.topics().iter().any(|known| known.name() == topic)
-    }
-
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);

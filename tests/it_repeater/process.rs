@@ -138,7 +138,7 @@ impl Repeater {
         }
         Ok(Rest {
             consumed: number_before(&text, " tokens consumed")?,
-            produced: number_before(&text, " produced,")?,
+            produced: number_before(&text, " produced")?,
             here: number_before(&text, " tokens in flight")?,
             again: number_before(&text, " records that another member consumes again").unwrap_or(0),
             text,

@@ -42,17 +42,9 @@ fn start(broker: &Broker, line: &str, port: u16) -> Result<Repeater, String> {
     Ok(Repeater::spawn(&mut shell(broker, &format!("exec {line}")), port))
 }
 
-fn create_topic(broker: &Broker) {
-    // Both examples use it.
-    if !broker.has("t") {
-        broker.create("t", 8);
-    }
-}
-
 pub fn one_process_as_in_the_readme(broker: &Broker) -> Outcome {
     let examples = examples();
     ensure(examples.len() == 2 && examples[0].len() == 1, || format!("{examples:?}"))?;
-    create_topic(broker);
     let mut repeater = start(broker, &examples[0][0], 7884)?;
     repeater.grows("consumed", 100, PATIENCE)?;
     ensure(repeater.status()?.len() == 4, || format!("{:?}", repeater.status()))?;
@@ -63,23 +55,30 @@ pub fn one_process_as_in_the_readme(broker: &Broker) -> Outcome {
 
 pub fn two_processes_as_in_the_readme(broker: &Broker) -> Outcome {
     let examples = examples();
-    ensure(examples.len() == 2 && examples[1].len() == 3, || format!("{examples:?}"))?;
-    create_topic(broker);
+    ensure(examples.len() == 2 && examples[1].len() == 5, || format!("{examples:?}"))?;
     let lines = &examples[1];
     let mut repeaters = [start(broker, &lines[0], 7884)?, start(broker, &lines[1], 7885)?];
     for repeater in &repeaters {
         wait_for(PATIENCE, || repeater.status().is_ok()).map_err(|_| repeater.log())?;
     }
+    let waiting = format!("timeout {} bash -c \"$WAIT\"", PATIENCE.as_secs());
+    let joined =
+        shell(broker, &waiting).env("WAIT", &lines[2]).output().map_err(|error| error.to_string())?;
+    ensure(joined.status.success(), || format!("{joined:?}\n{}", repeaters[0].log()))?;
+    let told = "(of 8 members in the group), each partition has an owner; waiting for PUT /activate";
+    wait_for(PATIENCE, || repeaters[0].log().contains(told)).map_err(|_| repeaters[0].log())?;
     let typed = Instant::now();
-    let answer = shell(broker, &lines[2]).output().map_err(|error| error.to_string())?;
+    let answer = shell(broker, &lines[3]).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&answer.stdout);
     ensure(answer.status.success() && text.contains("\"enqueued\": "), || format!("{answer:?}"))?;
     ensure(typed.elapsed() < Duration::from_secs(5), || "slow answers".to_owned())?;
     for repeater in &repeaters {
         repeater.grows("consumed", 100, PATIENCE)?;
     }
+    let ended = shell(broker, &lines[4]).output().map_err(|error| error.to_string())?;
+    ensure(ended.status.success(), || format!("{ended:?}"))?;
     for repeater in &mut repeaters {
-        repeater.finish()?;
+        repeater.rest()?;
     }
     Ok(())
 }
