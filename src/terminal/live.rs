@@ -3,6 +3,9 @@
 //! The cursor rests at its beginning. So whatever a terminal does with a line that has become too long for it, when it is
 //! made narrower, all of the line is right of the cursor or below it, and is erased from there. One lock is around the
 //! line and all that is printed: log lines and the summary stand above it, or where it was, and never in it.
+//!
+//! Not by `indicatif` (looked at up to 0.18.6): it keeps the number of rows that a frame took when it was drawn, and goes up by
+//! so many for the next one. Where the terminal was made narrower in between the frame takes more rows, and part of it stays.
 
 use std::{
     io::{self, IsTerminal, Write},
