@@ -32,6 +32,18 @@ pub fn per_second(number: u64, took: Duration) -> String {
     }
 }
 
+/// How much of a limit was reached, both in bytes for one second: `3.8 of the limit's 4.8 MiB/s were reached`.
+#[must_use]
+pub fn of_limit(reached_bytes_per_s: f64, limit_bytes_per_s: u64) -> String {
+    let (unit, bytes, digits) = match limit_bytes_per_s {
+        0..1_024 => ("B/s", 1.0, 0),
+        1_024..1_048_576 => ("KiB/s", 1_024.0, 1),
+        _ => ("MiB/s", 1_048_576.0, 1),
+    };
+    let (reached, limit) = (reached_bytes_per_s / bytes, limit_bytes_per_s as f64 / bytes);
+    format!("{reached:.digits$} of the limit's {limit:.digits$} {unit} were reached")
+}
+
 /// How long something took: `0.71 s`, `5 min 3 s`, `3 h 12 min`, `2 days 3 h`.
 #[must_use]
 pub fn duration(time: Duration) -> String {
@@ -58,6 +70,13 @@ fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_limits_have_small_units() {
+        assert_eq!(of_limit(4e6, 5_000_000), "3.8 of the limit's 4.8 MiB/s were reached");
+        assert_eq!(of_limit(12_600.0, 20_000), "12.3 of the limit's 19.5 KiB/s were reached");
+        assert_eq!(of_limit(0.4, 500), "0 of the limit's 500 B/s were reached");
+    }
 
     #[test]
     fn one_thing_is_not_many() {

@@ -24,8 +24,11 @@ pub(crate) fn of_verifier(config: &VerifierConfig, shared: &Shared, error: Optio
         let totals = producer.raw_totals();
         totals.acked + totals.bad_offsets > 0
     };
+    let lost_offsets = lost_offsets(board);
+    // Whoever has found that all is lost has done something.
     let progress = board.producer.as_ref().is_some_and(acked)
-        || board.readers.iter().any(|reader| reader.raw_totals().records() > 0);
+        || board.readers.iter().any(|reader| reader.raw_totals().records() > 0)
+        || lost_offsets > 0;
     let last_pass = || (!progress && shared.lifecycle.last_pass_requested()).then(|| "/last_pass".to_owned());
     Facts {
         complete: board.is_complete() && progress,
@@ -33,7 +36,7 @@ pub(crate) fn of_verifier(config: &VerifierConfig, shared: &Shared, error: Optio
         interruption: facts.interruption.or_else(last_pass),
         done: done(board),
         nothing_to_read: nothing_to_read(config, board),
-        lost_offsets: lost_offsets(board),
+        lost_offsets,
         not_vouched_for: not_vouched_for(config, board),
         ..facts
     }

@@ -167,13 +167,8 @@ impl Summary<'_> {
         let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(phase)) else {
             return Ok(());
         };
-        let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
-        let reached = mib(moved.bytes as f64 / phase.took.as_secs_f64().max(1e-3));
-        writeln!(
-            text,
-            "              {reached:.1} of the limit's {:.1} MiB/s were reached",
-            mib(limit as f64)
-        )
+        let reached_bytes_per_s = moved.bytes as f64 / phase.took.as_secs_f64().max(1e-3);
+        writeln!(text, "              {}", human::of_limit(reached_bytes_per_s, limit))
     }
 
     fn time_of(&self, phase: &str) -> Duration {

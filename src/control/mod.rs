@@ -293,7 +293,10 @@ async fn stop(shared: &Shared, by: &str) {
 /// Ends the process if the work, which was told to stop, takes too long to.
 async fn force_end_after_limit(shared: &Shared) {
     tokio::time::sleep(STOP_LIMIT).await;
-    tracing::error!("a client did not end in time; what was acked until a moment ago is in the ledger");
+    tracing::error!(
+        "the work did not end in time: a client hangs, or the ledger's disk; the process ends without it, and the ledger \
+         has what was written until now"
+    );
     end_at_once(shared);
 }
 

@@ -121,10 +121,8 @@ impl Summary<'_> {
         let phase = Phase { name: REPEAT, took: self.worked };
         let moved = echoed(self.config, self.board);
         if let (Some(limit), Some(false)) = (moved.limit_bytes_per_s, moved.limit_reached(&phase)) {
-            let mib = |bytes_per_s: f64| bytes_per_s / f64::from(1 << 20);
-            let reached = mib(moved.bytes as f64 / worked_s);
-            let limit = mib(limit as f64);
-            writeln!(text, "              {reached:.1} of the limit's {limit:.1} MiB/s were reached")?;
+            let reached_bytes_per_s = moved.bytes as f64 / worked_s;
+            writeln!(text, "              {}", human::of_limit(reached_bytes_per_s, limit))?;
         }
         Ok(())
     }

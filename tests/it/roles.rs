@@ -6,29 +6,36 @@ use std::{
     env,
     ffi::OsString,
     os::unix::process::CommandExt,
+    path::Path,
     process::{self, Command},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use nix::{errno::Errno, libc};
-use proofload::runtime::{
-    cores::{
-        placement::{self, ClientThreads, CoresRequest, ShardLimits},
-        topology::Topology,
+use proofload::{
+    cli::Program,
+    runtime::{
+        cores::{
+            placement::{self, ClientThreads, CoresRequest, ShardLimits},
+            topology::Topology,
+        },
+        executor, panic,
     },
-    executor, panic,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
 
 use crate::{
     Test,
-    dsl::{Finished, Mock, Run, Topic},
+    dsl::{Finished, Mock, Run, Topic, schema::Schema},
     tests,
 };
 
 /// Only this program knows it.
 const ROLE: &str = "PROOFLOAD_IT_ROLE";
+/// The file that asks for a panic.
+const PANIC: &str = "panic-now";
 const BUG: &str = "a bug with the number 7";
 
 pub fn tests() -> Vec<(String, Test)> {
@@ -38,6 +45,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(a_panic_in_a_shard_ends_the_process_with_3),
         Alone(panics_in_many_threads_make_one_message),
         Alone(a_panic_shows_a_backtrace_on_request),
+        Alone(a_panic_in_mid_work_leaves_a_report),
     ]
 }
 
@@ -49,6 +57,7 @@ pub fn play_if_asked() {
         "io_uring missing" => run_without_io_uring(Errno::ENOSYS),
         "shard panics" => panic_in_a_shard(),
         "threads panic" => panic_in_threads(),
+        "work panics" => panic_in_mid_work(),
         role => unreachable!("no such role: {role}"),
     }
 }
@@ -88,6 +97,19 @@ fn panic_in_threads() -> ! {
         drop(thread.join());
     }
     process::exit(0)
+}
+
+/// The program in the arguments, in this process, and a bug in one of its threads as soon as there is a file of this name.
+fn panic_in_mid_work() -> ! {
+    let when_asked = || {
+        while !Path::new(PANIC).exists() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        bug();
+    };
+    thread::Builder::new().name("shard-0".into()).spawn(when_asked).expect("a thread");
+    let code = proofload::run(Program::Verifier, env::args_os().skip(2));
+    process::exit(code.into())
 }
 
 fn bug() {
@@ -150,4 +172,21 @@ fn a_panic_shows_a_backtrace_on_request() {
     let run = as_role("threads panic", Run::proofload()).env("RUST_BACKTRACE", "1");
     let finished = run.finish_bare().expect_code(3).expect_output(&["roles::bug"]);
     assert!(finished.stderr.lines().count() > 2, "{}", finished.transcript());
+}
+
+/// Whatever was found until then is in it, and no verdict on the cluster.
+fn a_panic_in_mid_work_leaves_a_report() {
+    let mock = Mock::start();
+    let topic = mock.topic(1);
+    let work =
+        "--produce_msgs 10000000000 --msg_size 100 --produce-throughput-bps 20000 --report report.json";
+    let run = as_role("work panics", Run::verifier().args(topic.flags()).args(work)).with_control().start();
+    run.harness().until("a first ack", |workers| workers[0].producer().acked > 0);
+    run.workdir().write(PANIC, "");
+    let finished = run.finish().expect_code(3).expect_output(&[BUG, "proofload: FAILED: a bug: "]);
+    let report = finished.workdir.report();
+    Schema::of_reports().expect_valid(&report);
+    assert_eq!((&report["verdict"], &report["ended"]), (&"failed".into(), &true.into()), "{report:#}");
+    assert_eq!((&report["exit_code"], &report["complete"]), (&3.into(), &false.into()), "{report:#}");
+    assert!(report["workers"][0]["acked_records"].as_u64() > Some(0), "{report:#}");
 }

@@ -1,7 +1,12 @@
 //! How runs end: the verdict's code, the first word of the summary, and the exit code belong together; and reports keep to
 //! their schema, whatever ends a run.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -29,6 +34,9 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(only_what_the_ledger_lists_is_proven),
         Alone(a_killed_run_leaves_a_report_that_is_not_green),
         Alone(a_client_that_does_not_close_takes_no_summary_along),
+        Alone(a_forced_end_has_a_summary_a_report_and_its_code),
+        Alone(a_run_that_ends_while_a_partition_stands_still),
+        Alone(loss_that_is_tolerated_is_counted_and_said),
         Alone(a_duration_ends_producers_and_readers_and_all_is_well),
         Alone(a_deadline_ends_the_run_and_says_why),
         Alone(a_broker_that_is_away_for_too_long_ends_the_run),
@@ -268,6 +276,57 @@ fn a_client_that_does_not_close_takes_no_summary_along() {
     Schema::of_reports().expect_valid(&report);
     assert_eq!(report["ended"], true, "{}", finished.transcript());
     finished.expect_output(&["records acked where predicted"]);
+}
+
+/// What hangs is not waited for, a disk here: the process ends without it, and yet says all that it knows.
+fn a_forced_end_has_a_summary_a_report_and_its_code() {
+    for (flags, code) in [("", 0), ("--require-complete", 1)] {
+        let (mock, workdir) = (Mock::start(), Workdir::new());
+        let topic = mock.topic(1);
+        let run = verifier(&topic, &workdir, &format!("{ENDLESS} {flags}")).with_control().start();
+        acked(&run);
+        // The ledger is written beside its file, and put in its place: whoever opens this waits for a reader.
+        let beside = workdir.path().join(format!("{}.tmp", ledger::file_name(topic.name())));
+        wait_until("a pipe in the way", || {
+            Command::new("mkfifo")
+                .arg(&beside)
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+        std::thread::sleep(Duration::from_secs(1));
+        run.signal(Signal::SIGTERM);
+        let finished = run.finish_within(EXIT_LIMIT).expect_output(&["the work did not end in time"]);
+        let report = expect(finished, "interrupted", "INTERRUPTED: SIGTERM came after ", code);
+        assert!(report["workers"][0]["acked_records"].as_u64() > Some(0), "{report:#}");
+    }
+}
+
+fn loss_that_is_tolerated_is_counted_and_said() {
+    for records in [10, 0] {
+        let (mock, workdir) = (Mock::start(), Workdir::new());
+        let topic = mock.topic(1);
+        topic.write_proven(0, 0..records);
+        workdir.write(&ledger::file_name(topic.name()), ledger::LedgerFile::of(&[&[(0, 13)]]).text());
+        let read = verifier(&topic, &workdir, "--seq_read --tolerate-data-loss --require-complete").finish();
+        let words = format!("DONE WITH LOSS: {} offsets are lost", 13 - records);
+        let report = expect(read, "loss-tolerated", &words, 0);
+        assert_eq!(report["workers"][0]["lost_offsets"], 13 - records, "{report:#}");
+    }
+}
+
+fn a_run_that_ends_while_a_partition_stands_still() {
+    for (flags, code) in [("", 0), ("--require-complete", 1)] {
+        let (mock, workdir) = (Mock::start(), Workdir::new());
+        let topic = mock.topic(1);
+        topic.write_proven(0, 0..30);
+        mock.refuse(RDKafkaApiKey::Fetch, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+        let run = verifier(&topic, &workdir, &format!("--seq_read --stall-after 1s {flags}")).start();
+        wait_until("a stall", || run.stderr().contains("stalled: "));
+        run.signal(Signal::SIGTERM);
+        let report = expect(run.finish_within(EXIT_LIMIT), "stalled", "STALLED: ", code);
+        assert_eq!(report["stalls"].as_array().map(Vec::len), Some(1), "{report:#}");
+    }
 }
 
 fn a_duration_ends_producers_and_readers_and_all_is_well() {
