@@ -129,7 +129,7 @@ impl Progress {
 fn view(board: &Board) -> Option<View> {
     let mut sample = Sample { at: Instant::now(), records: 0, bytes: 0 };
     if let Some(producer) = board.producer.as_ref().filter(|producer| producer.is_active()) {
-        let (totals, latency) = (producer.raw_totals(), producer.latency().summary());
+        let totals = producer.raw_totals();
         (sample.records, sample.bytes) = (totals.acked, totals.acked_bytes);
         return Some(View {
             worker: "produce",
@@ -137,7 +137,7 @@ fn view(board: &Board) -> Option<View> {
             goal: goal(sample.records, producer.goal()),
             time: None,
             facts: Vec::new(),
-            latencies: vec![percentiles("ack", latency.p50_us, latency.p99_us, 6)],
+            latencies: measured("ack", &producer.latency(), 6).into_iter().collect(),
             word: "acked",
         });
     }
@@ -167,7 +167,6 @@ fn goal(records: u64, goal: u64) -> Option<u64> {
 
 fn repeater_view(board: &RepeaterBoard) -> View {
     let (totals, group, latencies) = (board.raw_totals(), board.group(), board.latencies());
-    let (ack, e2e) = (latencies.ack.summary(), latencies.e2e.summary());
     let group = if group.state.is_empty() {
         "group unknown".to_owned()
     } else {
@@ -180,12 +179,18 @@ fn repeater_view(board: &RepeaterBoard) -> View {
         goal: None,
         time: None,
         facts: vec![part(2, group), part(4, format!("{tokens} here"))],
-        latencies: vec![
-            percentiles("ack", ack.p50_us, ack.p99_us, 6),
-            percentiles("end to end", e2e.p50_us, e2e.p99_us, 3),
-        ],
+        latencies: [measured("ack", &latencies.ack, 6), measured("end to end", &latencies.e2e, 3)]
+            .into_iter()
+            .flatten()
+            .collect(),
         word: "",
     }
+}
+
+/// Nothing before there is something to measure.
+fn measured(of: &str, latency: &LatencyHistogram, rank: u8) -> Option<Part> {
+    let summary = latency.summary();
+    (latency.count() > 0).then(|| percentiles(of, summary.p50_us, summary.p99_us, rank))
 }
 
 fn percentiles(of: &str, p50_us: u64, p99_us: u64, rank: u8) -> Part {
@@ -357,6 +362,17 @@ mod tests {
         assert_eq!(group(80), "repeat group Stable, 4 members, 2,000/s, end to end p50 4.0 ms p99 9.9 ms");
         assert_eq!(group(60), "repeat group Stable, 4 members, 256 tokens here, 2,000/s");
         assert_eq!(group(40), "repeat group Stable, 4 members, 2,000/s");
+    }
+
+    #[test]
+    fn nothing_is_said_of_latencies_before_there_is_one() {
+        let mut latency = LatencyHistogram::default();
+        assert!(measured("ack", &latency, 6).is_none());
+        latency.record(1_000);
+        assert_eq!(
+            measured("ack", &latency, 6).map(|part| part.text).as_deref(),
+            Some("ack p50 1.0 ms p99 1.0 ms")
+        );
     }
 
     #[test]

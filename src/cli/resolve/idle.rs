@@ -1,6 +1,11 @@
 //! Flags that have no effect without another one. Harnesses pass those of the old tools freely: they are told, not refused.
 
+use std::time::Duration;
+
 use super::super::{common::TransactionArgs, repeater::RepeaterArgs, verifier::VerifierArgs};
+
+/// Of transactions, where no flag says anything else.
+const USUAL_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A flag that was given, whether it has an effect, its name, and what it needs.
 type Row = (bool, bool, &'static str, &'static str);
@@ -70,6 +75,7 @@ fn transactions(args: &TransactionArgs) -> Vec<String> {
     told(&[
         (args.transaction_abort_rate > 0.0, given, "transaction-abort-rate", needs),
         (args.msgs_per_transaction != 1, given, "msgs-per-transaction", needs),
+        (args.transaction_timeout_ms != USUAL_TIMEOUT, given, "transaction-timeout-ms", needs),
     ])
 }
 

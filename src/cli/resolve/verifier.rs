@@ -174,6 +174,9 @@ fn check_combinations(args: &VerifierArgs) -> Result<(), UsageError> {
     if work.continuous && work.looping {
         return Err(UsageError::flag("continuous", "cannot be used with --loop: give one of them"));
     }
+    if matches!(args.proof.latest_values, LatestChecks::Last) && !args.proof.validate_latest_values {
+        return Err(UsageError::flag("latest-values", "needs --validate-latest-values as well"));
+    }
     let asks_for_work =
         work.produce_msgs > 0 || work.seq_read || work.rand_read_msgs > 0 || work.consumer_group_readers > 0;
     if !asks_for_work && !args.placement.print_placement {

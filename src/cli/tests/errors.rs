@@ -149,6 +149,7 @@ fn wrong_combinations() {
         verifier("--log-format json --progress bar"),
         "--progress: bar cannot be used with --log-format json: give lines or never"
     );
+    assert_eq!(verifier("--latest-values last"), "--latest-values: needs --validate-latest-values as well");
     assert_eq!(verifier("--tls-cert f"), "--tls-cert: needs --tls-key FILE as well");
     assert_eq!(verifier("--tls-key f"), "--tls-key: needs --tls-cert FILE as well");
     assert_eq!(
