@@ -94,6 +94,18 @@ pub enum StatusSchema {
     V2,
 }
 
+/// Who speaks to the brokers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ClientChoice {
+    /// Our own client wherever it can do what the other flags ask for, else librdkafka.
+    #[default]
+    Auto,
+    /// Our own client.
+    Wire,
+    /// librdkafka.
+    Librdkafka,
+}
+
 /// What both programs share: the cluster, the cores, the control port, the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct CommonConfig {
@@ -101,6 +113,8 @@ pub struct CommonConfig {
     pub brokers: Brokers,
     /// How we prove who we are, and who the brokers are.
     pub security: Security,
+    /// Who speaks to the brokers.
+    pub client: ClientChoice,
     /// librdkafka settings of the user's own; they win over ours.
     #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,

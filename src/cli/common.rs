@@ -10,7 +10,7 @@ use super::{
     values::{Parsed, choice, host_name, key_value, parsed, probability, whole},
 };
 use crate::{
-    config::{ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
+    config::{ClientChoice, ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
     runtime::cores::placement::{ClientThreads, CoresRequest},
 };
 
@@ -27,6 +27,8 @@ const CODECS: &[(&str, Compression)] = &[
     ("zstd", Compression::Zstd),
     ("mixed", Compression::Mixed),
 ];
+const CLIENTS: &[(&str, ClientChoice)] =
+    &[("auto", ClientChoice::Auto), ("wire", ClientChoice::Wire), ("librdkafka", ClientChoice::Librdkafka)];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const PROGRESS: &[(&str, ProgressMode)] = &[
     ("auto", ProgressMode::Auto),
@@ -68,6 +70,9 @@ pub(super) struct ClusterArgs {
     /// Setting of a topic that we create; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub topic_config: Vec<(String, String)>,
+    /// Who speaks to the brokers: auto, wire (our own client) or librdkafka; auto is librdkafka so far
+    #[arg(long, value_name = "WHO", default_value = "auto", value_parser = choice(CLIENTS))]
+    pub client: ClientChoice,
     /// Properties file of librdkafka settings
     #[arg(long, value_name = "FILE")]
     pub client_config: Option<PathBuf>,

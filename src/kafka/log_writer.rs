@@ -87,7 +87,8 @@ pub enum SendError {
 
 /// A client that writes to the logs of the topics that it was made for. It belongs to the executor that made it.
 ///
-/// Each record that it has taken gets one delivery, whatever becomes of the client, as long as it is polled.
+/// Each record that it has taken gets one delivery as long as it is polled. What a client has that is finished comes back
+/// with errors, without anybody giving it up.
 pub trait LogWriter {
     /// Hands a record to the client; never waits.
     ///

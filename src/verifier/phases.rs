@@ -14,14 +14,14 @@ use super::{
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
         track::{self, Span},
     },
-    shard::ShardContext,
+    shard::{Halt, ShardContext},
     work_watch::WorkWatch,
 };
 use crate::{
     app::error::RunError,
-    config::{Passes, ProduceConfig},
+    config::{ClientChoice, Passes, ProduceConfig},
     control::Message,
-    kafka::{Coordinator, Trouble},
+    kafka::{ClientFactory, Coordinator, Trouble},
     ledger::{LatestValues, Ledger, PartitionLedger},
     random::Random,
     record::proof,
@@ -51,17 +51,12 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let late = Arc::new(LateEnds::new(crew.partitions));
     let jobs = produce_jobs(crew, config, &ledger, (&ends, &late), producer);
     crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
-    let jobs = Arc::new(jobs);
-    let contexts: Arc<Vec<ShardContext>> =
-        Arc::new(crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect());
-    let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
-        let (context, job) = (contexts[place.index].clone(), jobs[place.index].clone());
-        async move {
-            let factory = context.librdkafka();
-            let outcome = producer::run(factory, &context, job).await;
-            context.stop_all_on_halt(outcome)
+    let shards = match crew.config.common.client {
+        // Our own client does not write yet; whoever asks for it is told so where flags are resolved.
+        ClientChoice::Auto | ClientChoice::Librdkafka | ClientChoice::Wire => {
+            start_producers(crew, jobs, ShardContext::librdkafka)?
         }
-    })?;
+    };
     supervise(crew, producer, &shards, Latecomers::new(crew, &ends, late, config.transactions.is_some()));
     let outcomes = join(shards)?;
     // Also when it failed: what was acked until then is true.
@@ -75,6 +70,24 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     }
     producer.finish();
     Ok(())
+}
+
+/// Starts each job as the task of its shard, with clients of this kind.
+fn start_producers<C: ClientFactory>(
+    crew: &Crew<'_>,
+    jobs: Vec<ProduceJob>,
+    clients: fn(&ShardContext) -> C,
+) -> Result<Vec<Shard<Result<(), Halt>>>, RunError> {
+    let contexts = crew.placement.shards.iter().map(|place| crew.context(place.clone()));
+    let work: Arc<Vec<_>> = Arc::new(contexts.zip(jobs).collect());
+    let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
+        let (context, job) = work[place.index].clone();
+        async move {
+            let outcome = producer::run(clients(&context), &context, job).await;
+            context.stop_all_on_halt(outcome)
+        }
+    })?;
+    Ok(shards)
 }
 
 fn produce_jobs(

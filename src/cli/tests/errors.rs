@@ -48,6 +48,7 @@ fn bad_values_name_flag_value_and_what_is_accepted() {
         ("--replication-factor 0", "a whole number, 1 to 32767"),
         ("--compression-type brotli", "one of: none, gzip, snappy, lz4, zstd, mixed"),
         ("--sasl-mechanism GSSAPI", "one of: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
+        ("--client franz-go", "one of: auto, wire, librdkafka"),
         ("--status-schema v3", "one of: v1, v2"),
         ("--log-format xml", "one of: text, json"),
         ("--progress always", "one of: auto, bar, lines, never"),

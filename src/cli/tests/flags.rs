@@ -33,6 +33,7 @@ const SHARED: &[(&str, &str)] = &[
     ("topic-config", "a=b"),
     ("cores", "all"),
     ("client-threads", "any"),
+    ("client", "librdkafka"),
     ("print-placement", ""),
     ("X", "a=b"),
     ("client-config", "f"),

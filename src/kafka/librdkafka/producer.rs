@@ -1,6 +1,6 @@
 //! Sending records to chosen partitions, and learning where they landed.
 
-use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
+use std::{cell::Cell, ffi::c_void, ptr, rc::Rc, sync::Arc, time::Duration};
 
 use rdkafka::{
     bindings as rdk,
@@ -50,6 +50,10 @@ pub struct Producer {
     handle: Arc<Handle>,
     first_topic: String,
     client_cpus: CpuSet,
+    /// Shared with the clients that are made after this one: something has come back.
+    is_warm: Rc<Cell<bool>>,
+    /// A record went to this client.
+    has_sent: bool,
 }
 
 impl Producer {
@@ -57,7 +61,11 @@ impl Producer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ProducerSettings, topics: &[&str]) -> Result<Self, ClientError> {
+    pub(crate) fn start(
+        settings: &ProducerSettings,
+        topics: &[&str],
+        is_warm: Rc<Cell<bool>>,
+    ) -> Result<Self, ClientError> {
         let handle =
             Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
         let handle = Arc::new(handle);
@@ -76,12 +84,19 @@ impl Producer {
             handle,
             first_topic: topics.first().map(|topic| (*topic).to_owned()).unwrap_or_default(),
             client_cpus: settings.client_cpus.clone(),
+            is_warm,
+            has_sent: false,
         })
     }
 }
 
 impl LogWriter for Producer {
+    /// The first record goes alone: librdkafka asks for a producer id twice a second until a broker answers, and a whole
+    /// window sent before that would only measure this wait.
     fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
+        if self.has_sent && !self.is_warm.get() {
+            return Err(SendError::QueueFull);
+        }
         let (value, copy) = match record.value {
             Some(Value::Lasting(value)) => ((value.as_ptr(), value.len()), 0),
             Some(Value::Passing(value)) => ((value.as_ptr(), value.len()), rdk::RD_KAFKA_MSG_F_COPY),
@@ -116,7 +131,11 @@ impl LogWriter for Producer {
         // the flag says so; otherwise it is 'static and outlives the client's use of it.
         let error =
             unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
-        if error.is_null() { Ok(()) } else { Err(send_error(&self.handle, error)) }
+        if !error.is_null() {
+            return Err(send_error(&self.handle, error));
+        }
+        self.has_sent = true;
+        Ok(())
     }
 
     fn fatal_error(&self) -> Option<KafkaError> {
@@ -131,6 +150,12 @@ impl LogWriter for Producer {
                 count += take_deliveries(&event, &mut self.messages, &mut each);
             }
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        if count > 0 {
+            self.is_warm.set(true);
+        } else if self.fatal_error().is_some() {
+            // It keeps what it has until it is told to let go of it, and what comes back to it later too.
+            self.abandon();
         }
         count
     }

@@ -35,7 +35,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// A new attempt begins. If the last one got nothing acked this one waits, and begins with one record.
     pub(crate) fn back_off(&mut self) {
         if self.backoff.ended(self.stats.acked.get(), Instant::now()) {
-            self.warm = false;
+            self.is_probing = true;
         }
     }
 

@@ -76,10 +76,6 @@ impl<C: ClientFactory> ShardProducer<C> {
         while !self.is_idle() {
             if self.take_deliveries()? == 0 {
                 self.client.wait(WAIT).await;
-                // Nothing is sent meanwhile that would notice that the client is finished: what it still has comes back.
-                if self.client.fatal_error().is_some() {
-                    self.client.abandon();
-                }
             }
             if self.context.stop_requested() {
                 // Whoever called sees it too, and drains.

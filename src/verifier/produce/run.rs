@@ -136,8 +136,8 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
     timestamps: Option<CountedTimestamps>,
     /// The run that the records' proof headers name.
     run: u64,
-    /// A record has come back: the client has its connections and its producer id.
-    pub(crate) warm: bool,
+    /// The last attempt got nothing done: this one begins with one record.
+    pub(crate) is_probing: bool,
     /// What becomes of the run when something fails.
     pub(crate) failing: Failing,
     /// Between attempts in vain.
@@ -181,7 +181,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             late: job.late.clone(),
             asking: false,
             acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
-            warm: false,
+            is_probing: false,
             is_behind: false,
             failing: Failing::default(),
             backoff: Backoff::default(),
@@ -220,18 +220,15 @@ impl<C: ClientFactory> ShardProducer<C> {
     }
 
     /// Sends until the window is full, the burst is over, or the pace says wait.
-    ///
-    /// The first record goes alone: librdkafka asks for a producer id twice a second until a
-    /// broker answers, and a whole window sent before that would only measure this wait.
     fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
-        if (!self.warm && !self.acks.nothing_in_flight()) || self.client_is_spent() {
+        if (self.is_probing && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
         if !self.backoff.is_over() {
             return Ok((0, self.backoff.wait(Instant::now())));
         }
         let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
-        let mut burst = if self.warm { BURST } else { 1 };
+        let mut burst = if self.is_probing { 1 } else { BURST };
         if let Some(limit) = self.config.messages_per_producer_id {
             let room = limit.get() - self.client_records;
             burst = burst.min(usize::try_from(room).unwrap_or(BURST));
@@ -268,6 +265,9 @@ impl<C: ClientFactory> ShardProducer<C> {
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
         if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
             self.acks.take_back(sending);
+            if let Some(timestamps) = &mut self.timestamps {
+                timestamps.take_back();
+            }
             return self.not_sent(sending, error);
         }
         self.stats.sent.add(1);
@@ -359,7 +359,6 @@ impl<C: ClientFactory> ShardProducer<C> {
             SendError::QueueFull => Ok(false),
             SendError::Fatal(_) => {
                 // What is in flight comes back with errors, and is judged there.
-                self.client.abandon();
                 self.acks.restart_wanted = true;
                 Ok(false)
             }
@@ -387,7 +386,7 @@ impl<C: ClientFactory> ShardProducer<C> {
                 }
             }
         });
-        self.warm |= count > 0;
+        self.is_probing &= count == 0;
         self.stats.deliveries.add(count as u64);
         if let Some(halt) = self.acks.halt.take() {
             return Err(halt);

@@ -45,6 +45,11 @@ impl CountedTimestamps {
         }
     }
 
+    /// The record that had the last one was not sent: the next one has it.
+    pub(crate) fn take_back(&mut self) {
+        self.count -= 1;
+    }
+
     pub(crate) fn next_ms(&mut self) -> i64 {
         let own = self.own;
         let (turn, place) = (self.count / own, self.count % own);
@@ -89,6 +94,15 @@ mod tests {
             let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms }, &part);
             assert!((0..800).all(|_| counted.next_ms() > 0));
         }
+    }
+
+    #[test]
+    fn what_was_not_sent_leaves_no_gap() {
+        let part = Part { partitions: vec![0, 1], partitions_before: 0, topic_partitions: 2, records: 4 };
+        let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms: 1 }, &part);
+        assert_eq!((counted.next_ms(), counted.next_ms()), (1, 2));
+        counted.take_back();
+        assert_eq!((counted.next_ms(), counted.next_ms()), (2, 3));
     }
 
     #[test]
