@@ -103,6 +103,34 @@ pub struct BrokerCount {
 }
 
 impl Shared {
+    /// Of a run of which nothing has happened yet.
+    pub(crate) fn new(role: Role, ending: &Arc<Ending>) -> Self {
+        let config = ending.asked.common();
+        Self {
+            lifecycle: Lifecycle::default(),
+            board: OnceLock::new(),
+            repeater: OnceLock::new(),
+            violations: Violations::default(),
+            undecided: UndecidedRecords::default(),
+            gaps: Gaps::default(),
+            stalls: Stalls::default(),
+            waits: Waits::default(),
+            causes: Causes::default(),
+            connections: Arc::new(AtomicUsize::new(listen::MAX_CONNECTIONS)),
+            pulses: Arc::default(),
+            observer: OnceLock::new(),
+            watched: OnceLock::new(),
+            role,
+            schema: config.status_schema,
+            token: config.token.clone(),
+            allowed_hosts: config.allowed_hosts.clone(),
+            bind: config.bind,
+            progress: terminal::progress_mode(config),
+            ending: ending.clone(),
+            brokers: BrokerCount::default(),
+        }
+    }
+
     /// The status array, one object for each worker; `None` until the workers exist.
     #[must_use]
     pub fn status(&self) -> Option<serde_json::Value> {
@@ -160,29 +188,7 @@ impl Control {
     pub fn start(role: Role, ending: &Arc<Ending>) -> Result<Self, ControlError> {
         let config = ending.asked.common();
         let listener = bind(config)?;
-        let shared = Arc::new(Shared {
-            lifecycle: Lifecycle::default(),
-            board: OnceLock::new(),
-            repeater: OnceLock::new(),
-            violations: Violations::default(),
-            undecided: UndecidedRecords::default(),
-            gaps: Gaps::default(),
-            stalls: Stalls::default(),
-            waits: Waits::default(),
-            causes: Causes::default(),
-            connections: Arc::new(AtomicUsize::new(listen::MAX_CONNECTIONS)),
-            pulses: Arc::default(),
-            observer: OnceLock::new(),
-            watched: OnceLock::new(),
-            role,
-            schema: config.status_schema,
-            token: config.token.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
-            bind: config.bind,
-            progress: terminal::progress_mode(config),
-            ending: ending.clone(),
-            brokers: BrokerCount::default(),
-        });
+        let shared = Arc::new(Shared::new(role, ending));
         ending.watch(&shared);
         let (sender, receiver) = message::queue();
         let loop_shared = shared.clone();

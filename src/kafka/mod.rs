@@ -4,6 +4,8 @@
 
 mod client_factory;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;

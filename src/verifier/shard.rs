@@ -12,6 +12,16 @@ use crate::{
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
 };
 
+#[cfg(test)]
+use crate::{
+    app::ending::{Asked, Ending},
+    cli::{self, Command, Program},
+    config::VerifierConfig,
+    control::Role,
+};
+#[cfg(test)]
+use crossbeam::channel::unbounded;
+
 /// Why a worker ended before its work was done.
 #[derive(Clone, Debug, Error)]
 pub enum Halt {
@@ -95,6 +105,28 @@ impl ShardContext {
     #[must_use]
     pub fn client_cpus(&self) -> CpuSet {
         self.place.client_cpus.clone()
+    }
+}
+
+#[cfg(test)]
+impl ShardContext {
+    /// The only shard of a verifier with these flags, without a control thread: what it would hear comes out of the channel.
+    pub(crate) fn played(flags: &str) -> (Self, Box<VerifierConfig>, Receiver<Message>) {
+        let words = flags.split_whitespace().map(Into::into);
+        let Ok(Command::Verifier(config)) = cli::parse(Program::Verifier, words) else {
+            panic!("no flags of a verifier: {flags}")
+        };
+        let ending = Ending::begin(Asked::Verifier(config.clone()));
+        let (sender, messages) = unbounded();
+        let context = Self {
+            place: ShardPlace { index: 0, core: 0, node: 0, client_cpus: CpuSet::default() },
+            shared: Arc::new(Shared::new(Role::Verifier, &ending)),
+            sender,
+            client: ClientSettings::new(&config.common, "127.0.0.1:1"),
+            topic: config.topic.as_str().into(),
+            stall_after: config.common.stall_after,
+        };
+        (context, config, messages)
     }
 }
 

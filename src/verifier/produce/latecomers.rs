@@ -34,7 +34,7 @@ impl LateEnds {
         Self((0..partitions).map(|_| AtomicI64::new(NOT_KNOWN)).collect())
     }
 
-    fn tell(&self, partition: i32, end: i64) {
+    pub(super) fn tell(&self, partition: i32, end: i64) {
         if let Some(known) = self.of(partition) {
             known.store(end, Relaxed);
         }

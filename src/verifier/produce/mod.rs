@@ -3,6 +3,8 @@
 mod ack_watch;
 mod failures;
 pub(crate) mod latecomers;
+#[cfg(test)]
+mod played;
 mod predict;
 mod recover;
 pub(crate) mod run;

@@ -128,7 +128,7 @@ impl<C: ClientFactory> ShardProducer<C> {
                 }
             }
             if !open.is_empty() {
-                glommio::timer::sleep(WAIT / 10).await;
+                self.client.wait(WAIT / 10).await;
             }
         }
         self.asking = false;
@@ -291,3 +291,7 @@ mod tests {
         assert_eq!(in_both(&[(1, 50, 60)], second), []);
     }
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod scripted;

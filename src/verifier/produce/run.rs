@@ -452,3 +452,7 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Wr
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
