@@ -248,5 +248,11 @@ fn a_record_that_cannot_be_taken_apart_is_named() {
     let batch = Batches::new(&bytes).next().unwrap().unwrap();
     let records: Vec<_> =
         batch.records(batch.payload()).map(|record| record.map(|record| record.offset)).collect();
-    assert_eq!(records, [Ok(0), Err(RecordError { index: 1, base_offset: 0 })]);
+    let malformed = Err(RecordError { index: 1, base_offset: 0 });
+    assert_eq!(records, [Ok(0), malformed, Ok(2)], "its length still says where the next one begins");
+    bytes[HEADER_BYTES + record_bytes] = 0x7E;
+    let batch = Batches::new(&bytes).next().unwrap().unwrap();
+    let records: Vec<_> =
+        batch.records(batch.payload()).map(|record| record.map(|record| record.offset)).collect();
+    assert_eq!(records, [Ok(0), malformed]);
 }

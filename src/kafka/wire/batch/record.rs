@@ -43,7 +43,7 @@ impl RecordRef<'_> {
     }
 }
 
-/// A record that cannot be taken apart. Nobody knows where the next one begins.
+/// A record that cannot be taken apart. Where the next one begins, its length may tell all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("record {index} of the batch at offset {base_offset} cannot be taken apart")]
 pub struct RecordError {
@@ -95,18 +95,28 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
+    /// The bytes of the next record, behind their length.
     #[inline]
-    fn record(&mut self) -> Option<RecordRef<'a>> {
+    fn body(&mut self) -> Option<&'a [u8]> {
         let mut decoder = Decoder::new(self.bytes, false);
         let length = usize::try_from(decoder.varint().ok()?).ok()?;
         let body = decoder.take(length).ok()?;
-        let rest = decoder.rest();
+        self.bytes = decoder.rest();
+        Some(body)
+    }
+
+    #[inline]
+    fn record(&mut self) -> Option<RecordRef<'a>> {
+        let Some(body) = self.body() else {
+            // There is no finding the next one.
+            self.index = self.count;
+            return None;
+        };
         let mut decoder = Decoder::new(body, false);
         let _attributes = decoder.i8().ok()?;
         let (timestamp_delta, offset_delta) = (decoder.varlong().ok()?, decoder.varint().ok()?);
         let key = bytes(&mut decoder)?;
         let value = bytes(&mut decoder)?;
-        self.bytes = rest;
         Some(RecordRef {
             offset: self.base_offset.wrapping_add(offset_delta.into()),
             timestamp_ms: self
@@ -139,11 +149,6 @@ impl<'a> Iterator for Records<'a> {
         }
         let index = self.index;
         self.index += 1;
-        let record = self.record();
-        if record.is_none() {
-            // There is no finding the next one.
-            self.index = self.count;
-        }
-        Some(record.ok_or(RecordError { index, base_offset: self.base_offset }))
+        Some(self.record().ok_or(RecordError { index, base_offset: self.base_offset }))
     }
 }

@@ -13,13 +13,13 @@ use super::{Batch, Codec};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnpackError {
     /// A codec that is not known.
-    #[error("it is compressed with a codec that is not known")]
+    #[error("a batch that is compressed with an unknown codec")]
     Unknown,
     /// Bytes that the codec does not make sense of.
-    #[error("it cannot be unpacked: {0}")]
+    #[error("a batch that cannot be unpacked: {0}")]
     Damaged(String),
     /// Few bytes that may stand for any number of them.
-    #[error("it unpacks to more than {0} bytes")]
+    #[error("a batch that unpacks to more than {0} bytes")]
     TooLarge(usize),
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::{
     Fetch, Source, SourceSettings,
     position::{Position, Stage},
+    search::{Search, Tried},
     show::{Arrived, Content, Section},
 };
 use crate::kafka::wire::{
@@ -24,9 +25,9 @@ use crate::kafka::wire::{
 /// Answers of a broker that may be there or under way: one is shown while the next one comes.
 const AT_ONCE: usize = 2;
 /// What the broker itself says of a batch.
-const FOUND_BY_BROKER: &str = "the broker finds a batch there that is damaged";
+const FOUND_BY_BROKER: &str = "a batch that the broker itself calls damaged";
 /// A batch that does not come whole although it is the only one that was asked for.
-const CUT_OFF: &str = "a batch there is longer than what the broker has of it";
+const CUT_OFF: &str = "a batch that is longer than what the broker has of it";
 
 /// A partition in a request that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +279,11 @@ impl Source {
         position.confirmed = Some(asked.leader_epoch);
         let end =
             if self.settings.read_committed { fetched.last_stable_offset } else { fetched.high_watermark };
+        if let Some(mut search) = position.search {
+            search.found(asked.offset, tried(fetched.batches, asked.offset, end));
+            go_on(position, asked.index, search, arrived);
+            return;
+        }
         walk(position, (asked, is_front), (fetched, end), (bytes, arrived));
         if position.had_bytes && position.stage == Stage::Reading && position.offset == asked.offset {
             // Nothing that leads on: the next answer may be the same, and is not asked for in a hurry.
@@ -291,6 +297,18 @@ impl Source {
         if position.attempt != asked.attempt {
             return;
         }
+        if let Some(mut search) = position.search {
+            let tried = match error {
+                code::CORRUPT_MESSAGE => Some(Tried::Bad),
+                code::OFFSET_OUT_OF_RANGE => Some(Tried::End { end: asked.offset }),
+                _ => None,
+            };
+            if let Some(tried) = tried {
+                search.found(asked.offset, tried);
+                go_on(position, asked.index, search, arrived);
+                return;
+            }
+        }
         match error {
             code::OFFSET_OUT_OF_RANGE if asked.has_epoch => {
                 position.leaves_epoch_out = true;
@@ -298,7 +316,8 @@ impl Source {
             }
             code::OFFSET_OUT_OF_RANGE => self.deny(asked),
             code::CORRUPT_MESSAGE => {
-                tell(position, asked.index, Content::Unreadable { cause: FOUND_BY_BROKER }, arrived);
+                let content = Content::unreadable(position.offset, FOUND_BY_BROKER);
+                tell(position, asked.index, content, arrived);
             }
             error => {
                 position.rest_until(now_us + self.settings.back_off_us);
@@ -334,7 +353,7 @@ fn find(asked: &[Asked], cursor: &mut usize, index: Option<usize>) -> Option<usi
 /// What is asked of a partition.
 fn ask(position: &mut Position, settings: &SourceSettings) -> FetchPartition {
     position.stage = Stage::Fetching;
-    let epoch = position.epochs.last().filter(|_| !position.leaves_epoch_out);
+    let epoch = position.epochs.last().filter(|_| !position.leaves_epoch_out && position.search.is_none());
     let wide = position.wide_bytes.map_or(0, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
     FetchPartition {
         partition: position.partition,
@@ -351,6 +370,27 @@ fn tell(position: &mut Position, index: usize, content: Content, arrived: &mut A
     arrived.tell(index, position.generation, content);
 }
 
+/// What lay at an offset that was tried.
+fn tried(batches: &[u8], offset: i64, end: i64) -> Tried {
+    match Batches::new(batches).next() {
+        Some(Ok(batch)) if batch.fits_its_checksum() && batch.next_offset() > offset => {
+            Tried::Good { base: batch.base_offset() }
+        }
+        None if batches.is_empty() && offset >= end => Tried::End { end: offset },
+        _ => Tried::Bad,
+    }
+}
+
+/// Tries the next offset, or tells how far that reaches which cannot be read.
+fn go_on(position: &mut Position, index: usize, search: Search, arrived: &mut Arrived) {
+    position.search(search);
+    if position.search.is_none() {
+        let content =
+            Content::Unreadable { from: search.from, to: Some(position.offset), cause: search.cause };
+        tell(position, index, content, arrived);
+    }
+}
+
 /// Goes over the headers of a partition's batches: so much, and no more, has to be known for the next request.
 fn walk(
     position: &mut Position,
@@ -365,14 +405,17 @@ fn walk(
             is_damaged = true;
             break;
         };
-        position.epochs.read(batch.leader_epoch(), batch.base_offset().max(position.offset));
+        // A batch's epoch lies outside of its checksum: one that the leader has not reached yet is none.
+        if batch.leader_epoch() <= asked.leader_epoch {
+            position.epochs.read(batch.leader_epoch(), batch.base_offset().max(position.offset));
+        }
         position.offset = position.offset.max(batch.next_offset());
     }
     position.had_bytes = count > 0;
     if count == 0 && !fetched.batches.is_empty() {
         // There was no room for its first batch. Where there must have been, it is asked for alone.
         if asked.is_alone {
-            tell(position, asked.index, Content::Unreadable { cause: CUT_OFF }, arrived);
+            tell(position, asked.index, Content::unreadable(position.offset, CUT_OFF), arrived);
         } else if is_front {
             position.wide_bytes = Some(0);
         }

@@ -12,13 +12,15 @@
 //! against the log's start and end before anybody is told.
 //!
 //! **What cannot be read** is told with its extent: a batch's offset and length lie outside of its checksum, so that it ends
-//! where the next one begins, or at the log's end. Where the next one has not come, it is fetched to be looked at.
+//! where the next one begins. Where the next one has not come, it is fetched to be looked at; where there is no telling
+//! where it begins, offsets further behind are tried.
 
 mod aborted;
 mod answer;
 mod epochs;
 mod judge;
 mod position;
+mod search;
 mod show;
 
 use std::{collections::VecDeque, mem};
@@ -73,7 +75,8 @@ pub enum SourceEvent<'a> {
     Unreadable {
         /// The first of them.
         from: i64,
-        /// Behind the last of them, where reading goes on by itself. `None`: nobody can tell; it idles.
+        /// Behind the last of them, where reading goes on by itself. `None`: nobody knows yet; it is found out, and this is
+        /// told again.
         to: Option<i64>,
         /// What is wrong.
         cause: &'a str,

@@ -1,6 +1,6 @@
 //! Where a partition is read, and what is being done about it.
 
-use super::epochs::Epochs;
+use super::{epochs::Epochs, search::Search};
 use crate::kafka::wire::core::{cluster::Leader, questions::QuestionId};
 
 /// What is being done about a partition.
@@ -54,6 +54,8 @@ pub(super) struct Position {
     pub(super) leaves_epoch_out: bool,
     /// How often in a row the leader has denied the place although it lies between its start and its end.
     pub(super) denials: u8,
+    /// Something here cannot be read, and it is looked for how far that reaches: `offset` is the one that is tried.
+    pub(super) search: Option<Search>,
     /// It is asked for alone, and so many bytes at least: what lies behind a batch that cannot be read has to be seen.
     pub(super) wide_bytes: Option<usize>,
     /// The last answer had something of it.
@@ -76,6 +78,7 @@ impl Position {
             not_before_us: 0,
             leaves_epoch_out: false,
             denials: 0,
+            search: None,
             wide_bytes: None,
             had_bytes: false,
             told_end: -1,
@@ -92,6 +95,7 @@ impl Position {
         self.not_before_us = 0;
         self.leaves_epoch_out = false;
         self.denials = 0;
+        self.search = None;
         self.wide_bytes = None;
         self.told_end = -1;
     }
@@ -109,6 +113,27 @@ impl Position {
         self.stage = Stage::Reading;
         self.offset = offset;
         self.epochs.go_back(offset);
+    }
+
+    /// Reading goes on here, behind something that could not be read: nobody knows of which epoch the record before is.
+    pub(super) fn skip_to(&mut self, offset: i64) {
+        self.stop();
+        self.stage = Stage::Reading;
+        self.offset = offset;
+        self.epochs = Epochs::default();
+        (self.search, self.wide_bytes) = (None, None);
+    }
+
+    /// Looks for the end of what cannot be read from here on.
+    pub(super) fn search(&mut self, search: Search) {
+        match search.next() {
+            Ok(offset) => {
+                self.skip_to(offset);
+                // Alone: that nothing comes must not mean that there was no room for it.
+                (self.search, self.wide_bytes) = (Some(search), Some(0));
+            }
+            Err(offset) => self.skip_to(offset),
+        }
     }
 
     /// It is led by somebody else by now, or by the same broker anew. Returns whether that is news.

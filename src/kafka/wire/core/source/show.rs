@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{
     ReadRecord, Source, SourceEvent, Visitor, aborted,
     position::{Position, Stage},
+    search::Search,
 };
 use crate::kafka::wire::{
     batch::{Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, Unpacker},
@@ -72,8 +73,10 @@ pub(super) enum Content {
         to: usize,
         aborted: Range<usize>,
     },
-    /// Nobody can tell up to where.
+    /// From here on, and up to there, if that is known.
     Unreadable {
+        from: i64,
+        to: Option<i64>,
         cause: &'static str,
     },
     OutOfRange,
@@ -81,6 +84,13 @@ pub(super) enum Content {
         to: i64,
     },
     Error(i16),
+}
+
+impl Content {
+    /// Nobody knows up to where.
+    pub(super) fn unreadable(from: i64, cause: &'static str) -> Self {
+        Self::Unreadable { from, to: None, cause }
+    }
 }
 
 /// A batch of which something cannot be read.
@@ -93,7 +103,7 @@ struct Bad {
 /// What cannot be read of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
-    /// From here on to the end of the batch, which fits its checksum: what it says of its offsets is true.
+    /// From here up to there: the batch fits its checksum, and what it says of its offsets is true.
     Sure { from: i64, to: i64 },
     /// All, and what it says of its offsets may be wrong, too: from `base` on, it says, up to `to`.
     Unsure { base: i64, to: i64, bytes: usize },
@@ -125,10 +135,10 @@ impl Shower {
         if !batch.fits_its_checksum() {
             let extent =
                 Extent::Unsure { base: batch.base_offset(), to: next_offset, bytes: batch.bytes().len() };
-            return Err(Bad { cause: "it does not fit its checksum".to_owned(), extent });
+            return Err(Bad { cause: "a batch that does not fit its checksum".to_owned(), extent });
         }
-        let bad = |from: i64, cause: String| Bad { cause, extent: Extent::Sure { from, to: next_offset } };
-        let whole = |cause: String| bad(batch.base_offset().max(at), cause);
+        let sure = Extent::Sure { from: batch.base_offset().max(at), to: next_offset };
+        let whole = |cause: String| Bad { cause, extent: sure };
         let is_aborted = self.read_committed
             && batch.is_transactional()
             && aborted::contains(aborted, batch.producer_id(), batch.base_offset());
@@ -142,20 +152,30 @@ impl Shower {
         let payload = self.unpacker.unpack(batch).map_err(|error| whole(error.to_string()))?;
         let records = batch.records(payload);
         records.check_lengths().map_err(|error| whole(error.to_string()))?;
-        let (mut shown, mut behind) = (0, at.max(batch.base_offset()));
+        let mut behind = at.max(batch.base_offset());
+        // Where there is a record that cannot be taken apart, and nothing behind it yet that can.
+        let mut malformed = None;
+        let mut shown = 0;
         let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
         for record in records {
-            let RecordRef { offset, timestamp_ms, key, value, headers } =
-                record.map_err(|error| bad(behind, error.to_string()))?;
+            let Ok(RecordRef { offset, timestamp_ms, key, value, headers }) = record else {
+                malformed.get_or_insert(behind);
+                continue;
+            };
             if offset >= at {
+                if let Some(from) = malformed.take() {
+                    tell_malformed(partition, (from, offset), visitor);
+                }
                 let sent_ms = (!has_broker_time && timestamp_ms >= 0).then_some(timestamp_ms);
                 visitor.record(partition, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
                 shown += 1;
             }
             behind = offset.saturating_add(1);
         }
-        // Compaction may have taken the last ones.
-        if behind < next_offset || shown == 0 {
+        if let Some(from) = malformed {
+            tell_malformed(partition, (from, next_offset), visitor);
+        } else if behind < next_offset || shown == 0 {
+            // Compaction may have taken the last ones.
             visitor.event(partition, SourceEvent::Progress { next_offset });
         }
         Ok(shown)
@@ -176,6 +196,16 @@ impl Shower {
         Ok(())
     }
 }
+
+/// Records that cannot be taken apart, in a batch that fits its checksum.
+#[cold]
+fn tell_malformed(partition: i32, (from, to): (i64, i64), visitor: &mut impl Visitor) {
+    let to = Some(to.max(from.saturating_add(1)));
+    visitor.event(partition, SourceEvent::Unreadable { from, to, cause: MALFORMED });
+}
+
+/// What is wrong with a record that cannot be taken apart.
+const MALFORMED: &str = "a record that cannot be taken apart";
 
 impl Source {
     /// Shows what has come: a batch, or an event, at the most. Returns how many records and events that were; 0: there is
@@ -301,21 +331,27 @@ fn is_end_news(position: &mut Position, section: &Section, visitor: &mut impl Vi
 
 /// Tells what is not in any batch.
 fn tell(position: &mut Position, content: &Content, visitor: &mut impl Visitor) {
-    let (partition, from) = (position.partition, position.offset);
+    let (from, epoch) = (position.offset, position.epochs.last().unwrap_or(-1));
     let event = match *content {
         Content::Batches { .. } => return,
-        Content::Error(error) => {
-            visitor.event(partition, SourceEvent::Error(error));
-            return;
+        Content::Error(error) => SourceEvent::Error(error),
+        Content::Unreadable { from, to, cause } => {
+            match to {
+                Some(_) => position.stage = Stage::Reading,
+                None => position.search(Search::behind(from, cause)),
+            }
+            SourceEvent::Unreadable { from, to, cause }
         }
-        Content::Unreadable { cause } => SourceEvent::Unreadable { from, to: None, cause },
-        Content::OutOfRange => SourceEvent::OutOfRange,
+        Content::OutOfRange => {
+            position.stop();
+            SourceEvent::OutOfRange
+        }
         Content::Truncated { to } => {
-            SourceEvent::Truncated { from, epoch: position.epochs.last().unwrap_or(-1), to }
+            position.stop();
+            SourceEvent::Truncated { from, epoch, to }
         }
     };
-    position.stop();
-    visitor.event(partition, event);
+    visitor.event(position.partition, event);
 }
 
 /// A batch cannot be read, or not wholly. Returns whether that was told: it is not as long as nobody knows where it ends.
@@ -333,7 +369,7 @@ fn stumble(
     match bad.extent {
         Extent::Sure { from, to } => tell(from, Some(to)),
         Extent::Endless => {
-            position.stop();
+            position.search(Search::behind(section.at, DAMAGED));
             tell(section.at, None);
         }
         Extent::Unsure { base, to, bytes } => {
@@ -351,8 +387,8 @@ fn stumble(
             };
             let to = to.filter(|to| (from + 1..=section.end).contains(to));
             match to {
-                Some(to) => position.go_back(to.max(section.at)),
-                None => position.stop(),
+                Some(to) => position.skip_to(to.max(section.at)),
+                None => position.search(Search::behind(from, DAMAGED)),
             }
             tell(from, to);
         }
@@ -360,6 +396,8 @@ fn stumble(
     true
 }
 
+/// What is wrong where it was looked for how far it reaches.
+const DAMAGED: &str = "batches that are damaged";
 /// So much behind a batch shows where the next one begins.
 const PEEK_BYTES: usize = 1 << 16;
 

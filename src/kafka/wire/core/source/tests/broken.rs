@@ -80,8 +80,8 @@ fn where_nothing_follows_its_own_word_counts_if_it_can_be_true() {
             bench.give(FIRST, &[part(0, end, &[flipped(second.clone(), at)])]);
         }
         assert_eq!(bench.shown(), [shown], "{at} {end}");
-        let goes_on = if shown.ends_with('5') { vec![(0, 5)] } else { vec![] };
-        assert_eq!(bench.asks(FIRST), goes_on);
+        let goes_on = if shown.ends_with('5') { 5 } else { 3 };
+        assert_eq!(bench.asks(FIRST), [(0, goes_on)]);
     }
 }
 
@@ -109,10 +109,68 @@ fn a_length_that_cannot_be_has_no_end() {
     bench.give(FIRST, &[part(0, 9, &[first, second, third])]);
     assert_eq!(bench.asks(FIRST), [], "not before that is told");
     assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 on"]);
-    bench.pass();
-    assert_eq!(bench.asks(FIRST), [], "it idles");
+    assert_eq!(bench.asks(FIRST), [(0, 3)], "its end is looked for");
     bench.read_from(0, 5, None);
-    assert_eq!(bench.asks(FIRST), [(0, 5)]);
+    bench.source.fetch_failed(FIRST, bench.now_us);
+    assert_eq!(bench.asks(FIRST), [(0, 5)], "unless somebody knows better");
+}
+
+/// A log whose offsets from 2 up to `good` cannot be read, as its leader answers.
+fn served(offset: i64, good: i64, end: i64) -> Part {
+    let mut damaged = batch(2, 3, &["x"]);
+    damaged[8..12].fill(0xFF);
+    match offset {
+        offset if offset > end => failed(0, code::OFFSET_OUT_OF_RANGE),
+        offset if offset == end => part(0, end, &[]),
+        offset if offset >= good => part(0, end, &[batch(good, 3, &["f"])]),
+        // What the broker itself finds out, and what it does not.
+        offset if offset % 2 == 0 => failed(0, code::CORRUPT_MESSAGE),
+        _ => part(0, end, &[damaged]),
+    }
+}
+
+#[test]
+fn where_no_batch_says_it_offsets_are_tried_until_one_can_be_read() {
+    for (good, end) in [(3, 4), (40, 41), (1_000, 1_001), (90, 90)] {
+        let mut bench = Bench::reading(2);
+        bench.read_from(0, 2, None);
+        let (mut shown, mut tries) = (Vec::new(), 0);
+        while shown.len() < 2 {
+            let asked = bench.request(FIRST).unwrap();
+            if asked.len() > 1 {
+                bench.give(FIRST, &[served(2, good, end), part(1, 9, &[])]);
+            } else if asked[0].partition == 0 {
+                assert_eq!(asked[0].last_fetched_epoch, -1);
+                bench.give(FIRST, &[served(asked[0].offset, good, end)]);
+                tries += 1;
+            } else {
+                bench.give(FIRST, &[part(1, 9, &[])]);
+            }
+            shown.extend(bench.shown());
+        }
+        assert_eq!(shown, ["0: not 2 on", &format!("0: not 2 to {good}")]);
+        assert!(tries <= 22, "{tries} tries");
+        let place = bench.request(FIRST).unwrap().into_iter().find(|asked| asked.partition == 0);
+        assert_eq!(place.unwrap().offset, good);
+    }
+}
+
+#[test]
+fn an_epoch_that_the_leader_has_not_reached_is_not_believed() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 2, &["a"]), batch(1, 77, &["b"])])]);
+    assert_eq!(bench.request(FIRST).unwrap()[0].last_fetched_epoch, 2);
+}
+
+#[test]
+fn nobody_is_held_to_the_epoch_before_what_could_not_be_read() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let [first, second, third] = three();
+    bench.give(FIRST, &[part(0, 9, &[first, flipped(second, 70), third])]);
+    bench.shown();
+    assert_eq!(bench.request(FIRST).unwrap()[0].last_fetched_epoch, -1);
 }
 
 #[test]
@@ -141,7 +199,7 @@ fn a_count_that_lies_spoils_its_batch_and_no_other() {
 }
 
 #[test]
-fn a_record_that_cannot_be_taken_apart_spoils_what_lies_behind_it() {
+fn a_record_that_cannot_be_taken_apart_spoils_no_other() {
     let mut bench = Bench::reading(1);
     bench.asks(FIRST);
     let [first, second, third] = three();
@@ -151,7 +209,18 @@ fn a_record_that_cannot_be_taken_apart_spoils_what_lies_behind_it() {
     assert_eq!(second[key_length_at], 2 * 3, "three bytes, in zigzag");
     let malformed = changed(second, key_length_at, &[100]);
     bench.give(FIRST, &[part(0, 9, &[first, malformed, third])]);
-    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0@2 c", "0: not 3 to 5", "0@5 f"]);
+    assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0@2 c", "0: not 3 to 4", "0@4 e", "0@5 f"]);
+}
+
+#[test]
+fn a_last_record_that_cannot_be_taken_apart_reaches_to_the_end_of_its_batch() {
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let second = batch(2, 3, &["c", "d", "e"]);
+    let last = second.len() - (second.len() - 61) / 3;
+    let malformed = changed(changed(second, last + 4, &[100]), LAST_DELTA_AT, &5_i32.to_be_bytes());
+    bench.give(FIRST, &[part(0, 99, &[malformed, batch(8, 3, &["f"])])]);
+    assert_eq!(bench.shown(), ["0@2 c", "0@3 d", "0: not 4 to 8", "0@8 f"]);
 }
 
 #[test]
@@ -178,12 +247,13 @@ fn what_cannot_be_unpacked_spoils_its_batch() {
 }
 
 #[test]
-fn what_the_broker_itself_cannot_read_has_no_end() {
+fn what_the_broker_itself_cannot_read_is_told_behind_what_came_before() {
     let mut bench = Bench::reading(1);
     bench.asks(FIRST);
     bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"])])]);
     bench.asks(FIRST);
     bench.give(FIRST, &[failed(0, code::CORRUPT_MESSAGE)]);
-    assert_eq!(bench.shown(), ["0@0 a", "0: not 1 on"]);
     assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown(), ["0@0 a", "0: not 1 on"]);
+    assert_eq!(bench.asks(FIRST), [(0, 2)]);
 }

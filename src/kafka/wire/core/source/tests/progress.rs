@@ -78,7 +78,7 @@ fn a_batch_that_never_comes_whole_is_asked_for_alone_and_then_told() {
     assert_eq!(bench.asks(FIRST), [(0, 0)]);
     bench.give(FIRST, &[part(0, 9, &[half()])]);
     assert_eq!(bench.shown(), ["0: not 0 on"]);
-    assert_eq!(bench.asks(FIRST), [(1, 0)], "it idles");
+    assert_eq!(bench.asks(FIRST), [(0, 1)], "its end is looked for");
 }
 
 #[test]
