@@ -14,7 +14,7 @@ use crate::{
         frame,
         report::PRODUCE,
     },
-    config::{NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, NewTopic, ProduceConfig, VerifierConfig},
     control::{Control, Role, StartWait},
     findings::anomaly::Anomaly,
     human::count,
@@ -103,7 +103,9 @@ fn work(
         store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
         begun: Cell::new(false),
     };
-    if config.produce.is_none() && config.has_readers() && !crew.store.path().exists() {
+    // That of an embedded cluster goes with it: nobody could have brought one.
+    let is_embedded = matches!(config.common.brokers, Brokers::Embedded { .. });
+    if config.produce.is_none() && config.has_readers() && !is_embedded && !crew.store.path().exists() {
         let place = crew.store.path();
         let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
         tracing::warn!(

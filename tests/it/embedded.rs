@@ -128,6 +128,9 @@ fn an_empty_topic_is_read_at_once() {
     let topic = mock.topic(3);
     let finished = Run::verifier().args(topic.flags()).args("--seq_read --rand_read_msgs 5").finish();
     finished.expect_code(3).expect_output(&["random      0 records", "sequential  0 records"]);
+    // One that is new has nothing, and there is no ledger that could be named.
+    let new = Run::verifier().args("--brokers embedded --topic new --seq_read").finish();
+    new.expect_code(3).expect_output(&["NO PROGRESS: "]).expect_no_output(&["WARN", "--ledger-dir"]);
     let run = Run::verifier().args(topic.flags()).args("--rand_read_msgs 5 --loop").with_control().start();
     run.harness().first();
     run.http().order("/last_pass");
