@@ -16,7 +16,6 @@ use crate::config::{
 fn last_values_are_asked_of_every_record_unless_told_otherwise() {
     let checks = |flags: &str| verifier(&format!("--topic t --seq_read{flags}")).proof.latest_values;
     assert_eq!(checks(""), LatestChecks::Never);
-    assert_eq!(checks(" --latest-values last"), LatestChecks::Never, "nobody asked");
     assert_eq!(checks(" --validate-latest-values"), LatestChecks::Every);
     assert_eq!(checks(" --validate-latest-values --latest-values last"), LatestChecks::Last);
 }
