@@ -80,6 +80,23 @@ impl Judgement {
     }
 }
 
+/// How much has succeeded so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Of those who are judged together.
+    pub here: u64,
+    /// In the whole run: whose rights are judged is all of it.
+    pub in_run: u64,
+}
+
+impl Done {
+    /// Of a run that is judged as a whole.
+    #[must_use]
+    pub fn all(count: u64) -> Self {
+        Self { here: count, in_run: count }
+    }
+}
+
 /// Judges the errors of one producer, or of several that succeed or fail together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failing {
@@ -93,12 +110,12 @@ pub struct Failing {
 impl Failing {
     /// Something failed; `done` is what has succeeded so far.
     #[cold]
-    pub fn judge(&mut self, error: KafkaError, done: u64, now: Instant) -> Judgement {
-        self.look(done);
+    pub fn judge(&mut self, error: KafkaError, done: Done, now: Instant) -> Judgement {
+        self.look(done.here);
         match error.class() {
             ErrorClass::Invalid => Judgement::Permanent,
             // Who has had the right may meet a broker that has not read yet who has.
-            ErrorClass::Refused | ErrorClass::NotAdmitted if done == 0 => Judgement::Permanent,
+            ErrorClass::Refused | ErrorClass::NotAdmitted if done.in_run == 0 => Judgement::Permanent,
             ErrorClass::Refused | ErrorClass::NotAdmitted | ErrorClass::Fenced | ErrorClass::Other => {
                 if self.last.replace((error, now)).is_some_and(|(_, last)| now.duration_since(last) > GAP) {
                     self.patience.succeeded();
@@ -165,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_the_record_itself_is_permanent_at_once() {
-        let judgement = Failing::default().judge(error(ErrorClass::Invalid), 9, Instant::now());
+        let judgement = Failing::default().judge(error(ErrorClass::Invalid), Done::all(9), Instant::now());
         assert_eq!(judgement, Judgement::Permanent);
     }
 
@@ -174,7 +191,8 @@ mod tests {
         let (mut failing, start) = (Failing::default(), Instant::now());
         for class in [ErrorClass::Transient, ErrorClass::TopicUnknown, ErrorClass::Abandoned] {
             for seconds in [0, 3_600] {
-                let judgement = failing.judge(error(class), 0, start + Duration::from_secs(seconds));
+                let judgement =
+                    failing.judge(error(class), Done::all(0), start + Duration::from_secs(seconds));
                 assert_eq!(judgement, Judgement::TryAgain, "{class:?}");
             }
         }
@@ -184,7 +202,8 @@ mod tests {
     #[test]
     fn anything_else_is_permanent_when_it_lasts_without_a_success() {
         let (mut failing, start, other) = (Failing::default(), Instant::now(), error(ErrorClass::Other));
-        let mut judge = |done, seconds| failing.judge(other, done, start + Duration::from_secs(seconds));
+        let mut judge =
+            |done, seconds| failing.judge(other, Done::all(done), start + Duration::from_secs(seconds));
         assert_eq!([0, 15].map(|second| judge(5, second)), [Judgement::TryAgain; 2]);
         assert_eq!([30, 45].map(|second| judge(6, second)), [Judgement::TryAgain; 2], "one was acked");
         assert_eq!(judge(6, 60), Judgement::Lasting);
@@ -196,22 +215,37 @@ mod tests {
     fn who_never_had_a_right_is_told_at_once_and_who_had_it_is_patient() {
         for class in [ErrorClass::Refused, ErrorClass::NotAdmitted] {
             let (mut failing, start) = (Failing::default(), Instant::now());
-            assert_eq!(failing.judge(error(class), 0, start), Judgement::Permanent);
-            assert_eq!(failing.judge(error(class), 1, start), Judgement::TryAgain);
-            assert_eq!(failing.judge(error(class), 1, start + HALF_A_MINUTE / 2), Judgement::TryAgain);
-            assert_eq!(failing.judge(error(class), 1, start + HALF_A_MINUTE), Judgement::Lasting);
+            assert_eq!(failing.judge(error(class), Done::all(0), start), Judgement::Permanent);
+            assert_eq!(failing.judge(error(class), Done::all(1), start), Judgement::TryAgain);
+            assert_eq!(
+                failing.judge(error(class), Done::all(1), start + HALF_A_MINUTE / 2),
+                Judgement::TryAgain
+            );
+            assert_eq!(failing.judge(error(class), Done::all(1), start + HALF_A_MINUTE), Judgement::Lasting);
         }
+    }
+
+    #[test]
+    fn who_has_a_right_is_known_by_what_the_whole_run_has_done() {
+        let (mut failing, start) = (Failing::default(), Instant::now());
+        let refused = error(ErrorClass::Refused);
+        let of_others = Done { here: 0, in_run: 1 };
+        assert_eq!(failing.judge(refused, of_others, start), Judgement::TryAgain);
+        // What others get done is none of the success that this one waits for.
+        let more = Done { here: 0, in_run: 1_000 };
+        assert_eq!(failing.judge(refused, more, start + HALF_A_MINUTE / 2), Judgement::TryAgain);
+        assert_eq!(failing.judge(refused, more, start + HALF_A_MINUTE), Judgement::Lasting);
     }
 
     #[test]
     fn what_failed_last_is_not_forgotten_when_nothing_is_left_to_fail() {
         let (mut failing, start, other) = (Failing::default(), Instant::now(), error(ErrorClass::Other));
-        failing.judge(other, 5, start);
+        failing.judge(other, Done::all(5), start);
         assert_eq!(failing.overdue(5, start + HALF_A_MINUTE / 2), None);
         assert_eq!(failing.overdue(5, start + HALF_A_MINUTE), Some(other));
         assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 5), None, "it succeeds again");
         assert_eq!(failing.overdue(6, start + HALF_A_MINUTE * 9), None);
-        failing.judge(other, 6, start);
+        failing.judge(other, Done::all(6), start);
         failing.forget();
         assert_eq!(failing.overdue(6, start + HALF_A_MINUTE), None, "brokers are away");
     }

@@ -16,7 +16,7 @@ use super::body::HEADER_BYTES;
 use crate::{
     config::{Brokers, RepeaterConfig},
     control::{Message, Shared},
-    failing::{Failing, Judgement},
+    failing::{Done, Failing, Judgement},
     findings::anomaly::Violation,
     kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, WakeHub},
     pace::{BEHIND_LIMIT, Pace},
@@ -136,7 +136,7 @@ impl Floor {
     /// What an error of a producer means for the process: its workers succeed and fail together.
     #[cold]
     pub(super) fn judge(&self, error: KafkaError) -> Judgement {
-        self.failing().judge(error, self.acked(), Instant::now())
+        self.failing().judge(error, Done::all(self.acked()), Instant::now())
     }
 
     /// What has kept all producers from succeeding for too long, if something has: there may be no token left to fail.

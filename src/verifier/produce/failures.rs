@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{predict::acks::Failed, run::ShardProducer};
 use crate::{
-    failing::{self, Judgement},
+    failing::{self, Done, Judgement},
     kafka::{ClientFactory, ErrorClass, KafkaError, LogWriter, Reason},
     verifier::shard::Halt,
 };
@@ -67,8 +67,10 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     fn judge(&mut self, error: KafkaError) -> Judgement {
         // What is acked in a transaction has succeeded, whenever that ends.
-        let acked = self.stats.acked.get() + self.acks.pending.len() as u64;
-        self.failing.judge(error, acked, Instant::now())
+        let here = self.stats.acked.get() + self.acks.pending.len() as u64;
+        let producer = self.context.shared.board.get().and_then(|board| board.producer.as_ref());
+        let in_run = producer.map_or(here, |producer| producer.raw_totals().acked.max(here));
+        self.failing.judge(error, Done { here, in_run }, Instant::now())
     }
 
     /// A partition's end is not to be had.
