@@ -53,7 +53,8 @@ impl OwnGroups {
             std::thread::sleep(PAUSE);
             attempt = self::attempt(crew, name);
         }
-        self.try_again(AGAIN, |name| self::attempt(crew, name));
+        let stop = || crew.lifecycle().stop_requested();
+        self.try_again(AGAIN, |name| (!stop()).then(|| self::attempt(crew, name)));
         self.note(name.to_owned(), attempt);
     }
 
@@ -68,7 +69,12 @@ impl OwnGroups {
         }
         self.left.extend(self.deleted.drain(..).map(|name| (name, Attempt::Unknown)));
         loop {
-            self.try_again(usize::MAX, |name| attempt(crew, name));
+            let mut first = true;
+            // Who is told to stop tries the one of its last pass, and no more.
+            self.try_again(usize::MAX, |name| {
+                let may_try = std::mem::take(&mut first) || !crew.lifecycle().stop_requested();
+                may_try.then(|| attempt(crew, name))
+            });
             if self.refused().is_none() || Instant::now() > until || crew.lifecycle().stop_requested() {
                 break;
             }
@@ -90,12 +96,14 @@ impl OwnGroups {
         }
     }
 
-    /// Tries so many of those that are left, the oldest first.
-    fn try_again(&mut self, most: usize, mut attempt: impl FnMut(&str) -> Attempt) {
+    /// Tries so many of those that are left, the oldest first, until `attempt` makes none any more: a coordinator that
+    /// does not answer takes seconds, and the run may be told to stop.
+    fn try_again(&mut self, most: usize, mut attempt: impl FnMut(&str) -> Option<Attempt>) {
         for _ in 0..self.left.len().min(most) {
-            let Some((name, _)) = self.left.pop_front() else { return };
-            let outcome = attempt(&name);
-            self.note(name, outcome);
+            let Some(outcome) = self.left.front().and_then(|(name, _)| attempt(name)) else { return };
+            if let Some((name, _)) = self.left.pop_front() {
+                self.note(name, outcome);
+            }
         }
     }
 
@@ -182,13 +190,29 @@ mod tests {
         let mut tried = Vec::new();
         groups.try_again(1, |name| {
             tried.push(name.to_owned());
-            Attempt::Deleted
+            Some(Attempt::Deleted)
         });
         assert_eq!(tried, ["a"], "the oldest");
-        groups.try_again(9, |_| refused());
+        groups.try_again(9, |_| Some(refused()));
         assert!(groups.refused().unwrap().contains("stay behind: b (the last"));
-        groups.try_again(9, |_| Attempt::Unknown);
+        groups.try_again(9, |_| Some(Attempt::Unknown));
         assert_eq!(groups.refused(), None, "nobody knows it any more");
+    }
+
+    #[test]
+    fn who_is_told_to_stop_tries_no_further_group() {
+        let mut groups = OwnGroups::default();
+        for name in ["a", "b", "c"] {
+            groups.note(name.to_owned(), refused());
+        }
+        let mut tried = 0;
+        groups.try_again(9, |_| {
+            tried += 1;
+            (tried == 1).then(refused)
+        });
+        assert_eq!(tried, 2, "the second was asked whether it may be tried");
+        let line = groups.refused().unwrap();
+        assert!(line.contains("stay behind: b, c, a ("), "none is forgotten: {line}");
     }
 
     #[test]
