@@ -84,6 +84,16 @@ impl ClientSettings {
         config
     }
 
+    /// Of the client that watches the brokers. To see them go it must be connected to all of them, and look twice a second,
+    /// whatever the user sets for clients that work.
+    pub(crate) fn of_observer(&self) -> ClientConfig {
+        let mut config = self.finish(self.base());
+        if !mutants::is_off("observer-settings") {
+            config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
+        }
+        config
+    }
+
     pub(crate) fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let refresh_ms = self.metadata_max_age.as_millis().clamp(10, 900_000);
@@ -369,6 +379,20 @@ mod tests {
         for name in ["max.in.flight", "max.in.flight.requests.per.connection"] {
             assert_eq!(in_flight(&[(name, "5")]), "5", "by either name, and not beside ours");
         }
+    }
+
+    #[test]
+    fn who_watches_the_brokers_sees_all_of_them_whatever_the_user_sets() {
+        let overrides = [("enable.sparse.connections", "true"), ("statistics.interval.ms", "0")];
+        let settings = in_transactions(Duration::from_secs(1), &overrides);
+        let observer = settings.client.of_observer();
+        assert_eq!(observer.get("enable.sparse.connections"), Some("false"));
+        assert_eq!(observer.get("statistics.interval.ms"), Some("500"));
+        assert_eq!(
+            settings.config().get("enable.sparse.connections"),
+            Some("true"),
+            "who works is the user's"
+        );
     }
 
     #[test]

@@ -160,10 +160,7 @@ impl Observer {
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
     pub fn start(settings: &ClientSettings, cpus: &CpuSet) -> Result<Self, ClientError> {
-        let mut config = settings.base();
-        // To see brokers go it must be connected to all of them, and look once a second.
-        config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
-        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.finish(config), cpus)?;
+        let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.of_observer(), cpus)?;
         let (brokers, brokers_assign) = (settings.bootstrap.clone(), settings.brokers_assign());
         let (queue, known, newer_group) = (handle.main_queue(), settings.known.clone(), Mutex::default());
         Ok(Self { queue, handle, brokers, brokers_assign, known, newer_group })
