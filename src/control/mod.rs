@@ -38,11 +38,11 @@ use crate::{
     config::{CommonConfig, ProgressMode, Secret, StatusSchema},
     findings::{Awaited, Causes, Waiting, Waits, gaps::Gaps, violations::Violations},
     kafka::Observer,
-    ledger::LedgerError,
+    ledger::{LedgerError, undecided::UndecidedRecords},
     runtime::{exit, pulse::Pulses},
     stats::{Board, RepeaterBoard},
     terminal,
-    verifier::{read::stall::Stalls, undecided::UndecidedRecords},
+    verifier::read::stall::Stalls,
 };
 
 /// Which program the control port speaks for.

@@ -8,6 +8,7 @@ mod entry;
 mod error;
 pub mod files;
 mod latest;
+pub mod undecided;
 
 use range_set_blaze::RangeSetBlaze;
 

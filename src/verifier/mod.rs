@@ -9,5 +9,4 @@ pub mod run;
 mod second_look;
 mod shard;
 mod trial;
-pub mod undecided;
 mod work_watch;

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    crew::Crew,
-    shard::Halt,
-    undecided::{self, Decided},
+use super::{crew::Crew, shard::Halt};
+use crate::{
+    findings::anomaly::Violation,
+    ledger::undecided::{self, Decided},
 };
-use crate::findings::anomaly::Violation;
 
 /// How often the ledger is read while a pass goes on, and something depends on it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

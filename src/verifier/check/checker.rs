@@ -14,14 +14,14 @@ use crate::{
     control::Shared,
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
     kafka::{Fault, Isolation},
-    ledger::{LatestValues, Ledger, PartitionLedger},
+    ledger::{
+        LatestValues, Ledger, PartitionLedger,
+        undecided::{self, Undecided},
+    },
     mutants,
     record::RecordView,
     stats::{CoverageTotals, ReaderStats},
-    verifier::{
-        shard::{Halt, ShardContext},
-        undecided::{self, Undecided},
-    },
+    verifier::shard::{Halt, ShardContext},
 };
 
 /// What a pass is held against.
@@ -351,7 +351,7 @@ impl Checker {
         self.note("its client went back by itself, and is told to go on", cause);
     }
 
-    /// A group's client has left records out, from one offset up to another.
+    /// A client has left records out, from one offset up to another.
     #[cold]
     pub(crate) fn left_out(&self, partition: i32, (from, to): (i64, i64)) {
         tracing::debug!("partition {partition}: the client left out what lies from {from} to {to}");

@@ -10,9 +10,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use super::Ledger;
 use crate::{
     findings::{Causes, anomaly::Violation},
-    ledger::Ledger,
     mutants,
 };
 
