@@ -11,6 +11,7 @@ use super::{
     stall::{Watch, Watchman},
     track::Span,
     unreadable::{self, MALFORMED},
+    witness,
 };
 use crate::{
     config::ProofConfig,
@@ -255,6 +256,13 @@ impl<'a> RandReader<'a> {
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
         let may_be_gone = self.checker.records_may_go() || self.checker.tolerates_data_loss();
         if !acked || may_be_gone || mutants::is_off("lost-write-random") {
+            return Ok(());
+        }
+        // It is not believed at once: the client may have gone on by itself, and the leader be a new one.
+        let is_missing = mutants::is_off("lost-write-asked-again")
+            || witness::is_missing(self.context, self.consumer, partition, offset).await;
+        if !is_missing {
+            self.checker.left_out(partition, (offset, found));
             return Ok(());
         }
         match ends::ask(self.consumer, partition, || self.context.stop_requested()).await {

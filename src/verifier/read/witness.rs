@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::ends::{self, Ends};
 use crate::{
     kafka::{Consumer, Event, FaultKind, LogCut},
+    mutants,
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS},
         shard::ShardContext,
@@ -150,9 +151,23 @@ async fn read_before(context: &ShardContext, consumer: &mut Consumer, suspect: S
     shown
 }
 
-/// Has the leader say where it was cut. This client has no other question under way that could be answered instead,
-/// and its answer names what was asked.
+/// Has the leader say where it was cut. One that has just been elected may not say it, and a connection may be lost: it
+/// is asked again before the cut is taken for the least that it can be, one record.
 async fn cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect, ends: Ends) -> Word {
+    for look in 0..LOOKS {
+        if look > 0 {
+            glommio::timer::sleep(LOOK_PAUSE).await;
+        }
+        let to = place_of_cut(context, consumer, suspect).await;
+        if to.is_some() || context.stop_requested() || mutants::is_off("cut-asked-again") {
+            return Word::Cut { to, ends };
+        }
+    }
+    Word::Cut { to: None, ends }
+}
+
+/// This client has no other question under way that could be answered instead, and its answer names what was asked.
+async fn place_of_cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Option<i64> {
     let Suspect { partition, behind, epoch } = suspect;
     let mut to = None;
     consumer.poll(|_| ());
@@ -167,7 +182,29 @@ async fn cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect, 
     })
     .await;
     consumer.stop(partition);
-    Word::Cut { to, ends }
+    to
+}
+
+/// Whether a leader that is asked again and again shows no record at exactly this offset, and one behind it each time.
+pub(super) async fn is_missing(
+    context: &ShardContext,
+    consumer: &mut Consumer,
+    partition: i32,
+    offset: i64,
+) -> bool {
+    let suspect = Suspect { partition, behind: offset + 1, epoch: -1 };
+    for look in 0..LOOKS {
+        if look > 0 {
+            glommio::timer::sleep(LOOK_PAUSE).await;
+        }
+        let shown = read_before(context, consumer, suspect).await;
+        tracing::debug!("is there a record? {partition} {offset}: the leader shows {shown:?}");
+        let is_behind = matches!(shown, Shown::Record { offset: shown, .. } if shown > offset);
+        if !is_behind || context.stop_requested() {
+            return false;
+        }
+    }
+    true
 }
 
 fn answer(cut: LogCut, suspect: Suspect) -> Option<i64> {

@@ -1,6 +1,8 @@
 //! Brokers that do not know where their logs end, or say so.
 
-use super::{Every, NAME_ALL, SMALL_ANSWERS, SMALL_BATCHES, filled, named, run, violations};
+use std::time::{Duration, Instant};
+
+use super::{Every, NAME_ALL, SMALL_ANSWERS, SMALL_BATCHES, edit_batches, filled, named, run, violations};
 use crate::{
     Test,
     dsl::{
@@ -19,6 +21,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(an_epoch_said_to_end_early_is_no_cut_where_its_records_are_there),
         Real(a_group_whose_client_goes_back_by_itself_reads_on),
         Real(a_log_said_to_end_early_is_truncated),
+        Real(a_leader_that_names_the_place_of_a_cut_late_is_asked_again),
+        Real(a_batch_that_a_random_reader_is_not_shown_once_is_not_lost),
         Real(an_end_said_too_low_for_a_while_loses_nothing),
         Real(an_end_said_too_low_for_good_loses_what_lies_behind_it),
         Real(offsets_said_to_be_out_of_range_for_a_while_cost_nothing),
@@ -38,6 +42,10 @@ struct NewLeaders {
     log_end: Option<i64>,
     /// What lies behind the epoch's end is the new leader's.
     written_again: bool,
+    /// For so long after it has refused a place it does not know where epochs end.
+    forgetful_for: Duration,
+    /// When it first refused one.
+    refused: Option<Instant>,
 }
 
 impl Rule for NewLeaders {
@@ -51,8 +59,13 @@ impl Rule for NewLeaders {
             }
             Body::OffsetForLeaderEpochResponse(answer) => {
                 self.said += 1;
+                let is_time = self.refused.is_none_or(|since| since.elapsed() < self.forgetful_for);
+                let forgets = is_time && self.log_end.is_some() && !self.forgetful_for.is_zero();
                 for part in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
                     part.end_offset = part.end_offset.min(self.epoch_end);
+                    if forgets {
+                        (part.error_code, part.end_offset, part.leader_epoch) = (NOT_LEADER, -1, -1);
+                    }
                 }
             }
             Body::ListOffsetsResponse(answer) => {
@@ -65,6 +78,7 @@ impl Rule for NewLeaders {
                     let mut found = batches::split(part.records.as_deref().unwrap_or_default());
                     let is_behind = |batch: &RawBatch, end| batch.next_offset() > end;
                     if found.iter().any(|batch| is_behind(batch, self.log_end.unwrap_or(i64::MAX))) {
+                        self.refused.get_or_insert_with(Instant::now);
                         (part.error_code, part.records) = (OFFSET_OUT_OF_RANGE, Some(Vec::new().into()));
                         part.high_watermark = -1;
                     } else if self.written_again && !found.is_empty() {
@@ -103,10 +117,16 @@ fn forget_epochs(message: &mut Message) {
 }
 
 fn new_leaders(cluster: &Cluster) -> Proxy<NewLeaders> {
-    Proxy::start(
-        cluster,
-        NewLeaders { epoch: 10, epoch_end: 60, said: 0, log_end: None, written_again: false },
-    )
+    let rule = NewLeaders {
+        epoch: 10,
+        epoch_end: 60,
+        said: 0,
+        log_end: None,
+        written_again: false,
+        forgetful_for: Duration::ZERO,
+        refused: None,
+    };
+    Proxy::start(cluster, rule)
 }
 
 /// Records that a waiting reader has found valid.
@@ -183,6 +203,47 @@ fn a_log_said_to_end_early_is_truncated(cluster: &Cluster) {
     reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "ends at 60"]);
 }
 
+/// A leader may need a moment until it can say where an epoch ended: where its log ends now is not believed to be the place
+/// before it was asked again.
+fn a_leader_that_names_the_place_of_a_cut_late_is_asked_again(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
+    let proxy = new_leaders(cluster);
+    let reader = run(&proxy, &topic, &workdir, &format!("--seq_read {WAITING}")).with_control().start();
+    wait_for_reads(&reader, 200);
+    {
+        let mut rule = proxy.rule();
+        (rule.forgetful_for, rule.log_end) = (Duration::from_secs(11), Some(70));
+    }
+    let place = format!("truncation: topic {} partition 0 offset 60", topic.name());
+    reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "ends at 60"]);
+}
+
+/// Leaves out the first of several batches in an answer.
+struct LeaveOut {
+    which: Every,
+}
+
+impl Rule for LeaveOut {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        edit_batches(message, |_, batches| {
+            if batches.len() > 1 && self.which.is_due() {
+                batches.remove(0);
+            }
+        });
+        Fate::Pass
+    }
+}
+
+/// What is shown in its stead lies behind it, and that is asked about again before anything counts as lost.
+fn a_batch_that_a_random_reader_is_not_shown_once_is_not_lost(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
+    let proxy = Proxy::start(cluster, LeaveOut { which: Every::nth(8, 4) });
+    let finished = run(&proxy, &topic, &workdir, &format!("--rand_read_msgs 100 {NAME_ALL}")).finish();
+    assert_eq!(violations(&finished), [], "{}", finished.transcript());
+    finished.expect_code(0).expect_output(&["its client left offsets out", "100 records proven valid"]);
+    assert_eq!(proxy.rule().which.hits, 4);
+}
+
 /// Says that logs end early.
 struct LowEnds {
     end: i64,
@@ -240,6 +301,7 @@ struct OutOfRange {
 }
 
 const OFFSET_OUT_OF_RANGE: i16 = 1;
+const NOT_LEADER: i16 = 6;
 
 impl Rule for OutOfRange {
     fn pass(&mut self, message: &mut Message) -> Fate {
