@@ -8,13 +8,13 @@ use std::{
 use thiserror::Error;
 
 use super::files::whole_file::NAME_MAX_BYTES;
-use crate::human::count;
+use crate::{human::count, runtime::descriptors};
 
 /// Why a ledger file could not be used. The file is left as it was.
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// The file is there but cannot be read.
-    #[error("ledger {}: cannot be read: {source}", path.display())]
+    #[error("ledger {}: cannot be read: {}", path.display(), descriptors::explained(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -108,12 +108,15 @@ fn longest_topic() -> usize {
 /// What to do about a file that cannot be replaced, and what there is of it.
 fn advice(path: &Path, error: &io::Error) -> String {
     use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let todo = match error.kind() {
-        StorageFull | QuotaExceeded => "make room on its disk",
-        ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
-        NotFound => "its folder does not exist: make it, or name another with --ledger-dir",
-        _ => "run in a folder that takes files",
-    };
+    let todo = descriptors::advice(error).unwrap_or_else(|| {
+        let todo = match error.kind() {
+            StorageFull | QuotaExceeded => "make room on its disk",
+            ReadOnlyFilesystem | PermissionDenied => "let this user write to its folder",
+            NotFound => "its folder does not exist: make it, or name another with --ledger-dir",
+            _ => "run in a folder that takes files",
+        };
+        todo.to_owned()
+    });
     let left =
         if path.exists() { "the file there is the last one that was whole" } else { "there is no file now" };
     format!("{todo}; {left}")

@@ -3,7 +3,12 @@
 //! A client that finds none left says so in its own log only, and its brokers look gone; a ledger that finds none loses
 //! acks. So the soft limit is raised to the hard one, and what is needed is worked out before anything is done.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
+
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use thiserror::Error;
 
 /// What a client has open for each broker: a connection, and both ends of a pipe that wakes its thread. The broker that
@@ -94,6 +99,32 @@ pub fn raise() -> u64 {
     soft
 }
 
+/// What to do about an error that says that there are none left, if it does.
+#[must_use]
+pub fn advice(error: &io::Error) -> Option<String> {
+    match error.raw_os_error().map(Errno::from_raw)? {
+        Errno::EMFILE => Some(format!(
+            "raise the limit on file descriptors, of which this process may have {} (ulimit -n), or ask for fewer readers, \
+             members or workers",
+            limit()
+        )),
+        Errno::ENFILE => Some("this machine has no file descriptors left: raise fs.file-max".to_owned()),
+        _ => None,
+    }
+}
+
+/// An error in words, with what to do about it where it says that there are no descriptors left.
+#[must_use]
+pub fn explained(error: &io::Error) -> String {
+    advice(error).map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
+}
+
+/// How many this process may have now.
+#[must_use]
+pub fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +154,15 @@ mod tests {
         assert_eq!(wanted.check(error.needed), Ok(16), "just enough, and the port is narrow");
         assert_eq!(wanted.check(error.needed + 50), Ok(66));
         assert_eq!(wanted.check(1 << 20), Ok(128));
+    }
+
+    #[test]
+    fn an_error_that_says_that_none_are_left_is_explained_with_the_number() {
+        let text = explained(&io::Error::from_raw_os_error(24));
+        let said = format!("of which this process may have {} (ulimit -n)", limit());
+        assert!(text.starts_with("Too many open files") && text.contains(&said), "{text}");
+        assert!(explained(&io::Error::from_raw_os_error(23)).contains("fs.file-max"));
+        assert_eq!(advice(&io::Error::from_raw_os_error(28)), None);
     }
 
     #[test]

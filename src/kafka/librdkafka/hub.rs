@@ -22,7 +22,7 @@ use futures_lite::{AsyncReadExt, FutureExt};
 use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 
-use crate::kafka::ClientError;
+use crate::{kafka::ClientError, runtime::descriptors};
 
 /// Wakes whoever waits for one worker's clients.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl WakeHub {
     /// # Errors
     /// The system gave no socket.
     pub fn new() -> Result<Rc<Self>, ClientError> {
-        let failed = |error: io::Error| ClientError::Wake(error.to_string());
+        let failed = |error: io::Error| ClientError::Wake(descriptors::explained(&error));
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         // A full socket must not block librdkafka's threads: it is full of wake-ups anyway.
         theirs.set_nonblocking(true).map_err(failed)?;
@@ -161,7 +161,11 @@ impl HubBell {
     /// # Errors
     /// The system gave no descriptor.
     pub fn ringer(&self) -> Result<Ringer, ClientError> {
-        let socket = self.hub.writable.try_clone().map_err(|error| ClientError::Wake(error.to_string()))?;
+        let socket = self
+            .hub
+            .writable
+            .try_clone()
+            .map_err(|error| ClientError::Wake(descriptors::explained(&error)))?;
         Ok(Ringer::new(socket, self.byte))
     }
 

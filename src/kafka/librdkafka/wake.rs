@@ -13,7 +13,7 @@ use rdkafka::bindings as rdk;
 use std::os::fd::{FromRawFd, IntoRawFd};
 
 use super::hub::Ringer;
-use crate::kafka::ClientError;
+use crate::{kafka::ClientError, runtime::descriptors};
 
 /// The executor's end, and the client's.
 pub(crate) struct QueueWake {
@@ -24,7 +24,7 @@ pub(crate) struct QueueWake {
 impl QueueWake {
     /// Must be called on the executor that will wait.
     pub(crate) fn new() -> Result<Self, ClientError> {
-        let failed = |error: io::Error| ClientError::Wake(error.to_string());
+        let failed = |error: io::Error| ClientError::Wake(descriptors::explained(&error));
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         // A full socket must not block librdkafka's thread: one byte is as good as many.
         theirs.set_nonblocking(true).map_err(failed)?;
@@ -53,7 +53,8 @@ impl QueueWake {
 
     /// Wakes the executor from any thread.
     pub(crate) fn ringer(&self) -> Result<Ringer, ClientError> {
-        let socket = self.writable.try_clone().map_err(|error| ClientError::Wake(error.to_string()))?;
+        let socket =
+            self.writable.try_clone().map_err(|error| ClientError::Wake(descriptors::explained(&error)))?;
         Ok(Ringer::new(socket, 1))
     }
 
