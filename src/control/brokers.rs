@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     findings::{Patience, complaints},
     kafka::{BrokerChange, BrokerStates, Look, refused},
+    mutants,
 };
 
 /// What was said.
@@ -20,7 +21,18 @@ pub(super) struct Brokers {
     states: BrokerStates,
     admission: Patience,
     outages: Outages,
+    work: Work,
 }
+
+/// How much the run has done, and since when that has not changed.
+#[derive(Debug, Default)]
+struct Work(Option<(u64, Instant)>);
+
+/// How long a run must have stood still for a client that is refused to be what keeps it from going on: what was under way
+/// may still come.
+const STANDS_STILL: Duration = Duration::from_secs(20);
+/// How long a refusal lasts before it ends a run.
+const REFUSED: Duration = Duration::from_secs(30);
 
 impl Brokers {
     /// Says what is new, once, and ends a run that no broker lets in any more.
@@ -41,7 +53,10 @@ impl Brokers {
                 tracing::warn!("broker {broker} is gone ({now_up} of {known} up); waiting for it");
             }
         }
-        if let Some(reason) = self.shut_out(&look, now) {
+        let refused = complaints().refused();
+        let stuck = self.work.is_stuck(shared.work_done(), refused, now);
+        if let Some(reason) = self.shut_out(&look, now).or(stuck).filter(|_| !shared.lifecycle.work_is_done())
+        {
             shared.lifecycle.fail(reason);
         }
         self.end_after_outage(shared, now);
@@ -71,11 +86,42 @@ impl Brokers {
     }
 }
 
+impl Work {
+    /// Why the run cannot go on, when one of its clients is refused again and again, and nothing is done any more, although
+    /// whoever watches the brokers is still connected.
+    fn is_stuck(&mut self, done: u64, refused: Option<(Instant, String)>, now: Instant) -> Option<String> {
+        let (known, since) = *self.0.get_or_insert((done, now));
+        if known != done {
+            self.0 = Some((done, now));
+            return None;
+        }
+        let (refused_since, words) = refused?;
+        let is_stuck =
+            now.duration_since(refused_since) >= REFUSED && now.duration_since(since) >= STANDS_STILL;
+        (is_stuck && !mutants::is_off("refused-client"))
+            .then(|| format!("a client has not been let in for 30 s, and the run stands still: {words}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_client_that_is_refused_ends_a_run_that_stands_still() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let refused = || Some((at(10), "no: check user".to_owned()));
+        let mut work = Work::default();
+        assert_eq!(work.is_stuck(5, None, at(0)), None);
+        assert_eq!(work.is_stuck(6, refused(), at(15)), None, "what was under way has come");
+        assert_eq!(work.is_stuck(6, refused(), at(36)), None, "not for long enough");
+        let reason = work.is_stuck(6, refused(), at(40)).expect("a reason");
+        assert!(reason.ends_with("stands still: no: check user"), "{reason}");
+        assert_eq!(work.is_stuck(6, None, at(99)), None, "nobody is refused");
+        assert_eq!(work.is_stuck(7, refused(), at(100)), None, "others get on with it");
+        assert_eq!(work.is_stuck(7, refused(), at(119)), None);
+    }
 
     fn look(refusals: &[&str], any_up: bool) -> Look {
         Look { refusals: refusals.iter().map(|&text| text.to_owned()).collect(), any_up, ..Look::default() }

@@ -140,6 +140,14 @@ impl Shared {
         }
         serde_json::to_value(self.board.get()?.status(self.schema)).ok()
     }
+
+    /// Grows with each record that was acked or read; 0 until the workers exist.
+    fn work_done(&self) -> u64 {
+        if let Some(board) = self.repeater.get() {
+            return board.work_done();
+        }
+        self.board.get().map_or(0, Board::work_done)
+    }
 }
 
 /// Why there is no control thread.

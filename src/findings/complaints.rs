@@ -25,6 +25,11 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(40);
 const THROTTLED_MS: u64 = 500;
 const THROTTLE_WINDOW: Duration = Duration::from_secs(30);
 const THROTTLE_GRACE: Duration = Duration::from_secs(5);
+/// So often, and for so long, a client must have been refused for it to be refused again and again; the client keeps what it
+/// said before to itself for half a minute.
+const REFUSED_OFTEN: u64 = 3;
+const REFUSED_FOR: Duration = Duration::from_secs(25);
+const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(45);
 /// Kinds at brokers that are kept; further ones are not.
 const KEPT: usize = 200;
 
@@ -99,6 +104,8 @@ pub struct Heard {
     pub words: String,
     /// Who can mend it, and how.
     pub remedy: String,
+    /// A broker said that it does not let us in, or we do not trust it.
+    pub is_refusal: bool,
     /// How often it came, with those that the client has kept to itself.
     pub count: u64,
 }
@@ -179,6 +186,24 @@ struct Kept {
     /// Since when it is counted whether it comes again and again.
     counted_since: Instant,
     counted: u64,
+    /// A refusal that comes again and again: since when, and how often.
+    refused: Option<(Instant, u64)>,
+}
+
+impl Kept {
+    fn count_refusal(&mut self, is_refusal: bool, count: u64, now: Instant) {
+        let is_over = self.over || now.duration_since(self.last) > REFUSED_AGAIN_WITHIN;
+        let before = self.refused.filter(|_| !is_over);
+        self.refused =
+            is_refusal.then(|| before.map_or((now, count), |(since, before)| (since, before + count)));
+    }
+
+    /// Since when a client has been refused again and again, up to now.
+    fn refused_since(&self, now: Instant) -> Option<Instant> {
+        let (since, count) = self.refused.filter(|_| self.is_current(now))?;
+        let is_lasting = count >= REFUSED_OFTEN && self.last.duration_since(since) >= REFUSED_FOR;
+        is_lasting.then_some(since)
+    }
 }
 
 #[derive(Debug)]
@@ -244,6 +269,12 @@ impl Complaints {
         inner.current(now).any(|complaint| tells(complaint.kind) && is_same(&complaint.broker, broker))
     }
 
+    /// Since when a broker has refused one of our clients again and again, and in which words, whoever else it lets in.
+    #[must_use]
+    pub fn refused(&self) -> Option<(Instant, String)> {
+        self.inner().refused(Instant::now())
+    }
+
     /// What is worth a line in the log, and had none yet.
     #[must_use]
     pub fn news(&self) -> Vec<String> {
@@ -281,7 +312,7 @@ fn is_same(known: &str, broker: &str) -> bool {
 
 impl Inner {
     fn note(&mut self, heard: Heard, now: Instant) {
-        let Heard { kind, broker, words, remedy, count } = heard;
+        let Heard { kind, broker, words, remedy, is_refusal, count } = heard;
         if kind == ComplaintKind::Unreachable {
             // One that is not there has not thrown us out.
             let hung_up = |kept: &&mut Kept| {
@@ -295,6 +326,7 @@ impl Inner {
                 (kept.counted_since, kept.counted) = (now, 0);
             }
             kept.counted += count;
+            kept.count_refusal(is_refusal, count, now);
             (kept.last, kept.over) = (now, false);
             let complaint = &mut kept.complaint;
             complaint.count += count;
@@ -303,7 +335,8 @@ impl Inner {
             let (first_ms, last_ms) = (clock::unix_ms(), clock::unix_ms());
             let complaint = Complaint { kind, broker, words, remedy, count, first_ms, last_ms };
             let (told, over) = (false, false);
-            let kept = Kept { complaint, told, over, last: now, counted_since: now, counted: count };
+            let refused = is_refusal.then_some((now, count));
+            let kept = Kept { complaint, told, over, last: now, counted_since: now, counted: count, refused };
             self.complaints.push(kept);
         }
     }
@@ -347,6 +380,12 @@ impl Inner {
 
     fn latest(&self, now: Instant) -> Option<&Complaint> {
         self.current(now).min_by_key(|complaint| complaint.kind)
+    }
+
+    fn refused(&self, now: Instant) -> Option<(Instant, String)> {
+        let refused = self.complaints.iter().filter_map(|kept| Some((kept.refused_since(now)?, kept)));
+        let first = refused.min_by_key(|(since, _)| *since);
+        first.map(|(since, kept)| (since, kept.complaint.to_string()))
     }
 
     fn throttling(&self, sides: &[Side], now: Instant) -> Option<&Throttling> {

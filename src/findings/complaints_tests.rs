@@ -2,7 +2,7 @@ use super::*;
 
 fn heard(kind: ComplaintKind, broker: &str) -> Heard {
     let (words, remedy) = (format!("{kind:?} at {broker}"), "do something".to_owned());
-    Heard { kind, broker: broker.to_owned(), words, remedy, count: 1 }
+    Heard { kind, broker: broker.to_owned(), words, remedy, is_refusal: false, count: 1 }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,6 +25,36 @@ fn the_reason_that_says_most_explains() {
     let words = inner.explanation(&[Side::Producers], now).unwrap();
     assert!(words.starts_with("Descriptors at "), "{words}");
     assert_eq!(inner.explanation(&[Side::Producers], now + RECENT + SECOND), None, "it is long ago");
+}
+
+#[test]
+fn a_client_is_refused_again_and_again_when_that_lasts_and_comes_often() {
+    let refusal = |count| Heard { is_refusal: true, count, ..heard(ComplaintKind::Authentication, "b:1") };
+    let at = |second: u64, start: Instant| start + SECOND * u32::try_from(second).unwrap();
+    let refused = |times: &[(u64, u64)]| {
+        let (mut inner, start) = (Inner::default(), Instant::now());
+        for (second, count) in times {
+            inner.note(refusal(*count), at(*second, start));
+        }
+        let last = times.last().map_or(0, |(second, _)| *second);
+        inner.refused(at(last + 1, start)).map(|(since, _)| since.duration_since(start).as_secs())
+    };
+    assert_eq!(refused(&[(0, 1), (30, 29)]), Some(0));
+    assert_eq!(refused(&[(0, 1), (20, 19)]), None, "not for long enough");
+    assert_eq!(refused(&[(0, 1), (30, 1)]), None, "twice may be two passing troubles");
+    assert_eq!(refused(&[(0, 9), (60, 9)]), None, "it was let in between");
+    assert_eq!(refused(&[(0, 1), (60, 9), (90, 30)]), Some(60));
+    let (mut inner, start) = (Inner::default(), Instant::now());
+    for second in [0, 30] {
+        inner.note(heard(ComplaintKind::Trust, "b:1"), at(second, start));
+        inner.note(Heard { count: 9, ..heard(ComplaintKind::Trust, "b:1") }, at(second, start));
+    }
+    assert_eq!(inner.refused(at(31, start)), None, "a handshake that broke off is no refusal");
+    inner.note(refusal(1), at(40, start));
+    inner.note(refusal(30), at(70, start));
+    assert!(inner.refused(at(71, start)).is_some());
+    inner.is_up("b:1");
+    assert_eq!(inner.refused(at(71, start)), None, "it lets us in again");
 }
 
 #[test]

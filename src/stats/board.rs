@@ -45,6 +45,13 @@ impl Board {
         self.ledger_acked.load(Relaxed).max(acked)
     }
 
+    /// Grows with each record that was acked or read.
+    #[must_use]
+    pub fn work_done(&self) -> u64 {
+        let acked = self.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
+        acked + self.readers.iter().map(|reader| reader.raw_totals().records()).sum::<u64>()
+    }
+
     /// Whether every worker has done all that was asked of it.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -294,6 +294,13 @@ impl RepeaterBoard {
         self.workers.iter().fold(WorkerTotals::default(), add)
     }
 
+    /// Grows with each record that was acked or consumed.
+    #[must_use]
+    pub fn work_done(&self) -> u64 {
+        let done = |stats: &WorkerStats| stats.produced.get() + stats.tombstones.get() + stats.consumed.get();
+        self.workers.iter().map(|worker| done(&worker.stats)).sum()
+    }
+
     /// Tokens that are in this process.
     #[must_use]
     pub fn enqueued(&self) -> u64 {

@@ -1,7 +1,12 @@
 //! Who is to blame when nothing comes: what the Kafka client complains of, and what brokers do on purpose, is named, and is
 //! no stall of a broker.
 
-use std::{thread, time::Duration};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -10,7 +15,7 @@ use crate::{
     Test,
     bearer::token,
     dsl::{
-        Cluster, EXIT_LIMIT, Run, Running, Secured, Workdir, poll,
+        Cluster, EXIT_LIMIT, Finished, Run, Running, Secured, Workdir, poll,
         secured::{Door, PASSWORD, PROVER},
         wait_until,
         wire::{Operation, Resource, Wire},
@@ -29,6 +34,10 @@ pub fn tests() -> Vec<(String, Test)> {
         OwnReal(HUGE, records_of_120_mb_are_proven_by_all_readers),
         OwnReal(FEW_CONNECTIONS, a_broker_that_hangs_up_holds_no_shard_up),
         Real(a_quota_is_named_and_is_no_stall),
+        Real(a_producer_s_quota_is_named_and_is_no_stall),
+        Real(a_repeater_s_quota_is_named_and_is_no_stall),
+        Secured(a_certificate_that_is_refused_later_is_told_and_ends),
+        Real(descriptors_that_run_out_are_named_with_their_number),
         Secured(an_advertised_name_that_does_not_resolve_is_named),
     ]
 }
@@ -96,6 +105,90 @@ fn a_quota_is_named_and_is_no_stall(cluster: &Cluster) {
             "s throttled by the brokers' quotas",
         ])
         .expect_no_output(&["stalled"]);
+}
+
+fn a_producer_s_quota_is_named_and_is_no_stall(cluster: &Cluster) {
+    let topic = cluster.topic(2);
+    Wire::to(cluster.bootstrap()).limit_producers(topic.name(), 25_000.0);
+    let work =
+        "--produce_msgs 120 --msg_size 5000 --batch_max_bytes 20000 --stall-after 2s --report report.json";
+    let run = Run::verifier().args(topic.flags()).args(work).args(format!("--client-name {}", topic.name()));
+    expect_throttled(&run.finish().expect_code(0), "producers", "producer_byte_rate");
+}
+
+/// Its tokens come back as slowly as the quota lets them through, and none is lost.
+fn a_repeater_s_quota_is_named_and_is_no_stall(cluster: &Cluster) {
+    let topic = cluster.topic(2);
+    Wire::to(cluster.bootstrap()).limit_producers(topic.name(), 25_000.0);
+    let work = "--payload-size 5000 --initial-data-mb 1 --stall-after 2s --report report.json";
+    let run = Run::repeater().args(topic.flags()).args(work).args(format!("--group {}", topic.name()));
+    let run = run.args(format!("-X client.id={} -X batch.size=20000", topic.name())).start();
+    wait_for_log(&run, "throttled by quota, ");
+    // As long as three stalls would take.
+    thread::sleep(Duration::from_secs(6));
+    run.signal(Signal::SIGINT);
+    expect_throttled(&run.finish().expect_code(0), "producers", "producer_byte_rate");
+}
+
+#[track_caller]
+fn expect_throttled(finished: &Finished, side: &str, quota: &str) {
+    let report = finished.workdir.report();
+    let throttling = &report["throttling"][0];
+    assert_eq!(throttling["side"], side, "{}", finished.transcript());
+    assert!(throttling["total_ms"].as_u64() >= Some(1_000), "{throttling}");
+    assert_eq!(report["stalls"].as_array().map(Vec::len), Some(0), "{}", finished.transcript());
+    assert!(
+        finished.stderr.contains(quota) && !finished.stderr.contains("stalled"),
+        "{}",
+        finished.transcript()
+    );
+}
+
+/// Whoever watches the brokers keeps its connection; only clients that are made later show the certificate that the broker
+/// does not trust.
+fn a_certificate_that_is_refused_later_is_told_and_ends(secured: &Secured) {
+    let (topic, workdir) = (secured.topic(1), Workdir::new());
+    let own = |name: &str| workdir.path().join(name);
+    let put = |(certificate, key): (String, String)| {
+        fs::copy(certificate, own("client.crt")).expect("a certificate");
+        fs::copy(key, own("client.key")).expect("a key");
+    };
+    put(secured.pki.client());
+    let files = format!(
+        "--tls-ca {} --tls-cert {} --tls-key {}",
+        secured.pki.ca(),
+        own("client.crt").display(),
+        own("client.key").display()
+    );
+    let work =
+        "--produce_msgs 1000000 --msg_size 100 --produce-throughput-bps 10000 --msgs-per-producer-id 400";
+    let run = secured.verifier(Door::MutualTls, &topic).in_dir(&workdir).args(files).args(work);
+    let run = run.args("--report report.json").with_control().start();
+    run.harness().until("acks", |workers| workers[0].producer().acked > 10);
+    put(secured.pki.impostor());
+    wait_for_log(&run, "and this client do not accept each other");
+    let told = Instant::now();
+    let finished = run.finish().expect_code(3);
+    assert!(told.elapsed() < Duration::from_mins(1), "{:?}", told.elapsed());
+    assert!(finished.elapsed > Duration::from_secs(30), "{:?}", finished.elapsed);
+    let finished = finished.expect_no_output(&[" is gone ("]);
+    assert_eq!(finished.workdir.report()["complaints"][0]["kind"], "trust", "{}", finished.transcript());
+    finished.expect_one_error(&["a client has not been let in for 30 s", "--tls-cert"]);
+}
+
+/// Somebody takes them away in mid-work: the next client, or the ledger, finds none.
+fn descriptors_that_run_out_are_named_with_their_number(cluster: &Cluster) {
+    let topic = cluster.topic(1);
+    let work =
+        "--produce_msgs 1000000 --msg_size 100 --produce-throughput-bps 20000 --msgs-per-producer-id 200";
+    let run = Run::verifier().args(topic.flags()).args(work).with_control().start();
+    run.harness().until("acks", |workers| workers[0].producer().acked > 10);
+    // Files that are open keep their numbers.
+    let limited =
+        Command::new("prlimit").args(["--pid", &run.pid().to_string(), "--nofile=24:4096"]).status();
+    assert!(limited.expect("prlimit").success());
+    let finished = run.finish().expect_code(3).expect_no_output(&[" is gone (", "stalled", "takes files"]);
+    finished.expect_one_error(&["Too many open files", "of which this process may have 24 (ulimit -n)"]);
 }
 
 /// The broker asks who we are every 3 s, with this mechanism.

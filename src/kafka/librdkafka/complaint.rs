@@ -1,6 +1,9 @@
 //! What librdkafka says in its log of connections that fail, taken apart (2.12.1).
 
-use crate::findings::{ComplaintKind, Heard};
+use crate::{
+    findings::{ComplaintKind, Heard},
+    runtime::descriptors,
+};
 
 use super::admission;
 
@@ -14,7 +17,10 @@ pub(crate) fn heard(line: &str) -> Option<Heard> {
     let broker = Broker::of(name);
     let kind = kind(text, state)?;
     let (words, remedy) = describe(kind, &broker, text);
-    Some(Heard { kind, broker: broker.address, words, remedy, count })
+    let is_refusal = kind == ComplaintKind::Authentication
+        || admission::is_tls_refusal(text)
+        || text.contains("certificate verify failed");
+    Some(Heard { kind, broker: broker.address, words, remedy, is_refusal, count })
 }
 
 /// The text behind librdkafka's `[thrd:…]: ` prefix.
@@ -97,7 +103,11 @@ fn describe(kind: ComplaintKind, broker: &Broker, text: &str) -> (String, String
     let name = id.as_ref().map_or_else(|| address.clone(), |id| format!("{address}/{id}"));
     let (words, remedy) = match (kind, id) {
         (ComplaintKind::Descriptors, _) => (
-            format!("the client has no file descriptor for a connection to broker {name} ({text})"),
+            format!(
+                "the client has no file descriptor for a connection to broker {name}, of the {} that this process may have \
+                 ({text})",
+                descriptors::limit()
+            ),
             "raise the limit (ulimit -n), or have fewer readers and workers",
         ),
         (ComplaintKind::TooLarge, _) => (
@@ -205,6 +215,24 @@ mod tests {
             b,
             &["max.connections.per.ip", "--enable-tls"],
         );
+    }
+
+    /// What stands before brokers that are away may take connections and drop them: that is waited for.
+    #[test]
+    fn a_handshake_that_breaks_off_is_no_refusal() {
+        for (text, is_refusal) in [
+            ("SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", false),
+            ("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed", true),
+            (
+                "Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42",
+                true,
+            ),
+            ("SASL authentication error: Authentication failed", true),
+            ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", false),
+        ] {
+            let line = format!("ssl://b:1/1: {text} (after 9ms in state SSL_HANDSHAKE)");
+            assert_eq!(heard(&line).expect(text).is_refusal, is_refusal, "{text}");
+        }
     }
 
     #[test]

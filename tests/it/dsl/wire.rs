@@ -111,12 +111,21 @@ impl Wire {
 
     /// Lets consumers of this client id have so many bytes a second.
     pub fn limit_consumers(&mut self, client_id: &str, bytes_per_s: f64) {
+        self.limit("consumer_byte_rate", client_id, bytes_per_s);
+    }
+
+    /// Lets producers of this client id write so many bytes a second.
+    pub fn limit_producers(&mut self, client_id: &str, bytes_per_s: f64) {
+        self.limit("producer_byte_rate", client_id, bytes_per_s);
+    }
+
+    fn limit(&mut self, quota: &str, client_id: &str, bytes_per_s: f64) {
         // One entry: a client id, and one limit for it; it is not only tried.
         let mut body = [1_i32.to_be_bytes(), 1_i32.to_be_bytes()].concat();
         put_text(&mut body, "client-id");
         put_text(&mut body, client_id);
         body.extend(1_i32.to_be_bytes());
-        put_text(&mut body, "consumer_byte_rate");
+        put_text(&mut body, quota);
         body.extend(bytes_per_s.to_be_bytes());
         body.extend([0, 0]);
         let answer = self.ask(ALTER_CLIENT_QUOTAS, 0, false, &body);
