@@ -17,6 +17,7 @@ pub struct Lifecycle {
     /// One of the constants below.
     stop: AtomicU8,
     last_pass: AtomicBool,
+    begun: AtomicBool,
     activated: AtomicBool,
     work_done: AtomicBool,
     late: Mutex<Late>,
@@ -89,6 +90,18 @@ impl Lifecycle {
     #[must_use]
     pub fn last_pass_requested(&self) -> bool {
         self.last_pass.load(Relaxed)
+    }
+
+    /// What the first phase needed at its start is there: a record was acked, or it is known where what is read begins and
+    /// ends, or a member was taken in.
+    pub fn begin(&self) {
+        self.begun.store(true, Relaxed);
+    }
+
+    /// Whether the run has begun: from then on whatever it needs is waited for without limit, also by who waited before.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Relaxed)
     }
 
     /// Ends the work.

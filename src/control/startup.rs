@@ -6,6 +6,7 @@ use super::Shared;
 use crate::{
     findings::{Awaited, Waiting},
     kafka::Trouble,
+    mutants,
 };
 
 /// How long something that the cluster refuses is waited for: somebody may be about to change it.
@@ -25,7 +26,8 @@ pub struct StartWait<'a> {
 }
 
 impl<'a> StartWait<'a> {
-    /// By this worker, for instance `the producer`. `limit` is `--startup-timeout`, where it is given.
+    /// By this worker, for instance `the producer`. `limit` is `--startup-timeout`, where it is given: it holds until the
+    /// run has begun, whoever waits.
     #[must_use]
     pub fn new(shared: &'a Shared, worker: &'static str, limit: Option<Duration>) -> Self {
         let waiting = Waiting::new(worker);
@@ -43,7 +45,7 @@ impl<'a> StartWait<'a> {
             return false;
         }
         let waited = self.since.elapsed();
-        if let Some(limit) = self.limit.filter(|limit| waited >= *limit) {
+        if let Some(limit) = self.limit().filter(|limit| waited >= *limit) {
             let Self { worker, .. } = self;
             let awaited = trouble().awaited;
             self.shared.lifecycle.fail(format!(
@@ -75,7 +77,7 @@ impl<'a> StartWait<'a> {
     /// The same, where nothing may be missing any more: then the wait is over.
     pub fn still_if(&mut self, trouble: impl Fn() -> Option<Trouble>) {
         let waited = self.since.elapsed();
-        let is_asked = waited >= QUIET || self.limit.is_some_and(|limit| waited >= limit);
+        let is_asked = waited >= QUIET || self.limit().is_some_and(|limit| waited >= limit);
         match is_asked.then(&trouble) {
             Some(None) => self.over(),
             Some(Some(found)) => _ = self.still_in(|| found.clone()),
@@ -109,8 +111,7 @@ impl<'a> StartWait<'a> {
         }
     }
 
-    /// From now on there is no limit: the run has begun.
-    pub fn begun(&mut self) {
-        self.limit = None;
+    fn limit(&self) -> Option<Duration> {
+        self.limit.filter(|_| !self.shared.lifecycle.has_begun() || mutants::is_off("no-limit-once-begun"))
     }
 }

@@ -282,7 +282,7 @@ impl Supervision<'_> {
             tracing::info!("group {}: producing", self.floor.config.group);
         } else {
             if self.start.waits_for_activation() {
-                self.waiting.begun();
+                self.floor.shared.lifecycle.begin();
                 self.tell_that_it_waits(&group);
             }
             // Where that ends the run, the shards hear of it from there.

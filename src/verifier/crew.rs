@@ -1,6 +1,6 @@
 //! What the phases of a run have in common: the shards, the surveys, the passes.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     check::{
@@ -37,8 +37,6 @@ pub(crate) struct Crew<'a> {
     pub(crate) partitions: usize,
     pub(crate) brokers: usize,
     pub(crate) store: LedgerStore,
-    /// What the first phase needs is there: from now on brokers are waited for without limit.
-    pub(crate) begun: Cell<bool>,
 }
 
 /// What a pass is held against, and what it reads.
@@ -155,8 +153,7 @@ impl Crew<'_> {
 
     /// A wait for something that the cluster has to give; at the start `--startup-timeout` limits it.
     pub(crate) fn wait(&self, worker: &'static str) -> StartWait<'_> {
-        let limit = self.config.common.startup_timeout.for_the_rest().filter(|_| !self.begun.get());
-        StartWait::new(&self.control.shared, worker, limit)
+        StartWait::new(&self.control.shared, worker, self.config.common.startup_timeout.for_the_rest())
     }
 
     /// What the offsets of these partitions wait for.
@@ -194,7 +191,6 @@ impl Crew<'_> {
         else {
             return Ok(None);
         };
-        self.begun.set(true);
         let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(partition, (start, end))| Span {
             partition,
             start,
@@ -239,6 +235,7 @@ impl Crew<'_> {
     ) -> Result<(), RunError> {
         loop {
             let Some(parts) = prepare()? else { return Ok(()) };
+            self.lifecycle().begin();
             feeders.iter().zip(parts).for_each(|(feeder, part)| feeder.start(part));
             let mut outcomes = self.wait_for_readers(feeders, watched);
             outcomes.push(self.decide());

@@ -155,9 +155,8 @@ fn supervise<T>(
         std::thread::sleep(LOOK_PAUSE);
         latecomers.look(is_over);
         // Whatever a shard wants behind its first ack, it is there again.
-        if !crew.begun.get() && producer.shards.iter().any(|stats| stats.acked.get() > 0) {
-            crew.begun.set(true);
-            watch.begun();
+        if !crew.lifecycle().has_begun() && producer.shards.iter().any(|stats| stats.acked.get() > 0) {
+            crew.lifecycle().begin();
         }
         let workers = producer.shards.iter().enumerate();
         let standing = |(index, stats): (usize, &Arc<ProducerStats>)| {
@@ -167,7 +166,7 @@ fn supervise<T>(
     }
     watch.ended();
     latecomers.ended();
-    crew.begun.set(true);
+    crew.lifecycle().begin();
 }
 
 /// What a shard's producer waits for, and who keeps it waiting.

@@ -1,9 +1,6 @@
 //! A verifier's run from its first line to its last: the main thread's part.
 
-use std::{
-    cell::Cell,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{crew::Crew, phases, read::group::group_pass, shard::Halt, trial::Trial};
 use crate::{
@@ -101,7 +98,6 @@ fn work(
         partitions,
         brokers,
         store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
-        begun: Cell::new(false),
     };
     // That of an embedded cluster goes with it: nobody could have brought one.
     let is_embedded = matches!(config.common.brokers, Brokers::Embedded { .. });

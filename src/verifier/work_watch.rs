@@ -28,11 +28,6 @@ impl<'a, W: Copy + PartialEq> WorkWatch<'a, W> {
         Self { wait, workers: Vec::new(), looked: Instant::now(), patient }
     }
 
-    /// The run has begun: what is waited for from now on has no limit.
-    pub(crate) fn begun(&mut self) {
-        self.wait.begun();
-    }
-
     /// The work is over.
     pub(crate) fn ended(&mut self) {
         self.wait.ended();
