@@ -79,6 +79,9 @@ impl Drop for Foreigner {
     }
 }
 
+/// The assignor of our own members.
+const ALIKE: &str = "cooperative-sticky";
+
 /// All at once: each of them waits for a while.
 fn what_the_cluster_refuses_ends_the_run(cluster: &Cluster) {
     let (topic, workdir) = (cluster.topic(4), Workdir::new());
@@ -87,6 +90,9 @@ fn what_the_cluster_refuses_ends_the_run(cluster: &Cluster) {
     let filling = Run::verifier().in_dir(&workdir).args(topic.flags());
     filling.args("--produce_msgs 600 --msg_size 20000").finish().expect_code(0);
     let (range, newer) = ([("partition.assignment.strategy", "range")], [("group.protocol", "consumer")]);
+    let alike = [("partition.assignment.strategy", ALIKE)];
+    let partner = Foreigner::join(&topic, cluster.bootstrap(), "shared", &alike);
+    let shared = verifier("--consumer_group_readers 1 --consumer_group_name shared --report report.json");
     let foreigners = [
         Foreigner::join(&topic, cluster.bootstrap(), "classic", &range),
         Foreigner::join(&topic, cluster.bootstrap(), "newer", &newer),
@@ -135,6 +141,13 @@ fn what_the_cluster_refuses_ends_the_run(cluster: &Cluster) {
         (&"the producer".into(), &serde_json::Value::Null),
         "{wait}"
     );
+    // That is legal, and would be waited for if either came further.
+    let finished = shared.finish().expect_code(3);
+    let said =
+        ["group 'shared'", "client.id 'the-foreigner'", "members that are not ours", "--consumer_group_name"];
+    let finished = finished.expect_output(&said).expect_no_output(&["stalled"]);
+    assert!(finished.elapsed < Duration::from_mins(2), "{:?}", finished.elapsed);
+    assert!(partner.still_owns_its_part(), "it was left in peace");
 }
 
 /// In time, with this reason.
@@ -154,7 +167,8 @@ fn partitions_without_a_leader_are_waited_for_and_the_others_used(cluster: &Clus
     let away = "their replicas are on broker 2, which is not up): start broker 2";
     let in_vain = Run::verifier().args(topic.flags()).args("--seq_read --startup-timeout 5s").start();
     let work = "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 20000 --report report.json";
-    let producer = run(work).with_control().start();
+    // It has begun by then, and waits for the rest without limit.
+    let producer = run(work).args("--startup-timeout 8s").with_control().start();
     let mut harness = producer.harness();
     let status = harness.until("acks without the broker", |workers| workers[0].producer().acked > 500);
     assert_eq!(status[0].producer().max_offsets_produced.len(), 6, "{status:?}");

@@ -15,13 +15,14 @@ use super::{
     group_reader::{self, GroupReadPass},
     group_refusal::{self, GroupFlags, Refusals},
     part::Part,
+    sharing::{self, Sharing},
 };
 use crate::{
     app::error::RunError,
     config::{GroupReadConfig, Passes},
     control::StartWait,
-    findings::{Awaited, anomaly::Anomaly},
-    kafka::{CommittedPlaces, Coordinator, Handover, Isolation, KafkaError, OffsetSpec, Trouble, named},
+    findings::anomaly::Anomaly,
+    kafka::{Coordinator, Handover, Isolation, KafkaError, OffsetSpec},
     mutants,
     stats::{Board, CoverageTotals, ReaderBoard, ReaderKind},
     verifier::{
@@ -89,11 +90,7 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
 /// what lies below. Empty where nobody says.
 fn committed_places(crew: &Crew<'_>, config: &GroupReadConfig) -> Vec<i64> {
     let Some(group) = &config.name else { return Vec::new() };
-    let context = crew.context(crew.placement.shards[0].clone());
-    let isolation = checker::isolation(crew.config.proof);
-    let cpus = context.client_cpus();
-    let settings = group_reader::settings(&context.client, config, group.clone(), isolation, cpus);
-    let places = CommittedPlaces::start(&settings).ok();
+    let places = sharing::committed_places(crew, config, group);
     let topics = [(crew.config.topic.clone(), crew.partitions)];
     let committed = places.and_then(|places| places.look(&topics)).unwrap_or_default();
     if committed.iter().any(|place| *place >= 0) {
@@ -134,12 +131,13 @@ fn one_pass(
         config,
         name,
         parts: spans.iter().map(|span| Part::new(span, continuous)).collect(),
+        sharing: Sharing::new(crew, config, name),
         losses,
         silences: Arc::new(Silences::new(crew.partitions)),
         continuous,
         joined: 0,
         halt: None,
-        joining: joining(crew, reader),
+        joining: crew.wait("the group reader"),
         refusals: Refusals::new(config.session_timeout.unwrap_or(SESSION)),
         watch: WorkWatch::new(
             crew.wait("the group reader"),
@@ -183,35 +181,11 @@ fn one_pass(
     Ok(true)
 }
 
-const FLAGS: GroupFlags = GroupFlags {
+pub(super) const FLAGS: GroupFlags = GroupFlags {
     members: "--consumer_group_readers",
     name: "--consumer_group_name",
     session: "--consumer-group-session-timeout-s",
 };
-
-/// What a group of which so many `(joined, members)` are in waits for, where all partitions have a leader.
-fn group_awaited(crew: &Crew<'_>, name: &str, parts: &[Part], (joined, members): (usize, usize)) -> Trouble {
-    let classic = crew.observer.describe_group(name);
-    let seen = crew.observer.who_is_in(name, &classic);
-    let from = format!("group '{name}': {}", group_refusal::owners(&seen));
-    if joined < members {
-        let what = format!("{} of {members} members to be taken in", members - joined);
-        let remedy =
-            "a member that died keeps its place until its session is over; look at the coordinator's log";
-        return Awaited { what, from, remedy: remedy.to_owned() }.into();
-    }
-    let open = parts.iter().filter(|part| !part.is_done()).map(|part| part.partition);
-    let what = format!("the next record of {}", named("partition", open));
-    let has_others = seen.is_ok_and(|group| group.members > members);
-    let remedy = if has_others {
-        "members that are not ours read them, perhaps: stop those, or use another group (--consumer_group_name)"
-    } else {
-        "look at the log of the brokers"
-    };
-    // Who speaks the newer protocol is none of ours, and what he owns we shall never be shown.
-    let is_refusal = has_others && !crew.client.brokers_assign() && group_refusal::is_theirs(&classic);
-    Trouble { awaited: Awaited { what, from, remedy: remedy.to_owned() }, is_known: true, is_refusal }
-}
 
 /// Watches over one pass.
 struct Overseer<'a> {
@@ -219,6 +193,7 @@ struct Overseer<'a> {
     config: &'a GroupReadConfig,
     name: &'a str,
     parts: Vec<Part>,
+    sharing: Sharing<'a>,
     losses: &'a mut [Losses],
     silences: Arc<Silences>,
     continuous: bool,
@@ -233,13 +208,6 @@ struct Overseer<'a> {
 
 /// librdkafka's own session, where no flag says anything else.
 const SESSION: Duration = Duration::from_secs(45);
-
-/// The wait for a first member to be taken in. Once a group has begun, its coordinator is waited for without limit.
-fn joining<'a>(crew: &'a Crew<'_>, reader: &ReaderBoard) -> StartWait<'a> {
-    let has_read = reader.raw_totals().records() > 0;
-    let limit = crew.config.common.startup_timeout.for_the_rest().filter(|_| !has_read);
-    StartWait::new(&crew.control.shared, "the group reader", limit)
-}
 
 impl Overseer<'_> {
     /// Takes the members' news until all of them are gone, and tells them when they are done.
@@ -276,6 +244,7 @@ impl Overseer<'_> {
         match news {
             News::Joined => {
                 self.joined += 1;
+                self.crew.lifecycle().begin();
                 self.refusals.taken_in();
             }
             News::Refused(error) => self.refused(error),
@@ -363,7 +332,10 @@ impl Overseer<'_> {
             );
             part.end = position;
         }
-        if position < part.end.min(end) {
+        if self.sharing.has_others() {
+            // They may have it, and be slow.
+            part.watch.unanswered();
+        } else if position < part.end.min(end) {
             let what = || format!("what lies at offset {position}");
             let look = self.watchman.look(&mut part.watch, part.partition, (position, end), what);
             if look != Look::Patience {
@@ -448,10 +420,10 @@ impl Overseer<'_> {
         let parts = &self.parts;
         let positions = parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(part.position.cast_unsigned()));
         let wants = parts.iter().any(|part| !part.is_done()).then_some(());
-        let members = self.config.members.get();
+        let sharing = &self.sharing;
         self.watch.look(std::iter::once((positions, wants)), |(), speak| {
             let known = crew.reading_trouble(false);
-            known.or_else(|| speak.then(|| group_awaited(crew, name, parts, (joined, members))))
+            known.or_else(|| sharing.trouble(parts, joined, speak))
         });
     }
 

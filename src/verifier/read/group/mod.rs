@@ -6,3 +6,4 @@ pub(crate) mod group_pass;
 pub(crate) mod group_reader;
 pub(crate) mod group_refusal;
 pub(crate) mod part;
+mod sharing;
