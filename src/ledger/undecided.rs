@@ -27,8 +27,8 @@ const KEPT: usize = 10_000;
 pub struct Undecided {
     /// What it is, if the ledger lists one of its places by the end.
     pub accusation: Violation,
-    /// Where the record's number was read before.
-    pub before: i64,
+    /// Where the record's number was read before, if that is what is wrong with it.
+    pub before: Option<i64>,
 }
 
 impl Undecided {
@@ -36,10 +36,10 @@ impl Undecided {
     fn judge(&self, ledger: &Ledger) -> Judgement {
         let Some(part) = ledger.partition(self.accusation.partition) else { return Judgement::NoWord };
         let Some(highest) = part.highest() else { return Judgement::NoWord };
-        let places = [self.before, self.accusation.offset];
-        if places.iter().any(|place| part.contains(*place)) && !mutants::is_off("duplicate-acked-later") {
+        let mut places = self.before.into_iter().chain([self.accusation.offset]);
+        if places.clone().any(|place| part.contains(place)) && !mutants::is_off("acked-later") {
             Judgement::Broken { acked_here: part.contains(self.accusation.offset) }
-        } else if places.iter().any(|place| *place > highest) {
+        } else if places.any(|place| place > highest) {
             Judgement::NotYet
         } else {
             Judgement::Unlisted
@@ -88,6 +88,24 @@ impl UndecidedRecords {
         None
     }
 
+    /// Whether one more can be kept.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.count.load(Relaxed) < KEPT
+    }
+
+    /// A log was cut, and what was read of it from there on is gone: what the ledger lists there is something else.
+    #[cold]
+    pub fn forget(&self, partition: i32, from: i64) {
+        let mut kept = self.kept();
+        let is_gone = |record: &Undecided| {
+            let last = record.before.unwrap_or(i64::MIN).max(record.accusation.offset);
+            record.accusation.partition == partition && last >= from
+        };
+        kept.retain(|record| !is_gone(record));
+        self.count.store(kept.len(), Relaxed);
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -97,7 +115,9 @@ impl UndecidedRecords {
     /// Whether the ledger has not come to all of their places yet.
     #[must_use]
     pub fn awaits(&self, ledger: &Ledger) -> bool {
-        self.kept().iter().any(|record| record.judge(ledger) == Judgement::NotYet)
+        let is_awaited =
+            |record: &Undecided| record.before.is_some() && record.judge(ledger) == Judgement::NotYet;
+        self.kept().iter().any(is_awaited)
     }
 
     /// Takes out those that are proven by now to have broken a promise; the others may still turn out to.
@@ -123,6 +143,8 @@ impl UndecidedRecords {
         for record in self.take() {
             match record.judge(ledger) {
                 Judgement::Broken { acked_here } => decided.broken.push(accused(record, acked_here)),
+                // Of a record that lies elsewhere than it says nobody was promised anything.
+                _ if record.before.is_none() => {}
                 Judgement::NoWord => decided.broken.push(record.accusation),
                 Judgement::NotYet | Judgement::Unlisted => decided.unlisted.push(record),
             }
@@ -151,7 +173,10 @@ pub fn note_resend(causes: &Causes, record: &Undecided) {
         "topic {topic}: the ledger lists neither place, so that the client may have sent again what had no ack"
     );
     causes.note_many("readers", CLIENT_RESEND, &cause, 1, || {
-        format!("the first: partition {partition} offset {}, and again at {offset}", record.before)
+        format!(
+            "the first: partition {partition} offset {}, and again at {offset}",
+            record.before.unwrap_or(-1)
+        )
     });
 }
 
@@ -177,7 +202,12 @@ mod tests {
             found: String::new(),
             evidence: Box::default(),
         };
-        Undecided { accusation, before }
+        Undecided { accusation, before: Some(before) }
+    }
+
+    /// Read at `offset`, and says that it lies elsewhere.
+    fn elsewhere(offset: i64) -> Undecided {
+        Undecided { before: None, ..twice(0, offset) }
     }
 
     /// Lists these in partition 0.
@@ -232,11 +262,34 @@ mod tests {
     }
 
     #[test]
+    fn a_record_elsewhere_than_it_says_matters_where_the_ledger_comes_to_list_it() {
+        for (listed, broken) in [(&[(0, 31)][..], vec![30]), (&[(0, 30), (31, 40)], vec![]), (&[], vec![])] {
+            let records = UndecidedRecords::default();
+            assert!(records.hold(elsewhere(30)).is_none());
+            let decided = records.decide(&ledger(listed));
+            let offsets: Vec<_> = decided.broken.iter().map(|violation| violation.offset).collect();
+            assert_eq!((offsets, decided.unlisted.len()), (broken, 0), "{listed:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_is_held_against_nobody() {
+        let records = UndecidedRecords::default();
+        let _ = (records.hold(twice(20, 30)), records.hold(twice(50, 60)), records.hold(elsewhere(70)));
+        records.forget(1, 0);
+        records.forget(0, 60);
+        let broken = records.convict(&ledger(&[(0, 100)]));
+        assert_eq!(broken.iter().map(|violation| violation.offset).collect::<Vec<_>>(), [30]);
+        assert!(records.is_empty());
+    }
+
+    #[test]
     fn no_more_than_so_many_are_kept() {
         let records = UndecidedRecords::default();
         for offset in 0..10_000 {
+            assert!(records.has_room());
             assert!(records.hold(twice(offset, offset + 1)).is_none());
         }
-        assert!(records.hold(twice(20_000, 20_001)).is_some());
+        assert!(!records.has_room() && records.hold(twice(20_000, 20_001)).is_some());
     }
 }

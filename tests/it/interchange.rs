@@ -18,6 +18,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(a_missing_header_in_the_ledgers_scope_is_a_violation),
         Real(a_random_reader_finds_a_wrong_header_too),
         Real(a_wrong_header_out_of_the_ledgers_scope_is_counted),
+        Real(a_wrong_header_of_what_was_acked_since_a_reader_began_is_a_violation),
         Real(only_the_first_header_counts),
         Real(records_that_retention_took_are_no_loss),
         Real(an_acked_record_missing_at_the_end_is_a_violation),
@@ -112,6 +113,37 @@ fn a_wrong_header_out_of_the_ledgers_scope_is_counted(cluster: &Cluster) {
     let topic = one_odd_record(cluster, Some((ID, "nonsense")));
     let finished = read(&topic, &LedgerFile::of(&[&[], &[(0, 4), (5, 10)]]), "--seq_read");
     finished.expect_code(0).expect_output(&["9 records proven valid", "1 not in the ledger's scope"]);
+}
+
+/// The ledger of the beginning does not reach so far; that of the end does.
+fn a_wrong_header_of_what_was_acked_since_a_reader_began_is_a_violation(cluster: &Cluster) {
+    let wrong = record_id(7);
+    for (is_listed, code) in [(true, 1), (false, 0)] {
+        let topic = cluster.topic(2);
+        topic.write_proven(1, 0..4);
+        let workdir = workdir_with(&topic, &LedgerFile::of(&[&[], &[(0, 4)]]).text());
+        let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read --continuous");
+        let reader = reader.with_control().start();
+        let read = |count| {
+            reader.harness().until("reads", |workers| {
+                let validator = &workers[0].reader().validator;
+                validator.valid_reads + validator.out_of_scope_invalid_reads == count
+            });
+        };
+        read(4);
+        topic.write(1, &[Some((ID, &wrong))]);
+        topic.write_proven(1, 5..10);
+        read(10);
+        let ranges: [&[(i64, i64)]; 2] = [&[], if is_listed { &[(0, 10)] } else { &[(0, 4), (5, 10)] }];
+        workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&ranges).text());
+        reader.http().order("/last_pass");
+        let finished = reader.finish();
+        if code == 1 {
+            expect_wrong_offset(finished, &topic, &wrong);
+        } else {
+            finished.expect_code(0).expect_no_output(&["VIOLATION", "client-resend"]);
+        }
+    }
 }
 
 fn only_the_first_header_counts(cluster: &Cluster) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use range_set_blaze::RangeSetBlaze;
 
 use super::{
+    broken::wrong_offset,
     last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
     loss::Missing,
     validator::{self, Broken, Checked, PartitionState, Rules, SentAgain, Visible},
@@ -204,7 +205,12 @@ impl Checker {
             Ok((checked, gap)) => {
                 match checked {
                     Checked::Valid => counters.valid_reads.add(1),
-                    Checked::OutOfScope => counters.out_of_scope_invalid_reads.add(1),
+                    Checked::OutOfScope => {
+                        counters.out_of_scope_invalid_reads.add(1);
+                        if self.truth.ledger_grows {
+                            self.lies_elsewhere(partition, record);
+                        }
+                    }
                     Checked::SentAgain(again) => self.sent_again(partition, *again),
                 }
                 if gap && !self.proof.compacted {
@@ -251,10 +257,25 @@ impl Checker {
         let counters = &*self.stats;
         let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
         counter.add(1);
-        let record = Undecided { accusation: self.violation(partition, accusation), before };
+        let record = Undecided { accusation: self.violation(partition, accusation), before: Some(before) };
         let Shared { undecided, causes, .. } = &*self.context.shared;
-        if let Some(record) = undecided.hold(record) {
+        // Where a log may be cut, what the ledger lists in the end may be something else.
+        let left = if self.tolerates_data_loss() { Some(record) } else { undecided.hold(record) };
+        if let Some(record) = left {
             undecided::note_resend(causes, &record);
+        }
+    }
+
+    /// A record names another place than its own, and the ledger does not list that yet.
+    #[cold]
+    fn lies_elsewhere(&self, partition: i32, record: &RecordView<'_>) {
+        let undecided = &self.context.shared.undecided;
+        let is_open =
+            self.ledger(partition).and_then(PartitionLedger::highest).is_none_or(|end| end < record.offset);
+        if is_open && !self.tolerates_data_loss() && undecided.has_room() {
+            let accusation = self.violation(partition, wrong_offset(record));
+            // Where there is no room any more, it is a record that nobody was promised.
+            let _ = undecided.hold(Undecided { accusation, before: None });
         }
     }
 
@@ -381,6 +402,7 @@ impl Checker {
     #[cold]
     pub(crate) fn truncated(&self, index: usize, partition: i32, cut: Cut) -> Result<(), Halt> {
         let Cut { position, end, refilled } = cut;
+        self.context.shared.undecided.forget(partition, end);
         let again = if refilled { ", and written again" } else { "" };
         if self.tolerates_data_loss() {
             self.count_lost(index, position - end);
