@@ -17,7 +17,7 @@ pub fn tests() -> Vec<(String, Test)> {
         OwnReal(&[], a_broker_killed_under_transactions_costs_no_record),
         OwnReal(
             &["transaction.abort.timed.out.transaction.cleanup.interval.ms=1000"],
-            a_transaction_that_the_cluster_timed_out_is_sent_again
+            a_transaction_that_the_cluster_timed_out_has_no_newer_instance
         ),
         Real(offsets_are_predicted_across_markers),
         Real(aborted_records_show_only_to_those_who_read_everything),
@@ -73,7 +73,8 @@ fn a_broker_killed_under_transactions_costs_no_record(cluster: &Cluster) {
 }
 
 /// One transaction takes 1.6 s and may take 1 s: the cluster ends those that are older when it looks, and some pass.
-fn a_transaction_that_the_cluster_timed_out_is_sent_again(cluster: &Cluster) {
+/// It is sent again, and nobody else is blamed for it.
+fn a_transaction_that_the_cluster_timed_out_has_no_newer_instance(cluster: &Cluster) {
     let (topic, workdir) = (cluster.topic(1), Workdir::new());
     let work = "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 10000 --cores 1 --use-transactions \
                 --msgs-per-transaction 160 --transaction-timeout-ms 1s";
@@ -82,7 +83,10 @@ fn a_transaction_that_the_cluster_timed_out_is_sent_again(cluster: &Cluster) {
     let before = run_.harness().until("an answer", |_| true)[0].producer().acked;
     run_.harness().until("a transaction in time", |workers| workers[0].producer().acked > before);
     run_.signal(Signal::SIGTERM);
-    run_.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR"]);
+    run_.finish()
+        .expect_code(0)
+        .expect_output(&["the cluster timed the transaction out", "raise --transaction-timeout-ms"])
+        .expect_no_output(&["VIOLATION", "ERROR", "newer instance", "was fenced"]);
     let listed = LedgerFile::read(workdir.path(), topic.name()).count();
     assert_eq!(i64::try_from(topic.committed_records().len()), Ok(listed));
 }
