@@ -1,12 +1,21 @@
 //! Who makes clients, and knows what they need beyond what the work asks for.
 
-use super::{ClientError, LogWriter, WriterSettings};
+use super::{ClientError, LogReader, LogWriter, ReaderSettings, WriterSettings};
 
 /// Makes clients of one kind, for one shard. What such clients need to know beside what the work asks for (brokers, security,
 /// where their threads may run) stays in here.
 pub trait ClientFactory: Clone + 'static {
+    /// Reads logs.
+    type Reader: LogReader;
     /// Writes to logs.
     type Writer: LogWriter;
+
+    /// Starts a client that reads partitions of this topic; does not wait for brokers. Must be called on the executor that
+    /// will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Self::Reader, ClientError>;
 
     /// Starts a client that writes to these topics; does not wait for brokers. Must be called on the executor that will use
     /// it.

@@ -3,12 +3,14 @@
 //! `librdkafka` is the client that stands on the library of that name, [`wire`] our own, which nothing uses yet.
 
 mod client_factory;
+mod ends;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;
+mod log_reader;
 mod log_writer;
 mod offsets;
 mod settings;
@@ -16,17 +18,20 @@ mod transactions;
 pub mod wire;
 
 pub use client_factory::ClientFactory;
+pub use ends::{Ends, Inquiry, Reply, ends, offsets};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
-    Bell, BrokerChange, BrokerStates, CommittedPlaces, Consumer, ConsumerSettings, Coordinator, Echo,
-    EchoProducer, EmbeddedCluster, Event, Fault, FaultKind, GroupConsumer, GroupDescription, GroupEvent,
-    GroupMember, GroupSettings, GroupStart, Handover, HubBell, Leaders, Librdkafka, LogCut, Look,
-    MemberState, Message, Observer, OffsetQuery, Producer, ProducerSettings, Ringer, TopicError, TopicShape,
-    Trouble, WakeHub, named, refused,
+    Bell, BrokerChange, BrokerStates, CommittedPlaces, ConsumerSettings, Coordinator, Echo, EchoProducer,
+    EmbeddedCluster, Fault, FaultKind, GroupConsumer, GroupDescription, GroupEvent, GroupMember,
+    GroupSettings, GroupStart, Handover, HubBell, Leaders, Librdkafka, Look, MemberState, Message, Observer,
+    OffsetQuery, Producer, ProducerSettings, Ringer, TopicError, TopicShape, Trouble, WakeHub, named,
+    refused,
 };
+pub(crate) use librdkafka::{MALFORMED, ProbeAnswer, Prober};
+pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, Value};
 pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId};
-pub use settings::{ClientSettings, TransactionSettings, WriterSettings};
+pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};
 pub use transactions::{End, Ended, Transactions};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::KnownBrokers;
+use super::{Isolation, KnownBrokers};
 use crate::config::{CommonConfig, Compression, Security, Verbosity};
 
 /// What every client of a run has in common.
@@ -66,6 +66,27 @@ pub struct WriterSettings {
     pub compression: Compression,
     /// `None`: no transactions.
     pub transactions: Option<TransactionSettings>,
+}
+
+/// What a client that reads needs beyond that.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderSettings {
+    /// Which records are visible.
+    pub isolation: Isolation,
+    /// Read ahead as far as memory allows, or only what the next read needs.
+    pub read_ahead: bool,
+    /// Show few records at once, so that whoever reads can keep to a limit.
+    pub paced: bool,
+    /// How long nothing may come of a partition that has something before the client looks into that.
+    pub quiet_limit: Duration,
+}
+
+impl ReaderSettings {
+    /// For one record here and there, by who looks himself into what does not come.
+    #[must_use]
+    pub fn here_and_there(isolation: Isolation) -> Self {
+        Self { isolation, read_ahead: false, paced: false, quiet_limit: Duration::MAX }
+    }
 }
 
 /// What a client that writes in transactions needs.

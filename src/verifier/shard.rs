@@ -8,8 +8,9 @@ use thiserror::Error;
 use crate::{
     control::{Message, Shared},
     findings::anomaly::Violation,
-    kafka::{ClientError, ClientSettings, ConsumerSettings, Isolation, Librdkafka},
+    kafka::{ClientError, ClientSettings, Librdkafka},
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
+    verifier::read::stall::USUAL_LIMIT,
 };
 
 #[cfg(test)]
@@ -89,16 +90,11 @@ impl ShardContext {
         Librdkafka::new(self.client.clone(), self.client_cpus())
     }
 
-    /// How a client of this shard reads, one record here and there.
+    /// How long nothing may come of a partition that has something before its client looks into that: a stall is to be the
+    /// broker's, and not a client's that sleeps.
     #[must_use]
-    pub fn consumer_settings(&self, isolation: Isolation) -> ConsumerSettings {
-        ConsumerSettings {
-            client: self.client.clone(),
-            isolation,
-            read_ahead: false,
-            paced: false,
-            client_cpus: self.client_cpus(),
-        }
+    pub fn half_time(&self) -> Duration {
+        self.stall_after.unwrap_or(USUAL_LIMIT) / 2
     }
 
     /// Where the client library's threads for this shard may run.

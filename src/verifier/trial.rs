@@ -5,8 +5,8 @@ use crate::{
     app::error::RunError,
     config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
-        ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, TopicError,
-        TransactionSettings, WriterSettings,
+        ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, ReaderSettings,
+        TopicError, TransactionSettings, WriterSettings,
     },
     ledger::{LatestNeed, LedgerError, LedgerStore},
     runtime::{
@@ -95,9 +95,7 @@ fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let isolation = checker::isolation(config.proof);
     let reader = |read_ahead| ConsumerSettings {
         client: client.clone(),
-        isolation,
-        read_ahead,
-        paced: false,
+        reader: ReaderSettings { read_ahead, ..ReaderSettings::here_and_there(isolation) },
         client_cpus: cpus.clone(),
     };
     if config.rand_read.is_some() {

@@ -1,20 +1,28 @@
 //! Clients that do what a test tells them, for loops that are generic over clients: no broker, no timer.
 
+mod reader;
 mod writer;
 
 use std::{cell::RefCell, rc::Rc};
 
+pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
-use super::{ClientError, ClientFactory, WriterSettings};
+use super::{ClientError, ClientFactory, ReaderSettings, WriterSettings};
 
 /// Makes such clients. Its clones share what the test says, and what has happened.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
+    reads: Rc<RefCell<Reads>>,
     writes: Rc<RefCell<Writes>>,
 }
 
 impl Fake {
+    /// What readers have done, and what they are to show.
+    pub(crate) fn reads(&self) -> std::cell::RefMut<'_, Reads> {
+        self.reads.borrow_mut()
+    }
+
     /// What writers have done, and what they are to do.
     pub(crate) fn writes(&self) -> std::cell::RefMut<'_, Writes> {
         self.writes.borrow_mut()
@@ -22,7 +30,12 @@ impl Fake {
 }
 
 impl ClientFactory for Fake {
+    type Reader = Reader;
     type Writer = Writer;
+
+    fn reader(&self, _settings: &ReaderSettings, _topic: &str) -> Result<Reader, ClientError> {
+        Ok(Reader::new(self.reads.clone()))
+    }
 
     fn writer(&self, settings: &WriterSettings, _topics: &[&str]) -> Result<Writer, ClientError> {
         Ok(Writer::new(self.writes.clone(), settings))

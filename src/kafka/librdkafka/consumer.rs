@@ -17,7 +17,7 @@ use super::{
     wake::QueueWake,
 };
 use crate::{
-    kafka::{Answers, ClientError, ConsumerSettings, Isolation, OffsetSpec},
+    kafka::{ClientError, ConsumerSettings, Ends, Isolation, OffsetSpec},
     record::RecordView,
 };
 
@@ -102,7 +102,7 @@ impl Consumer {
         let known = handle.topic(topic)?;
         handle.learn(topic, &settings.client_cpus);
         Ok(Self {
-            batch: vec![ptr::null_mut(); if settings.paced { PACED_BATCH } else { BATCH }].into(),
+            batch: vec![ptr::null_mut(); if settings.reader.paced { PACED_BATCH } else { BATCH }].into(),
             client: ManuallyDrop::new(Client {
                 topic: known,
                 queue,
@@ -112,7 +112,7 @@ impl Consumer {
             }),
             wake,
             topic_name: topic.to_owned(),
-            isolation: settings.isolation,
+            isolation: settings.reader.isolation,
             malformed: 0,
         })
     }
@@ -184,13 +184,15 @@ impl Consumer {
         self.wake.wait(limit).await;
     }
 
-    /// Asks where these partitions start or end; each is answered or has an error, at once when `stop` becomes true.
-    pub async fn offsets(&self, partitions: &[i32], spec: OffsetSpec, stop: impl Fn() -> bool) -> Answers {
-        self.ask(partitions, spec).finish(stop).await
+    /// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
+    pub(crate) async fn ends(&self, partition: i32, stop: impl Fn() -> bool) -> Option<Ends> {
+        let [start, end] = [OffsetSpec::Start, OffsetSpec::End].map(|spec| self.ask(&[partition], spec));
+        let (start, end) = (start.finish(&stop).await, end.finish(&stop).await);
+        Ends::of(start.first().map(|answer| answer.1), end.first().map(|answer| answer.1))
     }
 
-    /// The same, without waiting for it.
-    pub fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
+    /// Asks where these partitions start or end, without waiting for it; each is answered or has an error.
+    pub(crate) fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
         OffsetQuery::start(&self.client.handle, &self.topic_name, partitions, spec, self.isolation)
     }
 }

@@ -2,9 +2,13 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use super::{producer::Producer, settings::ProducerSettings};
+use super::{
+    producer::Producer,
+    reader::{Prober, Reader, end_of_unreadable},
+    settings::{ConsumerSettings, ProducerSettings},
+};
 use crate::{
-    kafka::{ClientError, ClientFactory, ClientSettings, WriterSettings},
+    kafka::{ClientError, ClientFactory, ClientSettings, Isolation, ReaderSettings, WriterSettings},
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -24,10 +28,40 @@ impl Librdkafka {
     pub fn new(client: ClientSettings, cpus: CpuSet) -> Self {
         Self { client, cpus, is_warm: Rc::default() }
     }
+
+    fn consumer_settings(&self, reader: ReaderSettings) -> ConsumerSettings {
+        ConsumerSettings { client: self.client.clone(), reader, client_cpus: self.cpus.clone() }
+    }
+
+    /// What finds out for a member of a group about places where nothing comes.
+    pub(crate) fn prober(&self, isolation: Isolation, topic: &str) -> Prober {
+        Prober::new(&self.consumer_settings(ReaderSettings::here_and_there(isolation)), topic)
+    }
+
+    /// Of what cannot be read, the first offset behind `from` that can be read again, or where the log ends; `None` when
+    /// `stop` became true before. For members of a group, whose own clients must not try offsets.
+    ///
+    /// # Errors
+    /// There is no client to be had that finds it out.
+    pub(crate) async fn end_of_unreadable(
+        &self,
+        isolation: Isolation,
+        topic: &str,
+        place: (i32, i64),
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<i64>, ClientError> {
+        let settings = self.consumer_settings(ReaderSettings::here_and_there(isolation));
+        end_of_unreadable(&settings, topic, place, stop).await
+    }
 }
 
 impl ClientFactory for Librdkafka {
+    type Reader = Reader;
     type Writer = Producer;
+
+    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
+        Reader::start(&self.consumer_settings(*settings), topic)
+    }
 
     fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Producer, ClientError> {
         let settings = ProducerSettings {

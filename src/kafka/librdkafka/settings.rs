@@ -7,7 +7,7 @@ use rdkafka::{ClientConfig, config::NativeClientConfig};
 use super::chatter;
 use crate::{
     config::{Compression, Sasl, Security, Tls},
-    kafka::{ClientError, ClientSettings, Handover, Isolation, WriterSettings},
+    kafka::{ClientError, ClientSettings, Handover, Isolation, ReaderSettings, WriterSettings},
     mutants,
     runtime::cores::cpu_set::CpuSet,
 };
@@ -28,12 +28,8 @@ pub struct ProducerSettings {
 pub struct ConsumerSettings {
     /// The client.
     pub client: ClientSettings,
-    /// Which records are visible.
-    pub isolation: Isolation,
-    /// Read ahead as far as memory allows, or only what the next read needs.
-    pub read_ahead: bool,
-    /// Show few records at once, so that their reader can keep to a limit.
-    pub paced: bool,
+    /// What the work asks for.
+    pub reader: ReaderSettings,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
 }
@@ -235,8 +231,8 @@ impl ConsumerSettings {
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100")
             .set("receive.message.max.bytes", RECEIVE_MOST_BYTES)
-            .set("isolation.level", self.isolation.name());
-        if self.read_ahead {
+            .set("isolation.level", self.reader.isolation.name());
+        if self.reader.read_ahead {
             // As fast with 64 MiB, which then fill up wherever the shard is slower than the broker (seen: 330 MiB
             // for two shards, 160 with this).
             config.set("queued.max.messages.kbytes", "16384").set("queued.min.messages", "1000000");

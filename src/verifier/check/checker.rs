@@ -14,7 +14,7 @@ use crate::{
     config::{LatestChecks, ProofConfig},
     control::Shared,
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
-    kafka::{Fault, Isolation},
+    kafka::{Isolation, KafkaError},
     ledger::{
         LatestValues, Ledger, PartitionLedger,
         undecided::{self, Undecided},
@@ -330,8 +330,8 @@ impl Checker {
     }
 
     /// The cluster does not let us read.
-    pub(crate) fn refused(&self, fault: &Fault<'_>) -> Halt {
-        let (topic, Fault { partition, error, .. }) = (&self.context.topic, fault);
+    pub(crate) fn refused(&self, partition: i32, error: KafkaError) -> Halt {
+        let topic = &self.context.topic;
         Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
     }
 

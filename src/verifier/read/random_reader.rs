@@ -6,17 +6,13 @@ use std::{
 };
 
 use super::{
-    ends::{self, Ends},
-    renewal::Renewal,
     stall::{Watch, Watchman},
     track::Span,
-    unreadable::{self, MALFORMED},
-    witness,
 };
 use crate::{
     config::ProofConfig,
     findings::anomaly::Anomaly,
-    kafka::{Consumer, ConsumerSettings, Event, FaultKind},
+    kafka::{self, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings},
     mutants,
     random::Random,
     record::RecordView,
@@ -24,6 +20,7 @@ use crate::{
     verifier::{
         check::{
             checker::{self, Checker, Truth},
+            loss::{self, LOOKS},
             validator::PartitionState,
         },
         shard::{Feed, Halt, ShardContext},
@@ -47,21 +44,31 @@ pub(crate) struct RandReadPass {
 }
 
 /// How long a record may take before another is tried, and the timer beside the wake-up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 const WAIT: Duration = Duration::from_millis(100);
+/// Between two looks for a record that seems to be missing.
+const LOOK_PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { loss::LOOK_PAUSE };
 /// Between a read that met the log's end and the next one.
 const END_PAUSE: Duration = Duration::from_millis(10);
-/// Reads in a row that bring nothing, before there is a new client.
-const IN_VAIN: u32 = 3;
 
-/// Reads pass after pass until there is none any more.
+/// Reads pass after pass until there is none any more, with whatever client this run reads with.
 pub(crate) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
+    run_with(context.librdkafka(), context, job, feed).await;
+}
+
+async fn run_with<C: ClientFactory>(
+    clients: C,
+    context: ShardContext,
+    job: RandReadJob,
+    feed: Feed<RandReadPass>,
+) {
+    let isolation = checker::isolation(job.proof);
+    let settings = ReaderSettings { quiet_limit: PATIENCE, ..ReaderSettings::here_and_there(isolation) };
     // One client for all reads: starting one takes longer than a read.
-    let settings = context.consumer_settings(checker::isolation(job.proof));
-    let mut consumer = Consumer::start(&settings, &context.topic);
+    let mut client = clients.reader(&settings, &context.topic);
     while let Some(pass) = feed.next().await {
-        let outcome = match &mut consumer {
-            Ok(consumer) => RandReader::new(&context, &job, &settings, consumer, pass).read().await,
+        let outcome = match &mut client {
+            Ok(client) => RandReader::new(&context, &job, client, pass).read().await,
             Err(error) => Err(Halt::Failed(error.to_string())),
         };
         feed.finish(context.stop_all_on_halt(outcome));
@@ -69,12 +76,9 @@ pub(crate) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<Rand
 }
 
 /// The state of one pass.
-struct RandReader<'a> {
+struct RandReader<'a, R> {
     context: &'a ShardContext,
-    settings: &'a ConsumerSettings,
-    consumer: &'a mut Consumer,
-    /// What is to take the client's place.
-    renewal: Option<Renewal>,
+    client: &'a mut R,
     checker: Checker,
     /// Where records may be, by partition.
     spans: Vec<Span>,
@@ -98,25 +102,20 @@ enum Found {
     /// The log has no such offset any more, or it cannot be read.
     Gone,
     /// Nothing, in all the time it had.
-    Nothing,
+    Nothing {
+        /// The broker said meanwhile where the log starts and ends.
+        answered: bool,
+    },
     /// The run is ending.
     Stopped,
 }
 
-impl<'a> RandReader<'a> {
-    fn new(
-        context: &'a ShardContext,
-        job: &RandReadJob,
-        settings: &'a ConsumerSettings,
-        consumer: &'a mut Consumer,
-        pass: RandReadPass,
-    ) -> Self {
+impl<'a, R: LogReader> RandReader<'a, R> {
+    fn new(context: &'a ShardContext, job: &RandReadJob, client: &'a mut R, pass: RandReadPass) -> Self {
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
         Self {
             context,
-            settings,
-            consumer,
-            renewal: None,
+            client,
             checker,
             spans: pass.spans.to_vec(),
             log_ends: pass.spans.iter().map(|span| span.end).collect(),
@@ -137,18 +136,15 @@ impl<'a> RandReader<'a> {
     }
 
     async fn read_all(&mut self) -> Result<(), Halt> {
-        let (mut done, mut in_vain) = (0, 0);
+        let mut done = 0;
         while done < self.reads && !self.context.stop_requested() {
-            if let Some(consumer) = Renewal::take(&mut self.renewal) {
-                *self.consumer = consumer;
-            }
             // A topic without a record has nothing to read: the pass is over, and does not spin.
             let Some(index) = self.pick() else { return Ok(()) };
             let span = self.spans[index];
             let offset = self.random.within(span.start..=span.end - 1);
             match self.read_one(index, offset).await? {
                 Found::Record { offset: found } => {
-                    (done, in_vain) = (done + 1, 0);
+                    done += 1;
                     let (count, watch) = &mut self.found[index];
                     *count += 1;
                     self.watchman.moved(watch, *count);
@@ -158,29 +154,16 @@ impl<'a> RandReader<'a> {
                     }
                 }
                 Found::End => {
-                    in_vain = 0;
                     self.narrow(index, offset).await;
                     // Where there is nothing but control records, there is nothing to be had at full speed.
                     glommio::timer::sleep(END_PAUSE).await;
                 }
                 Found::Gone => {
-                    in_vain = 0;
                     self.reload(index).await;
                     glommio::timer::sleep(END_PAUSE).await;
                 }
-                Found::Nothing => {
-                    in_vain += 1;
-                    let answered = self.reload(index).await;
-                    if answered {
-                        self.look_into_silence(index, offset).await?;
-                    }
-                    self.look_for_stall(index, offset, answered);
-                }
+                Found::Nothing { answered } => self.look_for_stall(index, offset, answered),
                 Found::Stopped => {}
-            }
-            if in_vain == IN_VAIN {
-                in_vain = 0;
-                self.renew_client()?;
             }
         }
         if done == self.reads {
@@ -196,17 +179,6 @@ impl<'a> RandReader<'a> {
         *count += 1;
     }
 
-    /// A client that has shown nothing for so long, wherever it was asked to read, may never do so again (seen
-    /// once, on a busy machine, behind the client's next look at the cluster, without an error).
-    fn renew_client(&mut self) -> Result<(), Halt> {
-        if self.renewal.is_none() {
-            tracing::debug!("a random reader starts a new client: {IN_VAIN} reads in a row brought nothing");
-            let partitions: Vec<i32> = self.spans.iter().map(|span| span.partition).collect();
-            self.renewal = Some(Renewal::begin(self.settings, &self.context.topic, &partitions)?);
-        }
-        Ok(())
-    }
-
     /// A partition that has records, each as likely as the other.
     fn pick(&mut self) -> Option<usize> {
         let readable = self.spans.iter().enumerate().filter(|(_, span)| span.offsets() > 0);
@@ -218,9 +190,19 @@ impl<'a> RandReader<'a> {
     async fn read_one(&mut self, index: usize, offset: i64) -> Result<Found, Halt> {
         let partition = self.spans[index].partition;
         self.states[index].reposition();
-        self.consumer.read_from(partition, offset);
-        let found = self.first_record(index, offset).await;
-        self.consumer.stop(partition);
+        self.client.read_from(partition, ReadFrom::offset(offset));
+        let mut found = self.first_record(index, offset).await;
+        if let Ok(Found::Nothing { .. }) = found {
+            // The client hears by this that there is something, and looks into it.
+            let answered = self.reload(index).await;
+            if answered {
+                found = self.first_record(index, offset).await;
+            }
+            if let Ok(Found::Nothing { .. }) = found {
+                found = Ok(Found::Nothing { answered });
+            }
+        }
+        self.client.stop(partition);
         found
     }
 
@@ -230,23 +212,17 @@ impl<'a> RandReader<'a> {
             if self.context.stop_requested() {
                 return Ok(Found::Stopped);
             }
-            let (checker, state, wanted_partition) =
-                (&self.checker, &mut self.states[index], self.spans[index].partition);
-            let mut outcome = None;
-            let got = self.consumer.poll(|event| {
-                // The first word counts: behind a batch that does not fit its checksum comes whatever the client
-                // makes of the bytes that follow.
-                if outcome.is_none() {
-                    outcome = answer(checker, state, (index, wanted_partition, wanted), &event);
-                }
-            });
-            match outcome {
+            let partition = self.spans[index].partition;
+            let (checker, state) = (&self.checker, &mut self.states[index]);
+            let mut answer = FirstWord { checker, state, index, partition, wanted, outcome: None };
+            let got = self.client.poll(&mut answer);
+            match answer.outcome {
                 Some(outcome) => return outcome,
-                None if got == 0 => self.consumer.wait(WAIT).await,
+                None if got == 0 => self.client.wait(WAIT).await,
                 None => {}
             }
         }
-        Ok(Found::Nothing)
+        Ok(Found::Nothing { answered: false })
     }
 
     /// A record behind the one that was asked for: where the ledger lists the offset,
@@ -259,13 +235,13 @@ impl<'a> RandReader<'a> {
             return Ok(());
         }
         // It is not believed at once: the client may have gone on by itself, and the leader be a new one.
-        let is_missing = mutants::is_off("lost-write-asked-again")
-            || witness::is_missing(self.context, self.consumer, partition, offset).await;
+        let is_missing =
+            mutants::is_off("lost-write-asked-again") || self.is_missing(partition, offset).await;
         if !is_missing {
             self.checker.left_out(partition, (offset, found));
             return Ok(());
         }
-        match ends::ask(self.consumer, partition, || self.context.stop_requested()).await {
+        match kafka::ends(self.client, partition, || self.context.stop_requested()).await {
             Some(Ends { start, .. }) if start <= offset => self.checker.broken(
                 Anomaly::LostWrite,
                 partition,
@@ -275,6 +251,35 @@ impl<'a> RandReader<'a> {
             ),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a leader that is asked again and again shows no record at exactly this offset, and one behind it each time.
+    async fn is_missing(&mut self, partition: i32, offset: i64) -> bool {
+        for look in 0..LOOKS {
+            if look > 0 {
+                glommio::timer::sleep(LOOK_PAUSE).await;
+            }
+            self.client.read_from(partition, ReadFrom::offset(offset));
+            let shown = self.first_offset(partition, offset).await;
+            self.client.stop(partition);
+            tracing::debug!("is there a record? {partition} {offset}: the leader shows {shown:?}");
+            if shown.is_none_or(|shown| shown == offset) || self.context.stop_requested() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Where the first record lies that is shown at or behind `wanted`; `None` where something else is said, or nothing.
+    async fn first_offset(&mut self, partition: i32, wanted: i64) -> Option<i64> {
+        let until = Instant::now() + PATIENCE;
+        let mut answer = FirstOffset { partition, wanted, shown: None, is_over: false };
+        while !answer.is_over && Instant::now() < until && !self.context.stop_requested() {
+            if self.client.poll(&mut answer) == 0 {
+                self.client.wait(WAIT).await;
+            }
+        }
+        answer.shown
     }
 
     /// There is nothing from an offset on. Unless more has come meanwhile, nothing is looked for there any more: in a
@@ -291,7 +296,7 @@ impl<'a> RandReader<'a> {
     /// Learns where the partition starts and ends now. Returns whether the broker said so.
     async fn reload(&mut self, index: usize) -> bool {
         let partition = self.spans[index].partition;
-        let answer = ends::ask(self.consumer, partition, || self.context.stop_requested()).await;
+        let answer = kafka::ends(self.client, partition, || self.context.stop_requested()).await;
         if let Some(Ends { start, end }) = answer {
             self.spans[index] = Span { start, end, ..self.spans[index] };
             self.log_ends[index] = end;
@@ -299,19 +304,6 @@ impl<'a> RandReader<'a> {
             glommio::timer::sleep(WAIT).await;
         }
         answer.is_some()
-    }
-
-    /// The broker answers, and what lies at `wanted` was not shown: it may be nothing that a client could show.
-    async fn look_into_silence(&mut self, index: usize, wanted: i64) -> Result<(), Halt> {
-        let Span { partition, start, end, .. } = self.spans[index];
-        if !(start..end).contains(&wanted) {
-            return Ok(());
-        }
-        let mut consumer = unreadable::connect(self.context, self.settings.isolation)?;
-        match unreadable::look(self.context, &mut consumer, partition, wanted).await {
-            unreadable::Found::Malformed => self.checker.corrupt(partition, wanted, MALFORMED),
-            _ => Ok(()),
-        }
     }
 
     /// A read at `wanted` has brought nothing in all its time.
@@ -327,37 +319,86 @@ impl<'a> RandReader<'a> {
     }
 }
 
-/// What an event means for the read of the first record at or behind `wanted`; `None`: it is not over.
-fn answer(
-    checker: &Checker,
-    state: &mut PartitionState,
-    (index, partition, wanted): (usize, i32, i64),
-    event: &Event<'_>,
-) -> Option<Result<Found, Halt>> {
-    match event {
-        Event::Record { partition: of, record } if *of == partition && !record.has_sound_headers => {
-            let offset = checker.place_of_spoilt(partition, wanted, record.offset);
-            let record = RecordView { offset, ..*record };
-            Some(checker.check(state, index, partition, &record).map(|()| Found::Gone))
-        }
-        Event::Record { partition: of, record } if *of == partition && record.offset >= wanted => {
-            let sound = checker.check(state, index, partition, record);
-            Some(sound.map(|()| Found::Record { offset: record.offset }))
-        }
-        Event::Record { .. } => None,
-        // Nothing but control records from here to the end.
-        Event::End { partition: of, .. } => (*of == partition).then_some(Ok(Found::End)),
-        Event::Fault(fault) => {
-            checker.stats().errors.add(1);
-            match fault.kind {
-                FaultKind::Refused => Some(Err(checker.refused(fault))),
-                FaultKind::Corrupt => {
-                    Some(checker.corrupt(partition, wanted, fault.text).map(|()| Found::Gone))
-                }
-                FaultKind::OutOfRange => Some(Ok(Found::Gone)),
-                // The client tries again by itself.
-                _ => None,
-            }
+/// Where the client shows the first record at or behind `wanted`.
+struct FirstOffset {
+    partition: i32,
+    wanted: i64,
+    /// `None` also where something else comes first.
+    shown: Option<i64>,
+    is_over: bool,
+}
+
+impl LogVisitor for FirstOffset {
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+        if partition == self.partition && record.offset >= self.wanted {
+            let offset = Some(record.offset).filter(|_| !self.is_over && record.has_sound_headers);
+            (self.shown, self.is_over) = (self.shown.or(offset), true);
         }
     }
+
+    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+        let tries_again = matches!(
+            event,
+            LogEvent::Progress { .. } | LogEvent::NotCut { .. } | LogEvent::Gone(_) | LogEvent::Transient(_)
+        );
+        self.is_over |= partition == self.partition && !tries_again;
+    }
 }
+
+/// What the client shows first of the partition from which a record at or behind `wanted` is to be read. The first word
+/// counts: behind a batch that does not fit its checksum comes whatever a client makes of the bytes that follow.
+struct FirstWord<'a> {
+    checker: &'a Checker,
+    state: &'a mut PartitionState,
+    index: usize,
+    partition: i32,
+    wanted: i64,
+    /// `None`: it is not over.
+    outcome: Option<Result<Found, Halt>>,
+}
+
+impl LogVisitor for FirstWord<'_> {
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+        if self.outcome.is_some() || partition != self.partition {
+            return;
+        }
+        let (checker, wanted) = (self.checker, self.wanted);
+        if !record.has_sound_headers {
+            let offset = checker.place_of_spoilt(partition, wanted, record.offset);
+            let record = RecordView { offset, ..*record };
+            let told = checker.check(self.state, self.index, partition, &record);
+            self.outcome = Some(told.map(|()| Found::Gone));
+        } else if record.offset >= wanted {
+            let sound = checker.check(self.state, self.index, partition, record);
+            self.outcome = Some(sound.map(|()| Found::Record { offset: record.offset }));
+        }
+    }
+
+    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+        if self.outcome.is_some() || (partition != self.partition && partition >= 0) {
+            return;
+        }
+        let checker = self.checker;
+        let outcome = match event {
+            LogEvent::Progress { .. } | LogEvent::NotCut { .. } => return,
+            // Nothing but control records from here to the end.
+            LogEvent::AtEnd { .. } => {
+                self.outcome = Some(Ok(Found::End));
+                return;
+            }
+            LogEvent::Refused(error) => Some(Err(checker.refused(partition, error))),
+            LogEvent::Unreadable { cause, .. } => {
+                Some(checker.corrupt(partition, self.wanted, cause).map(|()| Found::Gone))
+            }
+            LogEvent::OutOfRange | LogEvent::Truncated { .. } => Some(Ok(Found::Gone)),
+            // The client tries again by itself.
+            LogEvent::Gone(_) | LogEvent::Transient(_) => None,
+        };
+        checker.stats().errors.add(1);
+        self.outcome = outcome;
+    }
+}
+
+#[cfg(test)]
+#[path = "random_reader_tests.rs"]
+mod tests;

@@ -59,7 +59,7 @@ impl fmt::Display for Explanation<'_> {
 }
 
 /// The flag's default.
-const USUAL_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const USUAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a summary says of quotas, behind the seconds.
 pub(crate) const THROTTLED: &str =

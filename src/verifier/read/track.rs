@@ -6,14 +6,9 @@ use std::time::{Duration, Instant};
 
 use range_set_blaze::RangeSetBlaze;
 
-use super::{
-    ends::Ends,
-    skip::Skip,
-    stall::Watch,
-    witness::{Suspect, Word},
-};
+use super::stall::Watch;
 use crate::{
-    kafka::LogCut,
+    kafka::{Ends, ReadFrom},
     ledger::{AckedRuns, PartitionLedger},
     mutants,
     verifier::check::{
@@ -47,12 +42,6 @@ pub(crate) const OPEN_END: i64 = i64::MAX;
 pub(crate) enum Judgement {
     /// All is well; what is missing will come.
     Wait,
-    /// The log seems to have been cut: the leader is to be asked about this very place before anybody believes it.
-    Suspect(Suspect),
-    /// The leader has the record that was read last: nothing was cut.
-    Cleared,
-    /// The leader's answers prove neither.
-    Uncertain,
     /// The start has overtaken the reader.
     Retention,
     /// The log was cut here, below what was read.
@@ -85,26 +74,18 @@ pub(crate) struct Track {
     pub(crate) position: i64,
     pub(crate) stage: Stage,
     /// The client must be told the position again.
-    pub(crate) reseek: bool,
-    /// The broker refused the position.
-    pub(crate) out_of_range: bool,
-    /// And said where it has cut the log.
-    cut: Option<LogCut>,
-    /// The newest epoch of which it was told that its end was cut off.
-    cut_epoch: i32,
+    reseek: bool,
+    /// The client was refused the position.
+    out_of_range: bool,
+    /// The client has found out that the log was cut: up to where it had been read, and where it was cut.
+    told_cut: Option<(i64, i64)>,
     /// A broker said that the log ends below the position.
     doubtful: bool,
-    /// The leader is being asked whether the log was cut: nothing is read meanwhile.
-    pub(crate) is_suspected: bool,
     /// What later leaders wrote did not yet lie there when the pass began.
     known_epoch: i32,
     /// Epoch of the last record, and the offset behind it; -1 where that is not known.
     epoch: i32,
     behind: i64,
-    /// The place that the leader was asked about last.
-    confirmed: i64,
-    /// Place, and epoch of the record before, about which the leader is to be asked.
-    pub(crate) confirm: Option<(i64, i32)>,
     /// The log ended below `end` when it was last looked at.
     early_end: bool,
     /// From where on there may be nothing left to be shown, if compaction may take records.
@@ -119,10 +100,8 @@ pub(crate) struct Track {
     pub(crate) state: PartitionState,
     /// Whether it moves on.
     pub(crate) watch: Watch,
-    /// Set while the end of a batch is looked for that cannot be read.
-    pub(crate) skip: Option<Skip>,
-    /// Somebody else looks for it.
-    pub(crate) is_searched: bool,
+    /// From where on it cannot be read, while the client finds out how far that goes.
+    unreadable_from: Option<i64>,
     /// What was told of losses, in this pass and those before.
     pub(crate) losses: Losses,
     consumed: AckedRuns,
@@ -130,8 +109,17 @@ pub(crate) struct Track {
     pub(crate) unreadable: RangeSetBlaze<i64>,
 }
 
-/// How long a partition may stand still without any sign before the broker is asked.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long a partition may stand still before the broker is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The log ended too early, or the client was refused its place.
+    pub(crate) with_sign: Duration,
+    /// Nothing comes.
+    pub(crate) without: Duration,
+}
+
+/// How long a partition may stand still without any sign.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
 impl Track {
     pub(crate) fn new(span: Span, losses: Losses) -> Self {
@@ -143,15 +131,11 @@ impl Track {
             stage: if span.start < span.end { Stage::Reading } else { Stage::Stopped },
             reseek: false,
             out_of_range: false,
-            cut: None,
-            cut_epoch: -1,
+            told_cut: None,
             known_epoch: span.leader_epoch,
             epoch: -1,
             behind: -1,
-            confirmed: -1,
-            confirm: None,
             doubtful: false,
-            is_suspected: false,
             early_end: false,
             consumable_end: None,
             left_out: 0,
@@ -160,8 +144,7 @@ impl Track {
             looked_at: span.start,
             state: PartitionState::from(span.start),
             watch: Watch::default(),
-            skip: None,
-            is_searched: false,
+            unreadable_from: None,
             losses,
             consumed: AckedRuns::default(),
             unreadable: RangeSetBlaze::new(),
@@ -200,14 +183,30 @@ impl Track {
         self.end
     }
 
-    /// Goes on behind what cannot be read.
-    pub(crate) fn pass_over(&mut self, from: i64, to: i64) {
-        self.skip = None;
-        self.is_searched = false;
+    /// What lies at an offset, here or further on, cannot be read. Nothing is shown before it is known how far that goes.
+    /// Returns whether that is news.
+    #[cold]
+    pub(crate) fn unreadable(&mut self, from: i64) -> bool {
+        let is_news = self.unreadable_from.is_none();
+        self.early_end = false;
+        self.unreadable_from.get_or_insert(from);
+        is_news
+    }
+
+    /// The client goes on at `to`, behind what cannot be read. Returns what is passed over, half-open.
+    #[cold]
+    pub(crate) fn pass_over(&mut self, to: i64) -> Option<(i64, i64)> {
+        let from = self.unreadable_from.take()?;
+        // Nothing is missed behind the end of this reader's part.
+        let to = to.min(self.end);
+        if to <= from {
+            return None;
+        }
         self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
         // What follows was not written behind what was read last.
         self.state.reposition();
         self.jump(to);
+        Some((from, to))
     }
 
     /// Whether there is nothing left to read.
@@ -215,27 +214,22 @@ impl Track {
         self.stage != Stage::Reading
     }
 
-    /// Whether somebody else finds out first what lies here.
+    /// Whether the client finds out first how far what lies here cannot be read.
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_searched || self.is_suspected
+        self.unreadable_from.is_some()
     }
 
-    /// Where a new client is to read from.
-    pub(crate) fn next_offset(&self) -> i64 {
-        self.skip.map_or(self.position, |skip| skip.trying())
+    /// Where the client is to read from. It makes sure of the last record where the epoch of that is known, and nothing lies
+    /// between.
+    pub(crate) fn place(&self) -> ReadFrom {
+        let epoch_before = (self.epoch >= 0 && self.behind == self.position).then_some(self.epoch);
+        let epoch_known = Some(self.known_epoch);
+        ReadFrom { offset: self.position, epoch_before, epoch_known }
     }
 
-    /// Whether the leader must be asked whether its log is still the same up to the record before, before this one is
-    /// taken: a leader wrote it that had not been elected when the pass began. That record may have been fetched
-    /// before the log was cut, and this one after it had been written again.
-    pub(crate) fn must_confirm(&mut self, epoch: i32) -> bool {
-        let is_new_leader = self.epoch >= 0 && epoch > self.epoch.max(self.known_epoch);
-        // Not the position: control records of yet another leader may lie between.
-        if is_new_leader && self.confirmed != self.behind && !mutants::is_off("new-leader") {
-            self.confirmed = self.behind;
-            self.confirm = Some((self.behind, self.epoch));
-        }
-        self.confirm.is_some()
+    /// Whether the client must be told its place again; it is told now.
+    pub(crate) fn take_reseek(&mut self) -> bool {
+        std::mem::take(&mut self.reseek) && !self.is_done() && !self.is_paused()
     }
 
     /// A record was read.
@@ -246,13 +240,9 @@ impl Track {
         self.advance(offset + 1);
     }
 
-    /// The record at this offset, here or further on, cannot be taken apart. What the client makes of the bytes behind it
-    /// is not looked at, but where there is something to be read again.
-    #[cold]
-    pub(crate) fn spoilt(&mut self, offset: i64) {
-        self.early_end = false;
-        self.position = offset;
-        self.skip = Some(Skip::at(offset));
+    /// Everything below `offset` has been read.
+    pub(crate) fn progressed(&mut self, offset: i64) {
+        self.advance(self.position.max(offset));
     }
 
     /// Everything below `offset` has been read, and there is no more for now.
@@ -276,45 +266,47 @@ impl Track {
     }
 
     /// The client was refused its place.
-    pub(crate) fn refused(&mut self, cut: Option<LogCut>) {
+    pub(crate) fn refused(&mut self) {
         self.out_of_range = true;
-        self.cut = cut.or(self.cut);
+    }
+
+    /// The client has found out that the log was cut at `to`, after it had been read up to `from`.
+    pub(crate) fn was_cut(&mut self, from: i64, to: i64) {
+        self.told_cut = Some((from, to));
+    }
+
+    /// The client goes on here: it had taken the log to be cut, and it was not. Nothing that was shown lies behind that.
+    pub(crate) fn not_cut(&mut self, offset: i64) {
+        self.position = self.position.min(offset.max(self.behind));
     }
 
     /// Whether the broker should be asked where this log starts and ends.
-    pub(crate) fn is_suspect(&mut self, now: Instant, overdue: Duration) -> bool {
+    pub(crate) fn is_suspect(&mut self, now: Instant, limits: Limits) -> bool {
         if self.position != self.looked_at {
             self.looked_at = self.position;
             (self.looked, self.arrived) = (now, now);
         }
-        let limit = if self.early_end || self.out_of_range { overdue } else { SILENCE };
-        now.duration_since(self.looked) >= limit
+        let limit = if self.early_end || self.out_of_range { limits.with_sign } else { limits.without };
+        self.told_cut.is_some() || now.duration_since(self.looked) >= limit
+    }
+
+    /// Whether only the broker can say how it goes on.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.out_of_range || self.told_cut.is_some()
     }
 
     /// Draws the consequences of where the log starts and ends now.
     pub(crate) fn judge(&mut self, ends: Ends) -> Judgement {
         let refused = std::mem::take(&mut self.out_of_range);
-        // The client asks by itself, and for us: one cut can be told twice.
-        self.cut = self.cut.take().filter(|cut| cut.epoch > self.cut_epoch);
-        let (end, position) = self.place_of_cut(ends);
-        if end < position && !mutants::is_off("truncation") {
-            // A broker that comes back tells what it knew when it went, until it learns that it does not lead any more.
-            let is_known = refused && self.epoch >= 0;
-            if !is_known && !std::mem::replace(&mut self.doubtful, true) {
-                self.reseek = true;
-                return Judgement::Wait;
-            }
-            if self.epoch < 0 || mutants::is_off("witness") {
-                return self.cut(position, end, ends);
-            }
-            self.is_suspected = true;
-            let Self { partition, behind, epoch, .. } = *self;
-            return Judgement::Suspect(Suspect { partition, behind, epoch });
+        if let Some((from, to)) = self.told_cut.take().filter(|_| !mutants::is_off("truncation")) {
+            return self.cut(from, to, ends);
         }
-        self.cut = None;
+        if ends.end < self.position && !mutants::is_off("truncation") {
+            return self.doubt(ends);
+        }
         self.doubtful = false;
         // Where nothing new is there to be read, the client stays as it is: its place has the last record's epoch,
-        // by which it notices that the log was cut, and a new one has none.
+        // by which it notices that the log was cut.
         self.reseek |= refused || ends.end != self.position;
         self.lower_end(ends.end);
         if ends.start > self.position {
@@ -328,11 +320,26 @@ impl Track {
         Judgement::Wait
     }
 
+    /// The log ends below the position. Where it is known who wrote what was read last, the client makes sure of that. If
+    /// not, it is believed when it is said again: a broker that comes back tells what it knew when it went, until it learns
+    /// that it does not lead any more.
+    fn doubt(&mut self, ends: Ends) -> Judgement {
+        if self.epoch < 0 && std::mem::replace(&mut self.doubtful, true) {
+            return self.cut(self.position, ends.end, ends);
+        }
+        if self.epoch >= 0 {
+            // What lies behind the last record is nothing that is shown, and may be gone.
+            self.position = self.position.min(self.behind);
+        }
+        self.reseek = true;
+        Judgement::Wait
+    }
+
     /// Ends what the broker says is longer, and of which it has shown nothing for some time, where all has been read that
     /// compaction leaves. Returns how many offsets that leaves out.
     pub(crate) fn leave_out_tail(&mut self, now: Instant) -> Option<i64> {
         let is_consumable = self.consumable_end.is_some_and(|end| self.position >= end);
-        let waits = self.skip.is_none() && !self.is_paused() && !self.is_done() && !self.is_open();
+        let waits = !self.is_paused() && !self.is_done() && !self.is_open();
         let is_quiet = self.looked_at == self.position && now.duration_since(self.arrived) >= SILENCE;
         (is_consumable && waits && is_quiet).then(|| {
             self.left_out = self.end - self.position;
@@ -341,49 +348,10 @@ impl Track {
         })
     }
 
-    /// Where the log was cut, as far as the client or the log's end says, and up to where it had been read.
-    fn place_of_cut(&self, ends: Ends) -> (i64, i64) {
-        // What a new leader wrote may have been read already, and is not lost.
-        let of = |cut: LogCut| (cut.to.min(ends.end), cut.from.min(self.position));
-        self.cut.map_or((ends.end, self.position), of)
-    }
-
-    /// The leader was asked about the place that was suspected.
-    pub(crate) fn hear(&mut self, word: Word) -> Judgement {
-        self.is_suspected = false;
-        (self.reseek, self.doubtful, self.out_of_range) = (true, false, false);
-        match word {
-            Word::Same => {
-                self.cut = None;
-                // Behind that record lay nothing that is shown, and what lay there may be gone: without this, a log that
-                // ends there now would be asked about for ever.
-                self.position = self.position.min(self.behind);
-                // The client is to know again who wrote the last record: by that it notices when the log is cut.
-                self.confirm = Some((self.behind, self.epoch));
-                Judgement::Cleared
-            }
-            Word::Uncertain => {
-                self.cut = None;
-                Judgement::Uncertain
-            }
-            Word::Unanswered => {
-                self.cut = None;
-                Judgement::Wait
-            }
-            Word::Cut { to, ends } => {
-                let (end, position) = self.place_of_cut(ends);
-                // The record before the place is gone, whatever else is known.
-                let end = to.unwrap_or(end).min(ends.end).min(self.behind - 1);
-                self.cut(position.max(end), end, ends)
-            }
-        }
-    }
-
     /// The place goes back, and what follows is new.
     fn cut(&mut self, position: i64, end: i64, ends: Ends) -> Judgement {
         let refilled = ends.end >= position;
         (self.doubtful, self.reseek) = (false, true);
-        self.cut_epoch = self.cut.take().map_or(self.cut_epoch, |cut| cut.epoch);
         self.behind = self.behind.min(end);
         self.state.cut(end);
         self.losses.cut(end, position);

@@ -5,6 +5,8 @@ fn track(start: i64, end: i64) -> Track {
     Track::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default())
 }
 
+const LIMITS: Limits = Limits { with_sign: Duration::from_millis(500), without: SILENCE };
+
 fn ledger(lower: i64, upper: i64) -> PartitionLedger {
     let mut ledger = PartitionLedger::default();
     ledger.insert(OffsetRun { lower, upper });
@@ -29,14 +31,14 @@ fn done_at_the_end_by_record_or_by_end_of_log() {
 fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
     let mut waiting = track(0, 10);
     let now = waiting.looked;
-    let overdue = Duration::from_millis(500);
+    let overdue = LIMITS.with_sign;
     waiting.reached(3);
     assert!(!waiting.is_done());
-    assert!(!waiting.is_suspect(now, overdue), "it has just moved");
-    assert!(waiting.is_suspect(now + overdue, overdue));
+    assert!(!waiting.is_suspect(now, LIMITS), "it has just moved");
+    assert!(waiting.is_suspect(now + overdue, LIMITS));
     let mut silent = track(0, 10);
-    assert!(!silent.is_suspect(now + overdue, overdue));
-    assert!(silent.is_suspect(now + SILENCE + overdue, overdue));
+    assert!(!silent.is_suspect(now + overdue, LIMITS));
+    assert!(silent.is_suspect(now + SILENCE + overdue, LIMITS));
 }
 
 /// A track of which these offsets were read, of one leader.
@@ -46,112 +48,86 @@ fn read(records: std::ops::Range<i64>, end: i64, epoch: i32) -> Track {
     track
 }
 
-fn suspect(behind: i64, epoch: i32) -> Judgement {
-    Judgement::Suspect(Suspect { partition: 0, behind, epoch })
-}
-
 #[test]
-fn a_log_that_ends_below_what_was_read_is_truncated_if_the_leader_says_so_when_asked_about_the_place() {
+fn a_log_that_ends_below_what_was_read_is_truncated_when_the_client_has_made_sure() {
     let mut cut = read(0..6, 10, 0);
-    cut.refused(None);
     let ends = Ends { start: 0, end: 4 };
-    assert_eq!(cut.judge(ends), suspect(6, 0));
-    assert!(cut.is_paused() && cut.position == 6 && !cut.reseek, "nothing is believed yet");
-    let word = Word::Cut { to: None, ends };
-    assert_eq!(cut.hear(word), Judgement::Truncated { refilled: false, position: 6, end: 4 });
+    assert_eq!(cut.judge(ends), Judgement::Wait);
+    assert_eq!(cut.judge(ends), Judgement::Wait, "nothing is believed yet");
+    let asked = ReadFrom { offset: 6, epoch_before: Some(0), epoch_known: Some(-1) };
+    assert!(cut.take_reseek() && !cut.take_reseek());
+    assert_eq!(cut.place(), asked, "the client is to make sure");
+    cut.was_cut(6, 4);
+    assert_eq!(cut.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
     assert!(cut.is_done() && cut.position == 4);
     let missing = cut.missing(Some(&ledger(0, 8)), 0).unwrap();
     assert_eq!(missing.ranges, [(6, 7)], "what was read and is gone has been told");
 }
 
 #[test]
-fn an_answer_to_an_earlier_question_is_no_truncation() {
+fn a_cut_is_asked_about_at_once() {
     let mut track = read(790..796, OPEN_END, 145);
-    // Where epoch 144 ended, and held against a place that had moved on.
-    track.refused(Some(LogCut { from: 796, epoch: 145, to: 795 }));
-    let ends = Ends { start: 0, end: 900 };
-    assert_eq!(track.judge(ends), suspect(796, 145));
-    assert_eq!(track.hear(Word::Same), Judgement::Cleared);
-    assert!(!track.is_paused() && track.reseek && track.position == 796, "it goes on where it stood");
-    assert_eq!(track.confirm.take(), Some((796, 145)), "and its client knows again who wrote what is before");
-    assert_eq!(track.judge(ends), Judgement::Wait);
-    track.read(796, 145);
-    // A cut that is one is believed all the same.
-    track.refused(Some(LogCut { from: 797, epoch: 145, to: 795 }));
-    assert_eq!(track.judge(ends), suspect(797, 145));
-    let word = Word::Cut { to: Some(792), ends };
-    assert_eq!(track.hear(word), Judgement::Truncated { refilled: true, position: 797, end: 792 });
+    let now = track.looked;
+    assert!(!track.is_suspect(now, LIMITS) && !track.is_lost());
+    track.was_cut(796, 795);
+    assert!(track.is_suspect(now, LIMITS) && track.is_lost());
 }
 
 /// Markers, or what was aborted, lay behind the last record, and were cut off.
 #[test]
 fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
-    let mut track = read(0..6, 10, 3);
-    track.reached(8);
-    track.refused(None);
     let ends = Ends { start: 0, end: 6 };
-    assert_eq!(track.judge(ends), suspect(6, 3));
-    assert_eq!(track.hear(Word::Same), Judgement::Cleared);
-    assert_eq!((track.position, track.judge(ends)), (6, Judgement::Wait));
-    assert!(track.is_done(), "and is not asked about again");
+    let with_markers = || {
+        let mut track = read(0..6, 10, 3);
+        track.reached(8);
+        track
+    };
+    let mut doubted = with_markers();
+    assert_eq!((doubted.judge(ends), doubted.position), (Judgement::Wait, 6));
+    assert_eq!(doubted.judge(ends), Judgement::Wait);
+    assert!(doubted.is_done(), "and is not asked about again");
+    let mut told = with_markers();
+    told.not_cut(6);
+    assert_eq!(told.judge(ends), Judgement::Wait);
+    assert!(told.is_done());
+    let mut further = with_markers();
+    further.not_cut(3);
+    assert_eq!(further.position, 6, "never below a record");
 }
 
 #[test]
-fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
-    let mut track = read(0..6, 10, 3);
-    track.refused(Some(LogCut { from: 6, epoch: 3, to: 4 }));
-    assert_eq!(track.judge(Ends { start: 0, end: 9 }), suspect(6, 3));
-    assert_eq!(track.hear(Word::Uncertain), Judgement::Uncertain);
-    assert!(!track.is_paused() && track.reseek && track.position == 6);
-    track.refused(Some(LogCut { from: 6, epoch: 3, to: 4 }));
-    assert_eq!(track.judge(Ends { start: 0, end: 9 }), suspect(6, 3), "it is asked again");
-    assert_eq!(track.hear(Word::Unanswered), Judgement::Wait);
-    assert!(!track.is_paused() && track.reseek && track.position == 6);
-}
-
-#[test]
-fn an_end_below_what_was_read_is_doubted_once_where_the_client_noticed_nothing() {
+fn an_end_below_what_was_read_is_for_the_client_to_make_sure_of() {
     let mut doubtful = read(0..6, 10, 0);
     let (old, new) = (Ends { start: 0, end: 4 }, Ends { start: 0, end: 10 });
     assert_eq!(doubtful.judge(old), Judgement::Wait);
-    assert!(doubtful.reseek && doubtful.position == 6);
+    assert!(doubtful.take_reseek() && doubtful.position == 6 && !doubtful.is_done());
     assert_eq!(doubtful.judge(new), Judgement::Wait, "it was a broker that had been away");
     assert_eq!(doubtful.judge(old), Judgement::Wait);
-    assert_eq!(doubtful.judge(old), suspect(6, 0));
+    assert_eq!((doubtful.position, doubtful.end()), (6, 10));
 }
 
 #[test]
 fn where_nobody_knows_who_wrote_what_was_read_the_end_must_be_named_twice() {
     let mut unknown = read(0..6, 10, -1);
     let ends = Ends { start: 0, end: 4 };
-    unknown.refused(None);
+    unknown.refused();
     assert_eq!(unknown.judge(ends), Judgement::Wait);
-    unknown.refused(None);
+    unknown.refused();
     assert_eq!(unknown.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
 }
 
 #[test]
 fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
     let mut refilled = read(0..6, 10, 0);
-    let ends = Ends { start: 0, end: 20 };
-    refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
-    assert_eq!(refilled.judge(ends), suspect(6, 0));
-    assert_eq!(
-        refilled.hear(Word::Cut { to: Some(4), ends }),
+    refilled.was_cut(6, 4);
+    assert_eq!(refilled.judge(Ends { start: 0, end: 20 }), {
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
-    );
-    assert!(!refilled.is_done() && refilled.position == 4 && refilled.reseek);
+    });
+    assert!(!refilled.is_done() && refilled.position == 4 && refilled.take_reseek());
+    assert_eq!(refilled.place(), ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: Some(-1) });
     (4..10).for_each(|offset| refilled.read(offset, 1));
     assert!(refilled.is_done());
     assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
-    refilled.refused(Some(LogCut { from: 6, epoch: 0, to: 4 }));
-    assert_eq!(refilled.judge(ends), Judgement::Wait, "told again");
-    refilled.refused(Some(LogCut { from: 9, epoch: 1, to: 8 }));
-    assert_eq!(refilled.judge(ends), suspect(10, 1));
-    assert_eq!(
-        refilled.hear(Word::Cut { to: Some(8), ends }),
-        Judgement::Truncated { refilled: true, position: 9, end: 8 }
-    );
 }
 
 #[test]
@@ -159,9 +135,9 @@ fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
     let mut waiting = track(0, OPEN_END);
     waiting.read(0, -1);
     waiting.judge(Ends { start: 0, end: 1 });
-    assert!(!waiting.reseek);
+    assert!(!waiting.take_reseek());
     waiting.judge(Ends { start: 0, end: 2 });
-    assert!(waiting.reseek, "there is more, and the client does not show it");
+    assert!(waiting.take_reseek(), "there is more, and the client does not show it");
 }
 
 #[test]
@@ -169,7 +145,8 @@ fn a_start_that_overtakes_the_reader_is_retention() {
     let mut overtaken = track(0, 10);
     overtaken.read(0, -1);
     assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
-    assert!(!overtaken.is_done() && overtaken.reseek && overtaken.position == 7);
+    assert!(!overtaken.is_done() && overtaken.take_reseek());
+    assert_eq!(overtaken.place(), ReadFrom { epoch_known: Some(-1), ..ReadFrom::offset(7) });
 }
 
 #[test]
@@ -198,7 +175,7 @@ fn an_open_end_stays_open_until_it_is_closed() {
     let mut open = track(0, OPEN_END);
     open.read(0, -1);
     open.reached(1);
-    assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, Duration::ZERO));
+    assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, LIMITS));
     assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
     assert!(!open.is_done());
     open.close_at(2);
@@ -211,13 +188,14 @@ fn an_open_end_stays_open_until_it_is_closed() {
 fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
     let mut holes = track(0, 10);
     (0..3).for_each(|offset| holes.read(offset, -1));
-    holes.skip = Some(Skip::at(3));
-    holes.pass_over(3, 6);
-    assert!(holes.skip.is_none() && holes.position == 6 && !holes.is_done());
+    assert!(holes.unreadable(3) && holes.is_paused() && !holes.unreadable(3), "it is named once");
+    assert_eq!(holes.pass_over(6), Some((3, 6)));
+    assert!(!holes.is_paused() && holes.position == 6 && !holes.is_done());
     (7..10).for_each(|offset| holes.read(offset, -1));
     assert_eq!(holes.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
     let mut to_the_end = track(0, 10);
-    to_the_end.pass_over(0, 10);
+    to_the_end.unreadable(0);
+    assert_eq!(to_the_end.pass_over(30), Some((0, 10)), "nothing is missed behind the end of the part");
     assert!(to_the_end.is_done());
     assert_eq!(to_the_end.missing(Some(&ledger(0, 10)), 0), None);
 }
@@ -237,57 +215,23 @@ fn missing_is_what_was_acked_and_not_read_above_the_start() {
 }
 
 #[test]
-fn a_leader_elected_under_the_reader_is_asked_about_what_was_read_before() {
-    let span = Span { partition: 0, start: 0, end: OPEN_END, leader_epoch: 2 };
-    let mut track = Track::new(span, Losses::default());
-    let mut show = |offset, epoch| {
-        let asks = track.must_confirm(epoch);
-        if !asks {
-            track.read(offset, epoch);
-        }
-        // A marker follows.
-        track.reached(offset + 2);
-        (asks, track.confirm.take())
-    };
-    assert_eq!(show(0, 1), (false, None));
-    assert_eq!(show(2, 2), (false, None), "who led when the pass began wrote behind what is read");
-    assert_eq!(show(4, 3), (true, Some((3, 2))), "the record, and not the marker that another leader wrote");
-    assert_eq!(show(4, 3), (false, None), "once");
-    assert_eq!(show(6, 4), (true, Some((5, 3))));
-}
-
-#[test]
 fn nobody_is_asked_about_a_record_that_nobody_read() {
     let mut track = track(0, OPEN_END);
     track.read(0, 1);
-    track.pass_over(1, 4);
-    assert!(!track.must_confirm(2), "its leader cannot be known");
+    track.unreadable(1);
+    track.pass_over(4);
+    assert_eq!(track.place().epoch_before, None, "its leader cannot be known");
     track.read(4, 2);
-    assert_eq!(track.judge(Ends { start: 8, end: 20 }), Judgement::Retention);
-    assert!(!track.must_confirm(3));
+    track.reached(6);
+    assert_eq!(track.place().epoch_before, None, "a marker lies between");
 }
 
 #[test]
-fn behind_a_cut_the_record_before_is_that_at_the_cut() {
-    let mut track = track(0, OPEN_END);
-    (0..6).for_each(|offset| track.read(offset, 1));
-    track.refused(Some(LogCut { from: 6, to: 4, epoch: 1 }));
-    let ends = Ends { start: 0, end: 9 };
-    assert_eq!(track.judge(ends), suspect(6, 1));
-    assert!(matches!(track.hear(Word::Cut { to: Some(4), ends }), Judgement::Truncated { end: 4, .. }));
-    assert!(track.must_confirm(2));
-    assert_eq!(track.confirm.take(), Some((4, 1)));
-}
-
-#[test]
-fn a_new_client_goes_on_with_the_search_behind_what_cannot_be_read() {
-    let mut track = track(0, 100);
-    track.read(0, 1);
-    let skip = track.skip.insert(Skip::at(1));
-    skip.next(100);
-    skip.failed();
-    skip.next(100);
-    assert_eq!(track.next_offset(), 4, "and not where it began, which would answer for what is being tried");
+fn what_can_be_read_after_all_is_not_passed_over() {
+    let mut track = read(0..3, 10, 1);
+    track.unreadable(3);
+    assert_eq!((track.pass_over(3), track.is_paused(), track.position), (None, false, 3));
+    assert!(track.unreadable(3), "and is news when it is not");
 }
 
 #[test]
@@ -304,19 +248,19 @@ fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
     let mut track = Track::new(Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, Losses::default());
     (0..3).for_each(|offset| track.read(offset, 0));
     // What lies between is missed all the same.
-    track.spoilt(5);
-    assert_eq!((track.position, track.skip), (5, Some(Skip::at(5))));
-    assert!(!track.is_done() && !track.consumed().contains(5));
-    track.pass_over(5, 6);
+    track.unreadable(5);
+    assert!(track.is_paused() && !track.is_done() && !track.consumed().contains(5));
+    track.pass_over(6);
     assert_eq!(track.consumed(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
-    track.pass_over(6, 10);
+    track.unreadable(6);
+    track.pass_over(10);
     assert!(track.is_done());
 }
 
 #[test]
 fn the_end_of_a_log_that_may_be_compacted_away_is_left_out_when_nothing_is_shown_for_long() {
     let at = |track: &mut Track, seconds: u64, now: Instant| {
-        track.is_suspect(now + Duration::from_secs(seconds), SILENCE);
+        track.is_suspect(now + Duration::from_secs(seconds), LIMITS);
         track.leave_out_tail(now + Duration::from_secs(seconds))
     };
     let with_two_read = || {

@@ -344,7 +344,7 @@ impl Inbox {
                 }
             }
             FaultKind::Refused => {
-                self.halt = Some(self.checker.refused(fault));
+                self.halt = Some(self.checker.refused(fault.partition, fault.error));
             }
             // The client tries again by itself.
             _ => {}

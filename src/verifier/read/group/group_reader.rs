@@ -20,7 +20,7 @@ use crate::{
     config::{GroupReadConfig, ProofConfig},
     kafka::{
         ClientError, ClientSettings, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation,
-        WakeHub,
+        MALFORMED, ProbeAnswer, Prober, WakeHub,
     },
     pace::Pace,
     runtime::cores::cpu_set::CpuSet,
@@ -28,11 +28,7 @@ use crate::{
     verifier::{
         check::checker::{self, Checker, Truth},
         crew::Crew,
-        read::{
-            budget::Allowance,
-            prober::{Answer, Prober},
-            unreadable::{self, MALFORMED},
-        },
+        read::budget::Allowance,
         shard::{Feed, Halt, ShardContext},
     },
 };
@@ -237,7 +233,7 @@ impl Member {
             group: pass.group.clone(),
             isolation: settings.isolation,
             silences: pass.silences.clone(),
-            prober: Prober::new(context, settings.isolation),
+            prober: context.librdkafka().prober(settings.isolation, &context.topic),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
             clock: Clock::start(),
@@ -327,7 +323,7 @@ impl Member {
     /// Who owns the partition by now will be asked again.
     fn hear_of_silence(&mut self) -> Result<(), Halt> {
         for answer in self.prober.answers() {
-            let Answer::Malformed { partition, offset } = answer else { continue };
+            let ProbeAnswer::Malformed { partition, offset } = answer else { continue };
             let moved = self.inbox.lane(partition).is_none_or(|lane| lane.position > offset);
             if moved || !self.consumer.owns(TOPIC, partition) {
                 continue;
@@ -341,8 +337,9 @@ impl Member {
 
     /// Finds out how far what cannot be read reaches, and goes on behind it.
     async fn pass_over(&mut self, partition: i32, from: i64) -> Result<(), Halt> {
-        let mut consumer = unreadable::connect(&self.context, self.isolation)?;
-        let found = unreadable::end(&self.context, &mut consumer, partition, from).await;
+        let (clients, stop) = (self.context.librdkafka(), || self.context.stop_requested());
+        let place = (partition, from);
+        let found = clients.end_of_unreadable(self.isolation, &self.context.topic, place, stop).await?;
         let (Some(to), Some(lane)) = (found, self.inbox.lane(partition)) else { return Ok(()) };
         lane.state.reposition();
         lane.position = lane.position.max(to);

@@ -2,19 +2,19 @@
 
 use super::seq_reader::SeqReader;
 use crate::{
-    kafka::Isolation,
+    kafka::{Isolation, LogReader},
     verifier::{
         check::{checker, loss},
         shard::Halt,
     },
 };
 
-impl SeqReader<'_> {
+impl<R: LogReader> SeqReader<'_, R> {
     /// Ends the pass; when it was a whole one, nothing that was acked may be missing.
     pub(crate) async fn close(&mut self) -> Result<(), Halt> {
         let complete = self.pass.is_complete();
         for track in &self.pass.tracks {
-            self.consumer.stop(track.partition);
+            self.client.stop(track.partition);
         }
         if !complete {
             return Ok(());

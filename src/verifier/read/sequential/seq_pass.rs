@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    kafka::{Event, Fault, FaultKind},
+    kafka::{Ends, LogEvent, LogVisitor},
     ledger::PartitionLedger,
     mutants,
     record::RecordView,
@@ -15,10 +15,7 @@ use crate::{
         },
         read::{
             budget::Allowance,
-            ends::Ends,
-            skip::{Next, Skip},
             track::{Judgement, Track},
-            witness::{Suspect, Word},
         },
         shard::Halt,
     },
@@ -51,52 +48,12 @@ impl PassState {
         self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
     }
 
-    pub(crate) fn take(&mut self, event: &Event<'_>) {
-        if self.halt.is_some() {
-            return;
-        }
-        match event {
-            Event::Record { partition, record } => {
-                let Some(index) = self.place(*partition) else { return };
-                if let Some(skip) = &mut self.tracks[index].skip {
-                    if record.has_sound_headers {
-                        skip.succeeded();
-                    } else {
-                        skip.failed();
-                    }
-                    return;
-                }
-                let track = &mut self.tracks[index];
-                if track.is_done() || track.must_confirm(record.leader_epoch) || !self.allowance.take() {
-                    return;
-                }
-                if !record.has_sound_headers {
-                    self.spoilt(index, record);
-                    return;
-                }
-                track.read(record.offset, record.leader_epoch);
-                let (state, keys) = (&mut track.state, &mut self.keys[index]);
-                self.halt = self.checker.check_and_note(state, index, *partition, record, keys).err();
-            }
-            Event::End { partition, offset } => {
-                let Some(index) = self.place(*partition) else { return };
-                let track = &mut self.tracks[index];
-                match &mut track.skip {
-                    Some(skip) => skip.succeeded(),
-                    None if track.confirm.is_some() => {}
-                    None => track.reached(*offset),
-                }
-            }
-            Event::Fault(fault) => self.fault(fault),
-        }
-    }
-
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
     fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
         let track = &mut self.tracks[index];
         let offset = self.checker.place_of_spoilt(track.partition, track.position, record.offset);
-        track.spoilt(offset);
+        track.unreadable(offset);
         let record = RecordView { offset, ..*record };
         self.halt = self.checker.check(&mut track.state, index, track.partition, &record).err();
     }
@@ -105,36 +62,23 @@ impl PassState {
         self.places.get(usize::try_from(partition).ok()?).copied().flatten()
     }
 
-    /// Decides what the broker's word on a partition means for its reader. Returns the place about which the leader is to
-    /// be asked first, if there is one.
-    pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<Option<Suspect>, Halt> {
-        match self.tracks[index].judge(ends) {
-            Judgement::Suspect(suspect) => Ok(Some(suspect)),
-            judgement => self.draw_consequences(index, judgement).map(|()| None),
-        }
-    }
-
-    /// The leader was asked about a place that was suspected.
-    pub(crate) fn hear(&mut self, index: usize, word: Word) -> Result<(), Halt> {
-        let judgement = self.tracks[index].hear(word);
-        self.draw_consequences(index, judgement)
-    }
-
-    fn draw_consequences(&mut self, index: usize, judgement: Judgement) -> Result<(), Halt> {
-        let track = &self.tracks[index];
-        let partition = track.partition;
+    /// Decides what the broker's word on a partition means for its reader.
+    ///
+    /// # Errors
+    /// The log was cut, unless that is tolerated or the run goes on.
+    pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
+        let track = &mut self.tracks[index];
+        let (judgement, partition) = (track.judge(ends), track.partition);
         match judgement {
-            Judgement::Wait | Judgement::Suspect(_) => {}
-            Judgement::Cleared => self.checker.not_cut(partition, track.position),
-            Judgement::Uncertain => self.checker.uncertain(partition, track.position),
+            Judgement::Wait => Ok(()),
             Judgement::Retention => {
                 tracing::info!("partition {partition}: retention moved the start to {}", track.position);
+                Ok(())
             }
             Judgement::Truncated { refilled, position, end } => {
-                return self.checker.truncated(index, partition, Cut { position, end, refilled });
+                self.checker.truncated(index, partition, Cut { position, end, refilled })
             }
         }
-        Ok(())
     }
 
     /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.
@@ -162,21 +106,6 @@ impl PassState {
             beyond.push((partition, rest));
         }
         self.checker.stats().coverage.set(coverage, beyond);
-    }
-
-    /// Takes the next step of a reader that looks for the end of what cannot be read. Returns where to read next.
-    pub(crate) fn pass_over(&mut self, index: usize) -> Option<i64> {
-        let track = &mut self.tracks[index];
-        let end = track.end();
-        match track.skip.as_mut()?.next(end) {
-            Next::Wait => None,
-            Next::Try(offset) => Some(offset),
-            Next::Resume { from, to } => {
-                track.pass_over(from, to);
-                tracing::warn!("partition {}: offsets {from} to {} are passed over", track.partition, to - 1);
-                (!track.is_done()).then_some(to)
-            }
-        }
     }
 
     /// Partitions whose ledger lists records at or behind the end to which they were read, with the last of these.
@@ -220,29 +149,78 @@ impl PassState {
         self.checker.check_keys(track.partition, log, &self.keys[index], &track.unreadable)
     }
 
+    /// What lies at an offset cannot be read, and from `to` on, where that is known, it can be again.
     #[cold]
-    fn fault(&mut self, fault: &Fault<'_>) {
-        self.checker.stats().errors.add(1);
-        let track = self.place(fault.partition).map(|index| &mut self.tracks[index]);
-        match (fault.kind, track) {
-            (FaultKind::Corrupt, Some(Track { skip: Some(skip), .. })) => skip.failed(),
-            // No answer to a try: behind a batch that does not fit its checksum, the client may take any bytes for a
-            // batch of some offset, and go there.
-            (FaultKind::OutOfRange | FaultKind::Truncated, Some(track)) => {
-                track.refused(fault.cut);
+    fn unreadable(&mut self, index: usize, (from, to): (i64, Option<i64>), cause: &str) {
+        let track = &mut self.tracks[index];
+        // The place may be one of control records before a batch, or lie in it.
+        let (partition, from) = (track.partition, track.position.max(from));
+        if track.unreadable(from) {
+            self.checker.stats().errors.add(1);
+            self.halt = self.checker.corrupt(partition, from, cause).err();
+        }
+        if let Some((from, to)) = to.and_then(|to| track.pass_over(to)) {
+            tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
+        }
+    }
+
+    #[cold]
+    fn not_cut(&mut self, index: usize, next_offset: i64, is_certain: bool) {
+        let track = &mut self.tracks[index];
+        if is_certain {
+            self.checker.not_cut(track.partition, track.position);
+        } else {
+            self.checker.uncertain(track.partition, track.position);
+        }
+        track.not_cut(next_offset);
+    }
+}
+
+impl LogVisitor for PassState {
+    #[inline]
+    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+        let Some(index) = self.place(partition).filter(|_| self.halt.is_none()) else { return };
+        let track = &mut self.tracks[index];
+        if track.is_done() || !self.allowance.take() {
+            return;
+        }
+        if !record.has_sound_headers {
+            self.spoilt(index, record);
+            return;
+        }
+        track.read(record.offset, record.leader_epoch);
+        let (state, keys) = (&mut track.state, &mut self.keys[index]);
+        self.halt = self.checker.check_and_note(state, index, partition, record, keys).err();
+    }
+
+    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        if let LogEvent::Refused(error) = event {
+            self.checker.stats().errors.add(1);
+            self.halt = Some(self.checker.refused(partition, error));
+            return;
+        }
+        let Some(index) = self.place(partition) else { return };
+        let track = &mut self.tracks[index];
+        match event {
+            LogEvent::Progress { next_offset } => track.progressed(next_offset),
+            LogEvent::AtEnd { end } => track.reached(end),
+            LogEvent::Unreadable { from, to, cause } => self.unreadable(index, (from, to), cause),
+            LogEvent::NotCut { next_offset, is_certain } => self.not_cut(index, next_offset, is_certain),
+            LogEvent::OutOfRange => {
+                self.checker.stats().errors.add(1);
+                track.refused();
             }
-            (FaultKind::Corrupt, Some(track)) => {
-                // The place may be one of control records before the batch, or lie in it.
-                let (partition, offset) = (track.partition, track.position.max(fault.offset));
-                // Where the run goes on, it does so behind the batch.
-                track.skip = Some(Skip::at(offset));
-                self.halt = self.checker.corrupt(partition, offset, fault.text).err();
-            }
-            (FaultKind::Refused, _) => {
-                self.halt = Some(self.checker.refused(fault));
+            LogEvent::Truncated { from, to, .. } => {
+                self.checker.stats().errors.add(1);
+                track.was_cut(from, to);
             }
             // The client tries again by itself.
-            _ => {}
+            LogEvent::Gone(_) | LogEvent::Transient(_) | LogEvent::Refused(_) => {
+                self.checker.stats().errors.add(1);
+            }
         }
     }
 }

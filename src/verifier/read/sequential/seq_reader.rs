@@ -11,7 +11,7 @@ use super::seq_pass::PassState;
 use crate::{
     clock::Clock,
     config::ProofConfig,
-    kafka::{Consumer, ConsumerSettings, OffsetSpec},
+    kafka::{self, ClientFactory, Ends, Inquiry, LogReader, OffsetSpec, ReaderSettings, Reply},
     pace::Pace,
     stats::ReaderStats,
     verifier::{
@@ -22,11 +22,8 @@ use crate::{
         },
         read::{
             budget::Allowance,
-            ends::{self, Deafness, Ends, Inquiry},
-            prober::Prober,
-            renewal::Renewal,
             stall::Watchman,
-            track::{Span, Stage, Track},
+            track::{Limits, SILENCE, Span, Stage, Track},
         },
         shard::{Feed, Halt, ShardContext},
     },
@@ -55,86 +52,84 @@ pub(crate) struct SeqReadPass {
     pub(crate) allowance: Allowance,
 }
 
-/// The timer beside the wake-up, and how long an end that did not come is waited for
-/// before the broker is asked.
+/// The timer beside the wake-up.
 const WAIT: Duration = Duration::from_millis(100);
-const OVERDUE: Duration = Duration::from_millis(500);
-/// The same while the broker is asked, which does not wake anybody when it answers.
-const ANSWER_WAIT: Duration = Duration::from_millis(5);
+/// How long a partition stands still before the broker is asked.
+const LIMITS: Limits = if cfg!(test) {
+    Limits { with_sign: Duration::from_millis(10), without: Duration::from_millis(20) }
+} else {
+    Limits { with_sign: Duration::from_millis(500), without: SILENCE }
+};
 
-/// Reads pass after pass until there is none any more.
+/// Reads pass after pass until there is none any more, with whatever client this run reads with.
 pub(crate) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
-    // One client for all passes: a short topic is not read at the pace of connecting.
+    run_with(context.librdkafka(), context, job, feed).await;
+}
+
+async fn run_with<C: ClientFactory>(
+    clients: C,
+    context: ShardContext,
+    job: SeqReadJob,
+    feed: Feed<SeqReadPass>,
+) {
+    // One client for all passes, made when there is first something to read: a short topic is not read at the pace of
+    // connecting.
     let mut client = None;
     let mut losses = Vec::new();
     while let Some(pass) = feed.next().await {
-        let outcome = one_pass(&context, &job, &mut client, pass, &mut losses).await;
+        let outcome = one_pass(&clients, &context, &job, &mut client, pass, &mut losses).await;
         feed.finish(context.stop_all_on_halt(outcome));
     }
 }
 
-/// One pass, with the shard's client, which is made when there is first something to read.
-async fn one_pass(
+async fn one_pass<C: ClientFactory>(
+    clients: &C,
     context: &ShardContext,
     job: &SeqReadJob,
-    client: &mut Option<Consumer>,
+    client: &mut Option<C::Reader>,
     pass: SeqReadPass,
     losses: &mut Vec<Losses>,
 ) -> Result<(), Halt> {
     if pass.spans.is_empty() {
         return Ok(());
     }
-    let consumer = match client {
-        Some(consumer) => consumer,
-        None => client.insert(connect(context, job)?),
+    let client = match client {
+        Some(client) => client,
+        None => client.insert(clients.reader(&settings(context, job), &context.topic)?),
     };
-    let mut reader = SeqReader::new(context, job, consumer, pass, std::mem::take(losses));
+    let mut reader = SeqReader::new(context, job, client, pass, std::mem::take(losses));
     let outcome = reader.read().await;
     *losses = reader.pass.tracks.into_iter().map(|track| track.losses).collect();
     outcome
 }
 
-fn connect(context: &ShardContext, job: &SeqReadJob) -> Result<Consumer, Halt> {
-    Ok(Consumer::start(&settings(context, job), &context.topic)?)
-}
-
-fn settings(context: &ShardContext, job: &SeqReadJob) -> ConsumerSettings {
-    ConsumerSettings {
+fn settings(context: &ShardContext, job: &SeqReadJob) -> ReaderSettings {
+    ReaderSettings {
+        isolation: checker::isolation(job.proof),
         read_ahead: true,
         paced: job.throughput_bytes_per_s.is_some(),
-        ..context.consumer_settings(checker::isolation(job.proof))
-    }
-}
-
-/// Has everything read that is not done, from where it stands.
-fn read_on(consumer: &mut Consumer, tracks: &[Track]) {
-    for track in tracks.iter().filter(|track| !track.is_done() && !track.is_paused()) {
-        consumer.read_from(track.partition, track.next_offset());
+        quiet_limit: context.half_time(),
     }
 }
 
 /// The state of one pass.
-pub(crate) struct SeqReader<'a> {
+pub(crate) struct SeqReader<'a, R> {
     context: &'a ShardContext,
     pub(crate) job: &'a SeqReadJob,
-    pub(crate) consumer: &'a mut Consumer,
+    pub(crate) client: &'a mut R,
     pub(crate) pass: PassState,
     pace: Option<Pace>,
     clock: Clock,
-    pub(crate) watchman: Watchman,
+    watchman: Watchman,
     /// What the brokers are being asked.
     inquiry: Option<Inquiry>,
-    pub(crate) deafness: Deafness,
-    /// What is to take the client's place.
-    renewal: Option<Renewal>,
-    pub(crate) prober: Prober,
 }
 
-impl<'a> SeqReader<'a> {
+impl<'a, R: LogReader> SeqReader<'a, R> {
     fn new(
         context: &'a ShardContext,
         job: &'a SeqReadJob,
-        consumer: &'a mut Consumer,
+        client: &'a mut R,
         pass: SeqReadPass,
         mut losses: Vec<Losses>,
     ) -> Self {
@@ -144,9 +139,11 @@ impl<'a> SeqReader<'a> {
             Track::new(*span, losses).may_end_at(checker.consumable_end(span.partition))
         };
         let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
-        read_on(consumer, &tracks);
         let mut places = Vec::new();
         for (index, track) in tracks.iter().enumerate() {
+            if !track.is_done() {
+                client.read_from(track.partition, track.place());
+            }
             let id = track.partition.unsigned_abs() as usize;
             places.resize(places.len().max(id + 1), None);
             places[id] = Some(index);
@@ -161,19 +158,7 @@ impl<'a> SeqReader<'a> {
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
         let watchman = Watchman::new(context, "the sequential reader");
-        Self {
-            context,
-            job,
-            consumer,
-            pass: state,
-            pace,
-            clock: Clock::start(),
-            watchman,
-            inquiry: None,
-            deafness: Deafness::default(),
-            renewal: None,
-            prober: Prober::new(context, checker::isolation(job.proof)),
-        }
+        Self { context, job, client, pass: state, pace, clock: Clock::start(), watchman, inquiry: None }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
@@ -196,17 +181,11 @@ impl<'a> SeqReader<'a> {
                 self.close_open_ends().await;
             }
             let got = self.poll()?;
-            self.confirm_places();
-            self.pass_over_unreadable();
-            self.hear_of_silence()?;
-            self.take_renewed();
             self.stop_finished();
             self.look_at_overdue_ends(got > 0)?;
             if got == 0 {
-                let asks = self.inquiry.is_some() || self.renewal.is_some();
-                self.consumer.wait(if asks { ANSWER_WAIT } else { WAIT }).await;
+                self.client.wait(WAIT).await;
             } else {
-                self.deafness.heard();
                 glommio::yield_if_needed().await;
             }
         }
@@ -221,7 +200,7 @@ impl<'a> SeqReader<'a> {
             let Some(ends) = self.ask(index).await else { return false };
             let track = &mut self.pass.tracks[index];
             if track.reopen(ends.end.min(last + 1)) {
-                self.consumer.read_from(track.partition, track.position);
+                self.client.read_from(track.partition, track.place());
                 reopened = true;
             }
         }
@@ -231,18 +210,11 @@ impl<'a> SeqReader<'a> {
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
     /// without it either. `None` when the run is ending.
     pub(crate) async fn ask(&mut self, index: usize) -> Option<Ends> {
-        while !self.context.stop_requested() {
-            self.take_renewed();
-            let (partition, stop) = (self.pass.tracks[index].partition, || self.context.stop_requested());
-            let ends = ends::ask(self.consumer, partition, stop).await;
+        let (partition, stop) = (self.pass.tracks[index].partition, || self.context.stop_requested());
+        while !stop() {
+            let ends = kafka::ends(self.client, partition, stop).await;
             if ends.is_some() {
-                self.deafness.heard();
                 return ends;
-            }
-            if self.deafness.unanswered(Instant::now())
-                && let Err(halt) = self.renew_client()
-            {
-                tracing::warn!("the sequential reader keeps its client, which has no answers: {halt}");
             }
             glommio::timer::sleep(WAIT).await;
         }
@@ -253,7 +225,7 @@ impl<'a> SeqReader<'a> {
     fn poll(&mut self) -> Result<usize, Halt> {
         let pass = &mut self.pass;
         let bytes_before = pass.checker.stats().bytes.get();
-        let got = self.consumer.poll(|event| pass.take(&event));
+        let got = self.client.poll(pass);
         if let Some(pace) = &mut self.pace {
             pace.spend(pass.checker.stats().bytes.get() - bytes_before);
         }
@@ -271,27 +243,9 @@ impl<'a> SeqReader<'a> {
             self.pass.tracks.iter().filter(|track| track.is_open()).map(|track| track.partition).collect();
         // A broker that does not answer is asked again, in the next round.
         let stop = || self.context.stop_requested();
-        for (partition, answer) in self.consumer.offsets(&open, OffsetSpec::End, stop).await {
+        for (partition, answer) in kafka::offsets(self.client, &open, OffsetSpec::End, stop).await {
             if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
                 self.pass.tracks[index].close_at(end.offset);
-            }
-        }
-    }
-
-    /// Asks new leaders whether their logs are the same as those that were read.
-    fn confirm_places(&mut self) {
-        for track in &mut self.pass.tracks {
-            if let Some((offset, epoch)) = track.confirm.take() {
-                self.consumer.confirm(track.partition, offset, epoch);
-            }
-        }
-    }
-
-    /// Goes on behind batches that cannot be read.
-    fn pass_over_unreadable(&mut self) {
-        for index in 0..self.pass.tracks.len() {
-            if let Some(offset) = self.pass.pass_over(index) {
-                self.consumer.read_from(self.pass.tracks[index].partition, offset);
             }
         }
     }
@@ -302,7 +256,7 @@ impl<'a> SeqReader<'a> {
             self.watchman.moved(&mut track.watch, track.position);
             if track.stage == Stage::Done {
                 track.stage = Stage::Stopped;
-                self.consumer.stop(track.partition);
+                self.client.stop(track.partition);
             }
         }
     }
@@ -311,51 +265,52 @@ impl<'a> SeqReader<'a> {
     /// to show, one that stands still may be waiting for its turn, and only a place that is gone is a sign.
     fn look_at_overdue_ends(&mut self, others_move: bool) -> Result<(), Halt> {
         if let Some(inquiry) = &mut self.inquiry {
-            let Some(replies) = inquiry.replies() else { return Ok(()) };
+            let Some(replies) = inquiry.replies(self.client) else { return Ok(()) };
             self.inquiry = None;
             return replies.into_iter().try_for_each(|reply| self.hear(reply));
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
         let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done() && !track.is_paused());
-        for track in tracks.filter(|track| track.out_of_range || !others_move) {
-            if track.is_suspect(now, OVERDUE) {
+        for track in tracks.filter(|track| track.is_lost() || !others_move) {
+            if track.is_suspect(now, LIMITS) {
                 track.looked = now;
                 suspects.push((track.partition, track.position));
             }
         }
         if !suspects.is_empty() {
-            self.inquiry = Some(Inquiry::about(self.consumer, suspects));
+            self.inquiry = Some(Inquiry::about(self.client, suspects));
         }
         Ok(())
     }
 
-    /// It may be the client that sleeps, and not the broker. It goes on until the new one has had an answer.
-    pub(crate) fn renew_client(&mut self) -> Result<(), Halt> {
-        if self.renewal.is_none() {
-            tracing::debug!(
-                "a sequential reader starts a new client: the old one has shown nothing for a while"
-            );
-            let partitions: Vec<i32> = self.pass.tracks.iter().map(|track| track.partition).collect();
-            let settings = settings(self.context, self.job);
-            self.renewal = Some(Renewal::begin(&settings, &self.context.topic, &partitions)?);
-        }
-        Ok(())
-    }
-
-    /// Goes on with the new client, when there is one that has had an answer.
-    fn take_renewed(&mut self) {
-        let Some(consumer) = Renewal::take(&mut self.renewal) else { return };
-        // What the old one was asked goes before it does.
-        self.inquiry = None;
-        *self.consumer = consumer;
-        read_on(self.consumer, &self.pass.tracks);
-    }
-
-    pub(crate) fn resume(&mut self, index: usize) {
+    /// Nothing is decided without the broker's word: one that does not answer is waited for.
+    fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
+        let Some(index) = self.pass.place(reply.partition) else { return Ok(()) };
         let track = &mut self.pass.tracks[index];
-        if std::mem::take(&mut track.reseek) && !track.is_done() {
-            self.consumer.read_from(track.partition, track.position);
+        let Some(ends) = reply.ends else {
+            track.watch.unanswered();
+            return Ok(());
+        };
+        if track.is_done() || track.is_paused() || track.position != reply.asked_at {
+            return Ok(());
         }
+        self.pass.judge(index, ends)?;
+        self.pass.leave_out_tail(index, Instant::now());
+        let track = &mut self.pass.tracks[index];
+        if track.take_reseek() {
+            self.client.read_from(track.partition, track.place());
+        }
+        if !track.is_done() && track.position < ends.end {
+            // The broker says that there is more than was shown.
+            let (partition, position) = (track.partition, track.position);
+            let what = || format!("what lies at offset {position}");
+            self.watchman.look(&mut track.watch, partition, (position, ends.end), what);
+        }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "seq_reader_tests.rs"]
+mod tests;

@@ -1,16 +1,15 @@
-//! What cannot be read: whether that is why nothing comes, and how far it reaches. For readers that must not try
-//! offsets themselves: a member of a group would move the whole group by that.
+//! What cannot be read: whether that is why nothing comes, and how far it reaches. A client of its own tries offsets for
+//! that: the reader's would lose its place, and a member of a group would move the whole group.
 
 use std::time::Duration;
 
-use super::{
-    ends,
-    skip::{Next, Skip},
-};
+use super::skip::{Next, Skip};
 use crate::{
-    kafka::{Consumer, Event, FaultKind, Isolation},
+    kafka::librdkafka::{
+        consumer::{Consumer, Event},
+        fault::FaultKind,
+    },
     mutants,
-    verifier::shard::{Halt, ShardContext},
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -21,11 +20,11 @@ const PATIENCE_WAITS: u32 = 50;
 const ENOUGH: u64 = 2;
 
 /// What is in place of a batch that fits its checksum, and is none.
-pub(crate) const MALFORMED: &str = "one with a record that cannot be taken apart";
+pub const MALFORMED: &str = "one with a record that cannot be taken apart";
 
 /// What lies at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(super) enum Found {
     /// Records, or the end of the log.
     Something,
     /// A batch that does not fit its checksum, or cannot be unpacked, or a record whose headers cannot be read. The
@@ -37,24 +36,17 @@ pub(crate) enum Found {
     Nothing,
 }
 
-/// A client that finds out about places.
-///
-/// # Errors
-/// There is no client to be had.
-pub(crate) fn connect(context: &ShardContext, isolation: Isolation) -> Result<Consumer, Halt> {
-    Ok(Consumer::start_probing(&context.consumer_settings(isolation), &context.topic)?)
-}
-
-/// The first offset behind `from` that can be read, or where the log ends; `None` when the run is ending.
-pub(crate) async fn end(
-    context: &ShardContext,
+/// The first offset behind `from` that can be read, or where the log ends; `None` when `stop` becomes true before.
+/// `consumer` must have been started as one that probes.
+pub(super) async fn end(
     consumer: &mut Consumer,
     partition: i32,
     from: i64,
+    stop: &impl Fn() -> bool,
 ) -> Option<i64> {
     let mut skip = Skip::at(from);
-    while !context.stop_requested() {
-        let Some(ends) = ends::ask(consumer, partition, || context.stop_requested()).await else {
+    while !stop() {
+        let Some(ends) = consumer.ends(partition, stop).await else {
             glommio::timer::sleep(WAIT).await;
             continue;
         };
@@ -68,7 +60,7 @@ pub(crate) async fn end(
             skip.succeeded();
             continue;
         }
-        match look(context, consumer, partition, offset).await {
+        match look(consumer, partition, offset, stop).await {
             Found::Something => skip.succeeded(),
             Found::Spoilt | Found::Malformed => skip.failed(),
             Found::Nothing => {}
@@ -77,12 +69,12 @@ pub(crate) async fn end(
     None
 }
 
-/// Finds out what lies at an offset.
-pub(crate) async fn look(
-    context: &ShardContext,
+/// Finds out what lies at an offset; [`Found::Nothing`] when `stop` becomes true before.
+pub(super) async fn look(
     consumer: &mut Consumer,
     partition: i32,
     offset: i64,
+    stop: &impl Fn() -> bool,
 ) -> Found {
     // What it has said of other places counts for them.
     consumer.poll(|_| ());
@@ -103,7 +95,7 @@ pub(crate) async fn look(
         if found == Found::Nothing && consumer.malformed() - before >= ENOUGH {
             found = Found::Malformed;
         }
-        if found != Found::Nothing || context.stop_requested() {
+        if found != Found::Nothing || stop() {
             break;
         }
         consumer.wait(WAIT).await;

@@ -6,7 +6,7 @@
 
 /// The search for the first readable offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
+pub(super) struct Skip {
     /// The first offset that could not be read, and the last one known.
     from: i64,
     bad: i64,
@@ -19,7 +19,7 @@ pub(crate) struct Skip {
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(super) enum Next {
     /// Wait for the answer.
     Wait,
     /// Read from here, and say how that went.
@@ -35,23 +35,23 @@ pub(crate) enum Next {
 
 impl Skip {
     /// Reading stopped at this offset.
-    pub(crate) fn at(offset: i64) -> Self {
+    pub(super) fn at(offset: i64) -> Self {
         Self { from: offset, bad: offset, good: None, trying: offset, answered: true }
     }
 
     /// The offset that is being tried.
-    pub(crate) fn trying(&self) -> i64 {
+    pub(super) fn trying(&self) -> i64 {
         self.trying
     }
 
     /// It cannot be read, either.
-    pub(crate) fn failed(&mut self) {
+    pub(super) fn failed(&mut self) {
         self.bad = self.bad.max(self.trying);
         self.answered = true;
     }
 
     /// There is something to read there, or nothing at all.
-    pub(crate) fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         // What was already queued before a try tells nothing about it.
         if self.trying > self.bad {
             self.good = Some(self.trying);
@@ -60,7 +60,7 @@ impl Skip {
     }
 
     /// The next step. Nothing is tried at or behind `end`, where the reader's part ends.
-    pub(crate) fn next(&mut self, end: i64) -> Next {
+    pub(super) fn next(&mut self, end: i64) -> Next {
         if !std::mem::take(&mut self.answered) {
             return Next::Wait;
         }

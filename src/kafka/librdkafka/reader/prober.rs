@@ -9,9 +9,9 @@ use super::{
     unreadable::{self, Found},
     witness::{self, Suspect, Word},
 };
-use crate::{
-    kafka::{Consumer, Isolation},
-    verifier::shard::ShardContext,
+use crate::kafka::{
+    ReaderSettings,
+    librdkafka::{consumer::Consumer, settings::ConsumerSettings},
 };
 
 /// Before a client is tried again that could not start.
@@ -49,16 +49,20 @@ struct Work {
 /// One client, which is there while there are questions, and takes them one by one: where nothing comes of a thousand
 /// partitions, that is no reason for a thousand clients.
 pub(crate) struct Prober {
-    context: ShardContext,
-    isolation: Isolation,
+    settings: Rc<ConsumerSettings>,
+    topic: Rc<str>,
     work: Rc<RefCell<Work>>,
     /// Ends when it is dropped.
     task: Option<Task<()>>,
 }
 
 impl Prober {
-    pub(crate) fn new(context: &ShardContext, isolation: Isolation) -> Self {
-        Self { context: context.clone(), isolation, work: Rc::default(), task: None }
+    /// One for a reader of this topic with these settings.
+    pub fn new(settings: &ConsumerSettings, topic: &str) -> Self {
+        // It reads one record here and there.
+        let reader = ReaderSettings { read_ahead: false, paced: false, ..settings.reader };
+        let settings = ConsumerSettings { reader, ..settings.clone() };
+        Self { settings: settings.into(), topic: topic.into(), work: Rc::default(), task: None }
     }
 
     /// Finds out whether what lies at an offset cannot be taken apart.
@@ -93,24 +97,23 @@ impl Prober {
         // The task takes its first step at once.
         drop(work);
         if is_idle {
-            let (context, isolation, work) = (self.context.clone(), self.isolation, self.work.clone());
-            self.task =
-                Some(glommio::spawn_local(async move { answer_all(&context, isolation, &work).await }));
+            let (settings, topic, work) = (self.settings.clone(), self.topic.clone(), self.work.clone());
+            self.task = Some(glommio::spawn_local(async move { answer_all(&settings, &topic, &work).await }));
         }
     }
 }
 
-async fn answer_all(context: &ShardContext, isolation: Isolation, work: &RefCell<Work>) {
+async fn answer_all(settings: &ConsumerSettings, topic: &str, work: &RefCell<Work>) {
     let mut consumer = loop {
-        match unreadable::connect(context, isolation) {
+        match Consumer::start_probing(settings, topic) {
             Ok(consumer) => break consumer,
-            Err(halt) => tracing::debug!("what lies where nothing comes is not looked into: {halt}"),
+            Err(error) => tracing::debug!("what lies where nothing comes is not looked into: {error}"),
         }
         glommio::timer::sleep(PAUSE).await;
     };
     loop {
         let Some(&question) = work.borrow().questions.front() else { return };
-        let answer = answer(context, &mut consumer, question).await;
+        let answer = answer(&mut consumer, question).await;
         let mut work = work.borrow_mut();
         work.questions.pop_front();
         work.answers.extend(answer);
@@ -118,22 +121,23 @@ async fn answer_all(context: &ShardContext, isolation: Isolation, work: &RefCell
 }
 
 async fn answer(
-    context: &ShardContext,
     consumer: &mut Consumer,
     (question, partition, offset): (Question, i32, i64),
 ) -> Option<Answer> {
+    // Who is not wanted any more is dropped.
+    let stop = &|| false;
     match question {
         Question::What => {
-            let found = unreadable::look(context, consumer, partition, offset).await;
+            let found = unreadable::look(consumer, partition, offset, stop).await;
             (found == Found::Malformed).then_some(Answer::Malformed { partition, offset })
         }
         Question::HowFar => {
-            let to = unreadable::end(context, consumer, partition, offset).await?;
+            let to = unreadable::end(consumer, partition, offset, stop).await?;
             Some(Answer::Reaches { partition, from: offset, to })
         }
         Question::IsCut { epoch } => {
             let suspect = Suspect { partition, behind: offset, epoch };
-            Some(Answer::Leader { suspect, word: witness::ask(context, consumer, suspect).await })
+            Some(Answer::Leader { suspect, word: witness::ask(consumer, suspect, stop).await })
         }
     }
 }

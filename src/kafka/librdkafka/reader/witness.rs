@@ -8,14 +8,15 @@
 
 use std::time::Duration;
 
-use super::ends::{self, Ends};
 use crate::{
-    kafka::{Consumer, Event, FaultKind, LogCut},
-    mutants,
-    verifier::{
-        check::loss::{LOOK_PAUSE, LOOKS},
-        shard::ShardContext,
+    kafka::{
+        Ends,
+        librdkafka::{
+            consumer::{Consumer, Event},
+            fault::{FaultKind, LogCut},
+        },
     },
+    mutants,
 };
 
 /// Up to where a log was read.
@@ -71,40 +72,43 @@ enum Look {
     Unclear,
 }
 
+/// How often, and how far apart, leaders are asked before a log counts as cut: one that has just been elected may
+/// name a lower end for a moment.
+const LOOKS: usize = 3;
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long one read may take.
 const WAIT: Duration = Duration::from_millis(100);
 const PATIENCE_WAITS: u32 = 50;
 
-/// Asks the leader of a partition. The client reads nothing else meanwhile.
-pub(crate) async fn ask(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Word {
+/// Asks the leader of a partition. The client reads nothing else meanwhile. [`Word::Unanswered`] when `stop` becomes true.
+pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> Word {
     let (mut below, mut answered) = (0, None);
     for look in 0..2 * LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
-        if context.stop_requested() {
+        if stop() {
             return Word::Unanswered;
         }
-        let shown = read_before(context, consumer, suspect).await;
-        let ends = ends::ask(consumer, suspect.partition, || context.stop_requested()).await;
+        let shown = read_before(consumer, suspect, stop).await;
+        let ends = consumer.ends(suspect.partition, stop).await;
         tracing::debug!("was the log cut? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
         let Some(ends) = ends else { continue };
         answered = Some(ends);
         match judge(shown, ends, suspect) {
             Look::Same => return Word::Same,
-            Look::Another => return cut(context, consumer, suspect, ends).await,
+            Look::Another => return cut(consumer, suspect, ends, stop).await,
             Look::EndsBelow => below += 1,
             Look::Unclear => below = 0,
         }
         if below == LOOKS {
-            return cut(context, consumer, suspect, ends).await;
+            return cut(consumer, suspect, ends, stop).await;
         }
     }
     match answered {
         // In the record's place there may be one that nobody is shown by now: a marker, or what was aborted.
-        Some(ends) if ends.start < suspect.behind => {
-            unless_named(cut(context, consumer, suspect, ends).await)
-        }
+        Some(ends) if ends.start < suspect.behind => unless_named(cut(consumer, suspect, ends, stop).await),
         Some(_) => Word::Uncertain,
         None => Word::Unanswered,
     }
@@ -128,12 +132,12 @@ fn judge(shown: Shown, ends: Ends, suspect: Suspect) -> Look {
 }
 
 /// Reads the record before the place.
-async fn read_before(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Shown {
+async fn read_before(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> Shown {
     let Suspect { partition, behind, .. } = suspect;
     let mut shown = Shown::Nothing;
     consumer.poll(|_| ());
     consumer.read_from(partition, (behind - 1).max(0));
-    first_word(context, consumer, |event| {
+    first_word(consumer, stop, |event| {
         shown = match event {
             Event::Record { record, .. } => {
                 Shown::Record { offset: record.offset, epoch: record.leader_epoch }
@@ -153,13 +157,13 @@ async fn read_before(context: &ShardContext, consumer: &mut Consumer, suspect: S
 
 /// Has the leader say where it was cut. One that has just been elected may not say it, and a connection may be lost: it
 /// is asked again before the cut is taken for the least that it can be, one record.
-async fn cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect, ends: Ends) -> Word {
+async fn cut(consumer: &mut Consumer, suspect: Suspect, ends: Ends, stop: &impl Fn() -> bool) -> Word {
     for look in 0..LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
-        let to = place_of_cut(context, consumer, suspect).await;
-        if to.is_some() || context.stop_requested() || mutants::is_off("cut-asked-again") {
+        let to = place_of_cut(consumer, suspect, stop).await;
+        if to.is_some() || stop() || mutants::is_off("cut-asked-again") {
             return Word::Cut { to, ends };
         }
     }
@@ -167,13 +171,13 @@ async fn cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect, 
 }
 
 /// This client has no other question under way that could be answered instead, and its answer names what was asked.
-async fn place_of_cut(context: &ShardContext, consumer: &mut Consumer, suspect: Suspect) -> Option<i64> {
+async fn place_of_cut(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> Option<i64> {
     let Suspect { partition, behind, epoch } = suspect;
     let mut to = None;
     consumer.poll(|_| ());
     consumer.read_from(partition, behind);
     consumer.confirm(partition, behind, epoch);
-    first_word(context, consumer, |event| match event {
+    first_word(consumer, stop, |event| match event {
         Event::Fault(fault) => {
             to = fault.cut.and_then(|cut| answer(cut, suspect));
             to.is_some()
@@ -185,42 +189,20 @@ async fn place_of_cut(context: &ShardContext, consumer: &mut Consumer, suspect: 
     to
 }
 
-/// Whether a leader that is asked again and again shows no record at exactly this offset, and one behind it each time.
-pub(super) async fn is_missing(
-    context: &ShardContext,
-    consumer: &mut Consumer,
-    partition: i32,
-    offset: i64,
-) -> bool {
-    let suspect = Suspect { partition, behind: offset + 1, epoch: -1 };
-    for look in 0..LOOKS {
-        if look > 0 {
-            glommio::timer::sleep(LOOK_PAUSE).await;
-        }
-        let shown = read_before(context, consumer, suspect).await;
-        tracing::debug!("is there a record? {partition} {offset}: the leader shows {shown:?}");
-        let is_behind = matches!(shown, Shown::Record { offset: shown, .. } if shown > offset);
-        if !is_behind || context.stop_requested() {
-            return false;
-        }
-    }
-    true
-}
-
 fn answer(cut: LogCut, suspect: Suspect) -> Option<i64> {
     ((cut.from, cut.epoch) == (suspect.behind, suspect.epoch)).then_some(cut.to)
 }
 
 /// Shows what comes until `take` says that it was what was waited for.
 async fn first_word(
-    context: &ShardContext,
     consumer: &mut Consumer,
+    stop: &impl Fn() -> bool,
     mut take: impl FnMut(&Event<'_>) -> bool,
 ) {
     for _ in 0..PATIENCE_WAITS {
         let mut is_done = false;
         consumer.poll(|event| is_done = is_done || take(&event));
-        if is_done || context.stop_requested() {
+        if is_done || stop() {
             return;
         }
         consumer.wait(WAIT).await;

@@ -1,0 +1,128 @@
+//! Where logs start and end now: what the brokers say when they are asked.
+
+use std::time::Duration;
+
+use super::{Answers, KafkaError, LogReader, OffsetAndEpoch, OffsetSpec, QuestionId};
+
+/// Where a log starts and ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The first offset that can be read.
+    pub start: i64,
+    /// The offset behind the last one that can.
+    pub end: i64,
+}
+
+type Answer = Result<OffsetAndEpoch, KafkaError>;
+
+impl Ends {
+    /// What two answers say together; `None` where one of them is missing or an error.
+    pub(crate) fn of(start: Option<Answer>, end: Option<Answer>) -> Option<Self> {
+        match (start, end) {
+            (Some(Ok(start)), Some(Ok(end))) => Some(Self { start: start.offset, end: end.offset }),
+            _ => None,
+        }
+    }
+}
+
+/// Between two looks for answers, where the client cannot wake who waits for them.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks where these partitions start or end, and waits for it; each is answered or has an error, at once when `stop`
+/// becomes true.
+pub async fn offsets<R: LogReader>(
+    reader: &mut R,
+    partitions: &[i32],
+    spec: OffsetSpec,
+    stop: impl Fn() -> bool,
+) -> Answers {
+    let question = reader.ask_offsets(partitions, spec);
+    loop {
+        if let Some(answers) = reader.answers(question) {
+            return answers;
+        }
+        if stop() {
+            return partitions.iter().map(|&partition| (partition, Err(KafkaError::timed_out()))).collect();
+        }
+        reader.wait(LOOK_PAUSE).await;
+    }
+}
+
+/// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
+pub async fn ends<R: LogReader>(reader: &mut R, partition: i32, stop: impl Fn() -> bool) -> Option<Ends> {
+    let mut inquiry = Inquiry::about(reader, vec![(partition, 0)]);
+    loop {
+        if let Some(replies) = inquiry.replies(reader) {
+            return replies.first()?.ends;
+        }
+        if stop() {
+            return None;
+        }
+        reader.wait(LOOK_PAUSE).await;
+    }
+}
+
+/// A question about several partitions, which is waited for beside other work: one leader that is silent holds nobody
+/// up who reads from others.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// Each partition, and where its reader stood when this was asked.
+    about: Vec<(i32, i64)>,
+    start: Part,
+    end: Part,
+}
+
+/// One end of all logs.
+#[derive(Debug)]
+struct Part {
+    question: QuestionId,
+    answers: Option<Answers>,
+}
+
+/// What a partition's broker has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Of which partition.
+    pub partition: i32,
+    /// Where the reader stood when it was asked: who has moved since draws no consequences.
+    pub asked_at: i64,
+    /// `None`: there was no answer.
+    pub ends: Option<Ends>,
+}
+
+impl Inquiry {
+    /// Asks about these partitions, whose reader stands at these offsets.
+    pub fn about<R: LogReader>(reader: &mut R, places: Vec<(i32, i64)>) -> Self {
+        let partitions: Vec<i32> = places.iter().map(|place| place.0).collect();
+        let mut part = |spec| Part { question: reader.ask_offsets(&partitions, spec), answers: None };
+        Self { start: part(OffsetSpec::Start), end: part(OffsetSpec::End), about: places }
+    }
+
+    /// What was said, when everything has been said that will be.
+    pub fn replies<R: LogReader>(&mut self, reader: &mut R) -> Option<Vec<Reply>> {
+        let (has_starts, has_ends) = (self.start.take(reader), self.end.take(reader));
+        if !(has_starts && has_ends) {
+            return None;
+        }
+        let reply = |&(partition, asked_at): &(i32, i64)| Reply {
+            partition,
+            asked_at,
+            ends: Ends::of(self.start.of(partition), self.end.of(partition)),
+        };
+        Some(self.about.iter().map(reply).collect())
+    }
+}
+
+impl Part {
+    /// Returns whether there are answers.
+    fn take<R: LogReader>(&mut self, reader: &mut R) -> bool {
+        if self.answers.is_none() {
+            self.answers = reader.answers(self.question);
+        }
+        self.answers.is_some()
+    }
+
+    fn of(&self, partition: i32) -> Option<Answer> {
+        self.answers.iter().flatten().find(|answer| answer.0 == partition).map(|answer| answer.1)
+    }
+}

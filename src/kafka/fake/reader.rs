@@ -1,0 +1,207 @@
+//! A reader that shows what a test tells it, step by step.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    kafka::{
+        Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec, QuestionId,
+        ReadFrom,
+    },
+    record::{RECORD_ID_HEADER, RecordView},
+};
+
+/// How long a test may wait: what waits for ever shall say so.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a reader was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    ReadFrom(i32, ReadFrom),
+    Stop(i32),
+}
+
+/// What a reader shows or says next, one step for each poll.
+pub(crate) enum Step {
+    /// Records that name their own offsets.
+    Show {
+        partition: i32,
+        offsets: Range<i64>,
+        epoch: i32,
+    },
+    /// A record whose headers cannot be taken apart.
+    ShowSpoilt {
+        partition: i32,
+        offset: i64,
+    },
+    Say(i32, LogEvent<'static>),
+    /// Nothing comes before it has been told this (since the last such step).
+    Await(Call),
+    /// Nothing comes before so many questions have been asked in all.
+    AwaitQuestions(usize),
+    /// This happens.
+    Do(Box<dyn FnOnce()>),
+}
+
+/// What has happened, and what is to happen.
+pub(crate) struct Reads {
+    pub(crate) steps: VecDeque<Step>,
+    /// Where each partition's log starts and ends.
+    pub(crate) ends: BTreeMap<i32, Ends>,
+    /// What readers were told, in order.
+    pub(crate) calls: Vec<Call>,
+    /// Questions that have been asked.
+    pub(crate) questions: usize,
+    /// Readers that have been made.
+    pub(crate) clients: usize,
+    /// So many looks for answers find none; negative: they find errors.
+    pub(crate) late: i32,
+    awaited: usize,
+    reading: BTreeSet<i32>,
+    under_way: Vec<(QuestionId, Vec<i32>, OffsetSpec)>,
+    began: Instant,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self {
+            steps: VecDeque::new(),
+            ends: BTreeMap::new(),
+            calls: Vec::new(),
+            questions: 0,
+            clients: 0,
+            late: 0,
+            awaited: 0,
+            reading: BTreeSet::new(),
+            under_way: Vec::new(),
+            began: Instant::now(),
+        }
+    }
+}
+
+/// Such a reader.
+pub(crate) struct Reader(Rc<RefCell<Reads>>);
+
+impl Reader {
+    pub(super) fn new(reads: Rc<RefCell<Reads>>) -> Self {
+        reads.borrow_mut().clients += 1;
+        Self(reads)
+    }
+}
+
+impl Reads {
+    /// The next step that shows something, if it is time for it. What is only to happen happens.
+    fn next(&mut self) -> Option<Step> {
+        assert!(self.began.elapsed() < PATIENCE, "nothing comes any more: {:?}", self.calls);
+        loop {
+            match self.steps.front()? {
+                Step::Await(call) => {
+                    let found = self.calls[self.awaited..].iter().position(|made| made == call)?;
+                    self.awaited += found + 1;
+                }
+                Step::AwaitQuestions(count) if self.questions < *count => return None,
+                Step::AwaitQuestions(_) => {}
+                _ => {
+                    let step = self.steps.pop_front()?;
+                    let Step::Do(happens) = step else { return Some(step) };
+                    happens();
+                    continue;
+                }
+            }
+            self.steps.pop_front();
+        }
+    }
+
+    fn must_be_reading(&self, partition: i32) {
+        assert!(self.reading.contains(&partition), "nobody reads partition {partition}: {:?}", self.calls);
+    }
+
+    fn answer(&self, partition: i32, spec: OffsetSpec) -> Result<OffsetAndEpoch, KafkaError> {
+        let ends = self.ends.get(&partition).filter(|_| self.late >= 0).ok_or(KafkaError::timed_out())?;
+        let offset = if spec == OffsetSpec::Start { ends.start } else { ends.end };
+        Ok(OffsetAndEpoch { offset, leader_epoch: 0 })
+    }
+}
+
+fn show(visitor: &mut impl LogVisitor, partition: i32, (offset, epoch): (i64, i32), is_sound: bool) {
+    let id = format!("000000.{offset:018}");
+    let first_header = is_sound.then_some((RECORD_ID_HEADER.as_bytes(), id.as_bytes()));
+    let record = RecordView {
+        offset,
+        leader_epoch: epoch,
+        sent_ms: None,
+        has_sound_headers: is_sound,
+        first_header,
+        second_header: None,
+        key: None,
+        value: Some(b""),
+    };
+    visitor.record(partition, &record);
+}
+
+impl LogReader for Reader {
+    fn read_from(&mut self, partition: i32, place: ReadFrom) {
+        let mut reads = self.0.borrow_mut();
+        reads.reading.insert(partition);
+        reads.calls.push(Call::ReadFrom(partition, place));
+    }
+
+    fn stop(&mut self, partition: i32) {
+        let mut reads = self.0.borrow_mut();
+        reads.reading.remove(&partition);
+        reads.calls.push(Call::Stop(partition));
+    }
+
+    fn poll(&mut self, visitor: &mut impl LogVisitor) -> usize {
+        let step = self.0.borrow_mut().next();
+        match step {
+            Some(Step::Show { partition, offsets, epoch }) => {
+                self.0.borrow().must_be_reading(partition);
+                offsets.map(|offset| show(visitor, partition, (offset, epoch), true)).count()
+            }
+            Some(Step::ShowSpoilt { partition, offset }) => {
+                self.0.borrow().must_be_reading(partition);
+                show(visitor, partition, (offset, 0), false);
+                1
+            }
+            Some(Step::Say(partition, event)) => {
+                self.0.borrow().must_be_reading(partition);
+                if matches!(event, LogEvent::OutOfRange | LogEvent::Truncated { .. }) {
+                    self.0.borrow_mut().reading.remove(&partition);
+                }
+                visitor.event(partition, event);
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    async fn wait(&self, limit: Duration) {
+        glommio::timer::sleep(limit.min(Duration::from_millis(1))).await;
+    }
+
+    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
+        let (id, mut reads) = (QuestionId::next(), self.0.borrow_mut());
+        reads.questions += 1;
+        reads.under_way.push((id, partitions.to_vec(), spec));
+        id
+    }
+
+    fn answers(&mut self, question: QuestionId) -> Option<Answers> {
+        let mut reads = self.0.borrow_mut();
+        if reads.late > 0 {
+            reads.late -= 1;
+            return None;
+        }
+        let Some(place) = reads.under_way.iter().position(|asked| asked.0 == question) else {
+            return Some(Answers::new());
+        };
+        let (_, partitions, spec) = reads.under_way.swap_remove(place);
+        Some(partitions.into_iter().map(|partition| (partition, reads.answer(partition, spec))).collect())
+    }
+}
