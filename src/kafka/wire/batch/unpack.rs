@@ -54,6 +54,8 @@ impl Unpacker {
     #[inline]
     pub fn unpack<'a>(&'a mut self, batch: &Batch<'a>) -> Result<&'a [u8], UnpackError> {
         match batch.codec() {
+            // Compaction has taken everything, and left the codec's name.
+            _ if batch.payload().is_empty() => Ok(&[]),
             Some(Codec::None) => Ok(batch.payload()),
             Some(codec) => self.unpack_as(codec, batch.payload()),
             None => Err(UnpackError::Unknown),

@@ -107,6 +107,12 @@ impl Cluster {
         self.partitions.len()
     }
 
+    /// Whether the topic has this partition, as far as is known.
+    #[must_use]
+    pub fn has(&self, partition: i32) -> bool {
+        usize::try_from(partition).is_ok_and(|partition| partition < self.partitions.len())
+    }
+
     /// Changes with each change of what is known.
     #[must_use]
     pub fn version(&self) -> u64 {

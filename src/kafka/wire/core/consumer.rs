@@ -48,6 +48,8 @@ pub struct Consumer {
     fetch_us: u64,
     /// The cluster's version by which the source knows its leaders.
     led: Option<u64>,
+    /// Some partition that is read has no leader.
+    has_leaderless: bool,
     /// Questions have been answered since somebody looked.
     has_answers: bool,
     /// When it was told last that nobody can say who leads, µs.
@@ -66,6 +68,7 @@ impl Consumer {
             questions: Questions::default(),
             fetch_us: settings.fetch_us,
             led: None,
+            has_leaderless: false,
             has_answers: false,
             denied_us: None,
             due: Vec::new(),
@@ -145,15 +148,25 @@ impl Consumer {
         if self.led != Some(cluster.version()) {
             self.source.lead(|partition| cluster.leader(partition));
             self.led = Some(cluster.version());
+            self.has_leaderless = self.source.without_leader().next().is_some();
         }
-        let error = cluster.topic_error().filter(|error| *error != code::NONE);
-        let was_told = self.denied_us.is_some_and(|denied_us| now_us < denied_us + DENIAL_US);
-        if let Some(error) = error.filter(|_| !was_told) {
+        if self.has_leaderless && self.denied_us.is_none_or(|denied_us| now_us >= denied_us + DENIAL_US) {
+            self.deny(now_us);
+        }
+    }
+
+    /// Tells that partitions are not there, or must not be read, in the cluster's words. Without a leader alone, they wait.
+    fn deny(&mut self, now_us: u64) {
+        let cluster = &self.network.cluster;
+        let Some(error) = cluster.topic_error() else { return };
+        let is_missing = |partition: &i32| error != code::NONE || !cluster.has(*partition);
+        let missing: Vec<i32> = self.source.without_leader().filter(is_missing).collect();
+        if !missing.is_empty() {
             self.denied_us = Some(now_us);
-            let partitions: Vec<i32> = self.source.without_leader().collect();
-            for partition in partitions {
-                self.source.deny_leader(partition, error);
-            }
+        }
+        let error = if error == code::NONE { code::UNKNOWN_TOPIC_OR_PARTITION } else { error };
+        for partition in missing {
+            self.source.deny_leader(partition, error);
         }
     }
 

@@ -312,6 +312,14 @@ fn a_topic_that_is_not_there_is_told_again_and_again() {
 }
 
 #[test]
+fn a_partition_that_the_topic_lacks_is_told() {
+    let mut world = World::new(12);
+    world.consumer.read_from(2, 0, None, 1);
+    world.settle();
+    assert_eq!(world.shown(), ["2: error 3"]);
+}
+
+#[test]
 fn who_leads_is_asked_after_a_refusal() {
     let mut world = World::new(12);
     world.consumer.read_from(0, 0, None, 1);

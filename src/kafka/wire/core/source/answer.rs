@@ -5,7 +5,7 @@ use std::mem;
 use thiserror::Error;
 
 use super::{
-    Fetch, Source, SourceSettings,
+    Fetch, Source,
     position::{Position, Stage},
     search::{Search, Tried},
     show::{Arrived, Content, Section},
@@ -95,17 +95,19 @@ impl Source {
     /// [`Self::fetch_failed`] has to follow.
     pub fn next_fetch(&mut self, broker: i32, now_us: u64) -> Option<Fetch<'_>> {
         let Self { settings, positions, turns, request, .. } = self;
+        let brokers = turns.iter().filter(|turn| !turn.order.is_empty()).count();
+        let room = settings.room_for(brokers);
         let turn = turns.iter_mut().find(|turn| turn.broker == broker && turn.is_free())?;
         request.clear();
         turn.asked.clear();
         let is_ready = |index: &&usize| positions[**index].is_ready(now_us);
         // Where more has to be seen, the partition goes alone: only the first that has something is sure to be served.
         let alone = turn.order.iter().filter(is_ready).find(|&&index| positions[index].wide_bytes.is_some());
-        let (alone, mut max_bytes) = (alone.copied(), settings.max_bytes);
+        let (alone, mut max_bytes) = (alone.copied(), room);
         for &index in &turn.order {
             let position = &mut positions[index];
             if position.is_ready(now_us) && alone.is_none_or(|alone| alone == index) {
-                let partition = ask(position, settings);
+                let partition = ask(position, settings.partition_max_bytes.min(room));
                 max_bytes = max_bytes.max(partition.max_bytes);
                 turn.asked.push(Asked {
                     index,
@@ -351,7 +353,7 @@ fn find(asked: &[Asked], cursor: &mut usize, index: Option<usize>) -> Option<usi
 }
 
 /// What is asked of a partition.
-fn ask(position: &mut Position, settings: &SourceSettings) -> FetchPartition {
+fn ask(position: &mut Position, room: i32) -> FetchPartition {
     position.stage = Stage::Fetching;
     let epoch = position.epochs.last().filter(|_| !position.leaves_epoch_out && position.search.is_none());
     let wide = position.wide_bytes.map_or(0, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
@@ -360,7 +362,7 @@ fn ask(position: &mut Position, settings: &SourceSettings) -> FetchPartition {
         leader_epoch: position.leader.map_or(-1, |leader| leader.epoch),
         offset: position.offset,
         last_fetched_epoch: epoch.unwrap_or(-1),
-        max_bytes: settings.partition_max_bytes.max(wide),
+        max_bytes: room.max(wide),
     }
 }
 

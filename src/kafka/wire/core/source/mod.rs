@@ -44,7 +44,8 @@ pub struct SourceSettings {
     pub max_wait_ms: i32,
     /// How much has to be there before it answers, in bytes.
     pub min_bytes: i32,
-    /// How much may come in one answer, in bytes; one batch that is larger comes whole.
+    /// How much may come in one answer of each broker, in all of them together, in bytes; one batch that is larger comes
+    /// whole.
     pub max_bytes: i32,
     /// How much of it may be one partition's, in bytes.
     pub partition_max_bytes: i32,
@@ -56,6 +57,16 @@ pub struct SourceSettings {
     pub back_off_us: u64,
     /// How long leaders have to answer a question about a place, µs.
     pub question_us: u64,
+}
+
+impl SourceSettings {
+    /// How much may come in one answer where there are so many brokers, in bytes.
+    fn room_for(&self, brokers: usize) -> i32 {
+        /// Small answers cost more than their memory is worth.
+        const LEAST_BYTES: i32 = 1 << 19;
+        let share = self.max_bytes / i32::try_from(brokers.max(1)).unwrap_or(i32::MAX);
+        share.max(LEAST_BYTES.min(self.max_bytes))
+    }
 }
 
 /// Something that is told about a partition beside its records, in its place among them.

@@ -86,11 +86,13 @@ fn offsets_without_records_are_progress() {
     let mut bench = Bench::reading(1);
     bench.asks(FIRST);
     let short = changed(batch(4, 3, &["a", "b"]), LAST_DELTA_AT, &9_i32.to_be_bytes());
-    let batches = [emptied(0, 3, 4), short, marker(14, 9, true), batch(15, 3, &["c"])];
+    let zstd = 4;
+    let batches = [emptied(0, 3, 1), with_attributes(emptied(1, 3, 3), zstd), short, marker(14, 9, true)];
+    let batches = [&batches[..], &[batch(15, 3, &["c"])]].concat();
     bench.give(FIRST, &[part(0, 99, &batches)]);
     assert_eq!(bench.asks(FIRST), [(0, 16)]);
     let shown = bench.shown();
-    assert_eq!(shown, ["0: up to 4", "0@4 a", "0@5 b", "0: up to 14", "0: up to 15", "0@15 c"]);
+    assert_eq!(shown, ["0: up to 1", "0: up to 4", "0@4 a", "0@5 b", "0: up to 14", "0: up to 15", "0@15 c"]);
 }
 
 #[test]
@@ -174,6 +176,18 @@ fn time_is_the_producer_s_where_it_is_not_the_broker_s() {
     let mut times = Times(Vec::new());
     while bench.source.show(&mut times) > 0 {}
     assert_eq!(times.0, [(3, Some(7)), (4, None), (5, None)]);
+}
+
+#[test]
+fn what_is_held_is_divided_among_the_brokers() {
+    let mut bench = Bench::reading_as(SourceSettings { max_bytes: 4 << 20, partition_max_bytes: 3 << 20, ..SETTINGS }, 2);
+    let asked = |bench: &mut Bench, broker| {
+        let fetch = bench.source.next_fetch(broker, bench.now_us).unwrap();
+        (fetch.max_bytes, fetch.partitions[0].max_bytes)
+    };
+    assert_eq!(asked(&mut bench, FIRST), (4 << 20, 3 << 20));
+    bench.lead_by(1, 2, 3);
+    assert_eq!(asked(&mut bench, 2), (2 << 20, 2 << 20));
 }
 
 #[test]
