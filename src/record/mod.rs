@@ -1,5 +1,6 @@
 //! What a record carries: its id, its key, its proof.
 
+pub(crate) mod headers;
 mod id;
 pub mod proof;
 mod view;

@@ -13,8 +13,7 @@ use std::{
 
 use rdkafka::bindings as rdk;
 
-use super::headers;
-use crate::record::{Header, RecordView};
+use crate::record::{Header, RecordView, headers};
 
 /// `rd_kafka_msg_t` of `src/rdkafka_msg.h`, as a consumer has it.
 #[repr(C)]

@@ -18,7 +18,6 @@ mod factory;
 mod fault;
 mod group;
 mod guard;
-mod headers;
 mod hub;
 mod malformed;
 mod message;

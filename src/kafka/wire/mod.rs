@@ -9,4 +9,7 @@
 pub mod batch;
 pub mod core;
 pub mod protocol;
+mod reader;
 pub mod shell;
+
+pub use self::reader::Reader;

@@ -180,7 +180,8 @@ fn time_is_the_producer_s_where_it_is_not_the_broker_s() {
 
 #[test]
 fn what_is_held_is_divided_among_the_brokers() {
-    let mut bench = Bench::reading_as(SourceSettings { max_bytes: 4 << 20, partition_max_bytes: 3 << 20, ..SETTINGS }, 2);
+    let mut bench =
+        Bench::reading_as(SourceSettings { max_bytes: 4 << 20, partition_max_bytes: 3 << 20, ..SETTINGS }, 2);
     let asked = |bench: &mut Bench, broker| {
         let fetch = bench.source.next_fetch(broker, bench.now_us).unwrap();
         (fetch.max_bytes, fetch.partitions[0].max_bytes)

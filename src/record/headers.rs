@@ -2,7 +2,7 @@
 //!
 //! Pure. Format: <https://kafka.apache.org/documentation/#recordheader>; numbers are zigzag varints.
 
-use crate::record::{
+use super::{
     Header, RECORD_ID_BYTES, RECORD_ID_HEADER,
     proof::{PROOF_HEADER, SHORT_BYTES},
 };

@@ -1,0 +1,152 @@
+//! Reading with our own client.
+
+use std::time::Duration;
+
+use super::{
+    core::{
+        consumer::{Consumer, ConsumerSettings},
+        questions::{self, NoAnswer, What},
+        source::{ReadRecord, SourceEvent, Visitor},
+    },
+    shell::Shell,
+};
+use crate::{
+    kafka::{
+        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec,
+        QuestionId, ReadFrom,
+    },
+    record::{RecordView, headers},
+};
+
+/// How long leaders have to answer where logs start or end.
+const ANSWER_US: u64 = 10_000_000;
+
+/// Reads partitions of one topic, for one shard.
+#[derive(Debug)]
+pub struct Reader {
+    shell: Shell<Consumer>,
+    read_committed: bool,
+    /// What was asked and whose answers have not been taken, under both its names.
+    asked: Vec<(QuestionId, questions::QuestionId)>,
+    topic: String,
+}
+
+impl Reader {
+    /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
+    #[must_use]
+    pub fn start(settings: ConsumerSettings, topic: &str) -> Self {
+        let read_committed = settings.source.read_committed;
+        let shell = Shell::new(Consumer::new(settings, topic));
+        Self { shell, read_committed, asked: Vec::new(), topic: topic.to_owned() }
+    }
+
+    #[cold]
+    fn say_unchecked(&self, error: i16) {
+        let (topic, error) = (&self.topic, KafkaError::Broker(error));
+        tracing::warn!(
+            "{topic}: leaders do not say whether their logs are the ones that were read: {error}. A log that \
+             was truncated may go unnoticed"
+        );
+    }
+}
+
+impl LogReader for Reader {
+    fn read_from(&mut self, partition: i32, place: ReadFrom) {
+        let ReadFrom { offset, epoch_before, .. } = place;
+        self.shell.with(|consumer, now_us| consumer.read_from(partition, offset, epoch_before, now_us));
+    }
+
+    fn stop(&mut self, partition: i32) {
+        self.shell.machine().stop(partition);
+    }
+
+    fn poll(&mut self, visitor: &mut impl LogVisitor) -> usize {
+        let (shown, unchecked) = self
+            .shell
+            .with(|consumer, now_us| (consumer.show(&mut Shown(visitor), now_us), consumer.take_unchecked()));
+        if let Some(error) = unchecked {
+            self.say_unchecked(error);
+        }
+        shown
+    }
+
+    async fn wait(&self, limit: Duration) {
+        self.shell.wait(limit).await;
+    }
+
+    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
+        let what = match spec {
+            OffsetSpec::Start => What::Start,
+            OffsetSpec::End => What::End { read_committed: self.read_committed },
+        };
+        let ask =
+            |consumer: &mut Consumer, now_us| consumer.ask(partitions, what, now_us + ANSWER_US, now_us);
+        let (id, inner) = (QuestionId::next(), self.shell.with(ask));
+        self.asked.push((id, inner));
+        id
+    }
+
+    fn answers(&mut self, question: QuestionId) -> Option<Answers> {
+        let index = self.asked.iter().position(|(id, _)| *id == question)?;
+        let inner = self.asked[index].1;
+        let answers = self.shell.machine().questions().answers(inner)?;
+        self.asked.swap_remove(index);
+        Some(answers.into_iter().map(|(partition, answer)| (partition, place(answer))).collect())
+    }
+}
+
+fn place(answer: questions::Answer) -> Result<OffsetAndEpoch, KafkaError> {
+    match answer {
+        Ok(found) => Ok(OffsetAndEpoch { offset: found.offset, leader_epoch: found.epoch }),
+        Err(NoAnswer::Error(error)) => Err(KafkaError::Broker(error)),
+        Err(NoAnswer::TimedOut) => Err(KafkaError::timed_out()),
+    }
+}
+
+/// Shows what the client shows to who looks at logs.
+struct Shown<'a, V>(&'a mut V);
+
+impl<V: LogVisitor> Visitor for Shown<'_, V> {
+    #[inline]
+    fn record(&mut self, partition: i32, record: &ReadRecord<'_>) {
+        let ReadRecord { offset, leader_epoch, sent_ms, key, value, headers } = *record;
+        let Some([first_header, second_header]) = headers::first_two(headers) else {
+            // Where the next record begins is known all the same.
+            let cause = "headers that cannot be taken apart";
+            let event = LogEvent::Unreadable { from: offset, to: Some(offset.saturating_add(1)), cause };
+            self.0.event(partition, event);
+            return;
+        };
+        let has_sound_headers = true;
+        let view = RecordView {
+            offset,
+            leader_epoch,
+            sent_ms,
+            has_sound_headers,
+            first_header,
+            second_header,
+            key,
+            value,
+        };
+        self.0.record(partition, &view);
+    }
+
+    fn event(&mut self, partition: i32, event: SourceEvent<'_>) {
+        let event = match event {
+            SourceEvent::Progress { next_offset } => LogEvent::Progress { next_offset },
+            SourceEvent::AtEnd { end } => LogEvent::AtEnd { end },
+            SourceEvent::Unreadable { from, to, cause } => LogEvent::Unreadable { from, to, cause },
+            SourceEvent::OutOfRange => LogEvent::OutOfRange,
+            SourceEvent::Truncated { from, epoch, to } => LogEvent::Truncated { from, epoch, to },
+            SourceEvent::Error(error) => {
+                let error = KafkaError::Broker(error);
+                match error.class() {
+                    ErrorClass::TopicUnknown => LogEvent::Gone(error),
+                    ErrorClass::Refused | ErrorClass::NotAdmitted => LogEvent::Refused(error),
+                    _ => LogEvent::Transient(error),
+                }
+            }
+        };
+        self.0.event(partition, event);
+    }
+}
