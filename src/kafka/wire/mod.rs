@@ -10,6 +10,7 @@ pub mod batch;
 pub mod core;
 pub mod protocol;
 mod reader;
+pub mod settings;
 pub mod shell;
 
 pub use self::reader::Reader;
