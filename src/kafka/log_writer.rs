@@ -2,7 +2,7 @@
 
 use std::{ffi::CStr, time::Duration};
 
-use super::{Answers, ClientError, Isolation, KafkaError, OffsetSpec, QuestionId, Transactions};
+use super::{Answers, ClientError, Isolation, KafkaError, OffsetSpec, QuestionId, Slots, Transactions};
 
 /// Name and value of a header that is to be written. A client that stands on C needs the NUL behind the name.
 pub type HeaderField<'a> = (&'static CStr, &'a [u8]);
@@ -14,6 +14,8 @@ pub enum Value<'a> {
     Lasting(&'static [u8]),
     /// Copied before the call returns.
     Passing(&'a [u8]),
+    /// That of the client's slot whose number is the record's token ([`SlotWriter`]).
+    Slot,
 }
 
 /// One record to send; key and headers are copied before the call returns.
@@ -124,4 +126,10 @@ pub trait LogWriter {
     fn transactions(&self) -> Result<Transactions, ClientError> {
         Err(ClientError::NotThere("transactions"))
     }
+}
+
+/// A client that can send values from slots of its own. All its records have slots, and a slot's number for their token.
+pub trait SlotWriter: LogWriter {
+    /// The slots.
+    fn slots(&mut self) -> &mut Slots;
 }

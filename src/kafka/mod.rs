@@ -14,6 +14,7 @@ mod log_reader;
 mod log_writer;
 mod offsets;
 mod settings;
+mod slots;
 mod transactions;
 pub mod wire;
 
@@ -23,15 +24,17 @@ pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
-    Bell, BrokerChange, BrokerStates, CommittedPlaces, ConsumerSettings, Coordinator, Echo, EchoProducer,
-    EmbeddedCluster, Fault, FaultKind, GroupConsumer, GroupDescription, GroupEvent, GroupMember,
-    GroupSettings, GroupStart, Handover, HubBell, Leaders, Librdkafka, Look, MemberState, Message, Observer,
-    OffsetQuery, Producer, ProducerSettings, Ringer, TopicError, TopicShape, Trouble, WakeHub, named,
-    refused,
+    Bell, BrokerChange, BrokerStates, CommittedPlaces, ConsumerSettings, Coordinator, EmbeddedCluster, Fault,
+    FaultKind, GroupConsumer, GroupDescription, GroupEvent, GroupMember, GroupSettings, GroupStart, Handover,
+    HubBell, Leaders, Librdkafka, Look, MemberState, Message, Observer, OffsetQuery, Producer,
+    ProducerSettings, Ringer, TopicError, TopicShape, Trouble, WakeHub, named, refused,
 };
 pub(crate) use librdkafka::{MALFORMED, ProbeAnswer, Prober};
 pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
-pub use log_writer::{Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, Value};
+pub use log_writer::{
+    Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
+};
 pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId};
 pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};
+pub use slots::Slots;
 pub use transactions::{End, Ended, Transactions};

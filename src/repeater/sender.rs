@@ -17,8 +17,8 @@ use crate::{
     config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     failing::{self, Backoff},
     kafka::{
-        ClientError, ClientSettings, Echo, EchoProducer, HubBell, KafkaError, ProducerSettings, Reason,
-        SendError, TransactionSettings, WriterSettings,
+        ClientError, ClientFactory, ClientSettings, KafkaError, LogWriter, ProducerSettings, Reason, Record,
+        SendError, SlotWriter, TransactionSettings, Value, WriterSettings,
     },
     random::Random,
     runtime::cores::cpu_set::CpuSet,
@@ -31,10 +31,12 @@ const BURST: usize = 256;
 /// Delivery events taken before records are sent again.
 pub(super) const DELIVERY_EVENTS: usize = 64;
 
-pub(super) struct TokenSender {
-    client: EchoProducer,
-    settings: ProducerSettings,
-    bell: HubBell,
+pub(super) struct TokenSender<C: ClientFactory> {
+    factory: C,
+    client: C::Writer,
+    settings: WriterSettings,
+    /// The worker's name: its clients' id.
+    name: String,
     shard: Rc<ShardFloor>,
     stats: Arc<WorkerStats>,
     random: Random,
@@ -54,26 +56,26 @@ pub(super) struct TokenSender {
     spoilt_by: Option<Reason>,
 }
 
-impl TokenSender {
+impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     pub(super) fn start(
+        factory: C,
         shard: &Rc<ShardFloor>,
-        client: &ClientSettings,
+        name: &str,
         worker: usize,
-        bell: &HubBell,
     ) -> Result<Self, ClientError> {
         let config = &shard.floor.config;
         let mut random = Random::from_entropy();
-        let cpus = shard.place.client_cpus.clone();
-        let settings = settings(config, client, config.compression.pick(&mut random), cpus);
-        let client = EchoProducer::start(&settings, &config.topics, bell)?;
+        let settings = settings(config, name, config.compression.pick(&mut random));
+        let client = start_client(&factory, &settings, config)?;
         let transaction = match config.transactions {
-            Some(rules) => Some(Transaction::start(rules, client.transactions(&settings)?)),
+            Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
             None => None,
         };
         Ok(Self {
+            factory,
             client,
             settings,
-            bell: bell.clone(),
+            name: name.to_owned(),
             shard: shard.clone(),
             stats: shard.floor.stats[worker].clone(),
             random,
@@ -135,7 +137,7 @@ impl TokenSender {
             config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
         let token = if tombstone { None } else { self.tokens.take() };
         if let Some(token) = token {
-            self.client.write(slot, &Header { token, sent_at_us, aborted }.encode());
+            self.client.slots().write(slot, &Header { token, sent_at_us, aborted }.encode());
         }
         let number = match config.keys {
             Some(keys) => self.random.below(keys.get()),
@@ -145,9 +147,17 @@ impl TokenSender {
         let topic = self.random.index(config.topics.len());
         let partition = self.random.index(self.shard.floor.topics[topic].1);
         let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-        let echo = Echo { topic, partition, key: key.as_bytes(), slot, tombstone };
+        let record = Record {
+            topic,
+            partition,
+            key: key.as_bytes(),
+            value: (!tombstone).then_some(Value::Slot),
+            headers: &[],
+            timestamp_ms: None,
+            token: slot,
+        };
         let bytes = config.payload_bytes.get() + HEADER_BYTES;
-        if let Err(error) = self.client.send(&echo) {
+        if let Err(error) = self.client.send(&record) {
             self.free.push(slot);
             return self.not_sent(token, error);
         }
@@ -171,7 +181,7 @@ impl TokenSender {
     #[cold]
     fn new_slot(&mut self) -> Option<usize> {
         let config = &self.shard.floor.config;
-        if self.client.slots() >= config.max_buffered_records {
+        if self.client.slots().count() >= config.max_buffered_records {
             return None;
         }
         let mut value = vec![0; HEADER_BYTES + config.payload_bytes.get()].into_boxed_slice();
@@ -181,7 +191,7 @@ impl TokenSender {
             Fill::Printable => self.random.fill_printable(&mut value[HEADER_BYTES..]),
         }
         self.flights.push(Flight::default());
-        Some(self.client.add_slot(value))
+        Some(self.client.slots().add(value))
     }
 
     #[cold]
@@ -248,7 +258,7 @@ impl TokenSender {
             } else {
                 "a record cannot be written"
             };
-            let (id, lasting) = (&self.settings.client.client_id, judgement.words());
+            let (id, lasting) = (&self.name, judgement.words());
             floor
                 .shared
                 .lifecycle
@@ -323,7 +333,7 @@ impl TokenSender {
             return false;
         }
         if self.in_flight() > 0 {
-            self.client.purge();
+            self.client.abandon();
         }
         self.in_flight() == 0
     }
@@ -336,12 +346,12 @@ impl TokenSender {
             self.tell("starting a new producer", &reason);
             self.judge(&reason);
         }
-        self.client = EchoProducer::start(&self.settings, &self.shard.floor.config.topics, &self.bell)?;
+        self.client = start_client(&self.factory, &self.settings, &self.shard.floor.config)?;
         self.flights.clear();
         self.free.clear();
         self.restart = false;
         if let Some(transaction) = &mut self.transaction {
-            for token in transaction.restart(self.client.transactions(&self.settings)?) {
+            for token in transaction.restart(self.client.transactions()?) {
                 self.tokens.give(token);
             }
         }
@@ -376,7 +386,7 @@ impl TokenSender {
             Change::Fatal { records: tokens, unknown, reason } => {
                 let Reason { error, .. } = reason;
                 if starting && self.shard.floor.judge(error).is_final() {
-                    let id = &self.settings.client.client_id;
+                    let id = &self.name;
                     let reason = format!("transactional id '{id}' cannot be used: {reason}");
                     self.shard.floor.shared.lifecycle.fail(reason);
                 }
@@ -413,26 +423,36 @@ impl TokenSender {
     }
 }
 
-/// How a worker produces.
-pub(super) fn settings(
+fn start_client<C: ClientFactory>(
+    factory: &C,
+    settings: &WriterSettings,
+    config: &RepeaterConfig,
+) -> Result<C::Writer, ClientError> {
+    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+    factory.writer(settings, &topics)
+}
+
+/// How a worker of this name produces.
+fn settings(config: &RepeaterConfig, name: &str, compression: Compression) -> WriterSettings {
+    WriterSettings {
+        linger: config.linger,
+        batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
+        max_buffered_records: config.max_buffered_records,
+        compression,
+        transactions: config.transactions.map(|rules| TransactionSettings {
+            // One for the life of the worker: a new client fences what the last one left open.
+            id: name.to_owned(),
+            timeout: rules.timeout,
+        }),
+    }
+}
+
+/// How a worker's client on librdkafka produces.
+pub(super) fn on_librdkafka(
     config: &RepeaterConfig,
     client: &ClientSettings,
-    compression: Compression,
     client_cpus: CpuSet,
 ) -> ProducerSettings {
-    ProducerSettings {
-        client: client.clone(),
-        writer: WriterSettings {
-            linger: config.linger,
-            batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
-            max_buffered_records: config.max_buffered_records,
-            compression,
-            transactions: config.transactions.map(|rules| TransactionSettings {
-                // One for the life of the worker: a new client fences what the last one left open.
-                id: client.client_id.clone(),
-                timeout: rules.timeout,
-            }),
-        },
-        client_cpus,
-    }
+    let writer = settings(config, &client.client_id, Compression::None);
+    ProducerSettings { client: client.clone(), writer, client_cpus }
 }

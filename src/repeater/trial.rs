@@ -3,7 +3,7 @@
 use super::{floor, sender};
 use crate::{
     app::error::RunError,
-    config::{Brokers, Compression, RepeaterConfig},
+    config::{Brokers, RepeaterConfig},
     kafka::{ClientError, ClientSettings, Isolation},
     runtime::{
         cores::cpu_set::CpuSet,
@@ -59,6 +59,6 @@ impl<'a> Trial<'a> {
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let client = ClientSettings::new(&config.common, "");
-    sender::settings(config, &client, Compression::None, cpus.clone()).try_out()?;
+    sender::on_librdkafka(config, &client, cpus.clone()).try_out()?;
     floor::group(config, client, Isolation::ReadUncommitted, cpus.clone()).try_out()
 }

@@ -15,7 +15,9 @@ use crate::{
     clock,
     control::Message,
     findings::anomaly::{Anomaly, READABLE, Violation},
-    kafka::{ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError},
+    kafka::{
+        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError, Librdkafka,
+    },
     stats::{LatencyRecorder, WorkerStats},
 };
 
@@ -43,7 +45,7 @@ pub(super) async fn run(shard: Rc<ShardFloor>, worker: usize) -> Result<(), Clie
 }
 
 struct Worker {
-    sender: TokenSender,
+    sender: TokenSender<Librdkafka>,
     consumer: GroupConsumer,
     inbox: Inbox,
     shard: Rc<ShardFloor>,
@@ -80,7 +82,9 @@ impl Worker {
             // Until the first look.
             sender: {
                 stats.starting.set(floor.config.transactions.is_some().into());
-                TokenSender::start(shard, &client, index, &bell)?
+                let cpus = shard.place.client_cpus.clone();
+                let factory = Librdkafka::ringing(client.clone(), cpus, bell.clone());
+                TokenSender::start(factory, shard, &client.client_id, index)?
             },
             consumer: GroupConsumer::start(&settings, &floor.config.topics, &bell)?,
             inbox: Inbox {

@@ -57,7 +57,7 @@ fn batches_that_are_too_large_end_the_run_and_smaller_ones_are_proven(cluster: &
         let finished = run(&topic, &format!("{work} {transactions}")).finish().expect_code(3);
         finished.expect_one_error(&[
             topic.name(),
-            "Message size too large",
+            "MESSAGE_TOO_LARGE",
             "--batch_max_bytes (it is 1048576)",
             "max.message.bytes",
         ]);
@@ -97,7 +97,7 @@ fn a_batch_is_refused_for_what_is_wrong_with_it(cluster: &Cluster) {
         );
         let finished = run(&topic, &work).finish().expect_code(3);
         finished
-            .expect_one_error(&[topic.name(), "Invalid timestamp", "message.timestamp.after.max.ms"])
+            .expect_one_error(&[topic.name(), "INVALID_TIMESTAMP", "message.timestamp.after.max.ms"])
             .expect_no_output(&["INVALID_RECORD", "DIFFERENT_RECORD"]);
     }
 }
@@ -144,7 +144,7 @@ fn a_server_error_that_lasts_ends_the_run_and_one_that_passes_does_not() {
     wait_until("failures", || fails(&passing) > 1);
     mock.refuse_no_more(RDKafkaApiKey::Produce);
     let finished = passing.finish().expect_code(0);
-    finished.expect_output(&["PROVEN", "WARN", "records were not acked", "Unknown broker error"]);
+    finished.expect_output(&["PROVEN", "WARN", "records were not acked", "UNKNOWN_SERVER_ERROR"]);
     mock.refuse(RDKafkaApiKey::Produce, error);
     let topic = mock.topic(2);
     let finished = run(&topic, "--produce_msgs 2000 --msg_size 100").finish().expect_code(3);
@@ -152,7 +152,7 @@ fn a_server_error_that_lasts_ends_the_run_and_one_that_passes_does_not() {
     finished.expect_one_error(&[
         topic.name(),
         "for 30 s, in which nothing was acked",
-        "Unknown broker error",
+        "UNKNOWN_SERVER_ERROR",
     ]);
 }
 
@@ -171,7 +171,7 @@ fn transactional_ids_that_expire_between_two_records_cost_no_record(cluster: &Cl
     ));
     let repeater = repeater.start();
     let verified = run(&topic, work).in_dir(&workdir).finish().expect_code(0);
-    let expired = "not currently assigned to its transactional id";
+    let expired = "INVALID_PRODUCER_ID_MAPPING";
     let verified = verified.expect_output(&[
         "PROVEN",
         "WARN",
@@ -197,6 +197,6 @@ fn a_repeater_whose_records_are_too_large_ends(cluster: &Cluster) {
         let work = format!("--topic {name} --group {name} --payload-size 16000 {transactions}");
         let run = Run::repeater().args(format!("--brokers {}", cluster.bootstrap())).args(work);
         let finished = run.finish().expect_code(3);
-        finished.expect_one_error(&["Message size too large", "--payload-size", "max.message.bytes"]);
+        finished.expect_one_error(&["MESSAGE_TOO_LARGE", "--payload-size", "max.message.bytes"]);
     }
 }

@@ -10,14 +10,16 @@ use rdkafka::{
 use super::{
     admin::offsets::OffsetQuery,
     client::{EventPtr, Handle, Queue, Topic},
-    codes, transactions,
+    codes,
+    factory::Waking,
+    transactions,
     wake::QueueWake,
 };
 use crate::{
     kafka::{
         Answers, ClientError, Delivery, HeaderField, Isolation, KafkaError, LocalError, LogWriter,
-        MOST_HEADERS, OffsetSpec, Outcome, ProducerSettings, QuestionId, Record, SendError, Transactions,
-        Value,
+        MOST_HEADERS, OffsetSpec, Outcome, ProducerSettings, QuestionId, Record, SendError, SlotWriter,
+        Slots, Transactions, Value,
     },
     runtime::cores::cpu_set::CpuSet,
 };
@@ -35,9 +37,6 @@ impl Delivery {
     }
 }
 
-/// How many deliveries are taken out of an event at once.
-const DELIVERIES: usize = 1024;
-
 /// A producer for a few topics, used by one shard.
 pub struct Producer {
     // Fields are dropped in this order: references first, the client last.
@@ -46,8 +45,10 @@ pub struct Producer {
     queue: Queue,
     /// Those that are under way.
     questions: Vec<(QuestionId, OffsetQuery)>,
-    wake: QueueWake,
+    waking: Waking,
     handle: Arc<Handle>,
+    /// Gone after the client that may be sending what is in them.
+    slots: Slots,
     first_topic: String,
     client_cpus: CpuSet,
     /// Shared with the clients that are made after this one: something has come back.
@@ -61,27 +62,32 @@ impl Producer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub(crate) fn start(
+    pub(super) fn start(
         settings: &ProducerSettings,
         topics: &[&str],
+        waking: Waking,
         is_warm: Rc<Cell<bool>>,
     ) -> Result<Self, ClientError> {
         let handle =
             Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.config(), &settings.client_cpus)?;
         let handle = Arc::new(handle);
-        let (queue, wake) = (handle.main_queue(), QueueWake::new()?);
-        wake.attach(queue.ptr());
+        let queue = handle.main_queue();
+        waking.attach(queue.ptr());
         let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
-        for topic in topics {
-            handle.learn(topic, &settings.client_cpus);
+        if waking.is_own() {
+            // With many clients in a process their threads would be too many.
+            for topic in topics {
+                handle.learn(topic, &settings.client_cpus);
+            }
         }
         Ok(Self {
-            messages: vec![ptr::null(); DELIVERIES].into(),
+            messages: vec![ptr::null(); waking.deliveries()].into(),
             topics: known,
             queue,
             questions: Vec::new(),
-            wake,
+            waking,
             handle,
+            slots: Slots::default(),
             first_topic: topics.first().map(|topic| (*topic).to_owned()).unwrap_or_default(),
             client_cpus: settings.client_cpus.clone(),
             is_warm,
@@ -99,6 +105,10 @@ impl LogWriter for Producer {
         }
         let (value, copy) = match record.value {
             Some(Value::Lasting(value)) => ((value.as_ptr(), value.len()), 0),
+            Some(Value::Slot) => {
+                let value = self.slots.value(record.token);
+                ((value.as_ptr(), value.len()), 0)
+            }
             Some(Value::Passing(value)) => ((value.as_ptr(), value.len()), rdk::RD_KAFKA_MSG_F_COPY),
             None => ((ptr::null(), 0), 0),
         };
@@ -128,13 +138,17 @@ impl LogWriter for Producer {
         let arguments = &arguments[..arguments.len() - (MOST_HEADERS - record.headers.len())];
         // SAFETY: every argument's union field is the one that its type names. The topic lives as long as `self`, and
         // header names are 'static; key and header values are copied before the call returns, and so is the value where
-        // the flag says so; otherwise it is 'static and outlives the client's use of it.
+        // the flag says so; otherwise it is 'static, or in a slot that is neither written nor freed while it is lent, that
+        // is until its delivery or until the client is gone.
         let error =
             unsafe { rdk::rd_kafka_produceva(self.handle.ptr(), arguments.as_ptr(), arguments.len()) };
         if !error.is_null() {
             return Err(send_error(&self.handle, error));
         }
         self.has_sent = true;
+        if matches!(record.value, Some(Value::Slot)) {
+            self.slots.lend(record.token);
+        }
         Ok(())
     }
 
@@ -144,10 +158,17 @@ impl LogWriter for Producer {
 
     fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
         let mut count = 0;
+        let (messages, slots) = (&mut self.messages, &mut self.slots);
+        let has_slots = slots.count() > 0;
         for _ in 0..limit_events {
             let Some(event) = self.queue.poll(0) else { break };
             if event.kind() == rdk::RD_KAFKA_EVENT_DR {
-                count += take_deliveries(&event, &mut self.messages, &mut each);
+                count += take_deliveries(&event, messages, &mut |delivery: Delivery| {
+                    if has_slots {
+                        slots.give_back(delivery.token);
+                    }
+                    each(delivery);
+                });
             }
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
@@ -161,7 +182,7 @@ impl LogWriter for Producer {
     }
 
     async fn wait(&self, limit: Duration) {
-        self.wake.wait(limit).await;
+        self.waking.wait(limit).await;
     }
 
     fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
@@ -181,7 +202,7 @@ impl LogWriter for Producer {
     }
 
     fn transactions(&self) -> Result<Transactions, ClientError> {
-        transactions::start(self.handle.clone(), &self.client_cpus, self.wake.ringer()?)
+        transactions::start(self.handle.clone(), &self.client_cpus, self.waking.ringer()?)
     }
 
     fn abandon(&mut self) {
@@ -196,12 +217,22 @@ impl LogWriter for Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
+        // The client is closed on another thread, or one that ends a transaction holds it, and it may hold values.
+        if self.slots.is_any_lent() {
+            std::mem::forget(std::mem::take(&mut self.slots));
+        }
+    }
+}
+
+impl SlotWriter for Producer {
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 }
 
 /// Takes a record's error over, and says what it means.
 #[cold]
-pub(crate) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> SendError {
+fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> SendError {
     // SAFETY: the error is ours, and not used after it is destroyed.
     let code = unsafe {
         let code = rdk::rd_kafka_error_code(error);
@@ -220,7 +251,7 @@ pub(crate) fn send_error(client: &Handle, error: *mut rdk::rd_kafka_error_t) -> 
 /// An event is a batch. Where the broker refused it for several of its records, those and the others have codes that say no
 /// more than that; the code of the batch says what it was. The broker's words are not to be had: what
 /// `rd_kafka_message_produce_errstr` returns has been freed by then (seen in 2.12.1, whose event has a copy of them).
-pub(crate) fn take_deliveries(
+fn take_deliveries(
     event: &EventPtr,
     messages: &mut [*const rdk::rd_kafka_message_t],
     each: &mut impl FnMut(Delivery),
@@ -250,7 +281,7 @@ pub(crate) fn take_deliveries(
     }
 }
 
-pub(crate) fn argument(
+fn argument(
     kind: rdk::rd_kafka_vtype_t,
     set: impl FnOnce(&mut rdk::rd_kafka_vu_s__bindgen_ty_1),
 ) -> rdk::rd_kafka_vu_t {
@@ -276,7 +307,7 @@ fn header((name, value): HeaderField<'_>) -> rdk::rd_kafka_vu_t {
     })
 }
 
-pub(crate) fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+fn bytes(start: *const u8, size: usize) -> rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
     // The client only reads what it is given here.
     rdk::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: start.cast_mut().cast::<c_void>(), size }
 }
