@@ -79,7 +79,7 @@ fn a_token_that_the_broker_does_not_understand_is_refused(secured: &Secured) {
 fn a_token_of_a_user_without_rights_is_refused(secured: &Secured) {
     let topic = secured.topic(1);
     let run = verifier(secured, Door::Sasl, &topic, "anna");
-    expect_refusal(run, &token("anna", 0, 3600), &[topic.name(), "Topic authorization failed"]);
+    expect_refusal(run, &token("anna", 0, 3600), &[topic.name(), "TOPIC_AUTHORIZATION_FAILED"]);
 }
 
 fn an_expired_token_is_no_token(secured: &Secured) {

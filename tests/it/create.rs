@@ -91,7 +91,7 @@ fn a_topic_that_may_not_be_made_is_refused(secured: &Secured) {
     let topic = Topic::missing(secured.cluster().bootstrap());
     secured.grant("frida", Resource::Topic(topic.name()), Operation::Describe);
     let run = secured.verifier_of("frida", &topic).args("--create-topic");
-    expect_refusal(&topic, run, &[topic.name(), "could not be created", "authorization failed"]);
+    expect_refusal(&topic, run, &[topic.name(), "could not be created", "AUTHORIZATION_FAILED"]);
 }
 
 fn the_right_to_make_a_topic_is_enough(secured: &Secured) {

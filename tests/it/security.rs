@@ -158,7 +158,7 @@ fn a_door_that_needs_tls_is_no_door_without(secured: &Secured) {
     expect_refusal(&topic, run, &["no broker answered", &brokers, "--enable-tls?"]);
 }
 
-const NO_RIGHT: &str = "Topic authorization failed";
+const NO_RIGHT: &str = "TOPIC_AUTHORIZATION_FAILED";
 
 fn a_topic_that_may_not_be_seen_is_refused(secured: &Secured) {
     let topic = secured.topic(1);
@@ -187,7 +187,7 @@ fn who_may_write_nowhere_is_refused(secured: &Secured) {
     let topic = secured.topic(1);
     secured.grant("dora", Resource::Topic(topic.name()), Operation::Read);
     let run = secured.verifier_of("dora", &topic).args("--produce_msgs 10 --msg_size 10");
-    expect_failure(run, &[topic.name(), "authorization failed"]);
+    expect_failure(run, &[topic.name(), "AUTHORIZATION_FAILED"]);
 }
 
 /// It could wait for ever: nothing comes round that was never sent.

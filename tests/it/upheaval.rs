@@ -118,7 +118,7 @@ fn the_right_to_write_lost_while_producing_ends_the_run(secured: &Secured) {
     run.harness().until("acks", |workers| workers[0].producer().acked > 50);
     secured.revoke("hanna", resource, Operation::Write);
     let finished = run.finish_within(SOON).expect_code(3);
-    finished.expect_one_error(&[topic.name(), "authorization failed"]).expect_output(&["FAILED: "]);
+    finished.expect_one_error(&[topic.name(), "AUTHORIZATION_FAILED"]).expect_output(&["FAILED: "]);
 }
 
 fn the_right_to_read_lost_while_reading_ends_the_run(secured: &Secured) {
@@ -131,7 +131,7 @@ fn the_right_to_read_lost_while_reading_ends_the_run(secured: &Secured) {
         run.harness().until("a pass", |workers| workers[0].reader().validator.valid_reads > 100);
         secured.revoke("ida", resource, Operation::Read);
         let finished = run.finish_within(SOON).expect_code(3);
-        finished.expect_one_error(&[topic.name(), "authorization failed"]);
+        finished.expect_one_error(&[topic.name(), "AUTHORIZATION_FAILED"]);
     }
 }
 
@@ -165,7 +165,7 @@ fn the_right_to_a_group_lost_while_it_reads_ends_the_run(secured: &Secured) {
     secured.revoke("karla", Resource::Group(&group), Operation::Read);
     topic.write_proven(0, 100..110);
     let finished = run.finish_within(SOON).expect_code(3);
-    finished.expect_one_error(&["authorization failed"]).expect_output(&["FAILED: "]);
+    finished.expect_one_error(&["AUTHORIZATION_FAILED"]).expect_output(&["FAILED: "]);
 }
 
 fn a_transactional_id_that_may_not_be_used_ends_the_run(secured: &Secured) {
@@ -174,6 +174,6 @@ fn a_transactional_id_that_may_not_be_used_ends_the_run(secured: &Secured) {
     let work = "--produce_msgs 10 --msg_size 10 --use-transactions";
     let finished =
         start(secured.verifier_of("lena", &topic), &workdir, work).finish_within(SOON).expect_code(3);
-    finished.expect_one_error(&["transactional id 'kgo-", topic.name(), "authorization failed"]);
+    finished.expect_one_error(&["transactional id 'kgo-", topic.name(), "AUTHORIZATION_FAILED"]);
     assert_eq!(topic.ends(), [0]);
 }

@@ -391,7 +391,7 @@ impl Finished {
         let errors: Vec<_> = self
             .stderr
             .lines()
-            .filter(|line| line.contains("ERROR") || line.starts_with("proofload:"))
+            .filter(|line| line.contains(" ERROR ") || line.starts_with("proofload:"))
             .collect();
         assert_eq!(errors.len(), 1, "{}", self.transcript());
         for word in words {
