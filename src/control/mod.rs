@@ -257,6 +257,14 @@ impl Control {
         }
     }
 
+    /// Stays, with all work done, until `/shutdown`, a signal or the deadline.
+    pub fn stay(&self) {
+        if !self.shared.lifecycle.shutdown_requested() {
+            tracing::info!("all work is done: waiting for /shutdown on the control port, or for a signal");
+        }
+        self.shared.lifecycle.wait_for_shutdown();
+    }
+
     /// Ends the control thread.
     pub fn finish(self) {
         self.send(Message::Finish);

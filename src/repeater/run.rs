@@ -73,6 +73,10 @@ fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let result = work(&trial, config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();
     ending.close(result.as_ref().err());
+    // Its time may be up (`--duration`) before anybody has read the last status.
+    if config.common.remote && result.is_ok() {
+        control.stay();
+    }
     control.finish();
     result
 }

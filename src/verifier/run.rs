@@ -60,10 +60,7 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     ending.close(result.as_ref().err());
     // A run that failed is over at once: whoever watches it must see its exit code.
     if config.common.remote && result.is_ok() {
-        if !control.shared.lifecycle.shutdown_requested() {
-            tracing::info!("all work is done: waiting for /shutdown on the control port, or for a signal");
-        }
-        control.shared.lifecycle.wait_for_shutdown();
+        control.stay();
     }
     control.finish();
     result

@@ -179,6 +179,14 @@ fn a_repeater_s_verdicts() {
     assert_eq!((&report["phases"][0]["name"], &report["complete"]), (&"repeat".into(), &true.into()));
     assert_eq!(report["workers"][0]["kind"], "repeater");
     assert!(report["workers"][0]["consumed_records"].as_u64() > Some(0), "{report:#}");
+    // With --remote it stays, also when its time is up.
+    let run = repeater("--remote --duration 2s").start();
+    wait_until("its workers", || run.stderr().contains("waiting for PUT /activate"));
+    run.http().order("/activate");
+    wait_until("the end of its time", || run.stderr().contains("waiting for /shutdown"));
+    assert!(run.http().get("/status").is_some_and(|answer| answer.code == 200));
+    run.http().order("/shutdown");
+    expect(run.finish_within(EXIT_LIMIT), "consistent", "CONSISTENT: ", 0);
     // It is never told to begin.
     let run = repeater("--remote").start();
     wait_until("its workers", || run.http().get("/status").is_some_and(|answer| answer.code == 200));
