@@ -42,6 +42,13 @@ fn remote(topic: &Topic, work: &str) -> Running {
     Run::verifier().args(topic.flags()).args(work).args("--remote").with_control().start()
 }
 
+/// A topic that has something to read: without, a run has made no progress.
+fn filled(mock: &Mock, partitions: usize) -> Topic {
+    let topic = mock.topic(partitions);
+    topic.write_proven(0, 0..3);
+    topic
+}
+
 /// A run whose work is done, and that waits for its end.
 fn done(topic: &Topic) -> (Running, Vec<Worker>) {
     let run = remote(topic, ALL_WORK);
@@ -103,7 +110,7 @@ fn status_has_exactly_the_contracts_fields() {
 
 fn status_of_the_old_schema_has_no_gaps() {
     let mock = Mock::start();
-    let run = remote(&mock.topic(2), "--seq_read --status-schema v1");
+    let run = remote(&filled(&mock, 2), "--seq_read --status-schema v1");
     assert!(
         wait_for("a status", || run.http().get("/status").filter(|answer| answer.code == 200))
             .body
@@ -143,7 +150,7 @@ fn finished_workers_agree_on_the_offsets() {
 
 fn any_method_is_answered() {
     let mock = Mock::start();
-    let run = remote(&mock.topic(1), "--seq_read");
+    let run = remote(&filled(&mock, 1), "--seq_read");
     run.harness().until_done();
     for path in ["/status", "/reset", "/last_pass", "/print_stack"] {
         for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
@@ -158,7 +165,7 @@ fn any_method_is_answered() {
 
 fn unknown_paths_are_not_found() {
     let mock = Mock::start();
-    let run = remote(&mock.topic(1), "--seq_read");
+    let run = remote(&filled(&mock, 1), "--seq_read");
     run.harness().first();
     for path in ["/v1", "/activate", "/status/x", "/nothing"] {
         assert_eq!(run.http().get(path).map(|answer| answer.code), Some(404), "{path}");
