@@ -11,6 +11,8 @@ pub mod config;
 pub mod control;
 pub mod failing;
 pub mod findings;
+#[cfg(test)]
+mod house;
 pub mod human;
 pub mod kafka;
 pub mod ledger;
@@ -36,7 +38,7 @@ use cli::{Command, Program};
 /// returns its exit code: 0 all well, 1 the data broke its promise, 2 usage,
 /// 3 the work could not be done.
 pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
-    runtime::panic::install_hook();
+    runtime::panic::install_hook(app::ending::close_on_panic);
     let command = match cli::parse(program, arguments) {
         Ok(command) => command,
         Err(exit) => {

@@ -14,6 +14,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    Shared,
     error::RunError,
     facts, logging,
     report::{Report, ReportError},
@@ -22,8 +23,6 @@ use super::{
 use crate::{
     clock,
     config::{CommonConfig, LogFormat, RepeaterConfig, VerifierConfig},
-    control::Shared,
-    repeater,
 };
 
 /// How long a thread that must end the process waits for summary and report: a disk or a reader may hang.
@@ -273,7 +272,7 @@ impl Ending {
         if let Some(shared) = self.shared() {
             text += &match &self.asked {
                 Asked::Verifier(config) => super::summary::lines(config, &shared, self),
-                Asked::Repeater(config) => repeater::summary::lines(config, &shared, self),
+                Asked::Repeater(config) => super::repeater_summary::lines(config, &shared, self),
             };
         }
         text.trim_end().to_owned()

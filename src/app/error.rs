@@ -4,17 +4,16 @@ use thiserror::Error;
 
 use super::report::ReportError;
 use crate::{
-    control::ControlError,
     findings::anomaly::Violation,
     human,
     kafka::{ClientError, TopicError},
     ledger::LedgerError,
-    repeater::ProfileError,
     runtime::{
         cores::{placement::PlacementError, topology::TopologyError},
         descriptors::TooFew,
         executor::RuntimeError,
         preflight::PreflightError,
+        profile::ProfileError,
     },
 };
 
@@ -50,9 +49,9 @@ pub enum RunError {
     /// A shard did not start or did not end well.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// The control port.
-    #[error(transparent)]
-    Control(#[from] ControlError),
+    /// The control thread.
+    #[error("{0}")]
+    Control(String),
     /// The client.
     #[error(transparent)]
     Client(#[from] ClientError),

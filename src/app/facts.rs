@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use indicatif::HumanCount;
 
 use super::{
+    Shared,
     error::RunError,
     verdict::{Facts, Failure},
 };
 use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
-    control::Shared,
     human,
     ledger::LedgerStore,
     stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},

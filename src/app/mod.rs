@@ -6,11 +6,17 @@ pub mod ending;
 pub mod error;
 pub(crate) mod facts;
 pub(crate) mod frame;
+mod lifecycle;
 pub(crate) mod logging;
+pub(crate) mod repeater_summary;
 pub mod report;
+mod shared;
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod title;
 pub mod verdict;
 
 pub(crate) use cost::Cost;
+pub use lifecycle::Lifecycle;
+pub(crate) use shared::WatchedTopics;
+pub use shared::{BrokerCount, Shared};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    Cost,
+    Cost, Shared,
     ending::{Asked, Ending, Phase},
     error::RunError,
     verdict::{Facts, Failure, Verdict},
@@ -15,11 +15,9 @@ use super::{
 use crate::{
     clock,
     config::{Brokers, RepeaterConfig, VerifierConfig},
-    control::Shared,
-    findings::{Cause, Complaint, Throttling, Wait, anomaly::Violation, complaints, gaps::Gap},
+    findings::{Cause, Complaint, Stall, Throttling, Wait, anomaly::Violation, complaints, gaps::Gap},
     ledger::{LedgerStore, files::whole_file},
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, WorkerTotals},
-    verifier::read::stall::Stall,
 };
 
 /// Of the document's shape. It changes when a name goes or changes its meaning, not when one is added.

@@ -50,8 +50,7 @@ pub(crate) fn of(ending: &Ending) -> Status {
     let under_way = ending.phase_under_way();
     let board = shared.and_then(|shared| shared.board.get());
     let repeater = shared.and_then(|shared| shared.repeater.get());
-    let brokers =
-        |count: fn(&crate::control::BrokerCount) -> usize| shared.map_or(0, |shared| count(&shared.brokers));
+    let brokers = |count: fn(&super::BrokerCount) -> usize| shared.map_or(0, |shared| count(&shared.brokers));
     Status {
         program: ending.asked.program(),
         version: env!("CARGO_PKG_VERSION"),

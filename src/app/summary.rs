@@ -4,18 +4,16 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{
-    Cost,
+    Cost, Shared,
     ending::{Ending, Phase},
     report::moved_in,
 };
 use crate::{
     config::{Brokers, VerifierConfig},
-    control::Shared,
-    findings::{Causes, complaints},
+    findings::{Causes, Stalls, THROTTLED, complaints},
     human::{self, per_second},
     ledger::LedgerStore,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, ReaderTotals},
-    verifier::read::stall::{Stalls, THROTTLED},
 };
 use indicatif::HumanCount;
 

@@ -5,11 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Shared,
-    limits::{self, Outages},
-};
+use super::limits::{self, Outages};
 use crate::{
+    app::Shared,
     findings::{Patience, complaints},
     kafka::{BrokerChange, BrokerStates, Look, refused},
     mutants,

@@ -21,12 +21,9 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{
-    Role, Shared,
-    guard::{self, Guard},
-};
+use super::guard::{self, Guard};
 use crate::{
-    app::{logging, status},
+    app::{Shared, ending::Asked, logging, status},
     runtime::threads,
 };
 
@@ -35,10 +32,11 @@ const DUMP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The paths and their answers.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let guard = Guard::new(shared.token.clone(), &shared.allowed_hosts, shared.bind);
-    let router = match shared.role {
-        Role::Verifier => Router::new(),
-        Role::Repeater => Router::new().route("/activate", any(activate)),
+    let config = shared.ending.asked.common();
+    let guard = Guard::new(config.token.clone(), &config.allowed_hosts, config.bind);
+    let router = match shared.ending.asked {
+        Asked::Verifier(_) => Router::new(),
+        Asked::Repeater(_) => Router::new().route("/activate", any(activate)),
     };
     router
         .route("/", any(index))
@@ -55,9 +53,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 
 /// What there is to ask for.
 async fn index(State(shared): State<Arc<Shared>>) -> String {
-    let own = match shared.role {
-        Role::Verifier => "",
-        Role::Repeater => "/activate     start producing\n",
+    let own = match shared.ending.asked {
+        Asked::Verifier(_) => "",
+        Asked::Repeater(_) => "/activate     start producing\n",
     };
     format!(
         "proofload {} {}\n\n\

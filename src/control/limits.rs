@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Shared;
+use crate::app::Shared;
 
 /// Since when each broker that is away has been.
 #[derive(Debug, Default)]

@@ -8,7 +8,6 @@ mod brokers;
 mod guard;
 mod http;
 mod keeper;
-mod lifecycle;
 mod limits;
 mod listen;
 mod message;
@@ -19,8 +18,8 @@ mod watch;
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -28,127 +27,17 @@ use std::{
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
-pub use lifecycle::Lifecycle;
 pub use message::Message;
 pub use startup::StartWait;
-use watch::Watched;
 
 use crate::{
-    app::ending::Ending,
-    config::{CommonConfig, ProgressMode, Secret, StatusSchema},
-    findings::{Awaited, Causes, Waiting, Waits, gaps::Gaps, violations::Violations},
+    app::{Shared, WatchedTopics, ending::Ending, error::RunError},
+    config::CommonConfig,
+    findings::{Awaited, Waiting},
     kafka::Observer,
-    ledger::{LedgerError, undecided::UndecidedRecords},
-    runtime::{exit, pulse::Pulses},
-    stats::{Board, RepeaterBoard},
-    terminal,
-    verifier::read::stall::Stalls,
+    ledger::LedgerError,
+    runtime::exit,
 };
-
-/// Which program the control port speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Produces and proves.
-    Verifier,
-    /// Echoes, once it is activated.
-    Repeater,
-}
-
-/// What the control thread shares with the rest.
-pub struct Shared {
-    /// How far the run has come.
-    pub lifecycle: Lifecycle,
-    /// The workers, from the moment that they exist.
-    pub board: OnceLock<Board>,
-    /// The repeater's workers, from the moment that they exist.
-    pub repeater: OnceLock<RepeaterBoard>,
-    /// What was found and did not end the run.
-    pub violations: Violations,
-    /// Records of which only a later look at the ledger tells what they prove.
-    pub undecided: UndecidedRecords,
-    /// Offsets between records that nothing explains.
-    pub gaps: Gaps,
-    /// Who stood still although the cluster answered.
-    pub stalls: Stalls,
-    /// What was waited for, and for how long.
-    pub waits: Waits,
-    /// Why things failed.
-    pub causes: Causes,
-    /// How the run is to end.
-    pub ending: Arc<Ending>,
-    /// Connections that the control port may have at a time.
-    pub connections: Arc<AtomicUsize>,
-    /// Whether the shards come round.
-    pub pulses: Arc<Pulses>,
-    /// Brokers that are up, and that are known; zeros until somebody has looked.
-    pub brokers: BrokerCount,
-    /// The brokers' watcher, from the moment that it looks.
-    pub observer: OnceLock<Arc<Observer>>,
-    watched: OnceLock<Watched>,
-    role: Role,
-    schema: StatusSchema,
-    token: Option<Secret>,
-    allowed_hosts: Vec<String>,
-    bind: IpAddr,
-    progress: ProgressMode,
-}
-
-/// How many brokers there are.
-#[derive(Debug, Default)]
-pub struct BrokerCount {
-    /// Connected.
-    pub up: AtomicUsize,
-    /// Known.
-    pub known: AtomicUsize,
-}
-
-impl Shared {
-    /// Of a run of which nothing has happened yet.
-    pub(crate) fn new(role: Role, ending: &Arc<Ending>) -> Self {
-        let config = ending.asked.common();
-        Self {
-            lifecycle: Lifecycle::default(),
-            board: OnceLock::new(),
-            repeater: OnceLock::new(),
-            violations: Violations::default(),
-            undecided: UndecidedRecords::default(),
-            gaps: Gaps::default(),
-            stalls: Stalls::default(),
-            waits: Waits::default(),
-            causes: Causes::default(),
-            connections: Arc::new(AtomicUsize::new(listen::MAX_CONNECTIONS)),
-            pulses: Arc::default(),
-            observer: OnceLock::new(),
-            watched: OnceLock::new(),
-            role,
-            schema: config.status_schema,
-            token: config.token.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
-            bind: config.bind,
-            progress: terminal::progress_mode(config),
-            ending: ending.clone(),
-            brokers: BrokerCount::default(),
-        }
-    }
-
-    /// The status array, one object for each worker; `None` until the workers exist.
-    #[must_use]
-    pub fn status(&self) -> Option<serde_json::Value> {
-        // Numbers, texts and maps with numbers for keys: nothing in it can fail to become JSON.
-        if let Some(board) = self.repeater.get() {
-            return serde_json::to_value(board.status()).ok();
-        }
-        serde_json::to_value(self.board.get()?.status(self.schema)).ok()
-    }
-
-    /// Grows with each record that was acked or read; 0 until the workers exist.
-    fn work_done(&self) -> u64 {
-        if let Some(board) = self.repeater.get() {
-            return board.work_done();
-        }
-        self.board.get().map_or(0, Board::work_done)
-    }
-}
 
 /// Why there is no control thread.
 #[derive(Debug, Error)]
@@ -164,6 +53,12 @@ pub enum ControlError {
     /// The thread.
     #[error("the control thread cannot be started: {0}")]
     Thread(io::Error),
+}
+
+impl From<ControlError> for RunError {
+    fn from(error: ControlError) -> Self {
+        Self::Control(error.to_string())
+    }
 }
 
 /// The control thread, while it runs.
@@ -193,10 +88,10 @@ impl Control {
     ///
     /// # Errors
     /// The port cannot be bound, or there is no thread to be had.
-    pub fn start(role: Role, ending: &Arc<Ending>) -> Result<Self, ControlError> {
+    pub fn start(ending: &Arc<Ending>) -> Result<Self, ControlError> {
         let config = ending.asked.common();
         let listener = bind(config)?;
-        let shared = Arc::new(Shared::new(role, ending));
+        let shared = Arc::new(Shared::new(ending, listen::MAX_CONNECTIONS));
         ending.watch(&shared);
         let (sender, receiver) = message::queue();
         let loop_shared = shared.clone();
@@ -216,7 +111,7 @@ impl Control {
     /// Has the brokers watched from now on, and these topics with the partitions that the run knows of.
     pub fn watch(&self, observer: Arc<Observer>, topics: &[(String, usize)], metadata_max_age: Duration) {
         // Once for each run: nothing is there yet.
-        let _ = self.shared.watched.set(Watched::new(topics, metadata_max_age));
+        let _ = self.shared.watched.set(WatchedTopics { topics: topics.to_vec(), metadata_max_age });
         let _ = self.shared.observer.set(observer);
     }
 

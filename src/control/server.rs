@@ -14,10 +14,12 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{
-    Message, Shared, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch,
+use super::{Message, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch};
+use crate::{
+    app::Shared,
+    runtime::pulse::{LISTEN_EVERY, Listener},
+    terminal,
 };
-use crate::runtime::pulse::{LISTEN_EVERY, Listener};
 
 /// How often messages are taken and things are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -123,7 +125,7 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut keeper, mut brokers) = (None, Brokers::default());
-    let mut progress = Progress::new(shared.progress);
+    let mut progress = Progress::new(terminal::progress_mode(shared.ending.asked.common()));
     loop {
         ticks.tick().await;
         while let Ok(message) = messages.try_recv() {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use crate::{
+    app::Shared,
     findings::{Awaited, Waiting},
     kafka::Trouble,
     mutants,

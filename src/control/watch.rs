@@ -10,15 +10,14 @@ use std::{
 
 use tokio::{task, time::sleep};
 
-use super::Shared;
 use crate::{
+    app::{Shared, WatchedTopics},
     human::count,
     kafka::{KafkaError, Observer, TopicShape},
 };
 
-/// What is watched.
-#[derive(Debug)]
-pub(super) struct Watched {
+/// What is watched, and how often.
+struct Watched {
     topics: Vec<Topic>,
     every: Duration,
 }
@@ -31,10 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_AT_LEAST: Duration = Duration::from_secs(2);
 
 impl Watched {
-    /// Topics with the partitions that the run knows of. Who wants a fresh picture of the cluster gets it here too.
-    pub(super) fn new(topics: &[(String, usize)], metadata_max_age: Duration) -> Self {
-        let patience = (metadata_max_age * 2).clamp(PATIENCE_AT_LEAST, PATIENCE);
-        let every = (metadata_max_age / 5).clamp(LOOK_EVERY_AT_LEAST, LOOK_EVERY);
+    /// Who wants a fresh picture of the cluster gets it here too.
+    fn new(WatchedTopics { topics, metadata_max_age }: &WatchedTopics) -> Self {
+        let patience = (*metadata_max_age * 2).clamp(PATIENCE_AT_LEAST, PATIENCE);
+        let every = (*metadata_max_age / 5).clamp(LOOK_EVERY_AT_LEAST, LOOK_EVERY);
         let topics = topics.iter().map(|(name, partitions)| Topic::new(name, *partitions, patience));
         Self { topics: topics.collect(), every }
     }
@@ -42,13 +41,14 @@ impl Watched {
 
 /// Looks again and again, until the work is done.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut topics = None;
+    let mut state = None;
     while !shared.lifecycle.work_is_done() {
-        let (Some(watched), Some(observer)) = (shared.watched.get(), shared.observer.get()) else {
+        let (Some(topics), Some(observer)) = (shared.watched.get(), shared.observer.get()) else {
             sleep(LOOK_EVERY_AT_LEAST).await;
             continue;
         };
-        for topic in topics.get_or_insert_with(|| watched.topics.clone()) {
+        let watched = state.get_or_insert_with(|| Watched::new(topics));
+        for topic in &mut watched.topics {
             let seen = ask(observer.clone(), topic.name.clone()).await;
             if let Some(reason) = topic.look(seen, Instant::now()) {
                 shared.lifecycle.fail(reason);
@@ -190,7 +190,10 @@ mod tests {
 
     #[test]
     fn patience_follows_the_age_of_metadata_within_bounds() {
-        let patience = |age| Watched::new(&[("t".into(), 1)], age).topics[0].patience;
+        let patience = |age| {
+            let topics = vec![("t".into(), 1)];
+            Watched::new(&WatchedTopics { topics, metadata_max_age: age }).topics[0].patience
+        };
         assert_eq!(patience(Duration::from_secs(15)), Duration::from_secs(30));
         assert_eq!(patience(Duration::from_hours(1)), Duration::from_secs(30));
         assert_eq!(patience(Duration::from_millis(10)), Duration::from_secs(2));

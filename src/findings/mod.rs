@@ -7,10 +7,13 @@ mod causes;
 mod complaints;
 pub mod gaps;
 mod patience;
+mod stalls;
 pub mod violations;
 mod waits;
 
 pub use causes::{Cause, Causes};
 pub use complaints::{Complaint, ComplaintKind, Complaints, Heard, Side, Throttling, complaints};
 pub use patience::Patience;
+pub(crate) use stalls::{Explanation, THROTTLED};
+pub use stalls::{Stall, Stalls};
 pub use waits::{Awaited, Wait, Waiting, Waits};

@@ -14,8 +14,9 @@ use crossbeam::channel::Sender;
 
 use super::body::HEADER_BYTES;
 use crate::{
+    app::Shared,
     config::{Brokers, RepeaterConfig},
-    control::{Message, Shared},
+    control::Message,
     failing::{Done, Failing, Judgement},
     findings::anomaly::Violation,
     kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, WakeHub},

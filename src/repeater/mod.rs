@@ -7,15 +7,12 @@
 mod body;
 mod deliveries;
 mod floor;
-mod profile;
 mod run;
 mod sender;
 mod standstill;
 mod start;
-pub(crate) mod summary;
 mod tokens;
 mod trial;
 mod worker;
 
-pub use profile::ProfileError;
 pub use run::run;

@@ -9,7 +9,6 @@ use std::{
 
 use super::{
     floor::{Floor, ShardFloor},
-    profile::{ProfileFile, Profiling},
     standstill::Standstill,
     start::Start,
     trial::Trial,
@@ -24,7 +23,7 @@ use crate::{
         report::REPEAT,
     },
     config::RepeaterConfig,
-    control::{Control, Role, StartWait},
+    control::{Control, StartWait},
     failing::Judgement,
     findings::{Awaited, violations::Violations},
     human::count,
@@ -39,6 +38,7 @@ use crate::{
         },
         executor::{self, Shard},
         preflight,
+        profile::{ProfileFile, Profiling},
     },
     stats::{GroupView, RepeaterBoard, WorkerStats},
     verifier::read::group::group_refusal::{self, GroupFlags, Refusals},
@@ -68,7 +68,7 @@ fn run_to_end(config: &RepeaterConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let profile = config.profile.as_deref().map(ProfileFile::create).transpose()?;
     let cluster = Cluster::open(&config.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], config.common.new_topic_partitions)?;
-    let control = Control::start(Role::Repeater, ending)?;
+    let control = Control::start(ending)?;
     control.shared.connections.store(trial.port, Relaxed);
     let result = work(&trial, config, &topology, &placement, &cluster, &control, profile);
     control.shared.lifecycle.finish_work();

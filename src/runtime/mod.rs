@@ -14,5 +14,6 @@ pub mod exit;
 pub mod pages;
 pub mod panic;
 pub mod preflight;
+pub mod profile;
 pub mod pulse;
 pub mod threads;

@@ -16,14 +16,15 @@ use std::{
 use nix::unistd;
 
 use super::exit;
-use crate::{app, terminal};
+use crate::terminal;
 
 /// The exit code for a bug in this program.
 pub const EXIT_CODE: i32 = 3;
 
-/// Installs the hook, for all threads, instead of the standard one. Nothing is unwound and nothing caught after it.
-pub fn install_hook() {
-    panic::set_hook(Box::new(|info| {
+/// Installs the hook, for all threads, instead of the standard one. `close` is told what happened, and ends the run
+/// with what is known. Nothing is unwound and nothing caught after it.
+pub fn install_hook(close: fn(&str)) {
+    panic::set_hook(Box::new(move |info| {
         static FIRST: AtomicBool = AtomicBool::new(true);
         if !FIRST.swap(false, Ordering::SeqCst) {
             // Another thread is at it. Its panic came first, and this one may well be a consequence.
@@ -33,7 +34,7 @@ pub fn install_hook() {
         }
         terminal::close();
         print(&describe(info));
-        app::ending::close_on_panic(info.payload_as_str().unwrap_or("no message"));
+        close(info.payload_as_str().unwrap_or("no message"));
         exit::at_once(EXIT_CODE);
     }));
 }

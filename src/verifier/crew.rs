@@ -3,20 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    check::{
-        checker::{Truth, isolation},
-        markers::Markers,
-    },
+    check::markers::Markers,
     produce::spread::Load,
-    read::track::Span,
+    read::{
+        checker::{Truth, isolation},
+        track::Span,
+    },
     second_look::SecondLook,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
     work_watch::WorkWatch,
 };
 use crate::{
-    app::error::RunError,
+    app::{Lifecycle, error::RunError},
     config::{LatestChecks, Passes, ProduceConfig, VerifierConfig},
-    control::{Control, Lifecycle, StartWait},
+    control::{Control, StartWait},
     findings::Awaited,
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
     ledger::{Ledger, LedgerStore},

@@ -12,7 +12,7 @@ use crate::{
         report::PRODUCE,
     },
     config::{Brokers, NewTopic, ProduceConfig, VerifierConfig},
-    control::{Control, Role, StartWait},
+    control::{Control, StartWait},
     findings::anomaly::Anomaly,
     human::count,
     kafka::{ClientSettings, Observer, TopicError, TopicShape},
@@ -53,7 +53,7 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let trial = Trial::of(config, &topology.allowed, most.shards.len())?;
     ending.begin_report()?;
     let cluster = Cluster::open(&config.common, &config.topic)?;
-    let control = Control::start(Role::Verifier, ending)?;
+    let control = Control::start(ending)?;
     control.shared.connections.store(trial.port, Relaxed);
     let result = work(&trial, config, &topology, &cluster, &control);
     control.shared.lifecycle.finish_work();

@@ -6,7 +6,8 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySe
 use thiserror::Error;
 
 use crate::{
-    control::{Message, Shared},
+    app::Shared,
+    control::Message,
     findings::anomaly::Violation,
     kafka::{ClientError, ClientSettings, Librdkafka},
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
@@ -18,7 +19,6 @@ use crate::{
     app::ending::{Asked, Ending},
     cli::{self, Command, Program},
     config::VerifierConfig,
-    control::Role,
 };
 #[cfg(test)]
 use crossbeam::channel::unbounded;
@@ -116,7 +116,7 @@ impl ShardContext {
         let (sender, messages) = unbounded();
         let context = Self {
             place: ShardPlace { index: 0, core: 0, node: 0, client_cpus: CpuSet::default() },
-            shared: Arc::new(Shared::new(Role::Verifier, &ending)),
+            shared: Arc::new(Shared::new(&ending, 0)),
             sender,
             client: ClientSettings::new(&config.common, "127.0.0.1:1"),
             topic: config.topic.as_str().into(),

@@ -1,6 +1,6 @@
 //! What is found out about a run before it does anything: no topic is created, no file touched, no port bound.
 
-use super::{check::checker, read::group::group_reader};
+use super::read::{checker, group::group_reader};
 use crate::{
     app::error::RunError,
     config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},

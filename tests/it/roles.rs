@@ -77,7 +77,7 @@ fn run_without_io_uring(errno: Errno) -> ! {
 }
 
 fn panic_in_a_shard() -> ! {
-    panic::install_hook();
+    panic::install_hook(|_| ());
     let topology = Topology::detect().expect("a topology");
     let limits = ShardLimits { partitions: 1, max_buffered_records: None };
     let plan =
@@ -90,7 +90,7 @@ fn panic_in_a_shard() -> ! {
 }
 
 fn panic_in_threads() -> ! {
-    panic::install_hook();
+    panic::install_hook(|_| ());
     let start = |_| thread::Builder::new().name("shard-7".into()).spawn(bug).expect("a thread");
     let threads: Vec<_> = (0..8).map(start).collect();
     for thread in threads {

@@ -1,7 +1,6 @@
 //! What is held against a record, and against a log: pure, without a client.
 
-mod broken;
-pub(crate) mod checker;
+pub(crate) mod broken;
 pub(crate) mod doubt;
 pub(crate) mod last_values;
 pub(crate) mod loss;

@@ -353,7 +353,7 @@ fn writer(proof: Proof) -> Writer {
 
 /// Whether this record's headers say that it was written in a transaction.
 #[cold]
-pub(super) fn is_in_transaction(record: &RecordView<'_>) -> bool {
+pub(crate) fn is_in_transaction(record: &RecordView<'_>) -> bool {
     let of_one_to_abort = record
         .first_header
         .is_some_and(|(name, id)| name == RECORD_ID_HEADER.as_bytes() && id.starts_with(ABORTED_PREFIX));

@@ -1,6 +1,7 @@
 //! The readers: sequential, random, and the members of a group.
 
 pub mod budget;
+pub(crate) mod checker;
 pub(crate) mod group;
 pub(crate) mod random_reader;
 pub(crate) mod sequential;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    checker::{self, Checker, Truth},
     stall::{Watch, Watchman},
     track::Span,
 };
@@ -19,7 +20,6 @@ use crate::{
     stats::{CoverageTotals, ReaderStats},
     verifier::{
         check::{
-            checker::{self, Checker, Truth},
             loss::{self, LOOKS},
             validator::PartitionState,
         },

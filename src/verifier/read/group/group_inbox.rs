@@ -16,8 +16,8 @@ use crate::{
     mutants,
     record::RecordView,
     verifier::{
-        check::{checker::Checker, last_values::SeenKeys, validator::PartitionState},
-        read::budget::Allowance,
+        check::{last_values::SeenKeys, validator::PartitionState},
+        read::{budget::Allowance, checker::Checker},
         shard::Halt,
     },
 };

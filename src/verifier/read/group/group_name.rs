@@ -10,7 +10,7 @@ use crate::{
     clock,
     config::Brokers,
     runtime::cores::cpu_set::CpuSet,
-    verifier::{check::checker, crew::Crew},
+    verifier::{crew::Crew, read::checker},
 };
 
 const DELETE_LIMIT: Duration = Duration::from_secs(10);

@@ -26,13 +26,11 @@ use crate::{
     mutants,
     stats::{Board, CoverageTotals, ReaderBoard, ReaderKind},
     verifier::{
-        check::{
-            checker::{self, Checker, Cut},
-            loss::{LOOK_PAUSE, LOOKS, Losses},
-        },
+        check::loss::{LOOK_PAUSE, LOOKS, Losses},
         crew::{Crew, EMPTY_PASS_PAUSE, Survey, join, removed, start_readers, worst},
         read::{
             budget::{Allowance, Budget},
+            checker::{self, Checker, Cut},
             stall::{Look, Watchman},
             track::{OPEN_END, Span},
         },

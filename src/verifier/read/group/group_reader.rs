@@ -26,9 +26,11 @@ use crate::{
     runtime::cores::cpu_set::CpuSet,
     stats::{ReaderBoard, ReaderStats},
     verifier::{
-        check::checker::{self, Checker, Truth},
         crew::Crew,
-        read::budget::Allowance,
+        read::{
+            budget::Allowance,
+            checker::{self, Checker, Truth},
+        },
         shard::{Feed, Halt, ShardContext},
     },
 };

@@ -20,7 +20,7 @@ use crate::{
     findings::Awaited,
     kafka::{CommittedPlaces, Trouble, named},
     mutants,
-    verifier::{check::checker, crew::Crew},
+    verifier::{crew::Crew, read::checker},
 };
 
 /// For how long neither they nor we may come further.

@@ -3,10 +3,7 @@
 use super::seq_reader::SeqReader;
 use crate::{
     kafka::{Isolation, LogReader},
-    verifier::{
-        check::{checker, loss},
-        shard::Halt,
-    },
+    verifier::{check::loss, read::checker, shard::Halt},
 };
 
 impl<R: LogReader> SeqReader<'_, R> {

@@ -9,12 +9,10 @@ use crate::{
     record::RecordView,
     stats::CoverageTotals,
     verifier::{
-        check::{
-            checker::{Checker, Cut},
-            last_values::SeenKeys,
-        },
+        check::last_values::SeenKeys,
         read::{
             budget::Allowance,
+            checker::{Checker, Cut},
             track::{Judgement, Track},
         },
         shard::Halt,

@@ -15,13 +15,10 @@ use crate::{
     pace::Pace,
     stats::ReaderStats,
     verifier::{
-        check::{
-            checker::{self, Checker, Truth},
-            last_values::SeenKeys,
-            loss::Losses,
-        },
+        check::{last_values::SeenKeys, loss::Losses},
         read::{
             budget::Allowance,
+            checker::{self, Checker, Truth},
             stall::Watchman,
             track::{Limits, SILENCE, Span, Stage, Track},
         },

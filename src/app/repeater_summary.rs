@@ -2,18 +2,16 @@
 
 use std::{fmt::Write, time::Duration};
 
+use super::{
+    Cost, Shared,
+    ending::{Ending, Phase},
+    report::{REPEAT, echoed},
+};
 use crate::{
-    app::{
-        Cost,
-        ending::{Ending, Phase},
-        report::{REPEAT, echoed},
-    },
     config::RepeaterConfig,
-    control::Shared,
-    findings::{Causes, complaints},
+    findings::{Causes, Stalls, THROTTLED, complaints},
     human::{self, count, per_second},
     stats::{LatencyHistogram, RepeaterBoard, WorkerTotals},
-    verifier::read::stall::{Stalls, THROTTLED},
 };
 use indicatif::HumanCount;
 

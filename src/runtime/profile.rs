@@ -44,13 +44,13 @@ pub enum ProfileError {
 
 /// A file that a profile can be written to.
 #[derive(Debug)]
-pub(super) struct ProfileFile {
+pub(crate) struct ProfileFile {
     path: PathBuf,
     file: File,
 }
 
 /// Samples being taken.
-pub(super) struct Profiling {
+pub(crate) struct Profiling {
     file: ProfileFile,
     guard: ProfilerGuard<'static>,
     /// Samples that do not fit into memory; the sampler itself would leave its file behind.
@@ -59,7 +59,7 @@ pub(super) struct Profiling {
 
 impl ProfileFile {
     /// Makes the file, or empties it: whoever cannot write it should know before the work, not after.
-    pub(super) fn create(path: &Path) -> Result<Self, ProfileError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, ProfileError> {
         let path = path.to_owned();
         match File::create(&path) {
             Ok(file) => Ok(Self { path, file }),
@@ -68,7 +68,7 @@ impl ProfileFile {
     }
 
     /// Takes samples from now on, of all threads.
-    pub(super) fn start(self) -> Result<Profiling, ProfileError> {
+    pub(crate) fn start(self) -> Result<Profiling, ProfileError> {
         let refused = |reason: String| ProfileError::Sampler { path: self.path.clone(), reason };
         let overflow = tempfile::tempdir().map_err(|error| refused(error.to_string()))?;
         tempfile::env::override_temp_dir(overflow.path())
@@ -81,7 +81,7 @@ impl ProfileFile {
 
 impl Profiling {
     /// Takes no more samples, and writes those that were taken.
-    pub(super) fn finish(self) -> Result<(), ProfileError> {
+    pub(crate) fn finish(self) -> Result<(), ProfileError> {
         let Self { file: ProfileFile { path, file }, guard, overflow } = self;
         let report = guard.report().frames_post_processor(say_where).build();
         drop(guard);

@@ -4,15 +4,9 @@ use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 
-use super::{
-    broken::wrong_offset,
-    last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
-    loss::Missing,
-    validator::{self, Broken, Checked, PartitionState, Rules, SentAgain, Visible},
-};
 use crate::{
+    app::Shared,
     config::{LatestChecks, ProofConfig},
-    control::Shared,
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
     kafka::{Isolation, KafkaError},
     ledger::{
@@ -22,7 +16,15 @@ use crate::{
     mutants,
     record::RecordView,
     stats::{CoverageTotals, ReaderStats},
-    verifier::shard::{Halt, ShardContext},
+    verifier::{
+        check::{
+            broken::wrong_offset,
+            last_values::{Log, SeenKeys, Stale, altered_in_place, not_latest},
+            loss::Missing,
+            validator::{self, Broken, Checked, PartitionState, Rules, SentAgain, Visible},
+        },
+        shard::{Halt, ShardContext},
+    },
 };
 
 /// What a pass is held against.
