@@ -52,8 +52,8 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let jobs = produce_jobs(crew, config, &ledger, (&ends, &late), producer);
     crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
     let shards = match crew.config.common.client {
-        // Our own client does not write yet; whoever asks for it is told so where flags are resolved.
-        ClientChoice::Auto | ClientChoice::Librdkafka | ClientChoice::Wire => {
+        ClientChoice::Wire => start_producers(crew, jobs, ShardContext::wire)?,
+        ClientChoice::Auto | ClientChoice::Librdkafka => {
             start_producers(crew, jobs, ShardContext::librdkafka)?
         }
     };

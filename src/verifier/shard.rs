@@ -9,7 +9,7 @@ use crate::{
     app::Shared,
     control::Message,
     findings::anomaly::Violation,
-    kafka::{ClientError, ClientSettings, Librdkafka},
+    kafka::{ClientError, ClientSettings, Librdkafka, wire::Wire},
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     verifier::read::stall::USUAL_LIMIT,
 };
@@ -88,6 +88,12 @@ impl ShardContext {
     #[must_use]
     pub fn librdkafka(&self) -> Librdkafka {
         Librdkafka::new(self.client.clone(), self.client_cpus())
+    }
+
+    /// Makes clients of our own.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        Wire::new(self.client.clone())
     }
 
     /// How long nothing may come of a partition that has something before its client looks into that: a stall is to be the

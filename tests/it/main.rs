@@ -27,6 +27,7 @@ mod keep_going;
 mod kills;
 mod leaderships;
 mod limits;
+mod ours;
 mod pacing;
 mod payload;
 mod permanent;
@@ -119,6 +120,7 @@ fn all() -> Vec<(String, Test)> {
         elections::tests(),
         cycles::tests(),
         leaderships::tests(),
+        ours::tests(),
         chaos::tests(),
         ci_job::tests(),
         renewed::tests(),

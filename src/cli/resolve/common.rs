@@ -20,15 +20,13 @@ use super::{
     contradictions::{self, Uses},
 };
 use crate::config::{
-    Brokers, ClientChoice, CommonConfig, Fill, Limits, LogFormat, NewTopic, ProgressMode, StartupTimeout,
+    Brokers, CommonConfig, Fill, Limits, LogFormat, NewTopic, ProgressMode, StartupTimeout,
     TransactionConfig, Verbosity,
 };
 
 /// Of a topic that we create.
 const DEFAULT_PARTITIONS: usize = 8;
 const MAX_EMBEDDED_BROKERS: i128 = 100;
-/// No kind of work has it yet.
-const NO_WIRE: &str = "wire is not available for this work yet: give auto or librdkafka";
 const DEFAULT_BROKERS: &str = "localhost:9092";
 
 /// The groups of flags that make a [`CommonConfig`].
@@ -52,9 +50,6 @@ pub(super) fn common(
     let listed = contradictions::take_brokers(&mut settings, cluster.brokers.as_deref(), &given)?;
     let brokers = brokers(cluster.brokers.as_deref().or(listed.as_deref()).unwrap_or(DEFAULT_BROKERS))?;
     let settings = contradictions::check(&settings, &given, uses)?;
-    if cluster.client == ClientChoice::Wire {
-        return Err(UsageError::flag("client", NO_WIRE));
-    }
     Ok(CommonConfig {
         client: cluster.client,
         new_topic: new_topic(cluster, &brokers, placement.print_placement)?,

@@ -1,6 +1,7 @@
 //! From flags to the resolved configuration: everything that takes more than
 //! one value to judge is judged here.
 
+mod client;
 mod common;
 mod connection;
 mod contradictions;

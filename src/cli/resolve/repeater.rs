@@ -8,7 +8,7 @@ use super::{
         repeater::{RepeaterArgs, WorkArgs},
         values::topic_name,
     },
-    check_record_fits,
+    check_record_fits, client,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
     idle,
@@ -61,6 +61,7 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         transactions: transactions(&args.transaction),
         profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
+    client::check_repeater(&config)?;
     check_aborts(&config.common.brokers, &args.transaction)?;
     config.common.warnings = idle::repeater(args);
     Ok(config)

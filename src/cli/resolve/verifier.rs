@@ -12,7 +12,7 @@ use super::{
         values::OrOff,
         verifier::{ProducerArgs, VerifierArgs},
     },
-    check_record_fits,
+    check_record_fits, client,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
     idle,
@@ -75,6 +75,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         ledger_dir: args.proof.ledger_dir.clone().unwrap_or_else(|| PathBuf::from(".")),
         ledger_asked_for: args.proof.ledger_dir.is_some(),
     };
+    client::check_verifier(&config)?;
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
     check_ledger_dir(&config)?;

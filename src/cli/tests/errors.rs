@@ -15,6 +15,23 @@ fn repeater(line: &str) -> String {
 }
 
 #[test]
+fn what_our_own_client_cannot_do_is_named() {
+    for (words, lack) in [
+        ("--use-transactions", "transactions (--use-transactions)"),
+        ("--compression-type lz4", "compression (--compression-type)"),
+        ("--enable-tls", "TLS"),
+        ("--username u --password p", "SASL"),
+        ("--brokers embedded", "embedded brokers"),
+        ("-X socket.nagle.disable=true", "socket.nagle.disable"),
+    ] {
+        let expected = format!("--client: wire has no {lack} yet: give librdkafka");
+        assert_eq!(verifier(&format!("--client wire {words}")), expected);
+    }
+    let of_repeater = repeater("--client wire");
+    assert_eq!(of_repeater, "--client: wire has no consumer groups yet: give librdkafka");
+}
+
+#[test]
 fn bad_values_name_flag_value_and_what_is_accepted() {
     for (words, accepts) in [
         ("--msg_size -1", "a whole number, 0 to 1000000000"),

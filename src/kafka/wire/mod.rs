@@ -4,13 +4,18 @@
 //! a batch that cannot be read), and costs several times the CPU of what the work itself takes. This folder is to take
 //! its place for records: [`protocol`] has the messages in each version that is spoken, [`batch`] the record batches,
 //! [`core`] the client's state, and [`shell`] its sockets. Only the last one does any I/O; the others know nothing of
-//! clocks, executors or sockets. Nothing outside of it uses it yet.
+//! clocks, executors or sockets. [`Wire`] makes the clients that the rest of the program sees.
 
 pub mod batch;
 pub mod core;
+mod factory;
 pub mod protocol;
 mod reader;
 pub mod settings;
 pub mod shell;
+mod writer;
 
-pub use self::reader::Reader;
+pub use factory::Wire;
+pub use reader::Reader;
+pub use settings::lacking;
+pub use writer::Writer;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     ffi::OsString,
     fs::{self, File},
     os::unix::process::ExitStatusExt,
@@ -141,12 +142,35 @@ impl Run {
     }
 
     pub fn start(mut self) -> Running {
+        self.speak_as_asked();
         match self.port {
             Some(port) => self = self.args(format!("--bind 127.0.0.1 --remote-port {port}")),
             None if self.args.iter().any(|word| word.contains("remote-port")) => {}
             None => self = self.args("--remote-port 0"),
         }
         Running::start(self)
+    }
+
+    /// `PROOFLOAD_TEST_CLIENT` says which client is under test, where it can do what the flags ask.
+    fn speak_as_asked(&mut self) {
+        const NOT_YET: [&str; 9] = [
+            "--client",
+            "--use-transactions",
+            "--compression-type",
+            "embedded",
+            "--username",
+            "--enable-tls",
+            "--client-config",
+            "--debug",
+            "--trace",
+        ];
+        let Ok(client) = env::var("PROOFLOAD_TEST_CLIENT") else { return };
+        let line = self.args.join(" ");
+        let has_settings = self.args.iter().any(|word| word.starts_with("-X") || word.starts_with("--X"));
+        let produces = line.contains("--produce_msgs");
+        if produces && !has_settings && !NOT_YET.iter().any(|words| line.contains(words)) {
+            self.args.extend(["--client".to_owned(), client]);
+        }
     }
 
     /// Starts it exactly as given.

@@ -52,6 +52,9 @@ pub enum ConnectionError {
     /// An answer that leaves something out that was asked.
     #[error("the answer to {0} leaves a partition out")]
     Incomplete(Api),
+    /// An answer to a request that has not been written as a whole.
+    #[error("{0} was answered before it was sent")]
+    TooEarly(Api),
     /// The broker is too old, or too new.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedApi),

@@ -316,6 +316,7 @@ impl<T: Copy> Network<T> {
             slot.failures = slot.failures.saturating_add(1);
         }
         let peer = slot.peer;
+        tracing::debug!("the connection to broker {} ({:?}) is over: {error}", peer.broker, peer.purpose);
         if !is_ours {
             self.trouble = Some((peer, error.clone()));
             // A broker that goes may lead no more.

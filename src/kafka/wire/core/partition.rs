@@ -201,8 +201,10 @@ impl PartitionQueue {
         self.producer.get_or_insert(producer);
     }
 
-    /// Appends a record. The batch that it goes into has `most_bytes` at the most, unless the record alone has more.
-    /// Returns whether a batch was begun for it.
+    /// Appends a record, to a batch of `most_bytes` at the most.
+    ///
+    /// # Errors
+    /// The record alone is larger than that; the batch that was made for it comes back.
     #[inline]
     pub fn push(
         &mut self,
@@ -211,21 +213,24 @@ impl PartitionQueue {
         most_bytes: usize,
         new_batch: impl FnOnce() -> Batch,
         now_us: u64,
-    ) -> bool {
+    ) -> Result<(), Box<Batch>> {
         if let Some(open) = self.queue.back_mut().filter(|batch| !batch.is_full && batch.numbered.is_none()) {
             if fits(&open.writer, record, most_bytes) {
                 open.writer.push(record);
                 open.tokens.push(token);
-                return false;
+                return Ok(());
             }
             open.is_full = true;
         }
         let mut batch = new_batch();
+        if !fits(&batch.writer, record, most_bytes) {
+            return Err(Box::new(batch));
+        }
         batch.opened_us = now_us;
         batch.writer.push(record);
         batch.tokens.push(token);
         self.queue.push_back(batch);
-        true
+        Ok(())
     }
 
     /// The next batch, if it may go to this leader now: its place in the queue.

@@ -47,7 +47,7 @@ impl Tested {
     fn push(&mut self, token: usize) {
         let record =
             NewRecord { timestamp_ms: 1, key: b"key", value: BatchValue::Copied(b"value"), headers: &[] };
-        self.queue.push(&record, token, 1_000, Batch::new, 0);
+        self.queue.push(&record, token, 1_000, Batch::new, 0).unwrap();
     }
 
     fn start(&mut self, leader: Leader) -> Option<usize> {
@@ -268,18 +268,19 @@ fn pauses_grow_and_another_leader_need_not_wait() {
 }
 
 #[test]
-fn a_batch_keeps_to_its_size_unless_one_record_is_larger() {
+fn a_batch_keeps_to_its_size_and_a_record_that_is_larger_is_not_taken() {
     let mut queue = PartitionQueue::new(0);
-    let record = |value| NewRecord { timestamp_ms: 1, key: b"", value, headers: &[] };
-    let value = [0; 300];
-    for token in 0..7 {
-        queue.push(&record(BatchValue::Copied(&value)), token, 1_000, Batch::new, 0);
-    }
-    queue.push(&record(BatchValue::Copied(&[0; 5_000])), 7, 1_000, Batch::new, 0);
-    queue.push(&record(BatchValue::Null), 8, 1_000, Batch::new, 0);
+    let mut push = |token, value: &[u8]| {
+        let value = BatchValue::Copied(value);
+        let record = NewRecord { timestamp_ms: 1, key: b"", value, headers: &[] };
+        queue.push(&record, token, 1_000, Batch::new, 0).is_ok()
+    };
+    assert!((0..7).all(|token| push(token, &[0; 300])));
+    assert!(!push(7, &[0; 1_000]));
+    assert!(push(8, &[]));
     let tokens: Vec<_> = queue.queue.iter().map(|batch| batch.tokens().to_vec()).collect();
-    assert_eq!(tokens, [vec![0, 1, 2], vec![3, 4, 5], vec![6], vec![7], vec![8]]);
-    assert!(queue.queue.iter().take(3).all(|batch| batch.writer.bytes() <= 1_000));
+    assert_eq!(tokens, [vec![0, 1, 2], vec![3, 4, 5], vec![6], vec![8]]);
+    assert!(queue.queue.iter().all(|batch| batch.writer.bytes() <= 1_000));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A producer for one topic, without I/O: connections, leaders, a producer id, and records on their way.
 
 use super::{
+    asking::send_questions,
+    code,
     connection::{ConnectionError, Response},
     idempotence::ProducerIds,
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Tag},
     partition::{Batch, Settled},
+    questions::{Answer, QuestionId, Questions, What},
     sink::{RequestSlot, Sink, SinkSettings},
     values::LastingValues,
 };
@@ -21,6 +24,8 @@ pub enum Own {
     Produce(RequestSlot),
     /// A producer id.
     ProducerId,
+    /// A question to a leader, by its number.
+    Question(u64),
 }
 
 /// Why a record was not taken.
@@ -28,8 +33,12 @@ pub enum Own {
 pub enum NotTaken {
     /// As many are on their way as may be.
     Full,
-    /// The broker's error, which every record would get.
+    /// The cluster's error for the topic: it may pass.
     Refused(i16),
+    /// The broker's error, for which no record can be sent by this producer any more.
+    Finished(i16),
+    /// The record alone is larger than a batch may be.
+    TooLarge,
     /// There is no such partition.
     NoPartition,
 }
@@ -41,6 +50,7 @@ pub struct Producer {
     sink: Sink,
     ids: ProducerIds,
     values: LastingValues,
+    questions: Questions,
     now_us: u64,
 }
 
@@ -53,6 +63,7 @@ impl Producer {
             sink: Sink::new(sink),
             ids: ProducerIds::new(),
             values: LastingValues::new(),
+            questions: Questions::default(),
             now_us: 0,
         }
     }
@@ -78,10 +89,16 @@ impl Producer {
             return Err(NotTaken::Full);
         }
         if let Some(error) = self.refusal() {
-            return Err(NotTaken::Refused(error));
+            return Err(NotTaken::Finished(error));
         }
-        let is_known = self.sink.push(partition, record, token, self.now_us);
-        if is_known { Ok(()) } else { Err(NotTaken::NoPartition) }
+        match self.network.cluster.topic_error() {
+            // What was known of it before stays, and an answer without it may be one of a broker that has just started.
+            Some(error) if error != code::NONE && self.network.cluster.partitions() == 0 => {
+                Err(NotTaken::Refused(error))
+            }
+            Some(error @ code::TOPIC_AUTHORIZATION_FAILED) => Err(NotTaken::Refused(error)),
+            _ => self.sink.push(partition, record, token, self.now_us),
+        }
     }
 
     /// The error for which no record can be sent, now or later.
@@ -101,15 +118,44 @@ impl Producer {
         if self.ids.is_due(now_us) {
             self.ask_for_an_id(now_us);
         }
+        self.ask_leaders(now_us);
         self.sink.send(&mut self.network, self.values.shift(), now_us);
         self.take_losses(now_us);
+    }
+
+    fn ask_leaders(&mut self, now_us: u64) {
+        self.questions.expire(now_us);
+        // Before the cluster has answered nobody can be asked.
+        if self.network.cluster.topic_error().is_some() {
+            send_questions(&mut self.questions, &mut self.network, Own::Question, now_us);
+        }
+        if self.questions.take_stale() {
+            self.network.cluster.suspect();
+        }
+    }
+
+    /// Asks leaders where their logs start or end.
+    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+        let id = self.questions.ask(partitions, what, deadline_us);
+        self.step(now_us);
+        id
+    }
+
+    /// The answers, once each partition has one, and only once.
+    pub fn answers(&mut self, question: QuestionId) -> Option<Vec<(i32, Answer)>> {
+        self.questions.answers(question)
     }
 
     fn take_losses(&mut self, now_us: u64) {
         while let Some(lost) = self.network.poll_lost() {
             self.sink.lost(lost.link, now_us);
-            if lost.unanswered.contains(&Own::ProducerId) {
-                self.ids.not_answered(now_us);
+            for tag in lost.unanswered {
+                match tag {
+                    // What became of its requests depends on what had been written of them.
+                    Own::Produce(_) => {}
+                    Own::ProducerId => self.ids.not_answered(now_us),
+                    Own::Question(number) => self.questions.failed(number, now_us),
+                }
             }
         }
     }
@@ -151,6 +197,7 @@ impl Producer {
         let result = match response.tag {
             Own::Produce(slot) => self.produced(link, slot, &response, now_us),
             Own::ProducerId => self.got_an_id(link, &response, now_us),
+            Own::Question(number) => self.got_an_answer(link, number, &response, now_us),
         };
         match (result, self.network.connection(link)) {
             (Ok(throttle_ms), Some(connection)) => {
@@ -202,6 +249,20 @@ impl Producer {
         }
         Ok(answer.throttle_time_ms)
     }
+
+    fn got_an_answer(
+        &mut self,
+        link: LinkId,
+        number: u64,
+        response: &Response<Own>,
+        now_us: u64,
+    ) -> Result<i32, ConnectionError> {
+        let &Response { api, version, .. } = response;
+        let body =
+            self.network.body(link, response).inspect_err(|_| self.questions.failed(number, now_us))?;
+        let answered = self.questions.answered(number, version, body, now_us);
+        answered.map_err(|error| ConnectionError::Unreadable { api, version, error })
+    }
 }
 
 impl Machine for Producer {
@@ -251,7 +312,8 @@ impl Machine for Producer {
         let ids_us = self.ids.next_us();
         // One that is due waits for a connection, whose own time counts.
         let ids_us = if ids_us > now_us { ids_us } else { u64::MAX };
-        self.network.next_deadline_us(now_us).min(self.sink.next_deadline_us()).min(ids_us)
+        let own_us = self.sink.next_deadline_us().min(self.questions.next_deadline_us(now_us)).min(ids_us);
+        self.network.next_deadline_us(now_us).min(own_us)
     }
 
     fn handle_timeout(&mut self, now_us: u64) {
@@ -259,7 +321,7 @@ impl Machine for Producer {
     }
 
     fn has_news(&self) -> bool {
-        self.sink.has_settled()
+        self.sink.has_settled() || self.questions.has_answers()
     }
 }
 

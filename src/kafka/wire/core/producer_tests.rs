@@ -483,6 +483,25 @@ fn an_answer_that_leaves_a_partition_out_or_is_unreadable_ends_the_connection() 
 }
 
 #[test]
+fn an_answer_to_what_was_not_even_written_ends_the_connection() {
+    let mut cluster = Cluster::new(SINK, &[1]);
+    cluster.push(0, 0).unwrap();
+    cluster.run();
+    cluster.answer_oldest(0);
+    cluster.push(0, 1).unwrap();
+    cluster.producer.step(cluster.now_us);
+    let link = cluster.links.last().unwrap().link;
+    let request = cluster.output(link);
+    let (correlation_id, written) =
+        (i32::from_be_bytes(*request[8..].first_chunk().unwrap()), request.len() - 1);
+    cluster.producer.wrote(link, written);
+    let batches = vec![(1, 0, 1, 1, 1)];
+    cluster.produced.push_back(Received { link, correlation_id, batches });
+    cluster.answer_oldest(0);
+    assert!(cluster.links.iter().all(|open| open.link != link));
+}
+
+#[test]
 fn a_broker_that_throttles_is_left_alone_for_so_long() {
     let mut cluster = Cluster::new(SINK, &[1]);
     cluster.push(0, 0).unwrap();

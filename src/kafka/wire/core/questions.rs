@@ -168,6 +168,12 @@ impl Questions {
         self.of(id).all(|open| open.answer.is_some())
     }
 
+    /// Whether some question has answers that nobody has taken.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        self.open.iter().any(|open| open.answer.is_some() && self.is_answered(open.id))
+    }
+
     fn of(&self, id: QuestionId) -> impl Iterator<Item = &Open> {
         self.open.iter().filter(move |open| open.id == id)
     }

@@ -12,7 +12,7 @@ use super::{
     machine::{LinkId, Slices},
     network::{Network, Peer, Purpose, Tag},
     partition::{Batch, PartitionQueue, Settled},
-    producer::Own,
+    producer::{NotTaken, Own},
     verdict::is_about_leader,
 };
 use crate::kafka::wire::{
@@ -29,7 +29,7 @@ pub struct SinkSettings {
     pub linger_us: u64,
     /// The largest batch, in bytes, header included.
     pub batch_most_bytes: usize,
-    /// The largest request, in bytes, unless one batch is larger.
+    /// The largest request's batches, in bytes, unless one is larger.
     pub request_most_bytes: usize,
     /// Requests in flight to one broker.
     pub requests_in_flight: usize,
@@ -92,6 +92,8 @@ pub struct Sink {
     spare: Vec<Batch>,
     /// For partitions that have not sent anything.
     producer: Option<ProducerId>,
+    /// A partition has none.
+    wants_producer: bool,
     records: usize,
     buffered: usize,
     /// When a batch has lingered long enough, µs.
@@ -132,6 +134,7 @@ impl Sink {
             settled: VecDeque::new(),
             spare: Vec::new(),
             producer: None,
+            wants_producer: false,
             records: 0,
             buffered: 0,
             due_us: u64::MAX,
@@ -152,16 +155,28 @@ impl Sink {
         self.records >= self.settings.records_most
     }
 
-    /// Takes a record for a partition. Returns whether there can be such a partition.
+    /// Takes a record for a partition.
+    ///
+    /// # Errors
+    /// There can be no such partition, or no such batch.
     #[inline]
-    pub fn push(&mut self, partition: i32, record: &NewRecord<'_>, token: usize, now_us: u64) -> bool {
-        let Some(place) = self.place_of(partition) else { return false };
+    pub fn push(
+        &mut self,
+        partition: i32,
+        record: &NewRecord<'_>,
+        token: usize,
+        now_us: u64,
+    ) -> Result<(), NotTaken> {
+        let place = self.place_of(partition).ok_or(NotTaken::NoPartition)?;
         let (spare, most_bytes) = (&mut self.spare, self.settings.batch_most_bytes);
         let new_batch = || spare.pop().unwrap_or_default();
-        self.partitions[place].push(record, token, most_bytes, new_batch, now_us);
+        if let Err(batch) = self.partitions[place].push(record, token, most_bytes, new_batch, now_us) {
+            self.spare.push(*batch);
+            return Err(NotTaken::TooLarge);
+        }
         self.records += 1;
         self.buffered += 1;
-        true
+        Ok(())
     }
 
     #[inline]
@@ -184,22 +199,24 @@ impl Sink {
         let place = self.partitions.len();
         self.places[index] = Some(place);
         let mut queue = PartitionQueue::new(partition);
-        if let Some(producer) = self.producer {
-            queue.set_producer(producer);
+        match self.producer {
+            Some(producer) => queue.set_producer(producer),
+            None => self.wants_producer = true,
         }
         self.partitions.push(queue);
         Some(place)
     }
 
-    /// Whether a partition has no producer id, and records that wait for it.
+    /// Whether a partition has no producer id.
     #[must_use]
     pub fn wants_producer(&self) -> bool {
-        self.partitions.iter().any(|queue| queue.wants_producer() && !queue.is_empty())
+        self.wants_producer
     }
 
     /// A producer id that has not been used: every partition that has none gets it.
     pub fn set_producer(&mut self, producer: ProducerId) {
         self.producer = Some(producer);
+        self.wants_producer = false;
         self.partitions.iter_mut().for_each(|queue| queue.set_producer(producer));
     }
 
@@ -432,8 +449,10 @@ impl Sink {
                 }
             }
         });
+        let is_written = !self.outgoing.iter().any(|outgoing| outgoing.requests.contains(&slot));
         let is_whole = self.release(slot, true, now_us);
         match decoded {
+            _ if !is_written => Err(ConnectionError::TooEarly(Api::Produce)),
             Ok(response) if is_whole => {
                 answered.throttle_ms = response.throttle_time_ms;
                 Ok(answered)
@@ -451,6 +470,7 @@ impl Sink {
             *buffered -= batch.batch.tokens().len();
             settled.push_back(batch);
         });
+        self.wants_producer |= queue.wants_producer();
     }
 
     /// A request is over: what of it has no answer has none. Returns whether all had. `began`: it may have reached the
@@ -467,6 +487,7 @@ impl Sink {
                 *buffered -= batch.batch.tokens().len();
                 settled.push_back(batch);
             });
+            self.wants_producer |= queue.wants_producer();
         }
         requests[slot].link = None;
         requests[slot].partitions.clear();
@@ -501,6 +522,7 @@ impl Sink {
         let Self { partitions, settled, .. } = self;
         for queue in partitions {
             queue.give_up(&mut |batch| settled.push_back(batch));
+            self.wants_producer |= queue.wants_producer();
         }
         self.buffered = 0;
     }

@@ -1,0 +1,218 @@
+//! Writes records to the logs of one topic.
+
+use std::time::Duration;
+
+use super::{
+    batch::{BatchValue, NewRecord},
+    core::{
+        partition::{Cause, Fate, Settled},
+        producer::{NotTaken, Producer},
+        questions::{self, Answer, NoAnswer, What},
+    },
+    settings,
+    shell::Shell,
+};
+use crate::{
+    clock,
+    config::Compression,
+    kafka::{
+        Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
+        MOST_HEADERS, OffsetAndEpoch, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots,
+        Value, WriterSettings, code,
+    },
+};
+
+/// Room for answers: those to records are short.
+const RECEIVE_BYTES: usize = 16 << 10;
+/// How long leaders may take to say where their logs start or end, µs.
+const QUESTION_US: u64 = 10_000_000;
+
+/// A client that writes.
+#[derive(Debug)]
+pub struct Writer {
+    shell: Shell<Producer>,
+    slots: Slots,
+    /// What was asked and not taken: by what the caller and by what the client know it.
+    asked: Vec<(QuestionId, questions::QuestionId)>,
+}
+
+impl Writer {
+    /// Must be called on the executor that will use it. It connects at once, and waits for nothing.
+    ///
+    /// # Errors
+    /// Something is asked for that this client cannot do.
+    pub fn start(
+        client: &ClientSettings,
+        writer: &WriterSettings,
+        topics: &[&str],
+    ) -> Result<Self, ClientError> {
+        let &[topic] = topics else { return Err(ClientError::NotThere("writing to several topics")) };
+        if writer.transactions.is_some() {
+            return Err(ClientError::NotThere("transactions"));
+        }
+        if writer.compression != Compression::None {
+            return Err(ClientError::NotThere("compression"));
+        }
+        if let Some(what) = settings::lacks(client) {
+            return Err(ClientError::Start(format!("our own client has no {what}")));
+        }
+        let mut network = settings::network(client)?;
+        network.connection.receive_bytes = RECEIVE_BYTES;
+        let sink = settings::sink(client, writer)?;
+        let shell = Shell::new(Producer::new(network, sink, topic));
+        shell.with(Producer::step);
+        Ok(Self { shell, slots: Slots::default(), asked: Vec::new() })
+    }
+}
+
+impl LogWriter for Writer {
+    #[inline]
+    fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
+        let producer = &mut *self.shell.machine();
+        let value = match record.value {
+            None => BatchValue::Null,
+            Some(Value::Passing(value)) => BatchValue::Copied(value),
+            // Copied, and so never lent.
+            Some(Value::Slot) => BatchValue::Copied(self.slots.value(record.token)),
+            Some(Value::Lasting(value)) => producer.values().value(value),
+        };
+        let mut headers = [(&[][..], &[][..]); MOST_HEADERS];
+        let count = record.headers.len().min(MOST_HEADERS);
+        for (header, (name, value)) in headers.iter_mut().zip(record.headers) {
+            *header = (name.to_bytes(), value);
+        }
+        let record_of_ours = NewRecord {
+            timestamp_ms: record.timestamp_ms.unwrap_or_else(clock::unix_ms),
+            key: record.key,
+            value,
+            headers: &headers[..count],
+        };
+        producer.push(record.partition, &record_of_ours, record.token).map_err(send_error)
+    }
+
+    fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
+        self.shell.with(|producer, now_us| {
+            producer.step(now_us);
+            let mut count = 0;
+            for _ in 0..limit_events {
+                let Some(settled) = producer.next_settled() else { break };
+                count += settled.batch.tokens().len();
+                deliver(&settled, &mut each);
+                producer.recycle(settled.batch);
+            }
+            count
+        })
+    }
+
+    async fn wait(&self, limit: Duration) {
+        // What was sent since the last look goes out before anything is waited for.
+        self.shell.with(Producer::step);
+        self.shell.wait(limit).await;
+    }
+
+    fn fatal_error(&self) -> Option<KafkaError> {
+        self.shell.machine().refusal().map(KafkaError::Broker)
+    }
+
+    fn abandon(&mut self) {
+        self.shell.with(Producer::give_up);
+    }
+
+    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
+        let what = match spec {
+            OffsetSpec::Start => What::Start,
+            OffsetSpec::End => What::End { read_committed: isolation == Isolation::ReadCommitted },
+        };
+        let id = QuestionId::next();
+        let asked =
+            self.shell.with(|producer, now_us| producer.ask(partitions, what, now_us + QUESTION_US, now_us));
+        self.asked.push((id, asked));
+        id
+    }
+
+    fn answers(&mut self, question: QuestionId) -> Option<Answers> {
+        let Some(index) = self.asked.iter().position(|(id, _)| *id == question) else {
+            return Some(Vec::new());
+        };
+        let (_, asked) = self.asked[index];
+        let answers = self.shell.with(|producer, now_us| {
+            producer.step(now_us);
+            producer.answers(asked)
+        })?;
+        self.asked.swap_remove(index);
+        Some(answers.into_iter().map(|(partition, answer)| (partition, found(answer))).collect())
+    }
+}
+
+impl SlotWriter for Writer {
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+}
+
+fn deliver(settled: &Settled, each: &mut impl FnMut(Delivery)) {
+    let tokens = settled.batch.tokens().iter().copied();
+    let outcome = match settled.fate {
+        Fate::Acked { base_offset } => {
+            for (token, offset) in tokens.zip(base_offset..) {
+                each(Delivery { token, outcome: Outcome::Acked { offset } });
+            }
+            return;
+        }
+        Fate::AckedSomewhere => Outcome::AckedSomewhere,
+        Fate::Failed(Cause::GivenUp) => Outcome::Failed(KafkaError::Local(LocalError::PurgedInQueue)),
+        Fate::Unknown(Cause::GivenUp) => Outcome::Unknown(KafkaError::Local(LocalError::PurgedInFlight)),
+        Fate::Failed(Cause::Broker(error)) => Outcome::Failed(KafkaError::Broker(error)),
+        Fate::Unknown(Cause::Broker(error)) => Outcome::Unknown(KafkaError::Broker(error)),
+    };
+    tokens.for_each(|token| each(Delivery { token, outcome }));
+}
+
+#[cold]
+fn send_error(error: NotTaken) -> SendError {
+    match error {
+        NotTaken::Full => SendError::QueueFull,
+        NotTaken::TooLarge => SendError::Refused(KafkaError::Broker(code::MESSAGE_TOO_LARGE)),
+        NotTaken::NoPartition => SendError::Refused(KafkaError::Local(LocalError::UnknownPartition)),
+        NotTaken::Refused(error) => SendError::Refused(KafkaError::Broker(error)),
+        NotTaken::Finished(error) => SendError::Fatal(KafkaError::Broker(error)),
+    }
+}
+
+fn found(answer: Answer) -> Result<OffsetAndEpoch, KafkaError> {
+    match answer {
+        Ok(found) => Ok(OffsetAndEpoch { offset: found.offset, leader_epoch: found.epoch }),
+        Err(NoAnswer::Error(error)) => Err(KafkaError::Broker(error)),
+        Err(NoAnswer::TimedOut) => Err(KafkaError::timed_out()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::core::partition::Batch;
+
+    fn outcomes(fate: Fate) -> Vec<(usize, Outcome)> {
+        let mut queue = crate::kafka::wire::core::partition::PartitionQueue::new(0);
+        let record = NewRecord { timestamp_ms: 0, key: b"", value: BatchValue::Null, headers: &[] };
+        for token in [7, 8] {
+            assert!(queue.push(&record, token, 1_000, Batch::new, 0).is_ok());
+        }
+        let mut told = Vec::new();
+        queue.give_up(&mut |settled| {
+            let settled = Settled { fate, ..settled };
+            deliver(&settled, &mut |delivery| told.push((delivery.token, delivery.outcome)));
+        });
+        told
+    }
+
+    #[test]
+    fn each_record_of_a_batch_has_its_delivery() {
+        let acked = outcomes(Fate::Acked { base_offset: 40 });
+        assert_eq!(acked, [(7, Outcome::Acked { offset: 40 }), (8, Outcome::Acked { offset: 41 })]);
+        let unknown = Outcome::Unknown(KafkaError::Broker(45));
+        assert_eq!(outcomes(Fate::Unknown(Cause::Broker(45))), [(7, unknown), (8, unknown)]);
+        let given_up = outcomes(Fate::Failed(Cause::GivenUp));
+        assert!(given_up.iter().all(|(_, outcome)| outcome.error().unwrap().is_given_up()));
+    }
+}

@@ -1,0 +1,156 @@
+//! Our own client produces: what the other one does, it does too, and whatever happens to its connections.
+//!
+//! Every other test that produces plain records can be run with it, too: `PROOFLOAD_TEST_CLIENT=wire`.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Test,
+    dsl::{
+        Cluster, Elector, Proxy, Run, Topic, Workdir, Worker,
+        elector::Moved,
+        ledger::LedgerFile,
+        protocol::{Body, Message},
+        proxy::{Fate, Rule},
+        wait_until,
+    },
+    tests,
+};
+
+pub fn tests() -> Vec<(String, Test)> {
+    tests![
+        OwnNodes(3, &[], leaders_that_move_and_a_broker_that_dies_cost_no_record),
+        Real(what_it_produces_is_read_and_proven),
+        Real(large_values_are_sent_from_where_they_lie),
+        Real(an_answer_to_another_request_costs_a_connection_and_no_record),
+        Real(answers_that_are_cut_off_anywhere_cost_no_record),
+    ]
+}
+
+const PARTITIONS: usize = 6;
+/// Between two rounds of elections.
+const PAUSE: Duration = Duration::from_millis(300);
+const WIRE: &str = "--client wire --keep-going --report report.json";
+
+fn run(flags: &str, workdir: &Workdir, work: &str) -> Run {
+    Run::verifier().in_dir(workdir).args(flags).args(WIRE).args(work)
+}
+
+/// Each record is in the log once, at the place that it names, and in the ledger.
+#[track_caller]
+fn expect_each_stored_once(topic: &Topic, workdir: &Workdir, records: i64) {
+    let ends = topic.ends();
+    assert_eq!(ends.iter().sum::<i64>(), records, "{ends:?}");
+    assert!(topic.records().into_iter().all(|record| record.names_itself()));
+    LedgerFile::read(workdir.path(), topic.name()).expect_all_up_to(&ends);
+}
+
+#[track_caller]
+fn expect_no_failure(workdir: &Workdir) {
+    let producer = workdir.report()["totals"][0].clone();
+    assert_eq!((&producer["fails"], &producer["bad_offsets"]), (&0.into(), &0.into()), "{producer}");
+}
+
+fn what_it_produces_is_read_and_proven(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(8), Workdir::new());
+    let work = "--produce_msgs 100000 --msg_size 128 --seq_read --max-buffered-records 4096";
+    let finished = run(&topic.flags(), &workdir, work).finish().expect_code(0).expect_nothing_wrong();
+    finished.expect_output(&["100,000 of 100,000 records", "100,000 records proven valid"]);
+    expect_no_failure(&workdir);
+    LedgerFile::read(workdir.path(), topic.name()).expect_all_up_to(&topic.ends());
+}
+
+/// A batch is put together around them, and so is its checksum, which the broker looks at.
+fn large_values_are_sent_from_where_they_lie(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(3), Workdir::new());
+    let work = "--produce_msgs 500 --msg_size 20000 --tombstone-probability 0.1 --seq_read";
+    run(&topic.flags(), &workdir, work).finish().expect_code(0).expect_nothing_wrong();
+    expect_each_stored_once(&topic, &workdir, 500);
+}
+
+/// What becomes of some acks.
+struct Meddle {
+    seen: usize,
+    meddled: usize,
+    how: fn(&mut Message, usize) -> Fate,
+}
+
+impl Meddle {
+    fn with(how: fn(&mut Message, usize) -> Fate) -> Self {
+        Self { seen: 0, meddled: 0, how }
+    }
+}
+
+impl Rule for Meddle {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        let is_ack = matches!(message.body, Body::ProduceResponse(_));
+        self.seen += usize::from(is_ack);
+        if !is_ack || !self.seen.is_multiple_of(7) || self.meddled == 10 {
+            return Fate::Pass;
+        }
+        self.meddled += 1;
+        (self.how)(message, self.meddled)
+    }
+}
+
+#[track_caller]
+fn expect_no_record_lost(cluster: &Cluster, rule: Meddle) {
+    let (topic, workdir, proxy) = (cluster.topic(3), Workdir::new(), Proxy::start(cluster, rule));
+    let work =
+        "--produce_msgs 3000 --msg_size 100 --batch_max_bytes 1024 --max-buffered-records 50 --seq_read";
+    run(&proxy.flags(&topic), &workdir, work).finish().expect_code(0).expect_nothing_wrong();
+    expect_no_failure(&workdir);
+    expect_each_stored_once(&topic, &workdir, 3_000);
+    assert_eq!(proxy.rule().meddled, 10);
+}
+
+fn an_answer_to_another_request_costs_a_connection_and_no_record(cluster: &Cluster) {
+    expect_no_record_lost(
+        cluster,
+        Meddle::with(|message, _| {
+            message.correlation += 1;
+            Fate::Pass
+        }),
+    );
+}
+
+/// At another byte each time.
+fn answers_that_are_cut_off_anywhere_cost_no_record(cluster: &Cluster) {
+    expect_no_record_lost(cluster, Meddle::with(|_, count| Fate::CutAt(count * 5 - 4)));
+}
+
+fn leaders_that_move_and_a_broker_that_dies_cost_no_record(cluster: &Cluster) {
+    let topic = cluster.topic_on(&[0, 1, 2], PARTITIONS, &[("min.insync.replicas", "2")]);
+    let workdir = Workdir::new();
+    let work = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 200000 --cores 1";
+    let running = run(&topic.flags(), &workdir, work).with_control().start();
+    let acked = || {
+        let workers = running.harness().first();
+        let Some(Worker::Producer(producer)) = workers.first() else { panic!("{workers:?}") };
+        producer.acked
+    };
+    let more = |what: &str, least: u64| {
+        let from = acked();
+        wait_until(what, || acked() >= from + least);
+    };
+    more("acks", 500);
+    let moved = Moved { topic: topic.name().to_owned(), partitions: PARTITIONS, every: 1 };
+    let elector = Elector::start(cluster.bootstrap(), 3, vec![moved], PAUSE);
+    wait_until("elections", || elector.elections() > 100);
+    elector.stop();
+    cluster.kill(2);
+    more("acks without a broker", 3_000);
+    cluster.restart(2);
+    cluster.freeze(1);
+    more("acks while a broker is frozen", 3_000);
+    cluster.thaw(1);
+    more("acks when all are back", 1_000);
+    running.signal(Signal::SIGINT);
+    running.finish().expect_code(0).expect_no_output(&["VIOLATION"]);
+    let producer = workdir.report()["totals"][0].clone();
+    assert_eq!((&producer["fails"], &producer["bad_offsets"]), (&0.into(), &0.into()), "{producer}");
+    let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read");
+    reader.finish().expect_code(0).expect_nothing_wrong();
+}
