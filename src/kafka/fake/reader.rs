@@ -95,7 +95,7 @@ impl Reader {
 }
 
 impl Reads {
-    /// The next step that shows something, if it is time for it. What is only to happen happens.
+    /// The next step, if it is time for it.
     fn next(&mut self) -> Option<Step> {
         assert!(self.began.elapsed() < PATIENCE, "nothing comes any more: {:?}", self.calls);
         loop {
@@ -106,12 +106,7 @@ impl Reads {
                 }
                 Step::AwaitQuestions(count) if self.questions < *count => return None,
                 Step::AwaitQuestions(_) => {}
-                _ => {
-                    let step = self.steps.pop_front()?;
-                    let Step::Do(happens) = step else { return Some(step) };
-                    happens();
-                    continue;
-                }
+                _ => return self.steps.pop_front(),
             }
             self.steps.pop_front();
         }
@@ -158,7 +153,14 @@ impl LogReader for Reader {
     }
 
     fn poll(&mut self, visitor: &mut impl LogVisitor) -> usize {
-        let step = self.0.borrow_mut().next();
+        let step = loop {
+            let step = self.0.borrow_mut().next();
+            match step {
+                // It may look at what has been read.
+                Some(Step::Do(happens)) => happens(),
+                step => break step,
+            }
+        };
         match step {
             Some(Step::Show { partition, offsets, epoch }) => {
                 self.0.borrow().must_be_reading(partition);

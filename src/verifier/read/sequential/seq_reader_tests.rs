@@ -313,3 +313,34 @@ fn who_is_stopped_in_the_middle_misses_nothing() {
     assert_eq!((played.valid(), played.found()), (4, vec![]));
     assert!(played.was_told(Call::Stop(0)));
 }
+
+#[test]
+fn one_client_reads_all_passes_and_a_loss_is_told_once() {
+    let pass = || [goes_on(0, None), show(0..4, 0), show(5..10, 0)];
+    let Played { context, job, pass: next, fake } = played(10, KEEP_GOING).steps(pass()).steps(pass());
+    let (feeder, feed) = crate::verifier::shard::feed();
+    let main_thread = std::thread::spawn(move || {
+        for _ in 0..2 {
+            feeder.start(next.clone());
+            feeder.wait().unwrap();
+        }
+    });
+    let (shared, stats, clients) = (context.shared.clone(), job.stats.clone(), fake.clone());
+    LocalExecutor::default().run(run_with(clients, context, job, feed));
+    main_thread.join().unwrap();
+    assert_eq!((fake.reads().clients, stats.valid_reads.get()), (1, 18));
+    assert_eq!(shared.violations.kept().iter().map(|found| found.offset).collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn who_has_nothing_to_read_needs_no_client() {
+    let Played { context, job, pass, fake } = played(10, "");
+    let (feeder, feed) = crate::verifier::shard::feed();
+    let main_thread = std::thread::spawn(move || {
+        feeder.start(SeqReadPass { spans: Vec::new(), ..pass });
+        feeder.wait().unwrap();
+    });
+    LocalExecutor::default().run(run_with(fake.clone(), context, job, feed));
+    main_thread.join().unwrap();
+    assert_eq!(fake.reads().clients, 0);
+}
