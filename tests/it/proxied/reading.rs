@@ -188,7 +188,7 @@ fn a_batch_that_a_repeater_cannot_read_is_named(cluster: &Cluster) {
         format!("--group {} --payload-size 1000 --initial-data-mb 1 --report report.json", topic.name());
     let run = Run::repeater().args(proxy.flags(&topic)).args(work).start();
     wait_until("a damaged answer", || proxy.rule().place.is_some());
-    wait_until("its name", || run.stderr().contains("Bad message format"));
+    wait_until("its name", || run.stderr().contains("ERROR corrupt: topic "));
     run.signal(Signal::SIGINT);
     let finished = run.finish().expect_code(1);
     let (partition, offset) = proxy.rule().place.expect("a place");
