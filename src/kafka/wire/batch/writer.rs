@@ -27,6 +27,22 @@ pub struct NewRecord<'a> {
     pub headers: &'a [(&'a [u8], &'a [u8])],
 }
 
+impl NewRecord<'_> {
+    /// At least as many bytes as it takes in any batch.
+    #[inline]
+    fn most_bytes(&self) -> usize {
+        let value = match self.value {
+            BatchValue::Null => 0,
+            BatchValue::Copied(value) | BatchValue::Lasting(value, _) => value.len(),
+        };
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| 2 * VARINT_BYTES + name.len() + value.len()).sum();
+        // Its own length, attributes, timestamp, offset, and the lengths of key, value and headers.
+        let attributes = 1;
+        5 * VARINT_BYTES + attributes + VARLONG_BYTES + self.key.len() + value + headers
+    }
+}
+
 /// Who writes a batch, and where in the order of its batches for the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchProducer {
@@ -104,6 +120,15 @@ impl BatchWriter {
     pub fn bytes_of(&self, record: &NewRecord<'_>) -> usize {
         let body = self.body_bytes(record);
         varint_bytes(zigzag(length(body))) + body
+    }
+
+    /// Whether the batch has so many bytes at the most with this record in it.
+    #[must_use]
+    #[inline]
+    pub fn fits(&self, record: &NewRecord<'_>, most_bytes: usize) -> bool {
+        let bytes = self.bytes();
+        // Far from the limit the size need not be known exactly.
+        bytes + record.most_bytes() <= most_bytes || bytes + self.bytes_of(record) <= most_bytes
     }
 
     fn body_bytes(&self, record: &NewRecord<'_>) -> usize {
@@ -314,6 +339,8 @@ mod tests {
         for (timestamp_ms, value) in [(0, BatchValue::Null), (1 << 40, BatchValue::Copied(&[1; 300]))] {
             let record = NewRecord { timestamp_ms, key: b"k", value, headers: &[] };
             let expected = writer.bytes() + writer.bytes_of(&record);
+            assert!(writer.bytes_of(&record) <= record.most_bytes());
+            assert!(writer.fits(&record, expected) && !writer.fits(&record, expected - 1));
             writer.push(&record);
             assert_eq!(writer.bytes(), expected);
         }

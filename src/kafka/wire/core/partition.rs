@@ -215,7 +215,7 @@ impl PartitionQueue {
         now_us: u64,
     ) -> Result<(), Box<Batch>> {
         if let Some(open) = self.queue.back_mut().filter(|batch| !batch.is_full && batch.numbered.is_none()) {
-            if fits(&open.writer, record, most_bytes) {
+            if open.writer.fits(record, most_bytes) {
                 open.writer.push(record);
                 open.tokens.push(token);
                 return Ok(());
@@ -223,7 +223,7 @@ impl PartitionQueue {
             open.is_full = true;
         }
         let mut batch = new_batch();
-        if !fits(&batch.writer, record, most_bytes) {
+        if !batch.writer.fits(record, most_bytes) {
             return Err(Box::new(batch));
         }
         batch.opened_us = now_us;
@@ -412,11 +412,6 @@ impl PartitionQueue {
             (self.is_broken, self.is_warm) = (false, false);
         }
     }
-}
-
-#[inline]
-fn fits(writer: &BatchWriter, record: &NewRecord<'_>, most_bytes: usize) -> bool {
-    writer.bytes() + writer.bytes_of(record) <= most_bytes
 }
 
 #[cfg(test)]
