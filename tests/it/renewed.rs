@@ -55,7 +55,7 @@ fn clients_made_anew_need_no_bootstrap_list(cluster: &Cluster) {
     for reader in &readers {
         wait_for_log(reader, "is gone (0 of 3 up)");
     }
-    wait_for_log(&readers[0], "a sequential reader starts a new client");
+    wait_for_log(&readers[0], "a reader starts a new client");
     cluster.restart(1);
     cluster.restart(2);
     for reader in &readers {
