@@ -456,3 +456,7 @@ pub(super) fn on_librdkafka(
     let writer = settings(config, &client.client_id, Compression::None);
     ProducerSettings { client: client.clone(), writer, client_cpus }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;

@@ -5,6 +5,8 @@ mod writer;
 
 use std::{cell::RefCell, rc::Rc};
 
+use glommio::{LocalExecutorBuilder, Placement};
+
 pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
@@ -40,4 +42,10 @@ impl ClientFactory for Fake {
     fn writer(&self, settings: &WriterSettings, _topics: &[&str]) -> Result<Writer, ClientError> {
         Ok(Writer::new(self.writes.clone(), settings))
     }
+}
+
+/// Runs this on an executor of its own, with little memory.
+pub(crate) fn on_an_executor<T>(future: impl Future<Output = T>) -> T {
+    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(64 << 10).ring_depth(64);
+    builder.make().expect("an executor").run(future)
 }

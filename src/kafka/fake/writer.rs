@@ -12,7 +12,8 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::kafka::{
     Answers, ClientError, Delivery, End, Ended, Isolation, KafkaError, LocalError, LogWriter, OffsetAndEpoch,
-    OffsetSpec, Outcome, QuestionId, Record, SendError, Transactions, WriterSettings,
+    OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions, Value,
+    WriterSettings,
 };
 
 /// How long a test may wait: what waits for ever shall say so.
@@ -28,6 +29,8 @@ pub(crate) struct Arrival {
     pub(crate) partition: i32,
     token: usize,
     pub(crate) key: Vec<u8>,
+    /// `None` for a tombstone.
+    pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: Vec<(&'static CStr, Vec<u8>)>,
     pub(crate) timestamp_ms: Option<i64>,
 }
@@ -180,13 +183,14 @@ impl Writes {
         self.deliveries[*client].push_back(Delivery { token: *token, outcome });
     }
 
-    fn arrive(&mut self, client: usize, record: &Record<'_>) -> Result<(), SendError> {
+    fn arrive(&mut self, client: usize, record: &Record<'_>, value: Option<&[u8]>) -> Result<(), SendError> {
         let arrival = Arrival {
             nth: self.arrivals.len(),
             client,
             partition: record.partition,
             token: record.token,
             key: record.key.to_vec(),
+            value: value.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|(name, value)| (*name, value.to_vec())).collect(),
             timestamp_ms: record.timestamp_ms,
         };
@@ -291,6 +295,7 @@ pub(crate) struct Writer {
     writes: Rc<RefCell<Writes>>,
     client: usize,
     transactions: RefCell<Option<(Receiver<End>, Sender<Ended>)>>,
+    slots: Slots,
 }
 
 impl Writer {
@@ -302,7 +307,7 @@ impl Writer {
         writes.deliveries.push(VecDeque::new());
         writes.finished.push(None);
         drop(writes);
-        Self { writes: shared, client, transactions: RefCell::default() }
+        Self { writes: shared, client, transactions: RefCell::default(), slots: Slots::default() }
     }
 
     /// Ends what is to be ended. Whoever asked has gone on by then.
@@ -319,7 +324,15 @@ impl Writer {
 
 impl LogWriter for Writer {
     fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
-        self.writes.borrow_mut().arrive(self.client, record)
+        let value = record.value.map(|value| match value {
+            Value::Lasting(value) | Value::Passing(value) => value,
+            Value::Slot => self.slots.value(record.token),
+        });
+        self.writes.borrow_mut().arrive(self.client, record, value)?;
+        if matches!(record.value, Some(Value::Slot)) {
+            self.slots.lend(record.token);
+        }
+        Ok(())
     }
 
     fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
@@ -330,7 +343,10 @@ impl LogWriter for Writer {
         }
         let all = &mut writes.deliveries[self.client];
         let count = all.len().min(limit_events);
-        all.drain(..count).for_each(&mut each);
+        for delivery in all.drain(..count) {
+            self.slots.give_back(delivery.token);
+            each(delivery);
+        }
         count
     }
 
@@ -359,5 +375,11 @@ impl LogWriter for Writer {
         let (ours, asked, answers) = Transactions::channel();
         *self.transactions.borrow_mut() = Some((asked, answers));
         Ok(ours)
+    }
+}
+
+impl SlotWriter for Writer {
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
-use glommio::{LocalExecutorBuilder, Placement};
 
 use super::{
     latecomers::LateEnds,
@@ -11,7 +10,10 @@ use super::{
 };
 use crate::{
     control::Message,
-    kafka::{KafkaError, fake::Fake},
+    kafka::{
+        KafkaError,
+        fake::{Fake, on_an_executor},
+    },
     ledger::Ledger,
     record::proof::{self, PROOF_HEADER, Proof, Second},
     stats::ProducerStats,
@@ -112,10 +114,4 @@ impl Played {
 /// What a halt says.
 pub(super) fn words(outcome: Result<(), Halt>) -> String {
     outcome.expect_err("something that ends the run").to_string()
-}
-
-/// Runs this on an executor of its own, with little memory.
-pub(super) fn on_an_executor<T>(future: impl Future<Output = T>) -> T {
-    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(64 << 10).ring_depth(64);
-    builder.make().expect("an executor").run(future)
 }
