@@ -26,6 +26,8 @@ pub struct Inbox {
 }
 
 const LENGTH_BYTES: usize = 4;
+/// So many times what it has at the beginning is not more than a frame may be expected to have.
+const EXPECTED_BASES: usize = 32;
 
 impl Inbox {
     /// An empty one, with room for `base` bytes; it grows up to frames of `most` bytes.
@@ -34,8 +36,8 @@ impl Inbox {
         Self { buffer: Vec::new(), start: 0, end: 0, base: base.max(LENGTH_BYTES), most }
     }
 
-    /// Where the next bytes go: never empty. A frame that does not fit makes it grow, but never by more than what has
-    /// come already: a length alone takes no memory.
+    /// Where the next bytes go: never empty. A frame that does not fit makes it grow: at once where it is not larger than
+    /// frames may be expected to be, else never by more than what has come already. A length alone takes no memory.
     pub fn space(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = match self.length() {
@@ -43,13 +45,18 @@ impl Inbox {
             None => LENGTH_BYTES,
         };
         // Room for the frame, and for as much again as a whole read takes where there is no large one.
-        let wanted = wanted.max(self.base).min(self.buffer.len().max(self.base) * 2).max(held + 1);
-        if self.buffer.len() - self.start < wanted {
+        let at_once = self.base.saturating_mul(EXPECTED_BASES);
+        let most = if wanted <= at_once { at_once } else { self.buffer.len().max(self.base) * 2 };
+        let wanted = wanted.max(self.base).min(most).max(held + 1);
+        if self.buffer.len() < wanted {
+            // New memory is zero as it comes: writing zeros to it would only fetch it into the cache.
+            let mut larger = vec![0; wanted];
+            larger[..held].copy_from_slice(&self.buffer[self.start..self.end]);
+            self.buffer = larger;
+            (self.start, self.end) = (0, held);
+        } else if self.buffer.len() - self.start < wanted {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
-            if self.buffer.len() < wanted {
-                self.buffer.resize(wanted, 0);
-            }
         }
         &mut self.buffer[self.end..]
     }

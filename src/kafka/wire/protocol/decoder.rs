@@ -174,8 +174,24 @@ impl<'a> Decoder<'a> {
         Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
+    /// Nearly all numbers of a record take one byte or two.
     #[inline]
     fn groups_of_seven(&mut self, most: u32) -> Result<u64, DecodeError> {
+        match *self.rest() {
+            [only, ..] if only < 0x80 => {
+                self.at += 1;
+                Ok(only.into())
+            }
+            [low, high, ..] if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(high) << 7 | u64::from(low & 0x7F))
+            }
+            _ => self.more_groups_of_seven(most),
+        }
+    }
+
+    #[inline(never)]
+    fn more_groups_of_seven(&mut self, most: u32) -> Result<u64, DecodeError> {
         let mut value = 0;
         for index in 0..most {
             let [byte] = self.array_of()?;
@@ -350,6 +366,11 @@ mod tests {
         );
         assert_eq!(numbers(&[0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]), Ok(i64::MAX));
         assert_eq!(numbers(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]), Ok(i64::MIN));
+        assert_eq!(
+            [numbers(&[0x80, 1]), numbers(&[0xFE, 0x7F]), numbers(&[0x80, 0x80, 1])],
+            [Ok(64), Ok(8_191), Ok(8_192)]
+        );
+        assert_eq!(numbers(&[0x80]), Err(DecodeError::Short { at: 1, missing: 1 }));
         assert!(matches!(numbers(&[0xFF; 11]), Err(DecodeError::Absurd { at: 10, .. })));
         assert!(matches!(Decoder::new(&[0xFF; 5], false).unsigned_varint(), Err(DecodeError::Absurd { .. })));
     }
