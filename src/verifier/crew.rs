@@ -133,6 +133,7 @@ impl Crew<'_> {
             shared: self.control.shared.clone(),
             sender: self.control.sender(),
             client: self.client.clone(),
+            choice: self.config.common.client,
             topic: self.config.topic.as_str().into(),
             stall_after: self.config.common.stall_after,
         }

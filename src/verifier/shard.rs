@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     app::Shared,
+    config::ClientChoice,
     control::Message,
     findings::anomaly::Violation,
     kafka::{ClientError, ClientSettings, Librdkafka, wire::Wire},
@@ -62,6 +63,8 @@ pub struct ShardContext {
     pub sender: Sender<Message>,
     /// The cluster.
     pub client: ClientSettings,
+    /// Who speaks to it.
+    pub choice: ClientChoice,
     /// The topic under test.
     pub topic: Arc<str>,
     /// When a worker that makes no progress counts as stalled; `None`: never.
@@ -125,6 +128,7 @@ impl ShardContext {
             shared: Arc::new(Shared::new(&ending, 0)),
             sender,
             client: ClientSettings::new(&config.common, "127.0.0.1:1"),
+            choice: config.common.client,
             topic: config.topic.as_str().into(),
             stall_after: config.common.stall_after,
         };

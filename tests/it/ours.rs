@@ -1,4 +1,4 @@
-//! Our own client produces: what the other one does, it does too, and whatever happens to its connections.
+//! Our own client produces and reads: what the other one does, it does too, and whatever happens to its connections.
 //!
 //! Every other test that produces plain records can be run with it, too: `PROOFLOAD_TEST_CLIENT=wire`.
 
@@ -26,6 +26,9 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(large_values_are_sent_from_where_they_lie),
         Real(an_answer_to_another_request_costs_a_connection_and_no_record),
         Real(answers_that_are_cut_off_anywhere_cost_no_record),
+        Real(whatever_the_other_one_packs_is_read),
+        Real(only_what_was_committed_is_shown),
+        Real(fetches_that_are_cut_off_anywhere_cost_no_record),
     ]
 }
 
@@ -68,6 +71,55 @@ fn large_values_are_sent_from_where_they_lie(cluster: &Cluster) {
     let work = "--produce_msgs 500 --msg_size 20000 --tombstone-probability 0.1 --seq_read";
     run(&topic.flags(), &workdir, work).finish().expect_code(0).expect_nothing_wrong();
     expect_each_stored_once(&topic, &workdir, 500);
+}
+
+fn whatever_the_other_one_packs_is_read(cluster: &Cluster) {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let (topic, workdir) = (cluster.topic(3), Workdir::new());
+        let work = format!("--produce_msgs 2000 --msg_size 500 --compression-type {codec}");
+        Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).finish().expect_code(0);
+        let finished = run(&topic.flags(), &workdir, "--seq_read --rand_read_msgs 30 --parallel 2").finish();
+        finished.expect_code(0).expect_nothing_wrong().expect_output(&["2,000 records proven valid"]);
+        let reader = workdir.report()["totals"][0].clone();
+        assert_eq!(reader["validator"]["valid_reads"], 2_000, "{codec}: {reader}");
+    }
+}
+
+/// The other one writes them; an aborted record that shows is a violation, and so is a committed one that does not.
+fn only_what_was_committed_is_shown(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(3), Workdir::new());
+    let flags = "--use-transactions --msgs-per-transaction 10 --transaction-abort-rate 0.3";
+    let work = format!("{flags} --produce_msgs 2000 --msg_size 100");
+    Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).finish().expect_code(0);
+    let finished = run(&topic.flags(), &workdir, &format!("{flags} --seq_read")).finish();
+    finished.expect_code(0).expect_nothing_wrong();
+}
+
+/// At another byte each time, in one answer of seven.
+fn fetches_that_are_cut_off_anywhere_cost_no_record(cluster: &Cluster) {
+    struct Cut {
+        seen: usize,
+        cut: usize,
+    }
+    impl Rule for Cut {
+        fn pass(&mut self, message: &mut Message) -> Fate {
+            let is_fetch = matches!(message.body, Body::FetchResponse(_));
+            self.seen += usize::from(is_fetch);
+            if !is_fetch || !self.seen.is_multiple_of(3) || self.cut == 10 {
+                return Fate::Pass;
+            }
+            self.cut += 1;
+            Fate::CutAt(self.cut * 17 - 16)
+        }
+    }
+    let (topic, workdir) = (cluster.topic(3), Workdir::new());
+    let work = "--produce_msgs 3000 --msg_size 1000 --batch_max_bytes 4096";
+    Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).finish().expect_code(0);
+    let proxy = Proxy::start(cluster, Cut { seen: 0, cut: 0 });
+    let read = "--seq_read -X fetch.max.bytes=65536 -X max.partition.fetch.bytes=16384";
+    let finished = run(&proxy.flags(&topic), &workdir, read).finish();
+    finished.expect_code(0).expect_nothing_wrong().expect_output(&["3,000 records proven valid"]);
+    assert_eq!(proxy.rule().cut, 10);
 }
 
 /// What becomes of some acks.

@@ -143,6 +143,7 @@ pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<Cons
             min_bytes: small(number(client, &["fetch.min.bytes"], 1)?),
             max_bytes: small(number(client, &["fetch.max.bytes"], all as u64)?),
             partition_max_bytes: small(number(client, &partition_bytes, each as u64)?),
+            reads_ahead: reader.read_ahead,
             read_committed: reader.isolation == Isolation::ReadCommitted,
             unpacked_most_bytes: UNPACKED_MOST_BYTES,
             back_off_us: 100 * MS_US,

@@ -286,7 +286,7 @@ impl Source {
             go_on(position, asked.index, search, arrived);
             return;
         }
-        walk(position, (asked, is_front), (fetched, end), (bytes, arrived));
+        walk(position, (asked, is_front), (fetched, end, self.settings.reads_ahead), (bytes, arrived));
         if position.had_bytes && position.stage == Stage::Reading && position.offset == asked.offset {
             // Nothing that leads on: the next answer may be the same, and is not asked for in a hurry.
             position.rest_until(now_us + self.settings.back_off_us);
@@ -397,7 +397,7 @@ fn go_on(position: &mut Position, index: usize, search: Search, arrived: &mut Ar
 fn walk(
     position: &mut Position,
     (asked, is_front): (Asked, bool),
-    (fetched, end): (&FetchedPartition<'_>, i64),
+    (fetched, end, reads_ahead): (&FetchedPartition<'_>, i64, bool),
     (bytes, arrived): (&[u8], &mut Arrived),
 ) {
     let (mut count, mut is_damaged) = (0, false);
@@ -427,7 +427,8 @@ fn walk(
     if count == 0 && !is_at_end {
         return;
     }
-    if is_damaged || is_at_end {
+    let resumes = is_at_end || !reads_ahead;
+    if is_damaged || resumes {
         position.stage = Stage::Showing;
     }
     let from = fetched.batches.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
@@ -439,7 +440,8 @@ fn walk(
         is_first: true,
         is_wide: position.wide_bytes.take().is_some(),
         end,
-        tells_end: is_at_end,
+        new_end: is_at_end.then_some(end),
+        resumes,
         content: Content::Batches { from, to: from + fetched.batches.len(), aborted },
     });
 }

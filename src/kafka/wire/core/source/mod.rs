@@ -49,6 +49,8 @@ pub struct SourceSettings {
     pub max_bytes: i32,
     /// How much of it may be one partition's, in bytes.
     pub partition_max_bytes: i32,
+    /// More of a partition is asked for before what has come of it is shown. Whoever reads here and there does not.
+    pub reads_ahead: bool,
     /// Only what is committed is shown.
     pub read_committed: bool,
     /// A batch that unpacks to more bytes than this cannot be read.

@@ -40,8 +40,17 @@ impl Arrived {
     }
 
     pub(super) fn tell(&mut self, index: usize, generation: u32, content: Content) {
-        let (at, end, is_first, is_wide, tells_end) = (0, 0, false, false, false);
-        self.sections.push(Section { index, generation, at, is_first, is_wide, end, tells_end, content });
+        self.sections.push(Section {
+            index,
+            generation,
+            at: 0,
+            is_first: false,
+            is_wide: false,
+            end: 0,
+            new_end: None,
+            resumes: false,
+            content,
+        });
     }
 }
 
@@ -60,8 +69,10 @@ pub(super) struct Section {
     pub(super) is_wide: bool,
     /// The log's end, as far as the reader may see.
     pub(super) end: i64,
-    /// Whether it reaches that end, and it is to be told.
-    pub(super) tells_end: bool,
+    /// That end, where it reaches it and it is to be told.
+    pub(super) new_end: Option<i64>,
+    /// Whether the partition waits until it has been shown.
+    pub(super) resumes: bool,
     pub(super) content: Content,
 }
 
@@ -230,8 +241,8 @@ impl Source {
             let mut batches = Batches::new(&arrived.bytes[from..to]);
             let Some(batch) = batches.next() else {
                 arrived.next += 1;
+                self.is_unsettled |= section.resumes;
                 if is_end_news(position, section, visitor) {
-                    self.is_unsettled = true;
                     return 1;
                 }
                 continue;
@@ -317,15 +328,12 @@ fn bad(error: BatchError) -> Bad {
 
 /// All batches of a section were shown. Tells the log's end, if it is there, and was not told before.
 fn is_end_news(position: &mut Position, section: &Section, visitor: &mut impl Visitor) -> bool {
-    if !section.tells_end {
-        return false;
-    }
-    // It waited for that, unless it has something else to tell by now.
-    if position.stage == Stage::Showing && position.offset == section.end {
+    if section.resumes && position.stage == Stage::Showing {
         position.stage = Stage::Reading;
     }
-    position.told_end = section.end;
-    visitor.event(position.partition, SourceEvent::AtEnd { end: section.end });
+    let Some(end) = section.new_end else { return false };
+    position.told_end = end;
+    visitor.event(position.partition, SourceEvent::AtEnd { end });
     true
 }
 

@@ -15,6 +15,7 @@ pub(in crate::kafka::wire::core) const SETTINGS: SourceSettings = SourceSettings
     min_bytes: 1,
     max_bytes: 1 << 20,
     partition_max_bytes: 1 << 16,
+    reads_ahead: true,
     read_committed: false,
     unpacked_most_bytes: 1 << 20,
     back_off_us: 1_000,

@@ -13,6 +13,18 @@ fn records_come_in_their_order_and_the_next_fetch_is_out_before_they_are_looked_
 }
 
 #[test]
+fn who_reads_here_and_there_leaves_no_request_behind() {
+    let mut bench = Bench::reading_as(SourceSettings { reads_ahead: false, ..SETTINGS }, 1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a"]), batch(1, 3, &["b"])])]);
+    assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown_once(), ["0@0 a"]);
+    assert_eq!(bench.asks(FIRST), []);
+    assert_eq!(bench.shown(), ["0@1 b"]);
+    assert_eq!(bench.asks(FIRST), [(0, 2)]);
+}
+
+#[test]
 fn no_more_than_two_answers_of_a_broker_are_held() {
     let mut bench = Bench::reading(1);
     for offset in 0..2 {
