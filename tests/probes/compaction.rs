@@ -31,10 +31,10 @@ fn a_producer_s_last_batch_stays_without_records(scene: &mut Scene<'_>) {
         let answer = scene.fetch(0);
         answer.contains("empty").then_some(answer)
     });
-    let front = answer.split(", ").next().unwrap_or_default().to_owned();
+    let front = answer.split([',', ';']).next().unwrap_or_default().to_owned();
     scene.expect("the first batch of the log", front, "4–5 empty");
     let answer = scene.fetch(4);
-    let front = answer.split(", ").next().unwrap_or_default().to_owned();
+    let front = answer.split([',', ';']).next().unwrap_or_default().to_owned();
     scene.expect("read from its first offset", front, "4–5 empty");
     let answer = scene.produce(of(producer, 3, 1));
     scene.expect("its producer is known all the same: sequence 3", answer, "OUT_OF_ORDER_SEQUENCE_NUMBER");

@@ -21,6 +21,8 @@ mod transactions_v2;
 
 use std::time::Duration;
 
+use proofload::kafka::wire::protocol::Api;
+
 pub use scene::Scene;
 
 /// What a world behaves like.
@@ -61,6 +63,11 @@ pub trait Asked {
 /// A cluster that can be asked.
 pub trait World {
     fn kind(&self) -> Kind;
+
+    /// The newest version of a request that there is.
+    fn newest(&self, _api: Api) -> i16 {
+        i16::MAX
+    }
 
     /// A new connection to a node; nodes are numbered from 0 on, the mock's from 1.
     fn connect(&self, node: i32) -> Box<dyn Asked + '_>;

@@ -277,11 +277,15 @@ fn one_partition_s_error_is_its_own(scene: &mut Scene<'_>) {
     damaged[at::CRC] ^= 1;
     let answer = produce_all(scene, &[(0, plain(1).bytes()), (1, damaged), (2, plain(1).bytes())]);
     scene.expect("good, damaged, unknown", answer, "OK @0; CORRUPT_MESSAGE; UNKNOWN_TOPIC_OR_PARTITION");
-    // What cannot be taken for a batch is noticed before anything is written.
+    // A length that cannot be is noticed before anything is written.
     let answer = produce_all(scene, &[(0, plain(1).bytes()), (1, vec![0; 70])]);
     scene.expect("good, no batch", answer, "CORRUPT_MESSAGE; CORRUPT_MESSAGE");
+    let mut old = plain(1).bytes();
+    old[at::MAGIC] = 1;
+    let answer = produce_all(scene, &[(0, plain(1).bytes()), (1, old)]);
+    scene.expect("good, an older format", answer, "OK @1; INVALID_RECORD");
     let answer = scene.end();
-    scene.expect("the end", answer, "1 of epoch 0");
+    scene.expect("the end", answer, "2 of epoch 0");
 }
 
 /// One request for several partitions.

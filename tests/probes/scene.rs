@@ -75,6 +75,10 @@ impl<'w> Scene<'w> {
     /// The version in which a request is made, where nothing depends on it. The mock's answers are right in the older form
     /// only.
     pub fn version(&self, api: Api) -> i16 {
+        self.usual_version(api).min(self.world.newest(api))
+    }
+
+    fn usual_version(&self, api: Api) -> i16 {
         let is_mock = self.kind() == Kind::Mock;
         match api {
             // With names in place of ids.

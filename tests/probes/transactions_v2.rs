@@ -7,7 +7,7 @@ use super::{
     batches::of,
     probes,
     scene::Producer,
-    transactions::{begin, on_leader, until_stable},
+    transactions::{begin, init, on_leader, until_stable},
 };
 
 pub const PROBES: &[Probe] = probes![
@@ -15,7 +15,8 @@ pub const PROBES: &[Probe] = probes![
         each_transaction_has_an_epoch,
         an_end_may_be_asked_for_again,
         a_produce_adds_its_partition,
-        an_old_epoch_is_fenced;
+        an_old_epoch_is_fenced,
+        who_asks_anew_aborts_what_was_open;
 ];
 
 /// The first versions of this kind.
@@ -118,4 +119,20 @@ fn an_old_epoch_is_fenced(scene: &mut Scene<'_>) {
     let answer = write(scene, &id, next, 0);
     scene.expect("the new one writes", answer, "OK @2");
     end(scene, &id, next, true);
+}
+
+fn who_asks_anew_aborts_what_was_open(scene: &mut Scene<'_>) {
+    scene.make_topic(&[]);
+    let (id, old) = begin(scene);
+    write(scene, &id, old, 0);
+    let (answer, _) = scene.init(Some(&id), (-1, -1));
+    scene.expect("at first", answer, "CONCURRENT_TRANSACTIONS");
+    let new = init(scene, &id, (-1, -1));
+    scene.expect("then an epoch higher by", format!("{}", new.1 - old.1), "2");
+    until_stable(scene);
+    let answer = write(scene, &id, old, 1);
+    scene.expect("who had it writes", answer, "INVALID_PRODUCER_EPOCH");
+    let answer = write(scene, &id, new, 0);
+    scene.expect("who has it writes", answer, "OK @2");
+    end(scene, &id, new, true);
 }
