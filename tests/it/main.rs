@@ -74,7 +74,9 @@ pub enum Test {
     /// The same, with so many nodes.
     OwnNodes(usize, &'static [&'static str], fn(&Cluster)),
     /// One of many alike, on the shared real broker of this release.
-    Shared(Release, Box<dyn FnOnce(&Cluster) + Send>),
+    Probe(Release, Box<dyn FnOnce(&Cluster) + Send>),
+    /// The real broker of this release that all share.
+    Shared(Release, fn(&Cluster)),
     /// A real cluster of its own, of this release and with so many nodes.
     OwnRelease(Release, usize, fn(&Cluster)),
     /// The real broker that lets in only whom it knows, which all share.
@@ -178,6 +180,10 @@ fn run(test: Test) -> Result<Completion, Failed> {
             Err(reason) => return Ok(skip(&reason)),
         },
         Test::Real(test) => match Cluster::shared() {
+            Ok(cluster) => test(cluster),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::Probe(release, test) => match Cluster::shared_of(release) {
             Ok(cluster) => test(cluster),
             Err(reason) => return without_cluster(&reason),
         },

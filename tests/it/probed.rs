@@ -10,11 +10,10 @@ use std::{
 use kafka_protocol::{
     messages::{
         AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
-        AlterPartitionReassignmentsResponse, ApiKey, ApiVersionsRequest, ApiVersionsResponse, BrokerId,
-        CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
-        DeleteTopicsRequest, DeleteTopicsResponse, ElectLeadersRequest, ElectLeadersResponse,
-        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, RequestHeader,
-        ResponseHeader, TopicName,
+        AlterPartitionReassignmentsResponse, ApiKey, BrokerId, CreateTopicsRequest, CreateTopicsResponse,
+        DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+        ElectLeadersRequest, ElectLeadersResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+        MetadataResponse, RequestHeader, ResponseHeader, TopicName,
         alter_client_quotas_request::{EntityData, EntryData, OpData},
         alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
@@ -27,9 +26,17 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, StrBytes},
 };
 
+use proofload::kafka::wire::protocol::{self as wire, Api, ApiRange, encode_request};
+
 use crate::{
     Test,
-    dsl::{Cluster, Mock, PATIENCE, Release, protocol, topic::unique_name, wait_until},
+    dsl::{
+        Cluster, Mock, PATIENCE, Proxy, Release,
+        protocol::{self, Dialect},
+        proxy::Honest,
+        topic::unique_name,
+        wait_until,
+    },
     probes::{self, Asked, Closed, Kind, Probe, World},
     tests,
 };
@@ -40,10 +47,14 @@ pub fn tests() -> Vec<(String, Test)> {
         OwnRelease(Release::Former, 2, leaders_move_on_kafka_3_9),
         OwnRelease(Release::Newest, 2, leaders_move_on_kafka_4_1),
     ];
+    all.extend(tests![
+        Shared(Release::Former, the_dialect_of_kafka_2_4),
+        Shared(Release::Newest, the_dialect_of_redpanda),
+    ]);
     for (kind, release) in [(Kind::Kafka39, Release::Former), (Kind::Kafka41, Release::Newest)] {
         all.extend(probes::all().filter(|probe| probe.suits(kind, 1)).map(|probe| {
             let run = move |cluster: &Cluster| probe.run(&Real::new(kind, cluster), &unique_name());
-            (named(kind, &probe), Test::Shared(release, Box::new(run)))
+            (named(kind, &probe), Test::Probe(release, Box::new(run)))
         }));
     }
     all.extend(probes::all().filter(|probe| probe.suits(Kind::Mock, 1)).map(|probe| {
@@ -56,11 +67,15 @@ pub fn tests() -> Vec<(String, Test)> {
 fn leaders_move_on_kafka_3_9(cluster: &Cluster) {
     leaders_move(Kind::Kafka39, cluster);
     // A node that is started again is what it was.
-    let versions = || Real::new(Kind::Kafka39, cluster).newest_produce(0);
-    assert_eq!(versions(), 11, "3.9 is at hand");
+    let address = Real::new(Kind::Kafka39, cluster).addresses[0].clone();
+    let newest = || {
+        let ranges = ranges(&mut Connection::to(&address));
+        ranges.iter().find(|range| range.key == Api::Produce.key()).map(|range| range.last)
+    };
+    assert_eq!(newest(), Some(11), "3.9 is at hand");
     cluster.kill(0);
     cluster.restart(0);
-    assert_eq!(versions(), 11, "the former release came back");
+    assert_eq!(newest(), Some(11), "the former release came back");
 }
 
 fn leaders_move_on_kafka_4_1(cluster: &Cluster) {
@@ -75,6 +90,59 @@ fn leaders_move(kind: Kind, cluster: &Cluster) {
     for probe in probes {
         probe.run(&world, &unique_name());
     }
+}
+
+/// Probes that ask nothing that came later than Kafka 2.4.
+const OLD: [&str; 7] = [
+    "idempotence::duplicates_are_known_for_five_batches",
+    "idempotence::sequences_wrap_to_0",
+    "produce::the_broker_s_time_is_told",
+    "fetch::positions_outside_of_the_log_are_out_of_range",
+    "fetch::the_last_batch_may_be_cut_off",
+    "offsets::where_epochs_end",
+    "transactions::a_commit_and_an_abort",
+];
+
+fn the_dialect_of_kafka_2_4(cluster: &Cluster) {
+    speaks_in(Kind::Kafka39, Dialect::Kafka24, cluster);
+}
+
+fn the_dialect_of_redpanda(cluster: &Cluster) {
+    speaks_in(Kind::Kafka41, Dialect::Redpanda, cluster);
+}
+
+/// What a real log answers in the form of an older broker is the same.
+fn speaks_in(kind: Kind, dialect: Dialect, cluster: &Cluster) {
+    let proxy = Proxy::start_with(cluster, dialect, Honest);
+    let mut world = Real { shown: vec![proxy.address()], ..Real::new(kind, cluster) };
+    world.ranges = ranges(&mut Connection::to(&proxy.address()));
+    for api in [Api::Produce, Api::Fetch, Api::ListOffsets] {
+        let version = world.newest(api);
+        assert!(!api.is_flexible(version), "{api} {version}");
+    }
+    for name in OLD {
+        let probe = probes::all().find(|probe| probe.name() == name).expect("a probe of this name");
+        probe.run(&world, &unique_name());
+    }
+    // What was never offered is not served.
+    let mut connection = world.connect(0);
+    let topics = Some(&["a"][..]);
+    let mut frame = Vec::new();
+    encode_request(&wire::MetadataRequest { topics }, 12, 1, "test", &mut frame);
+    connection.send(&frame);
+    assert_eq!(connection.receive(), Err(Closed));
+}
+
+/// What a broker has of each request.
+fn ranges(connection: &mut Connection) -> Vec<ApiRange> {
+    const VERSION: i16 = 3;
+    let request = wire::ApiVersionsRequest { software: "test", software_version: "1" };
+    let mut frame = Vec::new();
+    encode_request(&request, VERSION, 1, "test", &mut frame);
+    connection.send(&frame);
+    let answer = connection.receive().expect("an answer");
+    let (_, body) = wire::ResponseHeader::decode(Api::ApiVersions, VERSION, &answer).expect("an answer");
+    wire::ApiVersionsResponse::decode(VERSION, body).expect("an answer").ranges
 }
 
 /// A connection as the system has it.
@@ -109,13 +177,17 @@ impl Asked for Connection {
 struct Real {
     kind: Kind,
     addresses: Vec<String>,
+    /// Where probes ask: the brokers, or proxies in front of them.
+    shown: Vec<String>,
+    /// What its brokers have of each request, where it matters.
+    ranges: Vec<ApiRange>,
     started: Instant,
 }
 
 impl Real {
     fn new(kind: Kind, cluster: &Cluster) -> Self {
-        let addresses = cluster.bootstrap().split(',').map(str::to_owned).collect();
-        Self { kind, addresses, started: Instant::now() }
+        let addresses: Vec<String> = cluster.bootstrap().split(',').map(str::to_owned).collect();
+        Self { kind, shown: addresses.clone(), addresses, ranges: Vec::new(), started: Instant::now() }
     }
 
     /// A request of the administrator, on a connection of its own.
@@ -136,13 +208,6 @@ impl Real {
         let mut rest = &answer[..];
         ResponseHeader::decode(&mut rest, api.response_header_version(version)).expect("a header");
         A::decode(&mut rest, version).expect("an answer")
-    }
-
-    fn newest_produce(&self, node: usize) -> i16 {
-        let request = ApiVersionsRequest::default();
-        let answer: ApiVersionsResponse = self.ask(node, ApiKey::ApiVersions, 0, &request);
-        let produce = answer.api_keys.iter().find(|key| key.api_key == ApiKey::Produce as i16);
-        produce.expect("every broker has it").max_version
     }
 
     /// Whether a node answers for a partition.
@@ -186,8 +251,15 @@ impl World for Real {
         self.kind
     }
 
+    fn newest(&self, api: Api) -> i16 {
+        if self.ranges.is_empty() {
+            return i16::MAX;
+        }
+        api.choose(&self.ranges).expect("a version in common")
+    }
+
     fn connect(&self, node: i32) -> Box<dyn Asked> {
-        Box::new(Connection::to(&self.addresses[usize::try_from(node).expect("a node")]))
+        Box::new(Connection::to(&self.shown[usize::try_from(node).expect("a node")]))
     }
 
     fn now(&self) -> Duration {

@@ -152,8 +152,8 @@ impl Message {
         Ok(bytes)
     }
 
-    /// Has clients that learn from this answer stay on this port: there is one broker behind it.
-    pub fn lead_to(&mut self, port: u16) {
+    /// Has clients that learn from this answer stay on this port, and in this dialect: there is one broker behind it.
+    pub fn lead_to(&mut self, port: u16, dialect: Dialect) {
         let (host, port) = (StrBytes::from_static_str("127.0.0.1"), i32::from(port));
         match &mut self.body {
             Body::MetadataResponse(answer) => {
@@ -175,19 +175,70 @@ impl Message {
                     (found.host, found.port) = (host.clone(), port);
                 }
             }
-            Body::ApiVersionsResponse(answer) => lower_versions(answer),
+            Body::ApiVersionsResponse(answer) => dialect.lower_versions(answer),
             _ => {}
         }
     }
 }
 
-/// Has clients use only what can be taken apart.
-fn lower_versions(answer: &mut ApiVersionsResponse) {
-    for known in &mut answer.api_keys {
-        let Ok(api) = ApiKey::try_from(known.api_key) else { continue };
-        let named = matches!(api, ApiKey::Produce | ApiKey::Fetch);
-        let most = if named { LAST_WITH_TOPIC_NAMES } else { api.valid_versions().max };
-        known.max_version = known.max_version.min(most);
+/// Whose versions of the requests that a client makes for records, topics and transactions a proxy shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The broker's own, as far as they can be taken apart.
+    Own,
+    /// Apache Kafka 2.4's.
+    Kafka24,
+    /// Redpanda's, up to 24.3: hardly any is flexible.
+    Redpanda,
+}
+
+impl Dialect {
+    /// The last version of a request.
+    fn last(self, api: ApiKey) -> i16 {
+        let newest = match api {
+            ApiKey::Produce | ApiKey::Fetch => LAST_WITH_TOPIC_NAMES,
+            api => api.valid_versions().max,
+        };
+        let (kafka, redpanda) = match api {
+            ApiKey::Produce => (8, 7),
+            ApiKey::Fetch => (11, 11),
+            ApiKey::ListOffsets => (5, 3),
+            ApiKey::Metadata => (9, 7),
+            ApiKey::FindCoordinator => (3, 2),
+            ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => (1, 1),
+            ApiKey::ApiVersions | ApiKey::OffsetForLeaderEpoch => (3, 3),
+            ApiKey::CreateTopics => (5, 6),
+            ApiKey::InitProducerId => (2, 1),
+            ApiKey::AddPartitionsToTxn => (1, 2),
+            ApiKey::EndTxn => (1, 3),
+            ApiKey::DescribeConfigs => (2, 4),
+            _ => (newest, newest),
+        };
+        match self {
+            Self::Own => newest,
+            Self::Kafka24 => newest.min(kafka),
+            Self::Redpanda => newest.min(redpanda),
+        }
+    }
+
+    /// Whether a request may be made; one that was never offered ends a connection.
+    pub fn knows(self, kind: Kind) -> bool {
+        // Which versions of it there are, the broker tells.
+        kind.api == ApiKey::ApiVersions || kind.version <= self.last(kind.api)
+    }
+
+    /// Has clients use only what there is.
+    fn lower_versions(self, answer: &mut ApiVersionsResponse) {
+        for known in &mut answer.api_keys {
+            let Ok(api) = ApiKey::try_from(known.api_key) else { continue };
+            known.max_version = known.max_version.min(self.last(api));
+        }
+        if self != Self::Own {
+            // Neither of them knows features that a cluster agrees on.
+            answer.finalized_features.clear();
+            answer.supported_features.clear();
+            answer.finalized_features_epoch = -1;
+        }
     }
 }
 

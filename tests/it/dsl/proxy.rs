@@ -18,7 +18,7 @@ use kafka_protocol::messages::ApiKey;
 
 use super::{
     Cluster, Topic,
-    protocol::{self, Message},
+    protocol::{self, Dialect, Message},
 };
 
 /// What becomes of a message.
@@ -43,6 +43,15 @@ pub trait Rule: Send + 'static {
     fn answered(&mut self, _answer: Message) {}
 }
 
+/// Nothing is done to it.
+pub struct Honest;
+
+impl Rule for Honest {
+    fn pass(&mut self, _message: &mut Message) -> Fate {
+        Fate::Pass
+    }
+}
+
 /// The proxy.
 pub struct Proxy<R: Rule> {
     shared: Arc<Shared<R>>,
@@ -53,6 +62,7 @@ pub struct Proxy<R: Rule> {
 struct Shared<R> {
     broker: String,
     port: u16,
+    dialect: Dialect,
     rule: Mutex<R>,
     stopping: AtomicBool,
     /// Numbers of requests that only the proxy knows of: below all of the clients'.
@@ -67,12 +77,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<R: Rule> Proxy<R> {
     pub fn start(cluster: &Cluster, rule: R) -> Self {
+        Self::start_with(cluster, Dialect::Own, rule)
+    }
+
+    /// One in front of a broker that seems to be an older one, or another's.
+    pub fn start_with(cluster: &Cluster, dialect: Dialect, rule: R) -> Self {
         // The socket is held from here on: no other process can take the port.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let shared = Arc::new(Shared {
             broker: cluster.bootstrap().to_owned(),
             port,
+            dialect,
             rule: Mutex::new(rule),
             stopping: AtomicBool::new(false),
             own: AtomicI32::new(i32::MIN),
@@ -87,6 +103,10 @@ impl<R: Rule> Proxy<R> {
     /// The flags that lead a verifier to a topic, through here.
     pub fn flags(&self, topic: &Topic) -> String {
         format!("--brokers 127.0.0.1:{} --topic {}", self.port, topic.name())
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The rule, with what it has noted.
@@ -165,6 +185,11 @@ impl<R: Rule> Pair<R> {
     fn requests(&self) -> io::Result<()> {
         loop {
             let mut message = Message::request(&protocol::read(&mut &self.client)?)?;
+            let (kind, dialect) = (message.kind, self.shared.dialect);
+            if !dialect.knows(kind) {
+                let text = format!("{dialect:?} has no {:?} {}", kind.api, kind.version);
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            }
             // Not held while something is sent: the other way needs it too.
             let fate = lock(&self.shared.rule).pass(&mut message);
             match fate {
@@ -192,7 +217,7 @@ impl<R: Rule> Pair<R> {
                 || io::Error::new(ErrorKind::InvalidData, format!("answer {number} to no question"));
             let (api, version) = lock(&self.asked).remove(&number).ok_or_else(unasked)?;
             let mut message = Message::response(api, version, &bytes)?;
-            message.lead_to(self.shared.port);
+            message.lead_to(self.shared.port, self.shared.dialect);
             let mut rule = lock(&self.shared.rule);
             if number < 0 {
                 rule.answered(message);
