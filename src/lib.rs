@@ -4,6 +4,10 @@
 //! `docs/ARCHITECTURE.md` draws the threads and the way data takes through them.
 #![deny(unsafe_code)]
 
+// What unit tests share with those of `tests/` has one name for both.
+#[cfg(test)]
+extern crate self as proofload;
+
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -13,6 +13,8 @@ pub mod protocol;
 mod reader;
 pub mod settings;
 pub mod shell;
+#[cfg(test)]
+mod sim;
 mod writer;
 
 pub use factory::Wire;

@@ -1,0 +1,35 @@
+//! A cluster that is simulated: logs with producer state, epochs and high watermarks, transactions with markers, quotas and
+//! fetch sessions. Bytes and time go in, bytes come out; nothing waits, and nothing is left to chance.
+//!
+//! It is what the wire client is proven against, so it must not share that client's beliefs: the probes that real brokers
+//! answer (`tests/probes`) are asked of it, too, and its answers have to be equal. Requests are read and answers written by
+//! the `kafka-protocol` crate, for the same reason.
+
+mod admission;
+mod code;
+mod coordinator;
+mod epochs;
+mod fetching;
+mod log;
+mod probed;
+mod producers;
+mod producing;
+mod questions;
+mod server;
+mod sessions;
+mod throttle;
+mod topic;
+mod transactions;
+mod versions;
+
+#[path = "../../../../tests/probes/mod.rs"]
+mod probes;
+
+/// Which broker it behaves like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Apache Kafka 3.9.
+    Kafka39,
+    /// Apache Kafka 4.1.
+    Kafka41,
+}

@@ -1,0 +1,186 @@
+//! Produce.
+
+use kafka_protocol::{
+    messages::{
+        ProduceRequest, ProduceResponse, TopicName,
+        produce_request::PartitionProduceData,
+        produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+    },
+    protocol::StrBytes,
+};
+
+use super::{
+    admission::{self, Refused},
+    code::{
+        CONCURRENT_TRANSACTIONS, INVALID_PRODUCER_EPOCH, INVALID_RECORD, INVALID_REQUIRED_ACKS,
+        INVALID_TXN_STATE, NOT_ENOUGH_REPLICAS, PRODUCER_FENCED, TRANSACTION_ABORTABLE,
+        TRANSACTIONAL_ID_AUTHORIZATION_FAILED, UNKNOWN_SERVER_ERROR, UNKNOWN_TOPIC_ID,
+        UNKNOWN_TOPIC_OR_PARTITION,
+    },
+    log::Landed,
+    server::{Head, Outcome, Server, Unreadable, read, written},
+};
+
+/// The first version of which a partition is made part of the transaction (KIP-890).
+const ADDS_PARTITIONS: i16 = 12;
+/// The first version that knows `TRANSACTION_ABORTABLE`.
+const KNOWS_ABORTABLE: i16 = 11;
+/// The first version with ids in place of names.
+const BY_ID: i16 = 13;
+
+impl Server {
+    pub fn produce(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+        if head.version < 3 {
+            // Nobody speaks these: no topics in, none out.
+            return Ok(Outcome::Answer(old_answer(head), 0));
+        }
+        let request: ProduceRequest = read(head, body)?;
+        let whole = whole_error(&request);
+        let transactional_id = request.transactional_id.as_ref().map(|id| id.to_string());
+        let mut is_refused = whole.is_some();
+        let mut answer = ProduceResponse::default();
+        for topic in &request.topic_data {
+            let known = self.name_of(head, &topic.name, topic.topic_id.into_bytes());
+            let mut partitions = Vec::new();
+            for data in &topic.partition_data {
+                let result = match (whole, &known) {
+                    (Some(code), _) => Err(code.into()),
+                    (None, None) => Err(UNKNOWN_TOPIC_ID.into()),
+                    (None, Some(name)) => {
+                        self.write(head, (name, transactional_id.as_deref()), data, request.acks)
+                    }
+                };
+                is_refused |= result.is_err();
+                partitions.push(told(data.index, result));
+            }
+            let topic = TopicProduceResponse::default()
+                .with_name(topic.name.clone())
+                .with_topic_id(topic.topic_id)
+                .with_partition_responses(partitions);
+            answer.responses.push(topic);
+        }
+        if request.acks == 0 {
+            return Ok(if is_refused { Outcome::Close } else { Outcome::Silence });
+        }
+        let throttle_ms = self.throttle.sent(&head.client_id, body.len(), self.now_us());
+        answer.throttle_time_ms = i32::try_from(throttle_ms).unwrap_or(i32::MAX);
+        Ok(Outcome::Answer(written(head, &answer), throttle_ms))
+    }
+
+    /// A topic's name; `None`: no topic has that id.
+    fn name_of(&self, head: &Head, name: &TopicName, id: [u8; 16]) -> Option<String> {
+        if head.version < BY_ID {
+            return Some(name.to_string());
+        }
+        self.topic_of(&id).map(|topic| topic.name.clone())
+    }
+
+    fn write(
+        &mut self,
+        head: &Head,
+        (topic, transactional_id): (&str, Option<&str>),
+        data: &PartitionProduceData,
+        acks: i16,
+    ) -> Result<Landed, Refused> {
+        let (flavour, wall_ms) = (self.flavour, self.wall_ms());
+        let settings = self.topics.get(topic).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?.settings.clone();
+        self.partition(topic, data.index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
+        let bytes = data.records.clone().unwrap_or_default();
+        let batch = admission::front(&bytes)?.ok_or(INVALID_RECORD)?.alone()?;
+        let producer = (batch.producer_id(), batch.producer_epoch());
+        if batch.is_transactional() {
+            let id = transactional_id.ok_or(INVALID_TXN_STATE)?;
+            self.check_transaction(head, id, producer, (topic, data.index))?;
+        }
+        let partition = self.partition(topic, data.index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
+        let least = settings.min_in_sync.min(partition.replicas.len());
+        let (epoch, in_sync) = (partition.epoch, partition.in_sync.len());
+        let replica = partition.led_by(head.node, None)?;
+        if acks == -1 && in_sync < least {
+            return Err(NOT_ENOUGH_REPLICAS.into());
+        }
+        let coming = admission::admit(&batch, &settings, flavour, wall_ms)?;
+        let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms))?;
+        partition.replicate();
+        Ok(landed)
+    }
+
+    /// Whether a batch may be part of this transaction. A partition that has records of it already asks nobody.
+    fn check_transaction(
+        &mut self,
+        head: &Head,
+        id: &str,
+        producer: (i64, i16),
+        (topic, index): (&str, i32),
+    ) -> Result<(), i16> {
+        let partition = self.partition(topic, index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
+        if partition.led_by(head.node, None)?.log.producers.has_open(producer.0, producer.1) {
+            return Ok(());
+        }
+        let place = (topic.to_owned(), index);
+        if head.version >= ADDS_PARTITIONS {
+            let added = self.coordinator.add(id, producer, &[place]);
+            return added.map_err(|code| if code == PRODUCER_FENCED { INVALID_PRODUCER_EPOCH } else { code });
+        }
+        self.coordinator.verify(id, producer, &place).map_err(|code| match code {
+            TRANSACTION_ABORTABLE if head.version < KNOWS_ABORTABLE => INVALID_TXN_STATE,
+            CONCURRENT_TRANSACTIONS => NOT_ENOUGH_REPLICAS,
+            code => code,
+        })
+    }
+}
+
+/// What makes every partition fail.
+fn whole_error(request: &ProduceRequest) -> Option<i16> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(INVALID_REQUIRED_ACKS);
+    }
+    for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
+        let bytes = data.records.clone().unwrap_or_default();
+        match admission::front(&bytes) {
+            Err(code) => return Some(code),
+            Ok(Some(front)) if front.is_transactional() && request.transactional_id.is_none() => {
+                return Some(TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+            }
+            Ok(_) => {}
+        }
+    }
+    None
+}
+
+fn told(index: i32, result: Result<Landed, Refused>) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(index).with_log_append_time_ms(-1);
+    match result {
+        Ok(landed) => answer
+            .with_base_offset(landed.base_offset)
+            .with_log_append_time_ms(landed.log_append_time_ms)
+            .with_log_start_offset(0),
+        Err(refused) => {
+            let message = Some(StrBytes::from_static_str("refused"));
+            let records = refused.record.into_iter().map(|record| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(record)
+                    .with_batch_index_error_message(message.clone())
+            });
+            answer
+                .with_error_code(refused.code)
+                .with_base_offset(-1)
+                .with_log_start_offset(-1)
+                .with_record_errors(records.collect())
+                .with_error_message((refused.code != UNKNOWN_SERVER_ERROR).then_some(message).flatten())
+        }
+    }
+}
+
+fn old_answer(head: &Head) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    frame.extend(head.correlation_id.to_be_bytes());
+    let (no_topics, no_throttle) = ([0; 4], [0; 4]);
+    frame.extend(no_topics);
+    if head.version >= 1 {
+        frame.extend(no_throttle);
+    }
+    let length = u32::try_from(frame.len() - 4).unwrap_or(u32::MAX);
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame
+}

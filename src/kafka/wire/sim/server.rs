@@ -1,0 +1,350 @@
+//! The cluster: nodes, connections, time, and who answers what.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::{
+    messages::{ApiKey, RequestHeader, ResponseHeader},
+    protocol::{Decodable, Encodable},
+};
+
+use super::{
+    Flavour,
+    coordinator::Coordinator,
+    fetching::Wanted,
+    sessions::Sessions,
+    throttle::Throttle,
+    topic::{Partition, Settings, Topic},
+    versions,
+};
+use crate::kafka::wire::protocol::TopicId;
+
+/// `socket.request.max.bytes`.
+const LONGEST_FRAME: usize = 100 << 20;
+const COMPACTED_EACH_US: u64 = 1_000_000;
+
+/// A connection to a node.
+#[derive(Debug)]
+struct Connection {
+    node: i32,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    is_closed: bool,
+    /// What is not answered yet: nothing else is read meanwhile.
+    waiting: Option<Waiting>,
+    /// Nothing is read before.
+    muted_until_us: u64,
+}
+
+/// A request that is answered when there is something, or when its time is up.
+#[derive(Debug)]
+struct Waiting {
+    head: Head,
+    wanted: Wanted,
+    until_us: u64,
+}
+
+/// What is known of a request whatever it asks.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub api: ApiKey,
+    pub version: i16,
+    pub correlation_id: i32,
+    pub client_id: String,
+    /// The node that is asked.
+    pub node: i32,
+}
+
+/// What becomes of a request.
+pub enum Outcome {
+    /// An answer, and how long nothing more is read, ms.
+    Answer(Vec<u8>, u32),
+    /// None, and none is expected.
+    Silence,
+    /// The connection is ended.
+    Close,
+    /// It is answered later.
+    Wait(Wanted, u64),
+}
+
+/// A request that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable;
+
+/// The cluster.
+#[derive(Debug)]
+pub struct Server {
+    pub flavour: Flavour,
+    pub nodes: i32,
+    pub topics: BTreeMap<String, Topic>,
+    pub coordinator: Coordinator,
+    pub sessions: Sessions,
+    pub throttle: Throttle,
+    connections: BTreeMap<u64, Connection>,
+    next_connection: u64,
+    next_topic: u64,
+    now_us: u64,
+    compacted_us: u64,
+    began_ms: i64,
+}
+
+impl Server {
+    /// So many nodes, numbered from 0 on; `began_ms` is the time of day at which it begins, ms since 1970.
+    pub fn new(flavour: Flavour, nodes: i32, began_ms: i64) -> Self {
+        Self {
+            flavour,
+            nodes,
+            topics: BTreeMap::new(),
+            coordinator: Coordinator::default(),
+            sessions: Sessions::default(),
+            throttle: Throttle::default(),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            next_topic: 0,
+            now_us: 0,
+            compacted_us: 0,
+            began_ms,
+        }
+    }
+
+    pub fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// The time of day, ms since 1970.
+    pub fn wall_ms(&self) -> i64 {
+        self.began_ms + i64::try_from(self.now_us / 1_000).unwrap_or(i64::MAX)
+    }
+
+    /// A new connection to a node.
+    pub fn connect(&mut self, node: i32) -> u64 {
+        self.next_connection += 1;
+        let connection = Connection {
+            node,
+            input: Vec::new(),
+            output: Vec::new(),
+            is_closed: false,
+            waiting: None,
+            muted_until_us: 0,
+        };
+        self.connections.insert(self.next_connection, connection);
+        self.next_connection
+    }
+
+    /// Bytes of a client's.
+    pub fn receive(&mut self, connection: u64, bytes: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.input.extend_from_slice(bytes);
+        }
+        self.work();
+    }
+
+    /// Bytes for a client, as many as there are.
+    pub fn output(&mut self, connection: u64) -> Vec<u8> {
+        let connection = self.connections.get_mut(&connection);
+        connection.map(|connection| std::mem::take(&mut connection.output)).unwrap_or_default()
+    }
+
+    /// Whether it has ended a connection.
+    pub fn has_closed(&self, connection: u64) -> bool {
+        self.connections.get(&connection).is_none_or(|connection| connection.is_closed)
+    }
+
+    /// When something is due, µs.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let own = self.connections.values().flat_map(|connection| {
+            let waits = connection.waiting.as_ref().map(|waiting| waiting.until_us);
+            let muted = (!connection.input.is_empty()).then_some(connection.muted_until_us);
+            [waits, muted]
+        });
+        let all = own.flatten().chain(self.coordinator.next_deadline_us());
+        all.filter(|due| *due > self.now_us).min()
+    }
+
+    /// Time goes on.
+    pub fn advance_to(&mut self, now_us: u64) {
+        self.now_us = self.now_us.max(now_us);
+        for marker in self.coordinator.due(self.now_us) {
+            self.write_markers(&marker);
+        }
+        if self.now_us - self.compacted_us >= COMPACTED_EACH_US {
+            self.compacted_us = self.now_us;
+            self.compact();
+        }
+        self.work();
+    }
+
+    fn compact(&mut self) {
+        for topic in self.topics.values_mut().filter(|topic| topic.settings.is_compacted) {
+            let replicas = topic.partitions.iter_mut().flat_map(|one| one.replicas.values_mut());
+            replicas.for_each(|replica| replica.log.compact());
+        }
+    }
+
+    /// Makes a topic; its leaders are spread over the nodes.
+    pub fn make_topic(&mut self, name: &str, partitions: i32, replicas: i32, settings: Settings) {
+        self.next_topic += 1;
+        let mut id: TopicId = [0x51; 16];
+        id[8..].copy_from_slice(&self.next_topic.to_be_bytes());
+        let partition = |index: i32| {
+            let nodes: Vec<_> = (0..replicas).map(|replica| (index + replica) % self.nodes).collect();
+            Partition::new(&nodes)
+        };
+        let partitions = (0..partitions).map(partition).collect();
+        let topic = Topic { name: name.to_owned(), id, settings, partitions };
+        self.topics.insert(name.to_owned(), topic);
+    }
+
+    /// A topic by its id.
+    pub fn topic_of(&self, id: &TopicId) -> Option<&Topic> {
+        self.topics.values().find(|topic| topic.id == *id)
+    }
+
+    /// A partition by its topic's name.
+    pub fn partition(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
+        let topic = self.topics.get_mut(topic)?;
+        topic.partitions.get_mut(usize::try_from(partition).ok()?)
+    }
+
+    /// Reads and answers all that can be.
+    fn work(&mut self) {
+        loop {
+            let before: Vec<u64> = self.connections.keys().copied().collect();
+            let busy = before.into_iter().filter(|connection| self.step(*connection)).count();
+            if busy == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Whether a connection has got on.
+    fn step(&mut self, id: u64) -> bool {
+        let now_us = self.now_us;
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closed)
+        else {
+            return false;
+        };
+        if let Some(waiting) = connection.waiting.take() {
+            return self.look_again(id, waiting);
+        }
+        if connection.muted_until_us > now_us {
+            return false;
+        }
+        let Some(frame) = take_frame(&mut connection.input) else {
+            connection.is_closed = true;
+            return true;
+        };
+        if frame.is_empty() {
+            return false;
+        }
+        let node = connection.node;
+        let head = head_of(&frame, node);
+        let outcome = head
+            .as_ref()
+            .map_or(Outcome::Close, |(head, body)| self.serve(head, body).unwrap_or(Outcome::Close));
+        let Some(connection) = self.connections.get_mut(&id) else { return true };
+        match (outcome, head) {
+            (Outcome::Answer(answer, muted_ms), _) => {
+                connection.output.extend(answer);
+                connection.muted_until_us = now_us + u64::from(muted_ms) * 1_000;
+            }
+            (Outcome::Wait(wanted, until_us), Some((head, _))) => {
+                connection.waiting = Some(Waiting { head, wanted, until_us });
+            }
+            (Outcome::Silence, _) => {}
+            (Outcome::Close | Outcome::Wait(..), _) => connection.is_closed = true,
+        }
+        true
+    }
+
+    fn look_again(&mut self, id: u64, waiting: Waiting) -> bool {
+        let is_over = waiting.until_us <= self.now_us;
+        let answer = self.fetch_now(&waiting.head, &waiting.wanted, is_over);
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let is_answered = answer.is_some();
+        match answer {
+            Some(answer) => connection.output.extend(answer),
+            None => connection.waiting = Some(waiting),
+        }
+        is_answered
+    }
+
+    fn serve(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+        let range = versions::range(self.flavour, head.api);
+        let is_known = range.is_some_and(|(first, last)| (first..=last).contains(&head.version));
+        if head.api == ApiKey::ApiVersions {
+            return self.api_versions(head, body, is_known);
+        }
+        if !is_known || versions::is_only_told(self.flavour, head.api, head.version) {
+            return Ok(Outcome::Close);
+        }
+        match head.api {
+            ApiKey::Produce => self.produce(head, body),
+            ApiKey::Fetch => self.fetch(head, body),
+            ApiKey::ListOffsets => self.list_offsets(head, body),
+            ApiKey::OffsetForLeaderEpoch => self.epoch_ends(head, body),
+            ApiKey::Metadata => self.metadata(head, body),
+            ApiKey::FindCoordinator => Self::find_coordinator(head, body),
+            ApiKey::CreateTopics => self.create_topics(head, body),
+            ApiKey::InitProducerId => self.init_producer_id(head, body),
+            ApiKey::AddPartitionsToTxn => self.add_partitions(head, body),
+            ApiKey::EndTxn => self.end_txn(head, body),
+            _ => Ok(Outcome::Close),
+        }
+    }
+}
+
+/// The next frame, without its length; empty: it is not there as a whole. `None`: there cannot be one.
+fn take_frame(input: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let Some((length, _)) = input.split_first_chunk::<4>() else { return Some(Vec::new()) };
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+    if length == 0 || length > LONGEST_FRAME {
+        return None;
+    }
+    if input.len() < 4 + length {
+        return Some(Vec::new());
+    }
+    let frame = input[4..4 + length].to_vec();
+    input.drain(..4 + length);
+    Some(frame)
+}
+
+fn head_of(frame: &[u8], node: i32) -> Option<(Head, Vec<u8>)> {
+    let (front, _) = frame.split_first_chunk::<4>()?;
+    let [key, version] = [[front[0], front[1]], [front[2], front[3]]].map(i16::from_be_bytes);
+    let api = ApiKey::try_from(key).ok()?;
+    // One that is not known is read as the first one, as far as its head goes.
+    let is_known = versions::range(Flavour::Kafka41, api).is_some_and(|(_, last)| version <= last);
+    let form = if is_known { version.max(0) } else { 0 };
+    let mut rest = frame;
+    let header = RequestHeader::decode(&mut rest, api.request_header_version(form)).ok()?;
+    let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
+    Some((Head { api, version, correlation_id: header.correlation_id, client_id, node }, rest.to_vec()))
+}
+
+/// A request's fields. What stands behind the last of them is nobody's business.
+pub fn read<Q: Decodable>(head: &Head, mut body: &[u8]) -> Result<Q, Unreadable> {
+    Q::decode(&mut body, head.version).map_err(|_| Unreadable)
+}
+
+/// An answer's frame.
+pub fn written<A: Encodable>(head: &Head, answer: &A) -> Vec<u8> {
+    written_as(head, head.version, answer)
+}
+
+/// An answer's frame in the form of this version.
+pub fn written_as<A: Encodable>(head: &Head, version: i16, answer: &A) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    let header = ResponseHeader::default().with_correlation_id(head.correlation_id);
+    let result = header
+        .encode(&mut frame, head.api.response_header_version(version))
+        .and_then(|()| answer.encode(&mut frame, version));
+    assert!(result.is_ok(), "{:?} {version}: {result:?}", head.api);
+    let length = u32::try_from(frame.len() - 4).unwrap_or(u32::MAX);
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+/// An answer that is there at once.
+pub fn answered<A: Encodable>(head: &Head, answer: &A) -> Outcome {
+    Outcome::Answer(written(head, answer), 0)
+}
