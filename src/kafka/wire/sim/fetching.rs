@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 use super::{
     code::{OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION},
     log::Limits,
-    server::{Head, Outcome, Server, Unreadable, answered, read, written},
+    server::{Canary, Head, Outcome, Server, Unreadable, answered, read, written},
     sessions::Belongs,
 };
 use crate::kafka::wire::protocol::TopicId;
@@ -136,7 +136,7 @@ impl Server {
         (left, one_at_least): (i32, bool),
         read_committed: bool,
     ) -> Result<PartitionData, i16> {
-        let wanted = &part.wanted;
+        let (wanted, hides) = (&part.wanted, self.canary == Some(Canary::HidesABatch));
         let name = if head.version >= BY_ID {
             self.topic_of(&part.id).ok_or(UNKNOWN_TOPIC_ID)?.name.clone()
         } else {
@@ -165,7 +165,8 @@ impl Server {
         }
         let up_to = if read_committed { replica.stable_offset() } else { replica.high_watermark };
         let max_bytes = wanted.partition_max_bytes.min(left);
-        let records = log.read(wanted.fetch_offset, Limits { up_to, max_bytes, one_at_least })?;
+        let from = wanted.fetch_offset + i64::from(hides && wanted.fetch_offset % 5 == 2);
+        let records = log.read(from, Limits { up_to, max_bytes, one_at_least })?;
         let aborted = log.producers.aborted(wanted.fetch_offset, log.end()).map(|one| {
             AbortedTransaction::default()
                 .with_producer_id(one.producer_id.into())

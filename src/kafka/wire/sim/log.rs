@@ -154,8 +154,28 @@ impl Log {
 
     /// Takes from the leader what this replica does not have.
     pub fn follow(&mut self, leader: &Self) {
-        if self.end > leader.end || self.epochs.latest() != leader.epochs.latest() || self.end < leader.end {
+        if self.end != leader.end || self.epochs.latest() != leader.epochs.latest() {
             *self = leader.clone();
+        }
+    }
+
+    /// The numbers that records have for values, and where they are.
+    pub fn values(&self) -> Vec<(i64, u64)> {
+        let mut all = Vec::new();
+        for stored in &self.batches {
+            let Some(Ok(batch)) = Batches::new(&stored.bytes).next() else { continue };
+            for record in batch.records(batch.payload()).flatten() {
+                let value = record.value.and_then(|value| value.try_into().ok());
+                all.extend(value.map(|value| (record.offset, u64::from_be_bytes(value))));
+            }
+        }
+        all
+    }
+
+    /// Forgets the last batch, as if it had never been.
+    pub fn lose_the_last(&mut self) {
+        if let Some(last) = self.batches.pop() {
+            self.end = last.base_offset;
         }
     }
 

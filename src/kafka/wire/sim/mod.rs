@@ -1,6 +1,9 @@
 //! A cluster that is simulated: logs with producer state, epochs and high watermarks, transactions with markers, quotas and
 //! fetch sessions. Bytes and time go in, bytes come out; nothing waits, and nothing is left to chance.
 //!
+//! [`run`] plays a producer and a consumer in it, over a network that is as bad as a seed says, and holds what comes out of it
+//! against what was told.
+//!
 //! It is what the wire client is proven against, so it must not share that client's beliefs: the probes that real brokers
 //! answer (`tests/probes`) are asked of it, too, and its answers have to be equal. Requests are read and answers written by
 //! the `kafka-protocol` crate, for the same reason.
@@ -10,11 +13,13 @@ mod code;
 mod coordinator;
 mod epochs;
 mod fetching;
+mod lines;
 mod log;
 mod probed;
 mod producers;
 mod producing;
 mod questions;
+mod run;
 mod server;
 mod sessions;
 mod throttle;

@@ -18,7 +18,8 @@ use super::{
         UNKNOWN_TOPIC_OR_PARTITION,
     },
     log::Landed,
-    server::{Head, Outcome, Server, Unreadable, read, written},
+    producers::Producers,
+    server::{Canary, Head, Outcome, Server, Unreadable, read, written},
 };
 
 /// The first version of which a partition is made part of the transaction (KIP-890).
@@ -82,7 +83,7 @@ impl Server {
         data: &PartitionProduceData,
         acks: i16,
     ) -> Result<Landed, Refused> {
-        let (flavour, wall_ms) = (self.flavour, self.wall_ms());
+        let (flavour, wall_ms, canary) = (self.flavour, self.wall_ms(), self.canary);
         let settings = self.topics.get(topic).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?.settings.clone();
         self.partition(topic, data.index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
         let bytes = data.records.clone().unwrap_or_default();
@@ -100,8 +101,17 @@ impl Server {
             return Err(NOT_ENOUGH_REPLICAS.into());
         }
         let coming = admission::admit(&batch, &settings, flavour, wall_ms)?;
+        if canary == Some(Canary::AcksInVain) && coming.first_sequence % 7 == 3 {
+            let end = replica.log.end();
+            return Ok(Landed { base_offset: end, next_offset: end, log_append_time_ms: -1 });
+        }
+        if canary == Some(Canary::ForgetsProducers) {
+            replica.log.producers = Producers::default();
+        }
+        let end = replica.log.end();
         let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms))?;
         partition.replicate();
+        self.duplicates += usize::from(landed.base_offset < end);
         Ok(landed)
     }
 

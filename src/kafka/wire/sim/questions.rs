@@ -94,7 +94,7 @@ impl Server {
 
     pub fn metadata(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: MetadataRequest = read(head, body)?;
-        let brokers = (0..self.nodes).map(|node| {
+        let brokers = (0..self.nodes).filter(|node| self.is_up(*node)).map(|node| {
             MetadataResponseBroker::default()
                 .with_node_id(BrokerId(node))
                 .with_host(StrBytes::from_static_str("simulated"))

@@ -1,6 +1,6 @@
 //! The cluster: nodes, connections, time, and who answers what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::{
     messages::{ApiKey, RequestHeader, ResponseHeader},
@@ -66,6 +66,24 @@ pub enum Outcome {
     Wait(Wanted, u64),
 }
 
+/// A rule that the cluster breaks, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// What is sent again is written again.
+    ForgetsProducers,
+    /// Some batches are acknowledged, and not written.
+    AcksInVain,
+    /// Whoever leads anew has lost the last batch.
+    LosesTheLast,
+    /// A read leaves a batch out.
+    HidesABatch,
+}
+
+impl Canary {
+    pub const ALL: [Self; 4] =
+        [Self::ForgetsProducers, Self::AcksInVain, Self::LosesTheLast, Self::HidesABatch];
+}
+
 /// A request that cannot be read.
 #[derive(Debug)]
 pub struct Unreadable;
@@ -80,6 +98,13 @@ pub struct Server {
     pub sessions: Sessions,
     pub throttle: Throttle,
     connections: BTreeMap<u64, Connection>,
+    down: BTreeSet<i32>,
+    frozen: BTreeSet<i32>,
+    /// Requests that it did not understand.
+    pub refused: usize,
+    /// Batches that it had already.
+    pub duplicates: usize,
+    pub canary: Option<Canary>,
     next_connection: u64,
     next_topic: u64,
     now_us: u64,
@@ -98,6 +123,11 @@ impl Server {
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             connections: BTreeMap::new(),
+            down: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            refused: 0,
+            duplicates: 0,
+            canary: None,
             next_connection: 0,
             next_topic: 0,
             now_us: 0,
@@ -128,6 +158,93 @@ impl Server {
         };
         self.connections.insert(self.next_connection, connection);
         self.next_connection
+    }
+
+    /// One, if the node is there.
+    pub fn connect_if_up(&mut self, node: i32) -> Option<u64> {
+        let is_up = (0..self.nodes).contains(&node) && !self.down.contains(&node);
+        is_up.then(|| self.connect(node))
+    }
+
+    /// The client is gone.
+    pub fn hang_up(&mut self, connection: u64) {
+        self.connections.remove(&connection);
+    }
+
+    /// Whether a node is there.
+    pub fn is_up(&self, node: i32) -> bool {
+        !self.down.contains(&node)
+    }
+
+    /// A node dies: others lead what it led.
+    pub fn stop_node(&mut self, node: i32) {
+        self.down.insert(node);
+        self.connections.values_mut().filter(|one| one.node == node).for_each(|one| one.is_closed = true);
+        let canary = self.canary;
+        let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+        all.for_each(|partition| partition.lose(node, canary == Some(Canary::LosesTheLast)));
+    }
+
+    /// It comes back, and catches up.
+    pub fn start_node(&mut self, node: i32) {
+        self.down.remove(&node);
+        let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+        all.for_each(|partition| partition.regain(node));
+    }
+
+    /// A node hangs: what it is sent waits.
+    pub fn freeze_node(&mut self, node: i32) {
+        self.frozen.insert(node);
+    }
+
+    /// It goes on, and is told who leads.
+    pub fn thaw_node(&mut self, node: i32) {
+        self.frozen.remove(&node);
+        let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+        all.filter(|partition| !partition.in_sync.contains(&node))
+            .for_each(|partition| partition.regain(node));
+        self.work();
+    }
+
+    /// Others lead what a node led, which knows nothing of it yet.
+    pub fn depose_node(&mut self, node: i32) {
+        let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+        all.filter(|partition| partition.in_sync.len() > 1).for_each(|partition| partition.lose(node, false));
+    }
+
+    /// Another node leads a partition, if there is another one in sync.
+    pub fn elect_another(&mut self, topic: &str, partition: i32) {
+        let Some(partition) = self.partition(topic, partition) else { return };
+        let other = partition.in_sync.iter().copied().find(|node| *node != partition.leader);
+        if let Some(node) = other.filter(|_| partition.leader >= 0) {
+            partition.elect(node);
+            partition.replicate();
+        }
+    }
+
+    /// How often leaders of a topic's partitions have changed.
+    pub fn elections(&self, topic: &str) -> i32 {
+        self.topics
+            .get(topic)
+            .map_or(0, |topic| topic.partitions.iter().map(|partition| partition.epoch).sum())
+    }
+
+    /// The numbers that a topic's records have for values: partition, offset, number.
+    pub fn values(&self, topic: &str) -> Vec<(i32, i64, u64)> {
+        let partitions = self.topics.get(topic).map(|topic| &topic.partitions);
+        let all = (0..).zip(partitions.into_iter().flatten()).flat_map(|(index, partition)| {
+            let best = partition.replicas.values().max_by_key(|replica| replica.log.end());
+            let values = best.map(|replica| replica.log.values()).unwrap_or_default();
+            values.into_iter().map(move |(offset, value)| (index, offset, value))
+        });
+        all.collect()
+    }
+
+    /// The number at a place of a leader's log.
+    pub fn value_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
+        let partition = self.partition(topic, partition)?;
+        let best = partition.replicas.values().max_by_key(|replica| replica.log.end())?;
+        best.log.values().into_iter().find(|(at, _)| *at == offset).map(|(_, value)| value)
     }
 
     /// Bytes of a client's.
@@ -219,10 +336,8 @@ impl Server {
     /// Whether a connection has got on.
     fn step(&mut self, id: u64) -> bool {
         let now_us = self.now_us;
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closed)
-        else {
-            return false;
-        };
+        let is_able = |one: &&mut Connection| !one.is_closed && !self.frozen.contains(&one.node);
+        let Some(connection) = self.connections.get_mut(&id).filter(is_able) else { return false };
         if let Some(waiting) = connection.waiting.take() {
             return self.look_again(id, waiting);
         }
@@ -251,7 +366,10 @@ impl Server {
                 connection.waiting = Some(Waiting { head, wanted, until_us });
             }
             (Outcome::Silence, _) => {}
-            (Outcome::Close | Outcome::Wait(..), _) => connection.is_closed = true,
+            (Outcome::Close | Outcome::Wait(..), _) => {
+                connection.is_closed = true;
+                self.refused += 1;
+            }
         }
         true
     }

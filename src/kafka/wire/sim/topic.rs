@@ -89,12 +89,44 @@ impl Partition {
         }
     }
 
+    /// A node is gone; another one in sync leads, if there is one.
+    pub fn lose(&mut self, node: i32, loses_the_last: bool) {
+        self.in_sync.retain(|known| *known != node);
+        if self.leader != node {
+            return;
+        }
+        let Some(next) = self.in_sync.first().copied() else {
+            (self.leader, self.epoch) = (-1, self.epoch + 1);
+            return;
+        };
+        if let Some(replica) = self.replicas.get_mut(&next).filter(|_| loses_the_last) {
+            replica.log.lose_the_last();
+        }
+        self.elect(next);
+        self.replicate();
+    }
+
+    /// A node is back; it follows, or leads again where nobody has since.
+    pub fn regain(&mut self, node: i32) {
+        if !self.replicas.contains_key(&node) {
+            return;
+        }
+        if self.leader < 0 {
+            self.elect(node);
+        }
+        self.in_sync.push(node);
+        self.replicate();
+    }
+
     /// Followers take what they lack, and what all in sync have is below the high watermark.
     pub fn replicate(&mut self) {
         let Some(leader) = self.replicas.get(&self.leader).map(|replica| replica.log.clone()) else { return };
         let (end, is_leader) = (leader.end(), self.leader);
         for (node, replica) in &mut self.replicas {
-            if *node != is_leader && self.in_sync.contains(node) {
+            if !self.in_sync.contains(node) {
+                continue;
+            }
+            if *node != is_leader {
                 replica.log.follow(&leader);
             }
             replica.high_watermark = end;
