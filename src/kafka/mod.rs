@@ -1,6 +1,7 @@
 //! The seam to Kafka: what the rest of the program sees of a client, in plain types.
 //!
-//! `librdkafka` is the client that stands on the library of that name, [`wire`] our own, which nothing uses yet.
+//! Loops are generic over [`LogReader`], [`LogWriter`] and [`ClientFactory`]. `librdkafka` is the client that stands on the
+//! library of that name, [`wire`] our own (`--client wire`), and `fake` the one that tests play.
 
 mod client_factory;
 mod ends;

@@ -80,7 +80,7 @@ fn status_is_503_until_the_workers_exist_and_200_from_then_on() {
 
 fn status_comes_within_5_s_of_the_start() {
     let mock = Mock::start();
-    let run = remote(&mock.topic(2), "--seq_read");
+    let run = remote(&mock.topic(2), "--produce_msgs 10 --seq_read");
     run.harness().first();
     assert!(run.started().elapsed() < FIRST_STATUS_LIMIT, "{:?}", run.started().elapsed());
     shut_down(run);

@@ -198,7 +198,7 @@ fn a_working_directory_that_is_deleted_during_the_run_ends_it() {
     finished.expect_no_output(&["panicked"]).expect_one_error(&[
         &scene.file(),
         "cannot be written",
-        "its folder is gone: run in one that stays",
+        "its folder does not exist: make it",
         "there is no file now",
     ]);
 }

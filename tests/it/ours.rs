@@ -80,8 +80,10 @@ fn whatever_the_other_one_packs_is_read(cluster: &Cluster) {
         Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).finish().expect_code(0);
         let finished = run(&topic.flags(), &workdir, "--seq_read --rand_read_msgs 30 --parallel 2").finish();
         finished.expect_code(0).expect_nothing_wrong().expect_output(&["2,000 records proven valid"]);
-        let reader = workdir.report()["totals"][0].clone();
-        assert_eq!(reader["validator"]["valid_reads"], 2_000, "{codec}: {reader}");
+        let totals = workdir.report()["totals"].clone();
+        let readers: Vec<_> = totals.as_array().into_iter().flatten().collect();
+        let is_whole = |reader: &&&serde_json::Value| reader["validator"]["valid_reads"] == 2_000;
+        assert_eq!(readers.iter().filter(is_whole).count(), 1, "{codec}: {totals}");
     }
 }
 
@@ -116,7 +118,7 @@ fn fetches_that_are_cut_off_anywhere_cost_no_record(cluster: &Cluster) {
     let work = "--produce_msgs 3000 --msg_size 1000 --batch_max_bytes 4096";
     Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).finish().expect_code(0);
     let proxy = Proxy::start(cluster, Cut { seen: 0, cut: 0 });
-    let read = "--seq_read -X fetch.max.bytes=65536 -X max.partition.fetch.bytes=16384";
+    let read = "--seq_read -X max.partition.fetch.bytes=16384";
     let finished = run(&proxy.flags(&topic), &workdir, read).finish();
     finished.expect_code(0).expect_nothing_wrong().expect_output(&["3,000 records proven valid"]);
     assert_eq!(proxy.rule().cut, 10);

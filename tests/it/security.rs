@@ -201,7 +201,7 @@ fn a_repeater_that_may_write_nowhere_is_refused(secured: &Secured) {
         Run::repeater().args(format!("--brokers {address} --topic {name} --group {name} --username mara"));
     expect_failure(
         run.env("PROOFLOAD_PASSWORD", PASSWORD),
-        &["the cluster refuses the producer", "authorization"],
+        &["the cluster refuses the producer", "AUTHORIZATION_FAILED"],
     );
 }
 

@@ -349,5 +349,5 @@ fn a_producer_told_a_lower_end_goes_on(cluster: &Cluster) {
     assert!(proxy.rule().said > 0);
     finished
         .expect_nothing_wrong()
-        .expect_output(&["sequential  200 records read, ", "are beyond the ledger"]);
+        .expect_output(&["sequential  200 records proven valid, ", "are beyond the ledger"]);
 }

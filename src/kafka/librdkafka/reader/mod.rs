@@ -292,6 +292,10 @@ impl Reader {
                     place.note_no_end();
                     continue;
                 };
+                if place.note_low_end(end.offset, now) {
+                    self.places.refused.push(partition);
+                    continue;
+                }
                 if let Some(remedy) = place.note_end(end.offset, now, self.settings.reader.quiet_limit) {
                     renews |= remedy == Remedy::LookAndRenew;
                     // It may be neither who sleeps: what lies there may be such that the client has nothing to show of it.

@@ -10,6 +10,9 @@ use crate::{
     mutants,
 };
 
+/// Ends below what was shown, one after the other, before that is looked into.
+const LOW_ENDS: u32 = 2;
+
 /// What goes on with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -48,6 +51,8 @@ pub(super) struct Place {
     /// The newest epoch of which it was told that its end was cut off.
     cut_epoch: i32,
     quiet: Quiet,
+    /// How often in a row the leader has said that the log ends below what was shown.
+    low_ends: u32,
 }
 
 /// A position at which nothing comes.
@@ -107,6 +112,7 @@ impl Default for Place {
             cut: None,
             cut_epoch: -1,
             quiet: Quiet { at: -1, since: None, looks: 0 },
+            low_ends: 0,
         }
     }
 }
@@ -269,6 +275,22 @@ impl Place {
         self.cut_epoch = self.cut.take().map_or(self.cut_epoch, |cut| cut.epoch);
         self.state = State::Idle;
         Judgement::Truncated(cut)
+    }
+
+    /// The leader says that the log ends at `end`. Returns whether that has to be looked into, as if the place had been
+    /// refused: the client may be waiting for a word of epochs that does not come, and then it fetches nothing that
+    /// could be refused. The first time is no sign: a leader that has just been elected may say so in passing.
+    pub(super) fn note_low_end(&mut self, end: i64, now: Instant) -> bool {
+        if self.state != State::Reading || self.epoch < 0 || end >= self.behind {
+            self.low_ends = 0;
+            return false;
+        }
+        self.low_ends += 1;
+        let is_refused = self.low_ends >= LOW_ENDS;
+        if is_refused {
+            (self.low_ends, self.state) = (0, State::Refused { asks_at: now });
+        }
+        is_refused
     }
 
     /// The leader says that the log ends at `end`. Returns what may help where nothing has come for `limit`.

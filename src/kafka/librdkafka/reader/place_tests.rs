@@ -41,6 +41,22 @@ fn a_place_beyond_the_end_is_suspected_and_the_leader_s_word_decides() {
 }
 
 #[test]
+fn an_end_below_what_was_shown_is_looked_into_when_it_is_said_again() {
+    let mut place = shown(0..6, 0);
+    let now = Instant::now();
+    assert!(!place.note_low_end(4, now), "a new leader may say so in passing");
+    assert!(!place.note_low_end(6, now) && !place.note_low_end(4, now), "it has said otherwise meanwhile");
+    assert!(place.note_low_end(4, now));
+    assert_eq!(place.state, State::Refused { asks_at: now });
+    assert_eq!(place.judge(0, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 0)));
+    let mut unknown = begun(6, 0);
+    assert!(
+        (0..3).all(|_| !unknown.note_low_end(4, now)),
+        "nobody can be asked about a record that nobody knows"
+    );
+}
+
+#[test]
 fn an_answer_to_an_earlier_question_is_no_truncation() {
     let mut place = shown(790..796, 145);
     // Where epoch 144 ended, and held against a place that had moved on.
