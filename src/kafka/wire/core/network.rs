@@ -351,6 +351,10 @@ impl<T: Copy> Network<T> {
             };
             let Some(Response { tag, api, version }) = response else {
                 self.note_ready(link);
+                // The answer may have been that of the handshake, for which a question of ours has waited.
+                if self.cluster.ask_at_us() <= now_us {
+                    self.ask(now_us);
+                }
                 return None;
             };
             self.note_ready(link);
