@@ -3,7 +3,7 @@
 use super::{
     asking::send_questions,
     code,
-    connection::{Connection, ConnectionError, Response},
+    connection::{ConnectionError, Response},
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
     questions::{QuestionId, Questions, What},
@@ -270,7 +270,7 @@ impl Machine for Consumer {
     }
 
     fn space(&mut self, link: LinkId) -> &mut [u8] {
-        self.network.connection(link).map(Connection::space).unwrap_or_default()
+        self.network.space(link)
     }
 
     fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {

@@ -330,6 +330,12 @@ impl<T: Copy> Network<T> {
         self.lost.push_back(Lost { link, peer, error, unanswered });
     }
 
+    /// Where bytes that come in on a connection belong; empty where it is over.
+    #[must_use]
+    pub fn space(&mut self, link: LinkId) -> &mut [u8] {
+        self.connection(link).map(Connection::space).unwrap_or_default()
+    }
+
     /// So many bytes have come in on a connection.
     pub fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
         if let Some(connection) = self.connection(link) {

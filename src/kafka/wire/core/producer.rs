@@ -280,10 +280,7 @@ impl Machine for Producer {
     }
 
     fn space(&mut self, link: LinkId) -> &mut [u8] {
-        match self.network.connection(link) {
-            Some(connection) => connection.space(),
-            None => &mut [],
-        }
+        self.network.space(link)
     }
 
     fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {

@@ -1,40 +1,6 @@
 //! What a broker's answer to a batch means for the batch.
 
-/// Error codes that a Produce may be answered with (`org.apache.kafka.common.protocol.Errors`).
-mod code {
-    pub const NONE: i16 = 0;
-    pub const CORRUPT_MESSAGE: i16 = 2;
-    pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-    pub const LEADER_NOT_AVAILABLE: i16 = 5;
-    pub const NOT_LEADER_OR_FOLLOWER: i16 = 6;
-    pub const REQUEST_TIMED_OUT: i16 = 7;
-    pub const BROKER_NOT_AVAILABLE: i16 = 8;
-    pub const REPLICA_NOT_AVAILABLE: i16 = 9;
-    pub const MESSAGE_TOO_LARGE: i16 = 10;
-    pub const NETWORK_EXCEPTION: i16 = 13;
-    pub const INVALID_TOPIC: i16 = 17;
-    pub const RECORD_LIST_TOO_LARGE: i16 = 18;
-    pub const NOT_ENOUGH_REPLICAS: i16 = 19;
-    pub const NOT_ENOUGH_REPLICAS_AFTER_APPEND: i16 = 20;
-    pub const INVALID_REQUIRED_ACKS: i16 = 21;
-    pub const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
-    pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
-    pub const INVALID_TIMESTAMP: i16 = 32;
-    pub const UNSUPPORTED_VERSION: i16 = 35;
-    pub const INVALID_REQUEST: i16 = 42;
-    pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
-    pub const POLICY_VIOLATION: i16 = 44;
-    pub const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
-    pub const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
-    pub const KAFKA_STORAGE_ERROR: i16 = 56;
-    pub const FENCED_LEADER_EPOCH: i16 = 74;
-    pub const UNKNOWN_LEADER_EPOCH: i16 = 75;
-    pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
-    pub const INVALID_RECORD: i16 = 87;
-    pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
-    pub const UNKNOWN_TOPIC_ID: i16 = 100;
-    pub const INCONSISTENT_TOPIC_ID: i16 = 103;
-}
+use super::code;
 
 /// How a batch stands in its partition when its answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +59,7 @@ impl Verdict {
             | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND
             | code::KAFKA_STORAGE_ERROR => Self::AgainPerhapsWritten,
             code::MESSAGE_TOO_LARGE
-            | code::INVALID_TOPIC
+            | code::INVALID_TOPIC_EXCEPTION
             | code::RECORD_LIST_TOO_LARGE
             | code::INVALID_REQUIRED_ACKS
             | code::TOPIC_AUTHORIZATION_FAILED

@@ -9,7 +9,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::*;
 use crate::kafka::wire::core::{
     cluster::RefreshTimes,
-    connection::{Connection, ConnectionSettings},
+    connection::ConnectionSettings,
     network::{Network, NetworkSettings, Peer, Purpose},
 };
 use crate::kafka::wire::core::{connection::ConnectionError, machine::Slices, network::Bootstrap};
@@ -162,7 +162,7 @@ impl Machine for Network<()> {
     }
 
     fn space(&mut self, link: LinkId) -> &mut [u8] {
-        self.connection(link).map(Connection::space).unwrap_or_default()
+        Network::space(self, link)
     }
 
     fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
