@@ -13,7 +13,7 @@ use proofload::{
     random::Random,
 };
 
-use super::{ENDLESS, GRACE, POLL_EVERY, Scene, Way, Word, grace};
+use super::{ENDLESS, GRACE, KILLS, POLL_EVERY, Scene, Way, Word, grace};
 use crate::dsl::{Cluster, Running, Workdir, ledger::LedgerFile};
 
 /// Of each other one, a ledger lists a range of its own: in more than the 8 MiB that are still written four times a second.
@@ -54,7 +54,8 @@ pub(super) fn kill_some(cluster: &Cluster, of_others: u64) {
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(left.iter().any(|left| left.in_journal > 0), "the journal has added nothing");
-    assert!(alone > GRACE, "the ledger alone would have done");
+    // A machine that takes 4 s to the first ack writes the ledger right behind it: few kills prove nothing of that.
+    assert!(of_others <= KILLS || alone > GRACE, "the ledger alone would have done");
     // What is listed is in the log: the reader misses nothing.
     scene.producer("--produce_msgs 300 --seq_read").finish().expect_code(0).expect_nothing_wrong();
     assert!(!store(&scene).journal_path().exists(), "it has ended with a run that was not killed");
