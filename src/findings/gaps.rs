@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    ops::Range,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -56,10 +57,11 @@ pub struct Gaps {
 impl Gaps {
     /// Keeps one, and says so in the log, unless there are too many already.
     #[cold]
-    pub fn add(&self, topic: &str, partition: i32, (first, last): (i64, i64)) {
+    pub fn add(&self, topic: &str, partition: i32, missing: Range<i64>) {
         if self.full.load(Relaxed) {
             return;
         }
+        let (first, last) = (missing.start, missing.end - 1);
         let gap = Gap { topic: topic.to_owned(), partition, first, last };
         let line = gap.to_string();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,12 +109,12 @@ mod tests {
     #[test]
     fn each_is_kept_once_and_not_too_many() {
         let gaps = Gaps::default();
-        gaps.add("t", 1, (5, 7));
-        gaps.add("t", 0, (9, 9));
-        gaps.add("t", 1, (5, 7));
+        gaps.add("t", 1, 5..8);
+        gaps.add("t", 0, 9..10);
+        gaps.add("t", 1, 5..8);
         let places: Vec<_> = gaps.kept().iter().map(|gap| (gap.partition, gap.first, gap.last)).collect();
         assert_eq!(places, [(0, 9, 9), (1, 5, 7)]);
-        (0..2_000).for_each(|offset| gaps.add("t", 2, (offset, offset)));
+        (0..2_000).for_each(|offset| gaps.add("t", 2, offset..offset + 1));
         assert_eq!(gaps.kept().len(), KEPT);
     }
 

@@ -4,7 +4,7 @@
 //! record.
 
 use std::{
-    ops::AddAssign,
+    ops::{AddAssign, Range},
     sync::{Mutex, PoisonError},
 };
 
@@ -102,19 +102,19 @@ impl CoverageTotals {
         Self { vouched_for, beyond_ledger: count(read) - vouched_for, ..Self::default() }
     }
 
-    /// Of a log that compaction may take records from, read from `start` up to `end`: counts what the ledger lists there
-    /// and what is not `accounted` for.
+    /// Of a log that compaction may take records from, of which a span was read: counts what the ledger lists there and
+    /// what is not `accounted` for.
     #[must_use]
     pub fn without(
         self,
         acked: &RangeSetBlaze<i64>,
-        (start, end): (i64, i64),
+        span: Range<i64>,
         accounted: &RangeSetBlaze<i64>,
     ) -> Self {
-        if start >= end {
+        if span.is_empty() {
             return self;
         }
-        let within = RangeSetBlaze::from_iter([start..=end - 1]);
+        let within = RangeSetBlaze::from_iter([span.start..=span.end - 1]);
         Self { not_shown: count(&(&(acked & &within) - accounted)), ..self }
     }
 
@@ -220,7 +220,7 @@ mod tests {
         ];
         for (acked, span, read, expected) in rows {
             let (acked, read) = (ranges(acked), ranges(read));
-            let coverage = CoverageTotals::of(&read, Some(&acked)).without(&acked, span, &read);
+            let coverage = CoverageTotals::of(&read, Some(&acked)).without(&acked, span.0..span.1, &read);
             assert_eq!(coverage.reservations(), expected, "{acked:?} {span:?} {read:?}");
         }
     }

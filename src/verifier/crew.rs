@@ -7,7 +7,7 @@ use super::{
     produce::spread::Load,
     read::{
         checker::{Truth, isolation},
-        track::Span,
+        progress::Span,
     },
     second_look::SecondLook,
     shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},

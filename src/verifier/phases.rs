@@ -10,9 +10,9 @@ use super::{
     },
     read::{
         budget::{self, Allowance, Budget},
+        progress::{OPEN_END, Span},
         random_reader::{self, RandReadJob, RandReadPass},
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
-        track::{self, Span},
     },
     shard::{Halt, ShardContext},
     work_watch::WorkWatch,
@@ -226,7 +226,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         let allowances = allowances(left, continuous, &sizes);
         left = left.map(|left| left - left.min(goal));
         if continuous {
-            parts.iter_mut().flatten().for_each(|span| span.end = track::OPEN_END);
+            parts.iter_mut().flatten().for_each(|span| span.end = OPEN_END);
         }
         let passes = parts.into_iter().zip(allowances).map(|(spans, allowance)| SeqReadPass {
             truth: truth.clone(),

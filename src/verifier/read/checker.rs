@@ -1,9 +1,10 @@
 //! Validating what is read, and counting it: common to all readers.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use range_set_blaze::RangeSetBlaze;
 
+use super::progress::PartitionProgress;
 use crate::{
     app::Shared,
     config::{LatestChecks, ProofConfig},
@@ -67,6 +68,17 @@ pub(crate) fn isolation(proof: ProofConfig) -> Isolation {
     if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
+/// Nothing was shown at the end of a log of which compaction may have taken it.
+#[cold]
+pub(crate) fn tail_left_out(partition: i32, tail: &Range<i64>) {
+    tracing::warn!(
+        "partition {partition}: offsets {} to {} are left out: they are behind LastConsumableOffsets, the broker has shown \
+         nothing of them for 5 s, and compaction may have taken them",
+        tail.start,
+        tail.end - 1
+    );
+}
+
 impl Checker {
     pub(crate) fn new(
         context: &ShardContext,
@@ -113,23 +125,39 @@ impl Checker {
         Some(part.last_consumable + 1)
     }
 
-    /// What was read of a partition, from `start` up to `end`, held against the ledger, and where that does not list it;
-    /// `accounted` is what was read, and what was named as unreadable.
+    /// What was read of a partition from `start` on, held against the ledger, and where that does not list it.
     pub(crate) fn coverage(
         &self,
-        partition: i32,
-        (start, end): (i64, i64),
-        read: &RangeSetBlaze<i64>,
-        accounted: &RangeSetBlaze<i64>,
+        progress: &PartitionProgress,
+        start: i64,
     ) -> (CoverageTotals, RangeSetBlaze<i64>) {
-        let acked = self.ledger(partition).map(PartitionLedger::acked);
-        let mut coverage = CoverageTotals::of(read, acked);
+        let acked = self.ledger(progress.partition).map(PartitionLedger::acked);
+        let read = progress.read_ranges();
+        let mut coverage = CoverageTotals::of(&read, acked);
         // Also where last values are checked: nothing that has gone was a key's last one, but whether compaction has taken
         // it, or somebody has lost it before, nobody can tell.
         if let Some(acked) = acked.filter(|_| self.records_may_go()) {
-            coverage = coverage.without(acked, (start, end), accounted);
+            coverage = coverage.without(acked, start..progress.position, &progress.accounted());
         }
-        (coverage, acked.map_or_else(|| read.clone(), |acked| read - acked))
+        coverage.left_out += progress.left_out.unsigned_abs();
+        let beyond = acked.map_or_else(|| read.clone(), |acked| &read - acked);
+        (coverage, beyond)
+    }
+
+    /// What was acked at or above `start`, and was not read, is told, once. `index` is the partition's place in the counters'
+    /// list.
+    ///
+    /// # Errors
+    /// That, unless lost data is tolerated or the run goes on.
+    pub(crate) fn tell_lost(
+        &self,
+        index: usize,
+        progress: &mut PartitionProgress,
+        start: i64,
+    ) -> Result<(), Halt> {
+        let partition = progress.partition;
+        let missing = progress.tell_missing(self.ledger(partition), start);
+        missing.map_or(Ok(()), |missing| self.lost(index, partition, &missing))
     }
 
     /// Whether a log that was cut is counted, instead of being a violation.
@@ -217,7 +245,7 @@ impl Checker {
                 }
                 if gap && !self.proof.compacted {
                     counters.offset_gaps.add(1);
-                    self.gap(partition, (expected_offset, record.offset - 1));
+                    self.gap(partition, expected_offset..record.offset);
                 }
                 // The first record of a partition says what the others are like.
                 if expected_offset == 0 && !self.proof.transactions && validator::is_in_transaction(record) {
@@ -242,9 +270,9 @@ impl Checker {
         Ok(false)
     }
 
-    /// Nothing lies there, from the first of these offsets to the last.
+    /// Nothing lies there.
     #[cold]
-    fn gap(&self, partition: i32, missing: (i64, i64)) {
+    fn gap(&self, partition: i32, missing: Range<i64>) {
         let ShardContext { topic, shared, .. } = &self.context;
         shared.gaps.add(topic, partition, missing);
         if !self.proof.transactions {
@@ -292,21 +320,15 @@ impl Checker {
         Ok(())
     }
 
-    /// The keys that were not seen with their last value, when all of a partition was read: its log starts at `start`,
-    /// was read up to `end`, and all but what is unreadable was seen.
-    pub(crate) fn stale_keys(
-        &self,
-        partition: i32,
-        (start, end): (i64, i64),
-        seen: &SeenKeys,
-        unreadable: &RangeSetBlaze<i64>,
-    ) -> Vec<Stale> {
+    /// The keys that were not seen with their last value, when all of a partition was read whose log starts at `start`.
+    pub(crate) fn stale_keys(&self, progress: &PartitionProgress, start: i64, seen: &SeenKeys) -> Vec<Stale> {
+        let partition = progress.partition;
         let keys = self.latest().and_then(|latest| latest.keys(partition));
         let log = Log {
             ledger: self.ledger(partition),
             start,
-            end,
-            unreadable,
+            end: progress.position,
+            unreadable: &progress.unreadable,
             may_be_cut: self.tolerates_data_loss(),
             may_hold_tombstones: self.truth.ledger.adjust_consumable_offsets,
             is_transactional: self.proof.transactions,
@@ -314,19 +336,19 @@ impl Checker {
         keys.map_or(Vec::new(), |keys| seen.stale(keys, &log))
     }
 
-    /// There must be none, of a partition that was read up to `end`.
+    /// There must be none.
     ///
     /// # Errors
     /// The promise that this breaks, unless the run goes on.
     pub(crate) fn check_keys(
         &self,
-        partition: i32,
-        log: (i64, i64),
+        progress: &PartitionProgress,
+        start: i64,
         seen: &SeenKeys,
-        unreadable: &RangeSetBlaze<i64>,
     ) -> Result<(), Halt> {
-        for Stale { offset, expected, found } in self.stale_keys(partition, log, seen, unreadable) {
-            self.broken(Anomaly::StaleValue, partition, offset.unwrap_or(log.1), expected, found)?;
+        for Stale { offset, expected, found } in self.stale_keys(progress, start, seen) {
+            let offset = offset.unwrap_or(progress.position);
+            self.broken(Anomaly::StaleValue, progress.partition, offset, expected, found)?;
         }
         Ok(())
     }
@@ -376,16 +398,18 @@ impl Checker {
 
     /// A client has left records out, from one offset up to another.
     #[cold]
-    pub(crate) fn left_out(&self, partition: i32, (from, to): (i64, i64)) {
-        tracing::debug!("partition {partition}: the client left out what lies from {from} to {to}");
+    pub(crate) fn left_out(&self, partition: i32, left_out: Range<i64>) {
+        let Range { start, end } = left_out;
+        tracing::debug!("partition {partition}: the client left out what lies from {start} to {end}");
         let cause = "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is \
                      said to be missing";
         self.note("its client left offsets out, and is told to read them", cause);
     }
 
-    /// Whether the ledger lists any of these offsets, up to and without `to`, and none of them may have gone.
-    pub(crate) fn promises(&self, partition: i32, (from, to): (i64, i64)) -> bool {
-        !self.records_may_go() && self.ledger(partition).is_some_and(|ledger| ledger.contains_any(from, to))
+    /// Whether the ledger lists any of these offsets, and none of them may have gone.
+    pub(crate) fn promises(&self, partition: i32, range: Range<i64>) -> bool {
+        let lists_any = |ledger: &PartitionLedger| ledger.contains_any(range.start, range.end);
+        !self.records_may_go() && self.ledger(partition).is_some_and(lists_any)
     }
 
     /// Whether every offset should have a record that is shown, unless somebody else's transactions left markers there.

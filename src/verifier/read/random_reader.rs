@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     checker::{self, Checker, Truth},
+    progress::Span,
     stall::{Watch, Watchman},
-    track::Span,
 };
 use crate::{
     config::{ClientChoice, ProofConfig},
@@ -243,7 +243,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
         let is_missing =
             mutants::is_off("lost-write-asked-again") || self.is_missing(partition, offset).await;
         if !is_missing {
-            self.checker.left_out(partition, (offset, found));
+            self.checker.left_out(partition, offset..found);
             return Ok(());
         }
         match kafka::ends(self.client, partition, || self.context.stop_requested()).await {

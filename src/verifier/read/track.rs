@@ -1,41 +1,21 @@
-//! How far one partition has been read, and what its reader makes of what it finds.
+//! A sequential reader's place in a partition, and what its reader makes of what the client and brokers say of it.
 //!
-//! Pure.
+//! Pure. What that leaves read, lost or passed over is [`PartitionProgress`]'s.
 
-use std::time::{Duration, Instant};
-
-use range_set_blaze::RangeSetBlaze;
-
-use super::stall::Watch;
-use crate::{
-    kafka::{Ends, ReadFrom},
-    ledger::{AckedRuns, PartitionLedger},
-    mutants,
-    verifier::check::{
-        loss::{Losses, Missing},
-        validator::PartitionState,
-    },
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
 };
 
-/// What a pass reads of a partition: from `start` up to, and without, `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) partition: i32,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-    /// Of the leader that said so; -1 is not known.
-    pub(crate) leader_epoch: i32,
-}
-
-impl Span {
-    /// Offsets in it.
-    pub(crate) fn offsets(&self) -> u64 {
-        u64::try_from(self.end - self.start).unwrap_or(0)
-    }
-}
-
-/// The end of a span that has none yet.
-pub(crate) const OPEN_END: i64 = i64::MAX;
+use super::{
+    progress::{PartitionProgress, Span},
+    stall::Watch,
+};
+use crate::{
+    kafka::{Ends, ReadFrom},
+    mutants,
+    verifier::check::{loss::Losses, validator::PartitionState},
+};
 
 /// What the ends of a log mean for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,44 +34,25 @@ pub(crate) enum Judgement {
     },
 }
 
-/// How far a partition's part of the pass has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Reading,
-    /// Everything has been read.
-    Done,
-    /// And the client was told so.
-    Stopped,
-}
-
 /// A reader's place in a partition.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(crate) struct Track {
-    pub(crate) partition: i32,
-    pub(crate) start: i64,
-    end: i64,
-    /// The next offset to read.
-    pub(crate) position: i64,
-    pub(crate) stage: Stage,
+    pub(crate) progress: PartitionProgress,
+    /// The client was told that there is nothing left to read.
+    pub(crate) is_stopped: bool,
     /// The client must be told the position again.
     reseek: bool,
     /// The client was refused the position.
     out_of_range: bool,
-    /// The client has found out that the log was cut: up to where it had been read, and where it was cut.
-    told_cut: Option<(i64, i64)>,
-    /// A broker said that the log ends below the position.
-    doubtful: bool,
+    /// The client has found out that the log was cut: from where on, and up to where it had been read.
+    told_cut: Option<Range<i64>>,
     /// What later leaders wrote did not yet lie there when the pass began.
     known_epoch: i32,
     /// Epoch of the last record, and the offset behind it; -1 where that is not known.
     epoch: i32,
     behind: i64,
-    /// The log ended below `end` when it was last looked at.
+    /// The log ended below the pass's end when it was last looked at.
     early_end: bool,
-    /// From where on there may be nothing left to be shown, if compaction may take records.
-    consumable_end: Option<i64>,
-    /// Offsets at the end that were not waited for any longer.
-    pub(crate) left_out: i64,
     /// When it was first seen at the place where it is.
     arrived: Instant,
     /// When it moved, or the broker was asked about it.
@@ -102,11 +63,6 @@ pub(crate) struct Track {
     pub(crate) watch: Watch,
     /// From where on it cannot be read, while the client finds out how far that goes.
     unreadable_from: Option<i64>,
-    /// What was told of losses, in this pass and those before.
-    pub(crate) losses: Losses,
-    consumed: AckedRuns,
-    /// Passed over: named once already, and not missed.
-    pub(crate) unreadable: RangeSetBlaze<i64>,
 }
 
 /// How long a partition may stand still before the broker is asked.
@@ -121,66 +77,50 @@ pub(crate) struct Limits {
 /// How long a partition may stand still without any sign.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
+/// A log whose last record nobody can be asked about was cut when brokers say so this often.
+const CUT_DOUBTS: usize = 2;
+
 impl Track {
-    pub(crate) fn new(span: Span, losses: Losses) -> Self {
+    pub(crate) fn new(span: Span, losses: Losses, consumable_end: Option<i64>) -> Self {
+        let progress = PartitionProgress::new(span, losses).may_end_at(consumable_end);
         Self {
-            partition: span.partition,
-            start: span.start,
-            end: span.end,
-            position: span.start,
-            stage: if span.start < span.end { Stage::Reading } else { Stage::Stopped },
+            is_stopped: progress.is_done(),
+            progress,
             reseek: false,
             out_of_range: false,
             told_cut: None,
             known_epoch: span.leader_epoch,
             epoch: -1,
             behind: -1,
-            doubtful: false,
             early_end: false,
-            consumable_end: None,
-            left_out: 0,
             arrived: Instant::now(),
             looked: Instant::now(),
             looked_at: span.start,
             state: PartitionState::from(span.start),
             watch: Watch::default(),
             unreadable_from: None,
-            losses,
-            consumed: AckedRuns::default(),
-            unreadable: RangeSetBlaze::new(),
         }
     }
 
-    /// The same, of a log of which compaction may have taken what lies from there on.
-    pub(crate) fn may_end_at(mut self, consumable_end: Option<i64>) -> Self {
-        self.consumable_end = consumable_end;
-        self
+    pub(crate) fn partition(&self) -> i32 {
+        self.progress.partition
     }
 
-    /// Whether the reader waits at the end for more.
-    pub(crate) fn is_open(&self) -> bool {
-        self.end == OPEN_END
+    /// The next offset to read.
+    pub(crate) fn position(&self) -> i64 {
+        self.progress.position
     }
 
-    /// Ends what was open here.
-    pub(crate) fn close_at(&mut self, end: i64) {
-        self.end = end;
-        self.advance(self.position);
+    /// Whether there is nothing left to read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.progress.is_done()
     }
 
     /// The log reaches further than its broker said. Returns whether there is more to read.
     pub(crate) fn reopen(&mut self, end: i64) -> bool {
-        self.end = self.end.max(end);
-        let more = self.position < self.end;
-        if more {
-            self.stage = Stage::Reading;
-        }
+        let more = self.progress.reopen(end);
+        self.is_stopped &= !more;
         more
-    }
-
-    /// Where this part of the pass ends.
-    pub(crate) fn end(&self) -> i64 {
-        self.end
     }
 
     /// What lies at an offset, here or further on, cannot be read. Nothing is shown before it is known how far that goes.
@@ -193,25 +133,14 @@ impl Track {
         is_news
     }
 
-    /// The client goes on at `to`, behind what cannot be read. Returns what is passed over, half-open.
+    /// The client goes on at `to`, behind what cannot be read. Returns what is passed over.
     #[cold]
-    pub(crate) fn pass_over(&mut self, to: i64) -> Option<(i64, i64)> {
-        let from = self.unreadable_from.take()?;
-        // Nothing is missed behind the end of this reader's part.
-        let to = to.min(self.end);
-        if to <= from {
-            return None;
-        }
-        self.unreadable |= RangeSetBlaze::from_iter([from..=to - 1]);
+    pub(crate) fn pass_over(&mut self, to: i64) -> Option<Range<i64>> {
+        let passed = self.progress.pass_over(self.unreadable_from.take()?..to)?;
         // What follows was not written behind what was read last.
         self.state.reposition();
-        self.jump(to);
-        Some((from, to))
-    }
-
-    /// Whether there is nothing left to read.
-    pub(crate) fn is_done(&self) -> bool {
-        self.stage != Stage::Reading
+        self.jump(passed.end);
+        Some(passed)
     }
 
     /// Whether the client finds out first how far what lies here cannot be read.
@@ -222,9 +151,9 @@ impl Track {
     /// Where the client is to read from. It makes sure of the last record where the epoch of that is known, and nothing lies
     /// between.
     pub(crate) fn place(&self) -> ReadFrom {
-        let epoch_before = (self.epoch >= 0 && self.behind == self.position).then_some(self.epoch);
-        let epoch_known = Some(self.known_epoch);
-        ReadFrom { offset: self.position, epoch_before, epoch_known }
+        let position = self.position();
+        let epoch_before = (self.epoch >= 0 && self.behind == position).then_some(self.epoch);
+        ReadFrom { offset: position, epoch_before, epoch_known: Some(self.known_epoch) }
     }
 
     /// Whether the client must be told its place again; it is told now.
@@ -233,36 +162,28 @@ impl Track {
     }
 
     /// A record was read.
+    #[inline]
     pub(crate) fn read(&mut self, offset: i64, epoch: i32) {
-        self.consumed.push(offset);
         self.early_end = false;
         (self.epoch, self.behind) = (epoch, offset + 1);
-        self.advance(offset + 1);
+        self.progress.read(offset);
     }
 
     /// Everything below `offset` has been read.
     pub(crate) fn progressed(&mut self, offset: i64) {
-        self.advance(self.position.max(offset));
+        self.progress.reached(offset);
     }
 
-    /// Everything below `offset` has been read, and there is no more for now.
+    /// Everything below `offset` has been read, and there is no more for now. Control records show in nothing but this.
     pub(crate) fn reached(&mut self, offset: i64) {
-        self.early_end = offset < self.end && !self.is_open();
-        // Control records show in nothing but this.
-        self.advance(self.position.max(offset));
+        self.early_end = offset < self.progress.end() && !self.progress.is_open();
+        self.progress.reached(offset);
     }
 
     /// Goes on where nobody knows who wrote the record before: no leader can be asked about it.
     fn jump(&mut self, position: i64) {
         self.epoch = -1;
-        self.advance(position);
-    }
-
-    fn advance(&mut self, position: i64) {
-        self.position = position;
-        if self.stage == Stage::Reading && position >= self.end {
-            self.stage = Stage::Done;
-        }
+        self.progress.position = position;
     }
 
     /// The client was refused its place.
@@ -272,18 +193,18 @@ impl Track {
 
     /// The client has found out that the log was cut at `to`, after it had been read up to `from`.
     pub(crate) fn was_cut(&mut self, from: i64, to: i64) {
-        self.told_cut = Some((from, to));
+        self.told_cut = Some(to..from);
     }
 
     /// The client goes on here: it had taken the log to be cut, and it was not. Nothing that was shown lies behind that.
     pub(crate) fn not_cut(&mut self, offset: i64) {
-        self.position = self.position.min(offset.max(self.behind));
+        self.progress.position = self.position().min(offset.max(self.behind));
     }
 
     /// Whether the broker should be asked where this log starts and ends.
     pub(crate) fn is_suspect(&mut self, now: Instant, limits: Limits) -> bool {
-        if self.position != self.looked_at {
-            self.looked_at = self.position;
+        if self.position() != self.looked_at {
+            self.looked_at = self.position();
             (self.looked, self.arrived) = (now, now);
         }
         let limit = if self.early_end || self.out_of_range { limits.with_sign } else { limits.without };
@@ -298,25 +219,23 @@ impl Track {
     /// Draws the consequences of where the log starts and ends now.
     pub(crate) fn judge(&mut self, ends: Ends) -> Judgement {
         let refused = std::mem::take(&mut self.out_of_range);
-        if let Some((from, to)) = self.told_cut.take().filter(|_| !mutants::is_off("truncation")) {
-            return self.cut(from, to, ends);
+        if let Some(cut) = self.told_cut.take().filter(|_| !mutants::is_off("truncation")) {
+            return self.cut(cut, ends);
         }
-        if ends.end < self.position && !mutants::is_off("truncation") {
+        if self.progress.doubts_at(ends.end) > 0 && !mutants::is_off("truncation") {
             return self.doubt(ends);
         }
-        self.doubtful = false;
         // Where nothing new is there to be read, the client stays as it is: its place has the last record's epoch,
         // by which it notices that the log was cut.
-        self.reseek |= refused || ends.end != self.position;
-        self.lower_end(ends.end);
-        if ends.start > self.position {
+        self.reseek |= refused || ends.end != self.position();
+        self.progress.lower_end(ends.end);
+        if ends.start > self.position() {
             self.state.reposition();
             // Another leader may not know of it yet, and name an earlier start in the end.
-            self.start = self.start.max(ends.start);
+            self.progress.start = self.progress.start.max(ends.start);
             self.jump(ends.start);
             return Judgement::Retention;
         }
-        self.advance(self.position);
         Judgement::Wait
     }
 
@@ -324,63 +243,36 @@ impl Track {
     /// not, it is believed when it is said again: a broker that comes back tells what it knew when it went, until it learns
     /// that it does not lead any more.
     fn doubt(&mut self, ends: Ends) -> Judgement {
-        if self.epoch < 0 && std::mem::replace(&mut self.doubtful, true) {
-            return self.cut(self.position, ends.end, ends);
+        if self.epoch < 0 && self.progress.doubts() >= CUT_DOUBTS {
+            return self.cut(ends.end..self.position(), ends);
         }
         if self.epoch >= 0 {
             // What lies behind the last record is nothing that is shown, and may be gone.
-            self.position = self.position.min(self.behind);
+            self.progress.position = self.position().min(self.behind);
         }
         self.reseek = true;
         Judgement::Wait
     }
 
     /// Ends what the broker says is longer, and of which it has shown nothing for some time, where all has been read that
-    /// compaction leaves. Returns how many offsets that leaves out.
-    pub(crate) fn leave_out_tail(&mut self, now: Instant) -> Option<i64> {
-        let is_consumable = self.consumable_end.is_some_and(|end| self.position >= end);
-        let waits = !self.is_paused() && !self.is_done() && !self.is_open();
-        let is_quiet = self.looked_at == self.position && now.duration_since(self.arrived) >= SILENCE;
-        (is_consumable && waits && is_quiet).then(|| {
-            self.left_out = self.end - self.position;
-            self.stage = Stage::Done;
-            self.left_out
-        })
+    /// compaction leaves. Returns what that leaves out.
+    pub(crate) fn leave_out_tail(&mut self, now: Instant) -> Option<Range<i64>> {
+        if self.is_paused() || self.looked_at != self.position() {
+            return None;
+        }
+        self.progress.leave_out_tail(self.arrived, now)
     }
 
     /// The place goes back, and what follows is new.
-    fn cut(&mut self, position: i64, end: i64, ends: Ends) -> Judgement {
+    fn cut(&mut self, cut: Range<i64>, ends: Ends) -> Judgement {
+        let Range { start: end, end: position } = cut;
         let refilled = ends.end >= position;
-        (self.doubtful, self.reseek) = (false, true);
+        self.reseek = true;
         self.behind = self.behind.min(end);
         self.state.cut(end);
-        self.losses.cut(end, position);
-        self.consumed.truncate(end);
-        self.lower_end(ends.end);
-        self.advance(end);
+        self.progress.cut(position, end);
+        self.progress.lower_end(ends.end);
         Judgement::Truncated { refilled, position, end }
-    }
-
-    fn lower_end(&mut self, end: i64) {
-        if !self.is_open() {
-            self.end = self.end.min(end);
-        }
-    }
-
-    /// What was read.
-    pub(crate) fn read_ranges(&self) -> RangeSetBlaze<i64> {
-        self.consumed.runs().map(|run| run.lower..=run.upper - 1).collect()
-    }
-
-    /// What need not be missed: it was read, or named as what cannot be read.
-    pub(crate) fn consumed(&self) -> RangeSetBlaze<i64> {
-        let consumed = self.read_ranges();
-        if mutants::is_off("unreadable-is-excused") { consumed } else { &consumed | &self.unreadable }
-    }
-
-    /// What the ledger lists at or above `start`, was not read, and has not been told yet.
-    pub(crate) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
-        self.losses.news(ledger, &self.consumed(), start)
     }
 }
 

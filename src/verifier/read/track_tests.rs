@@ -1,8 +1,13 @@
+use range_set_blaze::RangeSetBlaze;
+
 use super::*;
-use crate::ledger::OffsetRun;
+use crate::{
+    ledger::{OffsetRun, PartitionLedger},
+    verifier::read::progress::OPEN_END,
+};
 
 fn track(start: i64, end: i64) -> Track {
-    Track::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default())
+    Track::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default(), None)
 }
 
 const LIMITS: Limits = Limits { with_sign: Duration::from_millis(500), without: SILENCE };
@@ -59,8 +64,8 @@ fn a_log_that_ends_below_what_was_read_is_truncated_when_the_client_has_made_sur
     assert_eq!(cut.place(), asked, "the client is to make sure");
     cut.was_cut(6, 4);
     assert_eq!(cut.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
-    assert!(cut.is_done() && cut.position == 4);
-    let missing = cut.missing(Some(&ledger(0, 8)), 0).unwrap();
+    assert!(cut.is_done() && cut.position() == 4);
+    let missing = cut.progress.missing(Some(&ledger(0, 8)), 0).unwrap();
     assert_eq!(missing.ranges, [(6, 7)], "what was read and is gone has been told");
 }
 
@@ -83,7 +88,7 @@ fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
         track
     };
     let mut doubted = with_markers();
-    assert_eq!((doubted.judge(ends), doubted.position), (Judgement::Wait, 6));
+    assert_eq!((doubted.judge(ends), doubted.position()), (Judgement::Wait, 6));
     assert_eq!(doubted.judge(ends), Judgement::Wait);
     assert!(doubted.is_done(), "and is not asked about again");
     let mut told = with_markers();
@@ -92,7 +97,7 @@ fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
     assert!(told.is_done());
     let mut further = with_markers();
     further.not_cut(3);
-    assert_eq!(further.position, 6, "never below a record");
+    assert_eq!(further.position(), 6, "never below a record");
 }
 
 #[test]
@@ -100,10 +105,10 @@ fn an_end_below_what_was_read_is_for_the_client_to_make_sure_of() {
     let mut doubtful = read(0..6, 10, 0);
     let (old, new) = (Ends { start: 0, end: 4 }, Ends { start: 0, end: 10 });
     assert_eq!(doubtful.judge(old), Judgement::Wait);
-    assert!(doubtful.take_reseek() && doubtful.position == 6 && !doubtful.is_done());
+    assert!(doubtful.take_reseek() && doubtful.position() == 6 && !doubtful.is_done());
     assert_eq!(doubtful.judge(new), Judgement::Wait, "it was a broker that had been away");
     assert_eq!(doubtful.judge(old), Judgement::Wait);
-    assert_eq!((doubtful.position, doubtful.end()), (6, 10));
+    assert_eq!((doubtful.position(), doubtful.progress.end()), (6, 10));
 }
 
 #[test]
@@ -123,11 +128,11 @@ fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
     assert_eq!(refilled.judge(Ends { start: 0, end: 20 }), {
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
     });
-    assert!(!refilled.is_done() && refilled.position == 4 && refilled.take_reseek());
+    assert!(!refilled.is_done() && refilled.position() == 4 && refilled.take_reseek());
     assert_eq!(refilled.place(), ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: Some(-1) });
     (4..10).for_each(|offset| refilled.read(offset, 1));
     assert!(refilled.is_done());
-    assert_eq!(refilled.missing(Some(&ledger(0, 10)), 0), None);
+    assert_eq!(refilled.progress.missing(Some(&ledger(0, 10)), 0), None);
 }
 
 #[test]
@@ -150,23 +155,12 @@ fn a_start_that_overtakes_the_reader_is_retention() {
 }
 
 #[test]
-fn an_end_that_was_named_too_early_is_gone_beyond() {
-    let mut early = track(0, 3);
-    (0..3).for_each(|offset| early.read(offset, -1));
-    assert!(early.is_done() && !early.reopen(3), "the log ends there indeed");
-    assert!(early.reopen(5) && !early.is_done() && early.position == 3);
-    (3..5).for_each(|offset| early.read(offset, -1));
-    assert!(early.is_done() && early.missing(Some(&ledger(0, 5)), 0).is_none());
-    assert!(!early.reopen(4), "it never goes back");
-}
-
-#[test]
 fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
     let mut shorter = track(0, 10);
     (0..6).for_each(|offset| shorter.read(offset, -1));
     assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
     assert!(shorter.is_done());
-    let missing = shorter.missing(Some(&ledger(0, 10)), 0).unwrap();
+    let missing = shorter.progress.missing(Some(&ledger(0, 10)), 0).unwrap();
     assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4), "the audit finds what was acked");
 }
 
@@ -178,7 +172,7 @@ fn an_open_end_stays_open_until_it_is_closed() {
     assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, LIMITS));
     assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
     assert!(!open.is_done());
-    open.close_at(2);
+    open.progress.close_at(2);
     assert!(!open.is_done());
     open.read(1, -1);
     assert!(open.is_done());
@@ -189,15 +183,15 @@ fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
     let mut holes = track(0, 10);
     (0..3).for_each(|offset| holes.read(offset, -1));
     assert!(holes.unreadable(3) && holes.is_paused() && !holes.unreadable(3), "it is named once");
-    assert_eq!(holes.pass_over(6), Some((3, 6)));
-    assert!(!holes.is_paused() && holes.position == 6 && !holes.is_done());
+    assert_eq!(holes.pass_over(6), Some(3..6));
+    assert!(!holes.is_paused() && holes.position() == 6 && !holes.is_done());
     (7..10).for_each(|offset| holes.read(offset, -1));
-    assert_eq!(holes.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
+    assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
     let mut to_the_end = track(0, 10);
     to_the_end.unreadable(0);
-    assert_eq!(to_the_end.pass_over(30), Some((0, 10)), "nothing is missed behind the end of the part");
+    assert_eq!(to_the_end.pass_over(30), Some(0..10), "nothing is missed behind the end of the part");
     assert!(to_the_end.is_done());
-    assert_eq!(to_the_end.missing(Some(&ledger(0, 10)), 0), None);
+    assert_eq!(to_the_end.progress.missing(Some(&ledger(0, 10)), 0), None);
 }
 
 #[test]
@@ -206,12 +200,12 @@ fn missing_is_what_was_acked_and_not_read_above_the_start() {
     for offset in [3, 4, 7, 8, 9] {
         holes.read(offset, -1);
     }
-    let found = holes.missing(Some(&ledger(0, 10)), 3).unwrap();
+    let found = holes.progress.missing(Some(&ledger(0, 10)), 3).unwrap();
     assert_eq!((found.first, found.last, found.count), (5, 6, 2));
     assert_eq!(found.ranges, [(5, 6)]);
-    assert_eq!(holes.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
-    assert_eq!(holes.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
-    assert_eq!(holes.missing(None, 0), None);
+    assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
+    assert_eq!(holes.progress.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
+    assert_eq!(holes.progress.missing(None, 0), None);
 }
 
 #[test]
@@ -230,7 +224,7 @@ fn nobody_is_asked_about_a_record_that_nobody_read() {
 fn what_can_be_read_after_all_is_not_passed_over() {
     let mut track = read(0..3, 10, 1);
     track.unreadable(3);
-    assert_eq!((track.pass_over(3), track.is_paused(), track.position), (None, false, 3));
+    assert_eq!((track.pass_over(3), track.is_paused(), track.position()), (None, false, 3));
     assert!(track.unreadable(3), "and is news when it is not");
 }
 
@@ -240,54 +234,52 @@ fn a_start_that_has_moved_counts_though_a_later_leader_names_an_earlier_one() {
     (0..3).for_each(|offset| track.read(offset, 1));
     assert_eq!(track.judge(Ends { start: 6, end: 10 }), Judgement::Retention);
     (6..10).for_each(|offset| track.read(offset, 2));
-    assert_eq!((track.start, track.missing(Some(&ledger(0, 10)), track.start)), (6, None));
+    assert_eq!(
+        (track.progress.start, track.progress.missing(Some(&ledger(0, 10)), track.progress.start)),
+        (6, None)
+    );
 }
 
 #[test]
 fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
-    let mut track = Track::new(Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, Losses::default());
+    let mut track =
+        Track::new(Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, Losses::default(), None);
     (0..3).for_each(|offset| track.read(offset, 0));
     // What lies between is missed all the same.
     track.unreadable(5);
-    assert!(track.is_paused() && !track.is_done() && !track.consumed().contains(5));
+    assert!(track.is_paused() && !track.is_done() && !track.progress.accounted().contains(5));
     track.pass_over(6);
-    assert_eq!(track.consumed(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
+    assert_eq!(track.progress.accounted(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
     track.unreadable(6);
     track.pass_over(10);
     assert!(track.is_done());
 }
 
 #[test]
-fn the_end_of_a_log_that_may_be_compacted_away_is_left_out_when_nothing_is_shown_for_long() {
+fn a_place_that_moved_meanwhile_waits_anew_for_what_may_be_compacted_away() {
     let at = |track: &mut Track, seconds: u64, now: Instant| {
         track.is_suspect(now + Duration::from_secs(seconds), LIMITS);
         track.leave_out_tail(now + Duration::from_secs(seconds))
     };
-    let with_two_read = || {
-        let mut track = track(0, 10).may_end_at(Some(2));
-        (0..2).for_each(|offset| track.read(offset, -1));
-        track
-    };
     let now = Instant::now();
-    let mut quiet = with_two_read();
-    assert_eq!((at(&mut quiet, 0, now), at(&mut quiet, 4, now)), (None, None), "it may still come");
-    assert_eq!(at(&mut quiet, 5, now), Some(8));
-    assert!(quiet.is_done() && quiet.position == 2 && quiet.left_out == 8);
-    let mut moving = with_two_read();
+    let span = Span { partition: 0, start: 0, end: 10, leader_epoch: -1 };
+    let mut moving = Track::new(span, Losses::default(), Some(2));
+    (0..2).for_each(|offset| moving.read(offset, -1));
     assert_eq!((at(&mut moving, 0, now), at(&mut moving, 4, now)), (None, None));
     moving.read(2, -1);
     assert_eq!(at(&mut moving, 6, now), None, "it was shown something meanwhile");
-    assert_eq!(at(&mut moving, 11, now), Some(7));
-    let mut short = track(0, 10).may_end_at(Some(3));
-    (0..2).for_each(|offset| short.read(offset, -1));
-    assert_eq!(
-        (at(&mut short, 0, now), at(&mut short, 60, now)),
-        (None, None),
-        "a record that must be there"
-    );
-    let mut plain = track(0, 10);
-    plain.read(0, -1);
-    assert_eq!((at(&mut plain, 0, now), at(&mut plain, 60, now)), (None, None), "nothing may be gone");
-    let mut open = track(0, OPEN_END).may_end_at(Some(0));
-    assert_eq!((at(&mut open, 0, now), at(&mut open, 60, now)), (None, None), "more is waited for");
+    moving.unreadable(3);
+    assert_eq!(at(&mut moving, 11, now), None, "the client looks for what can be read");
+    moving.pass_over(4);
+    assert_eq!(at(&mut moving, 12, now), None, "it has gone on");
+    assert_eq!(at(&mut moving, 17, now), Some(4..10));
+    assert!(moving.is_done());
+}
+
+#[test]
+fn more_to_read_is_for_a_client_that_had_been_stopped() {
+    let mut track = read(0..3, 3, -1);
+    track.is_stopped = true;
+    assert!(!track.reopen(3) && track.is_stopped);
+    assert!(track.reopen(5) && !track.is_stopped && track.position() == 3);
 }

@@ -276,9 +276,9 @@ impl Inbox {
         }
         let checker = &self.checker;
         let from =
-            lane.sequel.left_out(to, checker.is_shown_all(), |from| checker.promises(partition, (from, to)));
+            lane.sequel.left_out(to, checker.is_shown_all(), |from| checker.promises(partition, from..to));
         if let Some(from) = from {
-            checker.left_out(partition, (from, to));
+            checker.left_out(partition, from..to);
             self.left_out.push((partition, from));
         }
         from.is_some()

@@ -31,8 +31,8 @@ use crate::{
         read::{
             budget::{Allowance, Budget},
             checker::{self, Checker, Cut},
+            progress::{OPEN_END, PartitionProgress, Span},
             stall::{Look, Watchman},
-            track::{OPEN_END, Span},
         },
         second_look::SecondLook,
         shard::{Feeder, Halt},
@@ -43,8 +43,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 
 /// How long a partition may stand still before the brokers are asked whether the logs have changed.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How long the end of a log that compaction may have taken is waited for.
-const TAIL_SILENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reads everything as a consumer group, and validates it.
@@ -106,7 +104,7 @@ fn one_pass(
     reader: &ReaderBoard,
     feeders: &[Feeder<GroupReadPass>],
     name: &str,
-    (left, losses): (&mut Option<u64>, &mut [Losses]),
+    (left, losses): (&mut Option<u64>, &mut Vec<Losses>),
     committed: &[i64],
 ) -> Result<bool, RunError> {
     let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(false) };
@@ -122,15 +120,15 @@ fn one_pass(
     let (done, (sender, news)) = (Arc::new(AtomicBool::new(false)), unbounded());
     let stats = reader.shards[config.members.get()].clone();
     let context = crew.context(crew.placement.shards[0].clone());
+    let checker = Checker::new(&context, truth.clone(), stats, crew.config.proof);
     let mut overseer = Overseer {
-        checker: Checker::new(&context, truth.clone(), stats, crew.config.proof),
+        parts: parts(&checker, &spans, std::mem::take(losses), continuous),
+        checker,
         watchman: Watchman::new(&context, "the group reader"),
         crew,
         config,
         name,
-        parts: spans.iter().map(|span| Part::new(span, continuous)).collect(),
         sharing: Sharing::new(crew, config, name),
-        losses,
         silences: Arc::new(Silences::new(crew.partitions)),
         continuous,
         joined: 0,
@@ -174,9 +172,20 @@ fn one_pass(
     if left.is_none() && !crew.lifecycle().stop_requested() {
         crew.noted(overseer.audit().map_err(RunError::from))?;
     }
+    *losses = overseer.parts.into_iter().map(|part| part.progress.into_losses()).collect();
     crew.end_pass(&[reader]);
     *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
     Ok(true)
+}
+
+/// The partitions, before anything was read of them.
+fn parts(checker: &Checker, spans: &[Span], losses: Vec<Losses>, continuous: bool) -> Vec<Part> {
+    let part = |(span, losses): (&Span, Losses)| {
+        let span = Span { end: if continuous { OPEN_END } else { span.end }, ..*span };
+        let consumable_end = checker.consumable_end(span.partition);
+        Part::new(PartitionProgress::new(span, losses).may_end_at(consumable_end))
+    };
+    spans.iter().zip(losses).map(part).collect()
 }
 
 pub(super) const FLAGS: GroupFlags = GroupFlags {
@@ -192,7 +201,6 @@ struct Overseer<'a> {
     name: &'a str,
     parts: Vec<Part>,
     sharing: Sharing<'a>,
-    losses: &'a mut [Losses],
     silences: Arc<Silences>,
     continuous: bool,
     joined: usize,
@@ -248,19 +256,20 @@ impl Overseer<'_> {
             News::Refused(error) => self.refused(error),
             News::PassedOver { partition, from, to } => {
                 tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
-                if let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) {
-                    part.pass_over(from, to);
+                if let Some(part) = self.part(partition) {
+                    part.progress.pass_over(from..to);
                 }
             }
             News::Read { partition, position, runs, keys } => {
-                let Some(part) = self.parts.iter_mut().find(|part| part.partition == partition) else {
+                let Some(part) = self.parts.iter_mut().find(|part| part.progress.partition == partition)
+                else {
                     return;
                 };
-                part.position = part.position.max(position);
+                part.progress.reached(position);
                 part.moved = Instant::now();
-                self.watchman.moved(&mut part.watch, part.position);
+                self.watchman.moved(&mut part.watch, part.progress.position);
                 part.keys.merge(keys);
-                if let Some(offset) = part.add(&runs)
+                if let Some(offset) = part.progress.add(&runs)
                     && self.config.exactly_once
                 {
                     self.delivered_twice(partition, offset);
@@ -268,6 +277,10 @@ impl Overseer<'_> {
             }
             News::Rewound { partition, offset } => self.rewound(partition, offset),
         }
+    }
+
+    fn part(&mut self, partition: i32) -> Option<&mut Part> {
+        self.parts.iter_mut().find(|part| part.progress.partition == partition)
     }
 
     #[cold]
@@ -283,7 +296,7 @@ impl Overseer<'_> {
         let isolation = checker::isolation(self.crew.config.proof);
         let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
         for (part, end) in self.parts.iter_mut().zip(ends) {
-            part.end = end;
+            part.progress.close_at(end);
         }
         self.continuous = false;
     }
@@ -303,41 +316,29 @@ impl Overseer<'_> {
         }
         for (index, end) in ends.into_iter().enumerate() {
             if self.parts[index].is_cut_at(end) {
-                self.cut(index, end, end, false);
+                self.cut(index, end, false);
             }
-            if self.parts[index].doubts == 0 {
+            if self.parts[index].progress.doubts() == 0 {
                 self.look_for_stall(index, end);
             }
         }
     }
 
     fn look_for_stall(&mut self, index: usize, end: i64) {
-        let part = &mut self.parts[index];
-        if part.end != OPEN_END {
-            part.end = part.end.min(end);
-        }
-        let position = part.position;
-        let is_consumable = self.checker.consumable_end(part.partition).is_some_and(|end| position >= end);
-        if is_consumable && position < part.end && part.end != OPEN_END && part.moved.elapsed() > TAIL_SILENCE
-        {
-            // Compaction may have taken what is left.
-            part.left_out = part.end - position;
-            tracing::warn!(
-                "partition {}: offsets {position} to {} are left out: they are behind LastConsumableOffsets, the broker \
-                 has shown nothing of them for 5 s, and compaction may have taken them",
-                part.partition,
-                part.end - 1
-            );
-            part.end = position;
+        let Part { progress, moved, watch, .. } = &mut self.parts[index];
+        progress.lower_end(end);
+        let (partition, position) = (progress.partition, progress.position);
+        if let Some(tail) = progress.leave_out_tail(*moved, Instant::now()) {
+            checker::tail_left_out(partition, &tail);
         }
         if self.sharing.has_others() {
             // They may have it, and be slow.
-            part.watch.unanswered();
-        } else if position < part.end.min(end) {
+            watch.unanswered();
+        } else if position < progress.end().min(end) {
             let what = || format!("what lies at offset {position}");
-            let look = self.watchman.look(&mut part.watch, part.partition, (position, end), what);
+            let look = self.watchman.look(watch, partition, (position, end), what);
             if look != Look::Patience {
-                self.silences.tell(part.partition, position);
+                self.silences.tell(partition, position);
             }
         }
     }
@@ -346,29 +347,27 @@ impl Overseer<'_> {
     /// behind its control records.
     #[cold]
     fn rewound(&mut self, partition: i32, offset: i64) {
-        let Some(index) = self.parts.iter().position(|part| part.partition == partition) else { return };
+        let Some(index) = self.parts.iter().position(|part| part.progress.partition == partition) else {
+            return;
+        };
         let isolation = checker::isolation(self.crew.config.proof);
         let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
-        let part = &mut self.parts[index];
-        let refilled = ends[index] >= part.position;
-        if offset < part.position {
-            self.cut(index, offset, offset, refilled);
+        let position = self.parts[index].progress.position;
+        if offset < position {
+            self.cut(index, offset, ends[index] >= position);
         }
-        let part = &mut self.parts[index];
-        if part.end != OPEN_END {
-            part.end = part.end.min(ends[index]);
-        }
+        self.parts[index].progress.lower_end(ends[index]);
     }
 
-    /// A log was cut at `end`; members go on from `offset`.
-    fn cut(&mut self, index: usize, end: i64, offset: i64, refilled: bool) {
+    /// A log was cut at `end`, and members go on from there.
+    fn cut(&mut self, index: usize, end: i64, refilled: bool) {
         if mutants::is_off("truncation-group") {
             return;
         }
         let part = &mut self.parts[index];
-        let (partition, position) = (part.partition, part.position);
-        part.cut(end, offset);
-        self.losses[index].cut(end, position);
+        let (partition, position) = (part.progress.partition, part.progress.position);
+        part.progress.cut(position, end);
+        part.is_cut = true;
         let broken = self.checker.truncated(index, partition, Cut { position, end, refilled });
         self.halt = self.halt.take().or(broken.err());
     }
@@ -380,8 +379,9 @@ impl Overseer<'_> {
             return false;
         }
         let behind = |(index, part): (usize, &Part)| {
-            let ledger = self.checker.ledger(part.partition);
-            Some((index, self.losses[index].news(ledger, &part.accounted(), part.end)?.last))
+            let progress = &part.progress;
+            let ledger = self.checker.ledger(progress.partition);
+            Some((index, progress.missing(ledger, progress.end())?.last))
         };
         let early: Vec<_> = self.parts.iter().enumerate().filter_map(behind).collect();
         if early.is_empty() {
@@ -390,8 +390,7 @@ impl Overseer<'_> {
         let isolation = checker::isolation(self.crew.config.proof);
         let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return false };
         for (index, last) in early {
-            let part = &mut self.parts[index];
-            part.end = part.end.max(ends[index].min(last + 1));
+            self.parts[index].progress.reopen(ends[index].min(last + 1));
         }
         !self.parts.iter().all(Part::is_done)
     }
@@ -416,7 +415,8 @@ impl Overseer<'_> {
         }
         self.joining.over();
         let parts = &self.parts;
-        let positions = parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(part.position.cast_unsigned()));
+        let add = |sum: u64, part: &Part| sum.wrapping_add(part.progress.position.cast_unsigned());
+        let positions = parts.iter().fold(0, add);
         let wants = parts.iter().any(|part| !part.is_done()).then_some(());
         let sharing = &self.sharing;
         self.watch.look(std::iter::once((positions, wants)), |(), speak| {
@@ -469,7 +469,7 @@ impl Overseer<'_> {
                 std::thread::sleep(LOOK_PAUSE);
             }
             let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return Ok(()) };
-            let highest = |index: usize| self.checker.ledger(self.parts[index].partition)?.highest();
+            let highest = |index: usize| self.checker.ledger(self.parts[index].progress.partition)?.highest();
             let is_cut = |(index, end): &(usize, i64)| highest(*index).is_some_and(|highest| highest >= *end);
             lost = ends.into_iter().enumerate().filter(is_cut).collect();
             if lost.is_empty() || mutants::is_off("lost-end") {
@@ -477,11 +477,7 @@ impl Overseer<'_> {
             }
         }
         for (index, end) in lost {
-            let part = &self.parts[index];
-            let ledger = self.checker.ledger(part.partition);
-            if let Some(missing) = self.losses[index].tell(ledger, &part.accounted(), end) {
-                self.checker.lost(index, part.partition, &missing)?;
-            }
+            self.checker.tell_lost(index, &mut self.parts[index].progress, end)?;
         }
         Ok(())
     }
@@ -490,16 +486,13 @@ impl Overseer<'_> {
     /// `committed` these places before.
     fn note_coverage(&self, committed: &[i64]) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
-        for (index, part) in self.parts.iter().enumerate() {
-            let from = committed.get(index).map_or(part.start, |place| part.start.max(*place));
-            let span = (from, part.position);
-            let accounted = part.accounted();
-            let (own, rest) = self.checker.coverage(part.partition, span, &part.read, &accounted);
+        for (index, Part { progress, .. }) in self.parts.iter().enumerate() {
+            let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
+            let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;
-            beyond.push((part.partition, rest));
-            coverage.left_out += part.left_out.unsigned_abs();
-            if let Some(ledger) = self.checker.ledger(part.partition) {
-                let below = ledger.count_below(from).saturating_sub(ledger.count_below(part.start));
+            beyond.push((progress.partition, rest));
+            if let Some(ledger) = self.checker.ledger(progress.partition) {
+                let below = ledger.count_below(from).saturating_sub(ledger.count_below(progress.start));
                 coverage.committed_before += below;
             }
         }
@@ -515,7 +508,7 @@ impl Overseer<'_> {
         let Some(starts) = self.crew.offsets(OffsetSpec::Start, isolation) else { return Ok(()) };
         for (part, start) in self.parts.iter().zip(&starts).filter(|(part, _)| !part.is_cut) {
             // Of keys whose last record was cut off, nobody knows what they hold.
-            self.checker.check_keys(part.partition, (*start, part.position), &part.keys, &part.unreadable)?;
+            self.checker.check_keys(&part.progress, *start, &part.keys)?;
         }
         if self.checker.records_may_go() {
             return self.audit_ends();
@@ -523,12 +516,9 @@ impl Overseer<'_> {
         if mutants::is_off("lost-write-group") {
             return Ok(());
         }
-        for (index, (part, start)) in self.parts.iter().zip(starts).enumerate() {
-            let (ledger, losses) = (self.checker.ledger(part.partition), &mut self.losses[index]);
-            losses.read(&part.read);
-            if let Some(missing) = losses.tell(ledger, &part.accounted(), start.max(part.start)) {
-                self.checker.lost(index, part.partition, &missing)?;
-            }
+        for (index, (Part { progress, .. }, start)) in self.parts.iter_mut().zip(starts).enumerate() {
+            progress.settle();
+            self.checker.tell_lost(index, progress, start.max(progress.start))?;
         }
         Ok(())
     }

@@ -11,13 +11,13 @@ impl<R: LogReader> SeqReader<'_, R> {
     pub(crate) async fn close(&mut self) -> Result<(), Halt> {
         let complete = self.pass.is_complete();
         for track in &self.pass.tracks {
-            self.client.stop(track.partition);
+            self.client.stop(track.partition());
         }
         if !complete {
             return Ok(());
         }
         for track in &mut self.pass.tracks {
-            self.pass.checker.finish(&mut track.state, track.partition)?;
+            self.pass.checker.finish(&mut track.state, track.progress.partition)?;
         }
         for index in 0..self.pass.tracks.len() {
             if self.pass.has_stale_keys(index) {
@@ -41,7 +41,7 @@ impl<R: LogReader> SeqReader<'_, R> {
             return Ok(());
         }
         for index in 0..self.pass.tracks.len() {
-            let mut end = self.pass.tracks[index].position;
+            let mut end = self.pass.tracks[index].position();
             for look in 0..loss::LOOKS {
                 if !self.pass.is_acked_from(index, end) {
                     break;
@@ -61,16 +61,15 @@ impl<R: LogReader> SeqReader<'_, R> {
 
     /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
     async fn audit(&mut self, index: usize) -> Result<(), Halt> {
-        let track = &mut self.pass.tracks[index];
-        let ledger = self.pass.checker.ledger(track.partition);
-        let consumed = track.consumed();
-        track.losses.read(&consumed);
-        if track.missing(ledger, track.start).is_none() {
+        let progress = &mut self.pass.tracks[index].progress;
+        let ledger = self.pass.checker.ledger(progress.partition);
+        progress.settle();
+        if progress.missing(ledger, progress.start).is_none() {
             return Ok(());
         }
         let Some(ends) = self.ask(index).await else { return Ok(()) };
         // The log's start may have moved while it was read.
-        let start = self.pass.tracks[index].start.max(ends.start);
+        let start = self.pass.tracks[index].progress.start.max(ends.start);
         self.pass.tell_lost(index, start)
     }
 }

@@ -1,6 +1,6 @@
 //! One pass of a sequential reader: what each thing that the client shows means for it.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use crate::{
     kafka::{Ends, LogEvent, LogVisitor},
@@ -12,7 +12,7 @@ use crate::{
         check::last_values::SeenKeys,
         read::{
             budget::Allowance,
-            checker::{Checker, Cut},
+            checker::{self, Checker, Cut},
             track::{Judgement, Track},
         },
         shard::Halt,
@@ -38,7 +38,7 @@ impl PassState {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.tracks.iter().any(Track::is_open)
+        self.tracks.iter().any(|track| track.progress.is_open())
     }
 
     /// Whether everything that was there has been read.
@@ -50,10 +50,11 @@ impl PassState {
     #[cold]
     fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
         let track = &mut self.tracks[index];
-        let offset = self.checker.place_of_spoilt(track.partition, track.position, record.offset);
+        let partition = track.partition();
+        let offset = self.checker.place_of_spoilt(partition, track.position(), record.offset);
         track.unreadable(offset);
         let record = RecordView { offset, ..*record };
-        self.halt = self.checker.check(&mut track.state, index, track.partition, &record).err();
+        self.halt = self.checker.check(&mut track.state, index, partition, &record).err();
     }
 
     pub(crate) fn place(&self, partition: i32) -> Option<usize> {
@@ -66,11 +67,11 @@ impl PassState {
     /// The log was cut, unless that is tolerated or the run goes on.
     pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
         let track = &mut self.tracks[index];
-        let (judgement, partition) = (track.judge(ends), track.partition);
+        let (judgement, partition) = (track.judge(ends), track.partition());
         match judgement {
             Judgement::Wait => Ok(()),
             Judgement::Retention => {
-                tracing::info!("partition {partition}: retention moved the start to {}", track.position);
+                tracing::info!("partition {partition}: retention moved the start to {}", track.position());
                 Ok(())
             }
             Judgement::Truncated { refilled, position, end } => {
@@ -82,26 +83,18 @@ impl PassState {
     /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.
     pub(crate) fn leave_out_tail(&mut self, index: usize, now: Instant) {
         let track = &mut self.tracks[index];
-        if let Some(count) = track.leave_out_tail(now) {
-            let (partition, from) = (track.partition, track.position);
-            tracing::warn!(
-                "partition {partition}: offsets {from} to {} are left out: they are behind LastConsumableOffsets, the \
-                 broker has shown nothing of them for 5 s, and compaction may have taken them",
-                from + count - 1
-            );
+        if let Some(tail) = track.leave_out_tail(now) {
+            checker::tail_left_out(track.partition(), &tail);
         }
     }
 
     /// Says how much of what was read the ledger vouches for.
     pub(crate) fn note_coverage(&self) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
-        for track in &self.tracks {
-            let (partition, span) = (track.partition, (track.start, track.position));
-            let (read, accounted) = (track.read_ranges(), track.consumed());
-            let (part, rest) = self.checker.coverage(partition, span, &read, &accounted);
+        for Track { progress, .. } in &self.tracks {
+            let (part, rest) = self.checker.coverage(progress, progress.start);
             coverage += part;
-            coverage.left_out += track.left_out.unsigned_abs();
-            beyond.push((partition, rest));
+            beyond.push((progress.partition, rest));
         }
         self.checker.stats().coverage.set(coverage, beyond);
     }
@@ -111,24 +104,24 @@ impl PassState {
         if !self.is_complete() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
             return Vec::new();
         }
-        let behind = |track: &Track| track.missing(self.checker.ledger(track.partition), track.end());
+        let behind = |track: &Track| {
+            let progress = &track.progress;
+            progress.missing(self.checker.ledger(progress.partition), progress.end())
+        };
         let tracks = self.tracks.iter().enumerate();
         tracks.filter_map(|(index, track)| Some((index, behind(track)?.last))).collect()
     }
 
     /// Whether something was acked at this offset or above.
     pub(crate) fn is_acked_from(&self, index: usize, offset: i64) -> bool {
-        let ledger = self.checker.ledger(self.tracks[index].partition);
+        let ledger = self.checker.ledger(self.tracks[index].partition());
         let highest = ledger.and_then(PartitionLedger::highest);
         highest.is_some_and(|highest| highest >= offset) && !mutants::is_off("lost-end")
     }
 
     /// What was acked at or above `start` and is missing is told, once.
     pub(crate) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
-        let track = &mut self.tracks[index];
-        let (partition, consumed) = (track.partition, track.consumed());
-        let missing = track.losses.tell(self.checker.ledger(partition), &consumed, start);
-        missing.map_or(Ok(()), |missing| self.checker.lost(index, partition, &missing))
+        self.checker.tell_lost(index, &mut self.tracks[index].progress, start)
     }
 
     /// Whether a key was not seen with its last value, if the log still starts where it did.
@@ -136,15 +129,14 @@ impl PassState {
         let (track, seen) = (&self.tracks[index], &self.keys[index]);
         // Of keys whose last record was cut off, nobody knows what they hold.
         let is_known = !track.state.is_cut(i64::MAX);
-        let log = (track.start, track.position);
-        is_known && !self.checker.stale_keys(track.partition, log, seen, &track.unreadable).is_empty()
+        let progress = &track.progress;
+        is_known && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
     }
 
     /// Every key must have been seen with its last value, but for those that retention has taken.
     pub(crate) fn check_keys(&self, index: usize, start: i64) -> Result<(), Halt> {
-        let track = &self.tracks[index];
-        let log = (start.max(track.start), track.position);
-        self.checker.check_keys(track.partition, log, &self.keys[index], &track.unreadable)
+        let progress = &self.tracks[index].progress;
+        self.checker.check_keys(progress, start.max(progress.start), &self.keys[index])
     }
 
     /// What lies at an offset cannot be read, and from `to` on, where that is known, it can be again.
@@ -152,13 +144,13 @@ impl PassState {
     fn unreadable(&mut self, index: usize, (from, to): (i64, Option<i64>), cause: &str) {
         let track = &mut self.tracks[index];
         // The place may be one of control records before a batch, or lie in it.
-        let (partition, from) = (track.partition, track.position.max(from));
+        let (partition, from) = (track.partition(), track.position().max(from));
         if track.unreadable(from) {
             self.checker.stats().errors.add(1);
             self.halt = self.checker.corrupt(partition, from, cause).err();
         }
-        if let Some((from, to)) = to.and_then(|to| track.pass_over(to)) {
-            tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
+        if let Some(Range { start, end }) = to.and_then(|to| track.pass_over(to)) {
+            tracing::warn!("partition {partition}: offsets {start} to {} are passed over", end - 1);
         }
     }
 
@@ -166,9 +158,9 @@ impl PassState {
     fn not_cut(&mut self, index: usize, next_offset: i64, is_certain: bool) {
         let track = &mut self.tracks[index];
         if is_certain {
-            self.checker.not_cut(track.partition, track.position);
+            self.checker.not_cut(track.partition(), track.position());
         } else {
-            self.checker.uncertain(track.partition, track.position);
+            self.checker.uncertain(track.partition(), track.position());
         }
         track.not_cut(next_offset);
     }

@@ -19,8 +19,9 @@ use crate::{
         read::{
             budget::Allowance,
             checker::{self, Checker, Truth},
+            progress::Span,
             stall::Watchman,
-            track::{Limits, SILENCE, Span, Stage, Track},
+            track::{Limits, SILENCE, Track},
         },
         shard::{Feed, Halt, ShardContext},
     },
@@ -42,7 +43,7 @@ pub(crate) struct SeqReadJob {
 #[derive(Clone)]
 pub(crate) struct SeqReadPass {
     pub(crate) truth: Truth,
-    /// What is read of each partition, in the order of the counters' list. An end of [`crate::verifier::read::track::OPEN_END`]
+    /// What is read of each partition, in the order of the counters' list. An end of [`crate::verifier::read::progress::OPEN_END`]
     /// is waited at for more, until the last pass is asked for.
     pub(crate) spans: Vec<Span>,
     /// Records that this shard reads.
@@ -101,7 +102,7 @@ async fn one_pass<C: ClientFactory>(
     };
     let mut reader = SeqReader::new(context, job, client, pass, std::mem::take(losses));
     let outcome = reader.read().await;
-    *losses = reader.pass.tracks.into_iter().map(|track| track.losses).collect();
+    *losses = reader.pass.tracks.into_iter().map(|track| track.progress.into_losses()).collect();
     outcome
 }
 
@@ -137,16 +138,15 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     ) -> Self {
         losses.resize(pass.spans.len(), Losses::default());
         let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
-        let track = |(span, losses): (&Span, _)| {
-            Track::new(*span, losses).may_end_at(checker.consumable_end(span.partition))
-        };
+        let track =
+            |(span, losses): (&Span, _)| Track::new(*span, losses, checker.consumable_end(span.partition));
         let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
         let mut places = Vec::new();
         for (index, track) in tracks.iter().enumerate() {
             if !track.is_done() {
-                client.read_from(track.partition, track.place());
+                client.read_from(track.partition(), track.place());
             }
-            let id = track.partition.unsigned_abs() as usize;
+            let id = track.partition().unsigned_abs() as usize;
             places.resize(places.len().max(id + 1), None);
             places[id] = Some(index);
         }
@@ -202,7 +202,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             let Some(ends) = self.ask(index).await else { return false };
             let track = &mut self.pass.tracks[index];
             if track.reopen(ends.end.min(last + 1)) {
-                self.client.read_from(track.partition, track.place());
+                self.client.read_from(track.partition(), track.place());
                 reopened = true;
             }
         }
@@ -212,7 +212,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
     /// without it either. `None` when the run is ending.
     pub(crate) async fn ask(&mut self, index: usize) -> Option<Ends> {
-        let (partition, stop) = (self.pass.tracks[index].partition, || self.context.stop_requested());
+        let (partition, stop) = (self.pass.tracks[index].partition(), || self.context.stop_requested());
         while !stop() {
             let ends = kafka::ends(self.client, partition, stop).await;
             if ends.is_some() {
@@ -241,13 +241,13 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
 
     /// The pass that waited for more is the last one: it ends where the logs end now.
     async fn close_open_ends(&mut self) {
-        let open: Vec<i32> =
-            self.pass.tracks.iter().filter(|track| track.is_open()).map(|track| track.partition).collect();
+        let open = self.pass.tracks.iter().filter(|track| track.progress.is_open());
+        let open: Vec<i32> = open.map(Track::partition).collect();
         // A broker that does not answer is asked again, in the next round.
         let stop = || self.context.stop_requested();
         for (partition, answer) in kafka::offsets(self.client, &open, OffsetSpec::End, stop).await {
             if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
-                self.pass.tracks[index].close_at(end.offset);
+                self.pass.tracks[index].progress.close_at(end.offset);
             }
         }
     }
@@ -255,10 +255,11 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
         for track in &mut self.pass.tracks {
-            self.watchman.moved(&mut track.watch, track.position);
-            if track.stage == Stage::Done {
-                track.stage = Stage::Stopped;
-                self.client.stop(track.partition);
+            let position = track.position();
+            self.watchman.moved(&mut track.watch, position);
+            if track.is_done() && !track.is_stopped {
+                track.is_stopped = true;
+                self.client.stop(track.partition());
             }
         }
     }
@@ -277,7 +278,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         for track in tracks.filter(|track| track.is_lost() || !others_move) {
             if track.is_suspect(now, LIMITS) {
                 track.looked = now;
-                suspects.push((track.partition, track.position));
+                suspects.push((track.partition(), track.position()));
             }
         }
         if !suspects.is_empty() {
@@ -294,18 +295,18 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             track.watch.unanswered();
             return Ok(());
         };
-        if track.is_done() || track.is_paused() || track.position != reply.asked_at {
+        if track.is_done() || track.is_paused() || track.position() != reply.asked_at {
             return Ok(());
         }
         self.pass.judge(index, ends)?;
         self.pass.leave_out_tail(index, Instant::now());
         let track = &mut self.pass.tracks[index];
         if track.take_reseek() {
-            self.client.read_from(track.partition, track.place());
+            self.client.read_from(track.partition(), track.place());
         }
-        if !track.is_done() && track.position < ends.end {
+        if !track.is_done() && track.position() < ends.end {
             // The broker says that there is more than was shown.
-            let (partition, position) = (track.partition, track.position);
+            let (partition, position) = (track.partition(), track.position());
             let what = || format!("what lies at offset {position}");
             self.watchman.look(&mut track.watch, partition, (position, ends.end), what);
         }
