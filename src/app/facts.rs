@@ -154,7 +154,7 @@ fn nothing_to_read(config: &VerifierConfig, board: &Board) -> Option<String> {
 fn lost_offsets(board: &Board) -> u64 {
     let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
     let missed = board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs();
-    missed + board.producer.as_ref().map_or(0, ProducerBoard::lost_offsets)
+    missed + board.producer.as_ref().map_or(0, |producer| producer.raw_totals().lost_offsets)
 }
 
 /// What no ledger vouches for; nothing where one of the readers has read all that the ledger lists, and no more.

@@ -387,8 +387,8 @@ fn producer_report(board: &ProducerBoard) -> ProducerReport {
         tombstones: totals.tombstones,
         failed_transactions: totals.failed_transactions,
         aborted_records: totals.aborted_records,
-        lost_offsets: board.lost_offsets(),
-        overdue_records: board.overdue(),
+        lost_offsets: totals.lost_offsets,
+        overdue_records: totals.overdue,
         ack_latency: Latency::of(&board.latency()),
     }
 }

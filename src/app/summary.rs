@@ -93,7 +93,7 @@ impl Summary<'_> {
             (totals.tombstones, "tombstone(s)"),
             (totals.failed_transactions, "transaction(s) failed and tried again"),
             (totals.aborted_records, "in transactions that were aborted on purpose"),
-            (producer.overdue(), "due by the rate limit and not sent: latencies omit them"),
+            (totals.overdue, "due by the rate limit and not sent: latencies omit them"),
             (latency.above_range(), "ack(s) that took more than an hour"),
         ];
         write_unusual(text, &unusual)?;

@@ -1,16 +1,13 @@
 //! All workers of a run, for whoever wants to show how they are doing.
 
-use std::{
-    collections::BTreeMap,
-    ops::AddAssign,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use super::{
-    CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ReaderStats, ReaderStatus, WorkerStatus,
+    CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ProducerTotals, ReaderStats,
+    ReaderStatus, ReaderTotals, WorkerStatus,
 };
 use crate::config::StatusSchema;
 
@@ -144,18 +141,6 @@ impl ProducerBoard {
         self.complete.load(Relaxed)
     }
 
-    /// Acked offsets that were cut off, and whose loss is tolerated.
-    #[must_use]
-    pub fn lost_offsets(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.lost_offsets.get()).sum()
-    }
-
-    /// Records that were due by the rate limit, and for which there was no room then.
-    #[must_use]
-    pub fn overdue(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.overdue.get()).sum()
-    }
-
     /// Ack latencies of all shards.
     pub fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
         lock(&self.latency)
@@ -170,60 +155,7 @@ impl ProducerBoard {
     /// What all shards have done since the start.
     #[must_use]
     pub fn raw_totals(&self) -> ProducerTotals {
-        let mut totals = ProducerTotals::default();
-        for shard in &self.shards {
-            totals.sent += shard.sent.get();
-            totals.acked += shard.acked.get();
-            totals.acked_bytes += shard.acked_bytes.get();
-            totals.bad_offsets += shard.bad_offsets.get();
-            totals.restarts += shard.restarts.get();
-            totals.fails += shard.fails.get();
-            totals.tombstones += shard.tombstones.get();
-            totals.failed_transactions += shard.failed_transactions.get();
-            totals.aborted_records += shard.aborted_records.get();
-            shard.max_offsets.collect_into(&mut totals.max_offsets);
-        }
-        totals
-    }
-}
-
-/// The producer's counters, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProducerTotals {
-    /// Records handed to the client.
-    pub sent: u64,
-    /// Records acked at the offset that was predicted.
-    pub acked: u64,
-    /// Value bytes of those.
-    pub acked_bytes: u64,
-    /// Records acked elsewhere.
-    pub bad_offsets: u64,
-    /// Times that the end offsets were asked for again.
-    pub restarts: u64,
-    /// Records that were not acked.
-    pub fails: u64,
-    /// Tombstones among the acked.
-    pub tombstones: u64,
-    /// Transactions that failed, and were aborted and tried again.
-    pub failed_transactions: u64,
-    /// Acked records of transactions that were to be aborted.
-    pub aborted_records: u64,
-    /// Highest acked offset of each partition.
-    pub max_offsets: BTreeMap<i32, i64>,
-}
-
-impl ProducerTotals {
-    fn since(mut self, base: &Self) -> Self {
-        self.sent -= base.sent;
-        self.acked -= base.acked;
-        self.acked_bytes -= base.acked_bytes;
-        self.bad_offsets -= base.bad_offsets;
-        self.restarts -= base.restarts;
-        self.fails -= base.fails;
-        self.tombstones -= base.tombstones;
-        self.failed_transactions -= base.failed_transactions;
-        self.aborted_records -= base.aborted_records;
-        self
+        self.shards.iter().map(|shard| shard.totals()).sum()
     }
 }
 
@@ -370,73 +302,7 @@ impl ReaderBoard {
     /// What all shards have seen since the start.
     #[must_use]
     pub fn raw_totals(&self) -> ReaderTotals {
-        let mut totals = ReaderTotals::default();
-        self.shards.iter().for_each(|shard| totals += shard.totals());
-        totals
-    }
-}
-
-/// A reader's counters, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReaderTotals {
-    /// Records that name their own offset.
-    pub valid_reads: u64,
-    /// Records in the ledger that do not.
-    pub invalid_reads: u64,
-    /// Jumps forward that nothing was said of.
-    pub offset_gaps: u64,
-    /// Records outside the ledger that do not name their offset.
-    pub out_of_scope_invalid_reads: u64,
-    /// Null values.
-    pub tombstones_consumed: u64,
-    /// Value bytes of all records.
-    pub bytes: u64,
-    /// Errors that were survived.
-    pub errors: u64,
-    /// Highest offset of each partition that was read.
-    pub max_offsets: BTreeMap<i32, i64>,
-    /// Offsets of each partition that were lost and tolerated.
-    pub lost_offsets: BTreeMap<i32, i64>,
-}
-
-impl ReaderTotals {
-    /// Records of any kind.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.valid_reads + self.invalid_reads + self.out_of_scope_invalid_reads
-    }
-
-    fn since(mut self, base: &Self) -> Self {
-        self.valid_reads -= base.valid_reads;
-        self.invalid_reads -= base.invalid_reads;
-        self.offset_gaps -= base.offset_gaps;
-        self.out_of_scope_invalid_reads -= base.out_of_scope_invalid_reads;
-        self.tombstones_consumed -= base.tombstones_consumed;
-        self.bytes -= base.bytes;
-        self.errors -= base.errors;
-        self
-    }
-}
-
-impl AddAssign for ReaderTotals {
-    fn add_assign(&mut self, other: Self) {
-        self.valid_reads += other.valid_reads;
-        self.invalid_reads += other.invalid_reads;
-        self.offset_gaps += other.offset_gaps;
-        self.out_of_scope_invalid_reads += other.out_of_scope_invalid_reads;
-        self.tombstones_consumed += other.tombstones_consumed;
-        self.bytes += other.bytes;
-        self.errors += other.errors;
-        merge_largest(&mut self.max_offsets, other.max_offsets);
-        merge_largest(&mut self.lost_offsets, other.lost_offsets);
-    }
-}
-
-/// Members of a group can have had the same partition, one after the other.
-fn merge_largest(all: &mut BTreeMap<i32, i64>, more: BTreeMap<i32, i64>) {
-    for (partition, value) in more {
-        let largest = all.entry(partition).or_insert(value);
-        *largest = value.max(*largest);
+        self.shards.iter().map(|shard| shard.totals()).sum()
     }
 }
 
@@ -447,6 +313,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]

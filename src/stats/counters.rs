@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-use super::{Coverage, ReaderTotals, repeater::Gauge};
+use super::{Coverage, counted::counted};
 
 /// A counter that one thread writes and others may read.
 ///
@@ -26,10 +26,27 @@ impl Counter {
     }
 }
 
+/// A number that one thread sets and others may read.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// One number for each partition that a shard owns; negative is none yet.
 ///
 /// A shard's numbers lie together and apart from every other shard's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Marks {
     partitions: Box<[i32]>,
     values: Box<[AtomicI64]>,
@@ -56,13 +73,16 @@ impl Marks {
 
     /// Adds all marks that are set to `totals`, the largest for each partition.
     pub fn collect_into(&self, totals: &mut BTreeMap<i32, i64>) {
-        for (&partition, value) in self.partitions.iter().zip(&self.values) {
-            let value = value.load(Relaxed);
-            if value >= 0 {
-                let total = totals.entry(partition).or_insert(value);
-                *total = value.max(*total);
-            }
-        }
+        let values = self.values.iter().map(|value| value.load(Relaxed));
+        keep_largest(totals, self.partitions.iter().copied().zip(values).filter(|(_, value)| *value >= 0));
+    }
+}
+
+/// Members of a group can have had the same partition, one after the other.
+pub(super) fn keep_largest(all: &mut BTreeMap<i32, i64>, more: impl IntoIterator<Item = (i32, i64)>) {
+    for (partition, value) in more {
+        let largest = all.entry(partition).or_insert(value);
+        *largest = value.max(*largest);
     }
 }
 
@@ -104,43 +124,56 @@ impl Wants {
     }
 }
 
-/// What a shard's producer has done. On cache lines of its own.
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct ProducerStats {
-    /// Records handed to the client.
-    pub sent: Counter,
-    /// Records acked at the offset that was predicted.
-    pub acked: Counter,
-    /// Value bytes of those.
-    pub acked_bytes: Counter,
-    /// Records acked elsewhere.
-    pub bad_offsets: Counter,
-    /// Times that the end offsets were asked for again.
-    pub restarts: Counter,
-    /// Records that were not acked.
-    pub fails: Counter,
-    /// Tombstones among the acked.
-    pub tombstones: Counter,
-    /// Transactions that failed, and were aborted and tried again.
-    pub failed_transactions: Counter,
-    /// Acked records of transactions that were to be aborted.
-    pub aborted_records: Counter,
-    /// Acked offsets that were cut off, and whose loss is tolerated: at most so many.
-    pub lost_offsets: Counter,
-    /// Messages for the control thread that found its queue full, and went later.
-    pub refused_messages: Counter,
-    /// Records that were due by the rate limit, and for which there was no room then.
-    pub overdue: Gauge,
-    /// Highest acked offset of each partition.
-    pub max_offsets: Marks,
-    /// What it waits for.
-    pub wants: Wants,
-    /// Records that have an outcome, whatever it is.
-    pub deliveries: Counter,
+counted! {
+    /// What a shard's producer has done. On cache lines of its own.
+    shard ProducerStats;
+    /// The producer's counters, added up.
+    sums ProducerTotals;
+    added {
+        /// Records handed to the client.
+        sent: Counter,
+        /// Records acked at the offset that was predicted.
+        acked: Counter,
+        /// Value bytes of those.
+        acked_bytes: Counter,
+        /// Records acked elsewhere.
+        bad_offsets: Counter,
+        /// Times that the end offsets were asked for again.
+        restarts: Counter,
+        /// Records that were not acked.
+        fails: Counter,
+        /// Tombstones among the acked.
+        tombstones: Counter,
+        /// Transactions that failed, and were aborted and tried again.
+        failed_transactions: Counter,
+        /// Acked records of transactions that were to be aborted.
+        aborted_records: Counter,
+        /// Acked offsets that were cut off, and whose loss is tolerated: at most so many.
+        lost_offsets: Counter,
+        /// Records that were due by the rate limit, and for which there was no room then.
+        overdue: Gauge,
+    }
+    marks {
+        /// Highest acked offset of each partition.
+        max_offsets,
+    }
+    apart {
+        /// Messages for the control thread that found its queue full, and went later.
+        refused_messages: Counter,
+        /// What it waits for.
+        wants: Wants,
+        /// Records that have an outcome, whatever it is.
+        deliveries: Counter,
+    }
 }
 
 impl ProducerStats {
+    /// For a shard with these partitions.
+    #[must_use]
+    pub fn new(partitions: &[i32]) -> Self {
+        Self { max_offsets: Marks::new(partitions, -1), ..Self::default() }
+    }
+
     /// Changes with everything that comes of what the producer does.
     #[must_use]
     pub fn progress(&self) -> u64 {
@@ -148,72 +181,47 @@ impl ProducerStats {
         let counters = [deliveries, acked, restarts, failed_transactions, aborted_records];
         counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
     }
-
-    /// For a shard with these partitions.
-    #[must_use]
-    pub fn new(partitions: &[i32]) -> Self {
-        Self {
-            sent: Counter::default(),
-            acked: Counter::default(),
-            acked_bytes: Counter::default(),
-            bad_offsets: Counter::default(),
-            restarts: Counter::default(),
-            fails: Counter::default(),
-            tombstones: Counter::default(),
-            failed_transactions: Counter::default(),
-            aborted_records: Counter::default(),
-            lost_offsets: Counter::default(),
-            refused_messages: Counter::default(),
-            overdue: Gauge::default(),
-            max_offsets: Marks::new(partitions, -1),
-            wants: Wants::default(),
-            deliveries: Counter::default(),
-        }
-    }
 }
 
-/// What a shard's reader has seen. On cache lines of its own.
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct ReaderStats {
-    /// Records that name their own offset.
-    pub valid_reads: Counter,
-    /// Records in the ledger that do not.
-    pub invalid_reads: Counter,
-    /// Jumps forward that nothing was said of.
-    pub offset_gaps: Counter,
-    /// Records outside the ledger that do not name their offset.
-    pub out_of_scope_invalid_reads: Counter,
-    /// Null values.
-    pub tombstones_consumed: Counter,
-    /// Value bytes of all records.
-    pub bytes: Counter,
-    /// Errors that were survived.
-    pub errors: Counter,
-    /// Highest offset of each partition that was read.
-    pub max_offsets: Marks,
-    /// Offsets of each partition that were lost and tolerated.
-    pub lost_offsets: Marks,
-    /// How much of the last pass a ledger vouches for.
-    pub coverage: Coverage,
+counted! {
+    /// What a shard's reader has seen. On cache lines of its own.
+    shard ReaderStats;
+    /// A reader's counters, added up.
+    sums ReaderTotals;
+    added {
+        /// Records that name their own offset.
+        valid_reads: Counter,
+        /// Records in the ledger that do not.
+        invalid_reads: Counter,
+        /// Jumps forward that nothing was said of.
+        offset_gaps: Counter,
+        /// Records outside the ledger that do not name their offset.
+        out_of_scope_invalid_reads: Counter,
+        /// Null values.
+        tombstones_consumed: Counter,
+        /// Value bytes of all records.
+        bytes: Counter,
+        /// Errors that were survived.
+        errors: Counter,
+    }
+    marks {
+        /// Highest offset of each partition that was read.
+        max_offsets,
+        /// Offsets of each partition that were lost and tolerated.
+        lost_offsets,
+    }
+    apart {
+        /// How much of the last pass a ledger vouches for.
+        coverage: Coverage,
+    }
 }
 
 impl ReaderStats {
     /// For a reader of these partitions.
     #[must_use]
     pub fn new(partitions: &[i32]) -> Self {
-        Self {
-            valid_reads: Counter::default(),
-            invalid_reads: Counter::default(),
-            offset_gaps: Counter::default(),
-            out_of_scope_invalid_reads: Counter::default(),
-            tombstones_consumed: Counter::default(),
-            bytes: Counter::default(),
-            errors: Counter::default(),
-            max_offsets: Marks::new(partitions, -1),
-            lost_offsets: Marks::new(partitions, 0),
-            coverage: Coverage::default(),
-        }
+        let (max_offsets, lost_offsets) = (Marks::new(partitions, -1), Marks::new(partitions, 0));
+        Self { max_offsets, lost_offsets, ..Self::default() }
     }
 
     /// Changes with everything that the reader is shown.
@@ -223,23 +231,13 @@ impl ReaderStats {
         let counters = [valid_reads, invalid_reads, out_of_scope_invalid_reads];
         counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
     }
+}
 
-    /// What was seen until now.
+impl ReaderTotals {
+    /// Records of any kind.
     #[must_use]
-    pub fn totals(&self) -> ReaderTotals {
-        let mut totals = ReaderTotals {
-            valid_reads: self.valid_reads.get(),
-            invalid_reads: self.invalid_reads.get(),
-            offset_gaps: self.offset_gaps.get(),
-            out_of_scope_invalid_reads: self.out_of_scope_invalid_reads.get(),
-            tombstones_consumed: self.tombstones_consumed.get(),
-            bytes: self.bytes.get(),
-            errors: self.errors.get(),
-            ..ReaderTotals::default()
-        };
-        self.max_offsets.collect_into(&mut totals.max_offsets);
-        self.lost_offsets.collect_into(&mut totals.lost_offsets);
-        totals
+    pub fn records(&self) -> u64 {
+        self.valid_reads + self.invalid_reads + self.out_of_scope_invalid_reads
     }
 }
 
@@ -270,5 +268,23 @@ mod tests {
     fn shards_do_not_share_cache_lines() {
         assert_eq!(align_of::<ProducerStats>(), 128);
         assert_eq!(align_of::<ReaderStats>(), 128);
+    }
+
+    #[test]
+    fn sums_add_counters_and_keep_the_largest_marks() {
+        let shards = [ReaderStats::new(&[0, 2]), ReaderStats::new(&[2])];
+        for (shard, count) in shards.iter().zip([1, 4]) {
+            shard.valid_reads.add(count);
+            shard.errors.add(1);
+        }
+        shards[0].max_offsets.set(1, 7);
+        shards[1].max_offsets.set(0, 5);
+        let base = shards[0].totals();
+        let sum: ReaderTotals = shards.iter().map(ReaderStats::totals).sum();
+        assert_eq!((sum.valid_reads, sum.errors, sum.bytes), (5, 2, 0));
+        assert_eq!(sum.max_offsets, BTreeMap::from([(2, 7)]));
+        let since = sum.since(&base);
+        assert_eq!((since.valid_reads, since.errors), (4, 1));
+        assert_eq!(since.max_offsets, BTreeMap::from([(2, 7)]), "marks have no beginning");
     }
 }

@@ -12,7 +12,7 @@ use indicatif::HumanCount;
 use range_set_blaze::RangeSetBlaze;
 use serde::Serialize;
 
-use super::repeater::Gauge;
+use super::Gauge;
 use crate::human;
 
 /// A shard's part of the last pass. Its reader sets it when the pass is over.

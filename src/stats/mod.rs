@@ -4,15 +4,18 @@
 //! all of them. Nothing here takes a lock on the data path.
 
 mod board;
+mod counted;
 mod counters;
 mod coverage;
 mod latency;
 mod repeater;
 mod status;
 
-pub use board::{Board, ProducerBoard, ProducerTotals, ReaderBoard, ReaderKind, ReaderTotals};
-pub use counters::{Counter, Marks, ProducerStats, ProducerWants, ReaderStats, Wants};
+pub use board::{Board, ProducerBoard, ReaderBoard, ReaderKind};
+pub use counters::{
+    Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals, Wants,
+};
 pub use coverage::{Coverage, CoverageTotals};
 pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
-pub use repeater::{Gauge, GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};
+pub use repeater::{GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

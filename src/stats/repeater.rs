@@ -1,113 +1,75 @@
 //! What the repeater's workers have done.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::{Counter, LatencyHistogram, LatencySummary};
+use super::{Counter, Gauge, LatencyHistogram, LatencySummary, counted::counted};
 
-/// A number that one thread sets and others may read.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
-
-impl Gauge {
-    /// Sets it.
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
+counted! {
+    /// What a worker has done. On cache lines of its own.
+    ///
+    /// At rest: tokens at the start = `enqueued` + `produced` − `consumed` + what was lost.
+    shard WorkerStats;
+    /// A worker's counters at a moment, or those of several added up.
+    #[derive(Copy)]
+    sums WorkerTotals;
+    added {
+        /// Tokens acked, in committed transactions where there are any.
+        produced: Counter,
+        /// Value bytes of those.
+        produced_bytes: Counter,
+        /// Tokens taken over from records.
+        consumed: Counter,
+        /// Value bytes of those.
+        consumed_bytes: Counter,
+        /// Tokens lost because their record was refused, or failed for certain.
+        lost_failed: Counter,
+        /// Tokens whose record is in the log, or not: they count as lost.
+        lost_unknown: Counter,
+        /// Records whose value is no repeater's.
+        bad_bodies: Counter,
+        /// Records of aborted transactions that were consumed nevertheless.
+        aborted_reads: Counter,
+        /// Errors of the consumer.
+        faults: Counter,
+        /// Records consumed from partitions that were lost before that was committed: consumed again elsewhere. At most
+        /// so many: a commit that got no answer may have come through.
+        replayed: Gauge,
+        /// Null values acked.
+        tombstones: Counter,
+        /// Null values that were refused, or failed, or may have.
+        failed_tombstones: Counter,
+        /// Null values consumed.
+        tombstones_consumed: Counter,
+        /// Transactions that were committed.
+        committed_transactions: Counter,
+        /// Transactions that were aborted.
+        aborted_transactions: Counter,
+        /// Tokens in those; they were sent again.
+        aborted_records: Counter,
+        /// Records that failed in transactions, which were aborted then.
+        failed_in_transactions: Counter,
+        /// Records that came before they were sent, by the clocks of both: they have no end-to-end latency.
+        before_sent: Counter,
+        /// Records that were due by the rate limit, and for which there was no token then.
+        overdue: Gauge,
     }
-
-    /// Its value.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+    marks {}
+    apart {
+        /// Tokens that are here: waiting, or sent and without an outcome.
+        enqueued: Gauge,
+        /// Rebalances.
+        rebalances: Gauge,
+        /// Partitions owned.
+        partitions: Gauge,
+        /// 1 when the group knows where each of them is consumed from.
+        settled: Gauge,
+        /// The longest time by which one did, µs.
+        clock_lead_us: Gauge,
+        /// 1 while its transactional id has not been let in.
+        starting: Gauge,
     }
-}
-
-/// What a worker has done. On cache lines of its own.
-///
-/// At rest: tokens at the start = `enqueued` + `produced` − `consumed` + what was lost.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct WorkerStats {
-    /// Tokens acked, in committed transactions where there are any.
-    pub produced: Counter,
-    /// Value bytes of those.
-    pub produced_bytes: Counter,
-    /// Tokens taken over from records.
-    pub consumed: Counter,
-    /// Value bytes of those.
-    pub consumed_bytes: Counter,
-    /// Tokens that are here: waiting, or sent and without an outcome.
-    pub enqueued: Gauge,
-    /// Tokens lost because their record was refused, or failed for certain.
-    pub lost_failed: Counter,
-    /// Tokens whose record is in the log, or not: they count as lost.
-    pub lost_unknown: Counter,
-    /// Records whose value is no repeater's.
-    pub bad_bodies: Counter,
-    /// Records of aborted transactions that were consumed nevertheless.
-    pub aborted_reads: Counter,
-    /// Errors of the consumer.
-    pub faults: Counter,
-    /// Records consumed from partitions that were lost before that was committed: consumed again elsewhere. At most
-    /// so many: a commit that got no answer may have come through.
-    pub replayed: Gauge,
-    /// Null values acked.
-    pub tombstones: Counter,
-    /// Null values that were refused, or failed, or may have.
-    pub failed_tombstones: Counter,
-    /// Null values consumed.
-    pub tombstones_consumed: Counter,
-    /// Transactions that were committed.
-    pub committed_transactions: Counter,
-    /// Transactions that were aborted.
-    pub aborted_transactions: Counter,
-    /// Tokens in those; they were sent again.
-    pub aborted_records: Counter,
-    /// Records that failed in transactions, which were aborted then.
-    pub failed_in_transactions: Counter,
-    /// Rebalances.
-    pub rebalances: Gauge,
-    /// Partitions owned.
-    pub partitions: Gauge,
-    /// 1 when the group knows where each of them is consumed from.
-    pub settled: Gauge,
-    /// Records that came before they were sent, by the clocks of both: they have no end-to-end latency.
-    pub before_sent: Counter,
-    /// The longest time by which one did, µs.
-    pub clock_lead_us: Gauge,
-    /// Records that were due by the rate limit, and for which there was no token then.
-    pub overdue: Gauge,
-    /// 1 while its transactional id has not been let in.
-    pub starting: Gauge,
-}
-
-/// A worker's counters at a moment, or those of several added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of WorkerStats")]
-pub struct WorkerTotals {
-    pub produced: u64,
-    pub produced_bytes: u64,
-    pub consumed: u64,
-    pub consumed_bytes: u64,
-    pub lost_failed: u64,
-    pub lost_unknown: u64,
-    pub bad_bodies: u64,
-    pub aborted_reads: u64,
-    pub faults: u64,
-    pub replayed: u64,
-    pub tombstones: u64,
-    pub failed_tombstones: u64,
-    pub tombstones_consumed: u64,
-    pub committed_transactions: u64,
-    pub aborted_transactions: u64,
-    pub aborted_records: u64,
-    pub failed_in_transactions: u64,
-    pub before_sent: u64,
-    pub overdue: u64,
 }
 
 impl WorkerTotals {
@@ -121,58 +83,6 @@ impl WorkerTotals {
             + self.aborted_reads
             + self.faults
             + self.failed_in_transactions
-    }
-
-    fn zip(self, other: &Self, operation: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            produced: operation(self.produced, other.produced),
-            produced_bytes: operation(self.produced_bytes, other.produced_bytes),
-            consumed: operation(self.consumed, other.consumed),
-            consumed_bytes: operation(self.consumed_bytes, other.consumed_bytes),
-            lost_failed: operation(self.lost_failed, other.lost_failed),
-            lost_unknown: operation(self.lost_unknown, other.lost_unknown),
-            bad_bodies: operation(self.bad_bodies, other.bad_bodies),
-            aborted_reads: operation(self.aborted_reads, other.aborted_reads),
-            faults: operation(self.faults, other.faults),
-            replayed: operation(self.replayed, other.replayed),
-            tombstones: operation(self.tombstones, other.tombstones),
-            failed_tombstones: operation(self.failed_tombstones, other.failed_tombstones),
-            tombstones_consumed: operation(self.tombstones_consumed, other.tombstones_consumed),
-            committed_transactions: operation(self.committed_transactions, other.committed_transactions),
-            aborted_transactions: operation(self.aborted_transactions, other.aborted_transactions),
-            aborted_records: operation(self.aborted_records, other.aborted_records),
-            failed_in_transactions: operation(self.failed_in_transactions, other.failed_in_transactions),
-            before_sent: operation(self.before_sent, other.before_sent),
-            overdue: operation(self.overdue, other.overdue),
-        }
-    }
-}
-
-impl WorkerStats {
-    /// Everything since the start.
-    #[must_use]
-    pub fn totals(&self) -> WorkerTotals {
-        WorkerTotals {
-            produced: self.produced.get(),
-            produced_bytes: self.produced_bytes.get(),
-            consumed: self.consumed.get(),
-            consumed_bytes: self.consumed_bytes.get(),
-            lost_failed: self.lost_failed.get(),
-            lost_unknown: self.lost_unknown.get(),
-            bad_bodies: self.bad_bodies.get(),
-            aborted_reads: self.aborted_reads.get(),
-            faults: self.faults.get(),
-            replayed: self.replayed.get(),
-            tombstones: self.tombstones.get(),
-            failed_tombstones: self.failed_tombstones.get(),
-            tombstones_consumed: self.tombstones_consumed.get(),
-            committed_transactions: self.committed_transactions.get(),
-            aborted_transactions: self.aborted_transactions.get(),
-            aborted_records: self.aborted_records.get(),
-            failed_in_transactions: self.failed_in_transactions.get(),
-            before_sent: self.before_sent.get(),
-            overdue: self.overdue.get(),
-        }
     }
 }
 
@@ -289,9 +199,7 @@ impl RepeaterBoard {
     /// What all workers have done since the start.
     #[must_use]
     pub fn raw_totals(&self) -> WorkerTotals {
-        let add =
-            |sum: WorkerTotals, worker: &WorkerBoard| sum.zip(&worker.stats.totals(), u64::wrapping_add);
-        self.workers.iter().fold(WorkerTotals::default(), add)
+        self.workers.iter().map(|worker| worker.stats.totals()).sum()
     }
 
     /// Grows with each record that was acked or consumed.
@@ -321,7 +229,7 @@ impl RepeaterBoard {
 
 impl WorkerBoard {
     fn totals(&self) -> WorkerTotals {
-        self.stats.totals().zip(&lock(&self.base), u64::saturating_sub)
+        self.stats.totals().since(&lock(&self.base))
     }
 }
 
