@@ -75,8 +75,10 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Violation(_) | Self::Violations { .. } => 1,
-            // A setting of the user's own that does not exist, or does not take this value.
-            Self::Client(ClientError::Setting { .. } | ClientError::Combination { .. }) => 2,
+            // A setting of the user's own that does not exist, or does not take this value; a file without what it is for.
+            Self::Client(
+                ClientError::Setting { .. } | ClientError::Combination { .. } | ClientError::File { .. },
+            ) => 2,
             _ => 3,
         }
     }

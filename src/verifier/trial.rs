@@ -3,10 +3,10 @@
 use super::read::{checker, group::group_reader};
 use crate::{
     app::error::RunError,
-    config::{Brokers, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, ClientChoice, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
         ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, ReaderSettings,
-        TopicError, TransactionSettings, WriterSettings,
+        TopicError, TransactionSettings, WriterSettings, wire,
     },
     ledger::{LatestNeed, LedgerError, LedgerStore},
     runtime::{
@@ -89,6 +89,9 @@ impl<'a> Trial<'a> {
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let client = ClientSettings::new(&config.common, "");
+    if config.common.client == ClientChoice::Wire {
+        wire::security::try_out(&client)?;
+    }
     if let Some(produce) = &config.produce {
         producer(&client, produce, cpus).try_out()?;
     }

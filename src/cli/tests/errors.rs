@@ -19,7 +19,7 @@ fn what_our_own_client_cannot_do_is_named() {
     for (words, lack) in [
         ("--use-transactions", "transactions (--use-transactions)"),
         ("--compression-type lz4", "compression (--compression-type)"),
-        ("--enable-tls", "TLS"),
+        ("-X ssl.crl.location=x", "ssl.crl.location"),
         ("--username u --password p", "SASL"),
         ("--brokers embedded", "embedded brokers"),
         ("-X socket.nagle.disable=true", "socket.nagle.disable"),

@@ -1,5 +1,7 @@
 //! Why a client could not be made.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::config;
@@ -30,6 +32,16 @@ pub enum ClientError {
     )]
     Combination {
         /// What librdkafka said.
+        reason: String,
+    },
+    /// A file with certificates or keys.
+    #[error("{flag} {}: {reason}", path.display())]
+    File {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// The client itself.

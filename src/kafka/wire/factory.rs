@@ -1,19 +1,31 @@
 //! Who makes this kind of client.
 
-use super::{reader::Reader, settings, writer::Writer};
+use std::{cell::OnceCell, rc::Rc};
+
+use super::{reader::Reader, security, settings, trust::Tls, writer::Writer};
 use crate::kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings};
 
 /// Makes a shard's clients.
 #[derive(Clone, Debug)]
 pub struct Wire {
     client: ClientSettings,
+    /// Read when a client is first made; then it is that of all.
+    tls: Rc<OnceCell<Option<Tls>>>,
 }
 
 impl Wire {
     /// One for this cluster.
     #[must_use]
     pub fn new(client: ClientSettings) -> Self {
-        Self { client }
+        Self { client, tls: Rc::default() }
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, ClientError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let tls = security::tls(&self.client)?;
+        Ok(self.tls.get_or_init(|| tls).clone())
     }
 }
 
@@ -22,10 +34,10 @@ impl ClientFactory for Wire {
     type Writer = Writer;
 
     fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
-        Ok(Reader::start(settings::consumer(&self.client, settings)?, topic))
+        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, topic))
     }
 
     fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Writer, ClientError> {
-        Writer::start(&self.client, settings, topics)
+        Writer::start(&self.client, self.tls()?, settings, topics)
     }
 }

@@ -11,13 +11,16 @@ pub mod core;
 mod factory;
 pub mod protocol;
 mod reader;
+pub mod security;
 pub mod settings;
 pub mod shell;
 #[cfg(test)]
 mod sim;
+mod trust;
 mod writer;
 
 pub use factory::Wire;
 pub use reader::Reader;
 pub use settings::lacking;
+pub use trust::Tls;
 pub use writer::Writer;

@@ -9,6 +9,7 @@ use super::{
         source::{ReadRecord, SourceEvent, Visitor},
     },
     shell::Shell,
+    trust::Tls,
 };
 use crate::{
     kafka::{
@@ -34,9 +35,9 @@ pub struct Reader {
 impl Reader {
     /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
     #[must_use]
-    pub fn start(settings: ConsumerSettings, topic: &str) -> Self {
+    pub fn start(settings: ConsumerSettings, tls: Option<Tls>, topic: &str) -> Self {
         let read_committed = settings.source.read_committed;
-        let shell = Shell::new(Consumer::new(settings, topic));
+        let shell = Shell::new(Consumer::new(settings, topic), tls);
         Self { shell, read_committed, asked: Vec::new(), topic: topic.to_owned() }
     }
 

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
-use super::core::{
-    cluster::RefreshTimes,
-    connection::ConnectionSettings,
-    consumer::ConsumerSettings,
-    network::{Bootstrap, NetworkSettings},
-    sink::SinkSettings,
-    source::SourceSettings,
+use super::{
+    core::{
+        cluster::RefreshTimes,
+        connection::ConnectionSettings,
+        consumer::ConsumerSettings,
+        network::{Bootstrap, NetworkSettings},
+        sink::SinkSettings,
+        source::SourceSettings,
+    },
+    security,
 };
 use crate::{
     config::Security,
@@ -69,14 +72,11 @@ pub fn lacks(client: &ClientSettings) -> Option<&str> {
 /// What these of a run's settings ask for that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
 pub fn lacking<'a>(security: &Security, overrides: &'a [(String, String)]) -> Option<&'a str> {
-    if security.tls.is_some() {
-        return Some("TLS");
-    }
     if security.sasl.is_some() {
         return Some("SASL");
     }
     let mut names = overrides.iter().map(|(name, _)| name.as_str());
-    names.find(|name| !KNOWN.contains(name))
+    names.find(|name| !KNOWN.contains(name) && !security::KNOWN.contains(name))
 }
 
 /// Connections, as a run's settings have them.
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Compression, Sasl, Secret, Security, Tls},
+        config::{Compression, Sasl, Secret, Security},
         kafka::KnownBrokers,
     };
 
@@ -268,9 +268,11 @@ mod tests {
             lacks(&settings(&[("fetch.min.bytes", "1"), ("check.crcs", "false")])),
             Some("check.crcs")
         );
+        assert_eq!(
+            lacks(&settings(&[("ssl.ca.location", "x"), ("ssl.crl.location", "x")])),
+            Some("ssl.crl.location")
+        );
         let mut secured = settings(&[]);
-        secured.security.tls = Some(Tls::default());
-        assert_eq!(lacks(&secured), Some("TLS"));
         let (username, password) = ("u".to_owned(), Secret::new("p".to_owned()));
         let sasl = Sasl { mechanism: "PLAIN", username, password, token_file: None };
         secured.security = Security { sasl: Some(sasl), tls: None };

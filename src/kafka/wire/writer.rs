@@ -11,6 +11,7 @@ use super::{
     },
     settings,
     shell::Shell,
+    trust::Tls,
 };
 use crate::{
     clock,
@@ -43,6 +44,7 @@ impl Writer {
     /// Something is asked for that this client cannot do.
     pub fn start(
         client: &ClientSettings,
+        tls: Option<Tls>,
         writer: &WriterSettings,
         topics: &[&str],
     ) -> Result<Self, ClientError> {
@@ -59,7 +61,7 @@ impl Writer {
         let mut network = settings::network(client)?;
         network.connection.receive_bytes = RECEIVE_BYTES;
         let sink = settings::sink(client, writer)?;
-        let shell = Shell::new(Producer::new(network, sink, topic));
+        let shell = Shell::new(Producer::new(network, sink, topic), tls);
         shell.with(Producer::step);
         Ok(Self { shell, slots: Slots::default(), asked: Vec::new() })
     }

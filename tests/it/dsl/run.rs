@@ -153,13 +153,12 @@ impl Run {
 
     /// `PROOFLOAD_TEST_CLIENT` says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
-        const NOT_YET: [&str; 9] = [
+        const NOT_YET: [&str; 8] = [
             "--client",
             "--use-transactions",
             "--compression-type",
             "embedded",
             "--username",
-            "--enable-tls",
             "--client-config",
             "--debug",
             "--trace",

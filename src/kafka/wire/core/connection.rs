@@ -28,6 +28,12 @@ pub enum ConnectionError {
     /// The broker, or the network, closed it.
     #[error("the connection was closed: {0}")]
     Lost(String),
+    /// We do not trust the broker, or it does not trust us.
+    #[error("{0}")]
+    Untrusted(String),
+    /// TLS went wrong in another way.
+    #[error("{0}")]
+    Tls(String),
     /// A length that cannot be.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -70,6 +76,14 @@ pub enum ConnectionError {
     /// It was not used for so long that the broker would have closed it.
     #[error("it was idle")]
     Idle,
+}
+
+impl ConnectionError {
+    /// Whether one side has said no to the other, so that asking again does not help by itself.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Untrusted(_))
+    }
 }
 
 /// What connections have in common.

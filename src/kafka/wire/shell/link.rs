@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-use futures_lite::{AsyncRead, AsyncWrite, future};
-use glommio::{GlommioError, net::TcpStream};
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future};
+use glommio::{GlommioError, net::TcpStream, timer::sleep};
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, sendmsg},
+    sys::socket::{MsgFlags, send, sendmsg},
 };
 
-use super::{Inner, resolve::resolve};
+use super::{Inner, resolve::resolve, session::Session};
 use crate::kafka::wire::core::{
     connection::ConnectionError,
     machine::{LinkId, Machine, Slices},
@@ -26,6 +26,10 @@ use crate::kafka::wire::core::{
 
 /// How long one address may take to answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long both sides may take to trust each other.
+const TRUST_LIMIT: Duration = Duration::from_secs(10);
+/// Without waiting, and without a signal where the other side is gone.
+const SEND_FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
 /// What others know of a connection's task.
 #[derive(Debug, Default)]
@@ -36,6 +40,10 @@ pub(super) struct Link {
     is_full: Cell<bool>,
     is_over: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// `None`: plain text.
+    session: RefCell<Option<Session>>,
+    /// What whoever wrote has met.
+    error: RefCell<Option<ConnectionError>>,
 }
 
 impl Link {
@@ -55,6 +63,13 @@ impl Link {
     /// Writes what the socket takes. What it does not take, its task writes later. An error is for the task to find.
     pub(super) fn flush<M: Machine>(&self, link: LinkId, machine: &mut M) {
         let Some(socket) = self.socket.get() else { return };
+        match &mut *self.session.borrow_mut() {
+            None => self.flush_plain(socket, link, machine),
+            Some(session) => self.flush_sealed(socket, session, link, machine),
+        }
+    }
+
+    fn flush_plain<M: Machine>(&self, socket: RawFd, link: LinkId, machine: &mut M) {
         while !self.is_full.get() {
             let mut slices = Slices::new();
             machine.output(link, &mut slices);
@@ -62,8 +77,7 @@ impl Link {
             if bytes == 0 {
                 return;
             }
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(socket, slices.as_io_slices(), &[], flags, None) {
+            match sendmsg::<()>(socket, slices.as_io_slices(), &[], SEND_FLAGS, None) {
                 Ok(written) => {
                     machine.wrote(link, written);
                     self.is_full.set(written < bytes);
@@ -77,6 +91,45 @@ impl Link {
             }
         }
     }
+
+    fn flush_sealed<M: Machine>(&self, socket: RawFd, session: &mut Session, link: LinkId, machine: &mut M) {
+        while !self.is_full.get() {
+            if session.output().is_empty() {
+                match seal(session, link, machine) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        *self.error.borrow_mut() = Some(error);
+                        return self.wake();
+                    }
+                }
+            }
+            let bytes = session.output().len();
+            match send(socket, session.output(), SEND_FLAGS) {
+                Ok(written) => {
+                    session.wrote(written);
+                    self.is_full.set(written < bytes);
+                }
+                Err(Errno::EINTR) => continue,
+                Err(_) => self.is_full.set(true),
+            }
+            if self.is_full.get() {
+                self.wake();
+            }
+        }
+    }
+}
+
+/// Encrypts what is to be written next. Returns whether there is anything.
+fn seal<M: Machine>(session: &mut Session, link: LinkId, machine: &mut M) -> Result<bool, ConnectionError> {
+    let mut slices = Slices::new();
+    machine.output(link, &mut slices);
+    if slices.bytes() == 0 {
+        return Ok(false);
+    }
+    let taken = session.seal(slices.as_io_slices())?;
+    machine.wrote(link, taken);
+    Ok(true)
 }
 
 /// The life of a connection: from the name to its end.
@@ -94,11 +147,20 @@ pub(super) async fn run<M: Machine + 'static>(
         *handle.waker.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
     });
-    let connected = future::or(stopped, async { Some(connect(&host, port).await) }).await;
-    let error = match connected {
+    let opened = async {
+        let mut stream = connect(&host, port).await.map_err(ConnectionError::NotOpened)?;
+        let session = match &inner.tls {
+            None => None,
+            Some(tls) => Some(trust(&mut stream, Session::new(tls.config(), &host)?).await?),
+        };
+        Ok((stream, session))
+    };
+    let opened = future::or(stopped, async { Some(opened.await) }).await;
+    let error = match opened {
         None => return,
-        Some(Err(error)) => ConnectionError::NotOpened(error),
-        Some(Ok(mut stream)) => {
+        Some(Err(error)) => error,
+        Some(Ok((mut stream, session))) => {
+            *handle.session.borrow_mut() = session;
             handle.socket.set(Some(stream.as_raw_fd()));
             inner.machine.borrow_mut().opened(link, inner.now_us());
             inner.pump();
@@ -107,7 +169,7 @@ pub(super) async fn run<M: Machine + 'static>(
             handle.socket.set(None);
             match ended {
                 None => return,
-                Some(error) => ConnectionError::Lost(error.to_string()),
+                Some(error) => error,
             }
         }
     };
@@ -123,27 +185,16 @@ fn serve<M: Machine + 'static>(
     handle: &Link,
     stream: &mut TcpStream,
     context: &mut Context<'_>,
-) -> Poll<Option<io::Error>> {
+) -> Poll<Option<ConnectionError>> {
     if let Poll::Ready(Err(error)) = write(inner, link, handle, stream, context) {
-        return Poll::Ready(Some(error));
+        return Poll::Ready(Some(lost(&error)));
     }
     while !handle.is_over.get() {
-        let read = {
-            let mut machine = inner.machine.borrow_mut();
-            let space = machine.space(link);
-            if space.is_empty() {
-                // The client has closed it, and the action is on its way.
-                Poll::Pending
-            } else {
-                Pin::new(&mut *stream).poll_read(context, space)
-            }
-        };
-        match read {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Some(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Ready(Ok(bytes)) => {
-                inner.machine.borrow_mut().received(link, bytes, inner.now_us());
-                inner.after_input();
-            }
+        if let Some(error) = handle.error.take() {
+            return Poll::Ready(Some(error));
+        }
+        match read(inner, link, handle, stream, context) {
+            Poll::Ready(Ok(())) => inner.after_input(),
             Poll::Ready(Err(error)) => return Poll::Ready(Some(error)),
             Poll::Pending => {
                 *handle.waker.borrow_mut() = Some(context.waker().clone());
@@ -151,13 +202,88 @@ fn serve<M: Machine + 'static>(
                 if handle.is_full.get()
                     && let Poll::Ready(Err(error)) = write(inner, link, handle, stream, context)
                 {
-                    return Poll::Ready(Some(error));
+                    return Poll::Ready(Some(lost(&error)));
                 }
                 return Poll::Pending;
             }
         }
     }
     Poll::Ready(None)
+}
+
+fn lost(error: &io::Error) -> ConnectionError {
+    ConnectionError::Lost(error.to_string())
+}
+
+/// Reads what is there, once, and hands it to the client.
+fn read<M: Machine + 'static>(
+    inner: &Rc<Inner<M>>,
+    link: LinkId,
+    handle: &Link,
+    stream: &mut TcpStream,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), ConnectionError>> {
+    let machine = &mut *inner.machine.borrow_mut();
+    let space = machine.space(link);
+    if space.is_empty() {
+        // The client has closed it, and the action is on its way.
+        return Poll::Pending;
+    }
+    let mut session = handle.session.borrow_mut();
+    let into = match &mut *session {
+        None => space,
+        Some(session) => session.space(),
+    };
+    let read = match Pin::new(stream).poll_read(context, into) {
+        Poll::Ready(read) => read.map_err(|error| lost(&error))?,
+        Poll::Pending => return Poll::Pending,
+    };
+    if read == 0 {
+        return Poll::Ready(Err(lost(&io::ErrorKind::UnexpectedEof.into())));
+    }
+    let now_us = inner.now_us();
+    Poll::Ready(match &mut *session {
+        None => {
+            machine.received(link, read, now_us);
+            Ok(())
+        }
+        Some(session) => {
+            session.received(read);
+            open(session, link, machine, now_us)
+        }
+    })
+}
+
+/// Hands on what was encrypted: as much at once as there is room for.
+fn open<M: Machine>(
+    session: &mut Session,
+    link: LinkId,
+    machine: &mut M,
+    now_us: u64,
+) -> Result<(), ConnectionError> {
+    let mut filled = 0;
+    let outcome = session.open(|mut plain| {
+        while !plain.is_empty() {
+            let space = machine.space(link);
+            let bytes = plain.len().min(space.len().saturating_sub(filled));
+            if bytes == 0 {
+                // The client has closed it.
+                return;
+            }
+            let (now, later) = plain.split_at(bytes);
+            space[filled..filled + bytes].copy_from_slice(now);
+            (plain, filled) = (later, filled + bytes);
+            if filled == space.len() {
+                machine.received(link, filled, now_us);
+                filled = 0;
+            }
+        }
+    });
+    if filled > 0 {
+        machine.received(link, filled, now_us);
+    }
+    outcome?;
+    if session.has_ended() { Err(lost(&io::ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
 }
 
 /// Writes what a full socket did not take, as soon as it does.
@@ -171,18 +297,60 @@ fn write<M: Machine + 'static>(
     while handle.is_full.get() {
         let machine = &mut *inner.machine.borrow_mut();
         let mut slices = Slices::new();
-        machine.output(link, &mut slices);
-        if slices.bytes() > 0 {
-            match Pin::new(&mut *stream).poll_write(context, slices.first()) {
-                Poll::Ready(Ok(written)) => machine.wrote(link, written),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        let mut session = handle.session.borrow_mut();
+        let rest = match &*session {
+            None => {
+                machine.output(link, &mut slices);
+                slices.first()
+            }
+            Some(session) => session.output(),
+        };
+        if !rest.is_empty() {
+            let written = match Pin::new(&mut *stream).poll_write(context, rest) {
+                Poll::Ready(written) => written?,
                 Poll::Pending => return Poll::Pending,
+            };
+            match &mut *session {
+                None => machine.wrote(link, written),
+                Some(session) => session.wrote(written),
             }
         }
+        drop(session);
         handle.is_full.set(false);
         handle.flush(link, machine);
     }
     Poll::Ready(Ok(()))
+}
+
+/// Has both sides say who they are, as far as they are asked to.
+async fn trust(stream: &mut TcpStream, mut session: Session) -> Result<Session, ConnectionError> {
+    let shake_hands = async {
+        loop {
+            let outcome = session.open(|_| ());
+            let bytes = session.output().len();
+            // Also where it failed: the broker's log should say why.
+            let written = stream.write_all(session.output()).await;
+            session.wrote(bytes);
+            outcome?;
+            written.map_err(|error| lost(&error))?;
+            if session.is_open() {
+                return Ok(());
+            }
+            let hung_up = |words: &str| ConnectionError::Tls(format!("TLS handshake failed: {words}"));
+            match stream.read(session.space()).await {
+                Ok(0) => return Err(hung_up("the broker closed the connection: is this a port for TLS?")),
+                Ok(bytes) => session.received(bytes),
+                Err(error) => return Err(hung_up(&error.to_string())),
+            }
+        }
+    };
+    let too_late = async {
+        sleep(TRUST_LIMIT).await;
+        let words = format!("TLS handshake failed: no answer within {} s", TRUST_LIMIT.as_secs());
+        Err(ConnectionError::Tls(words))
+    };
+    future::or(shake_hands, too_late).await?;
+    Ok(session)
 }
 
 /// Tries all addresses of a host, one after the other.

@@ -5,6 +5,7 @@
 
 mod link;
 mod resolve;
+mod session;
 mod signal;
 
 use std::{
@@ -18,7 +19,10 @@ use futures_lite::future;
 use glommio::timer::sleep;
 
 use self::{link::Link, signal::Signal};
-use super::core::machine::{Action, LinkId, Machine};
+use super::{
+    core::machine::{Action, LinkId, Machine},
+    trust::Tls,
+};
 
 /// Drives a client. Everything stays on the executor that made it; with the last handle the connections are closed.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Shell<M: Machine + 'static> {
 #[derive(Debug)]
 struct Inner<M> {
     machine: RefCell<M>,
+    /// `None`: connections are in plain text.
+    tls: Option<Tls>,
     started: Instant,
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
     /// There is something for whoever waits.
@@ -41,11 +47,12 @@ struct Inner<M> {
 }
 
 impl<M: Machine + 'static> Shell<M> {
-    /// Must be called on the executor that will run it.
+    /// Must be called on the executor that will run it. Without `tls` connections are in plain text.
     #[must_use]
-    pub fn new(machine: M) -> Self {
+    pub fn new(machine: M, tls: Option<Tls>) -> Self {
         let inner = Rc::new(Inner {
             machine: RefCell::new(machine),
+            tls,
             started: Instant::now(),
             links: RefCell::default(),
             news: Signal::default(),

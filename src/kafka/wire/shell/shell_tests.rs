@@ -5,6 +5,7 @@ use std::{
 };
 
 use glommio::{LocalExecutorBuilder, Placement};
+use rustls::StreamOwned;
 
 use super::*;
 use crate::kafka::wire::core::{
@@ -13,6 +14,7 @@ use crate::kafka::wire::core::{
     network::{Network, NetworkSettings, Peer, Purpose},
 };
 use crate::kafka::wire::core::{connection::ConnectionError, machine::Slices, network::Bootstrap};
+use crate::kafka::wire::trust::kit::{Authority, server, trusting};
 
 /// Sends some bytes, and keeps what comes back.
 #[derive(Debug, Default)]
@@ -83,34 +85,70 @@ fn on_an_executor<F: Future<Output = ()> + 'static>(work: impl FnOnce() -> F + S
 
 const SENT: usize = 16 << 20;
 
-#[test]
-fn what_a_full_socket_does_not_take_follows_and_nothing_is_lost() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let echo = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut all = vec![0; SENT];
-        // It reads everything before it writes: the socket fills up.
-        stream.read_exact(&mut all).unwrap();
-        stream.write_all(&all).unwrap();
-        // The end of it comes when the client's last handle goes.
-        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
-    });
+/// It reads everything before it writes: the socket fills up.
+fn echo(mut stream: impl Read + Write) {
+    let mut all = vec![0; SENT];
+    stream.read_exact(&mut all).unwrap();
+    stream.write_all(&all).unwrap();
+    // The end of it comes when the client's last handle goes; without a word of TLS.
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+}
+
+fn send_and_receive(port: u16, tls: Option<Tls>) {
     on_an_executor(move || async move {
         let outgoing: Vec<u8> = (0..SENT).map(|index| (index % 251).to_le_bytes()[0]).collect();
-        let shell = Shell::new(Echoed { port: Some(port), outgoing, ..Echoed::default() });
+        let shell = Shell::new(Echoed { port: Some(port), outgoing, ..Echoed::default() }, tls);
         shell.with(|_, _| ());
         shell.wait(LIMIT).await;
         shell.with(|echoed, _| assert!(echoed.incoming == echoed.outgoing, "{:?}", echoed.error));
     });
+}
+
+#[test]
+fn what_a_full_socket_does_not_take_follows_and_nothing_is_lost() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let echo = thread::spawn(move || echo(listener.accept().unwrap().0));
+    send_and_receive(port, None);
     echo.join().unwrap();
+}
+
+#[test]
+fn what_is_encrypted_is_lost_neither() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let authority = Authority::new();
+    let server = server(&authority, &["localhost"], None);
+    let echo = thread::spawn(move || echo(StreamOwned::new(server, listener.accept().unwrap().0)));
+    send_and_receive(port, Some(trusting(&authority)));
+    echo.join().unwrap();
+}
+
+/// As a port does that knows nothing of TLS.
+#[test]
+fn a_port_that_closes_the_connection_while_hands_are_shaken_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let closing = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+    });
+    let tls = Some(trusting(&Authority::new()));
+    on_an_executor(move || async move {
+        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() }, tls);
+        shell.with(|_, _| ());
+        shell.wait(LIMIT).await;
+        let error = shell.with(|echoed, _| echoed.error.take().unwrap());
+        assert!(error.to_string().starts_with("TLS handshake failed: "), "{error}");
+    });
+    closing.join().unwrap();
 }
 
 #[test]
 fn an_address_where_nobody_listens_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     on_an_executor(move || async move {
-        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() });
+        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() }, None);
         shell.with(|_, _| ());
         shell.wait(LIMIT).await;
         let error = shell.with(|echoed, _| echoed.error.take().unwrap().to_string());
@@ -124,7 +162,7 @@ fn a_connection_that_the_other_side_closes_is_over() {
     let port = listener.local_addr().unwrap().port();
     let closing = thread::spawn(move || drop(listener.accept().unwrap()));
     on_an_executor(move || async move {
-        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() });
+        let shell = Shell::new(Echoed { port: Some(port), ..Echoed::default() }, None);
         shell.with(|_, _| ());
         shell.wait(LIMIT).await;
         shell.with(|echoed, _| {
@@ -138,7 +176,7 @@ fn a_connection_that_the_other_side_closes_is_over() {
 #[test]
 fn a_deadline_that_moves_forward_is_kept() {
     on_an_executor(|| async {
-        let shell = Shell::new(Echoed::default());
+        let shell = Shell::new(Echoed::default(), None);
         // By now the timer sleeps for an hour.
         glommio::timer::sleep(Duration::from_millis(5)).await;
         shell.with(|echoed, now_us| echoed.deadline_us = Some(now_us + 2_000));
@@ -215,7 +253,7 @@ fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
             hedge_us: 1_000,
             idle_us: 1_000_000,
         };
-        let shell = Shell::new(Network::<()>::new(settings, "t"));
+        let shell = Shell::new(Network::<()>::new(settings, "t"), None);
         let peer = Peer { broker: -1, purpose: Purpose::Control };
         assert_eq!(shell.with(|network, now_us| network.ready(peer, now_us)), None);
         shell.wait(LIMIT).await;
