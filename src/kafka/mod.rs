@@ -16,6 +16,7 @@ mod log_writer;
 mod offsets;
 mod settings;
 mod slots;
+mod token;
 mod transactions;
 pub mod wire;
 

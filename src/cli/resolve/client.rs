@@ -36,7 +36,7 @@ fn check(common: &CommonConfig, lack: Option<&str>) -> Result<(), UsageError> {
     }
     let is_embedded = matches!(common.brokers, Brokers::Embedded { .. });
     let embedded = is_embedded.then_some("embedded brokers");
-    let lack = lack.or(embedded).or_else(|| wire::lacking(&common.security, &common.client_settings));
+    let lack = lack.or(embedded).or_else(|| wire::lacking(&common.client_settings));
     lack.map_or(Ok(()), |lack| {
         Err(UsageError::flag("client", format!("wire has no {lack} yet: give librdkafka")))
     })

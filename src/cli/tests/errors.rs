@@ -20,7 +20,7 @@ fn what_our_own_client_cannot_do_is_named() {
         ("--use-transactions", "transactions (--use-transactions)"),
         ("--compression-type lz4", "compression (--compression-type)"),
         ("-X ssl.crl.location=x", "ssl.crl.location"),
-        ("--username u --password p", "SASL"),
+        ("-X sasl.kerberos.service.name=x", "sasl.kerberos.service.name"),
         ("--brokers embedded", "embedded brokers"),
         ("-X socket.nagle.disable=true", "socket.nagle.disable"),
     ] {

@@ -7,6 +7,7 @@
 //! clocks, executors or sockets. [`Wire`] makes the clients that the rest of the program sees.
 
 pub mod batch;
+mod bearer;
 pub mod core;
 mod factory;
 pub mod protocol;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    bearer,
     core::{
         consumer::{Consumer, ConsumerSettings},
         questions::{self, NoAnswer, What},
@@ -37,6 +38,7 @@ impl Reader {
     #[must_use]
     pub fn start(settings: ConsumerSettings, tls: Option<Tls>, topic: &str) -> Self {
         let read_committed = settings.source.read_committed;
+        bearer::keep(settings.network.connection.login.as_ref());
         let shell = Shell::new(Consumer::new(settings, topic), tls);
         Self { shell, read_committed, asked: Vec::new(), topic: topic.to_owned() }
     }

@@ -1,11 +1,19 @@
 //! Who we are and whom we trust, as flags and librdkafka's names for the same have it: the latter win.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, rc::Rc};
 
-use super::trust::{Checks, Tls};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::{
+    bearer,
+    core::login::{Login, Mechanism},
+    trust::{Checks, Tls},
+};
 use crate::{
     config::{self, Sasl, Secret, Security},
-    kafka::{ClientError, ClientSettings},
+    kafka::{ClientError, ClientSettings, token},
+    random::Random,
 };
 
 /// The settings of librdkafka's that are understood here.
@@ -21,9 +29,6 @@ pub(super) const KNOWN: [&str; 10] = [
     "ssl.endpoint.identification.algorithm",
     "ssl.key.location",
 ];
-
-/// The mechanisms that are spoken here.
-const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
 /// TLS, or `None` for plain text. Reads the files.
 ///
@@ -47,7 +52,43 @@ pub fn tls(client: &ClientSettings) -> Result<Option<Tls>, ClientError> {
 /// # Errors
 /// A file or a setting that cannot be used.
 pub fn try_out(client: &ClientSettings) -> Result<(), ClientError> {
-    tls(client).map(|_| ())
+    tls(client)?;
+    login(client).map(|_| ())
+}
+
+/// Who we are, or `None` for nobody in particular. Reads a bearer token that comes from a file.
+///
+/// # Errors
+/// A setting, or a token, that cannot be used.
+pub(super) fn login(client: &ClientSettings) -> Result<Option<Rc<Login>>, ClientError> {
+    let Some(Sasl { mechanism, username, mut password, token_file }) = resolved(client)?.sasl else {
+        return Ok(None);
+    };
+    let Some(mechanism) = Mechanism::of(mechanism) else { return Err(no_mechanism(mechanism)) };
+    let is_token = mechanism == Mechanism::OauthBearer;
+    if let Some(file) = token_file.as_ref().filter(|_| is_token) {
+        // Not what the flags had at the start: that may be over by now.
+        password = Secret::new(bearer::usable(file).map_err(ClientError::Token)?);
+    }
+    if is_token {
+        token::life_end(password.reveal()).map_err(ClientError::Token)?;
+    }
+    if password.reveal().is_empty() {
+        return Err(wrong("sasl.password", "", "a password or a token is needed"));
+    }
+    let login = Login::new(mechanism, &username, password, nonce);
+    Ok(Some(Rc::new(login.with_token_file(token_file.filter(|_| is_token)))))
+}
+
+/// Letters that nobody can foresee.
+fn nonce() -> String {
+    let mut bytes = [0; 18];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // The system has none to give: what std has drawn at the start.
+        let mut random = Random::from_entropy();
+        bytes.fill_with(|| random.next_u64().to_le_bytes()[0]);
+    }
+    BASE64.encode(bytes)
 }
 
 /// What flags and settings come to.
@@ -105,9 +146,7 @@ fn resolved_sasl(client: &ClientSettings, sasl: Option<&Sasl>) -> Result<Sasl, C
     let given = |name: &str, otherwise: String| client.given(name).map_or(otherwise, str::to_owned);
     let asked = client.given("sasl.mechanism").or(client.given("sasl.mechanisms"));
     let asked = asked.or(sasl.map(|sasl| sasl.mechanism)).unwrap_or("SCRAM-SHA-256");
-    let Some(mechanism) = MECHANISMS.into_iter().find(|known| known.eq_ignore_ascii_case(asked)) else {
-        return Err(wrong("sasl.mechanism", asked, &format!("must be one of: {}", MECHANISMS.join(", "))));
-    };
+    let mechanism = Mechanism::of(asked).ok_or_else(|| no_mechanism(asked))?.name();
     let username = given("sasl.username", flagged(|sasl| sasl.username.clone()));
     if username.is_empty() && mechanism != "OAUTHBEARER" {
         return Err(wrong("sasl.username", "", "a user is needed"));
@@ -115,6 +154,11 @@ fn resolved_sasl(client: &ClientSettings, sasl: Option<&Sasl>) -> Result<Sasl, C
     let password = given("sasl.password", flagged(|sasl| sasl.password.reveal().to_owned()));
     let token_file = sasl.and_then(|sasl| sasl.token_file.clone());
     Ok(Sasl { mechanism, username, password: Secret::new(password), token_file })
+}
+
+fn no_mechanism(asked: &str) -> ClientError {
+    let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+    wrong("sasl.mechanism", asked, &format!("must be one of: {known}"))
 }
 
 fn wrong(key: &str, value: &str, reason: &str) -> ClientError {
@@ -194,7 +238,22 @@ mod tests {
         }
         let names = settings(flags(), &[("ssl.endpoint.identification.algorithm", "x")]);
         assert!(tls(&names).unwrap_err().to_string().contains("https or none"));
+        assert_eq!(login(&settings(Security::default(), &[])).unwrap().map(|_| ()), None);
         let nobody = settings(Security::default(), &[("security.protocol", "sasl_ssl")]);
         assert!(resolved(&nobody).unwrap_err().to_string().contains("sasl.username"));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_used_is_named_and_no_nonce_comes_twice() {
+        let token = |password: &str| {
+            settings(flags(), &[("sasl.mechanism", "OAUTHBEARER"), ("sasl.password", password)])
+        };
+        // {"exp":1}
+        let error = login(&token("e30.eyJleHAiOjF9.")).unwrap_err().to_string();
+        assert!(error.starts_with("the bearer token cannot be used: it expired "), "{error}");
+        assert!(login(&token("opaque")).is_ok());
+        assert!(login(&token("")).is_err());
+        assert_ne!(nonce(), nonce());
+        assert_eq!(nonce().len(), 24);
     }
 }

@@ -13,10 +13,7 @@ use super::{
     },
     security,
 };
-use crate::{
-    config::Security,
-    kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, WriterSettings},
-};
+use crate::kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, WriterSettings};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -66,15 +63,12 @@ const KNOWN: [&str; 15] = [
 /// What a run asks of a client that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
 pub fn lacks(client: &ClientSettings) -> Option<&str> {
-    lacking(&client.security, &client.overrides)
+    lacking(&client.overrides)
 }
 
 /// What these of a run's settings ask for that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
-pub fn lacking<'a>(security: &Security, overrides: &'a [(String, String)]) -> Option<&'a str> {
-    if security.sasl.is_some() {
-        return Some("SASL");
-    }
+pub fn lacking(overrides: &[(String, String)]) -> Option<&str> {
     let mut names = overrides.iter().map(|(name, _)| name.as_str());
     names.find(|name| !KNOWN.contains(name) && !security::KNOWN.contains(name))
 }
@@ -92,6 +86,7 @@ pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> 
             receive_bytes: RECEIVE_BYTES,
             response_most_bytes: bytes(client, &["receive.message.max.bytes"], RESPONSE_MOST_BYTES)?,
             handshake_us: number(client, &["socket.connection.setup.timeout.ms"], 10_000)? * MS_US,
+            login: security::login(client)?,
         },
         refresh: RefreshTimes {
             age_us: number(client, &["metadata.max.age.ms"], millis(client.metadata_max_age))? * MS_US,
@@ -206,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Compression, Sasl, Secret, Security},
+        config::{Compression, Security},
         kafka::KnownBrokers,
     };
 
@@ -272,10 +267,5 @@ mod tests {
             lacks(&settings(&[("ssl.ca.location", "x"), ("ssl.crl.location", "x")])),
             Some("ssl.crl.location")
         );
-        let mut secured = settings(&[]);
-        let (username, password) = ("u".to_owned(), Secret::new("p".to_owned()));
-        let sasl = Sasl { mechanism: "PLAIN", username, password, token_file: None };
-        secured.security = Security { sasl: Some(sasl), tls: None };
-        assert_eq!(lacks(&secured), Some("SASL"));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     batch::{BatchValue, NewRecord},
+    bearer,
     core::{
         partition::{Cause, Fate, Settled},
         producer::{NotTaken, Producer},
@@ -61,6 +62,7 @@ impl Writer {
         let mut network = settings::network(client)?;
         network.connection.receive_bytes = RECEIVE_BYTES;
         let sink = settings::sink(client, writer)?;
+        bearer::keep(network.connection.login.as_ref());
         let shell = Shell::new(Producer::new(network, sink, topic), tls);
         shell.with(Producer::step);
         Ok(Self { shell, slots: Slots::default(), asked: Vec::new() })

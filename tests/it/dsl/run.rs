@@ -153,12 +153,11 @@ impl Run {
 
     /// `PROOFLOAD_TEST_CLIENT` says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
-        const NOT_YET: [&str; 8] = [
+        const NOT_YET: [&str; 7] = [
             "--client",
             "--use-transactions",
             "--compression-type",
             "embedded",
-            "--username",
             "--client-config",
             "--debug",
             "--trace",

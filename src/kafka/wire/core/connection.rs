@@ -3,14 +3,21 @@
 //! A connection is a FIFO: brokers answer in the order of the requests. Whatever breaks that, or cannot be read, ends the
 //! connection, and what was in flight on it has an unknown outcome.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, mem, rc::Rc};
 
 use thiserror::Error;
 
-use super::inbox::{FrameError, Inbox};
-use crate::kafka::wire::protocol::{
-    Api, ApiRange, ApiVersionsRequest, ApiVersionsResponse, DecodeError, Decoder, Request, ResponseHeader,
-    UnsupportedApi, encode_request,
+use super::{
+    inbox::{FrameError, Inbox},
+    login::{Exchange, Login, LoginError},
+};
+use crate::kafka::{
+    KafkaError,
+    wire::protocol::{
+        Api, ApiRange, ApiVersionsRequest, ApiVersionsResponse, DecodeError, Decoder, Request,
+        ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+        SaslHandshakeResponse, UnsupportedApi, encode_request,
+    },
 };
 
 /// How this program calls itself to brokers (KIP-511).
@@ -18,6 +25,13 @@ const SOFTWARE: ApiVersionsRequest<'static> =
     ApiVersionsRequest { software: env!("CARGO_PKG_NAME"), software_version: env!("CARGO_PKG_VERSION") };
 /// `UNSUPPORTED_VERSION`.
 const TOO_NEW: i16 = 35;
+/// `UNSUPPORTED_SASL_MECHANISM`.
+const NO_MECHANISM: i16 = 33;
+/// Who we are is proven anew when so much of a session's time is over, in percent: a few requests are still to be answered
+/// by then, and the broker's clock may be another.
+const SESSION_PERCENT: u64 = 90;
+/// But not more often than this: a token that nears its end must not be shown without end.
+const SESSION_LEAST_US: u64 = 1_000_000;
 
 /// Why a connection cannot be used any more.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,6 +48,9 @@ pub enum ConnectionError {
     /// TLS went wrong in another way.
     #[error("{0}")]
     Tls(String),
+    /// The broker does not let us in, or is not who it claims to be.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// A length that cannot be.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -82,7 +99,7 @@ impl ConnectionError {
     /// Whether one side has said no to the other, so that asking again does not help by itself.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Untrusted(_))
+        matches!(self, Self::Untrusted(_) | Self::Login(_))
     }
 }
 
@@ -95,8 +112,10 @@ pub struct ConnectionSettings {
     pub receive_bytes: usize,
     /// The largest response that is taken, in bytes.
     pub response_most_bytes: usize,
-    /// How long the broker may take to say what it speaks, µs.
+    /// How long the broker may take to say what it speaks, and for each step of letting us in, µs.
     pub handshake_us: u64,
+    /// Who we are; `None`: nobody in particular.
+    pub login: Option<Rc<Login>>,
 }
 
 #[derive(Debug)]
@@ -105,8 +124,21 @@ struct InFlight<T> {
     api: Api,
     version: i16,
     deadline_us: u64,
-    /// `None`: it asks what the broker speaks.
+    /// `None`: it is the connection's own, as everything is that comes before it can be used.
     tag: Option<T>,
+}
+
+/// How far the broker and this side have come with each other.
+#[derive(Debug)]
+enum Stage {
+    /// The broker has not said what it speaks.
+    Unknown,
+    /// It is shown who we are.
+    LoggingIn(Exchange),
+    /// It takes requests.
+    Ready,
+    /// It is to be shown once more, when all that is in flight is answered.
+    Draining,
 }
 
 /// An answer that is there as a whole. Its bytes lie in the connection: see [`Connection::body`].
@@ -130,8 +162,11 @@ pub struct Connection<T> {
     written: usize,
     in_flight: VecDeque<InFlight<T>>,
     next_id: i32,
-    /// What the broker speaks; `None`: it has not said so yet.
-    ranges: Option<Vec<ApiRange>>,
+    /// What the broker speaks; empty where it has not said so yet.
+    ranges: Vec<ApiRange>,
+    stage: Stage,
+    /// When it wants to be shown again who we are, µs; `u64::MAX`: never.
+    again_us: u64,
     /// The broker does not read before that time, µs.
     muted_until_us: u64,
 }
@@ -147,7 +182,9 @@ impl<T: Copy> Connection<T> {
             written: 0,
             in_flight: VecDeque::new(),
             next_id: 0,
-            ranges: None,
+            ranges: Vec::new(),
+            stage: Stage::Unknown,
+            again_us: u64::MAX,
             muted_until_us: 0,
         };
         connection.ask_versions(Api::ApiVersions.spoken().1, now_us);
@@ -167,10 +204,11 @@ impl<T: Copy> Connection<T> {
         correlation_id
     }
 
-    /// Whether the broker has said what it speaks.
+    /// Whether the broker has said what it speaks and has let us in. Once true it is not for ever: a broker may want to know
+    /// again who we are.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ranges.is_some()
+        matches!(self.stage, Stage::Ready)
     }
 
     /// The version in which a request is spoken with this broker.
@@ -178,7 +216,7 @@ impl<T: Copy> Connection<T> {
     /// # Errors
     /// There is none.
     pub fn version(&self, api: Api) -> Result<i16, UnsupportedApi> {
-        api.choose(self.ranges.as_deref().unwrap_or_default())
+        api.choose(&self.ranges)
     }
 
     /// Whether another request may go out where `most` may be in flight. A broker that throttles reads nothing for a
@@ -260,6 +298,7 @@ impl<T: Copy> Connection<T> {
     /// The connection has to be closed.
     pub fn next_response(&mut self, now_us: u64) -> Result<Option<Response<T>>, ConnectionError> {
         loop {
+            self.log_in_again(now_us)?;
             let Some(frame) = self.inbox.frame()? else { return Ok(None) };
             let front = self.in_flight.pop_front();
             let expected = front.as_ref().map(|request| request.correlation_id);
@@ -268,24 +307,38 @@ impl<T: Copy> Connection<T> {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
             let InFlight { api, version, tag, .. } = request;
-            match tag {
-                Some(tag) => return Ok(Some(Response { tag, api, version })),
-                None => self.learn_versions(version, now_us)?,
+            match (tag, api) {
+                (Some(tag), _) => return Ok(Some(Response { tag, api, version })),
+                (None, Api::SaslHandshake) => self.learn_mechanisms(version, now_us)?,
+                (None, Api::SaslAuthenticate) => self.learn_admission(version, now_us)?,
+                (None, _) => self.learn_versions(version, now_us)?,
             }
         }
     }
 
+    /// Has the fields of the first frame decoded.
+    fn decoded<R>(
+        &self,
+        (api, version): (Api, i16),
+        decode: impl FnOnce(Decoder<'_>) -> Result<R, DecodeError>,
+    ) -> Result<R, ConnectionError> {
+        let frame = self.inbox.frame()?.unwrap_or_default();
+        let body = ResponseHeader::decode(api, version, frame).and_then(|(_, body)| decode(body));
+        body.map_err(|error| ConnectionError::Unreadable { api, version, error })
+    }
+
     fn learn_versions(&mut self, asked: i16, now_us: u64) -> Result<(), ConnectionError> {
         let api = Api::ApiVersions;
-        let unreadable = |error| ConnectionError::Unreadable { api, version: asked, error };
-        let frame = self.inbox.frame()?.unwrap_or_default();
-        let (_, body) = ResponseHeader::decode(api, asked, frame).map_err(unreadable)?;
-        let answer = ApiVersionsResponse::decode(asked, body).map_err(unreadable)?;
-        let (error, throttle_ms) = (answer.error, answer.throttle_time_ms);
-        let ranges = answer.ranges;
+        let (error, throttle_ms, ranges) = self.decoded((api, asked), |body| {
+            let answer = ApiVersionsResponse::decode(asked, body)?;
+            Ok((answer.error, answer.throttle_time_ms, answer.ranges))
+        })?;
         self.inbox.pass();
         match error {
-            0 => self.ranges = Some(ranges),
+            0 => {
+                self.ranges = ranges;
+                self.log_in(now_us)?;
+            }
             // The list is there, and the first version is spoken by all; also a broker whose list leaves this out.
             TOO_NEW if asked > 0 => {
                 let version = api.choose(&ranges).unwrap_or(0).min(asked - 1);
@@ -294,6 +347,80 @@ impl<T: Copy> Connection<T> {
             error => return Err(ConnectionError::Refused(error)),
         }
         self.throttle(throttle_ms, now_us);
+        Ok(())
+    }
+
+    fn send_own<R: Request>(&mut self, request: &R, now_us: u64) -> Result<(), UnsupportedApi> {
+        let (version, deadline_us) = (self.version(R::API)?, now_us + self.settings.handshake_us);
+        let correlation_id = self.enqueue(R::API, version, deadline_us, None);
+        encode_request(request, version, correlation_id, &self.settings.client_id, &mut self.out);
+        Ok(())
+    }
+
+    /// Shows who we are, if we are anybody.
+    fn log_in(&mut self, now_us: u64) -> Result<(), UnsupportedApi> {
+        self.again_us = u64::MAX;
+        self.stage = Stage::Ready;
+        let Some(login) = self.settings.login.clone() else { return Ok(()) };
+        self.stage = Stage::LoggingIn(Exchange::new(&login));
+        self.send_own(&SaslHandshakeRequest { mechanism: login.mechanism().name() }, now_us)
+    }
+
+    /// Shows it again, when everything is answered that came before. Brokers refuse whatever else is said meanwhile.
+    fn log_in_again(&mut self, now_us: u64) -> Result<(), UnsupportedApi> {
+        match self.stage {
+            Stage::Draining if self.in_flight.is_empty() => self.log_in(now_us),
+            _ => Ok(()),
+        }
+    }
+
+    fn learn_mechanisms(&mut self, version: i16, now_us: u64) -> Result<(), ConnectionError> {
+        let Stage::LoggingIn(mut exchange) = mem::replace(&mut self.stage, Stage::Unknown) else {
+            return Err(ConnectionError::TooEarly(Api::SaslHandshake));
+        };
+        let asked = exchange.mechanism().name();
+        self.decoded((Api::SaslHandshake, version), |body| {
+            let answer = SaslHandshakeResponse::decode(version, body)?;
+            Ok(match answer.error {
+                0 => Ok(()),
+                NO_MECHANISM => {
+                    let mut theirs = answer.mechanisms.join(", ");
+                    theirs.truncate(theirs.floor_char_boundary(200));
+                    Err(LoginError::Mechanism { asked, theirs })
+                }
+                error => Err(LoginError::Refused(KafkaError::Broker(error).to_string())),
+            })
+        })??;
+        self.inbox.pass();
+        let first = exchange.begin();
+        self.stage = Stage::LoggingIn(exchange);
+        Ok(self.send_own(&SaslAuthenticateRequest { bytes: &first }, now_us)?)
+    }
+
+    fn learn_admission(&mut self, version: i16, now_us: u64) -> Result<(), ConnectionError> {
+        let Stage::LoggingIn(mut exchange) = mem::replace(&mut self.stage, Stage::Unknown) else {
+            return Err(ConnectionError::TooEarly(Api::SaslAuthenticate));
+        };
+        let (next, lifetime_ms) = self.decoded((Api::SaslAuthenticate, version), |body| {
+            let answer = SaslAuthenticateResponse::decode(version, body)?;
+            let next = match (answer.error, answer.message) {
+                (0, _) => exchange.answered(answer.bytes),
+                (_, Some(words)) if !words.is_empty() => Err(LoginError::Refused(words.to_owned())),
+                (error, _) => Err(LoginError::Refused(KafkaError::Broker(error).to_string())),
+            };
+            Ok((next, answer.session_lifetime_ms))
+        })?;
+        let next = next?;
+        self.inbox.pass();
+        if let Some(bytes) = next {
+            self.stage = Stage::LoggingIn(exchange);
+            return Ok(self.send_own(&SaslAuthenticateRequest { bytes: &bytes }, now_us)?);
+        }
+        self.stage = Stage::Ready;
+        if let Ok(lifetime_ms @ 1..) = u64::try_from(lifetime_ms) {
+            let pause_us = lifetime_ms.saturating_mul(1_000) / 100 * SESSION_PERCENT;
+            self.again_us = now_us.saturating_add(pause_us.max(SESSION_LEAST_US));
+        }
         Ok(())
     }
 
@@ -339,7 +466,20 @@ impl<T: Copy> Connection<T> {
     #[must_use]
     pub fn next_deadline_us(&self, now_us: u64) -> u64 {
         let late = self.in_flight.iter().map(|request| request.deadline_us).min().unwrap_or(u64::MAX);
-        if now_us < self.muted_until_us { late.min(self.muted_until_us) } else { late }
+        let due = if self.is_ready() { late.min(self.again_us) } else { late };
+        if now_us < self.muted_until_us { due.min(self.muted_until_us) } else { due }
+    }
+
+    /// Does what is due: who we are may have to be shown again.
+    ///
+    /// # Errors
+    /// An answer is late: the connection has to be closed.
+    pub fn handle_timeout(&mut self, now_us: u64) -> Result<(), ConnectionError> {
+        self.check_deadlines(now_us)?;
+        if self.is_ready() && self.again_us <= now_us {
+            self.stage = Stage::Draining;
+        }
+        Ok(self.log_in_again(now_us)?)
     }
 
     /// Whether an answer is late.
@@ -354,6 +494,9 @@ impl<T: Copy> Connection<T> {
     }
 }
 
+#[cfg(test)]
+#[path = "connection_login_tests.rs"]
+mod login_tests;
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod tests;

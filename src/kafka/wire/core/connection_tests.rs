@@ -3,23 +3,24 @@ use crate::kafka::wire::protocol::MetadataRequest;
 
 const SETTINGS_BYTES: usize = 64;
 
-fn settings() -> ConnectionSettings {
+pub(super) fn settings() -> ConnectionSettings {
     ConnectionSettings {
         client_id: "c".into(),
         receive_bytes: SETTINGS_BYTES,
         response_most_bytes: 10_000,
         handshake_us: 1_000,
+        login: None,
     }
 }
 
 /// What a broker sends: length, correlation id, and the rest.
-fn answer(correlation_id: i32, body: &[u8]) -> Vec<u8> {
+pub(super) fn answer(correlation_id: i32, body: &[u8]) -> Vec<u8> {
     let length = i32::try_from(body.len() + 4).unwrap();
     [&length.to_be_bytes()[..], &correlation_id.to_be_bytes(), body].concat()
 }
 
 /// An answer to `ApiVersions` in its first version.
-fn versions(error: i16, ranges: &[(i16, i16, i16)]) -> Vec<u8> {
+pub(super) fn versions(error: i16, ranges: &[(i16, i16, i16)]) -> Vec<u8> {
     let mut body = error.to_be_bytes().to_vec();
     body.extend(i32::try_from(ranges.len()).unwrap().to_be_bytes());
     for (key, first, last) in ranges {
@@ -28,7 +29,7 @@ fn versions(error: i16, ranges: &[(i16, i16, i16)]) -> Vec<u8> {
     body
 }
 
-fn feed(connection: &mut Connection<u8>, mut bytes: &[u8]) {
+pub(super) fn feed(connection: &mut Connection<u8>, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let space = connection.space();
         let count = space.len().min(bytes.len());
@@ -39,7 +40,7 @@ fn feed(connection: &mut Connection<u8>, mut bytes: &[u8]) {
 }
 
 /// Takes what goes out, and returns the API, the version and the correlation id of the request that it begins with.
-fn sent(connection: &mut Connection<u8>) -> (i16, i16, i32) {
+pub(super) fn sent(connection: &mut Connection<u8>) -> (i16, i16, i32) {
     let out = connection.output();
     let header = (
         i16::from_be_bytes([out[4], out[5]]),
@@ -68,7 +69,7 @@ fn ready() -> Connection<u8> {
     connection
 }
 
-fn ask(connection: &mut Connection<u8>, deadline_us: u64, tag: u8) {
+pub(super) fn ask(connection: &mut Connection<u8>, deadline_us: u64, tag: u8) {
     connection.send(&MetadataRequest { topics: None }, deadline_us, tag).unwrap();
     let bytes = connection.output().len();
     connection.wrote(bytes);

@@ -44,6 +44,7 @@ impl World {
             receive_bytes: 256,
             response_most_bytes: 1 << 20,
             handshake_us: 1_000_000,
+            login: None,
         };
         let network = NetworkSettings {
             bootstrap: vec![Bootstrap { host: "one".into(), port: 9_092 }],

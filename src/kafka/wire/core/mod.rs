@@ -8,6 +8,7 @@ pub mod connection;
 pub mod consumer;
 pub mod idempotence;
 mod inbox;
+pub mod login;
 pub mod machine;
 pub mod network;
 pub mod partition;

@@ -10,6 +10,10 @@ use super::{
 };
 use crate::kafka::wire::protocol::{Api, DecodeError, Decoder, MetadataRequest, MetadataResponse};
 
+/// The pause before a broker is asked again that has said no, and the longest that it grows to, µs.
+const REFUSED_SHORTEST_US: u64 = 1_000_000;
+const REFUSED_LONGEST_US: u64 = 5_000_000;
+
 /// What a connection is used for: data is a FIFO of its own, so that no question waits behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -299,8 +303,13 @@ impl<T: Copy> Network<T> {
     }
 
     fn end(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
-        let (shortest_us, longest_us) =
+        let (mut shortest_us, mut longest_us) =
             (self.settings.reconnect_shortest_us, self.settings.reconnect_longest_us);
+        if error.is_refusal() {
+            // Who has said no says so again, and may lock out who asks too often.
+            (shortest_us, longest_us) =
+                (shortest_us.max(REFUSED_SHORTEST_US), longest_us.max(REFUSED_LONGEST_US));
+        }
         let Some(slot) = self.slot(link) else { return };
         let unanswered: Vec<_> = match std::mem::replace(&mut slot.state, State::Closed) {
             State::Closed => return,
@@ -431,9 +440,9 @@ impl<T: Copy> Network<T> {
             let slot = &mut self.slots[index];
             // Whoever still wants it says so again.
             slot.wanted &= slot.not_before_us > now_us;
-            let State::Open(connection) = &slot.state else { continue };
+            let State::Open(connection) = &mut slot.state else { continue };
             let link = LinkId { slot: index, generation: slot.generation };
-            if let Err(error) = connection.check_deadlines(now_us) {
+            if let Err(error) = connection.handle_timeout(now_us) {
                 self.fail(link, error, now_us);
             } else if connection.in_flight() == 0 && slot.used_us + self.settings.idle_us <= now_us {
                 self.fail(link, ConnectionError::Idle, now_us);

@@ -12,6 +12,7 @@ fn network(hosts: &[&str]) -> Network<u8> {
             receive_bytes: 64,
             response_most_bytes: 10_000,
             handshake_us: 5_000,
+            login: None,
         },
         refresh: RefreshTimes { age_us: 1_000_000, shortest_us: 50, longest_us: 400 },
         reconnect_shortest_us: 100,
@@ -162,4 +163,18 @@ fn an_idle_connection_is_closed_and_opened_when_it_is_wanted() {
     assert_ne!(next, link);
     network.opened(link, 60_001);
     assert!(network.connection(link).is_none() && network.connection(next).is_none(), "it is another one's");
+}
+
+#[test]
+fn who_has_said_no_is_not_asked_again_at_once() {
+    let mut network = network(&["one"]);
+    let peer = Peer { broker: -1, purpose: Purpose::Control };
+    let mut now_us = 0;
+    for pause_us in [1_000_000, 2_000_000, 4_000_000, 5_000_000, 5_000_000] {
+        network.ready(peer, now_us);
+        let (link, _) = opening(&mut network).unwrap();
+        network.closed(link, ConnectionError::Untrusted("no".to_owned()), now_us);
+        assert_eq!(network.next_deadline_us(now_us), now_us + pause_us);
+        now_us += pause_us;
+    }
 }

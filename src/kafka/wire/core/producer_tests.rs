@@ -79,6 +79,7 @@ fn network_settings() -> NetworkSettings {
             receive_bytes: 256,
             response_most_bytes: 100_000,
             handshake_us: 1_000_000,
+            login: None,
         },
         refresh: RefreshTimes { age_us: 300_000_000, shortest_us: 10_000, longest_us: 100_000 },
         reconnect_shortest_us: 10_000,

@@ -245,6 +245,7 @@ fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
                 receive_bytes: 1_024,
                 response_most_bytes: 10_000,
                 handshake_us: 20_000,
+                login: None,
             },
             refresh: RefreshTimes { age_us: 1_000_000, shortest_us: 1_000, longest_us: 1_000 },
             reconnect_shortest_us: 1_000,

@@ -133,6 +133,7 @@ fn network(client_id: &str) -> NetworkSettings {
             receive_bytes: 1_000,
             response_most_bytes: 1 << 20,
             handshake_us: 5_000_000,
+            login: None,
         },
         refresh: RefreshTimes { age_us: 300_000_000, shortest_us: 20_000, longest_us: 1_000_000 },
         reconnect_shortest_us: 20_000,
