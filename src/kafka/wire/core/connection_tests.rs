@@ -82,6 +82,18 @@ fn a_broker_that_finds_the_question_too_new_is_asked_in_a_version_of_its_own() {
     assert!(connection.version(Api::Produce).is_err(), "it does not know it");
 }
 
+/// librdkafka's mock refuses in the form of the very version that it does not speak.
+#[test]
+fn a_refusal_whose_list_cannot_be_read_is_followed_by_the_first_version() {
+    let mut connection = Connection::<u8>::new(&settings(), 0);
+    sent(&mut connection);
+    feed(&mut connection, &answer(0, &[0, 35, 1, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(connection.next_response(0), Ok(None));
+    assert_eq!(sent(&mut connection), (18, 0, 1));
+    feed(&mut connection, &answer(1, &versions(0, &[(3, 0, 8)])));
+    assert_eq!((connection.next_response(0), connection.is_ready()), (Ok(None), true));
+}
+
 #[test]
 fn a_broker_that_finds_every_version_too_new_is_not_asked_for_ever() {
     let mut connection = Connection::<u8>::new(&settings(), 0);

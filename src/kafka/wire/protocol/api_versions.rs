@@ -46,7 +46,8 @@ pub struct ApiVersionsResponse<'a> {
 }
 
 impl<'a> ApiVersionsResponse<'a> {
-    /// Reads an answer to a request of this version. One with `UNSUPPORTED_VERSION` is in the form of version 0.
+    /// Reads an answer to a request of this version. One with `UNSUPPORTED_VERSION` is in the form of version 0, or should
+    /// be: librdkafka's mock answers in the version that it refuses. The error says enough, then, and the list is empty.
     ///
     /// # Errors
     /// It is no such message.
@@ -54,17 +55,11 @@ impl<'a> ApiVersionsResponse<'a> {
         /// `UNSUPPORTED_VERSION`.
         const TOO_NEW: i16 = 35;
         let error = decoder.i16()?;
-        let version = if error == TOO_NEW {
-            decoder = Decoder::new(decoder.rest(), false);
-            0
-        } else {
-            version
-        };
-        let ranges = decoder.array(|decoder| {
-            let range = ApiRange { key: decoder.i16()?, first: decoder.i16()?, last: decoder.i16()? };
-            decoder.skip_tags()?;
-            Ok(range)
-        })?;
+        if error == TOO_NEW {
+            let ranges = ranges(&mut Decoder::new(decoder.rest(), false)).unwrap_or_default();
+            return Ok(Self { error, ranges, ..Self::default() });
+        }
+        let ranges = ranges(&mut decoder)?;
         let throttle_time_ms = if version >= 1 { decoder.i32()? } else { 0 };
         let mut features = Vec::new();
         decoder.tags(|tag, field| {
@@ -77,7 +72,14 @@ impl<'a> ApiVersionsResponse<'a> {
             }
             Ok(())
         })?;
-        decoder.finish()?;
         Ok(Self { error, ranges, throttle_time_ms, features })
     }
+}
+
+fn ranges(decoder: &mut Decoder<'_>) -> Result<Vec<ApiRange>, DecodeError> {
+    decoder.array(|decoder| {
+        let range = ApiRange { key: decoder.i16()?, first: decoder.i16()?, last: decoder.i16()? };
+        decoder.skip_tags()?;
+        Ok(range)
+    })
 }

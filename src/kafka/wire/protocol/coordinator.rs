@@ -89,7 +89,6 @@ impl<'a> FindCoordinatorResponse<'a> {
             vec![Coordinator { error, message, id, host, port }]
         };
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, coordinator: coordinator.first().copied() })
     }
 }

@@ -1,4 +1,7 @@
 //! Reading fields from a response's bytes, in both dialects: with plain lengths, or compact and tagged (KIP-482).
+//!
+//! Bytes behind a message's last field are nobody's fault that matters, and ignored, as brokers ignore them behind a
+//! request's: each field was read, and the frame says where the next message begins. librdkafka's mock leaves some.
 
 use thiserror::Error;
 
@@ -30,12 +33,6 @@ pub enum DecodeError {
     NotUtf8 {
         /// Where it begins.
         at: usize,
-    },
-    /// More than the message has fields for.
-    #[error("{count} bytes behind the message's last field")]
-    Rest {
-        /// How many.
-        count: usize,
     },
 }
 
@@ -342,15 +339,6 @@ impl<'a> Decoder<'a> {
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
         self.tags(|_, _| Ok(()))
     }
-
-    /// The message has to be over.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn finish(self) -> Result<(), DecodeError> {
-        let count = self.rest().len();
-        if count == 0 { Ok(()) } else { Err(DecodeError::Rest { count }) }
-    }
 }
 
 #[cfg(test)]
@@ -411,6 +399,5 @@ mod tests {
             })
             .unwrap();
         assert_eq!((seen, decoder.rest()), (vec![(0, 1), (5, 2)], &[42][..]));
-        assert_eq!(decoder.finish(), Err(DecodeError::Rest { count: 1 }));
     }
 }

@@ -164,7 +164,6 @@ impl FetchResponse {
         }
         // The addresses of brokers that hints name are the next Metadata's to tell.
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, error })
     }
 }

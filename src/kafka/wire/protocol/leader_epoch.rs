@@ -82,7 +82,6 @@ impl LeaderEpochResponse {
             })
         })?;
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, partitions })
     }
 }

@@ -102,7 +102,6 @@ impl ListOffsetsResponse {
         let throttle_time_ms = decoder.i32()?;
         let partitions = decoder.partitions_of_topic(|decoder| listed(version, decoder))?;
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, partitions })
     }
 }

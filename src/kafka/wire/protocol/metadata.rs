@@ -112,7 +112,6 @@ impl<'a> MetadataResponse<'a> {
         }
         let error = if version >= 13 { decoder.i16()? } else { 0 };
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, brokers, cluster_id, controller, topics, error })
     }
 }

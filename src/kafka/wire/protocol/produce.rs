@@ -144,7 +144,6 @@ impl ProduceResponse {
         let throttle_time_ms = decoder.i32()?;
         // The addresses of brokers that hints name are the next Metadata's to tell.
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms })
     }
 }

@@ -53,7 +53,6 @@ impl InitProducerIdResponse {
             producer_epoch: decoder.i16()?,
         };
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(response)
     }
 }

@@ -33,7 +33,6 @@ impl<'a> SaslHandshakeResponse<'a> {
     /// It is no such message.
     pub fn decode(_version: i16, mut decoder: Decoder<'a>) -> Result<Self, DecodeError> {
         let response = Self { error: decoder.i16()?, mechanisms: decoder.array(Decoder::string)? };
-        decoder.finish()?;
         Ok(response)
     }
 }
@@ -76,7 +75,6 @@ impl<'a> SaslAuthenticateResponse<'a> {
         let (error, message, bytes) = (decoder.i16()?, decoder.nullable_string()?, decoder.bytes()?);
         let session_lifetime_ms = if version >= 1 { decoder.i64()? } else { 0 };
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { error, message, bytes, session_lifetime_ms })
     }
 }

@@ -69,7 +69,6 @@ impl<'a> CreateTopicsResponse<'a> {
         let throttle_time_ms = decoder.i32()?;
         let topics = decoder.array(|decoder| created(version, decoder))?;
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, topics })
     }
 }
@@ -158,7 +157,6 @@ impl<'a> DescribeTopicResponse<'a> {
             decoder.skip_tags()?;
         }
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(response)
     }
 }

@@ -59,7 +59,6 @@ impl AddPartitionsResponse {
             Ok(AddedPartition { partition: decoder.i32()?, error: decoder.i16()? })
         })?;
         decoder.skip_tags()?;
-        decoder.finish()?;
         Ok(Self { throttle_time_ms, partitions })
     }
 }
@@ -107,7 +106,6 @@ impl EndTxnResponse {
         let (throttle_time_ms, error) = (decoder.i32()?, decoder.i16()?);
         let next_producer = if version >= 5 { Some((decoder.i64()?, decoder.i16()?)) } else { None };
         decoder.skip_tags()?;
-        decoder.finish()?;
         let next_producer = next_producer.filter(|(id, _)| *id >= 0);
         Ok(Self { throttle_time_ms, error, next_producer })
     }
