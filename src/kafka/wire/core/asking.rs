@@ -49,16 +49,16 @@ fn send<T: Copy>(
     let (topic, question_us) = (network.cluster.topic().clone(), network.settings().question_us);
     let connection = network.connection(link)?;
     let timeout_ms = i32::try_from(question_us / 1_000).unwrap_or(i32::MAX);
-    let tag = Tag::Own(tag);
+    let (tag, deadline_us) = (Tag::Own(tag), connection.deadline_us(now_us, question_us));
     Some(match &request.body {
         QuestionBody::Offsets { partitions, timestamp, read_committed } => {
             let (timestamp, read_committed) = (*timestamp, *read_committed);
             let request =
                 ListOffsetsRequest { topic: &topic, partitions, timestamp, read_committed, timeout_ms };
-            connection.send(&request, now_us + question_us, tag)
+            connection.send(&request, deadline_us, tag)
         }
         QuestionBody::EpochEnds(partitions) => {
-            connection.send(&LeaderEpochRequest { topic: &topic, partitions }, now_us + question_us, tag)
+            connection.send(&LeaderEpochRequest { topic: &topic, partitions }, deadline_us, tag)
         }
     })
 }

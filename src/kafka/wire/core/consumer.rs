@@ -208,12 +208,8 @@ impl Consumer {
             rack: "",
         };
         let wait_us = u64::from(max_wait_ms.unsigned_abs()) * 1_000;
-        connection.send_version(
-            &request,
-            version,
-            now_us + wait_us + *fetch_us,
-            Tag::Own(Sent::Fetch { broker }),
-        );
+        let deadline_us = connection.deadline_us(now_us, wait_us + *fetch_us);
+        connection.send_version(&request, version, deadline_us, Tag::Own(Sent::Fetch { broker }));
     }
 
     /// An answer is there.

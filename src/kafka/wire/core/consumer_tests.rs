@@ -200,6 +200,26 @@ fn metadata(topic_error: i16) -> Vec<u8> {
     out
 }
 
+/// The logs of these partitions end at 7.
+fn ends(throttle_ms: i32, partitions: &[i32]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, true);
+    encoder.i32(throttle_ms);
+    encoder.array_length(1);
+    encoder.string("t");
+    encoder.array(partitions, |encoder, partition| {
+        encoder.i32(*partition);
+        encoder.i16(0);
+        encoder.i64(-1);
+        encoder.i64(7);
+        encoder.i32(3);
+        encoder.no_tags();
+    });
+    encoder.no_tags();
+    encoder.no_tags();
+    out
+}
+
 #[test]
 fn records_are_read_over_a_connection_of_their_own_by_name_or_id() {
     for (version, topic) in [(12, TOPIC), (16, TopicRef::Id(TOPIC_ID))] {
@@ -261,6 +281,54 @@ fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
     assert_ne!(world.fetches[0].link, first.link);
 }
 
+/// It answers, and says that it reads nothing for a while (KIP-219).
+#[test]
+fn a_broker_that_throttles_is_not_taken_for_one_that_does_not_answer() {
+    const MUTE_MS: i32 = 5_000;
+    let mut world = World::new(12);
+    world.consumer.read_from(0, 0, None, 1);
+    world.settle();
+    let first = world.fetches.pop_front().unwrap();
+    let mut body = answer(TOPIC, &[part(0, 9, &[batch(0, 3, &["a"])])])[5..].to_vec();
+    body[..4].copy_from_slice(&MUTE_MS.to_be_bytes());
+    world.give(&first, true, &body);
+    world.settle();
+    let second = world.fetches.pop_front().unwrap();
+    assert_eq!(second.link, first.link, "one request waits for it");
+    // Half a second for which it was asked to wait, and one that it may take, from when it reads again.
+    world.now_us += 6_499_000;
+    world.settle();
+    assert!(world.fetches.is_empty());
+    world.give(&second, true, &answer(TOPIC, &[part(0, 9, &[batch(1, 3, &["b"])])])[5..]);
+    assert_eq!(world.shown(), ["0@0 a", "0@1 b"]);
+    assert_eq!(world.fetches[0].link, first.link);
+}
+
+#[test]
+fn a_question_to_a_broker_that_throttles_waits_too() {
+    const MUTE_MS: i32 = 5_000;
+    let mut world = World::new(12);
+    let ask = |world: &mut World| {
+        let now_us = world.now_us;
+        world.consumer.ask(&[0], What::End { read_committed: false }, now_us + 9_000_000, now_us);
+        world.settle();
+        world.questions.pop_front().unwrap()
+    };
+    let first = ask(&mut world);
+    world.give(&first, true, &ends(MUTE_MS, &[0]));
+    let second = ask(&mut world);
+    assert_eq!(second.link, first.link);
+    // A second is what a broker may take for a question.
+    world.now_us += 5_999_000;
+    world.settle();
+    assert!(world.questions.is_empty());
+    world.now_us += 2_000;
+    world.settle();
+    world.now_us += 1_000_000;
+    world.settle();
+    assert_ne!(world.questions[0].link, first.link, "for ever it is not waited for either");
+}
+
 #[test]
 fn questions_do_not_wait_behind_records() {
     let mut world = World::new(12);
@@ -269,22 +337,7 @@ fn questions_do_not_wait_behind_records() {
     world.settle();
     let asked = world.questions.pop_front().unwrap();
     assert_ne!(asked.link, world.fetches[0].link);
-    let mut out = Vec::new();
-    let mut encoder = Encoder::new(&mut out, true);
-    encoder.i32(0);
-    encoder.array_length(1);
-    encoder.string("t");
-    encoder.array(&[0, 1], |encoder, partition| {
-        encoder.i32(*partition);
-        encoder.i16(0);
-        encoder.i64(-1);
-        encoder.i64(7);
-        encoder.i32(3);
-        encoder.no_tags();
-    });
-    encoder.no_tags();
-    encoder.no_tags();
-    world.give(&asked, true, &out);
+    world.give(&asked, true, &ends(0, &[0, 1]));
     assert!(world.consumer.has_news());
     let answers = world.consumer.questions().answers(id).unwrap();
     assert_eq!(answers.iter().map(|(_, answer)| answer.unwrap().offset).collect::<Vec<_>>(), [7, 7]);
