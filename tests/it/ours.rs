@@ -2,7 +2,7 @@
 //!
 //! Every other test that produces plain records can be run with it, too: `PROOFLOAD_TEST_CLIENT=wire`.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use nix::sys::signal::Signal;
 
@@ -27,6 +27,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(an_answer_to_another_request_costs_a_connection_and_no_record),
         Real(answers_that_are_cut_off_anywhere_cost_no_record),
         Real(whatever_the_other_one_packs_is_read),
+        Real(what_it_packs_is_read_by_each_client),
         Real(only_what_was_committed_is_shown),
         Real(fetches_that_are_cut_off_anywhere_cost_no_record),
     ]
@@ -84,6 +85,35 @@ fn whatever_the_other_one_packs_is_read(cluster: &Cluster) {
         let readers: Vec<_> = totals.as_array().into_iter().flatten().collect();
         let is_whole = |reader: &&&serde_json::Value| reader["validator"]["valid_reads"] == 2_000;
         assert_eq!(readers.iter().filter(is_whole).count(), 1, "{codec}: {totals}");
+    }
+}
+
+/// Small values are copied into a batch, large ones lie elsewhere; the broker unpacks each batch before it takes it.
+fn what_it_packs_is_read_by_each_client(cluster: &Cluster) {
+    for (number, codec) in (1..).zip(["gzip", "snappy", "lz4", "zstd"]) {
+        for value_bytes in [100, 5_000] {
+            let (topic, workdir) = (cluster.topic(1), Workdir::new());
+            let work = format!(
+                "--produce_msgs 2000 --msg_size {value_bytes} --compression-type {codec} --linger 2ms"
+            );
+            let flags =
+                "--compressible-payload --max-buffered-records 400 --batch_max_bytes 262144 --seq_read";
+            let finished = run(&topic.flags(), &workdir, &format!("{work} {flags}")).finish();
+            finished.expect_code(0).expect_nothing_wrong().expect_output(&["2,000 records proven valid"]);
+            expect_no_failure(&workdir);
+            let other =
+                Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read --client librdkafka");
+            other
+                .finish()
+                .expect_code(0)
+                .expect_nothing_wrong()
+                .expect_output(&["2,000 records proven valid"]);
+            let segment = cluster.partition_folder(&topic, 0).join("00000000000000000000.log");
+            let log = fs::read(segment).expect("a segment");
+            // The attributes of a batch of format 2, whose lowest three bits are the codec.
+            assert_eq!(log[22] & 7, number, "{codec}");
+            assert!(log.len() < 2_000 * (value_bytes + 100) / 2, "{codec}: {} bytes", log.len());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::error::UsageError;
 use crate::{
-    config::{Brokers, ClientChoice, CommonConfig, Compression, RepeaterConfig, VerifierConfig},
+    config::{ClientChoice, CommonConfig, RepeaterConfig, VerifierConfig},
     kafka::wire,
 };
 
@@ -11,15 +11,8 @@ use crate::{
 /// # Errors
 /// It cannot.
 pub(super) fn check_verifier(config: &VerifierConfig) -> Result<(), UsageError> {
-    let Some(produce) = &config.produce else { return check(&config.common, None) };
-    let lack = if config.proof.transactions {
-        Some("transactions (--use-transactions)")
-    } else if produce.compression != Compression::None {
-        Some("compression (--compression-type)")
-    } else {
-        None
-    };
-    check(&config.common, lack)
+    let is_transactional = config.produce.is_some() && config.proof.transactions;
+    check(&config.common, is_transactional.then_some("transactions (--use-transactions)"))
 }
 
 /// Whether the client that was asked for can do what a repeater is asked to.
@@ -34,9 +27,7 @@ fn check(common: &CommonConfig, lack: Option<&str>) -> Result<(), UsageError> {
     if common.client != ClientChoice::Wire {
         return Ok(());
     }
-    let is_embedded = matches!(common.brokers, Brokers::Embedded { .. });
-    let embedded = is_embedded.then_some("embedded brokers");
-    let lack = lack.or(embedded).or_else(|| wire::lacking(&common.client_settings));
+    let lack = lack.or_else(|| wire::lacking(&common.client_settings));
     lack.map_or(Ok(()), |lack| {
         Err(UsageError::flag("client", format!("wire has no {lack} yet: give librdkafka")))
     })

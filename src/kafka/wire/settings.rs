@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{
+    batch::Codec,
     core::{
         cluster::RefreshTimes,
         connection::ConnectionSettings,
@@ -13,7 +14,10 @@ use super::{
     },
     security,
 };
-use crate::kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, WriterSettings};
+use crate::{
+    config::Compression,
+    kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, WriterSettings},
+};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -38,6 +42,10 @@ const UNPACKED_MOST_BYTES: usize = 128 * MIB;
 const FETCH_WAIT_MS: i32 = 500;
 /// Below what brokers take at once (`socket.request.max.bytes`, 100 MiB), and enough for a broker to be busy with.
 const REQUEST_MOST_BYTES: usize = 8 * MIB;
+/// So much is packed without a pause: on the shard, which answers nobody meanwhile. gzip takes some 30 ms for it.
+const PACKED_MOST_BYTES: usize = MIB;
+/// So many records are shown at once to a reader that keeps to a rate.
+const PACED_RECORDS: usize = 16;
 /// Requests in flight to one broker: one that it works on, and one that it finds when it is done with that.
 const REQUESTS_IN_FLIGHT: u64 = 2;
 
@@ -109,10 +117,18 @@ pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> 
 pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSettings, ClientError> {
     let names = ["max.in.flight.requests.per.connection", "max.in.flight"];
     let requests_in_flight = number(client, &names, REQUESTS_IN_FLIGHT)?;
+    let codec = match writer.compression {
+        Compression::None | Compression::Mixed => Codec::None,
+        Compression::Gzip => Codec::Gzip,
+        Compression::Snappy => Codec::Snappy,
+        Compression::Lz4 => Codec::Lz4,
+        Compression::Zstd => Codec::Zstd,
+    };
     Ok(SinkSettings {
         linger_us: u64::try_from(writer.linger.as_micros()).unwrap_or(u64::MAX),
         batch_most_bytes: writer.batch_max_bytes,
-        request_most_bytes: REQUEST_MOST_BYTES,
+        codec,
+        request_most_bytes: if codec == Codec::None { REQUEST_MOST_BYTES } else { PACKED_MOST_BYTES },
         requests_in_flight: usize::try_from(requests_in_flight.max(1)).unwrap_or(usize::MAX),
         records_most: writer.max_buffered_records,
         replicas_ms: small(number(client, &["request.timeout.ms"], 30_000)?),
@@ -140,6 +156,7 @@ pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<Cons
             partition_max_bytes: small(number(client, &partition_bytes, each as u64)?),
             reads_ahead: reader.read_ahead,
             read_committed: reader.isolation == Isolation::ReadCommitted,
+            step_records: if reader.paced { PACED_RECORDS } else { usize::MAX },
             unpacked_most_bytes: UNPACKED_MOST_BYTES,
             back_off_us: 100 * MS_US,
             question_us: 10 * S_US,
@@ -200,10 +217,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        config::{Compression, Security},
-        kafka::KnownBrokers,
-    };
+    use crate::{config::Security, kafka::KnownBrokers};
 
     fn settings(overrides: &[(&str, &str)]) -> ClientSettings {
         ClientSettings {
@@ -243,6 +257,9 @@ mod tests {
         assert_eq!((most("5").unwrap().requests_in_flight, most("0").unwrap().requests_in_flight), (5, 1));
         assert!(most("many").is_err());
         assert_eq!(sink(&settings(&[]), &writer).unwrap().linger_us, 5_000);
+        let packing = WriterSettings { compression: Compression::Gzip, ..writer };
+        let packing = sink(&settings(&[]), &packing).unwrap();
+        assert_eq!((packing.codec, packing.request_most_bytes), (Codec::Gzip, PACKED_MOST_BYTES));
     }
 
     #[test]
@@ -253,6 +270,9 @@ mod tests {
         assert_eq!((ours.source.max_wait_ms, ours.source.partition_max_bytes), (1, 77), "it has to wait");
         assert_eq!(&*ours.network.connection.client_id, "x");
         assert!(ours.source.read_committed);
+        assert_eq!(ours.source.step_records, usize::MAX);
+        let paced = consumer(&settings(&[]), &ReaderSettings { paced: true, ..reader }).unwrap();
+        assert_eq!(paced.source.step_records, PACED_RECORDS);
         assert!(consumer(&settings(&[("fetch.min.bytes", "many")]), &reader).is_err());
     }
 

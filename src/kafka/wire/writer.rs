@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     clock,
-    config::Compression,
     kafka::{
         Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
         MOST_HEADERS, OffsetAndEpoch, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots,
@@ -52,9 +51,6 @@ impl Writer {
         let &[topic] = topics else { return Err(ClientError::NotThere("writing to several topics")) };
         if writer.transactions.is_some() {
             return Err(ClientError::NotThere("transactions"));
-        }
-        if writer.compression != Compression::None {
-            return Err(ClientError::NotThere("compression"));
         }
         if let Some(what) = settings::lacks(client) {
             return Err(ClientError::Start(format!("our own client has no {what}")));

@@ -153,20 +153,14 @@ impl Run {
 
     /// `PROOFLOAD_TEST_CLIENT` says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
-        const NOT_YET: [&str; 7] = [
-            "--client",
-            "--use-transactions",
-            "--compression-type",
-            "embedded",
-            "--client-config",
-            "--debug",
-            "--trace",
-        ];
+        const NOT_YET: [&str; 5] =
+            ["--client", "--use-transactions", "--client-config", "--debug", "--trace"];
         let Ok(client) = env::var("PROOFLOAD_TEST_CLIENT") else { return };
         let line = self.args.join(" ");
         let has_settings = self.args.iter().any(|word| word.starts_with("-X") || word.starts_with("--X"));
-        let produces = line.contains("--produce_msgs");
-        if produces && !has_settings && !NOT_YET.iter().any(|words| line.contains(words)) {
+        let works =
+            ["--produce_msgs", "--seq_read", "--rand_read_msgs"].iter().any(|work| line.contains(work));
+        if works && !has_settings && !NOT_YET.iter().any(|words| line.contains(words)) {
             self.args.extend(["--client".to_owned(), client]);
         }
     }

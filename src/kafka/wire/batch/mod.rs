@@ -17,14 +17,16 @@
 //! | 61… | the records, compressed as a whole if a codec is named |
 
 mod checksum;
+mod pack;
 mod reader;
 mod record;
 mod unpack;
 mod writer;
 
 pub use checksum::{Crc, CrcShift};
+pub use pack::Packer;
 pub use reader::{Batch, BatchError, Batches, Codec};
-pub use record::{Marker, RecordError, RecordRef, Records};
+pub use record::{Marker, RecordError, RecordRef, Records, RecordsPlace};
 pub use unpack::{UnpackError, Unpacker};
 pub use writer::{BatchProducer, BatchValue, BatchWriter, NewRecord};
 

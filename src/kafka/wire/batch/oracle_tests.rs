@@ -43,6 +43,10 @@ fn fields() -> impl Strategy<Value = Fields> {
 }
 
 fn written(all: &[Fields], producer: BatchProducer) -> Vec<u8> {
+    packed(all, producer, None)
+}
+
+fn packed(all: &[Fields], producer: BatchProducer, packer: Option<&mut Packer>) -> Vec<u8> {
     let (shift, crc) = (CrcShift::by(LONG.len()), Crc::of(&LONG));
     let mut writer = BatchWriter::with_capacity(0);
     for fields in all {
@@ -59,6 +63,9 @@ fn written(all: &[Fields], producer: BatchProducer) -> Vec<u8> {
             value,
             headers: &headers,
         });
+    }
+    if let Some(packer) = packer {
+        writer.pack(packer);
     }
     writer.seal(producer, &shift);
     let mut bytes = Vec::new();
@@ -116,6 +123,46 @@ proptest! {
             let headers: Vec<_> = theirs.headers.iter()
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_deref().unwrap().to_vec())).collect();
             prop_assert_eq!(&headers, &ours.headers);
+        }
+    }
+
+    /// Their codecs are not built: ours unpack, and what comes of it is taken apart by them.
+    #[test]
+    fn what_we_pack_they_and_we_read(all in proptest::collection::vec(fields(), 1..20), transactional: bool) {
+        let producer = BatchProducer { id: 77, epoch: 4, base_sequence: 9, transactional };
+        let plain = written(&all, producer);
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let mut packer = Packer::new(codec).unwrap();
+            let bytes = packed(&all, producer, Some(&mut packer));
+            prop_assert!(bytes.len() <= plain.len(), "never larger than without");
+            let batch = Batches::new(&bytes).next().unwrap().unwrap();
+            prop_assert!(batch.fits_its_checksum());
+            let mut unpacker = Unpacker::new(1 << 20);
+            prop_assert_eq!(unpacker.unpack(&batch).unwrap(), &plain[HEADER_BYTES..]);
+            if bytes.len() == plain.len() {
+                prop_assert_eq!((batch.codec(), &bytes), (Some(Codec::None), &plain));
+                continue;
+            }
+            prop_assert_eq!(batch.codec(), Some(codec));
+            let named = |theirs| match codec {
+                Codec::Gzip => theirs == Compression::Gzip,
+                Codec::Snappy => theirs == Compression::Snappy,
+                Codec::Lz4 => theirs == Compression::Lz4,
+                _ => theirs == Compression::Zstd,
+            };
+            let records = &plain[HEADER_BYTES..];
+            let read = RecordBatchDecoder::decode_with_custom_compression(
+                &mut &*bytes,
+                Some(|_: &mut _, theirs| {
+                    assert!(named(theirs));
+                    Ok(records)
+                }),
+            );
+            let read = read.unwrap();
+            prop_assert_eq!(read.records.len(), all.len());
+            for (theirs, ours) in read.records.iter().zip(&all) {
+                prop_assert_eq!((theirs.timestamp, theirs.value.as_deref()), (ours.timestamp_ms, value_of(ours)));
+            }
         }
     }
 

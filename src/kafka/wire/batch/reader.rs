@@ -19,6 +19,19 @@ pub enum Codec {
     Zstd,
 }
 
+impl Codec {
+    /// Its number, in the lowest bits of a batch's attributes.
+    pub(super) fn attributes(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+}
+
 /// Bytes that are no batch, or none that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BatchError {

@@ -65,6 +65,13 @@ pub struct Records<'a> {
     index: i32,
 }
 
+/// How far somebody has come with the records of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordsPlace {
+    bytes_left: usize,
+    index: i32,
+}
+
 impl<'a> Records<'a> {
     pub(super) fn new(
         bytes: &'a [u8],
@@ -93,6 +100,27 @@ impl<'a> Records<'a> {
             return Err(RecordError { index: self.count, base_offset: self.base_offset });
         }
         Ok(())
+    }
+
+    /// How far it has come, for [`Self::resume`].
+    #[must_use]
+    pub fn place(&self) -> RecordsPlace {
+        RecordsPlace { bytes_left: self.bytes.len(), index: self.index }
+    }
+
+    /// Goes on where another one over the same bytes was.
+    #[must_use]
+    pub fn resume(mut self, place: RecordsPlace) -> Self {
+        let passed = self.bytes.len().saturating_sub(place.bytes_left);
+        self.bytes = &self.bytes[passed..];
+        self.index = place.index;
+        self
+    }
+
+    /// Whether there is no next one.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.index >= self.count
     }
 
     /// The bytes of the next record, behind their length.

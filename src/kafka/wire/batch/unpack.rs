@@ -62,6 +62,17 @@ impl Unpacker {
         }
     }
 
+    /// What [`Self::unpack`] made of this very batch, which was the last one.
+    #[must_use]
+    #[inline]
+    pub fn unpacked<'a>(&'a self, batch: &Batch<'a>) -> &'a [u8] {
+        match batch.codec() {
+            Some(Codec::None) => batch.payload(),
+            _ if batch.payload().is_empty() => &[],
+            _ => &self.out,
+        }
+    }
+
     fn unpack_as(&mut self, codec: Codec, packed: &[u8]) -> Result<&[u8], UnpackError> {
         if self.out.capacity() > KEPT_BYTES {
             self.out = Vec::new();

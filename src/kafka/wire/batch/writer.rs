@@ -1,6 +1,6 @@
 //! Puts a batch together, record by record. On the data path: nothing is allocated once its buffers have grown.
 
-use super::{CHECKED_FROM, Crc, CrcShift, HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL};
+use super::{CHECKED_FROM, Codec, Crc, CrcShift, HEADER_BYTES, LENGTH_END, MAGIC, Packer, TRANSACTIONAL};
 
 /// A value to be written.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +73,8 @@ pub struct BatchWriter {
     used: usize,
     elsewhere: Vec<Elsewhere>,
     bytes_elsewhere: usize,
+    /// What its records are packed with.
+    codec: Codec,
     records: i32,
     first_timestamp_ms: i64,
     max_timestamp_ms: i64,
@@ -91,6 +93,7 @@ impl BatchWriter {
             used: HEADER_BYTES,
             elsewhere: Vec::new(),
             bytes_elsewhere: 0,
+            codec: Codec::None,
             records: 0,
             first_timestamp_ms: 0,
             max_timestamp_ms: 0,
@@ -181,11 +184,28 @@ impl BatchWriter {
         self.records += 1;
     }
 
+    /// Packs its records, unless that makes them no smaller. Nothing may be added any more; [`Self::seal`] follows.
+    pub fn pack(&mut self, packer: &mut Packer) {
+        let bytes = if self.elsewhere.is_empty() {
+            packer.pack(&self.buffer[HEADER_BYTES..self.used])
+        } else {
+            packer.pack_pieces(|out| self.slices_from(HEADER_BYTES, |slice| out.extend_from_slice(slice)))
+        };
+        let plain_bytes = self.bytes() - HEADER_BYTES;
+        let Some(bytes) = bytes.filter(|bytes| bytes.len() < plain_bytes) else { return };
+        self.used = HEADER_BYTES;
+        self.elsewhere.clear();
+        self.bytes_elsewhere = 0;
+        self.make_room(bytes.len());
+        self.raw(bytes);
+        self.codec = packer.codec();
+    }
+
     /// Writes the header. Nothing may be added any more; what is sent again is this very batch. `shift` moves by the
     /// length of the values that lie elsewhere.
     pub fn seal(&mut self, producer: BatchProducer, shift: &CrcShift) {
         let (length, records) = (length(self.bytes() - LENGTH_END), self.records);
-        let attributes = if producer.transactional { TRANSACTIONAL } else { 0 };
+        let attributes = self.codec.attributes() | if producer.transactional { TRANSACTIONAL } else { 0 };
         let (first_ms, max_ms) = (self.first_timestamp_ms, self.max_timestamp_ms);
         // The broker gives it its offset, and its leader's epoch.
         let (no_offset, no_epoch) = (0_i64, -1_i32);
@@ -216,8 +236,11 @@ impl BatchWriter {
     }
 
     /// Shows the batch's bytes, piece by piece: what is in the buffer, and the values that lie elsewhere.
-    pub fn slices<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
-        let mut from = 0;
+    pub fn slices<'a>(&'a self, each: impl FnMut(&'a [u8])) {
+        self.slices_from(0, each);
+    }
+
+    fn slices_from<'a>(&'a self, mut from: usize, mut each: impl FnMut(&'a [u8])) {
         for Elsewhere { at, value, .. } in &self.elsewhere {
             each(&self.buffer[from..*at]);
             each(value);
@@ -231,6 +254,7 @@ impl BatchWriter {
         self.used = HEADER_BYTES;
         self.elsewhere.clear();
         self.bytes_elsewhere = 0;
+        self.codec = Codec::None;
         self.records = 0;
     }
 

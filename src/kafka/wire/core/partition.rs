@@ -12,7 +12,7 @@ use super::{
     idempotence::{ProducerId, is_before, sequence_after},
     verdict::{Standing, Verdict},
 };
-use crate::kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord};
+use crate::kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord, Packer};
 
 /// Batches of a partition that may be in flight once a leader has acked one: as many as brokers know again.
 const MOST_IN_FLIGHT: usize = 5;
@@ -268,6 +268,13 @@ impl PartitionQueue {
     #[must_use]
     pub fn bytes(&self, place: usize) -> usize {
         self.queue.get(place).map_or(0, |batch| batch.writer.bytes())
+    }
+
+    /// Packs the batch at this place, unless it has its number already: what is sent again does not change.
+    pub fn pack(&mut self, place: usize, packer: &mut Packer) {
+        if let Some(batch) = self.queue.get_mut(place).filter(|batch| batch.numbered.is_none()) {
+            batch.writer.pack(packer);
+        }
     }
 
     /// The batch at this place goes out with this request. Returns how many records it has.

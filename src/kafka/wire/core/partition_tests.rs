@@ -1,5 +1,5 @@
 use super::*;
-use crate::kafka::wire::batch::{BatchValue, Batches};
+use crate::kafka::wire::batch::{BatchValue, Batches, Codec, Packer};
 
 const FIRST: Leader = Leader { broker: 1, epoch: 5 };
 const SECOND: Leader = Leader { broker: 2, epoch: 6 };
@@ -291,4 +291,32 @@ fn a_batch_waits_for_more_unless_it_is_full_or_was_sent() {
     tested.queue.queue[0].is_full = true;
     assert_eq!(tested.queue.due_us(0, 500), 0);
     assert_eq!(tested.queue.due_us(1, 500), u64::MAX);
+}
+
+#[test]
+fn a_batch_is_packed_once_and_sent_again_byte_for_byte() {
+    let mut tested = Tested::with_batches(0);
+    for token in 0..100 {
+        let record =
+            NewRecord { timestamp_ms: 1, key: b"", value: BatchValue::Copied(b"valuevalue"), headers: &[] };
+        tested.queue.push(&record, token, 10_000, Batch::new, 0).unwrap();
+    }
+    let plain_bytes = tested.queue.bytes(0);
+    let mut packer = Packer::new(Codec::Lz4).unwrap();
+    tested.queue.pack(0, &mut packer);
+    let first = tested.start(FIRST).unwrap();
+    let bytes = |tested: &Tested, request| {
+        let mut out = Vec::new();
+        tested.queue.of_request(request).unwrap().writer().slices(|slice| out.extend_from_slice(slice));
+        out
+    };
+    let sent = bytes(&tested, first);
+    let batch = Batches::new(&sent).next().unwrap().unwrap();
+    assert_eq!((batch.codec(), batch.count(), batch.fits_its_checksum()), (Some(Codec::Lz4), 100, true));
+    assert_eq!(tested.queue.bytes(0), sent.len());
+    assert!(sent.len() < plain_bytes / 2, "{} of {plain_bytes}", sent.len());
+    tested.lose(first, true);
+    tested.queue.pack(0, &mut packer);
+    let second = tested.start(SECOND).unwrap();
+    assert_eq!(bytes(&tested, second), sent);
 }

@@ -16,7 +16,7 @@ use kafka_protocol::{
 
 use super::*;
 use crate::kafka::wire::{
-    batch::{BatchValue, Batches},
+    batch::{BatchValue, Batches, Codec},
     core::{
         cluster::RefreshTimes,
         connection::ConnectionSettings,
@@ -93,6 +93,7 @@ fn network_settings() -> NetworkSettings {
 const SINK: SinkSettings = SinkSettings {
     linger_us: 0,
     batch_most_bytes: 1_000,
+    codec: Codec::None,
     request_most_bytes: 10_000,
     requests_in_flight: 2,
     records_most: 1_000,

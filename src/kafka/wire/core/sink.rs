@@ -16,7 +16,7 @@ use super::{
     verdict::is_about_leader,
 };
 use crate::kafka::wire::{
-    batch::{CrcShift, NewRecord},
+    batch::{Codec, CrcShift, NewRecord, Packer},
     protocol::{
         Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicRef,
     },
@@ -27,9 +27,11 @@ use crate::kafka::wire::{
 pub struct SinkSettings {
     /// How long a batch waits for more records, µs.
     pub linger_us: u64,
-    /// The largest batch, in bytes, header included.
+    /// The largest batch, in bytes, header included, before it is packed.
     pub batch_most_bytes: usize,
-    /// The largest request's batches, in bytes, unless one is larger.
+    /// What batches are packed with.
+    pub codec: Codec,
+    /// The largest request's batches, in bytes before they are packed, unless one is larger.
     pub request_most_bytes: usize,
     /// Requests in flight to one broker.
     pub requests_in_flight: usize,
@@ -90,6 +92,7 @@ pub struct Sink {
     outgoing: Vec<Outgoing>,
     settled: VecDeque<Settled>,
     spare: Vec<Batch>,
+    packer: Option<Packer>,
     /// For partitions that have not sent anything.
     producer: Option<ProducerId>,
     /// A partition has none.
@@ -133,6 +136,7 @@ impl Sink {
             outgoing: Vec::new(),
             settled: VecDeque::new(),
             spare: Vec::new(),
+            packer: Packer::new(settings.codec),
             producer: None,
             wants_producer: false,
             records: 0,
@@ -367,6 +371,9 @@ impl Sink {
         request.begin_topic(topic, self.gathered.len());
         for &(place, position, leader) in &self.gathered {
             let queue = &mut self.partitions[place];
+            if let Some(packer) = &mut self.packer {
+                queue.pack(position, packer);
+            }
             self.buffered -= queue.start(position, slot, leader, shift);
             request.partition(queue.partition(), queue.bytes(position));
             partitions.push(place);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     kafka::wire::{
-        batch::{BatchValue, NewRecord},
+        batch::{BatchValue, Codec, NewRecord},
         core::{
             cluster::RefreshTimes,
             connection::ConnectionSettings,
@@ -155,6 +155,8 @@ impl Run {
         let sink = SinkSettings {
             linger_us: 0,
             batch_most_bytes: 200 + random.index(2_000),
+            // The simulated brokers unpack nothing.
+            codec: Codec::None,
             request_most_bytes: 10_000,
             requests_in_flight: 1 + random.index(4),
             records_most: 1 + random.index(200),
@@ -169,6 +171,7 @@ impl Run {
             partition_max_bytes: 100 + i32::try_from(random.index(5_000)).unwrap_or(0),
             reads_ahead: random.chance(0.5),
             read_committed: random.chance(0.5),
+            step_records: if random.chance(0.5) { usize::MAX } else { 1 + random.index(20) },
             unpacked_most_bytes: 1 << 20,
             back_off_us: 50_000,
             question_us: 5_000_000,

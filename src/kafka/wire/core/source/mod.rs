@@ -32,10 +32,7 @@ use self::{
     show::{Arrived, Shower},
 };
 use super::{cluster::Leader, questions::Questions};
-use crate::kafka::wire::{
-    batch::Unpacker,
-    protocol::{FetchPartition, LeaderHint},
-};
+use crate::kafka::wire::protocol::{FetchPartition, LeaderHint};
 
 /// How fetches are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +50,8 @@ pub struct SourceSettings {
     pub reads_ahead: bool,
     /// Only what is committed is shown.
     pub read_committed: bool,
+    /// So many records are shown at once, of a batch that has more: whoever keeps to a rate pays for each step.
+    pub step_records: usize,
     /// A batch that unpacks to more bytes than this cannot be read.
     pub unpacked_most_bytes: usize,
     /// How long a partition rests after an error, µs.
@@ -177,7 +176,7 @@ impl Source {
             turns: Vec::new(),
             arrived: VecDeque::new(),
             spare: Vec::new(),
-            shower: Shower::new(Unpacker::new(settings.unpacked_most_bytes), settings.read_committed),
+            shower: Shower::new(&settings),
             request: Vec::new(),
             hints: Vec::new(),
             is_unsettled: false,

@@ -3,14 +3,25 @@
 use std::ops::Range;
 
 use super::{
-    ReadRecord, Source, SourceEvent, Visitor, aborted,
+    ReadRecord, Source, SourceEvent, SourceSettings, Visitor, aborted,
     position::{Position, Stage},
     search::Search,
 };
 use crate::kafka::wire::{
-    batch::{Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, Unpacker},
+    batch::{Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, RecordsPlace, Unpacker},
     protocol::AbortedTransaction,
 };
+
+/// A batch that was checked and is being shown, in steps where that is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    place: RecordsPlace,
+    /// Behind the last record that could be taken apart.
+    behind: i64,
+    /// Where there is a record that cannot be taken apart, and nothing behind it yet that can.
+    malformed: Option<i64>,
+    shown: usize,
+}
 
 /// An answer whose parts wait to be shown, or an event that waits behind what came before.
 #[derive(Debug, Default)]
@@ -127,14 +138,20 @@ enum Extent {
 pub(super) struct Shower {
     unpacker: Unpacker,
     read_committed: bool,
+    /// So many records are shown at once.
+    step_records: usize,
+    /// The batch that was shown last, if there is more of it.
+    open: Option<Open>,
 }
 
 impl Shower {
-    pub(super) fn new(unpacker: Unpacker, read_committed: bool) -> Self {
-        Self { unpacker, read_committed }
+    pub(super) fn new(settings: &SourceSettings) -> Self {
+        let &SourceSettings { unpacked_most_bytes, read_committed, step_records, .. } = settings;
+        Self { unpacker: Unpacker::new(unpacked_most_bytes), read_committed, step_records, open: None }
     }
 
-    /// Shows a batch from offset `at` on. Returns how many records that were.
+    /// Shows a batch from offset `at` on, or the next part of it: that goes on as long as [`Self::open`] says so. Returns
+    /// how many records that were.
     fn show(
         &mut self,
         batch: &Batch<'_>,
@@ -142,6 +159,21 @@ impl Shower {
         aborted: &mut [AbortedTransaction],
         visitor: &mut impl Visitor,
     ) -> Result<usize, Bad> {
+        let open = match self.open.take() {
+            Some(open) => Some(open),
+            None => self.begin(batch, (partition, at), aborted, visitor)?,
+        };
+        Ok(open.map_or(0, |open| self.go_on(batch, (partition, at), open, visitor)))
+    }
+
+    /// Checks a batch. `None`: it has no records that are to be shown, which was told.
+    fn begin(
+        &mut self,
+        batch: &Batch<'_>,
+        (partition, at): (i32, i64),
+        aborted: &mut [AbortedTransaction],
+        visitor: &mut impl Visitor,
+    ) -> Result<Option<Open>, Bad> {
         let next_offset = batch.next_offset();
         if !batch.fits_its_checksum() {
             let extent =
@@ -158,17 +190,29 @@ impl Shower {
         }
         if batch.is_control() || is_aborted {
             visitor.event(partition, SourceEvent::Progress { next_offset });
-            return Ok(0);
+            return Ok(None);
         }
         let payload = self.unpacker.unpack(batch).map_err(|error| whole(error.to_string()))?;
         let records = batch.records(payload);
         records.check_lengths().map_err(|error| whole(error.to_string()))?;
-        let mut behind = at.max(batch.base_offset());
-        // Where there is a record that cannot be taken apart, and nothing behind it yet that can.
-        let mut malformed = None;
+        let behind = at.max(batch.base_offset());
+        Ok(Some(Open { place: records.place(), behind, malformed: None, shown: 0 }))
+    }
+
+    /// Shows records of a batch that was checked, from a place on.
+    fn go_on(
+        &mut self,
+        batch: &Batch<'_>,
+        (partition, at): (i32, i64),
+        open: Open,
+        visitor: &mut impl Visitor,
+    ) -> usize {
+        let Open { place, mut behind, mut malformed, shown: shown_before } = open;
+        let mut records = batch.records(self.unpacker.unpacked(batch)).resume(place);
         let mut shown = 0;
         let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
-        for record in records {
+        while shown < self.step_records {
+            let Some(record) = records.next() else { break };
             let Ok(RecordRef { offset, timestamp_ms, key, value, headers }) = record else {
                 malformed.get_or_insert(behind);
                 continue;
@@ -183,13 +227,16 @@ impl Shower {
             }
             behind = offset.saturating_add(1);
         }
-        if let Some(from) = malformed {
+        let (next_offset, all_shown) = (batch.next_offset(), shown_before + shown);
+        if !records.is_over() {
+            self.open = Some(Open { place: records.place(), behind, malformed, shown: all_shown });
+        } else if let Some(from) = malformed {
             tell_malformed(partition, (from, next_offset), visitor);
-        } else if behind < next_offset || shown == 0 {
+        } else if behind < next_offset || all_shown == 0 {
             // Compaction may have taken the last ones.
             visitor.event(partition, SourceEvent::Progress { next_offset });
         }
-        Ok(shown)
+        shown
     }
 
     /// A marker says that its producer's transaction is over.
@@ -219,7 +266,7 @@ fn tell_malformed(partition: i32, (from, to): (i64, i64), visitor: &mut impl Vis
 const MALFORMED: &str = "a record that cannot be taken apart";
 
 impl Source {
-    /// Shows what has come: a batch, or an event, at the most. Returns how many records and events that were; 0: there is
+    /// Shows what has come: a batch, or as much of it as is to be shown at once, or an event, at the most. Returns how many records and events that were; 0: there is
     /// nothing to show.
     pub fn show(&mut self, visitor: &mut impl Visitor) -> usize {
         while let Some(arrived) = self.arrived.front_mut() {
@@ -230,6 +277,7 @@ impl Source {
             let position = &mut self.positions[section.index];
             if section.generation != position.generation {
                 arrived.next += 1;
+                self.shower.open = None;
                 continue;
             }
             let Content::Batches { from, to, aborted: ref list } = section.content else {
@@ -261,7 +309,9 @@ impl Source {
             let next_from = to - rest.len();
             match outcome {
                 Ok((shown, next_offset)) => {
-                    section.pass(next_from, next_offset);
+                    if self.shower.open.is_none() {
+                        section.pass(next_from, next_offset);
+                    }
                     return shown.max(1);
                 }
                 Err((bad, next_offset)) => {

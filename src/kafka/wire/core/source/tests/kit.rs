@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::kafka::wire::{
-    batch::{BatchProducer, BatchValue, BatchWriter, Crc, CrcShift, NewRecord},
+    batch::{BatchProducer, BatchValue, BatchWriter, Codec, Crc, CrcShift, NewRecord, Packer},
     core::{
         code,
         questions::{QuestionBody, Questions},
@@ -17,6 +17,7 @@ pub(in crate::kafka::wire::core) const SETTINGS: SourceSettings = SourceSettings
     partition_max_bytes: 1 << 16,
     reads_ahead: true,
     read_committed: false,
+    step_records: usize::MAX,
     unpacked_most_bytes: 1 << 20,
     back_off_us: 1_000,
     question_us: 1_000_000,
@@ -25,10 +26,18 @@ pub(in crate::kafka::wire::core) const TOPIC: TopicRef<'static> = TopicRef::Name
 
 /// A batch of uncompressed records, each value one offset.
 pub(in crate::kafka::wire::core) fn batch(base: i64, epoch: i32, values: &[&str]) -> Vec<u8> {
+    packed(base, epoch, values, Codec::None)
+}
+
+/// A batch of packed records, each value one offset.
+pub(super) fn packed(base: i64, epoch: i32, values: &[&str], codec: Codec) -> Vec<u8> {
     let mut writer = BatchWriter::with_capacity(1 << 10);
     for value in values {
         let value = BatchValue::Copied(value.as_bytes());
         writer.push(&NewRecord { timestamp_ms: 7, key: b"key", value, headers: &[] });
+    }
+    if let Some(mut packer) = Packer::new(codec) {
+        writer.pack(&mut packer);
     }
     let producer = BatchProducer { id: 5, epoch: 0, base_sequence: 0, transactional: false };
     writer.seal(producer, &CrcShift::by(0));

@@ -1,6 +1,7 @@
 //! Where reading goes on, and what is told of it.
 
 use super::{super::*, kit::*};
+use crate::kafka::wire::batch::Codec;
 
 #[test]
 fn records_come_in_their_order_and_the_next_fetch_is_out_before_they_are_looked_at() {
@@ -22,6 +23,42 @@ fn who_reads_here_and_there_leaves_no_request_behind() {
     assert_eq!(bench.asks(FIRST), []);
     assert_eq!(bench.shown(), ["0@1 b"]);
     assert_eq!(bench.asks(FIRST), [(0, 2)]);
+}
+
+#[test]
+fn who_keeps_to_a_rate_is_shown_a_batch_in_steps() {
+    let mut bench = Bench::reading_as(SourceSettings { step_records: 2, ..SETTINGS }, 1);
+    bench.read_from(0, 1, None);
+    bench.asks(FIRST);
+    let whole = batch(0, 3, &["a", "b", "c", "d", "e", "f"]);
+    bench.give(FIRST, &[part(0, 9, &[whole.clone(), batch(6, 3, &["g"])])]);
+    assert_eq!(bench.shown_once(), ["0@1 b", "0@2 c"]);
+    assert_eq!(bench.shown_once(), ["0@3 d", "0@4 e"]);
+    assert_eq!(bench.shown_once(), ["0@5 f"]);
+    assert_eq!(bench.shown_once(), ["0@6 g"]);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 13, &[batch(7, 3, &["h", "i", "j"]), batch(10, 3, &["k", "l", "m"])])]);
+    assert_eq!(bench.shown_once(), ["0@7 h", "0@8 i"]);
+    // What is left of it is nobody's any more.
+    bench.read_from(0, 11, None);
+    assert_eq!(bench.shown_once(), [""; 0]);
+    assert_eq!(bench.asks(FIRST), [(0, 11)]);
+    bench.give(FIRST, &[part(0, 13, &[batch(10, 3, &["k", "l", "m"])])]);
+    assert_eq!(bench.shown(), ["0@11 l", "0@12 m", "0: end 13"]);
+}
+
+#[test]
+fn a_packed_batch_is_shown_in_steps_too() {
+    let mut bench = Bench::reading_as(SourceSettings { step_records: 2, ..SETTINGS }, 1);
+    let values = ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; 5];
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        bench.read_from(0, 0, None);
+        bench.asks(FIRST);
+        bench.give(FIRST, &[part(0, 10, &[packed(0, 3, &values, codec), packed(5, 3, &values, codec)])]);
+        let shown: Vec<_> =
+            std::iter::from_fn(|| Some(bench.shown_once().len()).filter(|count| *count > 0)).collect();
+        assert_eq!(shown, [2, 2, 1, 2, 2, 1, 1], "{codec:?}: and the end");
+    }
 }
 
 #[test]
