@@ -77,6 +77,8 @@ pub(crate) enum Reply {
     Ends,
     /// Where they end, after so many looks for an answer.
     After(usize),
+    /// All of them here.
+    At(i64),
     /// An error for each partition.
     Error(KafkaError),
 }
@@ -272,6 +274,7 @@ impl Writes {
             let offset = self.ends.get(partition).copied().unwrap_or(0);
             let answer = match reply {
                 Reply::Error(error) => Err(error),
+                Reply::At(offset) => Ok(OffsetAndEpoch { offset, leader_epoch: 0 }),
                 Reply::Ends | Reply::After(_) => Ok(OffsetAndEpoch { offset, leader_epoch: 0 }),
             };
             (*partition, answer)

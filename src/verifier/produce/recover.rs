@@ -23,9 +23,39 @@ const MARKER_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at whether a question was answered.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The ends that were named now, of the partitions that were found to be too short before as well.
-fn in_both(before: &[(i32, i64, i64)], now: Vec<(i32, i64, i64)>) -> Vec<(i32, i64, i64)> {
-    now.into_iter().filter(|cut| before.iter().any(|known| known.0 == cut.0)).collect()
+/// A log that ends below what was acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TooShort {
+    partition: i32,
+    end: i64,
+    /// The highest offset that was acked.
+    highest_acked: i64,
+}
+
+/// Logs that were said to be too short, time and again: leaders that have just been elected may not know yet how far their
+/// followers are.
+#[derive(Debug, Default)]
+struct Suspects {
+    logs: Vec<TooShort>,
+    looks: usize,
+}
+
+impl Suspects {
+    /// Takes in which logs are too short now. Returns whether there is any that may have been cut.
+    fn look(&mut self, mut now: Vec<TooShort>) -> bool {
+        if self.looks > 0 {
+            // Another partition each time is no log that was cut.
+            now.retain(|log| self.logs.iter().any(|known| known.partition == log.partition));
+        }
+        self.looks = if now.is_empty() { 0 } else { self.looks + 1 };
+        self.logs = now;
+        self.looks > 0
+    }
+
+    /// A log that was cut for certain.
+    fn cut(&self) -> Option<TooShort> {
+        self.logs.first().copied().filter(|_| self.looks >= LOOKS)
+    }
 }
 
 /// Asks this client where logs end, and waits for the answers; with none when `stop` became true before.
@@ -97,7 +127,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     }
 
     async fn repredict(&mut self) -> Result<(), Halt> {
-        let started = Instant::now();
+        let (started, mut suspects) = (Instant::now(), Suspects::default());
         let mut open = self.acks.partition_ids();
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
         self.acks.report();
@@ -115,8 +145,12 @@ impl<C: ClientFactory> ShardProducer<C> {
                 }
                 _ => all.clone(),
             };
+            let mut too_short = Vec::new();
             for (answer, stable) in all.into_iter().zip(stable) {
                 match (answer, stable) {
+                    ((partition, Ok(end)), _) if self.is_too_short(partition, end.offset).is_some() => {
+                        too_short.extend(self.is_too_short(partition, end.offset));
+                    }
                     ((partition, Ok(end)), (_, Ok(stable))) if end.offset == stable.offset => {
                         self.acks.repredict(partition, end.offset);
                         open.retain(|known| *known != partition);
@@ -127,12 +161,39 @@ impl<C: ClientFactory> ShardProducer<C> {
                     _ => {}
                 }
             }
-            if !open.is_empty() {
+            if suspects.look(too_short) {
+                if let Some(cut) = suspects.cut() {
+                    return Err(self.truncation(cut, None));
+                }
+                glommio::timer::sleep(LOOK_PAUSE).await;
+            } else if !open.is_empty() {
                 self.client.wait(WAIT / 10).await;
             }
         }
         self.asking = false;
         Ok(())
+    }
+
+    /// Whether a log ends below what was acked. Of what was acked before this run, the first ack decides: the topic may be
+    /// another one of that name.
+    fn is_too_short(&self, partition: i32, end: i64) -> Option<TooShort> {
+        let highest_acked = self.acks.lost_at(partition, end).filter(|_| self.stats.sent.get() > 0)?;
+        Some(TooShort { partition, end, highest_acked })
+    }
+
+    fn truncation(&self, cut: TooShort, refusal: Option<KafkaError>) -> Halt {
+        let TooShort { partition, end, highest_acked } = cut;
+        let refused =
+            refusal.map_or_else(String::new, |error| format!(", whose leader refuses what follows: {error}"));
+        Halt::Violation(Box::new(Violation {
+            anomaly: Anomaly::Truncation,
+            topic: self.context.topic.to_string(),
+            partition,
+            offset: end,
+            expected: format!("a log that reaches beyond {highest_acked}, the highest offset that was acked"),
+            found: format!("one that ends at {end}{refused}"),
+            evidence: Box::default(),
+        }))
     }
 
     /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client
@@ -148,38 +209,25 @@ impl<C: ClientFactory> ShardProducer<C> {
         // Another client, as this one is finished.
         let settings = WriterSettings { transactions: None, ..self.settings.clone() };
         let mut client = self.factory.writer(&settings, &[&self.context.topic]).ok()?;
-        let mut cuts = Vec::new();
-        for look in 0..LOOKS {
+        let mut suspects = Suspects::default();
+        while suspects.cut().is_none() {
             glommio::timer::sleep(LOOK_PAUSE).await;
             if self.context.stop_requested() {
                 return None;
             }
             let stop = || self.context.stop_requested();
             let isolation = Isolation::ReadUncommitted;
-            let found: Vec<_> = ends(&mut client, &self.acks.partition_ids(), isolation, stop)
-                .await
-                .into_iter()
-                .filter_map(|(partition, end)| {
-                    let end = end.ok()?.offset;
-                    Some((partition, end, self.acks.lost_at(partition, end)?))
-                })
-                .collect();
-            // Another partition each time is no log that was cut, but leaders that have just been elected.
-            cuts = if look == 0 { found } else { in_both(&cuts, found) };
-            if cuts.is_empty() {
+            let answers = ends(&mut client, &self.acks.partition_ids(), isolation, stop).await;
+            let too_short = answers.into_iter().filter_map(|(partition, end)| {
+                let end = end.ok()?.offset;
+                let highest_acked = self.acks.lost_at(partition, end)?;
+                Some(TooShort { partition, end, highest_acked })
+            });
+            if !suspects.look(too_short.collect()) {
                 return None;
             }
         }
-        let (partition, offset, highest) = cuts.first().copied()?;
-        Some(Halt::Violation(Box::new(Violation {
-            anomaly: Anomaly::Truncation,
-            topic: self.context.topic.to_string(),
-            partition,
-            offset,
-            expected: format!("a log that reaches beyond {highest}, the highest offset that was acked"),
-            found: format!("one that ends at {offset}, whose leader refuses what follows: {error}"),
-            evidence: Box::default(),
-        })))
+        Some(self.truncation(suspects.cut()?, Some(error)))
     }
 
     /// A new client in place of one that is finished, or has sent what it may.
@@ -286,9 +334,16 @@ mod tests {
 
     #[test]
     fn a_log_was_cut_that_is_too_short_each_time() {
-        let (first, second) = ([(1, 50, 60), (2, 70, 80)], vec![(2, 71, 80), (3, 5, 9)]);
-        assert_eq!(in_both(&first, second.clone()), [(2, 71, 80)]);
-        assert_eq!(in_both(&[(1, 50, 60)], second), []);
+        let short = |partition, end| TooShort { partition, end, highest_acked: 80 };
+        let mut suspects = Suspects::default();
+        assert!(suspects.look(vec![short(1, 50), short(2, 70)]));
+        assert!(suspects.look(vec![short(2, 71), short(3, 5)]) && suspects.cut().is_none());
+        assert!(!suspects.look(vec![short(3, 5)]), "another one each time");
+        for _ in 0..LOOKS {
+            assert_eq!(suspects.cut(), None);
+            assert!(suspects.look(vec![short(2, 71)]));
+        }
+        assert_eq!(suspects.cut(), Some(short(2, 71)));
     }
 }
 

@@ -92,6 +92,36 @@ fn ends_that_no_leader_tells_are_asked_for_again() {
     assert_eq!(played.fake.writes().questions[4].partitions, [0, 1]);
 }
 
+/// The client could go on, and would write over what is gone.
+#[test]
+fn a_log_that_ends_below_what_was_acked_is_named_before_anything_follows() {
+    let played = Played::new("--produce_msgs 20 --max-buffered-records 1", 1);
+    played.fake.writes().react(once(5, Reaction::Fail(broker(code::OUT_OF_ORDER_SEQUENCE_NUMBER))));
+    played.fake.writes().answer(|_| Reply::At(2));
+    let why = words(played.run());
+    assert!(why.contains("truncation") && why.contains("ends at 2"), "{why}");
+    assert_eq!((played.stats.acked.get(), played.fake.writes().arrivals.len()), (5, 6));
+    assert_eq!(played.fake.writes().questions.len(), LOOKS, "nothing is believed at once");
+}
+
+#[test]
+fn an_end_that_a_new_leader_did_not_know_is_waited_for() {
+    let played = Played::new("--produce_msgs 20 --max-buffered-records 1", 1);
+    played.fake.writes().react(once(5, Reaction::Fail(broker(code::NOT_ENOUGH_REPLICAS))));
+    played.fake.writes().answer(|question| if question.nth == 0 { Reply::At(2) } else { Reply::Ends });
+    assert!(played.run().is_ok());
+    assert_eq!((played.stats.acked.get(), played.fake.writes().questions.len()), (20, 2));
+}
+
+/// The topic may be another one of that name: the first ack says so.
+#[test]
+fn what_an_earlier_run_was_acked_is_not_held_against_the_first_end() {
+    let mut played = Played::new("--produce_msgs 3 --use-transactions", 1);
+    played.job.partitions[0].highest_acked = 9;
+    let why = words(played.run());
+    assert!(why.contains("refilled-truncation"), "{why}");
+}
+
 #[test]
 fn an_end_that_may_not_be_asked_for_ends_the_run() {
     let played = Played::new("--produce_msgs 5 --use-transactions", 1);
