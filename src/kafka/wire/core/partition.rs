@@ -350,12 +350,12 @@ impl PartitionQueue {
         self.renew_if_broken();
     }
 
-    /// Gives up on everything that is on its way.
-    pub fn give_up(&mut self, settled: &mut impl FnMut(Settled)) {
+    /// Gives up on everything that is on its way, for this cause.
+    pub fn give_up(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
         for mut batch in self.queue.drain(..) {
             batch.perhaps_written |= batch.request.is_some();
             self.is_broken |= batch.numbered.is_some();
-            let fate = batch.fate(Cause::GivenUp);
+            let fate = batch.fate(cause);
             settled(Settled { batch, fate });
         }
         self.in_flight = 0;

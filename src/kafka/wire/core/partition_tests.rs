@@ -245,7 +245,7 @@ fn whoever_gives_up_learns_what_may_be_in_the_log() {
     let mut tested = Tested::warm(2);
     tested.start(FIRST).unwrap();
     let settled = &mut tested.settled;
-    tested.queue.give_up(&mut |batch| settled.push((batch.batch.tokens()[0], batch.fate)));
+    tested.queue.give_up(Cause::GivenUp, &mut |batch| settled.push((batch.batch.tokens()[0], batch.fate)));
     assert_eq!(tested.settled, [(2, Fate::Unknown(Cause::GivenUp)), (4, Fate::Failed(Cause::GivenUp))]);
     assert!(tested.queue.is_empty() && tested.queue.wants_producer(), "numbers are missing now");
 }

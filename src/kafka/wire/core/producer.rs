@@ -7,7 +7,7 @@ use super::{
     idempotence::ProducerIds,
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Tag},
-    partition::{Batch, Settled},
+    partition::{Batch, Cause, Settled},
     questions::{Answer, QuestionId, Questions, What},
     sink::{RequestSlot, Sink, SinkSettings},
     values::LastingValues,
@@ -186,11 +186,15 @@ impl Producer {
 
     /// Gives up on all that is on its way: each record still has its fate told. What was in flight may be in the log.
     pub fn give_up(&mut self, now_us: u64) {
+        self.give_back(Cause::GivenUp, now_us);
+    }
+
+    fn give_back(&mut self, cause: Cause, now_us: u64) {
         for link in self.sink.links() {
             self.network.fail(link, ConnectionError::GivenUp, now_us);
         }
         self.take_losses(now_us);
-        self.sink.give_up();
+        self.sink.give_up(cause);
     }
 
     fn answered(&mut self, link: LinkId, response: Response<Own>, now_us: u64) {
@@ -246,6 +250,10 @@ impl Producer {
         let answer = answer.inspect_err(|_| self.ids.not_answered(now_us))?;
         if let Some(producer) = self.ids.answered(answer, now_us) {
             self.sink.set_producer(producer);
+        }
+        if let Some(error) = self.refusal() {
+            // Without an id none of it can be sent, and nobody waits for what never comes.
+            self.give_back(Cause::Broker(error), now_us);
         }
         Ok(answer.throttle_time_ms)
     }

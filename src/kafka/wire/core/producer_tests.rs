@@ -201,8 +201,8 @@ impl Cluster {
             Api::Metadata => self.answer(link, api, version, correlation_id, &self.metadata()),
             Api::InitProducerId => {
                 self.producer_ids += 1;
-                let response = IdResponse::default().with_producer_id(Id(self.producer_ids));
-                self.answer(link, api, version, correlation_id, &response);
+                let id = IdResponse::default().with_error_code(i16::from(self.producer_ids < 0) * 31);
+                self.answer(link, api, version, correlation_id, &id.with_producer_id(Id(self.producer_ids)));
             }
             _ => {
                 let range = |(api, last): &(Api, i16)| {
@@ -552,6 +552,19 @@ fn whoever_gives_up_learns_the_fate_of_each_record() {
     cluster.push(0, 2).unwrap();
     cluster.pass(100_000);
     assert_eq!(cluster.oldest(), [(1, 0, 2, 0, 1)], "it goes on with another producer id");
+}
+
+#[test]
+fn who_gets_no_producer_id_gives_back_what_waits_for_one() {
+    let mut cluster = Cluster::new(SINK, &[1]);
+    cluster.producer_ids = -9;
+    cluster.push(0, 0).unwrap();
+    cluster.run();
+    cluster.producer.give_up(0);
+    cluster.push(0, 1).unwrap();
+    cluster.pass(100_000);
+    assert_eq!(cluster.settled, [(0, Fate::Unknown(Cause::GivenUp)), (1, Fate::Failed(Cause::Broker(31)))]);
+    assert_eq!(cluster.push(0, 2), Err(NotTaken::Finished(31)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     idempotence::ProducerId,
     machine::{LinkId, Slices},
     network::{Network, Peer, Purpose, Tag},
-    partition::{Batch, PartitionQueue, Settled},
+    partition::{Batch, Cause, PartitionQueue, Settled},
     producer::{NotTaken, Own},
     verdict::is_about_leader,
 };
@@ -524,11 +524,11 @@ impl Sink {
         self.requests.iter().filter_map(|request| request.link).collect()
     }
 
-    /// Gives up on everything; nothing may be in flight any more.
-    pub fn give_up(&mut self) {
+    /// Gives up on everything, for this cause; nothing may be in flight any more.
+    pub fn give_up(&mut self, cause: Cause) {
         let Self { partitions, settled, .. } = self;
         for queue in partitions {
-            queue.give_up(&mut |batch| settled.push_back(batch));
+            queue.give_up(cause, &mut |batch| settled.push_back(batch));
             self.wants_producer |= queue.wants_producer();
         }
         self.buffered = 0;
