@@ -12,14 +12,22 @@ use crate::{
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    tests![
+    let ours = tests![
+        SecuredOurs(a_token_is_read_again_before_it_expires),
+        SecuredOurs(a_bearer_token_proves),
+        SecuredOurs(a_token_that_the_broker_does_not_understand_is_refused),
+        SecuredOurs(an_expired_token_is_no_token),
+    ];
+    let ours = ours.into_iter().map(|(name, test)| (format!("{name}_by_our_client"), test));
+    let both = tests![
         Secured(a_token_is_read_again_before_it_expires),
         Secured(a_bearer_token_proves),
         Secured(a_bearer_token_over_tls_proves),
         Secured(a_token_that_the_broker_does_not_understand_is_refused),
         Secured(a_token_of_a_user_without_rights_is_refused),
         Secured(an_expired_token_is_no_token),
-    ]
+    ];
+    both.into_iter().chain(ours).collect()
 }
 
 /// Base 64 with the alphabet for URLs, without padding.

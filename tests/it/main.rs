@@ -55,7 +55,7 @@ mod waits;
 
 use std::sync::{Arc, Once};
 
-use dsl::{Cluster, Release, Secured, cluster::NoCluster, janitor};
+use dsl::{Cluster, Release, Secured, cluster::NoCluster, janitor, run::speaking};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// How many tests run at once: they mostly wait, for brokers and for each other's processes.
@@ -81,6 +81,8 @@ pub enum Test {
     OwnRelease(Release, usize, fn(&Cluster)),
     /// The real broker that lets in only whom it knows, which all share.
     Secured(fn(&Secured)),
+    /// The same, spoken to by our own client.
+    SecuredOurs(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
     If(fn() -> Result<(), String>, fn()),
 }
@@ -197,6 +199,10 @@ fn run(test: Test) -> Result<Completion, Failed> {
         },
         Test::Secured(test) => match Secured::shared() {
             Ok(secured) => test(secured),
+            Err(reason) => return without_cluster(&reason),
+        },
+        Test::SecuredOurs(test) => match Secured::shared() {
+            Ok(secured) => speaking("wire", || test(secured)),
             Err(reason) => return without_cluster(&reason),
         },
         Test::OwnReal(config, test) => return on_own_cluster(1, config, test),

@@ -7,13 +7,36 @@ use crate::{
     dsl::{
         EXIT_LIMIT, Finished, Run, Secured, Topic, Workdir,
         secured::{Door, PASSWORD, PROVER},
+        shows::Shows,
         wire::{Operation, Resource},
     },
     tests,
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    tests![
+    let ours = tests![
+        SecuredOurs(tls_with_a_private_authority_proves),
+        SecuredOurs(mutual_tls_proves),
+        SecuredOurs(tls_without_verification_proves),
+        SecuredOurs(a_certificate_of_a_private_authority_is_not_trusted_unasked),
+        SecuredOurs(a_certificate_of_another_authority_is_not_trusted),
+        SecuredOurs(a_certificate_that_has_expired_is_not_trusted),
+        SecuredOurs(a_certificate_of_another_host_is_not_trusted),
+        SecuredOurs(a_missing_client_certificate_is_refused),
+        SecuredOurs(a_strange_client_certificate_is_refused),
+        SecuredOurs(every_password_mechanism_proves),
+        SecuredOurs(sasl_over_tls_proves),
+        SecuredOurs(a_broker_that_wants_to_know_again_is_told),
+        SecuredOurs(a_wrong_password_is_refused),
+        SecuredOurs(a_door_that_needs_tls_is_no_door_without),
+        SecuredOurs(a_door_without_tls_is_none_with),
+        SecuredOurs(a_topic_that_may_not_be_read_is_refused),
+        SecuredOurs(a_topic_that_may_not_be_written_is_refused),
+        SecuredOurs(who_may_write_nowhere_is_refused),
+        SecuredOurs(files_without_certificates_are_named),
+    ];
+    let ours = ours.into_iter().map(|(name, test)| (format!("{name}_by_our_client"), test));
+    let both = tests![
         Secured(tls_with_a_private_authority_proves),
         Secured(mutual_tls_proves),
         Secured(tls_without_verification_proves),
@@ -34,7 +57,12 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(a_repeater_that_may_write_nowhere_is_refused),
         Secured(rights_on_the_topic_are_enough),
         Secured(the_password_shows_nowhere),
-    ]
+        Secured(a_certificate_that_has_expired_is_not_trusted),
+        Secured(a_certificate_of_another_host_is_not_trusted),
+        Secured(a_broker_that_wants_to_know_again_is_told),
+        Secured(a_door_without_tls_is_none_with),
+    ];
+    both.into_iter().chain(ours).collect()
 }
 
 const WORK: &str = "--produce_msgs 300 --msg_size 100 --rand_read_msgs 5 --seq_read";
@@ -97,6 +125,22 @@ fn a_certificate_of_another_authority_is_not_trusted(secured: &Secured) {
     expect_refusal(&topic, run, &["refuse the connection", "certificate verify failed"]);
 }
 
+#[track_caller]
+fn expect_no_trust(secured: &Secured, pem: &str) {
+    let broker = Shows::start(pem);
+    let run = Run::verifier().args(format!("--brokers {} --topic t --enable-tls", broker.address()));
+    let said = ["refuse the connection", "certificate verify failed"];
+    expect_failure(run.args("--tls-ca").arg(&secured.pki.ca()).args(WORK), &said);
+}
+
+fn a_certificate_that_has_expired_is_not_trusted(secured: &Secured) {
+    expect_no_trust(secured, &secured.pki.expired());
+}
+
+fn a_certificate_of_another_host_is_not_trusted(secured: &Secured) {
+    expect_no_trust(secured, &secured.pki.elsewhere());
+}
+
 fn a_missing_client_certificate_is_refused(secured: &Secured) {
     let topic = secured.topic(1);
     let run = secured.verifier(Door::MutualTls, &topic).args("--tls-ca").arg(&secured.pki.ca());
@@ -156,6 +200,32 @@ fn a_door_that_needs_tls_is_no_door_without(secured: &Secured) {
     let run = Run::verifier().args(format!("--brokers {brokers} --topic {}", topic.name()));
     let run = run.args("--startup-timeout 2s");
     expect_refusal(&topic, run, &["no broker answered", &brokers, "--enable-tls?"]);
+}
+
+/// It takes what comes for a request that is far too long, and hangs up.
+fn a_door_without_tls_is_none_with(secured: &Secured) {
+    let topic = secured.topic(1);
+    let run = Run::verifier().args(topic.flags()).args("--enable-tls --startup-timeout 2s");
+    expect_refusal(&topic, run, &["no broker answered", "closed", "--enable-tls"]);
+}
+
+/// The broker asks every 3 s, with this mechanism.
+fn a_broker_that_wants_to_know_again_is_told(secured: &Secured) {
+    let topic = secured.topic(2);
+    let run = secured.verifier_of(PROVER, &topic).args("--sasl-mechanism SCRAM-SHA-512");
+    let work = "--produce_msgs 70 --msg_size 100 --produce-throughput-bps 1000 --seq_read";
+    let finished = run.args(work).finish().expect_code(0);
+    assert!(finished.elapsed > Duration::from_secs(6), "{:?}", finished.elapsed);
+    finished.expect_output(&["PROVEN", "70 of 70 records"]).expect_no_output(&["WARN", "ERROR"]);
+}
+
+/// Before anything is done.
+fn files_without_certificates_are_named(secured: &Secured) {
+    let (topic, elsewhere) = (secured.topic(1), Workdir::new());
+    elsewhere.write("empty.pem", "nothing\n");
+    let file = elsewhere.path().join("empty.pem").display().to_string();
+    let run = secured.verifier(Door::Tls, &topic).args("--tls-ca").arg(&file).args(WORK);
+    run.finish().expect_code(2).expect_one_error(&["--tls-ca", &file, "no PEM certificate"]);
 }
 
 const NO_RIGHT: &str = "TOPIC_AUTHORIZATION_FAILED";

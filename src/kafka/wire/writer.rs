@@ -199,7 +199,7 @@ mod tests {
             assert!(queue.push(&record, token, 1_000, Batch::new, 0).is_ok());
         }
         let mut told = Vec::new();
-        queue.give_up(&mut |settled| {
+        queue.give_up(Cause::GivenUp, &mut |settled| {
             let settled = Settled { fate, ..settled };
             deliver(&settled, &mut |delivery| told.push((delivery.token, delivery.outcome)));
         });

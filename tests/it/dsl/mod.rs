@@ -15,6 +15,7 @@ pub mod pty;
 pub mod run;
 pub mod schema;
 pub mod secured;
+pub mod shows;
 pub mod status;
 pub mod surgery;
 pub mod threads;

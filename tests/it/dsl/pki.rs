@@ -7,7 +7,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 
 /// A private authority, whom nobody trusts by himself, and the files that it has signed.
@@ -25,6 +25,12 @@ impl Pki {
         // Another authority, which has signed nothing that anybody shows.
         let stranger = pki.authority("stranger");
         pki.sign(&stranger, "impostor", ExtendedKeyUsagePurpose::ClientAuth);
+        let mut expired = params("expired");
+        expired.not_before = date_time_ymd(2001, 1, 1);
+        expired.not_after = date_time_ymd(2002, 1, 1);
+        pki.put(&authority, "expired", &expired);
+        let elsewhere = CertificateParams::new(["elsewhere.example".to_owned()]).expect("names");
+        pki.put(&authority, "elsewhere", &elsewhere);
         pki
     }
 
@@ -54,6 +60,16 @@ impl Pki {
         self.file("broker.pem")
     }
 
+    /// Key and certificate of a broker whose time is over.
+    pub fn expired(&self) -> String {
+        self.file("expired.pem")
+    }
+
+    /// Those of a broker that is on another host.
+    pub fn elsewhere(&self) -> String {
+        self.file("elsewhere.pem")
+    }
+
     fn file(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
@@ -71,6 +87,10 @@ impl Pki {
     fn sign(&self, authority: &Issuer<'_, KeyPair>, name: &str, purpose: ExtendedKeyUsagePurpose) {
         let mut params = params(name);
         params.extended_key_usages = vec![purpose];
+        self.put(authority, name, &params);
+    }
+
+    fn put(&self, authority: &Issuer<'_, KeyPair>, name: &str, params: &CertificateParams) {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, authority).expect("a certificate").pem();
         let key = key.serialize_pem();

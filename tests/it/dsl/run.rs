@@ -1,6 +1,7 @@
 //! A process under test: how it is started, watched and ended.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     env,
     ffi::OsString,
@@ -151,11 +152,12 @@ impl Run {
         Running::start(self)
     }
 
-    /// `PROOFLOAD_TEST_CLIENT` says which client is under test, where it can do what the flags ask.
+    /// The test, or `PROOFLOAD_TEST_CLIENT`, says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
         const NOT_YET: [&str; 5] =
             ["--client", "--use-transactions", "--client-config", "--debug", "--trace"];
-        let Ok(client) = env::var("PROOFLOAD_TEST_CLIENT") else { return };
+        let asked = CLIENT.get().map(str::to_owned).or_else(|| env::var("PROOFLOAD_TEST_CLIENT").ok());
+        let Some(client) = asked else { return };
         let line = self.args.join(" ");
         let has_settings = self.args.iter().any(|word| word.starts_with("-X") || word.starts_with("--X"));
         let works =
@@ -185,6 +187,23 @@ impl Run {
     pub fn finish_within(self, limit: Duration) -> Finished {
         self.start().finish_within(limit)
     }
+}
+
+thread_local! {
+    /// The client under test, on this thread.
+    static CLIENT: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Has everything that the test starts on this thread speak with this client, where it can do what the flags ask.
+pub fn speaking<R>(client: &'static str, test: impl FnOnce() -> R) -> R {
+    struct Before(Option<&'static str>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            CLIENT.set(self.0);
+        }
+    }
+    let _before = Before(CLIENT.replace(Some(client)));
+    test()
 }
 
 /// A process that runs, and is killed when the test is done with it.
