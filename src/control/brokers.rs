@@ -9,7 +9,7 @@ use super::limits::{self, Outages};
 use crate::{
     app::Shared,
     findings::{Patience, complaints},
-    kafka::{BrokerChange, BrokerStates, Look, refused},
+    kafka::{BrokerChange, BrokerStates, Look},
     mutants,
 };
 
@@ -78,9 +78,7 @@ impl Brokers {
             self.admission.succeeded();
         }
         let reason = look.refusals.last()?;
-        self.admission
-            .failed(now)
-            .then(|| format!("the brokers have not let us in for 30 s: {}", refused(reason)))
+        self.admission.failed(now).then(|| format!("the brokers have not let us in for 30 s: {reason}"))
     }
 }
 
@@ -104,6 +102,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::Refusal;
 
     #[test]
     fn a_client_that_is_refused_ends_a_run_that_stands_still() {
@@ -122,7 +121,11 @@ mod tests {
     }
 
     fn look(refusals: &[&str], any_up: bool) -> Look {
-        Look { refusals: refusals.iter().map(|&text| text.to_owned()).collect(), any_up, ..Look::default() }
+        let refusal = |words: &&str| Refusal {
+            words: (*words).to_owned(),
+            remedy: "check user, password and --sasl-mechanism".to_owned(),
+        };
+        Look { refusals: refusals.iter().map(refusal).collect(), any_up, ..Look::default() }
     }
 
     #[test]

@@ -75,17 +75,24 @@ struct Topic {
     /// Since when every answer has been that it is not there, or not for us.
     away_since: Option<Instant>,
     growth_told: bool,
+    /// Its id, as it was told first.
+    id: Option<[u8; 16]>,
 }
 
 impl Topic {
     fn new(name: &str, partitions: usize, patience: Duration) -> Self {
-        Self { name: name.to_owned(), partitions, patience, away_since: None, growth_told: false }
+        Self { name: name.to_owned(), partitions, patience, away_since: None, growth_told: false, id: None }
     }
 
     /// Takes a look; returns why the run cannot go on, if that is so.
     fn look(&mut self, seen: Result<TopicShape, KafkaError>, now: Instant) -> Option<String> {
+        let (id, seen_id) = (self.id, seen.ok().and_then(|shape| shape.id));
+        self.id = id.or(seen_id);
         let Self { name, partitions, .. } = self;
         let (problem, meaning) = match seen {
+            Ok(_) if id.is_some() && seen_id.is_some() && seen_id != id => {
+                ("another topic has its name now".to_owned(), "was deleted and created anew")
+            }
             Ok(shape) if shape.partitions < *partitions => {
                 let now_has = shape.partitions;
                 (
@@ -145,7 +152,7 @@ mod tests {
     type Seen = Result<TopicShape, KafkaError>;
 
     fn seen(partitions: usize) -> TopicShape {
-        TopicShape { partitions, brokers: 1 }
+        TopicShape { partitions, brokers: 1, id: None }
     }
 
     fn gone() -> Seen {
@@ -175,6 +182,20 @@ mod tests {
             assert_eq!(topic.look(gone(), start + PATIENCE), None, "the time starts anew");
             assert_eq!(topic.look(Ok(seen(2)), start + PATIENCE), None);
         }
+    }
+
+    #[test]
+    fn another_id_is_another_topic() {
+        let (mut topic, start) = (Topic::new("t", 2, PATIENCE), Instant::now());
+        let with = |id| Ok(TopicShape { id: Some([id; 16]), ..seen(2) });
+        assert_eq!(topic.look(Ok(seen(2)), start), None);
+        assert_eq!(topic.look(with(1), start), None);
+        assert_eq!(topic.look(with(2), start), None, "a broker may not be up to date");
+        assert_eq!(topic.look(with(1), start + PATIENCE), None);
+        assert_eq!(topic.look(with(2), start), None);
+        let reason = topic.look(with(2), start + PATIENCE).unwrap();
+        assert!(reason.contains("was deleted and created anew"), "{reason}");
+        assert!(reason.contains("another topic has its name now"), "{reason}");
     }
 
     #[test]

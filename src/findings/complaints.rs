@@ -41,6 +41,10 @@ pub enum ComplaintKind {
     Descriptors,
     /// An answer is larger than the client takes.
     TooLarge,
+    /// A broker does not speak what this client does.
+    TooOld,
+    /// What comes from a broker is no answer of one.
+    Unreadable,
     /// A broker does not accept who we say we are.
     Authentication,
     /// We do not trust a broker, or it does not trust us.

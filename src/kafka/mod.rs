@@ -3,6 +3,8 @@
 //! Loops are generic over [`LogReader`], [`LogWriter`] and [`ClientFactory`]. `librdkafka` is the client that stands on the
 //! library of that name, [`wire`] our own (`--client wire`), and `fake` the one that tests play.
 
+mod blame;
+mod chatter;
 mod client_factory;
 mod ends;
 mod error;
@@ -13,6 +15,7 @@ mod known_brokers;
 mod librdkafka;
 mod log_reader;
 mod log_writer;
+mod observer;
 mod offsets;
 mod settings;
 mod slots;
@@ -26,15 +29,18 @@ pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
-    Bell, BrokerChange, BrokerStates, CommittedPlaces, ConsumerSettings, Coordinator, EmbeddedCluster, Fault,
-    FaultKind, GroupConsumer, GroupDescription, GroupEvent, GroupMember, GroupSettings, GroupStart, Handover,
-    HubBell, Leaders, Librdkafka, Look, MemberState, Message, Observer, OffsetQuery, Producer,
-    ProducerSettings, Ringer, TopicError, TopicShape, Trouble, WakeHub, named, refused,
+    Bell, CommittedPlaces, ConsumerSettings, EmbeddedCluster, Fault, FaultKind, GroupConsumer,
+    GroupDescription, GroupEvent, GroupMember, GroupSettings, GroupStart, Handover, HubBell, Librdkafka,
+    MemberState, Message, OffsetQuery, Producer, ProducerSettings, Ringer, WakeHub,
 };
 pub(crate) use librdkafka::{MALFORMED, ProbeAnswer, Prober};
 pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{
     Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
+};
+pub use observer::{
+    BrokerChange, BrokerStates, Coordinator, Leaders, Look, Observer, Refusal, TopicError, TopicShape,
+    Trouble, named,
 };
 pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId};
 pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};

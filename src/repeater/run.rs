@@ -22,7 +22,7 @@ use crate::{
         frame,
         report::REPEAT,
     },
-    config::RepeaterConfig,
+    config::{ClientChoice, RepeaterConfig},
     control::{Control, StartWait},
     failing::Judgement,
     findings::{Awaited, violations::Violations},
@@ -97,7 +97,7 @@ fn work(
     profile: Option<ProfileFile>,
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
-    let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
+    let observer = Arc::new(Observer::start(&client, &topology.allowed, ClientChoice::Librdkafka)?);
     if let Some(brokers) = config.common.new_topic.as_ref().and_then(|_| observer.count_brokers()) {
         trial.connections(brokers)?;
     }
@@ -107,7 +107,7 @@ fn work(
         }
         answer => answer?,
     };
-    preflight::check(placement.shards.len())?;
+    preflight::check(placement.shards.len(), 0)?;
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let board =
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));

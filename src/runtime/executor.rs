@@ -133,6 +133,35 @@ where
     Ok(ready.into_iter().map(Starting::go).collect())
 }
 
+/// Starts an executor that is no shard, on a thread with this name that may run on these cores, as the future that `make`
+/// returns for it. Nobody waits for its end. Call [`super::preflight::check`] first.
+///
+/// # Errors
+/// In words: there is no such thread, or no executor.
+pub fn spawn_aside<F, Fut>(name: &str, cpus: &CpuSet, make: F) -> Result<(), String>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let (report, ready) = bounded(1);
+    let cpus = cpus.clone();
+    let run = move || {
+        let pinned = affinity::restrict_current_thread(&cpus).map_err(|error| error.to_string());
+        match pinned.and_then(|()| executor().map_err(|error| error.to_string())) {
+            Ok(executor) => {
+                let _ = report.send(Ok(()));
+                executor.run(async move { make().await });
+            }
+            Err(reason) => drop(report.send(Err(reason))),
+        }
+    };
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| {
+        format!("cannot start a thread: {error}; check `ulimit -u` and the cgroup's pids.max")
+    })?;
+    ready.recv().unwrap_or_else(|_| Err("its thread has panicked".to_owned()))
+}
+
 /// A shard between its thread's first breath and the start signal.
 struct Starting<T> {
     shard: Shard<T>,
@@ -215,11 +244,12 @@ fn pinned_executor(place: &ShardPlace) -> Result<LocalExecutor, RuntimeError> {
         .map_err(|source| RuntimeError::NotPinned { shard, source })?;
     // `Fixed(core)` would read the whole machine's topology from sysfs again and again for each executor, and panics
     // where it cannot. The thread is pinned already; `Unbound` leaves that as it is. It does not spin before it sleeps.
-    LocalExecutorBuilder::new(Binding::Unbound)
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_ENTRIES)
-        .make()
-        .map_err(|error| RuntimeError::NoExecutor { shard, core, reason: error.to_string() })
+    executor().map_err(|error| RuntimeError::NoExecutor { shard, core, reason: error.to_string() })
+}
+
+/// One on the calling thread, which stays where it may run.
+fn executor() -> glommio::Result<LocalExecutor, ()> {
+    LocalExecutorBuilder::new(Binding::Unbound).io_memory(IO_MEMORY_BYTES).ring_depth(RING_ENTRIES).make()
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {

@@ -104,14 +104,15 @@ pub enum PreflightError {
     },
 }
 
-/// Checks that `shards` executors can be made. Raises the soft limit on locked memory if that is all it takes.
+/// Checks that executors can be made for so many shards, and for so much else. Raises the soft limit on locked memory if
+/// that is all it takes.
 ///
 /// # Errors
 ///
 /// What is in the way, and what to change.
-pub fn check(shards: usize) -> Result<(), PreflightError> {
+pub fn check(shards: usize, others: usize) -> Result<(), PreflightError> {
     // The limit first: some kernels count rings against it, and the probe makes some.
-    raise_memlock(shards)?;
+    raise_memlock(shards, others)?;
     probe_rings()
 }
 
@@ -176,8 +177,8 @@ fn explain_errno(call: &'static str, errno: Errno, disabled: u8) -> PreflightErr
     }
 }
 
-fn raise_memlock(shards: usize) -> Result<(), PreflightError> {
-    let needed = needed_memlock_bytes(shards);
+fn raise_memlock(shards: usize, others: usize) -> Result<(), PreflightError> {
+    let needed = needed_memlock_bytes(shards + others);
     let Ok((soft, hard)) = getrlimit(MEMLOCK) else { return Ok(()) };
     if soft >= needed {
         return Ok(());
@@ -190,7 +191,7 @@ fn raise_memlock(shards: usize) -> Result<(), PreflightError> {
     if soft >= needed || (soft >= MIN_MEMLOCK_BYTES && !rings_count_as_locked(soft, hard)) {
         return Ok(());
     }
-    let fitting = fitting_shards(soft);
+    let fitting = fitting_shards(soft).saturating_sub(others);
     Err(PreflightError::MemoryLock {
         shards,
         needed_kib: needed.div_ceil(1024),

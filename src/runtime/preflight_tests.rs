@@ -22,7 +22,7 @@ fn probe_without(call: libc::c_long, errno: Errno) -> PreflightError {
 
 #[test]
 fn this_machine_passes() {
-    assert_eq!(check(2), Ok(()));
+    assert_eq!(check(2, 1), Ok(()));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         frame,
         report::PRODUCE,
     },
-    config::{Brokers, NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, ClientChoice, NewTopic, ProduceConfig, VerifierConfig},
     control::{Control, StartWait},
     findings::anomaly::Anomaly,
     human::count,
@@ -74,16 +74,21 @@ fn work(
     control: &Control,
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
-    let observer = Arc::new(Observer::start(&client, &topology.allowed)?);
+    // Who looks at the cluster needs an executor of its own where it is our own client.
+    let observers = usize::from(config.common.client == ClientChoice::Wire);
+    if observers > 0 {
+        preflight::check(1, observers)?;
+    }
+    let observer = Arc::new(Observer::start(&client, &topology.allowed, config.common.client)?);
     let most = plan(config, topology, usize::MAX)?.shards.len();
     let new_topic = trial.new_topic(&observer, most)?;
-    let TopicShape { partitions, brokers } = match wait_for_topic(config, new_topic, control, &observer) {
+    let TopicShape { partitions, brokers, .. } = match wait_for_topic(config, new_topic, control, &observer) {
         Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
         answer => answer.map_err(|error| trial.explain(error))?,
     };
     let placement = plan(config, topology, partitions)?;
     control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
-    preflight::check(placement.shards.len())?;
+    preflight::check(placement.shards.len(), observers)?;
     let topics = [(config.topic.clone(), partitions)];
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let crew = Crew {

@@ -88,10 +88,11 @@ impl<'a> Trial<'a> {
 
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
-    let client = ClientSettings::new(&config.common, "");
     if config.common.client == ClientChoice::Wire {
-        wire::security::try_out(&client)?;
+        wire_clients(config)?;
+        return group(config, &ClientSettings::new(&config.common, ""), cpus);
     }
+    let client = ClientSettings::new(&config.common, "");
     if let Some(produce) = &config.produce {
         producer(&client, produce, cpus).try_out()?;
     }
@@ -107,25 +108,45 @@ fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     if config.seq_read.is_some() {
         reader(true).try_out()?;
     }
-    if let Some(group) = &config.group_read {
-        group_reader::settings(&client, group, SOME_GROUP.to_owned(), isolation, cpus.clone()).try_out()?;
+    group(config, &client, cpus)
+}
+
+/// Whether a group's members can be made, if there are any: they stand on librdkafka.
+fn group(config: &VerifierConfig, client: &ClientSettings, cpus: &CpuSet) -> Result<(), ClientError> {
+    let Some(group) = &config.group_read else { return Ok(()) };
+    let isolation = checker::isolation(config.proof);
+    group_reader::settings(client, group, SOME_GROUP.to_owned(), isolation, cpus.clone()).try_out()
+}
+
+/// The same for clients of our own, whose settings are all that there is to find out.
+fn wire_clients(config: &VerifierConfig) -> Result<(), ClientError> {
+    let bootstrap = match &config.common.brokers {
+        Brokers::Bootstrap(list) => list,
+        // Where they will be is not known yet.
+        Brokers::Embedded { .. } => "localhost",
+    };
+    let client = ClientSettings::new(&config.common, bootstrap);
+    wire::security::try_out(&client)?;
+    if let Some(produce) = &config.produce {
+        wire::settings::sink(&client, &writer(&client, produce))?;
     }
-    Ok(())
+    let isolation = checker::isolation(config.proof);
+    wire::settings::consumer(&client, &ReaderSettings::here_and_there(isolation)).map(drop)
 }
 
 fn producer(client: &ClientSettings, config: &ProduceConfig, cpus: &CpuSet) -> ProducerSettings {
-    ProducerSettings {
-        client: client.clone(),
-        writer: WriterSettings {
-            linger: config.linger,
-            batch_max_bytes: config.batch_max_bytes,
-            max_buffered_records: config.max_buffered_records,
-            compression: Compression::None,
-            transactions: config
-                .transactions
-                .map(|rules| TransactionSettings { id: client.client_id.clone(), timeout: rules.timeout }),
-        },
-        client_cpus: cpus.clone(),
+    ProducerSettings { client: client.clone(), writer: writer(client, config), client_cpus: cpus.clone() }
+}
+
+fn writer(client: &ClientSettings, config: &ProduceConfig) -> WriterSettings {
+    WriterSettings {
+        linger: config.linger,
+        batch_max_bytes: config.batch_max_bytes,
+        max_buffered_records: config.max_buffered_records,
+        compression: Compression::None,
+        transactions: config
+            .transactions
+            .map(|rules| TransactionSettings { id: client.client_id.clone(), timeout: rules.timeout }),
     }
 }
 

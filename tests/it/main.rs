@@ -52,6 +52,7 @@ mod usage;
 mod values;
 mod verdicts;
 mod waits;
+mod watching;
 
 use std::sync::{Arc, Once};
 
@@ -136,6 +137,7 @@ fn all() -> Vec<(String, Test)> {
         probed::tests(),
         stalls::tests(),
         waits::tests(),
+        watching::tests(),
         proxied::tests(),
         harness::tests(),
         transactions::tests(),

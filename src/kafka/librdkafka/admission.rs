@@ -16,21 +16,16 @@ fn tls_alert(text: &str) -> Option<u8> {
 
 /// What to check when the brokers refused us, or we them, for this reason.
 pub(crate) fn way_out(reason: &str) -> &'static str {
-    if tls_alert(reason).is_some() {
+    // The second words are our own client's.
+    if tls_alert(reason).is_some() || reason.contains("refuses the connection with alert") {
         "check --tls-cert and --tls-key: the brokers may ask for a certificate, or for another one"
     } else if reason.contains("certificate verify failed") {
         "give the authority that signed the brokers' certificates with --tls-ca, and name brokers as they do"
-    } else if reason.contains("SSL") {
+    } else if reason.contains("SSL") || reason.contains("TLS") {
         "check --enable-tls and the certificates"
     } else {
         "check user, password and --sasl-mechanism"
     }
-}
-
-/// A refusal, and what to do about it.
-#[must_use]
-pub fn refused(reason: &str) -> String {
-    format!("{reason}: {}", way_out(reason))
 }
 
 /// What else a complaint may mean.
@@ -67,5 +62,8 @@ mod tests {
         );
         assert_eq!(hint("b: Connect to 127.0.0.1:1 failed: Connection refused"), "");
         assert!(way_out("SASL authentication error: Authentication failed").contains("password"));
+        let alert = "TLS: the broker refuses the connection with alert 42, BadCertificate";
+        assert!(way_out(alert).contains("--tls-cert"));
+        assert!(way_out("TLS handshake failed: eof").contains("--enable-tls"));
     }
 }

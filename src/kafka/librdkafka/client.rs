@@ -11,10 +11,10 @@ use std::{
 
 use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
 
-use super::{bearer, chatter::Chatter, codes, complaint, settings, signals};
+use super::{bearer, codes, complaint, settings, signals};
 use crate::{
     findings::{Side, complaints},
-    kafka::{ClientError, KafkaError},
+    kafka::{ClientError, KafkaError, chatter::Chatter},
     runtime::cores::{affinity, cpu_set::CpuSet},
 };
 

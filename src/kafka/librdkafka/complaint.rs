@@ -2,7 +2,7 @@
 
 use crate::{
     findings::{ComplaintKind, Heard},
-    runtime::descriptors,
+    kafka::blame::describe,
 };
 
 use super::admission;
@@ -16,7 +16,7 @@ pub(crate) fn heard(line: &str) -> Option<Heard> {
     let Said { text, state, count } = said(rest);
     let broker = Broker::of(name);
     let kind = kind(text, state)?;
-    let (words, remedy) = describe(kind, &broker, text);
+    let (words, remedy) = describe(kind, &broker.address, broker.id.as_deref(), text);
     let is_refusal = kind == ComplaintKind::Authentication
         || admission::is_tls_refusal(text)
         || text.contains("certificate verify failed");
@@ -95,50 +95,6 @@ fn kind(text: &str, state: &str) -> Option<ComplaintKind> {
     } else {
         return None;
     })
-}
-
-/// The sentence, and the way out.
-fn describe(kind: ComplaintKind, broker: &Broker, text: &str) -> (String, String) {
-    let Broker { address, id } = broker;
-    let name = id.as_ref().map_or_else(|| address.clone(), |id| format!("{address}/{id}"));
-    let (words, remedy) = match (kind, id) {
-        (ComplaintKind::Descriptors, _) => (
-            format!(
-                "the client has no file descriptor for a connection to broker {name}, of the {} that this process may have \
-                 ({text})",
-                descriptors::limit()
-            ),
-            "raise the limit (ulimit -n), or have fewer readers and workers",
-        ),
-        (ComplaintKind::TooLarge, _) => (
-            format!("the client does not take an answer of broker {name}, as it is too large ({text})"),
-            "raise -X receive.message.max.bytes",
-        ),
-        (ComplaintKind::Resolution, Some(id)) => (
-            format!("broker {id} is advertised as {address}, a name that does not resolve here ({text})"),
-            "mend the broker's advertised.listeners, or the DNS of this machine",
-        ),
-        (ComplaintKind::Resolution, None) => (
-            format!("the name {address} does not resolve here ({text})"),
-            "check --brokers, or the DNS of this machine",
-        ),
-        (ComplaintKind::Authentication | ComplaintKind::Trust, _) => (
-            format!("broker {name} and this client do not accept each other ({text})"),
-            admission::way_out(text),
-        ),
-        (ComplaintKind::HungUp, _) => (
-            format!("broker {name} closes connections again and again before they are of use ({text})"),
-            "look at its limits (max.connections, max.connections.per.ip) and at what lies between; \
-             have fewer readers and workers, or check --enable-tls",
-        ),
-        (ComplaintKind::Unreachable, _) => {
-            (format!("nobody takes connections at broker {name} ({text})"), "start it, or check --brokers")
-        }
-        (ComplaintKind::Silent, _) => {
-            (format!("broker {name} does not answer in time ({text})"), "look at the broker and the network")
-        }
-    };
-    (words, remedy.to_owned())
 }
 
 #[cfg(test)]

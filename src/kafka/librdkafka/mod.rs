@@ -4,9 +4,8 @@
 //! and hands out no pointer.
 
 mod admin;
-mod admission;
+pub(super) mod admission;
 mod bearer;
-mod chatter;
 mod client;
 mod codes;
 mod complaint;
@@ -29,11 +28,9 @@ mod transactions;
 mod trial;
 mod wake;
 
+pub(crate) use admin::client::AdminClient;
 pub use admin::groups::{CommittedPlaces, GroupDescription, GroupMember};
-pub use admin::leaders::{Coordinator, Leaders, Trouble, named};
-pub use admin::observer::{BrokerChange, BrokerStates, Look, Observer, TopicError, TopicShape};
 pub use admin::offsets::OffsetQuery;
-pub use admission::refused;
 pub use embedded::EmbeddedCluster;
 pub use factory::Librdkafka;
 pub use fault::{Fault, FaultKind};

@@ -4,13 +4,16 @@ use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
-use super::chatter;
 use crate::{
     config::{Compression, Sasl, Security, Tls},
     kafka::{ClientError, ClientSettings, Handover, Isolation, ReaderSettings, WriterSettings},
     mutants,
     runtime::cores::cpu_set::CpuSet,
 };
+
+/// What a client is asked to tell of. Not what it does with each record and each batch, nor its whole configuration
+/// for each client.
+const CONTEXTS: &str = "generic,broker,topic,metadata,protocol,cgrp,security,consumer,admin,eos,assignor";
 
 /// What a producer needs beyond that.
 #[derive(Clone, Debug)]
@@ -107,7 +110,7 @@ impl ClientSettings {
             // Nowhere else is it told: brokers may close what they take for one connection too many.
             .set("log.connection.close", "true");
         if self.trace {
-            config.set("debug", chatter::CONTEXTS);
+            config.set("debug", CONTEXTS);
         }
         secure(&mut config, &self.security);
         config

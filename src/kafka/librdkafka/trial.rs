@@ -2,13 +2,11 @@
 //!
 //! It judges many combinations only when a client is made. One without brokers goes nowhere.
 
-use std::ptr;
+use rdkafka::{ClientConfig, types::RDKafkaType};
 
-use rdkafka::{ClientConfig, bindings as rdk, types::RDKafkaType};
-
-use super::{client::Handle, codes};
+use super::client::Handle;
 use crate::{
-    kafka::{ClientError, ClientSettings, ConsumerSettings, GroupSettings, Observer, ProducerSettings},
+    kafka::{ClientError, ClientSettings, ConsumerSettings, GroupSettings, ProducerSettings},
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -59,26 +57,5 @@ fn try_out(
             Err(ClientError::Combination { reason })
         }
         Err(error) => Err(error),
-    }
-}
-
-/// How long a cluster has to say how many brokers it has.
-const COUNT_LIMIT_MS: i32 = 3_000;
-
-impl Observer {
-    /// How many brokers the cluster has, if one of them answers soon.
-    #[must_use]
-    pub fn count_brokers(&self) -> Option<usize> {
-        let mut metadata = ptr::null();
-        // SAFETY: the client is alive; without a topic it asks for those that it knows. On success the metadata is ours,
-        // and not used after it is destroyed.
-        unsafe {
-            let (client, topic) = (self.handle.ptr(), ptr::null_mut());
-            let code = rdk::rd_kafka_metadata(client, 0, topic, &raw mut metadata, COUNT_LIMIT_MS);
-            codes::check(code).ok()?;
-            let brokers = usize::try_from((*metadata).broker_cnt).ok();
-            rdk::rd_kafka_metadata_destroy(metadata);
-            brokers.filter(|brokers| *brokers > 0)
-        }
     }
 }

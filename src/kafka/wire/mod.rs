@@ -6,8 +6,10 @@
 //! [`core`] the client's state, and [`shell`] its sockets. Only the last one does any I/O; the others know nothing of
 //! clocks, executors or sockets. [`Wire`] makes the clients that the rest of the program sees.
 
+mod admin;
 pub mod batch;
 mod bearer;
+mod complaint;
 pub mod core;
 mod factory;
 pub mod protocol;
@@ -20,6 +22,7 @@ mod sim;
 mod trust;
 mod writer;
 
+pub(crate) use admin::AdminClient;
 pub use factory::Wire;
 pub use reader::Reader;
 pub use settings::lacking;

@@ -107,6 +107,7 @@ pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> 
         hedge_us: S_US,
         // Brokers close what has been idle for ten minutes.
         idle_us: 540 * S_US,
+        traces: client.trace,
     })
 }
 

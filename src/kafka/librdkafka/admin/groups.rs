@@ -16,12 +16,13 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaType};
 
 use crate::kafka::{
-    ClientError, GroupSettings, KafkaError, Observer,
-    librdkafka::codes,
+    ClientError, GroupSettings, KafkaError,
+    librdkafka::{AdminClient, codes},
     librdkafka::{
         client::{self, Handle},
         partitions::{PartitionList, entries},
     },
+    observer::Admin as _,
 };
 
 /// What a group's coordinator says of it.
@@ -98,13 +99,15 @@ impl GroupDescription {
 const KEPT: Duration = Duration::from_secs(30);
 /// How long the brokers have to answer one question.
 const LIMIT_MS: i32 = 2_000;
+/// How long the cluster has to say which brokers it has.
+const BROKERS_LIMIT: Duration = Duration::from_secs(3);
 
-impl Observer {
+impl AdminClient {
     /// Asks for a group's state; waits for the answer, but not long.
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+    pub(crate) fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
         if self.brokers_assign {
             // The answer would be that the group is dead. The newer question is of those that have ended the process.
             return Err(codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE));
@@ -141,7 +144,7 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn who_is_in(
+    pub(crate) fn who_is_in(
         &self,
         group: &str,
         seen: &Result<GroupDescription, KafkaError>,
@@ -225,9 +228,9 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
+    pub(crate) fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
         if self.brokers_assign {
-            self.count_brokers().ok_or_else(KafkaError::timed_out)?;
+            self.describe(None, BROKERS_LIMIT)?;
         } else {
             self.describe_group(group)?;
         }

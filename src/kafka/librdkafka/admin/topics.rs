@@ -1,4 +1,4 @@
-//! Topics that a run makes for itself.
+//! Topics that a run makes for itself, and how topics and brokers are set.
 
 use std::{
     ffi::{CStr, c_int},
@@ -10,76 +10,44 @@ use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 use crate::{
     config::NewTopic,
     kafka::{
-        ClientError, KafkaError, Observer, TopicShape,
+        ClientError,
         librdkafka::{
+            AdminClient,
             client::{self, EventPtr, Handle},
             codes,
         },
+        observer::{NotCreated, Resource},
     },
 };
 
 /// How long the controller has to make a topic.
 const REQUEST_TIMEOUT_MS: c_int = 10_000;
 
-/// How long a topic's settings are waited for, where a run has ended and they only explain.
+/// How long settings are waited for: they only explain.
 const LOOK_TIMEOUT_MS: c_int = 2_000;
 
-/// Why a topic was not made.
-pub(crate) struct NotCreated {
-    pub(crate) reason: String,
-    /// Asking again may help.
-    pub(crate) passing: bool,
-}
-
-impl Observer {
-    /// What a topic is like now; waits for the answer, but not long.
-    ///
-    /// # Errors
-    /// The brokers' answer, or that there was none.
-    pub fn look_at_topic(&self, topic: &str) -> Result<TopicShape, KafkaError> {
-        let handle = self.handle.topic(topic).map_err(|_| KafkaError::timed_out())?;
-        self.shape(handle.ptr())
-    }
-
-    /// Whether a topic may be compacted, as far as the brokers say so soon; `None` without an answer.
-    #[must_use]
-    pub fn is_compacted(&self, topic: &str) -> Option<bool> {
-        let resource = Resource::topic(topic)?;
+impl AdminClient {
+    /// How a topic or a broker is set, if the brokers say so soon.
+    pub(super) fn described_setting(&self, of: Resource<'_>, name: &str) -> Option<String> {
+        let resource = NativeResource::new(of)?;
         let (queue, mut resources) = (self.handle.new_queue(), [resource.0.as_ptr()]);
-        // SAFETY: all are alive, and there is one resource; the call copies what it needs. Null options are the default ones.
+        let options = Options::new(&self.handle, rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+        options.set_request_timeout(LOOK_TIMEOUT_MS);
+        // SAFETY: all are alive, and there is one resource; the call copies what it needs.
         unsafe {
             let (client, list) = (self.handle.ptr(), resources.as_mut_ptr());
-            rdk::rd_kafka_DescribeConfigs(client, list, resources.len(), std::ptr::null(), queue.ptr());
+            rdk::rd_kafka_DescribeConfigs(client, list, resources.len(), options.0, queue.ptr());
         }
-        let event = queue.poll(LOOK_TIMEOUT_MS)?;
-        // SAFETY: the event is alive; a result of another kind is null. What it holds lives as long as the event, and names
-        // and values that are not null are NUL-terminated.
-        unsafe {
-            let result = rdk::rd_kafka_event_DescribeConfigs_result(event.ptr());
-            if result.is_null() {
-                return None;
-            }
-            let (mut count, mut entries) = (0, 0);
-            let resources = rdk::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-            let resource = (count > 0).then(|| *resources)?;
-            let configs = rdk::rd_kafka_ConfigResource_configs(resource, &raw mut entries);
-            for index in 0..entries {
-                let entry = *configs.add(index);
-                let value = rdk::rd_kafka_ConfigEntry_value(entry);
-                if CStr::from_ptr(rdk::rd_kafka_ConfigEntry_name(entry)) == c"cleanup.policy"
-                    && !value.is_null()
-                {
-                    return Some(CStr::from_ptr(value).to_string_lossy().contains("compact"));
-                }
-            }
-        }
-        None
+        let event = queue.poll(LOOK_TIMEOUT_MS * 2)?;
+        setting_in(&event, name)
     }
 
     /// Makes a topic; one that is there already is left as it is. Waits for the answer, but not for ever.
-    pub(crate) fn create_topic(&self, topic: &str, new: &NewTopic) -> Result<(), NotCreated> {
+    pub(super) fn make_topic(&self, topic: &str, new: &NewTopic) -> Result<(), NotCreated> {
         let spec = Spec::new(topic, new)?;
-        let options = Options::new(&self.handle);
+        let options = Options::new(&self.handle, rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS);
+        options.set_request_timeout(REQUEST_TIMEOUT_MS);
+        options.set_operation_timeout(REQUEST_TIMEOUT_MS / 2);
         let (queue, mut specs) = (self.handle.new_queue(), [spec.0.as_ptr()]);
         // SAFETY: all are alive, and there is one specification; the call copies what it needs.
         unsafe {
@@ -89,25 +57,12 @@ impl Observer {
         // The client answers in time by itself; this is for the day it does not.
         let event = queue.poll(REQUEST_TIMEOUT_MS * 2);
         let event = event.filter(|event| event.kind() == rdk::RD_KAFKA_EVENT_CREATETOPICS_RESULT);
-        event.map_or_else(
-            || Err(NotCreated::new(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, "")),
-            |event| answer(&event),
-        )
+        event.map_or_else(|| Err(not_created(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, "")), |event| answer(&event))
     }
 }
 
-impl NotCreated {
-    fn new(code: Code, text: &str) -> Self {
-        let error = codes::error(code);
-        let reason = if text.is_empty() { error.to_string() } else { format!("{error}: {text}") };
-        Self { reason, passing: error.is_passing_answer() }
-    }
-}
-
-impl From<ClientError> for NotCreated {
-    fn from(error: ClientError) -> Self {
-        Self { reason: error.to_string(), passing: false }
-    }
+fn not_created(code: Code, text: &str) -> NotCreated {
+    NotCreated::new(codes::error(code), text)
 }
 
 fn answer(event: &EventPtr) -> Result<(), NotCreated> {
@@ -123,7 +78,7 @@ fn answer(event: &EventPtr) -> Result<(), NotCreated> {
         };
         let code = rdk::rd_kafka_event_error(event.ptr());
         if codes::check(code).is_err() {
-            return Err(NotCreated::new(code, &text(rdk::rd_kafka_event_error_string(event.ptr()))));
+            return Err(not_created(code, &text(rdk::rd_kafka_event_error_string(event.ptr()))));
         }
         let mut count = 0;
         let result = rdk::rd_kafka_event_CreateTopics_result(event.ptr());
@@ -134,10 +89,7 @@ fn answer(event: &EventPtr) -> Result<(), NotCreated> {
                 // Somebody else was faster.
                 Code::RD_KAFKA_RESP_ERR_NO_ERROR | Code::RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS => {}
                 code => {
-                    return Err(NotCreated::new(
-                        code,
-                        &text(rdk::rd_kafka_topic_result_error_string(result)),
-                    ));
+                    return Err(not_created(code, &text(rdk::rd_kafka_topic_result_error_string(result))));
                 }
             }
         }
@@ -145,19 +97,51 @@ fn answer(event: &EventPtr) -> Result<(), NotCreated> {
     Ok(())
 }
 
-/// An owned `rd_kafka_ConfigResource_t`.
-struct Resource(NonNull<rdk::rd_kafka_ConfigResource_t>);
+/// A broker's answer to the question for its settings, or a topic's.
+fn setting_in(event: &EventPtr, setting: &str) -> Option<String> {
+    // SAFETY: the event is alive; a result of another kind is null. Resources and entries live as long as the event,
+    // and there are as many as is said; names and values that are not null are NUL-terminated.
+    unsafe {
+        let result = rdk::rd_kafka_event_DescribeConfigs_result(event.ptr());
+        if result.is_null() {
+            return None;
+        }
+        let (mut count, mut entries_count) = (0, 0);
+        let resources = rdk::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        let resource = (count > 0).then(|| *resources)?;
+        let entries = rdk::rd_kafka_ConfigResource_configs(resource, &raw mut entries_count);
+        for index in 0..entries_count {
+            let entry = *entries.add(index);
+            let (name, value) =
+                (rdk::rd_kafka_ConfigEntry_name(entry), rdk::rd_kafka_ConfigEntry_value(entry));
+            if !name.is_null() && !value.is_null() && CStr::from_ptr(name).to_bytes() == setting.as_bytes() {
+                return Some(CStr::from_ptr(value).to_string_lossy().into_owned());
+            }
+        }
+        None
+    }
+}
 
-impl Resource {
-    fn topic(name: &str) -> Option<Self> {
-        let name = client::c_string(name).ok()?;
-        let kind = rdk::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+/// An owned `rd_kafka_ConfigResource_t`.
+struct NativeResource(NonNull<rdk::rd_kafka_ConfigResource_t>);
+
+impl NativeResource {
+    fn new(of: Resource<'_>) -> Option<Self> {
+        let (kind, name) = match of {
+            Resource::Topic(name) => {
+                (rdk::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, client::c_string(name))
+            }
+            Resource::Broker(id) => {
+                (rdk::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, client::c_string(&id.to_string()))
+            }
+        };
+        let name = name.ok()?;
         // SAFETY: the name is alive, and copied.
         NonNull::new(unsafe { rdk::rd_kafka_ConfigResource_new(kind, name.as_ptr()) }).map(Self)
     }
 }
 
-impl Drop for Resource {
+impl Drop for NativeResource {
     fn drop(&mut self) {
         // SAFETY: the resource is ours and not used again.
         unsafe { rdk::rd_kafka_ConfigResource_destroy(self.0.as_ptr()) };
@@ -201,15 +185,22 @@ impl Drop for Spec {
 struct Options(*mut rdk::rd_kafka_AdminOptions_t);
 
 impl Options {
-    fn new(handle: &Handle) -> Self {
-        // SAFETY: the client is alive; the options are ours. Both setters take values in their range.
+    fn new(handle: &Handle, operation: rdk::rd_kafka_admin_op_t) -> Self {
+        // SAFETY: the client is alive; the options are ours.
+        Self(unsafe { rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation) })
+    }
+
+    fn set_request_timeout(&self, limit_ms: c_int) {
+        // SAFETY: the options are ours; the value is in its range, and no text is asked for.
         unsafe {
-            let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
-            let (options, no_text) =
-                (rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation), std::ptr::null_mut());
-            rdk::rd_kafka_AdminOptions_set_request_timeout(options, REQUEST_TIMEOUT_MS, no_text, 0);
-            rdk::rd_kafka_AdminOptions_set_operation_timeout(options, REQUEST_TIMEOUT_MS / 2, no_text, 0);
-            Self(options)
+            rdk::rd_kafka_AdminOptions_set_request_timeout(self.0, limit_ms, std::ptr::null_mut(), 0);
+        }
+    }
+
+    fn set_operation_timeout(&self, limit_ms: c_int) {
+        // SAFETY: as above.
+        unsafe {
+            rdk::rd_kafka_AdminOptions_set_operation_timeout(self.0, limit_ms, std::ptr::null_mut(), 0);
         }
     }
 }

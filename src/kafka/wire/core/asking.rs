@@ -50,15 +50,17 @@ fn send<T: Copy>(
     let connection = network.connection(link)?;
     let timeout_ms = i32::try_from(question_us / 1_000).unwrap_or(i32::MAX);
     let (tag, deadline_us) = (Tag::Own(tag), connection.deadline_us(now_us, question_us));
-    Some(match &request.body {
+    let (sent, partitions) = match &request.body {
         QuestionBody::Offsets { partitions, timestamp, read_committed } => {
             let (timestamp, read_committed) = (*timestamp, *read_committed);
             let request =
                 ListOffsetsRequest { topic: &topic, partitions, timestamp, read_committed, timeout_ms };
-            connection.send(&request, deadline_us, tag)
+            (connection.send(&request, deadline_us, tag), request.partitions.len())
         }
         QuestionBody::EpochEnds(partitions) => {
-            connection.send(&LeaderEpochRequest { topic: &topic, partitions }, deadline_us, tag)
+            let request = LeaderEpochRequest { topic: &topic, partitions };
+            (connection.send(&request, deadline_us, tag), partitions.len())
         }
-    })
+    };
+    Some(sent.inspect(|()| connection.measure(partitions, 0)))
 }

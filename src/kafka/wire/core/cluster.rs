@@ -160,6 +160,17 @@ impl Cluster {
         }
     }
 
+    /// Takes in which brokers there are, by id, name and port, where only they were told. One that knows no broker, itself
+    /// included, knows nothing.
+    pub fn name_brokers<'a>(&mut self, brokers: impl Iterator<Item = (i32, &'a str, u16)>) {
+        let told = brokers.map(|(id, host, port)| BrokerAddress { id, host: host.into(), port });
+        let told: Vec<_> = told.collect();
+        if !told.is_empty() && told != self.brokers {
+            self.brokers = told;
+            self.version += 1;
+        }
+    }
+
     fn learn_brokers(&mut self, answer: &MetadataResponse<'_>) -> bool {
         let is_known = |(known, told): (&BrokerAddress, &crate::kafka::wire::protocol::Broker<'_>)| {
             known.id == told.id && &*known.host == told.host && i32::from(known.port) == told.port
@@ -177,7 +188,7 @@ impl Cluster {
         true
     }
 
-    fn learn_partition(&mut self, told: &PartitionMetadata) -> bool {
+    fn learn_partition(&mut self, told: &PartitionMetadata<'_>) -> bool {
         if !(0..MOST_PARTITIONS).contains(&told.partition) {
             return false;
         }
@@ -246,7 +257,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::wire::protocol::{Broker, TopicMetadata};
+    use crate::kafka::wire::protocol::{Broker, Replicas, TopicMetadata};
 
     const TIMES: RefreshTimes = RefreshTimes { age_us: 1_000_000, shortest_us: 50, longest_us: 400 };
 
@@ -256,6 +267,7 @@ mod tests {
             partition,
             leader,
             leader_epoch,
+            replicas: Replicas::default(),
         };
         MetadataResponse {
             throttle_time_ms: 0,

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::{
     inbox::{FrameError, Inbox},
     login::{Exchange, Login, LoginError},
+    notice::Size,
 };
 use crate::kafka::{
     KafkaError,
@@ -36,9 +37,18 @@ const SESSION_LEAST_US: u64 = 1_000_000;
 /// Why a connection cannot be used any more.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConnectionError {
-    /// The broker's name has no address, or none of its addresses could be reached.
+    /// None of the broker's addresses takes connections.
     #[error("{0}")]
     NotOpened(String),
+    /// The broker's name has no address.
+    #[error("{0}")]
+    NotResolved(String),
+    /// None of the broker's addresses has answered in time.
+    #[error("{0}")]
+    NotAnswering(String),
+    /// There is no file descriptor left for it.
+    #[error("{0}")]
+    NoDescriptor(String),
     /// The broker, or the network, closed it.
     #[error("the connection was closed: {0}")]
     Lost(String),
@@ -126,6 +136,9 @@ struct InFlight<T> {
     deadline_us: u64,
     /// `None`: it is the connection's own, as everything is that comes before it can be used.
     tag: Option<T>,
+    sent_us: u64,
+    partitions: usize,
+    bytes: usize,
 }
 
 /// How far the broker and this side have come with each other.
@@ -169,6 +182,10 @@ pub struct Connection<T> {
     again_us: u64,
     /// The broker does not read before that time, µs.
     muted_until_us: u64,
+    /// When it was last of use, or was to be, µs: requests go out then.
+    clock_us: u64,
+    /// The request that was answered last.
+    answered: Size,
 }
 
 impl<T: Copy> Connection<T> {
@@ -186,6 +203,8 @@ impl<T: Copy> Connection<T> {
             stage: Stage::Unknown,
             again_us: u64::MAX,
             muted_until_us: 0,
+            clock_us: now_us,
+            answered: Size::default(),
         };
         connection.ask_versions(Api::ApiVersions.spoken().1, now_us);
         connection
@@ -200,7 +219,9 @@ impl<T: Copy> Connection<T> {
     fn enqueue(&mut self, api: Api, version: i16, deadline_us: u64, tag: Option<T>) -> i32 {
         let correlation_id = self.next_id;
         self.next_id = self.next_id.checked_add(1).unwrap_or(0);
-        self.in_flight.push_back(InFlight { correlation_id, api, version, deadline_us, tag });
+        let (sent_us, partitions, bytes) = (self.clock_us, 0, 0);
+        let request = InFlight { correlation_id, api, version, deadline_us, tag, sent_us, partitions, bytes };
+        self.in_flight.push_back(request);
         correlation_id
     }
 
@@ -257,7 +278,28 @@ impl<T: Copy> Connection<T> {
     /// Sends a request in a version that both sides speak.
     pub fn send_version<R: Request>(&mut self, request: &R, version: i16, deadline_us: u64, tag: T) {
         let correlation_id = self.enqueue(R::API, version, deadline_us, Some(tag));
+        let before = self.out.len();
         encode_request(request, version, correlation_id, &self.settings.client_id, &mut self.out);
+        self.measure(0, self.out.len() - before);
+    }
+
+    /// It is of use now.
+    pub fn tick(&mut self, now_us: u64) {
+        self.clock_us = now_us;
+    }
+
+    /// The request that was sent last is about so many partitions, and has so many bytes that were not known yet.
+    pub fn measure(&mut self, partitions: usize, bytes: usize) {
+        if let Some(last) = self.in_flight.back_mut() {
+            last.partitions += partitions;
+            last.bytes += bytes;
+        }
+    }
+
+    /// The extent of the request that was answered last.
+    #[must_use]
+    pub fn last_answered(&self) -> Size {
+        self.answered
     }
 
     /// Takes note of a request whose bytes the caller writes behind all that [`Self::output`] has. Returns the correlation
@@ -306,7 +348,9 @@ impl<T: Copy> Connection<T> {
             let Some(request) = front.filter(|request| got == Some(request.correlation_id)) else {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
-            let InFlight { api, version, tag, .. } = request;
+            let InFlight { api, version, tag, sent_us, partitions, bytes, .. } = request;
+            let took_us = now_us.saturating_sub(sent_us);
+            self.answered = Size { partitions, request_bytes: bytes, response_bytes: frame.len(), took_us };
             match (tag, api) {
                 (Some(tag), _) => return Ok(Some(Response { tag, api, version })),
                 (None, Api::SaslHandshake) => self.learn_mechanisms(version, now_us)?,

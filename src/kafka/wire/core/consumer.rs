@@ -6,6 +6,7 @@ use super::{
     connection::{ConnectionError, Response},
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
+    notice::Notice,
     questions::{QuestionId, Questions, What},
     source::{AnswerError, Source, SourceSettings, Visitor},
 };
@@ -198,6 +199,7 @@ impl Consumer {
         let SourceSettings { max_wait_ms, min_bytes, read_committed, .. } = *source.settings();
         let Some(fetch) = source.next_fetch(broker, now_us) else { return };
         let (version, topic) = named(version, &topic, id);
+        let partitions = fetch.partitions.len();
         let request = FetchRequest {
             topic,
             partitions: fetch.partitions,
@@ -210,6 +212,7 @@ impl Consumer {
         let wait_us = u64::from(max_wait_ms.unsigned_abs()) * 1_000;
         let deadline_us = connection.deadline_us(now_us, wait_us + *fetch_us);
         connection.send_version(&request, version, deadline_us, Tag::Own(Sent::Fetch { broker }));
+        connection.measure(partitions, 0);
     }
 
     /// An answer is there.
@@ -241,11 +244,7 @@ impl Consumer {
             }
         };
         match outcome {
-            Ok(throttle_ms) => {
-                if let Some(connection) = network.connection(link) {
-                    connection.throttle(throttle_ms, now_us);
-                }
-            }
+            Ok(throttle_ms) => network.throttle(link, response.api, throttle_ms, now_us),
             Err(error) => network.fail(link, error, now_us),
         }
     }
@@ -254,6 +253,10 @@ impl Consumer {
 impl Machine for Consumer {
     fn poll_action(&mut self) -> Option<Action> {
         self.network.poll_action()
+    }
+
+    fn poll_notice(&mut self) -> Option<Notice> {
+        self.network.poll_notice()
     }
 
     fn opened(&mut self, link: LinkId, now_us: u64) {

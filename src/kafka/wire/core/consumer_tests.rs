@@ -55,6 +55,7 @@ impl World {
             question_us: 1_000_000,
             hedge_us: 1_000_000,
             idle_us: 600_000_000,
+            traces: false,
         };
         let settings = ConsumerSettings { network, source: SETTINGS, fetch_us: 1_000_000 };
         Self {

@@ -2,7 +2,7 @@
 
 use std::{io::IoSlice, rc::Rc};
 
-use super::connection::ConnectionError;
+use super::{connection::ConnectionError, notice::Notice};
 
 /// One connection, from its opening to its end. A number is never used again for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,10 @@ pub trait Machine {
     fn handle_timeout(&mut self, now_us: u64);
     /// Whether there is something for whoever waits for this client.
     fn has_news(&self) -> bool;
+    /// The next thing that is to be said of its connections, as long as there is one.
+    fn poll_notice(&mut self) -> Option<Notice> {
+        None
+    }
 }
 
 /// So many at once: the system takes 1,024, but what 128 of them hold fills a socket's buffer where values are large.

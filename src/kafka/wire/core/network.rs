@@ -7,6 +7,7 @@ use super::{
     cluster::{Cluster, RefreshTimes},
     connection::{Connection, ConnectionError, ConnectionSettings, Response},
     machine::{Action, LinkId},
+    notice::{Answered, BrokerName, Notice},
 };
 use crate::kafka::wire::protocol::{Api, DecodeError, Decoder, MetadataRequest, MetadataResponse};
 
@@ -60,6 +61,8 @@ pub struct NetworkSettings {
     pub hedge_us: u64,
     /// After so long without use a connection is closed.
     pub idle_us: u64,
+    /// Each answer is a notice.
+    pub traces: bool,
 }
 
 /// What a request is for.
@@ -94,6 +97,8 @@ enum State<T> {
 #[derive(Debug)]
 struct Slot<T> {
     peer: Peer,
+    /// Where it was opened to last: a broker may be named no more.
+    address: Option<(Rc<str>, u16)>,
     generation: u32,
     state: State<T>,
     /// Attempts in vain since the last answer.
@@ -117,7 +122,11 @@ pub struct Network<T> {
     candidate: usize,
     /// Why a connection could not be used, most recently, until one could.
     trouble: Option<(Peer, ConnectionError)>,
+    notices: VecDeque<Notice>,
 }
+
+/// Notices that are kept for whoever asks for them.
+const MOST_NOTICES: usize = 1_000;
 
 impl<T: Copy> Network<T> {
     /// No connection yet.
@@ -131,6 +140,7 @@ impl<T: Copy> Network<T> {
             lost: VecDeque::new(),
             candidate: 0,
             trouble: None,
+            notices: VecDeque::new(),
         }
     }
 
@@ -148,6 +158,51 @@ impl<T: Copy> Network<T> {
     /// The next connection that is over.
     pub fn poll_lost(&mut self) -> Option<Lost<T>> {
         self.lost.pop_front()
+    }
+
+    /// The next thing that is to be said of the connections.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    #[cold]
+    fn notice(&mut self, notice: Notice) {
+        if self.notices.len() < MOST_NOTICES {
+            self.notices.push_back(notice);
+        }
+    }
+
+    /// A broker, as people know it.
+    #[must_use]
+    pub fn name_of(&self, broker: i32) -> BrokerName {
+        let opened = || self.slots.iter().filter(|slot| slot.peer.broker == broker);
+        let address = self.address_of(broker).or_else(|| opened().find_map(|slot| slot.address.clone()));
+        let (host, port) = address.unwrap_or_else(|| ("?".into(), 0));
+        BrokerName::new(&host, port, Some(broker))
+    }
+
+    /// A broker has answered, and reads nothing for so many ms: see [`Connection::throttle`].
+    pub fn throttle(&mut self, link: LinkId, api: Api, throttle_ms: i32, now_us: u64) {
+        let Some(connection) = self.connection(link) else { return };
+        connection.throttle(throttle_ms, now_us);
+        if throttle_ms > 0 {
+            let broker = self.name_of(self.slots[link.slot].peer.broker);
+            self.notice(Notice::Throttled { broker, api, for_ms: throttle_ms.unsigned_abs() });
+        }
+    }
+
+    /// The answer that came out of [`Self::next_response`] last has this error in it, or 0.
+    pub fn note_error(&mut self, code: i16) {
+        if let Some(Notice::Answered(Answered { error, .. })) = self.notices.back_mut() {
+            *error = code;
+        }
+    }
+
+    #[cold]
+    fn note_answer(&mut self, link: LinkId, api: Api, version: i16) {
+        let Some(size) = self.connection_ref(link).map(Connection::last_answered) else { return };
+        let broker = self.name_of(self.slots[link.slot].peer.broker);
+        self.notice(Notice::Answered(Answered { broker, api, version, size, error: 0 }));
     }
 
     /// Why a connection could not be used, most recently, if none has been since.
@@ -186,8 +241,9 @@ impl<T: Copy> Network<T> {
         let index = self.slot_of(peer);
         let slot = &mut self.slots[index];
         slot.wanted = true;
-        match &slot.state {
+        match &mut slot.state {
             State::Open(connection) if connection.is_ready() => {
+                connection.tick(now_us);
                 slot.used_us = now_us;
                 Some(LinkId { slot: index, generation: slot.generation })
             }
@@ -242,6 +298,7 @@ impl<T: Copy> Network<T> {
         found.unwrap_or_else(|| {
             self.slots.push(Slot {
                 peer,
+                address: None,
                 generation: 0,
                 state: State::Closed,
                 failures: 0,
@@ -268,6 +325,7 @@ impl<T: Copy> Network<T> {
             return;
         };
         let slot = &mut self.slots[index];
+        slot.address = Some((host.clone(), port));
         slot.generation = slot.generation.wrapping_add(1);
         slot.state = State::Opening { since_us: now_us };
         let link = LinkId { slot: index, generation: slot.generation };
@@ -311,10 +369,10 @@ impl<T: Copy> Network<T> {
                 (shortest_us.max(REFUSED_SHORTEST_US), longest_us.max(REFUSED_LONGEST_US));
         }
         let Some(slot) = self.slot(link) else { return };
-        let unanswered: Vec<_> = match std::mem::replace(&mut slot.state, State::Closed) {
+        let (unanswered, was_ready): (Vec<_>, _) = match std::mem::replace(&mut slot.state, State::Closed) {
             State::Closed => return,
-            State::Opening { .. } => Vec::new(),
-            State::Open(connection) => connection.tags().collect(),
+            State::Opening { .. } => (Vec::new(), false),
+            State::Open(connection) => (connection.tags().collect(), connection.is_ready()),
         };
         let is_ours = matches!(error, ConnectionError::Idle | ConnectionError::GivenUp);
         if is_ours {
@@ -325,8 +383,9 @@ impl<T: Copy> Network<T> {
             slot.failures = slot.failures.saturating_add(1);
         }
         let peer = slot.peer;
-        tracing::debug!("the connection to broker {} ({:?}) is over: {error}", peer.broker, peer.purpose);
         if !is_ours {
+            let broker = self.name_of(peer.broker);
+            self.notice(Notice::Trouble { broker, error: error.clone(), was_ready });
             self.trouble = Some((peer, error.clone()));
             // A broker that goes may lead no more.
             self.cluster.suspect();
@@ -373,6 +432,9 @@ impl<T: Copy> Network<T> {
                 return None;
             };
             self.note_ready(link);
+            if self.settings.traces {
+                self.note_answer(link, api, version);
+            }
             match tag {
                 Tag::Own(tag) => return Some(Response { tag, api, version }),
                 Tag::Metadata => self.learn(link, Response { tag, api, version }, now_us),
@@ -425,7 +487,7 @@ impl<T: Copy> Network<T> {
                 let throttle_ms = answer.throttle_time_ms;
                 cluster.learn(&answer);
                 connection.pass();
-                connection.throttle(throttle_ms, now_us);
+                self.throttle(link, api, throttle_ms, now_us);
             }
             Err(error) => {
                 cluster.not_answered();
@@ -458,7 +520,9 @@ impl<T: Copy> Network<T> {
         let (topic, question_us) = (self.cluster.topic().clone(), self.settings.question_us);
         let Some(connection) = self.connection(link) else { return };
         let deadline_us = connection.deadline_us(now_us, question_us);
-        let request = MetadataRequest { topics: Some(&[&*topic]) };
+        // Whoever has no topic wants to know the brokers.
+        let topics: &[&str] = if topic.is_empty() { &[] } else { &[&topic] };
+        let request = MetadataRequest { topics: Some(topics) };
         match connection.send(&request, deadline_us, Tag::Metadata) {
             Ok(()) => self.cluster.asked(now_us),
             Err(error) => self.fail(link, error.into(), now_us),

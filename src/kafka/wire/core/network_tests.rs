@@ -20,6 +20,7 @@ fn network(hosts: &[&str]) -> Network<u8> {
         question_us: 2_000,
         hedge_us: 1_000,
         idle_us: 60_000,
+        traces: false,
     };
     Network::new(settings, "t")
 }

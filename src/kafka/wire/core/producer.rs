@@ -7,6 +7,7 @@ use super::{
     idempotence::ProducerIds,
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Tag},
+    notice::Notice,
     partition::{Batch, Cause, Settled},
     questions::{Answer, QuestionId, Questions, What},
     sink::{RequestSlot, Sink, SinkSettings},
@@ -206,7 +207,7 @@ impl Producer {
         match (result, self.network.connection(link)) {
             (Ok(throttle_ms), Some(connection)) => {
                 connection.pass();
-                connection.throttle(throttle_ms, now_us);
+                self.network.throttle(link, response.api, throttle_ms, now_us);
             }
             (Ok(_), None) => {}
             (Err(error), _) => self.network.fail(link, error, now_us),
@@ -227,6 +228,7 @@ impl Producer {
         for (partition, hint) in answered.hints {
             is_news |= self.network.cluster.hint(partition, hint);
         }
+        self.network.note_error(answered.error);
         if answered.is_about_leader && !is_news {
             self.network.cluster.suspect();
         }
@@ -276,6 +278,10 @@ impl Producer {
 impl Machine for Producer {
     fn poll_action(&mut self) -> Option<Action> {
         self.network.poll_action()
+    }
+
+    fn poll_notice(&mut self) -> Option<Notice> {
+        self.network.poll_notice()
     }
 
     fn opened(&mut self, link: LinkId, now_us: u64) {

@@ -17,12 +17,7 @@ use kafka_protocol::{
 use super::*;
 use crate::kafka::wire::{
     batch::{BatchValue, Batches, Codec},
-    core::{
-        cluster::RefreshTimes,
-        connection::ConnectionSettings,
-        network::Bootstrap,
-        partition::{Cause, Fate},
-    },
+    core::{cluster::RefreshTimes, connection::ConnectionSettings, network::Bootstrap, partition::Fate},
     protocol::Api,
 };
 
@@ -87,6 +82,7 @@ fn network_settings() -> NetworkSettings {
         question_us: 1_000_000,
         hedge_us: 100_000,
         idle_us: 540_000_000,
+        traces: false,
     }
 }
 

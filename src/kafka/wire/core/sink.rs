@@ -114,6 +114,8 @@ pub struct Answered {
     pub is_about_leader: bool,
     /// Who leads which partition by now.
     pub hints: Vec<(i32, LeaderHint)>,
+    /// The first error, or 0.
+    pub error: i16,
 }
 
 /// The first version of Produce that names topics by their ids.
@@ -380,6 +382,7 @@ impl Sink {
         }
         request.end_topic();
         *bytes = request.finish();
+        connection.measure(self.gathered.len(), *bytes);
         match self.outgoing.iter_mut().find(|outgoing| outgoing.link == link) {
             Some(outgoing) => outgoing.requests.push_back(slot),
             None => self.outgoing.push(Outgoing { link, requests: [slot].into(), written: 0 }),
@@ -451,6 +454,9 @@ impl Sink {
             if let Some(place) = place.filter(|_| is_ours) {
                 self.settle(place, slot, &produced, now_us);
                 answered.is_about_leader |= is_about_leader(produced.error);
+                if answered.error == 0 {
+                    answered.error = produced.error;
+                }
                 if produced.leader != LeaderHint::NONE {
                     answered.hints.push((produced.partition, produced.leader));
                 }

@@ -51,7 +51,7 @@ pub struct Broker<'a> {
 
 /// A partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionMetadata {
+pub struct PartitionMetadata<'a> {
     /// An error, or 0.
     pub error: i16,
     /// Its number.
@@ -60,6 +60,19 @@ pub struct PartitionMetadata {
     pub leader: i32,
     /// The leader's epoch.
     pub leader_epoch: i32,
+    /// The brokers that hold it.
+    pub replicas: Replicas<'a>,
+}
+
+/// Brokers' ids, as they lie in the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas<'a>(&'a [u8]);
+
+impl<'a> Replicas<'a> {
+    /// The ids.
+    pub fn ids(self) -> impl Iterator<Item = i32> + 'a {
+        self.0.as_chunks().0.iter().map(|id| i32::from_be_bytes(*id))
+    }
 }
 
 /// A topic.
@@ -72,7 +85,7 @@ pub struct TopicMetadata<'a> {
     /// Its id; zeros where the version has none.
     pub id: TopicId,
     /// Its partitions, in no order.
-    pub partitions: Vec<PartitionMetadata>,
+    pub partitions: Vec<PartitionMetadata<'a>>,
 }
 
 /// What is answered.
@@ -128,22 +141,20 @@ fn topic<'a>(version: i16, decoder: &mut Decoder<'a>) -> Result<TopicMetadata<'a
     Ok(TopicMetadata { error, name, id, partitions })
 }
 
-fn partition(decoder: &mut Decoder<'_>) -> Result<PartitionMetadata, DecodeError> {
+fn partition<'a>(decoder: &mut Decoder<'a>) -> Result<PartitionMetadata<'a>, DecodeError> {
     let partition = PartitionMetadata {
         error: decoder.i16()?,
         partition: decoder.i32()?,
         leader: decoder.i32()?,
         leader_epoch: decoder.i32()?,
+        replicas: Replicas(numbers(decoder)?),
     };
-    // Replicas, those in sync, those that are offline.
-    for _ in 0..3 {
-        skip_numbers(decoder)?;
-    }
+    let (_in_sync, _offline) = (numbers(decoder)?, numbers(decoder)?);
     decoder.skip_tags()?;
     Ok(partition)
 }
 
-fn skip_numbers(decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
+fn numbers<'a>(decoder: &mut Decoder<'a>) -> Result<&'a [u8], DecodeError> {
     let length = decoder.array_length()?;
-    decoder.take(length.saturating_mul(size_of::<i32>())).map(|_| ())
+    decoder.take(length.saturating_mul(size_of::<i32>()))
 }

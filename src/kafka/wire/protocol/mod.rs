@@ -31,15 +31,15 @@ pub use fetch::{
 pub use frame::{Request, ResponseHeader, begin_frame, encode_request, finish_frame};
 pub use leader_epoch::{EpochEnd, EpochQuestion, LeaderEpochRequest, LeaderEpochResponse};
 pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse, ListedOffset, OffsetQuestion, Timestamp};
-pub use metadata::{Broker, MetadataRequest, MetadataResponse, PartitionMetadata, TopicMetadata};
+pub use metadata::{Broker, MetadataRequest, MetadataResponse, PartitionMetadata, Replicas, TopicMetadata};
 pub use produce::{LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition};
 pub use producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 pub use sasl::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 pub use topics::{
-    CreateTopicRequest, CreateTopicsResponse, CreatedTopic, DescribeTopicRequest, DescribeTopicResponse,
-    TopicSetting,
+    CreateTopicRequest, CreateTopicsResponse, CreatedTopic, DescribeSettingsRequest,
+    DescribeSettingsResponse, Setting, SettingsOf,
 };
 pub use transaction::{
     AddPartitionsRequest, AddPartitionsResponse, AddedPartition, EndTxnRequest, EndTxnResponse,

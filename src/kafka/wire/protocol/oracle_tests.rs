@@ -161,13 +161,14 @@ proptest! {
             }
             let bytes = written_by_them(&answer, version);
             let ours = MetadataResponse::decode(version, decoder(Api::Metadata, version, &bytes)).unwrap();
-            prop_assert_eq!((ours.throttle_time_ms, ours.controller), (9, 3));
-            prop_assert_eq!(ours.cluster_id, fields.text.as_deref());
+            prop_assert_eq!((ours.throttle_time_ms, ours.controller, ours.cluster_id), (9, 3, fields.text.as_deref()));
             prop_assert_eq!(ours.error, if version >= 13 { fields.code } else { 0 });
             prop_assert_eq!(&ours.brokers, &[Broker { id: fields.number, host: &fields.name, port: 9092 }]);
+            let replicas = ours.topics[0].partitions.first().map(|one| one.replicas).unwrap_or_default();
             let known: Vec<_> = fields.list.iter().map(|(id, _, epoch)| PartitionMetadata {
-                error: fields.code, partition: *id, leader: 7, leader_epoch: *epoch,
+                error: fields.code, partition: *id, leader: 7, leader_epoch: *epoch, replicas,
             }).collect();
+            prop_assert!(known.iter().all(|one| one.replicas.ids().eq([1, 2])));
             let id = if version >= 10 { fields.id } else { TopicId::default() };
             prop_assert_eq!(&ours.topics, &[TopicMetadata { error: 5, name: &fields.name, id, partitions: known }]);
         }
@@ -399,12 +400,13 @@ proptest! {
     fn describe_configs_messages(fields in fields()) {
         use theirs::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym};
         for version in versions(Api::DescribeConfigs) {
-            let request = DescribeTopicRequest { topic: &fields.name, settings: &["cleanup.policy"] };
+            let of = if fields.flag { SettingsOf::Topic } else { SettingsOf::Broker }(&fields.name);
+            let request = DescribeSettingsRequest { of, settings: &["cleanup.policy"] };
             let read: theirs::DescribeConfigsRequest = read_by_them(&request, version);
-            prop_assert_eq!((read.include_synonyms, read.include_documentation), (false, false));
-            prop_assert_eq!((read.resources[0].resource_type, read.resources[0].resource_name.as_str()), (2, fields.name.as_str()));
+            prop_assert!(!read.include_synonyms && !read.include_documentation);
+            let (asked, kind) = (&read.resources[0], if fields.flag { 2 } else { 4 });
+            prop_assert_eq!((asked.resource_type, asked.resource_name.as_str()), (kind, fields.name.as_str()));
             prop_assert_eq!(read.resources[0].configuration_keys.as_ref().unwrap()[0].as_str(), "cleanup.policy");
-
             let synonym = DescribeConfigsSynonym::default().with_name(fields.name()).with_value(fields.text()).with_source(1);
             let mut setting = DescribeConfigsResourceResult::default()
                 .with_name(fields.name()).with_value(fields.text()).with_synonyms(vec![synonym]);
@@ -415,9 +417,9 @@ proptest! {
                 .with_resource_type(2).with_resource_name(fields.name()).with_configs(vec![setting]);
             let answer = theirs::DescribeConfigsResponse::default().with_throttle_time_ms(5).with_results(vec![result]);
             let bytes = written_by_them(&answer, version);
-            let ours = DescribeTopicResponse::decode(version, decoder(Api::DescribeConfigs, version, &bytes)).unwrap();
-            let settings = vec![TopicSetting { name: &fields.name, value: fields.text.as_deref() }];
-            prop_assert_eq!(ours, DescribeTopicResponse {
+            let ours = DescribeSettingsResponse::decode(version, decoder(Api::DescribeConfigs, version, &bytes)).unwrap();
+            let settings = vec![Setting { name: &fields.name, value: fields.text.as_deref() }];
+            prop_assert_eq!(ours, DescribeSettingsResponse {
                 throttle_time_ms: 5, error: fields.code, message: fields.text.as_deref(), settings,
             });
         }

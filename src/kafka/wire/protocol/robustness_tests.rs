@@ -33,7 +33,7 @@ pub(super) fn decode(api: Api, version: i16, decoder: Decoder<'_>) -> Result<(),
         Api::OffsetForLeaderEpoch => LeaderEpochResponse::decode(version, decoder).map(drop),
         Api::AddPartitionsToTxn => AddPartitionsResponse::decode(version, decoder).map(drop),
         Api::EndTxn => EndTxnResponse::decode(version, decoder).map(drop),
-        Api::DescribeConfigs => DescribeTopicResponse::decode(version, decoder).map(drop),
+        Api::DescribeConfigs => DescribeSettingsResponse::decode(version, decoder).map(drop),
         Api::SaslAuthenticate => SaslAuthenticateResponse::decode(version, decoder).map(drop),
     }
 }

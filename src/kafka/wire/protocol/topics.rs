@@ -1,4 +1,4 @@
-//! Making a topic, and its settings.
+//! Making a topic, and the settings of topics and brokers.
 
 use super::{Api, DecodeError, Decoder, Encoder, Request};
 
@@ -91,24 +91,36 @@ fn created<'a>(version: i16, decoder: &mut Decoder<'a>) -> Result<CreatedTopic<'
     Ok(CreatedTopic { name, error, message })
 }
 
-/// Asks for settings of one topic.
+/// What has settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsOf<'a> {
+    /// A topic.
+    Topic(&'a str),
+    /// A broker, which has to be asked itself, by its id.
+    Broker(&'a str),
+}
+
+/// Asks for settings of one topic or broker.
 #[derive(Clone, Copy, Debug)]
-pub struct DescribeTopicRequest<'a> {
-    /// The topic.
-    pub topic: &'a str,
+pub struct DescribeSettingsRequest<'a> {
+    /// Whose.
+    pub of: SettingsOf<'a>,
     /// Names of settings.
     pub settings: &'a [&'a str],
 }
 
-impl Request for DescribeTopicRequest<'_> {
+impl Request for DescribeSettingsRequest<'_> {
     const API: Api = Api::DescribeConfigs;
 
     fn encode(&self, version: i16, encoder: &mut Encoder<'_>) {
-        /// The kind of resource that a topic is.
-        const TOPIC: i8 = 2;
+        // The kinds of resources.
+        let (kind, name) = match self.of {
+            SettingsOf::Topic(name) => (2, name),
+            SettingsOf::Broker(id) => (4, id),
+        };
         encoder.array_length(1);
-        encoder.i8(TOPIC);
-        encoder.string(self.topic);
+        encoder.i8(kind);
+        encoder.string(name);
         encoder.array(self.settings, |encoder, name| encoder.string(name));
         encoder.no_tags();
         let (synonyms, documentation) = (false, false);
@@ -122,7 +134,7 @@ impl Request for DescribeTopicRequest<'_> {
 
 /// A setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TopicSetting<'a> {
+pub struct Setting<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its value; `None` where it is secret, or has none.
@@ -131,7 +143,7 @@ pub struct TopicSetting<'a> {
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DescribeTopicResponse<'a> {
+pub struct DescribeSettingsResponse<'a> {
     /// How long it asks us to wait, ms.
     pub throttle_time_ms: i32,
     /// An error, or 0.
@@ -139,11 +151,11 @@ pub struct DescribeTopicResponse<'a> {
     /// The error in the broker's words.
     pub message: Option<&'a str>,
     /// The settings that were asked for.
-    pub settings: Vec<TopicSetting<'a>>,
+    pub settings: Vec<Setting<'a>>,
 }
 
-impl<'a> DescribeTopicResponse<'a> {
-    /// Reads an answer about one topic; without one in it, it has neither error nor settings.
+impl<'a> DescribeSettingsResponse<'a> {
+    /// Reads an answer about one topic or broker; without one in it, it has neither error nor settings.
     ///
     /// # Errors
     /// It is no such message.
@@ -161,8 +173,8 @@ impl<'a> DescribeTopicResponse<'a> {
     }
 }
 
-fn setting<'a>(version: i16, decoder: &mut Decoder<'a>) -> Result<TopicSetting<'a>, DecodeError> {
-    let setting = TopicSetting { name: decoder.string()?, value: decoder.nullable_string()? };
+fn setting<'a>(version: i16, decoder: &mut Decoder<'a>) -> Result<Setting<'a>, DecodeError> {
+    let setting = Setting { name: decoder.string()?, value: decoder.nullable_string()? };
     let (_read_only, _source, _sensitive) = (decoder.bool()?, decoder.i8()?, decoder.bool()?);
     let _synonyms = decoder.array(|decoder| {
         let (_name, _value, _source) = (decoder.string()?, decoder.nullable_string()?, decoder.i8()?);

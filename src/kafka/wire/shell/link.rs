@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
+    net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
     rc::Rc,
@@ -19,9 +20,12 @@ use nix::{
 };
 
 use super::{Inner, resolve::resolve, session::Session};
-use crate::kafka::wire::core::{
-    connection::ConnectionError,
-    machine::{LinkId, Machine, Slices},
+use crate::{
+    kafka::wire::core::{
+        connection::ConnectionError,
+        machine::{LinkId, Machine, Slices},
+    },
+    runtime::descriptors,
 };
 
 /// How long one address may take to answer.
@@ -148,7 +152,7 @@ pub(super) async fn run<M: Machine + 'static>(
         Poll::Pending
     });
     let opened = async {
-        let mut stream = connect(&host, port).await.map_err(ConnectionError::NotOpened)?;
+        let mut stream = connect(&host, port).await?;
         let session = match &inner.tls {
             None => None,
             Some(tls) => Some(trust(&mut stream, Session::new(tls.config(), &host)?).await?),
@@ -354,18 +358,30 @@ async fn trust(stream: &mut TcpStream, mut session: Session) -> Result<Session, 
 }
 
 /// Tries all addresses of a host, one after the other.
-async fn connect(host: &Rc<str>, port: u16) -> Result<TcpStream, String> {
-    let mut last = format!("{host} has no address");
-    for address in resolve(host.clone(), port).await? {
-        match TcpStream::connect_timeout(&address, CONNECT_LIMIT).await {
-            Ok(stream) => {
-                // Without it a small request waits for the answer to the one before.
-                stream.set_nodelay(true).map_err(|error| format!("{address}: {error}"))?;
-                return Ok(stream);
-            }
-            Err(GlommioError::IoError(error)) => last = format!("{address}: {error}"),
-            Err(error) => last = format!("{address}: {error}"),
+async fn connect(host: &Rc<str>, port: u16) -> Result<TcpStream, ConnectionError> {
+    let addresses = resolve(host.clone(), port).await.map_err(ConnectionError::NotResolved)?;
+    let mut last = ConnectionError::NotResolved(format!("{host} has no address"));
+    for address in addresses {
+        let connected = TcpStream::connect_timeout(&address, CONNECT_LIMIT).await;
+        // Without it a small request waits for the answer to the one before.
+        let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = not_opened(address, error),
+        }
+        if matches!(last, ConnectionError::NoDescriptor(_)) {
+            break;
         }
     }
     Err(last)
+}
+
+fn not_opened(address: SocketAddr, error: GlommioError<()>) -> ConnectionError {
+    let error = io::Error::from(error);
+    let words = format!("{address}: {error}");
+    match error.kind() {
+        io::ErrorKind::TimedOut => ConnectionError::NotAnswering(words),
+        _ if descriptors::advice(&error).is_some() => ConnectionError::NoDescriptor(words),
+        _ => ConnectionError::NotOpened(words),
+    }
 }

@@ -7,6 +7,7 @@ mod link;
 mod resolve;
 mod session;
 mod signal;
+mod telling;
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -127,6 +128,9 @@ impl<M: Machine + 'static> Inner<M> {
         let machine = &mut *self.machine.borrow_mut();
         for (&link, handle) in &*self.links.borrow() {
             handle.flush(link, machine);
+        }
+        while let Some(notice) = machine.poll_notice() {
+            telling::tell(notice);
         }
         if machine.next_deadline_us(self.now_us()) < self.armed_us.get() {
             self.timer.set();

@@ -253,6 +253,7 @@ fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
             question_us: 10_000,
             hedge_us: 1_000,
             idle_us: 1_000_000,
+            traces: false,
         };
         let shell = Shell::new(Network::<()>::new(settings, "t"), None);
         let peer = Peer { broker: -1, purpose: Purpose::Control };

@@ -9,6 +9,7 @@
 //! the `kafka-protocol` crate, for the same reason.
 
 mod admission;
+mod asking;
 mod code;
 mod coordinator;
 mod epochs;

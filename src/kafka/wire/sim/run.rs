@@ -141,6 +141,7 @@ fn network(client_id: &str) -> NetworkSettings {
         question_us: 5_000_000,
         hedge_us: 500_000,
         idle_us: 540_000_000,
+        traces: false,
     }
 }
 

@@ -1,25 +1,15 @@
 //! Who is in charge of what, as the cluster says: leaders of partitions, coordinators of groups and transactions.
 //! Asked where something is waited for, to say from whom.
 
-use std::{collections::BTreeSet, ffi::CStr, ptr, slice};
+use std::{collections::BTreeSet, time::Duration};
 
-use rdkafka::bindings as rdk;
-
-use crate::{
-    findings::Awaited,
-    kafka::{
-        KafkaError, Observer,
-        librdkafka::{
-            client::{self, EventPtr},
-            codes,
-        },
-    },
-};
+use super::{Described, Observer, Resource};
+use crate::{findings::Awaited, kafka::KafkaError};
 
 /// Names that a line gets at the most.
 const NAMED: usize = 12;
-/// How long a broker has to say how it is set.
-const SETTING_LIMIT_MS: i32 = 1_500;
+/// How long the cluster has to say which brokers it has.
+const BROKERS_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// The leaders of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +43,19 @@ pub struct Trouble {
 }
 
 impl Leaders {
+    fn of(described: &Described) -> Self {
+        let brokers: BTreeSet<i32> = described.brokers.iter().map(|broker| broker.id).collect();
+        let mut leaders = Self { brokers, ..Self::default() };
+        for partition in &described.partitions {
+            if partition.leader >= 0 && leaders.brokers.contains(&partition.leader) {
+                leaders.led.insert(partition.id);
+            } else {
+                leaders.unled.push((partition.id, partition.replicas.clone()));
+            }
+        }
+        leaders
+    }
+
     /// Whether this partition has a leader.
     #[must_use]
     pub fn leads(&self, partition: i32) -> bool {
@@ -170,25 +173,7 @@ impl Observer {
     /// # Errors
     /// The brokers' answer, or that there was none.
     pub fn leaders(&self, topic: &str) -> Result<Leaders, KafkaError> {
-        let handle = self.handle.topic(topic).map_err(|_| KafkaError::timed_out())?;
-        self.metadata(handle.ptr(), |metadata, found| {
-            // SAFETY: the metadata is alive, and its arrays have as many elements as it says.
-            let (partitions, brokers) = unsafe {
-                (array(found.partitions, found.partition_cnt), array(metadata.brokers, metadata.broker_cnt))
-            };
-            let mut leaders =
-                Leaders { brokers: brokers.iter().map(|broker| broker.id).collect(), ..Leaders::default() };
-            for partition in partitions {
-                if partition.leader >= 0 && leaders.brokers.contains(&partition.leader) {
-                    leaders.led.insert(partition.id);
-                } else {
-                    // SAFETY: as above.
-                    let replicas = unsafe { array(partition.replicas, partition.replica_cnt) };
-                    leaders.unled.push((partition.id, replicas.to_vec()));
-                }
-            }
-            leaders
-        })
+        self.describe(topic).map(|described| Leaders::of(&described))
     }
 
     /// What is waited for where workers on a topic do not come on, if the cluster says that something is missing.
@@ -198,7 +183,7 @@ impl Observer {
             Ok(leaders) => leaders.awaited(topic),
             Err(error) if error.is_unknown_topic() => Some(Awaited {
                 what: format!("topic {topic}, which is not there"),
-                from: format!("the brokers at {}", self.brokers),
+                from: format!("the brokers at {}", self.bootstrap()),
                 remedy: "create it, or check --topic".to_owned(),
             }),
             Err(error) => Some(self.no_answer(error)),
@@ -208,7 +193,7 @@ impl Observer {
     fn no_answer(&self, error: KafkaError) -> Awaited {
         Awaited {
             what: "an answer".to_owned(),
-            from: format!("the brokers at {}: {error}", self.brokers),
+            from: format!("the brokers at {}: {error}", self.bootstrap()),
             remedy: "start them, or check the network".to_owned(),
         }
     }
@@ -235,99 +220,12 @@ impl Observer {
                 Trouble { awaited, is_known, is_refusal: false }
             }
             Err(error) if error.is_unknown_topic() => {
-                let brokers = self.broker_ids();
-                let replicas = brokers.first().and_then(|broker| self.broker_setting(*broker, setting));
+                let brokers = self.brokers_within(BROKERS_LIMIT).unwrap_or_default();
+                let replicas = brokers.first().and_then(|id| self.setting(Resource::Broker(*id), setting));
                 coordinator.not_made(brokers.len(), replicas.and_then(|replicas| replicas.parse().ok()))
             }
             Err(error) => self.no_answer(error).into(),
         }
-    }
-
-    /// The brokers that the cluster lists.
-    fn broker_ids(&self) -> Vec<i32> {
-        let mut metadata = ptr::null();
-        // SAFETY: the client is alive; on success the metadata is ours, and not used after it is destroyed.
-        unsafe {
-            let code = rdk::rd_kafka_metadata(
-                self.handle.ptr(),
-                0,
-                ptr::null_mut(),
-                &raw mut metadata,
-                SETTING_LIMIT_MS,
-            );
-            if codes::check(code).is_err() {
-                return Vec::new();
-            }
-            let ids =
-                array((*metadata).brokers, (*metadata).broker_cnt).iter().map(|broker| broker.id).collect();
-            rdk::rd_kafka_metadata_destroy(metadata);
-            ids
-        }
-    }
-
-    /// How a broker is set, if it tells us.
-    fn broker_setting(&self, broker: i32, setting: &str) -> Option<String> {
-        let name = client::c_string(&broker.to_string()).ok()?;
-        let queue = self.handle.new_queue();
-        // SAFETY: client, name and queue are alive; the call copies what it needs of the request, which is destroyed
-        // after it.
-        unsafe {
-            let kind = rdk::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER;
-            let request = rdk::rd_kafka_ConfigResource_new(kind, name.as_ptr());
-            let mut requests = [request];
-            let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
-            let options = rdk::rd_kafka_AdminOptions_new(self.handle.ptr(), operation);
-            rdk::rd_kafka_AdminOptions_set_request_timeout(options, SETTING_LIMIT_MS, ptr::null_mut(), 0);
-            rdk::rd_kafka_DescribeConfigs(
-                self.handle.ptr(),
-                requests.as_mut_ptr(),
-                requests.len(),
-                options,
-                queue.ptr(),
-            );
-            rdk::rd_kafka_AdminOptions_destroy(options);
-            rdk::rd_kafka_ConfigResource_destroy(request);
-        }
-        let event = queue.poll(SETTING_LIMIT_MS * 2)?;
-        setting_in(&event, setting)
-    }
-}
-
-/// A broker's answer to the question for its settings.
-fn setting_in(event: &EventPtr, setting: &str) -> Option<String> {
-    // SAFETY: the event is alive; a result of another kind is null. Resources and entries live as long as the event,
-    // and there are as many as is said; names and values that are not null are NUL-terminated.
-    unsafe {
-        let result = rdk::rd_kafka_event_DescribeConfigs_result(event.ptr());
-        if result.is_null() {
-            return None;
-        }
-        let mut count = 0;
-        let resources = rdk::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-        if count == 0 {
-            return None;
-        }
-        let mut entries_count = 0;
-        let entries = rdk::rd_kafka_ConfigResource_configs(*resources, &raw mut entries_count);
-        for index in 0..entries_count {
-            let entry = *entries.add(index);
-            let (name, value) =
-                (rdk::rd_kafka_ConfigEntry_name(entry), rdk::rd_kafka_ConfigEntry_value(entry));
-            if !name.is_null() && !value.is_null() && CStr::from_ptr(name).to_bytes() == setting.as_bytes() {
-                return Some(CStr::from_ptr(value).to_string_lossy().into_owned());
-            }
-        }
-        None
-    }
-}
-
-/// # Safety
-/// The array is alive for as long as the slice is used, and has so many elements.
-unsafe fn array<'a, T>(first: *const T, count: i32) -> &'a [T] {
-    match usize::try_from(count) {
-        // SAFETY: the caller's promise.
-        Ok(count @ 1..) if !first.is_null() => unsafe { slice::from_raw_parts(first, count) },
-        _ => &[],
     }
 }
 

@@ -1,17 +1,12 @@
-//! What librdkafka tells of itself when it is asked to: a few lines of each kind a second.
+//! What a client tells of itself when it is asked to: a few lines of each kind a second.
 //!
-//! A run sends thousands of requests a second, and each of them is worth several lines to it: tens of megabytes in
+//! A run sends thousands of requests a second, and each of them is worth several lines to librdkafka: tens of megabytes in
 //! half a minute, in which nobody finds anything. What is rare is shown whole, of what is frequent a sample.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-
-/// What a client is asked to tell of. Not what it does with each record and each batch, nor its whole configuration
-/// for each client.
-pub(crate) const CONTEXTS: &str =
-    "generic,broker,topic,metadata,protocol,cgrp,security,consumer,admin,eos,assignor";
 
 /// Lines of a kind in a second.
 const LINES: u32 = 10;
