@@ -28,6 +28,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(answers_that_are_cut_off_anywhere_cost_no_record),
         Real(whatever_the_other_one_packs_is_read),
         Real(what_it_packs_is_read_by_each_client),
+        Real(it_asks_where_a_log_begins_while_something_waits_to_be_shown),
         Real(only_what_was_committed_is_shown),
         Real(fetches_that_are_cut_off_anywhere_cost_no_record),
     ]
@@ -115,6 +116,21 @@ fn what_it_packs_is_read_by_each_client(cluster: &Cluster) {
             assert!(log.len() < 2_000 * (value_bytes + 100) / 2, "{codec}: {} bytes", log.len());
         }
     }
+}
+
+/// A pass is at its end with the last record, and that of the log is not taken any more. A value that is not the last
+/// one is named when the broker has said where the log begins.
+fn it_asks_where_a_log_begins_while_something_waits_to_be_shown(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    let flags = "--compacted --validate-latest-values --latest-values last";
+    let work = "--produce_msgs 3 --key-set-cardinality 1 --msg_size 30";
+    run(&topic.flags(), &workdir, &format!("{flags} {work} --seq_read")).finish().expect_code(0);
+    let name = format!("latest_value_{}.json", topic.name());
+    let text = fs::read_to_string(workdir.path().join(&name)).expect("latest values");
+    // The base64 of a 2 and of a 7 in that place.
+    workdir.write(&name, text.replace("MDAwMDAy", "MDAwMDA3"));
+    let finished = run(&topic.flags(), &workdir, &format!("{flags} --seq_read")).finish();
+    finished.expect_code(1).expect_output(&["stale-value"]);
 }
 
 /// The other one writes them; an aborted record that shows is a violation, and so is a committed one that does not.

@@ -40,6 +40,8 @@ struct Inner<M> {
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
     /// There is something for whoever waits.
     news: Signal,
+    /// Whoever waits was told of what there is, and has not looked at the client since.
+    is_told: Cell<bool>,
     /// The timer's deadline has moved forward, or it is all over.
     timer: Signal,
     /// When the timer goes off, µs.
@@ -57,6 +59,7 @@ impl<M: Machine + 'static> Shell<M> {
             started: Instant::now(),
             links: RefCell::default(),
             news: Signal::default(),
+            is_told: Cell::new(false),
             timer: Signal::default(),
             armed_us: Cell::new(0),
             is_over: Cell::new(false),
@@ -69,6 +72,7 @@ impl<M: Machine + 'static> Shell<M> {
     /// be written at once is.
     pub fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
         self.inner.news.clear();
+        self.inner.is_told.set(false);
         let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
         self.inner.pump();
         result
@@ -80,10 +84,12 @@ impl<M: Machine + 'static> Shell<M> {
         self.inner.machine.borrow_mut()
     }
 
-    /// Waits until there is something, but not longer than `limit`.
+    /// Waits until there is something, but not longer than `limit`. Who leaves it where it is, because what it waits for
+    /// is something else, is told once: a loop of such waits would keep everybody else on this core from their work, and
+    /// with them what it waits for.
     pub async fn wait(&self, limit: Duration) {
-        if self.inner.machine.borrow().has_news() {
-            return;
+        if self.inner.machine.borrow().has_news() && !self.inner.is_told.replace(true) {
+            return future::yield_now().await;
         }
         future::or(self.inner.news.wait(), async {
             sleep(limit).await;

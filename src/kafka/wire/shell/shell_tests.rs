@@ -264,3 +264,32 @@ fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
     });
     drop(listener);
 }
+
+/// A reader that waits for an answer does not take records meanwhile.
+#[test]
+fn news_that_nobody_takes_are_told_once_and_keep_nobody_from_work() {
+    on_an_executor(move || async move {
+        let error = Some(ConnectionError::GivenUp);
+        let shell = Shell::new(Echoed { error, ..Echoed::default() }, None);
+        let has_worked = Rc::new(Cell::new(false));
+        let work = has_worked.clone();
+        glommio::spawn_local(async move {
+            sleep(Duration::from_millis(1)).await;
+            work.set(true);
+        })
+        .detach();
+        let (started, mut waits) = (Instant::now(), 0);
+        while !has_worked.get() && started.elapsed() < LIMIT {
+            shell.with(|_, _| ());
+            shell.wait(LIMIT).await;
+            waits += 1;
+        }
+        assert!(has_worked.get(), "after {waits} waits");
+        shell.with(|_, _| ());
+        let (started, pause) = (Instant::now(), Duration::from_millis(20));
+        for _ in 0..3 {
+            shell.wait(pause).await;
+        }
+        assert!(started.elapsed() >= 2 * pause, "only the first one ends at once: {:?}", started.elapsed());
+    });
+}
