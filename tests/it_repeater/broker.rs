@@ -4,7 +4,8 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -12,10 +13,27 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
-    error::RDKafkaErrorCode as Code,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
     topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem},
 };
 
+use crate::process::PATIENCE;
+
+/// What says nothing about what was asked.
+const PASSING: [Code; 11] = [
+    Code::NotLeaderForPartition,
+    Code::LeaderNotAvailable,
+    Code::UnknownTopicOrPartition,
+    Code::ReplicaNotAvailable,
+    Code::OffsetNotAvailable,
+    Code::CoordinatorLoadInProgress,
+    Code::CoordinatorNotAvailable,
+    Code::NotCoordinator,
+    Code::RequestTimedOut,
+    Code::OperationTimedOut,
+    Code::BrokerTransportFailure,
+];
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 6;
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -93,14 +111,15 @@ impl Broker {
     /// The same, of a group that may have no place in some.
     pub fn places_or_none(&self, topic: &str, group: &str) -> Vec<(i64, Option<i64>)> {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(topic), ANSWER).expect("metadata");
+        let metadata = patiently("metadata", || consumer.fetch_metadata(Some(topic), ANSWER));
         let mut list = TopicPartitionList::new();
         for partition in metadata.topics()[0].partitions() {
             list.add_partition(topic, partition.id());
         }
-        let committed = consumer.committed_offsets(list, ANSWER).expect("committed offsets");
+        let committed = patiently("committed offsets", || consumer.committed_offsets(list.clone(), ANSWER));
         let place = |place: &TopicPartitionListElem<'_>| {
-            let (_, end) = consumer.fetch_watermarks(topic, place.partition(), ANSWER).expect("an end");
+            let (_, end) =
+                patiently("an end", || consumer.fetch_watermarks(topic, place.partition(), ANSWER));
             (end, if let Offset::Offset(offset) = place.offset() { Some(offset) } else { None })
         };
         committed.elements().iter().map(place).collect()
@@ -109,7 +128,7 @@ impl Broker {
     /// The client ids of a group's members.
     pub fn client_ids(&self, group: &str) -> Vec<String> {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        let groups = consumer.fetch_group_list(Some(group), ANSWER).expect("the group");
+        let groups = patiently("the group", || consumer.fetch_group_list(Some(group), ANSWER));
         let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         members.map(|member| member.client_id().to_owned()).collect()
     }
@@ -120,6 +139,24 @@ impl Drop for Broker {
         self.signal("CONT");
         script(&["down", "--kill", "--dir", self.dir()]);
     }
+}
+
+/// Asks again while a broker says that it does not know yet, which it may for seconds on a machine that is busy: a partition
+/// that has just been added has no leader, and a broker that has just been restarted knows no coordinator.
+#[track_caller]
+fn patiently<T>(what: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) if passes(&error) && Instant::now() < until => thread::sleep(ASK_AGAIN),
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+}
+
+fn passes(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code))
 }
 
 fn script(words: &[&str]) -> std::process::Output {
