@@ -522,14 +522,16 @@ fn a_program_is_called_by_its_link_s_name() {
 fn flags_without_an_effect_are_told_or_refused() {
     let mock = Mock::start();
     let line = format!("{} --produce_msgs 5", mock.topic(1).flags());
-    let idle = "--transaction-abort-rate 0.2 --transaction-timeout-ms 30000 --parallel 3";
+    let idle = "--transaction-abort-rate 0.2 --transaction-timeout-ms 30000 --parallel 3 --password s3cret";
     let told = Run::verifier().args(&line).args(idle).finish();
     told.expect_code(0).expect_output(&[
         "WARN --transaction-timeout-ms has no effect without --use-transactions",
         "WARN --transaction-abort-rate has no effect without --use-transactions",
         "WARN --parallel has no effect without --rand_read_msgs",
+        "WARN --password (or PROOFLOAD_PASSWORD) has no effect without --username",
     ]);
-    let quiet = "--transaction-abort-rate 0 --tombstone-probability 0.0 --transaction-timeout-ms 2m0s";
+    let quiet =
+        "--transaction-abort-rate 0 --tombstone-probability 0.0 --transaction-timeout-ms 2m0s --password=";
     let quiet = Run::verifier().args(&line).args(quiet);
     quiet.finish().expect_code(0).expect_no_output(&["WARN"]);
     for (flags, what) in [

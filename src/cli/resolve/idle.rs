@@ -1,8 +1,13 @@
 //! Flags that have no effect without another one. Harnesses pass those of the old tools freely: they are told, not refused.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
-use super::super::{common::TransactionArgs, repeater::RepeaterArgs, verifier::VerifierArgs};
+use super::super::{
+    PASSWORD_VARIABLE,
+    common::{SecurityArgs, TransactionArgs},
+    repeater::RepeaterArgs,
+    verifier::VerifierArgs,
+};
 
 /// Of transactions, where no flag says anything else.
 const USUAL_TIMEOUT: Duration = Duration::from_mins(2);
@@ -54,6 +59,7 @@ pub(super) fn verifier(args: &VerifierArgs) -> Vec<String> {
         (group.group_consume_exactly_once, in_group, "group-consume-exactly-once", a_group),
     ];
     let mut list = told(&rows);
+    list.extend(password(&args.security));
     list.extend(transactions(&args.transaction));
     if args.proof.validate_latest_values && records.key_set_cardinality.0.is_none() && has_producer {
         list.push(
@@ -67,7 +73,17 @@ pub(super) fn verifier(args: &VerifierArgs) -> Vec<String> {
 
 /// What to tell of a repeater's flags, one line each.
 pub(super) fn repeater(args: &RepeaterArgs) -> Vec<String> {
-    transactions(&args.transaction)
+    password(&args.security).into_iter().chain(transactions(&args.transaction)).collect()
+}
+
+/// A password alone: without a name no SASL is spoken, and who gave one takes the connection for secured. One that was given
+/// by the flag has moved to the environment by now, so that no process list shows it.
+fn password(args: &SecurityArgs) -> Option<String> {
+    let by_variable = || env::var_os(PASSWORD_VARIABLE).is_some_and(|password| !password.is_empty());
+    let given = !args.password.is_empty() || by_variable();
+    (given && args.username.is_empty()).then(|| {
+        format!("--password (or {PASSWORD_VARIABLE}) has no effect without --username: no SASL is spoken")
+    })
 }
 
 fn transactions(args: &TransactionArgs) -> Vec<String> {
