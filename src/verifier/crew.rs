@@ -7,6 +7,7 @@ use super::{
     produce::spread::Load,
     read::{
         checker::{Truth, isolation},
+        closing::{Close, Closing},
         progress::Span,
     },
     second_look::SecondLook,
@@ -52,6 +53,8 @@ pub(crate) struct PassReaders {
     pub(crate) stats: Vec<Arc<ReaderStats>>,
     /// They may stand still of their own accord.
     pub(crate) patient: bool,
+    /// How those hear of the end of their pass who wait for more.
+    pub(crate) close: Option<Close>,
 }
 
 /// The pause between two looks at readers.
@@ -202,6 +205,20 @@ impl Crew<'_> {
         Ok(Some(Survey { truth: Truth { ledger, latest, ledger_grows }, spans: spans.collect() }))
     }
 
+    /// Where a pass ends that waits for more, now that it is to be the last: the ledger first, as at a pass's beginning.
+    /// `None` when the run is being stopped.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn survey_ends(&self) -> Result<Option<Closing>, RunError> {
+        let ledger = Arc::new(self.store.load(self.partitions)?);
+        if let Some(board) = self.control.shared.board.get() {
+            board.note_ledger(ledger.acked_count());
+        }
+        let ends = self.readable_ends(&ledger);
+        Ok(ends.map(|ends| Closing { ledger, ends: ends.iter().map(|end| end.offset).collect() }))
+    }
+
     /// Where what can be read ends. What is listed as committed can be read soon: its marker is on its way, and the
     /// broker does not show it before that has come. What lies behind the log's very end is not waited for: it is lost.
     fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<OffsetAndEpoch>> {
@@ -275,11 +292,15 @@ impl Crew<'_> {
 
     /// Until all readers are done with their pass: says what they wait for.
     fn wait_for_readers<P>(&self, feeders: &[Feeder<P>], readers: &PassReaders) -> Vec<Result<(), Halt>> {
-        let PassReaders { worker, stats, patient } = readers;
+        let PassReaders { worker, stats, patient, close } = readers;
         let mut watch = WorkWatch::new(self.wait(worker), *patient);
         let (mut outcomes, mut second_look) = (Vec::new(), SecondLook::new(self));
+        let (mut close, mut closed) = (close.as_ref(), Ok(()));
         while let Some(feeder) = feeders.get(outcomes.len()) {
             second_look.look();
+            if let Some(close) = close.take_if(|_| self.lifecycle().last_pass_requested()) {
+                closed = self.close(close);
+            }
             if let Some(outcome) = feeder.wait_for(LOOK_PAUSE) {
                 outcomes.push(outcome);
                 continue;
@@ -291,8 +312,22 @@ impl Crew<'_> {
             watch.look(standing, |(), speak| self.reading_trouble(speak));
         }
         watch.ended();
-        outcomes.push(second_look.finish());
+        outcomes.extend([second_look.finish(), closed]);
         outcomes
+    }
+
+    /// Tells those who wait for more where their pass ends.
+    fn close(&self, close: &Close) -> Result<(), Halt> {
+        match self.survey_ends() {
+            Ok(Some(closing)) => close.tell(closing),
+            Ok(None) => {}
+            Err(error) => {
+                self.lifecycle().note_halt(error.exit_code(), || error.to_string());
+                self.lifecycle().request_stop();
+                return Err(Halt::Failed(error.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// What keeps readers waiting; with `speak` also where nobody knows.

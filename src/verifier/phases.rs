@@ -10,6 +10,7 @@ use super::{
     },
     read::{
         budget::{self, Allowance, Budget},
+        closing::Close,
         progress::{OPEN_END, Span},
         random_reader::{self, RandReadJob, RandReadPass},
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
@@ -202,10 +203,12 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
     });
     let (feeders, shards_running) =
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;
+    let close = Close::default();
     let watched = PassReaders {
         worker: "the sequential reader",
         stats: reader.shards.clone(),
         patient: config.throughput_bytes_per_s.is_some() || crew.config.passes == Passes::Continuous,
+        close: (crew.config.passes == Passes::Continuous).then(|| close.clone()),
     };
     let mut left = config.max_messages;
     let result = crew.run_passes(&[reader], &feeders, &watched, || {
@@ -232,6 +235,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
             truth: truth.clone(),
             spans,
             allowance,
+            close: close.clone(),
         });
         debug_assert_eq!(sizes.len(), shards);
         Ok(Some(passes.collect()))
@@ -260,6 +264,7 @@ pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
         worker: "a random reader",
         stats: jobs.iter().flatten().map(|job| job.stats.clone()).collect(),
         patient: false,
+        close: None,
     };
     let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
     let result = crew.run_passes(&readers, &feeders, &watched, || {

@@ -19,6 +19,8 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(a_ledger_of_another_topic_vouches_for_nothing),
         Real(a_group_that_had_been_here_before_is_told),
         Real(what_compaction_may_have_taken_is_named_as_such),
+        Real(what_was_acked_while_a_reader_waited_is_missed_at_its_last_pass),
+        Real(what_all_passes_have_read_is_told_of_the_same_passes),
     ]
 }
 
@@ -101,4 +103,45 @@ fn what_compaction_may_have_taken_is_named_as_such(cluster: &Cluster) {
             read.expect_no_output(&[hint])
         };
     }
+}
+
+/// The ledger of the pass's beginning does not list what was acked since then.
+fn what_was_acked_while_a_reader_waited_is_missed_at_its_last_pass(cluster: &Cluster) {
+    for work in ["--seq_read --continuous", "--consumer_group_readers 2 --continuous"] {
+        let (topic, workdir) = (cluster.topic(1), Workdir::new());
+        run(&topic, &workdir, "--produce_msgs 100 --msg_size 40");
+        let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).with_control().start();
+        reader
+            .harness()
+            .until("all that there is", |workers| workers[0].reader().validator.valid_reads == 100);
+        // As if more had been acked, and had gone before anybody read it.
+        workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&[&[(0, 110)]]).text());
+        reader.http().order("/last_pass");
+        reader.finish().expect_code(1).expect_output(&["lost-write", "10 acked records between 100 and 109"]);
+    }
+}
+
+/// A summary that counts the one over all passes, and the other in the last, compares what cannot be compared.
+fn what_all_passes_have_read_is_told_of_the_same_passes(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(1), Workdir::new());
+    run(&topic, &workdir, "--produce_msgs 1000 --msg_size 40");
+    workdir.write(&ledger::file_name(topic.name()), LedgerFile::of(&[&[(0, 600)]]).text());
+    let work = "--seq_read --loop --report report.json";
+    let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args(work).with_control().start();
+    reader.harness().until("three passes", |workers| workers[0].reader().validator.valid_reads > 3_000);
+    reader.http().order("/last_pass");
+    let finished = reader.finish().expect_code(0);
+    let line = finished.stdout.lines().find(|line| line.trim_start().starts_with("sequential"));
+    let summary = finished.stdout.split_once("sequential").map(|(_, rest)| rest).unwrap_or_default();
+    let count = |text: &str, before: &str| -> u64 {
+        let words: Vec<_> = text.split_once(before).map_or("", |(head, _)| head).split_whitespace().collect();
+        let digits: String = words.last().unwrap_or(&"").chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|error| panic!("{before}: {error}: {line:?}"))
+    };
+    let read = count(summary, " records read");
+    let (proven, beyond) = (count(summary, " proven valid"), count(summary, " beyond the ledger"));
+    assert_eq!(read, proven + beyond, "{}", finished.stdout);
+    assert_eq!((read % 1_000, proven * 2), (0, beyond * 3), "{}", finished.stdout);
+    let last = &workdir.report()["ledger"];
+    assert_eq!((last["vouched_records"].as_u64(), last["beyond_records"].as_u64()), (Some(600), Some(400)));
 }

@@ -79,6 +79,13 @@ pub(crate) fn tail_left_out(partition: i32, tail: &Range<i64>) {
     );
 }
 
+/// Behind what compaction leaves of a partition for certain: what was acked there may have gone, and there may be nothing to
+/// be shown any more. `None` where nothing may go.
+pub(crate) fn consumable_end(ledger: &Ledger, partition: i32) -> Option<i64> {
+    let part = ledger.partition(partition).filter(|_| ledger.adjust_consumable_offsets)?;
+    Some(part.last_consumable + 1)
+}
+
 impl Checker {
     pub(crate) fn new(
         context: &ShardContext,
@@ -87,15 +94,24 @@ impl Checker {
         proof: ProofConfig,
     ) -> Self {
         let mut checker = Self { context: context.clone(), truth, stats, proof, rules: ANYTHING };
-        checker.rules = Rules {
+        checker.rules = checker.rules();
+        checker
+    }
+
+    fn rules(&self) -> Rules {
+        let Self { proof, truth, .. } = self;
+        Rules {
             visible: if proof.transactions { Visible::Committed } else { Visible::All },
             proof_header: proof.proof_header,
-            whole_transactions: proof.transactions
-                && !checker.records_may_go()
-                && !checker.tolerates_data_loss(),
-            ledger_grows: checker.truth.ledger_grows,
-        };
-        checker
+            whole_transactions: proof.transactions && !self.records_may_go() && !self.tolerates_data_loss(),
+            ledger_grows: truth.ledger_grows,
+        }
+    }
+
+    /// The ledger has grown since the pass began, and all of the pass is held against it from now on.
+    pub(crate) fn renew_ledger(&mut self, ledger: Arc<Ledger>) {
+        self.truth.ledger = ledger;
+        self.rules = self.rules();
     }
 
     pub(crate) fn stats(&self) -> &ReaderStats {
@@ -117,12 +133,9 @@ impl Checker {
         self.proof.compacted || self.truth.ledger.adjust_consumable_offsets
     }
 
-    /// Behind what compaction leaves of a partition for certain: what was acked there may have gone, and there may be
-    /// nothing to be shown any more. `None` where nothing may go.
+    /// Behind what compaction leaves of a partition for certain, by the ledger that the pass is held against.
     pub(crate) fn consumable_end(&self, partition: i32) -> Option<i64> {
-        let ledger = &self.truth.ledger;
-        let part = ledger.partition(partition).filter(|_| ledger.adjust_consumable_offsets)?;
-        Some(part.last_consumable + 1)
+        consumable_end(&self.truth.ledger, partition)
     }
 
     /// What was read of a partition from `start` on, held against the ledger, and where that does not list it.

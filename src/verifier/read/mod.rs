@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub(crate) mod checker;
+pub(crate) mod closing;
 pub(crate) mod group;
 pub(crate) mod progress;
 pub(crate) mod random_reader;

@@ -105,9 +105,9 @@ impl PartitionProgress {
         self.position >= self.end
     }
 
-    /// Ends what was open here.
-    pub(crate) fn close_at(&mut self, end: i64) {
-        self.end = end;
+    /// Ends what was open here; what compaction leaves for certain reaches further than when the pass began.
+    pub(crate) fn close_at(&mut self, end: i64, consumable_end: Option<i64>) {
+        (self.end, self.consumable_end) = (end, consumable_end);
     }
 
     /// The log reaches further than its broker said. Returns whether there is more to read.

@@ -172,7 +172,7 @@ fn an_open_end_stays_open_until_it_is_closed() {
     assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, LIMITS));
     assert_eq!(open.judge(Ends { start: 0, end: 1 }), Judgement::Wait);
     assert!(!open.is_done());
-    open.progress.close_at(2);
+    open.progress.close_at(2, None);
     assert!(!open.is_done());
     open.read(1, -1);
     assert!(open.is_done());

@@ -23,6 +23,7 @@ use crate::{
     control::StartWait,
     findings::anomaly::Anomaly,
     kafka::{Coordinator, Handover, Isolation, KafkaError, OffsetSpec},
+    ledger::{Ledger, PartitionLedger},
     mutants,
     stats::{Board, CoverageTotals, ReaderBoard, ReaderKind},
     verifier::{
@@ -31,6 +32,7 @@ use crate::{
         read::{
             budget::{Allowance, Budget},
             checker::{self, Checker, Cut},
+            closing::Closing,
             progress::{OPEN_END, PartitionProgress, Span},
             stall::{Look, Watchman},
         },
@@ -131,6 +133,7 @@ fn one_pass(
         sharing: Sharing::new(crew, config, name),
         silences: Arc::new(Silences::new(crew.partitions)),
         continuous,
+        last_ledger: None,
         joined: 0,
         halt: None,
         joining: crew.wait("the group reader"),
@@ -203,6 +206,8 @@ struct Overseer<'a> {
     sharing: Sharing<'a>,
     silences: Arc<Silences>,
     continuous: bool,
+    /// The ledger as it was when a pass that waits for more was to end.
+    last_ledger: Option<Arc<Ledger>>,
     joined: usize,
     checker: Checker,
     watchman: Watchman,
@@ -210,6 +215,15 @@ struct Overseer<'a> {
     joining: StartWait<'a>,
     refusals: Refusals,
     watch: WorkWatch<'a, ()>,
+}
+
+/// A partition's part of the ledger as it was when the end of the pass was looked for.
+fn ledger_at_end<'a>(
+    last: Option<&'a Ledger>,
+    checker: &'a Checker,
+    partition: i32,
+) -> Option<&'a PartitionLedger> {
+    last.map_or_else(|| checker.ledger(partition), |ledger| ledger.partition(partition))
 }
 
 /// librdkafka's own session, where no flag says anything else.
@@ -293,12 +307,30 @@ impl Overseer<'_> {
 
     /// The pass that waited for more is the last one: it ends where the logs end now.
     fn close_open_ends(&mut self) {
-        let isolation = checker::isolation(self.crew.config.proof);
-        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return };
-        for (part, end) in self.parts.iter_mut().zip(ends) {
-            part.progress.close_at(end);
+        match self.crew.survey_ends() {
+            Ok(Some(Closing { ledger, ends })) => {
+                for (part, end) in self.parts.iter_mut().zip(ends) {
+                    let consumable_end = checker::consumable_end(&ledger, part.progress.partition);
+                    part.progress.close_at(end, consumable_end);
+                }
+                self.last_ledger = Some(ledger);
+            }
+            Ok(None) => return,
+            Err(error) => self.halt = self.halt.take().or(Some(Halt::Failed(error.to_string()))),
         }
         self.continuous = false;
+    }
+
+    fn ledger_at_end(&self, partition: i32) -> Option<&PartitionLedger> {
+        ledger_at_end(self.last_ledger.as_deref(), &self.checker, partition)
+    }
+
+    /// What that lists at or above `end`, and the group was not shown, is told, once.
+    fn tell_lost_end(&mut self, index: usize, end: i64) -> Result<(), Halt> {
+        let progress = &mut self.parts[index].progress;
+        let ledger = ledger_at_end(self.last_ledger.as_deref(), &self.checker, progress.partition);
+        let missing = progress.tell_missing(ledger, end);
+        missing.map_or(Ok(()), |missing| self.checker.lost(index, progress.partition, &missing))
     }
 
     /// Whether there is a partition in which the group does not move.
@@ -378,21 +410,34 @@ impl Overseer<'_> {
         if self.config.name.is_some() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
             return false;
         }
+        let early = self.end_too_early();
+        let isolation = checker::isolation(self.crew.config.proof);
+        for look in 0..LOOKS {
+            if early.is_empty() {
+                return false;
+            }
+            if look > 0 {
+                std::thread::sleep(LOOK_PAUSE);
+            }
+            let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return false };
+            for (index, last) in &early {
+                self.parts[*index].progress.reopen(ends[*index].min(last + 1));
+            }
+            if !self.parts.iter().all(Part::is_done) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Partitions whose ledger lists records at or behind the end to which they were read, with the last of these.
+    fn end_too_early(&self) -> Vec<(usize, i64)> {
         let behind = |(index, part): (usize, &Part)| {
             let progress = &part.progress;
-            let ledger = self.checker.ledger(progress.partition);
+            let ledger = self.ledger_at_end(progress.partition);
             Some((index, progress.missing(ledger, progress.end())?.last))
         };
-        let early: Vec<_> = self.parts.iter().enumerate().filter_map(behind).collect();
-        if early.is_empty() {
-            return false;
-        }
-        let isolation = checker::isolation(self.crew.config.proof);
-        let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return false };
-        for (index, last) in early {
-            self.parts[index].progress.reopen(ends[index].min(last + 1));
-        }
-        !self.parts.iter().all(Part::is_done)
+        self.parts.iter().enumerate().filter_map(behind).collect()
     }
 
     /// Says what the group waits for: its coordinator until it has taken a member in, and then the logs.
@@ -469,7 +514,7 @@ impl Overseer<'_> {
                 std::thread::sleep(LOOK_PAUSE);
             }
             let Some(ends) = self.crew.offsets(OffsetSpec::End, isolation) else { return Ok(()) };
-            let highest = |index: usize| self.checker.ledger(self.parts[index].progress.partition)?.highest();
+            let highest = |index: usize| self.ledger_at_end(self.parts[index].progress.partition)?.highest();
             let is_cut = |(index, end): &(usize, i64)| highest(*index).is_some_and(|highest| highest >= *end);
             lost = ends.into_iter().enumerate().filter(is_cut).collect();
             if lost.is_empty() || mutants::is_off("lost-end") {
@@ -477,7 +522,7 @@ impl Overseer<'_> {
             }
         }
         for (index, end) in lost {
-            self.checker.tell_lost(index, &mut self.parts[index].progress, end)?;
+            self.tell_lost_end(index, end)?;
         }
         Ok(())
     }
@@ -516,9 +561,16 @@ impl Overseer<'_> {
         if mutants::is_off("lost-write-group") {
             return Ok(());
         }
-        for (index, (Part { progress, .. }, start)) in self.parts.iter_mut().zip(starts).enumerate() {
+        for (index, start) in starts.into_iter().enumerate() {
+            let progress = &mut self.parts[index].progress;
             progress.settle();
             self.checker.tell_lost(index, progress, start.max(progress.start))?;
+            // Of what was acked since then only the end is certain: what a member's client has left out of the rest, it was
+            // not told to read again while nobody knew of it.
+            let end = progress.end().max(start);
+            if self.last_ledger.is_some() {
+                self.tell_lost_end(index, end)?;
+            }
         }
         Ok(())
     }

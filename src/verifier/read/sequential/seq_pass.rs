@@ -13,6 +13,7 @@ use crate::{
         read::{
             budget::Allowance,
             checker::{self, Checker, Cut},
+            closing::Closing,
             track::{Judgement, Track},
         },
         shard::Halt,
@@ -39,6 +40,19 @@ impl PassState {
 
     pub(crate) fn is_open(&self) -> bool {
         self.tracks.iter().any(|track| track.progress.is_open())
+    }
+
+    /// The pass that waited for more is the last one: it ends where the logs end now, and nothing may be missing there that
+    /// was acked since it began.
+    #[cold]
+    pub(crate) fn close_open_ends(&mut self, closing: &Closing) {
+        self.checker.renew_ledger(closing.ledger.clone());
+        for Track { progress, .. } in self.tracks.iter_mut().filter(|track| track.progress.is_open()) {
+            let place = usize::try_from(progress.partition).ok();
+            if let Some(end) = place.and_then(|place| closing.ends.get(place)) {
+                progress.close_at(*end, self.checker.consumable_end(progress.partition));
+            }
+        }
     }
 
     /// Whether everything that was there has been read.

@@ -11,14 +11,18 @@ use super::seq_pass::PassState;
 use crate::{
     clock::Clock,
     config::{ClientChoice, ProofConfig},
-    kafka::{self, ClientFactory, Ends, Inquiry, LogReader, OffsetSpec, ReaderSettings, Reply},
+    kafka::{self, ClientFactory, Ends, Inquiry, LogReader, ReaderSettings, Reply},
     pace::Pace,
     stats::ReaderStats,
     verifier::{
-        check::{last_values::SeenKeys, loss::Losses},
+        check::{
+            last_values::SeenKeys,
+            loss::{LOOK_PAUSE, LOOKS, Losses},
+        },
         read::{
             budget::Allowance,
             checker::{self, Checker, Truth},
+            closing::Close,
             progress::Span,
             stall::Watchman,
             track::{Limits, SILENCE, Track},
@@ -48,6 +52,8 @@ pub(crate) struct SeqReadPass {
     pub(crate) spans: Vec<Span>,
     /// Records that this shard reads.
     pub(crate) allowance: Allowance,
+    /// Where a pass that waits for more hears of its end.
+    pub(crate) close: Close,
 }
 
 /// The timer beside the wake-up.
@@ -121,6 +127,7 @@ pub(crate) struct SeqReader<'a, R> {
     pub(crate) job: &'a SeqReadJob,
     pub(crate) client: &'a mut R,
     pub(crate) pass: PassState,
+    close: Close,
     pace: Option<Pace>,
     clock: Clock,
     watchman: Watchman,
@@ -160,7 +167,18 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
         let watchman = Watchman::new(context, "the sequential reader");
-        Self { context, job, client, pass: state, pace, clock: Clock::start(), watchman, inquiry: None }
+        let close = pass.close;
+        Self {
+            context,
+            job,
+            client,
+            pass: state,
+            close,
+            pace,
+            clock: Clock::start(),
+            watchman,
+            inquiry: None,
+        }
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
@@ -179,8 +197,8 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
                 glommio::timer::sleep(pause.min(WAIT)).await;
                 continue;
             }
-            if self.pass.is_open() && self.context.shared.lifecycle.last_pass_requested() {
-                self.close_open_ends().await;
+            if let Some(closing) = self.close.get().filter(|_| self.pass.is_open()) {
+                self.pass.close_open_ends(closing);
             }
             let got = self.poll()?;
             self.stop_finished();
@@ -197,16 +215,28 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     /// A broker may have named an end that lies below what the ledger lists: a leader that has just become one, for
     /// instance. Nothing is lost behind that before it was looked for. Returns whether there is more to read.
     async fn reopen(&mut self) -> bool {
-        let mut reopened = false;
-        for (index, last) in self.pass.end_too_early() {
-            let Some(ends) = self.ask(index).await else { return false };
-            let track = &mut self.pass.tracks[index];
-            if track.reopen(ends.end.min(last + 1)) {
-                self.client.read_from(track.partition(), track.place());
-                reopened = true;
+        for look in 0..LOOKS {
+            let early = self.pass.end_too_early();
+            if early.is_empty() {
+                return false;
+            }
+            if look > 0 {
+                glommio::timer::sleep(LOOK_PAUSE).await;
+            }
+            let mut reopened = false;
+            for (index, last) in early {
+                let Some(ends) = self.ask(index).await else { return false };
+                let track = &mut self.pass.tracks[index];
+                if track.reopen(ends.end.min(last + 1)) {
+                    self.client.read_from(track.partition(), track.place());
+                    reopened = true;
+                }
+            }
+            if reopened {
+                return true;
             }
         }
-        reopened
+        false
     }
 
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
@@ -237,19 +267,6 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     fn pause(&mut self) -> Duration {
         let now_us = self.clock.now_us();
         self.pace.as_mut().map_or(Duration::ZERO, |pace| pace.wait(now_us))
-    }
-
-    /// The pass that waited for more is the last one: it ends where the logs end now.
-    async fn close_open_ends(&mut self) {
-        let open = self.pass.tracks.iter().filter(|track| track.progress.is_open());
-        let open: Vec<i32> = open.map(Track::partition).collect();
-        // A broker that does not answer is asked again, in the next round.
-        let stop = || self.context.stop_requested();
-        for (partition, answer) in kafka::offsets(self.client, &open, OffsetSpec::End, stop).await {
-            if let (Ok(end), Some(index)) = (answer, self.pass.place(partition)) {
-                self.pass.tracks[index].progress.close_at(end.offset);
-            }
-        }
     }
 
     /// No fetches for partitions that are done.

@@ -8,6 +8,7 @@ use crate::{
         fake::{Call, Fake, Step},
     },
     ledger::{Ledger, OffsetRun},
+    verifier::read::{closing::Closing, progress::OPEN_END},
 };
 
 /// A pass over one partition, which a test plays the client of.
@@ -28,7 +29,7 @@ fn played(end: i64, flags: &str) -> Played {
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: end });
     let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
     let spans = vec![Span { partition: 0, start: 0, end, leader_epoch: 0 }];
-    let pass = SeqReadPass { truth, spans, allowance: Allowance::All };
+    let pass = SeqReadPass { truth, spans, allowance: Allowance::All, close: Close::default() };
     let fake = Fake::default();
     fake.reads().ends.insert(0, Ends { start: 0, end });
     Played { context, job, pass, fake }
@@ -120,6 +121,31 @@ fn everything_is_read_and_nobody_reads_on() {
     played.read().unwrap();
     assert_eq!((played.valid(), played.found()), (8, vec![]));
     assert!(played.was_told(Call::Stop(0)));
+}
+
+/// A pass that waits for more, whose ledger listed four records when it began, and lists six when it is to end.
+fn waiting(steps: impl IntoIterator<Item = Step>) -> Played {
+    let played = played(4, "").steps(steps);
+    let spans = vec![Span { end: OPEN_END, ..played.pass.spans[0] }];
+    let truth = Truth { ledger_grows: true, ..played.pass.truth.clone() };
+    let mut ledger = Ledger::new(1);
+    ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 6 });
+    played.pass.close.tell(Closing { ledger: Arc::new(ledger), ends: vec![4] });
+    Played { pass: SeqReadPass { truth, spans, ..played.pass.clone() }, ..played }
+}
+
+#[test]
+fn what_was_acked_while_a_pass_waited_for_more_is_missed_at_its_end() {
+    let played = waiting([show(0..4, 0), say(LogEvent::AtEnd { end: 4 })]);
+    assert_eq!(violation(played.read()), (Anomaly::LostWrite, 4));
+    assert_eq!(played.valid(), 4);
+}
+
+#[test]
+fn an_end_that_a_new_leader_named_too_low_is_looked_for_again_before_anything_is_missed() {
+    let played = waiting([show(0..4, 0), say(LogEvent::AtEnd { end: 4 }), show(4..6, 1)]).ends_at(0, 6);
+    played.read().unwrap();
+    assert_eq!((played.valid(), played.found()), (6, vec![]));
 }
 
 #[test]
