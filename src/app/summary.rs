@@ -129,7 +129,7 @@ impl Summary<'_> {
         let unusual = [
             (sum.invalid_reads, "invalid"),
             (sum.out_of_scope_invalid_reads, "not in the ledger's scope"),
-            (readers.iter().map(|reader| reader.coverage().beyond_ledger).sum(), "beyond the ledger"),
+            (readers.iter().map(|reader| reader.beyond_ledger()).sum(), "beyond the ledger"),
             (sum.offset_gaps, "gap(s) between offsets"),
             (sum.tombstones_consumed, "tombstone(s)"),
             (sum.errors, "error(s) survived"),

@@ -293,6 +293,12 @@ impl ReaderBoard {
         vouched_for.min(self.raw_totals().valid_reads)
     }
 
+    /// Records of all passes that the ledger does not list: of the same passes as those that are proven.
+    #[must_use]
+    pub fn beyond_ledger(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.coverage.beyond_ledger_in_all()).sum()
+    }
+
     /// What all shards have seen since the last reset.
     #[must_use]
     pub fn totals(&self) -> ReaderTotals {

@@ -20,6 +20,7 @@ use crate::human;
 pub struct Coverage {
     /// Of the passes before the last one.
     vouched_for_earlier: Gauge,
+    beyond_ledger_earlier: Gauge,
     vouched_for: Gauge,
     beyond_ledger: Gauge,
     not_shown: Gauge,
@@ -35,6 +36,7 @@ impl Coverage {
     pub fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
         *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
         self.vouched_for_earlier.set(self.vouched_for_in_all());
+        self.beyond_ledger_earlier.set(self.beyond_ledger_in_all());
         self.vouched_for.set(pass.vouched_for);
         self.beyond_ledger.set(pass.beyond_ledger);
         self.not_shown.set(pass.not_shown);
@@ -46,6 +48,12 @@ impl Coverage {
     #[must_use]
     pub fn vouched_for_in_all(&self) -> u64 {
         self.vouched_for_earlier.get() + self.vouched_for.get()
+    }
+
+    /// Records read in all passes that it does not list.
+    #[must_use]
+    pub fn beyond_ledger_in_all(&self) -> u64 {
+        self.beyond_ledger_earlier.get() + self.beyond_ledger.get()
     }
 
     /// Whether a ledger that has grown since the pass began may vouch for more of what was read.
@@ -228,7 +236,9 @@ mod tests {
     #[test]
     fn shards_add_up_and_a_pass_takes_the_place_of_the_one_before() {
         let (first, second) = (Coverage::default(), Coverage::default());
-        first.set(CoverageTotals { vouched_for: 9, left_out: 9, ..CoverageTotals::default() }, Vec::new());
+        let passed =
+            CoverageTotals { vouched_for: 9, beyond_ledger: 4, left_out: 9, ..CoverageTotals::default() };
+        first.set(passed, Vec::new());
         first.set(CoverageTotals { vouched_for: 5, not_shown: 2, ..CoverageTotals::default() }, Vec::new());
         second.set(
             CoverageTotals { vouched_for: 1, beyond_ledger: 3, ..CoverageTotals::default() },
@@ -246,6 +256,7 @@ mod tests {
         assert_eq!(all, expected);
         assert_eq!(all.reservations().len(), 2);
         assert_eq!((first.vouched_for_in_all(), second.vouched_for_in_all()), (14, 1), "of both passes");
+        assert_eq!((first.beyond_ledger_in_all(), second.beyond_ledger_in_all()), (4, 3), "of both, too");
     }
 
     #[test]
