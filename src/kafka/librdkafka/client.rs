@@ -114,19 +114,24 @@ impl Handle {
             // Where the client's own threads may run, this one may.
             let _ = affinity::restrict_current_thread(&cpus);
             if let Ok(topic) = handle.topic(&topic) {
-                handle.learn_here(&topic);
+                handle.ask_for_leaders(&topic, LEARN_TIMEOUT_MS);
             }
         };
         // Without a thread to be had all goes on as it would have, too.
         let _ = thread::Builder::new().name("learning".to_owned()).stack_size(LEARN_STACK_BYTES).spawn(work);
     }
 
-    fn learn_here(&self, topic: &Topic) {
+    /// Has the client look again who leads the topic's partitions, and waits for nothing: the request goes out, and what
+    /// comes back is for the client.
+    pub(crate) fn look_for_leaders(&self, topic: &Topic) {
+        self.ask_for_leaders(topic, 0);
+    }
+
+    fn ask_for_leaders(&self, topic: &Topic, timeout_ms: c_int) {
         let mut metadata = std::ptr::null();
         // SAFETY: client and topic are alive; on success the metadata is ours to destroy.
         unsafe {
-            let code =
-                rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, LEARN_TIMEOUT_MS);
+            let code = rdk::rd_kafka_metadata(self.ptr(), 0, topic.ptr(), &raw mut metadata, timeout_ms);
             if codes::check(code).is_ok() {
                 rdk::rd_kafka_metadata_destroy(metadata);
             }

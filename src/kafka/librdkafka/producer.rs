@@ -8,7 +8,7 @@ use rdkafka::{
 };
 
 use super::{
-    admin::offsets::OffsetQuery,
+    admin::offsets::{self, OffsetQuery},
     client::{EventPtr, Handle, Queue, Topic},
     codes,
     factory::Waking,
@@ -198,6 +198,9 @@ impl LogWriter for Producer {
         };
         let answers = self.questions[place].1.take()?;
         self.questions.swap_remove(place);
+        if let Some(topic) = self.topics.first().filter(|_| offsets::are_of_earlier_leaders(&answers)) {
+            self.handle.look_for_leaders(topic);
+        }
         Some(answers)
     }
 

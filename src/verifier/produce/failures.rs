@@ -23,7 +23,12 @@ impl<C: ClientFactory> ShardProducer<C> {
     pub(crate) fn acked_elsewhere(&mut self) {
         self.elsewhere += 1;
         if self.elsewhere == SOMEBODY_ELSE {
-            let cause = "does another producer write to this topic? It must have one at a time";
+            let cause = if self.transaction.is_none() {
+                "does another producer write to this topic? It must have one at a time"
+            } else {
+                "does another producer write to this topic? It must have one at a time. Or do leaders move? Then brokers may \
+                 write the marker of a transaction twice"
+            };
             self.context.shared.causes.note(
                 WORKER,
                 "records are acked at other offsets than predicted",

@@ -117,6 +117,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             self.refuse_to_fence_back(error)?;
             self.survive(error).await?;
             self.renew_client()?;
+            self.acks.doubt_all();
         }
         self.repredict().await?;
         if self.acks.unknown {
@@ -128,7 +129,12 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     async fn repredict(&mut self) -> Result<(), Halt> {
         let (started, mut suspects) = (Instant::now(), Suspects::default());
-        let mut open = self.acks.partition_ids();
+        // Not all: with many partitions one or the other never has a leader that answers, while leaders move. But who has
+        // failed may be the first to hear that logs were cut.
+        if self.acks.has_failed {
+            self.acks.doubt_all();
+        }
+        let mut open = self.acks.in_doubt();
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
         self.acks.report();
         self.asking = true;
@@ -308,6 +314,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             tracing::info!("transactional id '{id}': starting a new producer");
         }
         self.transaction_failed(Some(reason))?;
+        self.acks.doubt_transaction();
         self.acks.abort(false);
         self.acks.unknown = true;
         self.acks.restart_wanted = true;

@@ -30,6 +30,45 @@ fn an_ack_elsewhere_starts_the_prediction_over() {
 }
 
 #[test]
+fn only_partitions_that_are_in_doubt_are_asked_about() {
+    let played = Played::new("--produce_msgs 300 --max-buffered-records 8", 30);
+    played.fake.writes().react(|arrival| match arrival.nth {
+        100 | 200 => Reaction::AckBehind(2),
+        _ => Reaction::Ack,
+    });
+    assert!(played.run().is_ok());
+    let writes = played.fake.writes();
+    let asked: Vec<_> = writes.questions.iter().map(|question| &question.partitions[..]).collect();
+    assert_eq!(asked, [100, 200].map(|nth: usize| [writes.arrivals[nth].partition]));
+    assert_eq!((played.stats.acked.get(), played.stats.restarts.get()), (300, 2));
+}
+
+/// It may be the first to hear that logs were cut.
+#[test]
+fn who_has_failed_asks_about_all_partitions() {
+    let played = Played::new("--produce_msgs 30 --max-buffered-records 1", 3);
+    played.fake.writes().react(once(9, Reaction::Fail(broker(code::NOT_ENOUGH_REPLICAS))));
+    assert!(played.run().is_ok());
+    let writes = played.fake.writes();
+    let asked: Vec<_> = writes.questions.iter().map(|question| &question.partitions[..]).collect();
+    assert_eq!(asked, [[0, 1, 2]]);
+}
+
+#[test]
+fn a_transaction_that_fails_has_its_own_partitions_asked_about() {
+    let flags = "--produce_msgs 40 --use-transactions --msgs-per-transaction 4";
+    let played = Played::new(flags, 20);
+    played.fake.writes().react(once(21, Reaction::AckBehind(7)));
+    assert!(played.run().is_ok());
+    let writes = played.fake.writes();
+    let (at_start, later): (Vec<_>, Vec<_>) =
+        writes.questions.iter().partition(|question| question.partitions.len() == 20);
+    assert_eq!(at_start.len(), 2, "what an earlier run left open is in nobody's books");
+    assert!(later.iter().all(|question| question.partitions == [writes.arrivals[21].partition]));
+    assert_eq!((later.is_empty(), played.stats.acked.get()), (false, 40));
+}
+
+#[test]
 fn who_writes_to_the_same_topic_is_asked_about() {
     let played = Played::new("--produce_msgs 9 --max-buffered-records 1", 1);
     played.fake.writes().react(|arrival| match arrival.nth {
@@ -88,8 +127,10 @@ fn ends_that_no_leader_tells_are_asked_for_again() {
         _ => Reply::Ends,
     });
     assert!(played.run().is_ok());
-    assert_eq!((played.stats.acked.get(), played.fake.writes().questions.len()), (20, 5));
-    assert_eq!(played.fake.writes().questions[4].partitions, [0, 1]);
+    let writes = played.fake.writes();
+    assert_eq!((played.stats.acked.get(), writes.questions.len()), (20, 5));
+    let asked: Vec<_> = writes.questions.iter().map(|question| &question.partitions[..]).collect();
+    assert_eq!(asked, [[writes.arrivals[3].partition]; 5], "nothing is in doubt elsewhere");
 }
 
 /// The client could go on, and would write over what is gone.

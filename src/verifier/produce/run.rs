@@ -195,6 +195,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     async fn produce(&mut self) -> Result<(), Halt> {
         if self.transaction.is_some() {
             // What an earlier run left open has been aborted by now, and the logs are longer for it.
+            self.acks.doubt_all();
             self.ask_ends().await?;
         }
         while !self.acks.is_done() {

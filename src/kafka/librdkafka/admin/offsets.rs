@@ -9,7 +9,7 @@ use std::{
 use rdkafka::bindings as rdk;
 
 use crate::kafka::{
-    Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec,
+    Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, code,
     librdkafka::client::{self, EventPtr, Handle, Queue},
     librdkafka::codes,
 };
@@ -113,6 +113,14 @@ impl OffsetQuery {
                 .collect()
         }
     }
+}
+
+/// Whether a client that was answered so knows leaders of earlier epochs, and has to look again who leads.
+///
+/// librdkafka (2.12.1) does by itself where whom it asked does not lead any more. Where that one leads, in an epoch that is
+/// later than the client knows of, it does not: it would ask in vain until its next look at the cluster.
+pub(crate) fn are_of_earlier_leaders(answers: &Answers) -> bool {
+    answers.iter().any(|(_, answer)| *answer == Err(KafkaError::Broker(code::FENCED_LEADER_EPOCH)))
 }
 
 /// A partition whose broker went while it was asked has no error of its own, and no offset either.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    lane::{ControlRecords, Lane},
+    habits::Habits,
+    lane::Lane,
     window::{InFlight, Window},
 };
 use crate::{
@@ -63,8 +64,11 @@ pub(crate) struct Acks {
     /// Places of those of which it is known where their logs end.
     ready: Vec<usize>,
     pub(crate) window: Window,
-    /// `None` without transactions.
-    controls: Option<ControlRecords>,
+    /// What the cluster writes around transactions; `None` without them.
+    habits: Option<Habits>,
+    /// A record of the open transaction landed elsewhere, and one of the last one did.
+    is_misplaced: bool,
+    was_misplaced: bool,
     /// Transactions that have ended.
     transactions: u64,
     /// Nobody knows what became of a record: it may still turn up, out of order.
@@ -116,7 +120,9 @@ impl Acks {
             lanes: job.partitions.iter().map(lane).collect(),
             ready: (0..job.partitions.len()).filter(is_ready).collect(),
             window: Window::new(job.window),
-            controls: job.config.transactions.map(|_| ControlRecords::KAFKA),
+            habits: job.config.transactions.map(|_| Habits::default()),
+            is_misplaced: false,
+            was_misplaced: false,
             transactions: 0,
             unknown: false,
             has_failed: false,
@@ -167,6 +173,23 @@ impl Acks {
         self.ready.iter().map(|index| self.lanes[*index].id).collect()
     }
 
+    /// Those of which it is not known where their next record lands. Of the others it is: whatever was sent there is acked
+    /// where it was expected.
+    pub(crate) fn in_doubt(&self) -> Vec<i32> {
+        let lanes = self.ready.iter().map(|index| &self.lanes[*index]);
+        lanes.filter(|lane| lane.is_in_doubt()).map(|lane| lane.id).collect()
+    }
+
+    /// Nothing is known of any of them.
+    pub(crate) fn doubt_all(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::doubt);
+    }
+
+    /// Nobody knows what became of the open transaction.
+    pub(crate) fn doubt_transaction(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::doubt_transaction);
+    }
+
     /// Takes in those of which it is known now where their logs end.
     pub(crate) fn take_in(&mut self, end: impl Fn(i32) -> Option<i64>) {
         if self.ready.len() == self.lanes.len() {
@@ -199,8 +222,8 @@ impl Acks {
             return None;
         }
         let lane = &mut self.lanes[draft.partition_index];
-        let (offset, first) = lane.predict(self.controls);
-        let number = lane.numbers.number(self.controls.map(|_| self.transactions));
+        let (offset, first) = lane.predict(self.habits.map(|habits| habits.counts()));
+        let number = lane.numbers.number(self.habits.map(|_| self.transactions));
         let token = self.window.take(InFlight {
             partition_index: draft.partition_index,
             predicted_offset: offset,
@@ -220,9 +243,8 @@ impl Acks {
     pub(crate) fn take_back(&mut self, sending: Sending) {
         let record = self.window.release(sending.token);
         self.again += u64::from(sending.again);
-        let controls = self.controls.unwrap_or(ControlRecords::KAFKA);
         let lane = &mut self.lanes[record.partition_index];
-        lane.take_back(record.first, controls);
+        lane.take_back(record.first);
         lane.numbers.take_back();
         self.unsent += 1;
     }
@@ -245,8 +267,10 @@ impl Acks {
                     self.below_the_ledger(record.partition_index, offset);
                 }
                 if offset != record.predicted_offset && !mutants::is_off("bad-offset") {
-                    self.misplaced(&record, offset);
-                    return false;
+                    return self.misplaced(&record, offset);
+                }
+                if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
+                    habits.hear(first, 0);
                 }
                 self.latency.record(now_us.saturating_sub(record.sent_us));
                 self.acked(record, true);
@@ -254,6 +278,7 @@ impl Acks {
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
             Outcome::AckedSomewhere => self.acked(record, false),
             Outcome::Failed(error) | Outcome::Unknown(error) => {
+                self.lanes[record.partition_index].doubt();
                 self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again();
@@ -274,18 +299,26 @@ impl Acks {
         self.restart_wanted = true;
     }
 
+    /// Returns whether its transaction can be committed all the same. Aborted, it would leave no record in sight that names
+    /// another offset than its own, and mostly the next attempt does better. But where leaders move all the time
+    /// coordinators write markers twice, a few for each transaction: one that has failed for it is not followed by another.
+    /// What it has elsewhere is in no ledger then, and sent again, as without transactions; unless last values are kept, of
+    /// which it would be one that nobody knows.
     #[cold]
-    fn misplaced(&mut self, record: &InFlight, offset: i64) {
+    fn misplaced(&mut self, record: &InFlight, offset: i64) -> bool {
         self.stats.bad_offsets.add(1);
+        self.lanes[record.partition_index].doubt();
         self.send_again();
-        if let (Some(controls), Some(first)) = (&mut self.controls, record.first) {
-            controls.learn(first, offset - record.predicted_offset);
+        if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
+            habits.hear(first, offset - record.predicted_offset);
         }
+        self.is_misplaced = true;
+        self.was_misplaced && !self.latest_values
     }
 
     fn acked(&mut self, record: InFlight, in_place: bool) {
         let acked = Pending { record, in_place };
-        if self.controls.is_some() {
+        if self.habits.is_some() {
             self.pending.push(acked);
         } else {
             self.in_the_log(&acked);
@@ -350,8 +383,9 @@ impl Acks {
     fn end_transaction(&mut self, committed: bool) {
         self.transactions += 1;
         self.lanes.iter_mut().for_each(|lane| lane.numbers.end_transaction(committed));
-        if let Some(controls) = self.controls {
-            self.lanes.iter_mut().for_each(|lane| lane.end_transaction(controls));
+        if let Some(habits) = self.habits {
+            self.was_misplaced = std::mem::take(&mut self.is_misplaced);
+            self.lanes.iter_mut().for_each(|lane| lane.end_transaction(habits.counts()));
         }
     }
 

@@ -240,7 +240,7 @@ fn tombstones_move_the_last_consumable_offset() {
 /// The same partition, in transactions.
 fn in_transactions() -> Fixture {
     let mut run = fixture(false, 0.0);
-    run.acks.controls = Some(ControlRecords::KAFKA);
+    run.acks.habits = Some(Habits::default());
     run
 }
 
@@ -309,6 +309,47 @@ fn control_records_of_another_cluster_are_learnt_from_one_bad_offset() {
         assert_eq!(sending.offset, expected, "fence, record, marker");
         run.settle(sending, Outcome::Acked { offset: expected });
         run.acks.commit();
+    }
+}
+
+/// A coordinator may write a marker twice, again and again.
+#[test]
+fn a_transaction_that_failed_for_where_a_record_landed_is_not_followed_by_another() {
+    let mut run = in_transactions();
+    let mut end = 100;
+    // Where each transaction's only record lands behind its prediction, and whether it can be committed.
+    for (off, is_sound) in [(0, true), (5, false), (5, true), (5, true), (0, true), (5, false)] {
+        let sending = run.send();
+        assert_eq!(sending.offset, end);
+        let outcome = Outcome::Acked { offset: end + off };
+        assert_eq!(run.acks.settle(Delivery { token: sending.token, outcome }, 0), is_sound, "{off}");
+        if is_sound {
+            run.acks.commit();
+        } else {
+            run.acks.abort(false);
+        }
+        assert_eq!(run.acks.in_doubt().is_empty(), off == 0);
+        end += off + 2;
+        if off > 0 {
+            run.acks.repredict(4, end);
+            run.acks.restart_wanted = false;
+        }
+    }
+    assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (2, 4));
+    assert_eq!(run.told(), ["4: 100..101 123..124 None"], "what landed elsewhere is in no ledger");
+}
+
+#[test]
+fn what_keeps_last_values_commits_nothing_that_landed_elsewhere() {
+    let mut run = in_transactions();
+    run.acks.latest_values = true;
+    for offset in [101, 105] {
+        let sending = run.send();
+        let outcome = Outcome::Acked { offset };
+        assert!(!run.acks.settle(Delivery { token: sending.token, outcome }, 0));
+        run.acks.abort(false);
+        run.acks.repredict(4, offset + 2);
+        run.acks.restart_wanted = false;
     }
 }
 

@@ -32,20 +32,15 @@ pub enum FirstAfter {
 impl ControlRecords {
     /// What Apache Kafka writes: one marker behind.
     pub const KAFKA: Self = Self { before: 0, after: 1 };
-    /// More than any cluster writes: what is off by more is no control record.
-    const MOST: i64 = 4;
+}
 
-    /// Draws the consequence of a first record that landed `off` offsets behind its prediction.
-    pub fn learn(&mut self, first: FirstAfter, off: i64) {
-        let count = match first {
-            FirstAfter::Asking => &mut self.before,
-            FirstAfter::Transaction => &mut self.after,
-        };
-        let learnt = *count + off;
-        if (0..=Self::MOST).contains(&learnt) {
-            *count = learnt;
-        }
-    }
+/// The first record of a transaction on its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// What went before it.
+    pub after: FirstAfter,
+    /// What was counted for the cluster: ahead of it, and behind the transaction before.
+    pub counted: ControlRecords,
 }
 
 /// What a shard's producer knows of one of its partitions.
@@ -56,10 +51,14 @@ pub(crate) struct Lane {
     pub(crate) highest_acked: i64,
     pub(crate) acked: AckedRuns,
     pub(crate) consumable: Consumable,
+    /// What was sent here last was not acked where it was expected: where the next record lands, only the broker knows.
+    is_in_doubt: bool,
     /// The open transaction has a record here.
     in_transaction: bool,
     /// What the next transaction's first record comes after.
     after: FirstAfter,
+    /// What was counted behind the last one.
+    counted_after: i64,
     /// Numbers for the proof headers.
     pub(crate) numbers: Numbering,
 }
@@ -72,19 +71,22 @@ impl Lane {
             highest_acked,
             acked: AckedRuns::default(),
             consumable: Consumable::resume(last_consumable),
+            is_in_doubt: false,
             in_transaction: false,
             after: FirstAfter::Asking,
+            counted_after: 0,
             numbers: Numbering::default(),
         }
     }
 
     /// The offset of the next record, which is counted on from here.
-    pub(crate) fn predict(&mut self, controls: Option<ControlRecords>) -> (i64, Option<FirstAfter>) {
+    pub(crate) fn predict(&mut self, controls: Option<ControlRecords>) -> (i64, Option<First>) {
         let mut first = None;
         if let Some(controls) = controls.filter(|_| !self.in_transaction) {
             self.in_transaction = true;
             self.next_offset += controls.before;
-            first = Some(self.after);
+            let counted = ControlRecords { before: controls.before, after: self.counted_after };
+            first = Some(First { after: self.after, counted });
         }
         let offset = self.next_offset;
         self.next_offset += 1;
@@ -92,11 +94,11 @@ impl Lane {
     }
 
     /// The record that was predicted last was not sent.
-    pub(crate) fn take_back(&mut self, first: Option<FirstAfter>, controls: ControlRecords) {
+    pub(crate) fn take_back(&mut self, first: Option<First>) {
         self.next_offset -= 1;
-        if first.is_some() {
+        if let Some(first) = first {
             self.in_transaction = false;
-            self.next_offset -= controls.before;
+            self.next_offset -= first.counted.before;
         }
     }
 
@@ -105,13 +107,29 @@ impl Lane {
         if self.in_transaction {
             self.in_transaction = false;
             self.next_offset += controls.after;
+            self.counted_after = controls.after;
             self.after = FirstAfter::Transaction;
         }
+    }
+
+    /// The end of this log has to be asked for.
+    pub(crate) fn doubt(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The same, if the open transaction has a record here.
+    pub(crate) fn doubt_transaction(&mut self) {
+        self.is_in_doubt |= self.in_transaction;
     }
 
     /// Starts over from where the log ends.
     pub(crate) fn repredict(&mut self, end_offset: i64) {
         self.next_offset = end_offset;
+        self.is_in_doubt = false;
         self.in_transaction = false;
         self.after = FirstAfter::Asking;
     }
@@ -184,25 +202,13 @@ mod tests {
         let mut lane = lane();
         let controls = ControlRecords { before: 1, after: 1 };
         let (_, first) = lane.predict(Some(controls));
-        lane.take_back(first, controls);
+        lane.take_back(first);
         lane.end_transaction(controls);
-        assert_eq!(lane.predict(Some(controls)), (11, Some(FirstAfter::Asking)));
+        let counted = ControlRecords { before: 1, after: 0 };
+        assert_eq!(lane.predict(Some(controls)), (11, Some(First { after: FirstAfter::Asking, counted })));
         let (_, second) = lane.predict(Some(controls));
-        lane.take_back(second, controls);
+        lane.take_back(second);
         assert_eq!(lane.predict(Some(controls)), (12, None));
-    }
-
-    #[test]
-    fn a_cluster_s_habits_are_learnt_from_where_first_records_land() {
-        let mut redpanda = ControlRecords::KAFKA;
-        redpanda.learn(FirstAfter::Asking, 1);
-        assert_eq!(redpanda, ControlRecords { before: 1, after: 1 });
-        let mut mock = ControlRecords::KAFKA;
-        mock.learn(FirstAfter::Transaction, -1);
-        assert_eq!(mock, ControlRecords { before: 0, after: 0 });
-        mock.learn(FirstAfter::Transaction, -1);
-        mock.learn(FirstAfter::Transaction, 100);
-        assert_eq!(mock, ControlRecords { before: 0, after: 0 }, "somebody else wrote that");
     }
 
     #[test]
@@ -210,8 +216,9 @@ mod tests {
         let mut lane = lane();
         lane.predict(Some(ControlRecords::KAFKA));
         lane.end_transaction(ControlRecords::KAFKA);
-        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (12, Some(FirstAfter::Transaction)));
+        let first = |after| Some(First { after, counted: ControlRecords::KAFKA });
+        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (12, first(FirstAfter::Transaction)));
         lane.repredict(50);
-        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (50, Some(FirstAfter::Asking)));
+        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (50, first(FirstAfter::Asking)));
     }
 }

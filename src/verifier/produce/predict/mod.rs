@@ -1,5 +1,6 @@
 //! Where records will land, and what their acks say of that: pure.
 
 pub(crate) mod acks;
+mod habits;
 pub(crate) mod lane;
 pub(crate) mod window;

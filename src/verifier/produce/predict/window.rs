@@ -1,6 +1,6 @@
 //! The records of a shard that were sent and not yet delivered.
 
-use super::lane::FirstAfter;
+use super::lane::First;
 
 /// What must be remembered of a record until its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct InFlight {
     /// Whether its value is null.
     pub tombstone: bool,
     /// Set for the first record of a transaction on its partition.
-    pub first: Option<FirstAfter>,
+    pub first: Option<First>,
 }
 
 /// A fixed number of places; a record's place is the token that its delivery brings back.
