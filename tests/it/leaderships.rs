@@ -5,7 +5,10 @@
 
 mod dump;
 
-use std::{env, thread, time::Duration};
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -32,10 +35,12 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Coordinators need some time to load what they are to coordinate.
 const COORDINATORS_EVERY: u64 = 10;
 
-/// 600 records a second.
-const LOAD: &str = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 120000 --cores 1";
-const SLOWER: &str = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 40000 --cores 1";
-const IN_TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 10 --transaction-abort-rate 0.3";
+/// 600 records a second, where the machine lets them: an ack takes seconds while leaders move, so that thousands have to be
+/// under way.
+const LOAD: &str = "--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 120000 --cores 1 \
+                    --max-buffered-records 4096";
+/// Few: a transaction waits for the slowest of its acks, and for the markers in all of their partitions.
+const IN_TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 30 --transaction-abort-rate 0.3";
 
 /// A role, and what it works at.
 struct Role {
@@ -43,6 +48,8 @@ struct Role {
     topic: Topic,
     workdir: Workdir,
     running: Option<Running>,
+    /// Records a second while leaders moved.
+    rate_per_s: f64,
 }
 
 /// What came of it.
@@ -60,15 +67,15 @@ impl Role {
         let run = Run::verifier().in_dir(ledger).args(topic.flags()).args(work);
         let run = run.args(format!("--keep-going --remote --report {name}.json")).with_control();
         let running = Some(run.start());
-        Self { name, topic: topic.clone(), workdir: ledger.clone(), running }
+        Self { name, topic: topic.clone(), workdir: ledger.clone(), running, rate_per_s: 0.0 }
     }
 
     fn repeater(name: &'static str, topic: &Topic) -> Self {
         let workdir = Workdir::new();
         let work = "--group moved --workers 2 --payload-size 100 --initial-data-mb 1 --rate-limit-bps 20000";
         let run = Run::repeater().in_dir(&workdir).args(topic.flags()).args(work);
-        let running = Some(run.args(format!("--report {name}.json")).start());
-        Self { name, topic: topic.clone(), workdir, running }
+        let running = Some(run.args(format!("--report {name}.json")).with_control().start());
+        Self { name, topic: topic.clone(), workdir, running, rate_per_s: 0.0 }
     }
 
     fn run(&self) -> &Running {
@@ -87,6 +94,20 @@ impl Role {
                 Worker::Reader(reader) => reader.validator.valid_reads > 10,
             })
         });
+    }
+
+    /// Records that were acked, read, or have come round so far.
+    fn records(&self) -> u64 {
+        if self.is_repeater() {
+            let status = self.run().http().get("/status").and_then(|answer| answer.json());
+            let workers = status.as_ref().and_then(Value::as_array).into_iter().flatten();
+            return workers.filter_map(|worker| worker["consumed"].as_u64()).sum();
+        }
+        let of = |worker: &Worker| match worker {
+            Worker::Producer(producer) => producer.acked,
+            Worker::Reader(reader) => reader.validator.valid_reads,
+        };
+        self.run().harness().first().iter().map(of).sum()
     }
 
     fn is_repeater(&self) -> bool {
@@ -118,7 +139,8 @@ impl Role {
             eprintln!("{}: {}", self.name, finished.transcript());
         }
         let word = if is_right { "passed" } else { "FAILED" };
-        println!("elections: {:<14} {} {word}", self.name, what(&report));
+        let rate = format!("{:.0} a second while leaders moved", self.rate_per_s);
+        println!("elections: {:<14} {}; {rate}{} {word}", self.name, what(&report), causes(&report));
         Verdict { name: self.name, pid, told: finished.stderr, is_right, accused }
     }
 
@@ -141,15 +163,21 @@ impl Role {
 fn what(report: &Value) -> String {
     let (acked, bad) = (total(report, "/acked"), total(report, "/bad_offsets"));
     let (read, consumed) = (total(report, "/validator/valid_reads"), total(report, "/consumed"));
-    let causes = report["causes"].as_array().into_iter().flatten();
-    let causes: Vec<_> = causes
-        .filter(|cause| cause["worker"] == "a reader")
-        .map(|cause| format!("; {} times: {}", cause["count"], cause["what"].as_str().unwrap_or("?")))
-        .collect();
     let roles = [(acked, "acked"), (bad, "elsewhere"), (read, "read"), (consumed, "come round")];
     let figures = roles.iter().filter(|(count, _)| *count > 0);
     let figures: Vec<_> = figures.map(|(count, name)| format!("{count} {name}")).collect();
-    format!("{}{}", figures.join(", "), causes.concat())
+    figures.join(", ")
+}
+
+/// What kept it, or was survived.
+fn causes(report: &Value) -> String {
+    let causes = report["causes"].as_array().into_iter().flatten();
+    let word = |cause: &Value, name: &str| cause[name].as_str().unwrap_or("?").to_owned();
+    let one = |cause: &Value| match word(cause, "worker").as_str() {
+        "a reader" => format!("; {} times: {}", cause["count"], word(cause, "what")),
+        _ => format!("; {} times: {}: {}", cause["count"], word(cause, "what"), word(cause, "cause")),
+    };
+    causes.map(one).collect()
 }
 
 fn total(report: &Value, pointer: &str) -> u64 {
@@ -193,6 +221,10 @@ impl Stage {
         self.readers.iter().chain([&self.producer])
     }
 
+    fn roles_mut(&mut self) -> impl Iterator<Item = &mut Role> {
+        self.readers.iter_mut().chain([&mut self.producer])
+    }
+
     /// The producer first, so that the readers' last pass has an end; then one that has seen nothing reads everything.
     fn finish(self, audit: &'static str, more: &str) -> Vec<Verdict> {
         let Self { topic, workdir, producer, readers } = self;
@@ -219,7 +251,7 @@ fn transactional(cluster: &Cluster, partitions: usize) -> Stage {
         ("tx-sequential", "--use-transactions --seq_read --loop --consume-throughput-mb 2"),
         ("tx-group", "--use-transactions --consumer_group_readers 2 --loop --consume-throughput-mb 2"),
     ];
-    let load = format!("{SLOWER} {IN_TRANSACTIONS}");
+    let load = format!("{LOAD} {IN_TRANSACTIONS}");
     Stage::start(cluster, partitions, ("tx-producer", &load), &readers)
 }
 
@@ -227,9 +259,9 @@ fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
     let asked = env::var("PROOFLOAD_ELECTIONS").ok().and_then(|seconds| seconds.parse().ok());
     let seconds = asked.unwrap_or(DEFAULT_S);
     let partitions = if asked.is_some() { PARTITIONS } else { FEW_PARTITIONS };
-    let (plain, transactional) = (plain(cluster, partitions), transactional(cluster, partitions));
+    let (mut plain, mut transactional) = (plain(cluster, partitions), transactional(cluster, partitions));
     let round = cluster.topic(partitions / 2);
-    let repeater = Role::repeater("repeater", &round);
+    let mut repeater = Role::repeater("repeater", &round);
     plain.roles().chain(transactional.roles()).chain([&repeater]).for_each(Role::wait_until_it_works);
 
     let moved = |topic: &str, partitions, every| Moved { topic: topic.to_owned(), partitions, every };
@@ -241,7 +273,12 @@ fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
         moved("__transaction_state", 4, COORDINATORS_EVERY),
     ];
     let elector = Elector::start(cluster.bootstrap(), NODES, topics, PAUSE);
+    let roles = plain.roles_mut().chain(transactional.roles_mut()).chain([&mut repeater]);
+    let before: Vec<_> = roles.map(|role| (role.records(), Instant::now(), role)).collect();
     thread::sleep(Duration::from_secs(seconds));
+    for (records, since, role) in before {
+        role.rate_per_s = (role.records() - records) as f64 / since.elapsed().as_secs_f64();
+    }
     let elections = elector.stop();
     assert!(elections > seconds, "{elections} elections in {seconds} s");
     println!("elections: {elections} leaders elected in {seconds} s, {partitions} partitions a topic");
