@@ -209,14 +209,19 @@ fn a_door_without_tls_is_none_with(secured: &Secured) {
     expect_refusal(&topic, run, &["no broker answered", "closed", "--enable-tls"]);
 }
 
-/// The broker asks every 3 s, with this mechanism.
+/// The broker asks every 3 s, with this mechanism: who writes, and who waits for what is written.
 fn a_broker_that_wants_to_know_again_is_told(secured: &Secured) {
     let topic = secured.topic(2);
-    let run = secured.verifier_of(PROVER, &topic).args("--sasl-mechanism SCRAM-SHA-512");
-    let work = "--produce_msgs 70 --msg_size 100 --produce-throughput-bps 1000 --seq_read";
-    let finished = run.args(work).finish().expect_code(0);
-    assert!(finished.elapsed > Duration::from_secs(6), "{:?}", finished.elapsed);
-    finished.expect_output(&["PROVEN", "70 of 70 records"]).expect_no_output(&["WARN", "ERROR"]);
+    let run = |work: &str| {
+        secured.verifier_of(PROVER, &topic).args("--sasl-mechanism SCRAM-SHA-512").args(work).start()
+    };
+    let reads = run("--seq_read --continuous --duration 8s");
+    let writes = run("--produce_msgs 70 --msg_size 100 --produce-throughput-bps 1000");
+    for (run, said) in [(writes, "70 of 70 records"), (reads, "70 records")] {
+        let finished = run.finish().expect_code(0);
+        assert!(finished.elapsed > Duration::from_secs(6), "{:?}", finished.elapsed);
+        finished.expect_output(&[said]).expect_no_output(&["ERROR", "accept each other", " is gone ("]);
+    }
 }
 
 /// Before anything is done.

@@ -19,6 +19,10 @@ pub(crate) fn way_out(reason: &str) -> &'static str {
     // The second words are our own client's.
     if tls_alert(reason).is_some() || reason.contains("refuses the connection with alert") {
         "check --tls-cert and --tls-key: the brokers may ask for a certificate, or for another one"
+    } else if reason.contains("certificate verify failed: it has expired") {
+        "have the broker's certificate renewed, or set this machine's clock"
+    } else if reason.contains("certificate verify failed: it is another host's") {
+        "name brokers as their certificates do, in --brokers and in their advertised.listeners"
     } else if reason.contains("certificate verify failed") {
         "give the authority that signed the brokers' certificates with --tls-ca, and name brokers as they do"
     } else if reason.contains("SSL") || reason.contains("TLS") {
@@ -61,6 +65,19 @@ mod tests {
                 .contains("tls")
         );
         assert_eq!(hint("b: Connect to 127.0.0.1:1 failed: Connection refused"), "");
+        for (reason, way) in [
+            (
+                "TLS: certificate verify failed: nobody whom we trust has signed it (UnknownIssuer)",
+                "--tls-ca",
+            ),
+            ("TLS: certificate verify failed: it has expired (…)", "clock"),
+            ("TLS: certificate verify failed: it is another host's (…)", "advertised.listeners"),
+            ("TLS: the broker refuses the connection with alert 116, CertificateRequired", "--tls-cert"),
+            ("TLS handshake failed: the broker closed the connection", "--enable-tls"),
+            ("SASL: the broker does not take PLAIN; it takes OAUTHBEARER", "--sasl-mechanism"),
+        ] {
+            assert!(way_out(reason).contains(way), "{reason}");
+        }
         assert!(way_out("SASL authentication error: Authentication failed").contains("password"));
         let alert = "TLS: the broker refuses the connection with alert 42, BadCertificate";
         assert!(way_out(alert).contains("--tls-cert"));

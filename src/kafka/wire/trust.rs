@@ -11,9 +11,11 @@ use rustls::{
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
 };
 
 use crate::{config, kafka::ClientError};
@@ -104,14 +106,16 @@ fn key(flag: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>, Client
     })
 }
 
-/// The authorities in this file, or those that the system trusts.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, ClientError> {
+/// The authorities in this file, or those that the system trusts; and the certificates in the file, as they are.
+fn authorities(file: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), ClientError> {
     let mut store = RootCertStore::empty();
     if let Some(path) = file {
-        for certificate in certificates("--tls-ca", path)? {
-            store.add(certificate).map_err(|error| unusable("--tls-ca", path, &error.to_string()))?;
+        let named = certificates("--tls-ca", path)?;
+        for certificate in &named {
+            let added = store.add(certificate.clone());
+            added.map_err(|error| unusable("--tls-ca", path, &error.to_string()))?;
         }
-        return Ok(store);
+        return Ok((store, named));
     }
     let all = of_system().into_iter().filter_map(|path| fs::read(path).ok());
     for text in all {
@@ -122,7 +126,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, ClientError> {
         let why = "this system has no certificates of authorities: install them (ca-certificates), or give --tls-ca";
         return Err(ClientError::Start(why.to_owned()));
     }
-    Ok(store)
+    Ok((store, Vec::new()))
 }
 
 /// The files in which this system keeps the authorities: all in one, or one in each.
@@ -140,6 +144,8 @@ fn of_system() -> Vec<PathBuf> {
 struct Verifier {
     /// `None`: whoever it is.
     inner: Option<Arc<WebPkiServerVerifier>>,
+    /// What the user trusts by name.
+    named: Vec<CertificateDer<'static>>,
     checks: Checks,
     provider: Arc<CryptoProvider>,
 }
@@ -147,18 +153,24 @@ struct Verifier {
 impl Verifier {
     fn new(ca: Option<&Path>, checks: Checks, provider: Arc<CryptoProvider>) -> Result<Self, ClientError> {
         // One that is given has to be one also where nobody looks at it.
-        let roots = match checks {
-            Checks::Nothing if ca.is_none() => None,
-            _ => Some(authorities(ca)?),
+        let (roots, named) = match checks {
+            Checks::Nothing if ca.is_none() => (RootCertStore::empty(), Vec::new()),
+            _ => authorities(ca)?,
         };
-        let inner = match roots.filter(|_| checks != Checks::Nothing) {
-            None => None,
-            Some(roots) => {
-                let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-                Some(builder.build().map_err(|error| ClientError::Start(format!("TLS: {error}")))?)
-            }
+        let inner = if checks == Checks::Nothing {
+            None
+        } else {
+            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+            Some(builder.build().map_err(|error| ClientError::Start(format!("TLS: {error}")))?)
         };
-        Ok(Self { inner, checks, provider })
+        Ok(Self { inner, named, checks, provider })
+    }
+
+    /// Whether a certificate that was refused is one that the user trusts by name and that is an authority's as well, as
+    /// those are that brokers sign themselves. That it is not over by now was looked at before that.
+    fn is_named(&self, certificate: &CertificateDer<'_>, refusal: &Error) -> bool {
+        matches!(refusal, Error::InvalidCertificate(error) if error.to_string().contains("CaUsedAsEndEntity"))
+            && self.named.contains(certificate)
     }
 }
 
@@ -172,7 +184,15 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let verdict =
+            match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                Err(error) if self.is_named(end_entity, &error) => {
+                    let parsed = ParsedCertificate::try_from(end_entity)?;
+                    verify_server_name(&parsed, server_name).map(|()| ServerCertVerified::assertion())
+                }
+                verdict => verdict,
+            };
+        match verdict {
             // The name is looked at last.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

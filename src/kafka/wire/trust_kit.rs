@@ -70,6 +70,15 @@ impl Authority {
     }
 }
 
+/// An authority's own certificate for this host, until the end of that year.
+pub fn self_signed(host: &str, year: i32) -> String {
+    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(2001, 1, 1);
+    params.not_after = date_time_ymd(year, 12, 31);
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+}
+
 /// A server with these names, which may ask for a certificate that somebody has signed.
 pub fn server(authority: &Authority, names: &[&str], asks: Option<&Authority>) -> ServerConnection {
     serving(&authority.sign(names), asks)

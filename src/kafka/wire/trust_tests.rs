@@ -1,6 +1,9 @@
 use std::{fs, path::PathBuf};
 
-use super::{kit::Authority, *};
+use super::{
+    kit::{Authority, self_signed},
+    *,
+};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -72,4 +75,26 @@ fn any_authority_of_the_file_is_one_and_names_count_unless_they_do_not() {
     assert!(verdict(Checks::All, &by, "there").is_err());
     assert!(verdict(Checks::Signer, &by, "there").is_ok());
     assert!(verdict(Checks::Nothing, &by, "there").is_ok());
+}
+
+/// What `openssl req -x509` makes: an authority's own, which a broker shows.
+#[test]
+fn a_certificate_that_brokers_sign_themselves_is_trusted_by_name_only() {
+    let (folder, other) = (folder(), Authority::new());
+    let host = || ServerName::try_from("here").unwrap();
+    let verdict = |ca: &str, shown: &str, host: ServerName<'_>| {
+        let ca = written(&folder, "ca.crt", ca);
+        let verifier = Verifier::new(Some(&ca), Checks::All, Arc::new(ring::default_provider())).unwrap();
+        let shown = CertificateDer::from_pem_slice(shown.as_bytes()).unwrap();
+        verifier.verify_server_cert(&shown, &[], &host, &[], UnixTime::now())
+    };
+    let own = self_signed("here", 2100);
+    assert!(verdict(&own, &own, host()).is_ok());
+    assert!(verdict(&(other.pem() + &own), &own, host()).is_ok(), "wherever in the file");
+    assert!(verdict(&other.pem(), &own, host()).is_err(), "nobody trusts it");
+    let elsewhere = verdict(&own, &own, ServerName::try_from("there").unwrap()).unwrap_err();
+    assert!(elsewhere.to_string().contains("not valid for name"), "{elsewhere}");
+    let over = self_signed("here", 2002);
+    let error = verdict(&over, &over, host()).unwrap_err();
+    assert!(error.to_string().contains("expired"), "{error}");
 }

@@ -294,7 +294,7 @@ fn of_certificate(error: &CertificateError) -> String {
             "it is another host's; its subject's common name does not count"
         }
         CertificateError::Other(_) if words.contains("CaUsedAsEndEntity") => {
-            "it is an authority's own, which only --client librdkafka takes"
+            "it is an authority's own: name it with --tls-ca itself, or give --client librdkafka"
         }
         CertificateError::Other(_) if words.contains("UnsupportedCertVersion") => {
             "it is of version 1, which only --client librdkafka takes"
