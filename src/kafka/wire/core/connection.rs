@@ -28,6 +28,8 @@ const SOFTWARE: ApiVersionsRequest<'static> =
 const TOO_NEW: i16 = 35;
 /// `UNSUPPORTED_SASL_MECHANISM`.
 const NO_MECHANISM: i16 = 33;
+/// The kind of TLS record with which a port says that it does not understand (RFC 8446, section 5.1).
+const ALERT: u8 = 21;
 /// Who we are is proven anew when so much of a session's time is over, in percent: a few requests are still to be answered
 /// by then, and the broker's clock may be another.
 const SESSION_PERCENT: u64 = 90;
@@ -341,7 +343,8 @@ impl<T: Copy> Connection<T> {
     pub fn next_response(&mut self, now_us: u64) -> Result<Option<Response<T>>, ConnectionError> {
         loop {
             self.log_in_again(now_us)?;
-            let Some(frame) = self.inbox.frame()? else { return Ok(None) };
+            let frame = self.inbox.frame().map_err(|error| self.not_a_frame(error))?;
+            let Some(frame) = frame else { return Ok(None) };
             let front = self.in_flight.pop_front();
             let expected = front.as_ref().map(|request| request.correlation_id);
             let got = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
@@ -358,6 +361,16 @@ impl<T: Copy> Connection<T> {
                 (None, _) => self.learn_versions(version, now_us)?,
             }
         }
+    }
+
+    /// A port that expects TLS answers the first request with an alert.
+    #[cold]
+    fn not_a_frame(&self, error: FrameError) -> ConnectionError {
+        let is_alert = matches!(error.length.to_be_bytes(), [ALERT, 3, _, 0]);
+        if is_alert && matches!(self.stage, Stage::Unknown) {
+            return ConnectionError::Tls("the answer is TLS: does the broker want --enable-tls?".to_owned());
+        }
+        error.into()
     }
 
     /// Has the fields of the first frame decoded.

@@ -149,6 +149,22 @@ fn a_length_that_cannot_be_ends_the_connection() {
     }
 }
 
+/// As Kafka does.
+#[test]
+fn a_port_that_expects_tls_is_known_by_its_answer() {
+    let alert = [21, 3, 3, 0, 2, 2, 80];
+    let mut connection = Connection::<u8>::new(&settings(), 0);
+    feed(&mut connection, &alert);
+    let error = connection.next_response(0).unwrap_err();
+    assert!(error.to_string().contains("--enable-tls?"), "{error}");
+    let mut connection = ready();
+    feed(&mut connection, &alert);
+    assert!(
+        matches!(connection.next_response(0), Err(ConnectionError::Frame(_))),
+        "it has understood us before"
+    );
+}
+
 #[test]
 fn an_answer_that_is_cut_off_is_none() {
     let mut connection = Connection::<u8>::new(&settings(), 0);
