@@ -50,6 +50,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(a_wrong_password_is_refused),
         Secured(an_unknown_user_is_refused),
         Secured(a_door_that_needs_tls_is_no_door_without),
+        Secured(a_door_that_asks_for_a_name_is_none_without_one),
         Secured(a_topic_that_may_not_be_seen_is_refused),
         Secured(a_topic_that_may_not_be_read_is_refused),
         Secured(a_topic_that_may_not_be_written_is_refused),
@@ -200,6 +201,18 @@ fn a_door_that_needs_tls_is_no_door_without(secured: &Secured) {
     let run = Run::verifier().args(format!("--brokers {brokers} --topic {}", topic.name()));
     let run = run.args("--startup-timeout 2s");
     expect_refusal(&topic, run, &["no broker answered", &brokers, "--enable-tls?"]);
+}
+
+/// The broker answers which versions it speaks, and hangs up on the next question.
+fn a_door_that_asks_for_a_name_is_none_without_one(secured: &Secured) {
+    let topic = secured.topic(1);
+    let tls = format!("--enable-tls --tls-ca {}", secured.pki.ca());
+    for (door, tls) in [(Door::Sasl, ""), (Door::SaslTls, &tls)] {
+        let brokers = secured.address(door);
+        let run = Run::verifier().args(format!("--brokers {brokers} --topic {} {tls}", topic.name()));
+        let run = run.args("--startup-timeout 2s");
+        expect_refusal(&topic, run, &["no broker answered", &brokers, "--username?"]);
+    }
 }
 
 /// It takes what comes for a request that is far too long, and hangs up.

@@ -34,9 +34,18 @@ pub(crate) fn way_out(reason: &str) -> &'static str {
 
 /// What else a complaint may mean.
 pub(crate) fn hint(complaint: &str) -> &'static str {
-    // Brokers that want TLS hang up on the first question that comes without.
-    let hung_up = complaint.contains("Disconnected") && complaint.contains("in state APIVERSION_QUERY");
-    if hung_up { "; does it want --enable-tls?" } else { "" }
+    // Brokers that want TLS hang up on the first question that comes without, and those that want to know who asks on the
+    // first one behind that.
+    let has_name = complaint.starts_with("sasl");
+    if !complaint.contains("Disconnected") {
+        ""
+    } else if complaint.contains("in state APIVERSION_QUERY") {
+        "; does it want --enable-tls?"
+    } else if complaint.contains("in state UP") && !has_name {
+        "; does it want --username?"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +73,10 @@ mod tests {
             hint("b: Disconnected: connection reset by peer (after 1ms in state APIVERSION_QUERY)")
                 .contains("tls")
         );
+        let nameless =
+            "ssl://b/bootstrap: Disconnected: SSL connection closed by peer (after 0ms in state UP)";
+        assert!(hint(nameless).contains("--username"));
+        assert_eq!(hint(&nameless.replace("ssl://", "sasl_ssl://")), "", "it has one");
         assert_eq!(hint("b: Connect to 127.0.0.1:1 failed: Connection refused"), "");
         for (reason, way) in [
             (
