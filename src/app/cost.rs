@@ -1,9 +1,13 @@
 //! What a run has taken of the machine.
 
+use std::{num::NonZeroUsize, thread, time::Duration};
+
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeVal,
 };
+
+use crate::human;
 
 /// What the process has taken so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +21,13 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    /// How much that is of what the cores that this process may use could have given in this time: near to all of it, this
+    /// machine is the limit.
+    pub(crate) fn of_cores(&self, took: Duration) -> String {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        of_cores(self.user_ms + self.system_ms, took, cores)
+    }
+
     /// That of this process; zeros where the system does not tell.
     pub(crate) fn so_far() -> Self {
         let ms = |time: TimeVal| u64::try_from(time.tv_sec() * 1_000 + time.tv_usec() / 1_000).unwrap_or(0);
@@ -28,5 +39,23 @@ impl Cost {
                 memory_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1_024,
             },
         )
+    }
+}
+
+fn of_cores(used_ms: u64, took: Duration, cores: usize) -> String {
+    let could_ms = took.as_secs_f64() * 1e3 * cores as f64;
+    let percent = 100.0 * used_ms as f64 / could_ms.max(1.0);
+    format!("{percent:.0}% of {}", human::count(cores, "core"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_held_against_what_there_was() {
+        assert_eq!(of_cores(1_500, Duration::from_secs(1), 2), "75% of 2 cores");
+        assert_eq!(of_cores(990, Duration::from_secs(1), 1), "99% of 1 core");
+        assert_eq!(of_cores(0, Duration::ZERO, 1), "0% of 1 core");
     }
 }

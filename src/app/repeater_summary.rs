@@ -126,9 +126,13 @@ impl Summary<'_> {
     }
 
     fn cost(&self, text: &mut String, echoed: u64) -> std::fmt::Result {
-        let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
+        let cost @ Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
         let (user_s, system_s) = (user_ms as f64 / 1e3, system_ms as f64 / 1e3);
-        write!(text, "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel")?;
+        let of_cores = cost.of_cores(self.total);
+        write!(
+            text,
+            "  cost        {user_s:.2} s CPU in user space, {system_s:.2} s in the kernel ({of_cores})"
+        )?;
         if echoed > 0 {
             write!(text, ": {:.1} µs for each echo", (user_s + system_s) * 1e6 / echoed as f64)?;
         }

@@ -148,12 +148,13 @@ impl Summary<'_> {
             worked.map(|phase| format!("{} {}", phase.name, human::duration(phase.took))).collect();
         parts.push(format!("the rest {}", human::duration(self.total.saturating_sub(phases))));
         writeln!(text, "  time        {}: {}", human::duration(self.total), parts.join(", "))?;
-        let Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
+        let cost @ Cost { user_ms, system_ms, memory_bytes } = Cost::so_far();
         writeln!(
             text,
-            "  cost        {:.2} s CPU in user space, {:.2} s in the kernel, at most {} MiB of memory",
+            "  cost        {:.2} s CPU in user space, {:.2} s in the kernel ({}), at most {} MiB of memory",
             user_ms as f64 / 1e3,
             system_ms as f64 / 1e3,
+            cost.of_cores(self.total),
             memory_bytes >> 20
         )
     }
