@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::{
     Test,
     dsl::{Cluster, Mock, Run, Running, Workdir, Worker, ledger::LedgerFile, poll, wait_until},
@@ -10,6 +12,7 @@ use crate::{
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![
+        OwnNodes(3, &[], nodes_that_restart_in_turn_are_no_disorder),
         OwnReal(&[], a_broker_killed_while_producing_and_reading_is_waited_for),
         Alone(a_broker_that_goes_while_producing_is_told_once),
         Alone(slow_answers_are_no_failure),
@@ -27,6 +30,47 @@ const BACK: &str = " is back (";
 fn wait_for_log(run: &Running, words: &str) {
     let told = || run.stderr().contains(words).then_some(());
     poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
+}
+
+/// As an operator does it, under all who read while they wait: what their clients ask for again is shown again, and nobody is
+/// accused of it; nor does anything seem to be missing that was acked meanwhile.
+fn nodes_that_restart_in_turn_are_no_disorder(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(6), Workdir::new());
+    let run = |work: &str| {
+        let run = Run::verifier().in_dir(&workdir).args(topic.flags()).args(work);
+        run.args("--keep-going --remote --cores 1").with_control().start()
+    };
+    let producer = run("--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 60000");
+    wait_until("a ledger", || LedgerFile::find(workdir.path(), topic.name()).is_some());
+    let readers = [
+        "--seq_read --continuous",
+        "--consumer_group_readers 3 --continuous",
+        "--consumer_group_readers 2 --loop --consume-throughput-mb 1",
+    ];
+    let readers = readers.map(run);
+    let reads = |run: &Running| run.harness().first()[0].reader().validator.valid_reads;
+    let expect_progress = || {
+        for reader in &readers {
+            let before = reads(reader);
+            let goes_on = |workers: &[Worker]| workers[0].reader().validator.valid_reads > before + 100;
+            reader.harness().until("reads", goes_on);
+        }
+    };
+    expect_progress();
+    for node in 0..3 {
+        cluster.stop(node);
+        expect_progress();
+        cluster.restart(node);
+        expect_progress();
+    }
+    producer.signal(Signal::SIGINT);
+    producer.finish().expect_code(0).expect_no_output(&["VIOLATION", "panicked"]);
+    for reader in readers {
+        reader.http().order("/last_pass");
+        reader.harness().until_done();
+        reader.http().order("/shutdown");
+        reader.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR", "panicked"]);
+    }
 }
 
 fn a_broker_killed_while_producing_and_reading_is_waited_for(cluster: &Cluster) {
