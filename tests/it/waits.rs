@@ -200,7 +200,8 @@ fn a_missing_topic_ends_either_program_within_ten_seconds(cluster: &Cluster) {
     ];
     for run in runs.map(Run::start) {
         let finished = run.finish().expect_code(3).expect_output(&[topic.name(), "does not exist"]);
-        let limits = Duration::from_secs(8)..Duration::from_secs(13);
+        // Ten seconds from the first broker's answer, and as long as an old harness waits in all.
+        let limits = Duration::from_secs(8)..Duration::from_secs(15);
         assert!(limits.contains(&finished.elapsed), "{:?}", finished.elapsed);
     }
     assert!(!topic.exists(), "a topic was created by asking for it");

@@ -111,7 +111,8 @@ pub fn very_many_tokens_start_at_once(broker: &Broker) -> Outcome {
     let started = Instant::now();
     let words = "--topic many --group many --workers 3 --payload-size 1000 --initial-data-mb 300 --remote";
     let repeater = Repeater::start(broker, words);
-    wait_for(Duration::from_secs(5), || repeater.sum("enqueued") > 300_000).map_err(|error| {
+    // More than the old tool's channels had room for, where it waited for ever.
+    wait_for(PATIENCE, || repeater.sum("enqueued") > 300_000).map_err(|error| {
         format!(
             "{error}: {} tokens after {:?}\n{}",
             repeater.sum("enqueued"),
@@ -133,11 +134,16 @@ pub fn rate_limit_is_the_process_s(broker: &Broker) -> Outcome {
                  --rate-limit-bps 100000";
     let repeater = Repeater::start(broker, words);
     repeater.grows("produced", 1, PATIENCE)?;
-    let (from, started) = (repeater.sum("produced"), Instant::now());
-    thread::sleep(Duration::from_secs(5));
-    let rate = (repeater.sum("produced") - from) as f64 / started.elapsed().as_secs_f64();
-    // Nominally 100 records a second.
-    ensure((60.0..130.0).contains(&rate), || format!("{rate} records per second"))
+    // Nominally 100 records a second. A machine that is busy may do less for a while, and nothing does more.
+    let mut rates = Vec::new();
+    while rates.last().is_none_or(|rate| *rate < 60.0) {
+        ensure(rates.len() < 5, || format!("{rates:?} records per second"))?;
+        let (from, started) = (repeater.sum("produced"), Instant::now());
+        thread::sleep(Duration::from_secs(5));
+        rates.push((repeater.sum("produced") - from) as f64 / started.elapsed().as_secs_f64());
+        ensure(rates.iter().all(|rate| *rate < 130.0), || format!("{rates:?} records per second"))?;
+    }
+    Ok(())
 }
 
 /// The group hears of them after the producers, and starts at their ends.

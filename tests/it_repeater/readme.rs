@@ -1,12 +1,6 @@
 //! README's examples of the repeater, word for word.
 
-use std::{
-    env, fs,
-    net::TcpListener,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{env, fs, net::TcpListener, path::Path, process::Command, time::Instant};
 
 use crate::{
     broker::Broker,
@@ -71,7 +65,7 @@ pub fn two_processes_as_in_the_readme(broker: &Broker) -> Outcome {
     let answer = shell(broker, &lines[3]).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&answer.stdout);
     ensure(answer.status.success() && text.contains("\"enqueued\": "), || format!("{answer:?}"))?;
-    ensure(typed.elapsed() < Duration::from_secs(5), || "slow answers".to_owned())?;
+    ensure(typed.elapsed() < PATIENCE / 2, || "slow answers".to_owned())?;
     for repeater in &repeaters {
         repeater.grows("consumed", 100, PATIENCE)?;
     }

@@ -149,6 +149,23 @@ fn took(scene: &Scene<'_>, since: Duration, wait: Duration) -> &'static str {
     if scene.since(since) >= wait { "after the wait" } else { "at once" }
 }
 
+/// Whether one of a few such fetches is answered before the broker would have waited: a machine that is busy is late with
+/// some.
+fn took_of_the_fastest(scene: &mut Scene<'_>, fetch: &Fetch, wait: Duration) -> (String, &'static str) {
+    const ATTEMPTS: usize = 5;
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let began = scene.world.now();
+        let answer = scene.fetch_as(fetch);
+        let when = took(scene, began, wait);
+        last = Some((answer, when));
+        if when == "at once" {
+            break;
+        }
+    }
+    last.expect("an attempt")
+}
+
 fn the_end_is_waited_at(scene: &mut Scene<'_>) {
     /// A broker's clock is as coarse as a millisecond.
     const WAIT_MS: i32 = 200;
@@ -158,13 +175,11 @@ fn the_end_is_waited_at(scene: &mut Scene<'_>) {
     let answer = scene.fetch_as(&Fetch { max_wait_ms: WAIT_MS, ..FETCH });
     let when = took(scene, began, WAIT);
     scene.expect("an empty log", format!("{answer}, {when}"), "nothing; start 0, end 0, after the wait");
-    let began = scene.world.now();
-    let answer = scene.fetch_as(&Fetch { max_wait_ms: 0, ..FETCH });
-    let when = took(scene, began, WAIT);
+    let (answer, when) = took_of_the_fastest(scene, &Fetch { max_wait_ms: 0, ..FETCH }, WAIT);
     scene.expect("no wait", format!("{answer}, {when}"), "nothing; start 0, end 0, at once");
     let began = scene.world.now();
-    let answer = scene.fetch_as(&Fetch { max_wait_ms: WAIT_MS, min_bytes: 0, ..FETCH });
-    let when = took(scene, began, WAIT);
+    let answer = scene.fetch_as(&Fetch { max_wait_ms: 60_000, min_bytes: 0, ..FETCH });
+    let when = took(scene, began, Duration::from_secs(50));
     scene.expect("no bytes wanted", format!("{answer}, {when}"), "nothing; start 0, end 0, at once");
     let began = scene.world.now();
     let answer = scene.fetch_as(&Fetch { offset: 9, max_wait_ms: 60_000, ..FETCH });
