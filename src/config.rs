@@ -95,15 +95,32 @@ pub enum StatusSchema {
 }
 
 /// Who speaks to the brokers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum ClientChoice {
-    /// Our own client wherever it can do what the other flags ask for, else librdkafka.
-    #[default]
-    Auto,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ClientKind {
     /// Our own client.
     Wire,
     /// librdkafka.
     Librdkafka,
+}
+
+/// Who speaks to the brokers in a run, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientPick {
+    /// Who does.
+    pub kind: ClientKind,
+    /// Nobody asked for it by name: what the cluster is may still change it.
+    pub is_automatic: bool,
+    /// What our own client cannot do, where it would have been ours otherwise.
+    pub reason: Option<String>,
+}
+
+impl ClientPick {
+    /// Who writes and reads on a cluster of which it is known whether it is Redpanda's. Ours has been tried there in its
+    /// dialect only, not on its logs: it is taken where somebody asks for it.
+    #[must_use]
+    pub fn on(&self, is_redpanda: bool) -> ClientKind {
+        if self.is_automatic && is_redpanda { ClientKind::Librdkafka } else { self.kind }
+    }
 }
 
 /// What both programs share: the cluster, the cores, the control port, the log.
@@ -114,7 +131,7 @@ pub struct CommonConfig {
     /// How we prove who we are, and who the brokers are.
     pub security: Security,
     /// Who speaks to the brokers.
-    pub client: ClientChoice,
+    pub client: ClientPick,
     /// librdkafka settings of the user's own; they win over ours.
     #[serde(serialize_with = "names_and_harmless_values")]
     pub client_settings: Vec<(String, String)>,

@@ -125,8 +125,12 @@ impl Ending {
             told: Mutex::default(),
         });
         let _ = CURRENT.set(ending.clone());
-        for warning in &ending.asked.common().warnings {
+        let common = ending.asked.common();
+        for warning in &common.warnings {
             tracing::warn!("{warning}");
+        }
+        if let Some(reason) = &common.client.reason {
+            tracing::info!("librdkafka speaks to the brokers: {reason}");
         }
         ending
     }

@@ -10,7 +10,7 @@ use super::{
     values::{Parsed, choice, host_name, key_value, parsed, probability, whole},
 };
 use crate::{
-    config::{ClientChoice, ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
+    config::{ClientKind, ColorMode, Compression, LogFormat, ProgressMode, StatusSchema},
     runtime::cores::placement::{ClientThreads, CoresRequest},
 };
 
@@ -27,8 +27,11 @@ const CODECS: &[(&str, Compression)] = &[
     ("zstd", Compression::Zstd),
     ("mixed", Compression::Mixed),
 ];
-const CLIENTS: &[(&str, ClientChoice)] =
-    &[("auto", ClientChoice::Auto), ("wire", ClientChoice::Wire), ("librdkafka", ClientChoice::Librdkafka)];
+const CLIENTS: &[(&str, ClientChoice)] = &[
+    ("auto", ClientChoice::Auto),
+    ("wire", ClientChoice::Only(ClientKind::Wire)),
+    ("librdkafka", ClientChoice::Only(ClientKind::Librdkafka)),
+];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const PROGRESS: &[(&str, ProgressMode)] = &[
     ("auto", ProgressMode::Auto),
@@ -70,7 +73,7 @@ pub(super) struct ClusterArgs {
     /// Setting of a topic that we create; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub topic_config: Vec<(String, String)>,
-    /// Who speaks to the brokers: auto, wire (our own client) or librdkafka; auto is librdkafka so far
+    /// Who speaks to the brokers: wire (our own client), librdkafka, or auto: wire wherever it can
     #[arg(long, value_name = "WHO", default_value = "auto", value_parser = choice(CLIENTS))]
     pub client: ClientChoice,
     /// Properties file of librdkafka settings
@@ -79,6 +82,15 @@ pub(super) struct ClusterArgs {
     /// Any librdkafka setting, after ours, but those that would undo the proof; repeatable
     #[arg(short = 'X', long = "X", value_name = "KEY=VALUE", value_parser = key_value)]
     pub setting: Vec<(String, String)>,
+}
+
+/// Who is to speak to the brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientChoice {
+    /// Our own client wherever it can do what the other flags ask for, else librdkafka.
+    Auto,
+    /// Nobody else.
+    Only(ClientKind),
 }
 
 #[derive(Args, Debug)]

@@ -152,7 +152,7 @@ mod tests {
     type Seen = Result<TopicShape, KafkaError>;
 
     fn seen(partitions: usize) -> TopicShape {
-        TopicShape { partitions, brokers: 1, id: None }
+        TopicShape { partitions, brokers: 1, id: None, is_redpanda: false }
     }
 
     fn gone() -> Seen {

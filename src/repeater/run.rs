@@ -22,7 +22,7 @@ use crate::{
         frame,
         report::REPEAT,
     },
-    config::{ClientChoice, RepeaterConfig},
+    config::{ClientKind, RepeaterConfig},
     control::{Control, StartWait},
     failing::Judgement,
     findings::{Awaited, violations::Violations},
@@ -97,7 +97,7 @@ fn work(
     profile: Option<ProfileFile>,
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
-    let observer = Arc::new(Observer::start(&client, &topology.allowed, ClientChoice::Librdkafka)?);
+    let observer = Arc::new(Observer::start(&client, &topology.allowed, ClientKind::Librdkafka)?);
     if let Some(brokers) = config.common.new_topic.as_ref().and_then(|_| observer.count_brokers()) {
         trial.connections(brokers)?;
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::{Lifecycle, error::RunError},
-    config::{LatestChecks, Passes, ProduceConfig, VerifierConfig},
+    config::{ClientKind, LatestChecks, Passes, ProduceConfig, VerifierConfig},
     control::{Control, StartWait},
     findings::Awaited,
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
@@ -33,6 +33,8 @@ pub(crate) struct Crew<'a> {
     pub(crate) config: &'a VerifierConfig,
     pub(crate) control: &'a Control,
     pub(crate) observer: Arc<Observer>,
+    /// Who writes and reads, but for consumer groups.
+    pub(crate) kind: ClientKind,
     pub(crate) client: ClientSettings,
     pub(crate) placement: Placement,
     pub(crate) partitions: usize,
@@ -136,7 +138,7 @@ impl Crew<'_> {
             shared: self.control.shared.clone(),
             sender: self.control.sender(),
             client: self.client.clone(),
-            choice: self.config.common.client,
+            kind: self.kind,
             topic: self.config.topic.as_str().into(),
             stall_after: self.config.common.stall_after,
         }

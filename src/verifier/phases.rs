@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::error::RunError,
-    config::{ClientChoice, Passes, ProduceConfig},
+    config::{ClientKind, Passes, ProduceConfig},
     control::Message,
     kafka::{ClientFactory, Coordinator, Trouble},
     ledger::{LatestValues, Ledger, PartitionLedger},
@@ -52,11 +52,9 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let late = Arc::new(LateEnds::new(crew.partitions));
     let jobs = produce_jobs(crew, config, &ledger, (&ends, &late), producer);
     crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
-    let shards = match crew.config.common.client {
-        ClientChoice::Wire => start_producers(crew, jobs, ShardContext::wire)?,
-        ClientChoice::Auto | ClientChoice::Librdkafka => {
-            start_producers(crew, jobs, ShardContext::librdkafka)?
-        }
+    let shards = match crew.kind {
+        ClientKind::Wire => start_producers(crew, jobs, ShardContext::wire)?,
+        ClientKind::Librdkafka => start_producers(crew, jobs, ShardContext::librdkafka)?,
     };
     supervise(crew, producer, &shards, Latecomers::new(crew, &ends, late, config.transactions.is_some()));
     let outcomes = join(shards)?;

@@ -11,7 +11,7 @@ use crate::{
         frame,
         report::PRODUCE,
     },
-    config::{Brokers, ClientChoice, NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, ClientKind, NewTopic, ProduceConfig, VerifierConfig},
     control::{Control, StartWait},
     findings::anomaly::Anomaly,
     human::count,
@@ -75,26 +75,35 @@ fn work(
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
     // Who looks at the cluster needs an executor of its own where it is our own client.
-    let observers = usize::from(config.common.client == ClientChoice::Wire);
+    let observers = usize::from(config.common.client.kind == ClientKind::Wire);
     if observers > 0 {
         preflight::check(1, observers)?;
     }
-    let observer = Arc::new(Observer::start(&client, &topology.allowed, config.common.client)?);
+    let observer = Arc::new(Observer::start(&client, &topology.allowed, config.common.client.kind)?);
     let most = plan(config, topology, usize::MAX)?.shards.len();
     let new_topic = trial.new_topic(&observer, most)?;
-    let TopicShape { partitions, brokers, .. } = match wait_for_topic(config, new_topic, control, &observer) {
-        Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
-        answer => answer.map_err(|error| trial.explain(error))?,
-    };
+    let TopicShape { partitions, brokers, is_redpanda, .. } =
+        match wait_for_topic(config, new_topic, control, &observer) {
+            Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
+            answer => answer.map_err(|error| trial.explain(error))?,
+        };
     let placement = plan(config, topology, partitions)?;
     control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
     preflight::check(placement.shards.len(), observers)?;
+    let kind = config.common.client.on(is_redpanda);
+    if kind != config.common.client.kind {
+        tracing::info!(
+            "librdkafka writes and reads: these brokers are Redpanda's, where our own client has not been proven yet \
+             (--client wire takes it all the same)"
+        );
+    }
     let topics = [(config.topic.clone(), partitions)];
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let crew = Crew {
         config,
         control,
         observer,
+        kind,
         client,
         placement,
         partitions,

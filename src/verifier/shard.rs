@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     app::Shared,
-    config::ClientChoice,
+    config::ClientKind,
     control::Message,
     findings::anomaly::Violation,
     kafka::{ClientError, ClientSettings, Librdkafka, wire::Wire},
@@ -64,7 +64,7 @@ pub struct ShardContext {
     /// The cluster.
     pub client: ClientSettings,
     /// Who speaks to it.
-    pub choice: ClientChoice,
+    pub kind: ClientKind,
     /// The topic under test.
     pub topic: Arc<str>,
     /// When a worker that makes no progress counts as stalled; `None`: never.
@@ -128,7 +128,7 @@ impl ShardContext {
             shared: Arc::new(Shared::new(&ending, 0)),
             sender,
             client: ClientSettings::new(&config.common, "127.0.0.1:1"),
-            choice: config.common.client,
+            kind: config.common.client.kind,
             topic: config.topic.as_str().into(),
             stall_after: config.common.stall_after,
         };

@@ -3,7 +3,7 @@
 use super::read::{checker, group::group_reader};
 use crate::{
     app::error::RunError,
-    config::{Brokers, ClientChoice, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, ClientKind, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
         ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, ReaderSettings,
         TopicError, TransactionSettings, WriterSettings, wire,
@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
 
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
-    if config.common.client == ClientChoice::Wire {
+    if config.common.client.kind == ClientKind::Wire {
         wire_clients(config)?;
         return group(config, &ClientSettings::new(&config.common, ""), cpus);
     }

@@ -122,7 +122,9 @@ fn check_wide_clients(threads: &[Thread], allowed: &CpuSet) -> Result<(), String
 }
 
 fn start(topic: &Topic, work: &str, flags: &str) -> Running {
-    let run = Run::verifier().args(topic.flags()).args(work).args(flags).with_control().start();
+    // Our own client has no threads.
+    let run = Run::verifier().args(topic.flags()).args(work).args(flags).args("--client librdkafka");
+    let run = run.with_control().start();
     run.harness().first();
     run
 }
@@ -175,7 +177,8 @@ fn a_narrow_mask_holds_every_thread() {
     let mock = Mock::start();
     let core = threads::allowed().iter().last().expect("a core");
     let run = Run::verifier().under(["taskset", "-c", &core.to_string()]);
-    let run = run.args(topic(&mock).flags()).args(KINDS[0].1).args("--cores all").with_control().start();
+    let run = run.args(topic(&mock).flags()).args(KINDS[0].1).args("--cores all --client librdkafka");
+    let run = run.with_control().start();
     run.harness().first();
     settle(&run, |threads| check(threads, &[core], &[only(core)], &only(core)));
     let outside = threads::of(run.pid()).into_iter().find(|thread| thread.cpus != only(core));

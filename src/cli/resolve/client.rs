@@ -1,34 +1,88 @@
 //! Who speaks to the brokers, and what that client cannot do.
 
-use super::super::error::UsageError;
+use super::super::{common::ClientChoice, error::UsageError};
 use crate::{
-    config::{ClientChoice, CommonConfig, RepeaterConfig, VerifierConfig},
+    config::{ClientKind, ClientPick},
     kafka::wire,
 };
 
-/// Whether the client that was asked for can do what a verifier is asked to.
-///
-/// # Errors
-/// It cannot.
-pub(super) fn check_verifier(config: &VerifierConfig) -> Result<(), UsageError> {
-    let is_transactional = config.produce.is_some() && config.proof.transactions;
-    check(&config.common, is_transactional.then_some("transactions (--use-transactions)"))
+/// What a run asks of its client that not every one can do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demands<'a> {
+    /// Settings of the user's own.
+    pub(super) settings: &'a [(String, String)],
+    /// Records are produced in transactions.
+    pub(super) transactions: bool,
+    /// Nothing is read or written but through a consumer group.
+    pub(super) repeats: bool,
 }
 
-/// Whether the client that was asked for can do what a repeater is asked to.
-///
-/// # Errors
-/// It cannot.
-pub(super) fn check_repeater(config: &RepeaterConfig) -> Result<(), UsageError> {
-    check(&config.common, Some("consumer groups"))
-}
-
-fn check(common: &CommonConfig, lack: Option<&str>) -> Result<(), UsageError> {
-    if common.client != ClientChoice::Wire {
-        return Ok(());
+impl Demands<'_> {
+    /// What our own client cannot do of that, if anything: a setting's name, or words.
+    fn beyond_ours(&self) -> Option<&str> {
+        if self.repeats {
+            return Some("consumer groups");
+        }
+        if self.transactions {
+            return Some("transactions (--use-transactions)");
+        }
+        wire::lacking(self.settings)
     }
-    let lack = lack.or_else(|| wire::lacking(&common.client_settings));
-    lack.map_or(Ok(()), |lack| {
-        Err(UsageError::flag("client", format!("wire has no {lack} yet: give librdkafka")))
-    })
+}
+
+/// The client of a run.
+///
+/// # Errors
+/// The one that was asked for cannot do what the run asks.
+pub(super) fn pick(choice: ClientChoice, demands: Demands<'_>) -> Result<ClientPick, UsageError> {
+    let lack = demands.beyond_ours();
+    match (choice, lack) {
+        (ClientChoice::Only(ClientKind::Wire), Some(lack)) => {
+            Err(UsageError::flag("client", format!("wire has no {lack} yet: give librdkafka")))
+        }
+        (ClientChoice::Only(kind), _) => Ok(ClientPick { kind, is_automatic: false, reason: None }),
+        (ClientChoice::Auto, None) => {
+            Ok(ClientPick { kind: ClientKind::Wire, is_automatic: true, reason: None })
+        }
+        (ClientChoice::Auto, Some(lack)) => {
+            let reason = Some(format!("our own client has no {lack} yet"));
+            Ok(ClientPick { kind: ClientKind::Librdkafka, is_automatic: true, reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demands(settings: &[(String, String)]) -> Demands<'_> {
+        Demands { settings, transactions: false, repeats: false }
+    }
+
+    #[test]
+    fn ours_is_picked_wherever_it_can_do_what_is_asked() {
+        let settings = [("fetch.min.bytes".to_owned(), "1".to_owned())];
+        let ours = pick(ClientChoice::Auto, demands(&settings)).unwrap();
+        assert_eq!(ours, ClientPick { kind: ClientKind::Wire, is_automatic: true, reason: None });
+        let settings = [("check.crcs".to_owned(), "true".to_owned())];
+        let cases = [
+            (demands(&settings), "check.crcs"),
+            (Demands { transactions: true, ..demands(&[]) }, "transactions"),
+            (Demands { repeats: true, ..demands(&[]) }, "consumer groups"),
+        ];
+        for (demands, lack) in cases {
+            let pick = pick(ClientChoice::Auto, demands).unwrap();
+            assert_eq!((pick.kind, pick.is_automatic), (ClientKind::Librdkafka, true));
+            assert!(pick.reason.is_some_and(|reason| reason.contains(lack)), "{lack}");
+        }
+    }
+
+    #[test]
+    fn who_is_asked_for_by_name_is_nobody_else() {
+        let in_transactions = Demands { transactions: true, ..demands(&[]) };
+        let only = |kind| pick(ClientChoice::Only(kind), in_transactions);
+        let pick = only(ClientKind::Librdkafka).unwrap();
+        assert_eq!(pick, ClientPick { kind: ClientKind::Librdkafka, is_automatic: false, reason: None });
+        assert!(only(ClientKind::Wire).is_err());
+    }
 }

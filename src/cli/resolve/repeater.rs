@@ -8,7 +8,7 @@ use super::{
         repeater::{RepeaterArgs, WorkArgs},
         values::topic_name,
     },
-    check_record_fits, client,
+    check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
     idle,
@@ -61,7 +61,6 @@ pub(in super::super) fn repeater(args: &RepeaterArgs) -> Result<RepeaterConfig, 
         transactions: transactions(&args.transaction),
         profile: Some(&work.profile).filter(|file| !file.is_empty()).map(PathBuf::from),
     };
-    client::check_repeater(&config)?;
     check_aborts(&config.common.brokers, &args.transaction)?;
     config.common.warnings = idle::repeater(args);
     Ok(config)
@@ -80,6 +79,7 @@ fn uses(args: &RepeaterArgs) -> Uses<'_> {
             session_flag: None,
         }),
         committed: args.transaction.use_transactions,
+        repeats: true,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
         values::OrOff,
         verifier::{ProducerArgs, VerifierArgs},
     },
-    check_record_fits, client,
+    check_record_fits,
     common::{Groups, check_aborts, common, fill, rate, transactions},
     contradictions::{Members, Uses},
     idle,
@@ -75,7 +75,6 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         ledger_dir: args.proof.ledger_dir.clone().unwrap_or_else(|| PathBuf::from(".")),
         ledger_asked_for: args.proof.ledger_dir.is_some(),
     };
-    client::check_verifier(&config)?;
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
     check_ledger_dir(&config)?;
@@ -104,6 +103,7 @@ fn uses(args: &VerifierArgs) -> Uses<'_> {
                 .map(|_| "consumer-group-session-timeout-s"),
         }),
         committed: args.transaction.use_transactions,
+        repeats: false,
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Described {
     pub(crate) topic_id: Option<[u8; 16]>,
     /// The topic's partitions, in no order.
     pub(crate) partitions: Vec<DescribedPartition>,
+    /// It is known to be Redpanda's.
+    pub(crate) is_redpanda: bool,
 }
 
 /// A broker that a cluster lists.

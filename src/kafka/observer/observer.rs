@@ -8,7 +8,7 @@ use std::{
 
 use super::{Admin, BrokerChange, BrokerStates, Described, Resource, TopicError};
 use crate::{
-    config::{ClientChoice, NewTopic, StartupTimeout},
+    config::{ClientKind, NewTopic, StartupTimeout},
     findings::{Awaited, ComplaintKind, complaints},
     kafka::{
         ClientError, ClientSettings, GroupDescription, Isolation, KafkaError, LocalError, OffsetAndEpoch,
@@ -26,6 +26,8 @@ pub struct TopicShape {
     pub brokers: usize,
     /// The topic's id, where it is known: one that was made anew has another.
     pub id: Option<[u8; 16]>,
+    /// The cluster is known to be Redpanda's.
+    pub is_redpanda: bool,
 }
 
 /// Why brokers do not let us in, or we do not trust them.
@@ -77,15 +79,11 @@ impl Observer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(
-        settings: &ClientSettings,
-        cpus: &CpuSet,
-        choice: ClientChoice,
-    ) -> Result<Self, ClientError> {
+    pub fn start(settings: &ClientSettings, cpus: &CpuSet, choice: ClientKind) -> Result<Self, ClientError> {
         let groups = OnceLock::new();
         let admin: Arc<dyn Admin> = match choice {
-            ClientChoice::Wire => Arc::new(wire::AdminClient::start(settings, cpus)?),
-            ClientChoice::Auto | ClientChoice::Librdkafka => {
+            ClientKind::Wire => Arc::new(wire::AdminClient::start(settings, cpus)?),
+            ClientKind::Librdkafka => {
                 let client = Arc::new(AdminClient::start(settings, cpus)?);
                 // Nobody else has it yet.
                 let _ = groups.set(Some(client.clone()));
@@ -209,6 +207,7 @@ impl Observer {
             partitions: described.partitions.len(),
             brokers: described.brokers.len().max(1),
             id: described.topic_id,
+            is_redpanda: described.is_redpanda,
         })
     }
 

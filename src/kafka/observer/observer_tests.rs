@@ -72,6 +72,7 @@ fn described(leaders: &[i32]) -> Described {
         brokers: vec![NamedBroker { id: 0, address: "b:1".to_owned() }],
         topic_id: Some([7; 16]),
         partitions: (0..).zip(leaders).map(partition).collect(),
+        is_redpanda: false,
     }
 }
 
@@ -115,7 +116,10 @@ fn wait(scripted: Scripted, new: Option<&NewTopic>) -> (Result<TopicShape, Topic
 #[test]
 fn a_topic_that_comes_is_found_with_its_id() {
     let (found, _) = wait(scripted(vec![silent(), missing(), Ok(described(&[0, 0]))]), None);
-    assert_eq!(found.unwrap(), TopicShape { partitions: 2, brokers: 1, id: Some([7; 16]) });
+    assert_eq!(
+        found.unwrap(),
+        TopicShape { partitions: 2, brokers: 1, id: Some([7; 16]), is_redpanda: false }
+    );
 }
 
 #[test]

@@ -352,6 +352,7 @@ fn described(has_topic: bool, description: Description) -> Result<Described, Kaf
         brokers: description.brokers.into_iter().map(broker).collect(),
         topic_id: Some(description.topic_id).filter(|id| *id != [0; 16]),
         partitions: partitions.collect(),
+        is_redpanda: description.is_redpanda,
     })
 }
 

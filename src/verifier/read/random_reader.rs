@@ -11,7 +11,7 @@ use super::{
     stall::{Watch, Watchman},
 };
 use crate::{
-    config::{ClientChoice, ProofConfig},
+    config::{ClientKind, ProofConfig},
     findings::anomaly::Anomaly,
     kafka::{self, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings},
     mutants,
@@ -53,11 +53,9 @@ const END_PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads pass after pass until there is none any more, with whatever client this run reads with.
 pub(crate) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
-    match context.choice {
-        ClientChoice::Wire => run_with(context.wire(), context, job, feed).await,
-        ClientChoice::Auto | ClientChoice::Librdkafka => {
-            run_with(context.librdkafka(), context, job, feed).await;
-        }
+    match context.kind {
+        ClientKind::Wire => run_with(context.wire(), context, job, feed).await,
+        ClientKind::Librdkafka => run_with(context.librdkafka(), context, job, feed).await,
     }
 }
 

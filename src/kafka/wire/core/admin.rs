@@ -2,7 +2,7 @@
 //! there. Not on the data path: there are few questions, and it may allocate.
 
 use super::{
-    connection::{ConnectionError, Response},
+    connection::{Connection, ConnectionError, Response},
     machine::{Action, LinkId, Machine, Slices},
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
     notice::{BrokerName, Notice},
@@ -91,6 +91,8 @@ pub struct Description {
     pub topic_id: TopicId,
     /// Its partitions, in no order.
     pub partitions: Vec<PartitionDescription>,
+    /// The broker that answers is a Redpanda.
+    pub is_redpanda: bool,
 }
 
 /// A broker.
@@ -331,7 +333,7 @@ impl Admin {
         let answer = self.network.body(link, response).and_then(|body| {
             decode(api, version, body).map_err(|error| ConnectionError::Unreadable { api, version, error })
         });
-        let (reply, throttle_ms) = match answer {
+        let (mut reply, throttle_ms) = match answer {
             Ok(Decoded { reply, throttle_ms, controller }) => {
                 self.controller = controller.unwrap_or(self.controller);
                 (reply, throttle_ms)
@@ -339,7 +341,8 @@ impl Admin {
             Err(error) => return self.network.fail(link, error, now_us),
         };
         self.network.note_error(error_of(&reply));
-        if let Reply::Described(description) = &reply {
+        if let Reply::Described(description) = &mut reply {
+            description.is_redpanda |= self.network.connection_ref(link).is_some_and(speaks_as_redpanda);
             let brokers = description.brokers.iter();
             self.network.cluster.name_brokers(brokers.map(|one| (one.id, one.host.as_str(), one.port)));
         }
@@ -352,6 +355,18 @@ impl Admin {
             self.answered.push((id, Ok(reply)));
         }
     }
+}
+
+/// What Redpanda calls a cluster whose name nobody has set begins so.
+const REDPANDA: &str = "redpanda.";
+
+/// Redpanda makes topics by requests that Kafka has had since 2.7, and takes records by those of Kafka 2.1.
+fn speaks_as_redpanda(connection: &Connection<Tag<AskId>>) -> bool {
+    const MADE_AS_IN_2_7: i16 = 6;
+    const TAKEN_AS_IN_2_1: i16 = 7;
+    let is = |api, holds: fn(i16) -> bool| connection.version(api).is_ok_and(holds);
+    is(Api::CreateTopics, |version| version >= MADE_AS_IN_2_7)
+        && is(Api::Produce, |version| version <= TAKEN_AS_IN_2_1)
 }
 
 fn control(broker: i32) -> Peer {
@@ -407,8 +422,11 @@ fn description(answer: &MetadataResponse<'_>) -> Description {
         host: broker.host.to_owned(),
         port: u16::try_from(broker.port).unwrap_or(0),
     };
-    let mut description =
-        Description { brokers: answer.brokers.iter().map(broker).collect(), ..Description::default() };
+    let mut description = Description {
+        brokers: answer.brokers.iter().map(broker).collect(),
+        is_redpanda: answer.cluster_id.is_some_and(|id| id.starts_with(REDPANDA)),
+        ..Description::default()
+    };
     let Some(TopicMetadata { error, id, partitions, .. }) = answer.topics.first() else {
         description.error = answer.error;
         return description;

@@ -10,7 +10,7 @@ use std::{
 use super::seq_pass::PassState;
 use crate::{
     clock::Clock,
-    config::{ClientChoice, ProofConfig},
+    config::{ClientKind, ProofConfig},
     kafka::{self, ClientFactory, Ends, Inquiry, LogReader, ReaderSettings, Reply},
     pace::Pace,
     stats::ReaderStats,
@@ -67,11 +67,9 @@ const LIMITS: Limits = if cfg!(test) {
 
 /// Reads pass after pass until there is none any more, with whatever client this run reads with.
 pub(crate) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
-    match context.choice {
-        ClientChoice::Wire => run_with(context.wire(), context, job, feed).await,
-        ClientChoice::Auto | ClientChoice::Librdkafka => {
-            run_with(context.librdkafka(), context, job, feed).await;
-        }
+    match context.kind {
+        ClientKind::Wire => run_with(context.wire(), context, job, feed).await,
+        ClientKind::Librdkafka => run_with(context.librdkafka(), context, job, feed).await,
     }
 }
 
