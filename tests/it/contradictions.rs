@@ -104,7 +104,8 @@ fn settings_that_librdkafka_does_not_take_together_are_refused() {
         ("--consumer_group_readers 1", "-X partition.assignment.strategy=nonsense", "nonsense"),
         (PRODUCE, "-X no.such.setting=1", "no.such.setting"),
     ] {
-        expect_usage_error(Run::verifier(), &format!("{work} {settings}"), &[said]);
+        let flags = format!("{work} {settings} --client librdkafka");
+        expect_usage_error(Run::verifier(), &flags, &[said]);
     }
     expect_usage_error(
         Run::repeater(),
