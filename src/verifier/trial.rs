@@ -45,7 +45,10 @@ impl<'a> Trial<'a> {
         trial.port = trial.connections(brokers, shards)?;
         let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
         let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
-        pages::fit_for(members.max(random).max(shards));
+        match config.common.client.kind {
+            ClientKind::Wire => pages::do_without(),
+            ClientKind::Librdkafka => pages::fit_for(members.max(random).max(shards)),
+        }
         Ok(trial)
     }
 

@@ -35,6 +35,8 @@ pub fn tests() -> Vec<(String, Test)> {
 }
 
 const PARTITIONS: usize = 6;
+/// What a run without a group may take of memory: 40 MiB, and 10 more for a program that was built without optimization.
+const MOST_MIB: u64 = 50;
 /// Between two rounds of elections.
 const PAUSE: Duration = Duration::from_millis(300);
 const WIRE: &str = "--client wire --keep-going --report report.json";
@@ -62,8 +64,12 @@ fn what_it_produces_is_read_and_proven(cluster: &Cluster) {
     let (topic, workdir) = (cluster.topic(8), Workdir::new());
     let work = "--produce_msgs 100000 --msg_size 128 --seq_read --max-buffered-records 4096";
     let finished = run(&topic.flags(), &workdir, work).finish().expect_code(0).expect_nothing_wrong();
-    finished.expect_output(&["100,000 of 100,000 records", "100,000 records proven valid"]);
+    let finished = finished.expect_output(&["100,000 of 100,000 records", "100,000 records proven valid"]);
     expect_no_failure(&workdir);
+    let memory =
+        finished.stdout.split_once("at most ").and_then(|(_, rest)| rest.split_once(" MiB of memory"));
+    let peak_mib: u64 = memory.expect("its peak").0.parse().expect("a number");
+    assert!(peak_mib <= MOST_MIB, "{peak_mib} MiB");
     LedgerFile::read(workdir.path(), topic.name()).expect_all_up_to(&topic.ends());
 }
 
