@@ -41,8 +41,19 @@ pub(super) struct Session {
     written: usize,
     /// The beginning of a record.
     record: Vec<u8>,
-    is_open: bool,
-    has_ended: bool,
+    stage: Stage,
+}
+
+/// How far both sides have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// They say who they are, as far as they are asked to.
+    Greeting,
+    Open,
+    /// The broker will say nothing more.
+    Ended,
+    /// rustls is not asked anything more then: it takes that for a mistake.
+    Failed,
 }
 
 impl Session {
@@ -65,19 +76,18 @@ impl Session {
             sealed: 0,
             written: 0,
             record: Vec::new(),
-            is_open: false,
-            has_ended: false,
+            stage: Stage::Greeting,
         })
     }
 
     /// Both sides have said who they are, as far as they are asked to.
     pub(super) fn is_open(&self) -> bool {
-        self.is_open
+        self.stage == Stage::Open
     }
 
     /// The broker will say nothing more.
     pub(super) fn has_ended(&self) -> bool {
-        self.has_ended
+        self.stage == Stage::Ended
     }
 
     /// Where bytes from the socket go; empty only where there is more of a message than any has.
@@ -106,6 +116,9 @@ impl Session {
     /// One side does not trust the other, or what came is no TLS.
     pub(super) fn open(&mut self, mut plain: impl FnMut(&[u8])) -> Result<(), ConnectionError> {
         loop {
+            if self.stage == Stage::Failed {
+                return Err(failed_before());
+            }
             let Self { connection, incoming, start, end, outgoing, sealed, .. } = self;
             let UnbufferedStatus { discard, state, .. } =
                 connection.process_tls_records(&mut incoming[*start..*end]);
@@ -128,17 +141,20 @@ impl Session {
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::WriteTraffic(_)) => {
-                    self.is_open = true;
+                    if self.stage == Stage::Greeting {
+                        self.stage = Stage::Open;
+                    }
                     return Ok(());
                 }
-                Ok(ConnectionState::PeerClosed) => self.has_ended = true,
+                Ok(ConnectionState::PeerClosed) => self.stage = Stage::Ended,
                 Ok(ConnectionState::Closed) => {
-                    self.has_ended = true;
+                    self.stage = Stage::Ended;
                     return Ok(());
                 }
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     self.take_alert();
+                    self.stage = Stage::Failed;
                     return Err(explained(error));
                 }
             }
@@ -147,8 +163,10 @@ impl Session {
 
     /// The broker is to know why, too.
     fn take_alert(&mut self) {
-        let Self { connection, outgoing, sealed, .. } = self;
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(&mut []).state {
+        let Self { connection, incoming, start, end, outgoing, sealed, .. } = self;
+        // What is left belongs to it: rustls knows places in there.
+        let status = connection.process_tls_records(&mut incoming[*start..*end]);
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
             // An alert is short.
             outgoing.resize(outgoing.len().max(*sealed + OVERHEAD_BYTES), 0);
             *sealed += data.encode(&mut outgoing[*sealed..]).unwrap_or(0);
@@ -160,13 +178,17 @@ impl Session {
     /// # Errors
     /// It cannot be sent any more.
     pub(super) fn seal(&mut self, pieces: &[IoSlice<'_>]) -> Result<usize, ConnectionError> {
-        let Self { connection, incoming, start, end, outgoing, sealed, record, .. } = self;
+        if self.stage == Stage::Failed {
+            return Err(failed_before());
+        }
+        let Self { connection, incoming, start, end, outgoing, sealed, record, stage, .. } = self;
         let UnbufferedStatus { discard, state, .. } =
             connection.process_tls_records(&mut incoming[*start..*end]);
         *start += discard;
         // Whatever has come is decrypted already: nothing else is in the way.
         let Ok(ConnectionState::WriteTraffic(mut traffic)) = state else {
-            return Err(ConnectionError::Tls("TLS: the connection takes nothing more".to_owned()));
+            *stage = Stage::Failed;
+            return Err(failed_before());
         };
         let mut encrypt = |plain: &[u8], outgoing: &mut Vec<u8>, sealed: &mut usize| {
             append(outgoing, sealed, |room| {
@@ -216,13 +238,12 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { is_open, has_ended, .. } = self;
-        formatter
-            .debug_struct("Session")
-            .field("is_open", is_open)
-            .field("has_ended", has_ended)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Session").field("stage", &self.stage).finish_non_exhaustive()
     }
+}
+
+fn failed_before() -> ConnectionError {
+    ConnectionError::Tls("TLS: the connection takes nothing more".to_owned())
 }
 
 /// Why nothing was written.

@@ -159,3 +159,34 @@ fn what_is_no_tls_is_named() {
     assert!(!error.is_refusal());
     assert!(Session::new(&client(Some(&authority), None), "not a name").is_err());
 }
+
+/// What a server says first, with one byte that is another: it is an error, or not enough.
+#[test]
+fn whatever_comes_while_hands_are_shaken_is_no_panic() {
+    let authority = Authority::new();
+    let config = client(Some(&authority), None);
+    for place in (0..1_000).step_by(9) {
+        for cut in [false, true] {
+            let mut session = Session::new(&config, "localhost").unwrap();
+            let mut server = server(&authority, &["localhost"], None);
+            session.open(|_| ()).unwrap();
+            server.read_tls(&mut &session.output()[..]).unwrap();
+            server.process_new_packets().unwrap();
+            session.wrote(session.output().len());
+            let mut flight = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut flight).unwrap();
+            }
+            let place = place % flight.len();
+            flight[place] ^= 0x55;
+            flight.truncate(if cut { place + 1 } else { flight.len() });
+            session.space()[..flight.len()].copy_from_slice(&flight);
+            session.received(flight.len());
+            for _ in 0..3 {
+                // Also if it is asked again.
+                let _ = session.open(|_| ());
+            }
+            let _ = session.seal(&[IoSlice::new(b"x")]);
+        }
+    }
+}
