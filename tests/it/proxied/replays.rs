@@ -18,6 +18,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         Real(an_answer_that_comes_again_for_a_while_costs_nothing),
+        Real(what_was_not_asked_for_is_named_by_our_own_client),
         Real(an_answer_that_comes_again_for_good_is_a_stall),
         Real(and_so_it_is_with_the_beginning_of_more_behind_it),
         Real(a_batch_that_comes_again_behind_later_ones_is_named),
@@ -53,7 +54,7 @@ impl Rule for Again {
 fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
     for (readers, words) in [
-        ("--seq_read", "400 records proven valid"),
+        ("--seq_read --client librdkafka", "400 records proven valid"),
         ("--consumer_group_readers 1", "400 records proven valid"),
         ("--rand_read_msgs 30", "30 records proven valid"),
     ] {
@@ -64,6 +65,17 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
         // It asks for more each time, so that soon there is nothing left to answer.
         assert!(proxy.rule().which.hits >= 2, "{readers}: {}", proxy.rule().which.hits);
     }
+}
+
+/// Ours is shown what librdkafka passes over: what a broker sends against the request is in no order.
+fn what_was_not_asked_for_is_named_by_our_own_client(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
+    let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
+    let work = format!("--seq_read --client wire {SMALL_ANSWERS} {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+    let named = violations(&finished);
+    assert!(!named.is_empty() && named.iter().all(|one| one.anomaly == "nonmonotonic"), "{named:?}");
+    finished.expect_output(&["400 proven valid"]);
 }
 
 /// Answers with that for good, and with the beginning of what would come next.
@@ -100,7 +112,7 @@ fn records(message: &Message) -> Vec<u8> {
 /// The client counts such an answer among those that were cut off. Bytes that nobody can read it has not been sent.
 fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1"] {
         let again = Again { which: Every::nth(1, usize::MAX), first: Vec::new() };
         let proxy = Proxy::start(cluster, AgainAndMore { again, times: 0 });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
@@ -117,7 +129,7 @@ fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
 /// To the client there is nothing to show. That nothing is lost only because nobody could read it is for nobody to say.
 fn an_answer_that_comes_again_for_good_is_a_stall(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1"] {
         let proxy = Proxy::start(cluster, Again { which: Every::nth(1, usize::MAX), first: Vec::new() });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
         let run = run(&proxy, &topic, &workdir, &work).start();
