@@ -77,22 +77,37 @@ struct Topic {
     growth_told: bool,
     /// Its id, as it was told first.
     id: Option<[u8; 16]>,
+    /// Since when another one has been told.
+    anew_since: Option<Instant>,
 }
 
 impl Topic {
     fn new(name: &str, partitions: usize, patience: Duration) -> Self {
-        Self { name: name.to_owned(), partitions, patience, away_since: None, growth_told: false, id: None }
+        Self {
+            name: name.to_owned(),
+            partitions,
+            patience,
+            away_since: None,
+            growth_told: false,
+            id: None,
+            anew_since: None,
+        }
     }
 
     /// Takes a look; returns why the run cannot go on, if that is so.
     fn look(&mut self, seen: Result<TopicShape, KafkaError>, now: Instant) -> Option<String> {
         let (id, seen_id) = (self.id, seen.ok().and_then(|shape| shape.id));
         self.id = id.or(seen_id);
+        if id.is_some() && seen_id.is_some() && seen_id != id {
+            self.away_since = None;
+            return self.is_another(now);
+        }
+        if seen_id.is_some() {
+            // A broker was not up to date.
+            self.anew_since = None;
+        }
         let Self { name, partitions, .. } = self;
         let (problem, meaning) = match seen {
-            Ok(_) if id.is_some() && seen_id.is_some() && seen_id != id => {
-                ("another topic has its name now".to_owned(), "was deleted and created anew")
-            }
             Ok(shape) if shape.partitions < *partitions => {
                 let now_has = shape.partitions;
                 (
@@ -124,6 +139,23 @@ impl Topic {
             format!(
                 "topic '{name}' {meaning} while the run was under way: {problem}, for {} s now",
                 away.as_secs()
+            )
+        })
+    }
+
+    /// Another topic has its name. Whoever had records in it names what is missing, and that says more: only where nobody
+    /// does for a while the run ends by this.
+    fn is_another(&mut self, now: Instant) -> Option<String> {
+        let name = &self.name;
+        let since = *self.anew_since.get_or_insert_with(|| {
+            tracing::warn!("topic {name} was deleted and created anew: another topic has its name now");
+            now
+        });
+        let lasts = now.duration_since(since);
+        (lasts >= PATIENCE).then(|| {
+            format!(
+                "topic '{name}' was deleted and created anew while the run was under way: another topic has its name, for {} s now",
+                lasts.as_secs()
             )
         })
     }
@@ -191,11 +223,13 @@ mod tests {
         assert_eq!(topic.look(Ok(seen(2)), start), None);
         assert_eq!(topic.look(with(1), start), None);
         assert_eq!(topic.look(with(2), start), None, "a broker may not be up to date");
-        assert_eq!(topic.look(with(1), start + PATIENCE), None);
+        assert_eq!(topic.look(with(1), start + super::PATIENCE), None);
         assert_eq!(topic.look(with(2), start), None);
-        let reason = topic.look(with(2), start + PATIENCE).unwrap();
+        assert_eq!(topic.look(with(2), start + PATIENCE), None, "whoever reads it says more");
+        assert_eq!(topic.look(no_word(), start + PATIENCE), None);
+        let reason = topic.look(with(2), start + super::PATIENCE).unwrap();
         assert!(reason.contains("was deleted and created anew"), "{reason}");
-        assert!(reason.contains("another topic has its name now"), "{reason}");
+        assert!(reason.contains("another topic has its name, for 30 s now"), "{reason}");
     }
 
     #[test]
