@@ -304,8 +304,10 @@ impl<C: ClientFactory> ShardProducer<C> {
     fn transaction_is_finished(&mut self, reason: Reason) -> Result<(), Halt> {
         self.refuse_to_fence_back(reason.error)?;
         let id = self.transactional_id();
+        let mut reason = reason;
         if reason.error.is_fenced() {
-            // Nobody else has it, or this would have been the end.
+            // Nobody else has it, or this would have been the end; but the client blames a newer instance.
+            reason = reason.error.into();
             tracing::warn!(
                 "transactional id '{id}': the cluster timed the transaction out, and there is a new producer: raise \
                  --transaction-timeout-ms, or lower --msgs-per-transaction"

@@ -313,6 +313,21 @@ fn who_is_fenced_does_not_fence_back() {
 }
 
 #[test]
+fn a_transaction_that_the_cluster_timed_out_is_put_down_to_nobody_else() {
+    let flags = "--produce_msgs 8 --use-transactions --msgs-per-transaction 4 --transaction-timeout-ms 1s";
+    let played = Played::new(flags, 1);
+    let mut is_first = true;
+    played.fake.writes().end(move |end| {
+        let fails = end == End::Commit && std::mem::take(&mut is_first);
+        let words = "Failed to end transaction: fenced by a newer instance".to_owned();
+        fails.then(|| Ended::Fatal(Reason { error: broker(code::PRODUCER_FENCED), words }))
+    });
+    assert!(played.run().is_ok());
+    let causes = format!("{:?}", played.causes());
+    assert!(causes.contains("timed the transaction out") && !causes.contains("newer"), "{causes}");
+}
+
+#[test]
 fn a_transaction_of_which_nobody_knows_is_sent_again_by_another_client() {
     let played = Played::new("--produce_msgs 8 --use-transactions --msgs-per-transaction 4", 1);
     let mut is_first = true;
