@@ -53,7 +53,10 @@ fn clients_made_anew_need_no_bootstrap_list(cluster: &Cluster) {
     let group = "--consumer_group_readers 2 --consumer-group-session-timeout-s 6s --loop";
     let readers = [
         // What its client has read ahead is shown for as long as that lasts, brokers or not.
-        (long, "--seq_read --consume-throughput-mb 1 --loop -X queued.max.messages.kbytes=256"),
+        (
+            long,
+            "--client librdkafka --seq_read --consume-throughput-mb 1 --loop -X queued.max.messages.kbytes=256",
+        ),
         (short, "--rand_read_msgs 2000 --loop"),
         (short, group),
     ];
