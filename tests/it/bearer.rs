@@ -12,14 +12,14 @@ use crate::{
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    let ours = tests![
-        SecuredOurs(a_token_is_read_again_before_it_expires),
-        SecuredOurs(a_bearer_token_proves),
-        SecuredOurs(a_token_that_the_broker_does_not_understand_is_refused),
-        SecuredOurs(an_expired_token_is_no_token),
+    let theirs = tests![
+        SecuredTheirs(a_token_is_read_again_before_it_expires),
+        SecuredTheirs(a_bearer_token_proves),
+        SecuredTheirs(a_token_that_the_broker_does_not_understand_is_refused),
+        SecuredTheirs(an_expired_token_is_no_token),
     ];
-    let ours = ours.into_iter().map(|(name, test)| (format!("{name}_by_our_client"), test));
-    let both = tests![
+    let theirs = theirs.into_iter().map(|(name, test)| (format!("{name}_by_librdkafka"), test));
+    let all = tests![
         Secured(a_token_is_read_again_before_it_expires),
         Secured(a_bearer_token_proves),
         Secured(a_bearer_token_over_tls_proves),
@@ -27,7 +27,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(a_token_of_a_user_without_rights_is_refused),
         Secured(an_expired_token_is_no_token),
     ];
-    both.into_iter().chain(ours).collect()
+    all.into_iter().chain(theirs).collect()
 }
 
 /// Base 64 with the alphabet for URLs, without padding.

@@ -29,21 +29,23 @@ const HUGE: &[&str] = &["socket.request.max.bytes=200000000", "replica.fetch.max
 const FEW_CONNECTIONS: &[&str] = &["max.connections.per.ip=12"];
 
 pub fn tests() -> Vec<(String, Test)> {
-    // Our own client reads certificates once for all clients of a kind: that one is for librdkafka's alone.
-    let ours = tests![SecuredOurs(who_is_not_let_in_any_more_is_told_and_ends)];
-    let ours = ours.into_iter().map(|(name, test)| (format!("{name}_by_our_client"), test));
-    let both = tests![
+    // Our own client reads certificates once for all clients of a kind: one is for librdkafka's alone.
+    let theirs = tests![
+        SecuredTheirs(who_is_not_let_in_any_more_is_told_and_ends),
+        SecuredTheirs(a_certificate_that_is_refused_later_is_told_and_ends),
+    ];
+    let theirs = theirs.into_iter().map(|(name, test)| (format!("{name}_by_librdkafka"), test));
+    let all = tests![
         Secured(who_is_not_let_in_any_more_is_told_and_ends),
         OwnReal(HUGE, records_of_120_mb_are_proven_by_all_readers),
         OwnReal(FEW_CONNECTIONS, a_broker_that_hangs_up_holds_no_shard_up),
         Real(a_quota_is_named_and_is_no_stall),
         Real(a_producer_s_quota_is_named_and_is_no_stall),
         Real(a_repeater_s_quota_is_named_and_is_no_stall),
-        Secured(a_certificate_that_is_refused_later_is_told_and_ends),
         Real(descriptors_that_run_out_are_named_with_their_number),
         Secured(an_advertised_name_that_does_not_resolve_is_named),
     ];
-    both.into_iter().chain(ours).collect()
+    all.into_iter().chain(theirs).collect()
 }
 
 #[track_caller]

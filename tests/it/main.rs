@@ -82,8 +82,8 @@ pub enum Test {
     OwnRelease(Release, usize, fn(&Cluster)),
     /// The real broker that lets in only whom it knows, which all share.
     Secured(fn(&Secured)),
-    /// The same, spoken to by our own client.
-    SecuredOurs(fn(&Secured)),
+    /// The same, spoken to by librdkafka.
+    SecuredTheirs(fn(&Secured)),
     /// Something that a machine may lack: the reason, when it does.
     If(fn() -> Result<(), String>, fn()),
 }
@@ -203,8 +203,8 @@ fn run(test: Test) -> Result<Completion, Failed> {
             Ok(secured) => test(secured),
             Err(reason) => return without_cluster(&reason),
         },
-        Test::SecuredOurs(test) => match Secured::shared() {
-            Ok(secured) => speaking("wire", || test(secured)),
+        Test::SecuredTheirs(test) => match Secured::shared() {
+            Ok(secured) => speaking("librdkafka", || test(secured)),
             Err(reason) => return without_cluster(&reason),
         },
         Test::OwnReal(config, test) => return on_own_cluster(1, config, test),

@@ -14,29 +14,28 @@ use crate::{
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    let ours = tests![
-        SecuredOurs(tls_with_a_private_authority_proves),
-        SecuredOurs(mutual_tls_proves),
-        SecuredOurs(tls_without_verification_proves),
-        SecuredOurs(a_certificate_of_a_private_authority_is_not_trusted_unasked),
-        SecuredOurs(a_certificate_of_another_authority_is_not_trusted),
-        SecuredOurs(a_certificate_that_has_expired_is_not_trusted),
-        SecuredOurs(a_certificate_of_another_host_is_not_trusted),
-        SecuredOurs(a_missing_client_certificate_is_refused),
-        SecuredOurs(a_strange_client_certificate_is_refused),
-        SecuredOurs(every_password_mechanism_proves),
-        SecuredOurs(sasl_over_tls_proves),
-        SecuredOurs(a_broker_that_wants_to_know_again_is_told),
-        SecuredOurs(a_wrong_password_is_refused),
-        SecuredOurs(a_door_that_needs_tls_is_no_door_without),
-        SecuredOurs(a_door_without_tls_is_none_with),
-        SecuredOurs(a_topic_that_may_not_be_read_is_refused),
-        SecuredOurs(a_topic_that_may_not_be_written_is_refused),
-        SecuredOurs(who_may_write_nowhere_is_refused),
-        SecuredOurs(files_without_certificates_are_named),
+    let theirs = tests![
+        SecuredTheirs(tls_with_a_private_authority_proves),
+        SecuredTheirs(mutual_tls_proves),
+        SecuredTheirs(tls_without_verification_proves),
+        SecuredTheirs(a_certificate_of_a_private_authority_is_not_trusted_unasked),
+        SecuredTheirs(a_certificate_of_another_authority_is_not_trusted),
+        SecuredTheirs(a_certificate_that_has_expired_is_not_trusted),
+        SecuredTheirs(a_certificate_of_another_host_is_not_trusted),
+        SecuredTheirs(a_missing_client_certificate_is_refused),
+        SecuredTheirs(a_strange_client_certificate_is_refused),
+        SecuredTheirs(every_password_mechanism_proves),
+        SecuredTheirs(sasl_over_tls_proves),
+        SecuredTheirs(a_broker_that_wants_to_know_again_is_told),
+        SecuredTheirs(a_wrong_password_is_refused),
+        SecuredTheirs(a_door_that_needs_tls_is_no_door_without),
+        SecuredTheirs(a_door_without_tls_is_none_with),
+        SecuredTheirs(a_topic_that_may_not_be_read_is_refused),
+        SecuredTheirs(a_topic_that_may_not_be_written_is_refused),
+        SecuredTheirs(who_may_write_nowhere_is_refused),
     ];
-    let ours = ours.into_iter().map(|(name, test)| (format!("{name}_by_our_client"), test));
-    let both = tests![
+    let theirs = theirs.into_iter().map(|(name, test)| (format!("{name}_by_librdkafka"), test));
+    let all = tests![
         Secured(tls_with_a_private_authority_proves),
         Secured(mutual_tls_proves),
         Secured(tls_without_verification_proves),
@@ -62,8 +61,9 @@ pub fn tests() -> Vec<(String, Test)> {
         Secured(a_certificate_of_another_host_is_not_trusted),
         Secured(a_broker_that_wants_to_know_again_is_told),
         Secured(a_door_without_tls_is_none_with),
+        Secured(files_without_certificates_are_named),
     ];
-    both.into_iter().chain(ours).collect()
+    all.into_iter().chain(theirs).collect()
 }
 
 const WORK: &str = "--produce_msgs 300 --msg_size 100 --rand_read_msgs 5 --seq_read";
