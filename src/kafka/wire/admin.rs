@@ -194,10 +194,10 @@ async fn serve(shell: Shell<Admin>, mut requests: UnboundedReceiver<Request>, st
 fn look(shell: &Shell<Admin>, state: &Mutex<State>) {
     let (brokers, trouble) = shell.with(|admin, now_us| {
         let brokers = admin.brokers(now_us);
-        let trouble = admin
-            .network()
-            .trouble()
-            .map(|(peer, error)| complaint::in_a_line(&admin.network().name_of(peer.broker), error));
+        let network = admin.network();
+        let trouble = network.trouble().map(|(peer, error)| {
+            complaint::in_a_line(&network.name_of(peer.broker), error, network.may_lack_a_name())
+        });
         (brokers, trouble)
     });
     let seen = |(id, BrokerName { address, .. }, is_up)| Seen { id, address, is_up };

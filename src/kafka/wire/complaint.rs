@@ -21,10 +21,15 @@ pub(super) fn refusal(broker: &BrokerName, error: &ConnectionError) -> Option<Re
     Some(Refusal { words: format!("{broker}: {error}"), remedy: heard.remedy })
 }
 
-/// Why a broker cannot be talked to, in a line.
-pub(super) fn in_a_line(broker: &BrokerName, error: &ConnectionError) -> String {
-    // Brokers that want TLS hang up on the first question that comes without.
-    let hint = if matches!(error, ConnectionError::Lost(_)) { "; does it want --enable-tls?" } else { "" };
+/// Why a broker cannot be talked to, in a line. `is_nameless`: it has hung up on a question of somebody without a name.
+pub(super) fn in_a_line(broker: &BrokerName, error: &ConnectionError, is_nameless: bool) -> String {
+    // Brokers that want TLS hang up on the first question that comes without, and those that want to know who asks on the
+    // first one behind that.
+    let hint = match error {
+        ConnectionError::Lost(_) if is_nameless => "; does it want --username?",
+        ConnectionError::Lost(_) => "; does it want --enable-tls?",
+        _ => "",
+    };
     format!("{broker}: {error}{hint}")
 }
 
@@ -95,7 +100,8 @@ mod tests {
         let (broker, lost) = (BrokerName::new("b", 1, None), ConnectionError::Lost("end of file".to_owned()));
         assert_eq!(heard(&broker, &lost, true), None);
         assert_eq!(heard(&broker, &lost, false).unwrap().kind, ComplaintKind::HungUp);
-        assert!(in_a_line(&broker, &lost).contains("does it want --enable-tls?"));
+        assert!(in_a_line(&broker, &lost, false).contains("does it want --enable-tls?"));
+        assert!(in_a_line(&broker, &lost, true).contains("does it want --username?"));
         assert_eq!(refusal(&broker, &lost), None);
     }
 }

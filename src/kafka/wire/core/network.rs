@@ -122,6 +122,8 @@ pub struct Network<T> {
     candidate: usize,
     /// Why a connection could not be used, most recently, until one could.
     trouble: Option<(Peer, ConnectionError)>,
+    /// A broker has said what it speaks, and hung up on the first question of somebody without a name.
+    is_nameless: bool,
     notices: VecDeque<Notice>,
 }
 
@@ -140,6 +142,7 @@ impl<T: Copy> Network<T> {
             lost: VecDeque::new(),
             candidate: 0,
             trouble: None,
+            is_nameless: false,
             notices: VecDeque::new(),
         }
     }
@@ -209,6 +212,12 @@ impl<T: Copy> Network<T> {
     #[must_use]
     pub fn trouble(&self) -> Option<&(Peer, ConnectionError)> {
         self.trouble.as_ref()
+    }
+
+    /// Whether it may be that brokers want to know who asks.
+    #[must_use]
+    pub fn may_lack_a_name(&self) -> bool {
+        self.is_nameless
     }
 
     /// A connection, unless it is over.
@@ -387,6 +396,8 @@ impl<T: Copy> Network<T> {
             let broker = self.name_of(peer.broker);
             self.notice(Notice::Trouble { broker, error: error.clone(), was_ready });
             self.trouble = Some((peer, error.clone()));
+            let is_nameless = self.settings.connection.login.is_none() && self.cluster.brokers().is_empty();
+            self.is_nameless = is_nameless && was_ready;
             // A broker that goes may lead no more.
             self.cluster.suspect();
         }
@@ -444,7 +455,8 @@ impl<T: Copy> Network<T> {
 
     /// It has answered: the next pause is a short one.
     fn note_ready(&mut self, link: LinkId) {
-        if self.connection(link).is_some_and(|connection| connection.is_ready()) {
+        // Where brokers hang up on the first question, only its answer is the end of that.
+        if !self.is_nameless && self.connection(link).is_some_and(|connection| connection.is_ready()) {
             let slot = &mut self.slots[link.slot];
             if std::mem::take(&mut slot.failures) > 0 || self.trouble.is_some() {
                 self.trouble = None;
@@ -472,7 +484,7 @@ impl<T: Copy> Network<T> {
     }
 
     fn learn(&mut self, link: LinkId, response: Response<Tag<T>>, now_us: u64) {
-        let Self { slots, cluster, .. } = self;
+        let Self { slots, cluster, is_nameless, .. } = self;
         let State::Open(connection) = &mut slots[link.slot].state else { return };
         let Response { api, version, .. } = response;
         let answer = connection.body(&response).and_then(|body| {
@@ -486,6 +498,7 @@ impl<T: Copy> Network<T> {
             Ok(answer) => {
                 let throttle_ms = answer.throttle_time_ms;
                 cluster.learn(&answer);
+                *is_nameless = false;
                 connection.pass();
                 self.throttle(link, api, throttle_ms, now_us);
             }

@@ -179,3 +179,22 @@ fn who_has_said_no_is_not_asked_again_at_once() {
         now_us += pause_us;
     }
 }
+
+#[test]
+fn who_hangs_up_on_the_first_question_may_want_a_name() {
+    let mut network = network(&["one"]);
+    network.handle_timeout(0);
+    let (link, _) = opening(&mut network).unwrap();
+    network.opened(link, 0);
+    network.closed(link, ConnectionError::Lost("gone".to_owned()), 1);
+    assert!(!network.may_lack_a_name(), "it has not even said what it speaks");
+    network.handle_timeout(1_000_000);
+    let (link, _) = opening(&mut network).unwrap();
+    shake_hands(&mut network, link, 1_000_000);
+    network.closed(link, ConnectionError::Lost("gone".to_owned()), 1_000_001);
+    assert!(network.may_lack_a_name());
+    network.handle_timeout(2_000_000);
+    let (link, _) = opening(&mut network).unwrap();
+    shake_hands(&mut network, link, 2_000_000);
+    assert!(network.trouble().is_some(), "it will do so again");
+}
