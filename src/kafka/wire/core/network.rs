@@ -442,6 +442,7 @@ impl<T: Copy> Network<T> {
                 }
                 return None;
             };
+            self.is_nameless = false;
             self.note_ready(link);
             if self.settings.traces {
                 self.note_answer(link, api, version);
@@ -484,7 +485,7 @@ impl<T: Copy> Network<T> {
     }
 
     fn learn(&mut self, link: LinkId, response: Response<Tag<T>>, now_us: u64) {
-        let Self { slots, cluster, is_nameless, .. } = self;
+        let Self { slots, cluster, .. } = self;
         let State::Open(connection) = &mut slots[link.slot].state else { return };
         let Response { api, version, .. } = response;
         let answer = connection.body(&response).and_then(|body| {
@@ -498,7 +499,6 @@ impl<T: Copy> Network<T> {
             Ok(answer) => {
                 let throttle_ms = answer.throttle_time_ms;
                 cluster.learn(&answer);
-                *is_nameless = false;
                 connection.pass();
                 self.throttle(link, api, throttle_ms, now_us);
             }
