@@ -156,7 +156,8 @@ fn answers_that_are_cut_off_or_another_s_cost_a_connection(cluster: &Cluster) {
 
 fn each_request_is_a_line_where_that_is_wanted(cluster: &Cluster) {
     let topic = cluster.topic(8);
-    let work = "--produce_msgs 100000 --msg_size 100 --max-buffered-records 256 --seq_read --trace";
+    let work = "--produce_msgs 100000 --msg_size 100 --max-buffered-records 256 --seq_read --trace \
+                --produce-throughput-bps 4000000";
     let finished = run(&topic.flags(), work).finish().expect_code(0).expect_nothing_wrong();
     let line =
         |words: &[&str]| finished.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)));

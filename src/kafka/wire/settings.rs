@@ -29,7 +29,7 @@ const DEFAULT_PORT: u16 = 9092;
 /// What a connection receives into before a large answer makes it grow.
 const RECEIVE_BYTES: usize = 256 * KIB;
 /// The largest answer that is taken.
-const RESPONSE_MOST_BYTES: usize = 100 * MIB;
+const RESPONSE_MOST_BYTES: usize = 1_024 * MIB;
 /// How much comes in one answer, from all brokers together: twice that is held, and once more is being received. Twice as
 /// much takes 8 MiB more of two shards, and costs as much CPU.
 const FETCH_BYTES: usize = 2 * MIB;

@@ -193,6 +193,11 @@ thread_local! {
     static CLIENT: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
+/// With which client everything that the test starts on this thread speaks, if with one in particular.
+pub fn spoken() -> Option<&'static str> {
+    CLIENT.get()
+}
+
 /// Has everything that the test starts on this thread speak with this client, where it can do what the flags ask.
 pub fn speaking<R>(client: &'static str, test: impl FnOnce() -> R) -> R {
     struct Before(Option<&'static str>);

@@ -24,7 +24,7 @@ pub const PASSWORD: &str = "s3cret-of-a-user";
 /// Users who may do nothing of their own accord; each test takes one for itself.
 const USERS: &[&str] = &[
     "anna", "berta", "carla", "dora", "emma", "frida", "greta", "hanna", "ida", "julia", "karla", "lena",
-    "mara", "nora",
+    "mara", "nora", "nell",
 ];
 
 /// How a client gets in.

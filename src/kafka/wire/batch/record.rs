@@ -117,6 +117,12 @@ impl<'a> Records<'a> {
         self
     }
 
+    /// How many of them have been passed.
+    #[must_use]
+    pub fn passed(&self) -> i32 {
+        self.index
+    }
+
     /// Whether there is no next one.
     #[must_use]
     pub fn is_over(&self) -> bool {

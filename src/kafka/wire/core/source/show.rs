@@ -7,9 +7,14 @@ use super::{
     position::{Position, Stage},
     search::Search,
 };
-use crate::kafka::wire::{
-    batch::{Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, RecordsPlace, Unpacker},
-    protocol::AbortedTransaction,
+use crate::{
+    kafka::wire::{
+        batch::{
+            Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, Records, RecordsPlace, Unpacker,
+        },
+        protocol::AbortedTransaction,
+    },
+    record::headers,
 };
 
 /// A batch that was checked and is being shown, in steps where that is asked for.
@@ -20,6 +25,8 @@ struct Open {
     behind: i64,
     /// Where there is a record that cannot be taken apart, and nothing behind it yet that can.
     malformed: Option<i64>,
+    /// So many of its records are sound, and nobody knows where the next one begins.
+    sound: Option<i32>,
     shown: usize,
 }
 
@@ -194,9 +201,14 @@ impl Shower {
         }
         let payload = self.unpacker.unpack(batch).map_err(|error| whole(error.to_string()))?;
         let records = batch.records(payload);
-        records.check_lengths().map_err(|error| whole(error.to_string()))?;
+        let sound = match records.check_lengths() {
+            Ok(()) => None,
+            Err(error) => {
+                Some(sound(batch, records.clone()).ok_or_else(|| whole(format!("{MALFORMED}: {error}")))?)
+            }
+        };
         let behind = at.max(batch.base_offset());
-        Ok(Some(Open { place: records.place(), behind, malformed: None, shown: 0 }))
+        Ok(Some(Open { place: records.place(), behind, malformed: None, sound, shown: 0 }))
     }
 
     /// Shows records of a batch that was checked, from a place on.
@@ -207,11 +219,12 @@ impl Shower {
         open: Open,
         visitor: &mut impl Visitor,
     ) -> usize {
-        let Open { place, mut behind, mut malformed, shown: shown_before } = open;
+        let Open { place, mut behind, mut malformed, sound, shown: shown_before } = open;
         let mut records = batch.records(self.unpacker.unpacked(batch)).resume(place);
         let mut shown = 0;
         let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
-        while shown < self.step_records {
+        let most = sound.unwrap_or(i32::MAX);
+        while shown < self.step_records && records.passed() < most {
             let Some(record) = records.next() else { break };
             let Ok(RecordRef { offset, timestamp_ms, key, value, headers }) = record else {
                 malformed.get_or_insert(behind);
@@ -228,8 +241,10 @@ impl Shower {
             behind = offset.saturating_add(1);
         }
         let (next_offset, all_shown) = (batch.next_offset(), shown_before + shown);
-        if !records.is_over() {
-            self.open = Some(Open { place: records.place(), behind, malformed, shown: all_shown });
+        if records.passed() >= most {
+            tell_malformed(partition, (malformed.unwrap_or(behind), next_offset), visitor);
+        } else if !records.is_over() {
+            self.open = Some(Open { place: records.place(), behind, malformed, sound, shown: all_shown });
         } else if let Some(from) = malformed {
             tell_malformed(partition, (from, next_offset), visitor);
         } else if behind < next_offset || all_shown == 0 {
@@ -253,6 +268,22 @@ impl Shower {
         }
         Ok(())
     }
+}
+
+/// How many records of a batch are sound, up to one behind which nobody knows where the next begins. Of what was written there
+/// instead nothing is believed. `None`: the first is not, or all are, and it is the batch's count that lies.
+#[cold]
+fn sound(batch: &Batch<'_>, records: Records<'_>) -> Option<i32> {
+    let (mut count, mut behind) = (0, batch.base_offset());
+    for record in records {
+        let Ok(record) = record else { break };
+        let is_next = (behind..batch.next_offset()).contains(&record.offset);
+        if !is_next || headers::first_two(record.headers).is_none() {
+            break;
+        }
+        (count, behind) = (count + 1, record.offset + 1);
+    }
+    (count > 0 && count < batch.count() && behind < batch.next_offset()).then_some(count)
 }
 
 /// Records that cannot be taken apart, in a batch that fits its checksum.
