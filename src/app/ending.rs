@@ -125,12 +125,8 @@ impl Ending {
             told: Mutex::default(),
         });
         let _ = CURRENT.set(ending.clone());
-        let common = ending.asked.common();
-        for warning in &common.warnings {
+        for warning in &ending.asked.common().warnings {
             tracing::warn!("{warning}");
-        }
-        if let Some(reason) = &common.client.reason {
-            tracing::info!("librdkafka speaks to the brokers: {reason}");
         }
         ending
     }
@@ -141,6 +137,9 @@ impl Ending {
     /// # Errors
     /// The report cannot be written.
     pub fn begin_report(&self) -> Result<(), ReportError> {
+        if let Some(reason) = &self.asked.common().client.reason {
+            tracing::info!("librdkafka speaks to the brokers: {reason}");
+        }
         if let Some(report) = &self.report {
             report.begin(self)?;
             self.report_begun.store(true, Relaxed);

@@ -237,7 +237,7 @@ fn debug_and_trace_log_more() {
     };
     assert_eq!(lines(""), [0, 0]);
     assert_eq!(lines("--debug")[1], 0);
-    assert!(lines("--trace")[1] > 50, "the client library's own");
+    assert!(lines("--trace --client librdkafka")[1] > 50, "the client library's own");
 }
 
 fn the_log_can_be_json() {

@@ -118,8 +118,9 @@ impl Ward {
         let kinds: Vec<Kind> = (0..flips).map(|number| Kind::numbered(number, codec)).collect();
         let (topic, workdir) = (cluster.topic(flips + 1), Workdir::new());
         let records = (flips + 1) * RECORDS_PER_PARTITION;
-        let produce =
-            format!("--produce_msgs {records} --msg_size {value_bytes} {BATCHES} --compression-type {codec}");
+        // Sizes were chosen for the batches that librdkafka makes.
+        let how = format!("{BATCHES} --compression-type {codec} --client librdkafka");
+        let produce = format!("--produce_msgs {records} --msg_size {value_bytes} {how}");
         let ward = Self { topic, workdir, kinds };
         ward.run(&produce).finish_within(PATIENCE * 5).expect_code(0);
         ward

@@ -92,7 +92,7 @@ fn a_trace_stays_readable() {
     let topic = mock.topic(2);
     // Hundreds of requests, for some seconds.
     let rate = "--produce-throughput-bps 20000 --max-buffered-records 4";
-    let work = format!("--produce_msgs 6000 --msg_size 10 {rate} --trace");
+    let work = format!("--produce_msgs 6000 --msg_size 10 {rate} --trace --client librdkafka");
     let finished = Run::verifier().args(topic.flags()).args(work).finish().expect_code(0);
     let finished = finished.expect_output(&["lines were not shown", "TRACE", "kgo#producer-"]);
     // Some twenty kinds of lines, ten of each a second.
