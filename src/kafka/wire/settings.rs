@@ -28,8 +28,9 @@ const S_US: u64 = 1_000_000;
 const DEFAULT_PORT: u16 = 9092;
 /// What a connection receives into before a large answer makes it grow.
 const RECEIVE_BYTES: usize = 256 * KIB;
-/// The largest answer that is taken.
-const RESPONSE_MOST_BYTES: usize = 1_024 * MIB;
+/// The largest answer that is taken: several of the largest records that anybody sends. What TLS says to who speaks plain text
+/// begins with 0x1503, which read as a length is more.
+const RESPONSE_MOST_BYTES: usize = 320 * MIB;
 /// How much comes in one answer, from all brokers together: twice that is held, and once more is being received. Twice as
 /// much takes 8 MiB more of two shards, and costs as much CPU.
 const FETCH_BYTES: usize = 2 * MIB;
