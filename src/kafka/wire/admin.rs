@@ -14,6 +14,7 @@ use super::{
     bearer, complaint,
     core::{
         admin::{Admin, AskId, BrokerDescription, Description, NoReply, Question, Reply, Whom},
+        client::Client as _,
         code,
         connection::ConnectionError,
         network::NetworkSettings,
@@ -92,14 +93,14 @@ impl AdminClient {
             return Err(ClientError::Start(format!("our own client has no {what}")));
         }
         // What is wrong with the settings is found here, and not on the other thread.
-        security::try_out(client)?;
+        let tls = security::tls(client)?;
         network(client)?;
         let (requests, received) = unbounded_channel();
         let (over, gone) = bounded::<()>(1);
         let state = Arc::<Mutex<State>>::default();
         let (client, shared) = (client.clone(), state.clone());
         executor::spawn_aside("observer", cpus, move || async move {
-            if let (Ok(network), Ok(tls)) = (network(&client), security::tls(&client)) {
+            if let Ok(network) = network(&client) {
                 bearer::keep(network.connection.login.as_ref());
                 serve(Shell::new(Admin::new(network), tls), received, &shared).await;
             }

@@ -7,6 +7,7 @@
 //! clocks, executors or sockets. [`Wire`] makes the clients that the rest of the program sees.
 
 mod admin;
+mod asked;
 pub mod batch;
 mod bearer;
 mod complaint;

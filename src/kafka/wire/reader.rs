@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
+    asked::{self, ANSWER_US, Asked},
     bearer,
     core::{
         consumer::{Consumer, ConsumerSettings},
-        questions::{self, NoAnswer, What},
         source::{ReadRecord, SourceEvent, Visitor},
     },
     shell::Shell,
@@ -14,22 +14,17 @@ use super::{
 };
 use crate::{
     kafka::{
-        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec,
-        QuestionId, ReadFrom,
+        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom,
     },
     record::{RecordView, headers},
 };
-
-/// How long leaders have to answer where logs start or end.
-const ANSWER_US: u64 = 10_000_000;
 
 /// Reads partitions of one topic, for one shard.
 #[derive(Debug)]
 pub struct Reader {
     shell: Shell<Consumer>,
     read_committed: bool,
-    /// What was asked and whose answers have not been taken, under both its names.
-    asked: Vec<(QuestionId, questions::QuestionId)>,
+    asked: Asked,
     topic: String,
 }
 
@@ -40,7 +35,7 @@ impl Reader {
         let read_committed = settings.source.read_committed;
         bearer::keep(settings.network.connection.login.as_ref());
         let shell = Shell::new(Consumer::new(settings, topic), tls);
-        Self { shell, read_committed, asked: Vec::new(), topic: topic.to_owned() }
+        Self { shell, read_committed, asked: Asked::default(), topic: topic.to_owned() }
     }
 
     #[cold]
@@ -78,33 +73,14 @@ impl LogReader for Reader {
     }
 
     fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
-        let what = match spec {
-            OffsetSpec::Start => What::Start,
-            OffsetSpec::End => What::End { read_committed: self.read_committed },
-        };
+        let what = asked::what(spec, self.read_committed);
         let ask =
             |consumer: &mut Consumer, now_us| consumer.ask(partitions, what, now_us + ANSWER_US, now_us);
-        let (id, inner) = (QuestionId::next(), self.shell.with(ask));
-        self.asked.push((id, inner));
-        id
+        self.asked.add(self.shell.with(ask))
     }
 
     fn answers(&mut self, question: QuestionId) -> Option<Answers> {
-        let Some(index) = self.asked.iter().position(|(id, _)| *id == question) else {
-            return Some(Vec::new());
-        };
-        let inner = self.asked[index].1;
-        let answers = self.shell.machine().questions().answers(inner)?;
-        self.asked.swap_remove(index);
-        Some(answers.into_iter().map(|(partition, answer)| (partition, place(answer))).collect())
-    }
-}
-
-fn place(answer: questions::Answer) -> Result<OffsetAndEpoch, KafkaError> {
-    match answer {
-        Ok(found) => Ok(OffsetAndEpoch { offset: found.offset, leader_epoch: found.epoch }),
-        Err(NoAnswer::Error(error)) => Err(KafkaError::Broker(error)),
-        Err(NoAnswer::TimedOut) => Err(KafkaError::timed_out()),
+        self.asked.take(question, |inner| self.shell.machine().questions().answers(inner))
     }
 }
 

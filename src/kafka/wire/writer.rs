@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    asked::{self, ANSWER_US, Asked},
     batch::{BatchValue, NewRecord},
     bearer,
     core::{
         partition::{Cause, Fate, Settled},
         producer::{NotTaken, Producer},
-        questions::{self, Answer, NoAnswer, What},
     },
     settings,
     shell::Shell,
@@ -18,23 +18,20 @@ use crate::{
     clock,
     kafka::{
         Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
-        MOST_HEADERS, OffsetAndEpoch, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots,
-        Value, WriterSettings, code,
+        MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Value,
+        WriterSettings, code,
     },
 };
 
 /// Room for answers: those to records are short.
 const RECEIVE_BYTES: usize = 16 << 10;
-/// How long leaders may take to say where their logs start or end, µs.
-const QUESTION_US: u64 = 10_000_000;
 
 /// A client that writes.
 #[derive(Debug)]
 pub struct Writer {
     shell: Shell<Producer>,
     slots: Slots,
-    /// What was asked and not taken: by what the caller and by what the client know it.
-    asked: Vec<(QuestionId, questions::QuestionId)>,
+    asked: Asked,
 }
 
 impl Writer {
@@ -61,7 +58,7 @@ impl Writer {
         bearer::keep(network.connection.login.as_ref());
         let shell = Shell::new(Producer::new(network, sink, topic), tls);
         shell.with(Producer::step);
-        Ok(Self { shell, slots: Slots::default(), asked: Vec::new() })
+        Ok(Self { shell, slots: Slots::default(), asked: Asked::default() })
     }
 }
 
@@ -119,28 +116,19 @@ impl LogWriter for Writer {
     }
 
     fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
-        let what = match spec {
-            OffsetSpec::Start => What::Start,
-            OffsetSpec::End => What::End { read_committed: isolation == Isolation::ReadCommitted },
-        };
-        let id = QuestionId::next();
-        let asked =
-            self.shell.with(|producer, now_us| producer.ask(partitions, what, now_us + QUESTION_US, now_us));
-        self.asked.push((id, asked));
-        id
+        let what = asked::what(spec, isolation == Isolation::ReadCommitted);
+        let ask =
+            |producer: &mut Producer, now_us| producer.ask(partitions, what, now_us + ANSWER_US, now_us);
+        self.asked.add(self.shell.with(ask))
     }
 
     fn answers(&mut self, question: QuestionId) -> Option<Answers> {
-        let Some(index) = self.asked.iter().position(|(id, _)| *id == question) else {
-            return Some(Vec::new());
-        };
-        let (_, asked) = self.asked[index];
-        let answers = self.shell.with(|producer, now_us| {
-            producer.step(now_us);
-            producer.answers(asked)
-        })?;
-        self.asked.swap_remove(index);
-        Some(answers.into_iter().map(|(partition, answer)| (partition, found(answer))).collect())
+        self.asked.take(question, |inner| {
+            self.shell.with(|producer, now_us| {
+                producer.step(now_us);
+                producer.answers(inner)
+            })
+        })
     }
 }
 
@@ -176,14 +164,6 @@ fn send_error(error: NotTaken) -> SendError {
         NotTaken::NoPartition => SendError::Refused(KafkaError::Local(LocalError::UnknownPartition)),
         NotTaken::Refused(error) => SendError::Refused(KafkaError::Broker(error)),
         NotTaken::Finished(error) => SendError::Fatal(KafkaError::Broker(error)),
-    }
-}
-
-fn found(answer: Answer) -> Result<OffsetAndEpoch, KafkaError> {
-    match answer {
-        Ok(found) => Ok(OffsetAndEpoch { offset: found.offset, leader_epoch: found.epoch }),
-        Err(NoAnswer::Error(error)) => Err(KafkaError::Broker(error)),
-        Err(NoAnswer::TimedOut) => Err(KafkaError::timed_out()),
     }
 }
 

@@ -2,10 +2,11 @@
 //! there. Not on the data path: there are few questions, and it may allocate.
 
 use super::{
+    client::Client,
     connection::{Connection, ConnectionError, Response},
-    machine::{Action, LinkId, Machine, Slices},
+    machine::LinkId,
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
-    notice::{BrokerName, Notice},
+    notice::BrokerName,
 };
 use crate::kafka::wire::protocol::{
     Api, Broker, CreateTopicRequest, CreateTopicsResponse, DecodeError, Decoder, DescribeSettingsRequest,
@@ -199,12 +200,6 @@ impl Admin {
         let ids: Vec<i32> = self.network.cluster.brokers().iter().map(|broker| broker.id).collect();
         let state = |id| (id, self.network.name_of(id), self.network.ready(control(id), now_us).is_some());
         ids.into_iter().map(state).collect()
-    }
-
-    /// Its connections.
-    #[must_use]
-    pub fn network(&self) -> &Network<AskId> {
-        &self.network
     }
 
     /// Does whatever can be done by now.
@@ -442,59 +437,34 @@ fn description(answer: &MetadataResponse<'_>) -> Description {
     description
 }
 
-impl Machine for Admin {
-    fn poll_action(&mut self) -> Option<Action> {
-        self.network.poll_action()
+impl Client for Admin {
+    type Tag = AskId;
+
+    fn network(&self) -> &Network<AskId> {
+        &self.network
     }
 
-    fn poll_notice(&mut self) -> Option<Notice> {
-        self.network.poll_notice()
+    fn network_mut(&mut self) -> &mut Network<AskId> {
+        &mut self.network
     }
 
-    fn opened(&mut self, link: LinkId, now_us: u64) {
-        self.network.opened(link, now_us);
+    fn take_in(&mut self, link: LinkId, response: Response<AskId>, now_us: u64) {
+        self.answered(link, &response, now_us);
     }
 
-    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
-        self.network.closed(link, error, now_us);
-        self.step(now_us);
-    }
-
-    fn space(&mut self, link: LinkId) -> &mut [u8] {
-        self.network.space(link)
-    }
-
-    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
-        self.network.received(link, bytes, now_us);
-        while let Some(response) = self.network.next_response(link, now_us) {
-            self.answered(link, &response, now_us);
-        }
+    fn took_in(&mut self, link: LinkId, now_us: u64) {
         self.check_versions(link, now_us);
+    }
+
+    fn follow_up(&mut self, now_us: u64) {
         self.step(now_us);
     }
 
-    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
-        if let Some(connection) = self.network.connection_ref(link) {
-            slices.push(connection.output());
-        }
+    fn own_deadline_us(&self, _now_us: u64) -> u64 {
+        self.open.iter().map(|open| open.deadline_us).min().unwrap_or(u64::MAX)
     }
 
-    fn wrote(&mut self, link: LinkId, bytes: usize) {
-        if let Some(connection) = self.network.connection(link) {
-            connection.wrote(bytes);
-        }
-    }
-
-    fn next_deadline_us(&self, now_us: u64) -> u64 {
-        let open_us = self.open.iter().map(|open| open.deadline_us).min().unwrap_or(u64::MAX);
-        self.network.next_deadline_us(now_us).min(open_us)
-    }
-
-    fn handle_timeout(&mut self, now_us: u64) {
-        self.step(now_us);
-    }
-
-    fn has_news(&self) -> bool {
+    fn has_own_news(&self) -> bool {
         !self.answered.is_empty()
     }
 }

@@ -1,26 +1,14 @@
 //! What a cluster that is simulated cannot show; the rest is in `sim::asking`.
 
 use super::*;
-use crate::kafka::wire::core::{cluster::RefreshTimes, connection::ConnectionSettings, network::Bootstrap};
+use crate::kafka::wire::core::{
+    machine::{Action, Machine},
+    network::tests::settings,
+    notice::Notice,
+};
 
 fn admin() -> Admin {
-    Admin::new(NetworkSettings {
-        bootstrap: vec![Bootstrap { host: "one".into(), port: 9092 }],
-        connection: ConnectionSettings {
-            client_id: "c".into(),
-            receive_bytes: 64,
-            response_most_bytes: 10_000,
-            handshake_us: 5_000,
-            login: None,
-        },
-        refresh: RefreshTimes { age_us: 1_000_000, shortest_us: 50, longest_us: 400 },
-        reconnect_shortest_us: 100,
-        reconnect_longest_us: 400,
-        question_us: 2_000,
-        hedge_us: 1_000,
-        idle_us: 60_000,
-        traces: true,
-    })
+    Admin::new(NetworkSettings { traces: true, ..settings(&["one"]) })
 }
 
 /// The whole list of a broker that has these ranges, in answer to the first question in the version that is asked.

@@ -2,11 +2,11 @@
 
 use super::{
     asking::send_questions,
+    client::Client,
     code,
     connection::{ConnectionError, Response},
-    machine::{Action, LinkId, Machine, Slices},
+    machine::LinkId,
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
-    notice::Notice,
     questions::{QuestionId, Questions, What},
     source::{AnswerError, Source, SourceSettings, Visitor},
 };
@@ -74,12 +74,6 @@ impl Consumer {
             denied_us: None,
             due: Vec::new(),
         }
-    }
-
-    /// Its connections, and what is known of the cluster.
-    #[must_use]
-    pub fn network(&self) -> &Network<Sent> {
-        &self.network
     }
 
     /// Reads a partition from this offset on; see [`Source::read_from`].
@@ -250,59 +244,35 @@ impl Consumer {
     }
 }
 
-impl Machine for Consumer {
-    fn poll_action(&mut self) -> Option<Action> {
-        self.network.poll_action()
+impl Client for Consumer {
+    type Tag = Sent;
+
+    fn network(&self) -> &Network<Sent> {
+        &self.network
     }
 
-    fn poll_notice(&mut self) -> Option<Notice> {
-        self.network.poll_notice()
+    fn network_mut(&mut self) -> &mut Network<Sent> {
+        &mut self.network
     }
 
-    fn opened(&mut self, link: LinkId, now_us: u64) {
-        self.network.opened(link, now_us);
+    fn take_in(&mut self, link: LinkId, response: Response<Sent>, now_us: u64) {
+        self.take(link, &response, now_us);
     }
 
-    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
-        self.network.closed(link, error, now_us);
+    fn follow_up(&mut self, now_us: u64) {
         self.drive(now_us);
     }
 
-    fn space(&mut self, link: LinkId) -> &mut [u8] {
-        self.network.space(link)
-    }
-
-    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
-        self.network.received(link, bytes, now_us);
-        while let Some(response) = self.network.next_response(link, now_us) {
-            self.take(link, &response, now_us);
-        }
-        self.drive(now_us);
-    }
-
-    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
-        if let Some(connection) = self.network.connection_ref(link) {
-            slices.push(connection.output());
-        }
-    }
-
-    fn wrote(&mut self, link: LinkId, bytes: usize) {
-        if let Some(connection) = self.network.connection(link) {
-            connection.wrote(bytes);
-        }
-    }
-
-    fn next_deadline_us(&self, now_us: u64) -> u64 {
-        let network = self.network.next_deadline_us(now_us);
-        network.min(self.source.next_deadline_us(now_us)).min(self.questions.next_deadline_us(now_us))
-    }
-
-    fn handle_timeout(&mut self, now_us: u64) {
+    fn keep_time(&mut self, now_us: u64) {
         self.network.handle_timeout(now_us);
         self.drive(now_us);
     }
 
-    fn has_news(&self) -> bool {
+    fn own_deadline_us(&self, now_us: u64) -> u64 {
+        self.source.next_deadline_us(now_us).min(self.questions.next_deadline_us(now_us))
+    }
+
+    fn has_own_news(&self) -> bool {
         self.source.has_arrived() || self.has_answers
     }
 }

@@ -7,6 +7,7 @@ use crate::kafka::wire::{
     core::{
         cluster::RefreshTimes,
         connection::ConnectionSettings,
+        machine::{Action, Machine, Slices},
         network::Bootstrap,
         source::tests::kit::{Notes, Part, SETTINGS, TOPIC, answer, batch, failed, part},
     },

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod asking;
+pub mod client;
 pub mod cluster;
 pub mod code;
 pub mod connection;

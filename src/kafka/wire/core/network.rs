@@ -575,4 +575,4 @@ fn hedge(since_us: u64, hedge_us: u64, now_us: u64) -> u64 {
 
 #[cfg(test)]
 #[path = "network_tests.rs"]
-mod tests;
+pub(in crate::kafka::wire::core) mod tests;

@@ -3,10 +3,10 @@ use crate::kafka::wire::protocol::InitProducerIdRequest;
 
 const BOTH: [&str; 2] = ["one", "two"];
 
-fn network(hosts: &[&str]) -> Network<u8> {
-    let bootstrap = hosts.iter().map(|host| Bootstrap { host: (*host).into(), port: 9092 }).collect();
-    let settings = NetworkSettings {
-        bootstrap,
+/// Of a client that knows these hosts, and has little patience.
+pub(in crate::kafka::wire::core) fn settings(hosts: &[&str]) -> NetworkSettings {
+    NetworkSettings {
+        bootstrap: hosts.iter().map(|host| Bootstrap { host: (*host).into(), port: 9092 }).collect(),
         connection: ConnectionSettings {
             client_id: "c".into(),
             receive_bytes: 64,
@@ -21,8 +21,11 @@ fn network(hosts: &[&str]) -> Network<u8> {
         hedge_us: 1_000,
         idle_us: 60_000,
         traces: false,
-    };
-    Network::new(settings, "t")
+    }
+}
+
+fn network(hosts: &[&str]) -> Network<u8> {
+    Network::new(settings(hosts), "t")
 }
 
 fn opening(network: &mut Network<u8>) -> Option<(LinkId, String)> {

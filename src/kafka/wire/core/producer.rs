@@ -2,12 +2,12 @@
 
 use super::{
     asking::send_questions,
+    client::Client,
     code,
     connection::{ConnectionError, Response},
     idempotence::ProducerIds,
-    machine::{Action, LinkId, Machine, Slices},
+    machine::{LinkId, Slices},
     network::{Network, NetworkSettings, Tag},
-    notice::Notice,
     partition::{Batch, Cause, Settled},
     questions::{Answer, QuestionId, Questions, What},
     sink::{RequestSlot, Sink, SinkSettings},
@@ -67,12 +67,6 @@ impl Producer {
             questions: Questions::default(),
             now_us: 0,
         }
-    }
-
-    /// Its connections, and what is known of the cluster.
-    #[must_use]
-    pub fn network(&self) -> &Network<Own> {
-        &self.network
     }
 
     /// What makes large values cheap.
@@ -275,63 +269,41 @@ impl Producer {
     }
 }
 
-impl Machine for Producer {
-    fn poll_action(&mut self) -> Option<Action> {
-        self.network.poll_action()
+impl Client for Producer {
+    type Tag = Own;
+
+    fn network(&self) -> &Network<Own> {
+        &self.network
     }
 
-    fn poll_notice(&mut self) -> Option<Notice> {
-        self.network.poll_notice()
+    fn network_mut(&mut self) -> &mut Network<Own> {
+        &mut self.network
     }
 
-    fn opened(&mut self, link: LinkId, now_us: u64) {
-        self.network.opened(link, now_us);
+    fn take_in(&mut self, link: LinkId, response: Response<Own>, now_us: u64) {
+        self.answered(link, response, now_us);
     }
 
-    fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
-        self.network.closed(link, error, now_us);
+    fn follow_up(&mut self, now_us: u64) {
         self.step(now_us);
     }
 
-    fn space(&mut self, link: LinkId) -> &mut [u8] {
-        self.network.space(link)
-    }
-
-    fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
-        self.network.received(link, bytes, now_us);
-        while let Some(response) = self.network.next_response(link, now_us) {
-            self.answered(link, response, now_us);
-        }
-        self.step(now_us);
-    }
-
-    fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
-        let Some(connection) = self.network.connection_ref(link) else { return };
-        // Only the first thing on a connection, and questions, are here: never beside records.
-        slices.push(connection.output());
-        self.sink.output(link, slices);
-    }
-
-    fn wrote(&mut self, link: LinkId, bytes: usize) {
-        let Some(connection) = self.network.connection(link) else { return };
-        let of_connection = connection.output().len().min(bytes);
-        connection.wrote(of_connection);
-        self.sink.wrote(link, bytes - of_connection);
-    }
-
-    fn next_deadline_us(&self, now_us: u64) -> u64 {
+    fn own_deadline_us(&self, now_us: u64) -> u64 {
         let ids_us = self.ids.next_us();
         // One that is due waits for a connection, whose own time counts.
         let ids_us = if ids_us > now_us { ids_us } else { u64::MAX };
-        let own_us = self.sink.next_deadline_us().min(self.questions.next_deadline_us(now_us)).min(ids_us);
-        self.network.next_deadline_us(now_us).min(own_us)
+        self.sink.next_deadline_us().min(self.questions.next_deadline_us(now_us)).min(ids_us)
     }
 
-    fn handle_timeout(&mut self, now_us: u64) {
-        self.step(now_us);
+    fn own_output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
+        self.sink.output(link, slices);
     }
 
-    fn has_news(&self) -> bool {
+    fn wrote_own(&mut self, link: LinkId, bytes: usize) {
+        self.sink.wrote(link, bytes);
+    }
+
+    fn has_own_news(&self) -> bool {
         self.sink.has_settled() || self.questions.has_answers()
     }
 }

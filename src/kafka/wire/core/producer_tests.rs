@@ -17,7 +17,13 @@ use kafka_protocol::{
 use super::*;
 use crate::kafka::wire::{
     batch::{BatchValue, Batches, Codec},
-    core::{cluster::RefreshTimes, connection::ConnectionSettings, network::Bootstrap, partition::Fate},
+    core::{
+        cluster::RefreshTimes,
+        connection::ConnectionSettings,
+        machine::{Action, Machine},
+        network::Bootstrap,
+        partition::Fate,
+    },
     protocol::Api,
 };
 

@@ -1,10 +1,9 @@
 //! A client that asks about the cluster, played in it.
 
-use std::rc::Rc;
-
 use super::{
     Flavour,
-    lines::{FIRST_PORT, Lines, Weather},
+    lines::{Lines, Weather},
+    run,
     server::Server,
     topic::Settings,
 };
@@ -12,10 +11,7 @@ use crate::{
     kafka::wire::{
         core::{
             admin::{Admin, Description, NoReply, Question, Reply, Whom},
-            cluster::RefreshTimes,
-            connection::ConnectionSettings,
             machine::Machine,
-            network::{Bootstrap, NetworkSettings},
         },
         protocol::{OffsetQuestion, Timestamp},
     },
@@ -35,27 +31,10 @@ struct World {
 
 impl World {
     fn new(nodes: i32) -> Self {
-        let settings = NetworkSettings {
-            bootstrap: vec![Bootstrap { host: Rc::from("simulated"), port: FIRST_PORT }],
-            connection: ConnectionSettings {
-                client_id: Rc::from("asks"),
-                receive_bytes: 1_000,
-                response_most_bytes: 1 << 20,
-                handshake_us: 5_000_000,
-                login: None,
-            },
-            refresh: RefreshTimes { age_us: 300_000_000, shortest_us: 20_000, longest_us: 1_000_000 },
-            reconnect_shortest_us: 20_000,
-            reconnect_longest_us: 1_000_000,
-            question_us: 5_000_000,
-            hedge_us: 500_000,
-            idle_us: 540_000_000,
-            traces: false,
-        };
         let mut server = Server::new(Flavour::Kafka41, nodes, 1_700_000_000_000);
         server.make_topic(TOPIC, nodes, nodes, Settings::of(&[]).expect("no settings"));
         let (lines, random) = (Lines::new(CALM), Random::from_seed(1));
-        Self { server, lines, random, admin: Admin::new(settings) }
+        Self { server, lines, random, admin: Admin::new(run::network("asks")) }
     }
 
     /// Lets so much time pass.

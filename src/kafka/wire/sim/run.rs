@@ -125,7 +125,8 @@ struct Run {
     wrong: Vec<String>,
 }
 
-fn network(client_id: &str) -> NetworkSettings {
+/// Of a client that the simulated brokers know by this name.
+pub(super) fn network(client_id: &str) -> NetworkSettings {
     NetworkSettings {
         bootstrap: vec![Bootstrap { host: Rc::from("simulated"), port: FIRST_PORT }],
         connection: ConnectionSettings {
