@@ -168,9 +168,22 @@ impl Checker {
         progress: &mut PartitionProgress,
         start: i64,
     ) -> Result<(), Halt> {
-        let partition = progress.partition;
-        let missing = progress.tell_missing(self.ledger(partition), start);
-        missing.map_or(Ok(()), |missing| self.lost(index, partition, &missing))
+        self.tell_lost_of(self.ledger(progress.partition), index, progress, start)
+    }
+
+    /// The same of what another ledger lists than the one that the pass is held against.
+    ///
+    /// # Errors
+    /// That, unless lost data is tolerated or the run goes on.
+    pub(crate) fn tell_lost_of(
+        &self,
+        ledger: Option<&PartitionLedger>,
+        index: usize,
+        progress: &mut PartitionProgress,
+        start: i64,
+    ) -> Result<(), Halt> {
+        let missing = progress.tell_missing(ledger, start);
+        missing.map_or(Ok(()), |missing| self.lost(index, progress.partition, &missing))
     }
 
     /// Whether a log that was cut is counted, instead of being a violation.

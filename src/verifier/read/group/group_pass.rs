@@ -329,8 +329,7 @@ impl Overseer<'_> {
     fn tell_lost_end(&mut self, index: usize, end: i64) -> Result<(), Halt> {
         let progress = &mut self.parts[index].progress;
         let ledger = ledger_at_end(self.last_ledger.as_deref(), &self.checker, progress.partition);
-        let missing = progress.tell_missing(ledger, end);
-        missing.map_or(Ok(()), |missing| self.checker.lost(index, progress.partition, &missing))
+        self.checker.tell_lost_of(ledger, index, progress, end)
     }
 
     /// Whether there is a partition in which the group does not move.
