@@ -15,7 +15,7 @@ use crate::{
     Test,
     bearer::token,
     dsl::{
-        Cluster, EXIT_LIMIT, Finished, Run, Running, Secured, Workdir, poll,
+        Cluster, EXIT_LIMIT, Finished, Run, Secured, Workdir,
         run::spoken,
         secured::{Door, PASSWORD, PROVER},
         wait_until,
@@ -49,12 +49,6 @@ pub fn tests() -> Vec<(String, Test)> {
     all.into_iter().chain(theirs).collect()
 }
 
-#[track_caller]
-fn wait_for_log(run: &Running, words: &str) {
-    let told = || run.stderr().contains(words).then_some(());
-    poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
-}
-
 fn records_of_120_mb_are_proven_by_all_readers(cluster: &Cluster) {
     let topic = cluster.topic_with(1, &[("max.message.bytes", "130000000")]);
     let workdir = Workdir::new();
@@ -79,8 +73,8 @@ fn a_limit_of_the_user_s_own_is_to_blame(run: &Run) {
     let run =
         run.clone().args("-X receive.message.max.bytes=100000000 --stall-after 2s --report report.json");
     let run = run.start();
-    wait_for_log(&run, "stalled: ");
-    wait_for_log(&run, "it need not be the broker: ");
+    run.wait_for_log("stalled: ");
+    run.wait_for_log("it need not be the broker: ");
     run.signal(Signal::SIGINT);
     let finished = run.finish_within(EXIT_LIMIT).expect_code(0);
     let report = finished.workdir.report();
@@ -130,7 +124,7 @@ fn a_repeater_s_quota_is_named_and_is_no_stall(cluster: &Cluster) {
     let work = "--payload-size 5000 --initial-data-mb 1 --stall-after 2s --report report.json";
     let run = Run::repeater().args(topic.flags()).args(work).args(format!("--group {}", topic.name()));
     let run = run.args(format!("-X client.id={} -X batch.size=20000", topic.name())).start();
-    wait_for_log(&run, "throttled by quota, ");
+    run.wait_for_log("throttled by quota, ");
     // As long as three stalls would take.
     thread::sleep(Duration::from_secs(6));
     run.signal(Signal::SIGINT);
@@ -173,7 +167,7 @@ fn a_certificate_that_is_refused_later_is_told_and_ends(secured: &Secured) {
     let run = run.args("--report report.json").with_control().start();
     run.harness().until("acks", |workers| workers[0].producer().acked > 10);
     put(secured.pki.impostor());
-    wait_for_log(&run, "and this client do not accept each other");
+    run.wait_for_log("and this client do not accept each other");
     let told = Instant::now();
     let finished = run.finish().expect_code(3);
     assert!(told.elapsed() < Duration::from_mins(1), "{:?}", told.elapsed());
@@ -221,7 +215,7 @@ fn who_is_not_let_in_any_more_is_told_and_ends(secured: &Secured) {
     let run = run.with_control().start();
     run.harness().until("acks", |workers| workers[0].producer().acked > 10);
     Wire::to(secured.cluster().bootstrap()).delete_scram_user(user);
-    wait_for_log(&run, "and this client do not accept each other");
+    run.wait_for_log("and this client do not accept each other");
     let finished = run.finish().expect_code(3).expect_no_output(&[PASSWORD, " is gone ("]);
     // Who ends it is whoever notices first: the producer, or who watches the brokers.
     let finished = finished.expect_output(&["check user, password"]).expect_one_error(&[]);
@@ -238,8 +232,8 @@ fn an_advertised_name_that_does_not_resolve_is_named(secured: &Secured) {
     let run = secured.verifier(Door::Lost, &topic).args("--seq_read").start();
     let name =
         format!("broker 0 is advertised as {}, a name that does not resolve here", secured.lost_address());
-    wait_for_log(&run, &name);
-    wait_for_log(&run, "mend the broker's advertised.listeners");
+    run.wait_for_log(&name);
+    run.wait_for_log("mend the broker's advertised.listeners");
     assert!(!run.stderr().contains(" is gone ("), "{}", run.transcript());
 }
 
@@ -250,7 +244,7 @@ fn a_broker_that_hangs_up_holds_no_shard_up(cluster: &Cluster) {
     run("--produce_msgs 200 --msg_size 100").finish().expect_code(0);
     let work = "--parallel 40 --rand_read_msgs 50 --loop --report report.json";
     let run = run(work).with_control().start();
-    wait_for_log(&run, "closes connections again and again before they are of use");
+    run.wait_for_log("closes connections again and again before they are of use");
     // A shard that does not come round is told after five seconds.
     thread::sleep(Duration::from_secs(7));
     run.signal(Signal::SIGINT);

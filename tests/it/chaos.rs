@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Test,
-    dsl::{Cluster, Mock, Run, Running, Workdir, Worker, ledger::LedgerFile, poll, wait_until},
+    dsl::{Cluster, Mock, Run, Running, Workdir, Worker, ledger::LedgerFile, wait_until},
     tests,
 };
 
@@ -25,12 +25,6 @@ fn count(text: &str, words: &str) -> usize {
 
 const GONE: &str = " is gone (";
 const BACK: &str = " is back (";
-
-#[track_caller]
-fn wait_for_log(run: &Running, words: &str) {
-    let told = || run.stderr().contains(words).then_some(());
-    poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
-}
 
 /// As an operator does it, under all who read while they wait: what their clients ask for again is shown again, and nobody is
 /// accused of it; nor does anything seem to be missing that was acked meanwhile.
@@ -84,11 +78,11 @@ fn a_broker_killed_while_producing_and_reading_is_waited_for(cluster: &Cluster) 
     reader.harness().until("reads", |workers| workers[0].reader().validator.valid_reads > 100);
     cluster.kill(0);
     for run in [&producer, &reader] {
-        wait_for_log(run, GONE);
+        run.wait_for_log(GONE);
     }
     cluster.restart(0);
     for run in [&producer, &reader] {
-        wait_for_log(run, BACK);
+        run.wait_for_log(BACK);
     }
     let workers = producer.harness().until_done();
     reader.http().order("/last_pass");
@@ -122,9 +116,9 @@ fn a_broker_that_goes_while_producing_is_told_once() {
     let run = Run::verifier().args(topic.flags()).args(work).with_control().start();
     run.harness().until("acks", |workers| workers[0].producer().acked > 20);
     mock.take_down();
-    wait_for_log(&run, GONE);
+    run.wait_for_log(GONE);
     mock.bring_up();
-    wait_for_log(&run, BACK);
+    run.wait_for_log(BACK);
     run.harness().until_done();
     run.http().order("/shutdown");
     let finished = run.finish().expect_code(0);

@@ -5,18 +5,12 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Test,
-    dsl::{Cluster, Run, Running, Topic, Workdir, poll},
+    dsl::{Cluster, Run, Running, Topic, Workdir},
     tests,
 };
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![OwnNodes(3, &[], clients_made_anew_need_no_bootstrap_list)]
-}
-
-#[track_caller]
-fn wait_for_log(run: &Running, words: &str) {
-    let told = || run.stderr().contains(words).then_some(());
-    poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
 }
 
 fn reads(run: &Running) -> u64 {
@@ -66,16 +60,16 @@ fn clients_made_anew_need_no_bootstrap_list(cluster: &Cluster) {
     cluster.stop(0);
     for reader in &readers {
         // It was stopped cleanly: the cluster names it no more.
-        wait_for_log(reader, &format!("broker {first}/0 is gone (2 of 3 up)"));
+        reader.wait_for_log(&format!("broker {first}/0 is gone (2 of 3 up)"));
         // Members of a group are made anew in each pass.
         expect_progress(reader);
     }
     cluster.kill(1);
     cluster.kill(2);
     for reader in &readers {
-        wait_for_log(reader, "is gone (0 of 3 up)");
+        reader.wait_for_log("is gone (0 of 3 up)");
     }
-    wait_for_log(&readers[0], "a reader starts a new client");
+    readers[0].wait_for_log("a reader starts a new client");
     cluster.restart(1);
     cluster.restart(2);
     for reader in &readers {

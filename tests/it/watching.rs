@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::{
     Test,
     dsl::{
-        Cluster, Proxy, Run, Running, poll, ports,
+        Cluster, Proxy, Run, poll, ports,
         protocol::{Body, Message},
         proxy::{Fate, Rule},
         threads,
@@ -41,12 +41,6 @@ const WORK: &str = "--produce_msgs 3000 --msg_size 100 --seq_read --rand_read_ms
 
 fn run(flags: &str, work: &str) -> Run {
     Run::verifier().args(flags).args(WIRE).args(work)
-}
-
-#[track_caller]
-fn wait_for_log(run: &Running, words: &str) {
-    let told = || run.stderr().contains(words).then_some(());
-    poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", run.transcript()));
 }
 
 /// In whatever phase it is, from its beginning on.
@@ -107,8 +101,8 @@ fn an_advertised_name_that_does_not_resolve_is_named(cluster: &Cluster) {
     );
     let topic = cluster.topic(1);
     let run = run(&proxy.flags(&topic), "--seq_read").start();
-    wait_for_log(&run, "is advertised as nowhere.invalid:");
-    wait_for_log(&run, "mend the broker's advertised.listeners");
+    run.wait_for_log("is advertised as nowhere.invalid:");
+    run.wait_for_log("mend the broker's advertised.listeners");
     assert!(!run.stderr().contains(" is gone ("), "{}", run.transcript());
     run.signal(Signal::SIGINT);
 }
@@ -183,7 +177,7 @@ fn a_topic_that_is_made_anew_is_named(cluster: &Cluster) {
     topic.delete();
     topic.create_again();
     let told = format!("topic {} was deleted and created anew: another topic has its name now", topic.name());
-    wait_for_log(&run, &told);
+    run.wait_for_log(&told);
     run.signal(Signal::SIGINT);
 }
 

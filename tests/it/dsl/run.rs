@@ -21,7 +21,7 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Harness, Http, PATIENCE, janitor, ports};
+use super::{Harness, Http, PATIENCE, janitor, poll, ports};
 
 /// A folder to work in, shared by the runs that are to find each other's ledger.
 #[derive(Clone)]
@@ -259,6 +259,13 @@ impl Running {
 
     pub fn stderr(&self) -> String {
         self.read("stderr")
+    }
+
+    /// Waits until its log says so.
+    #[track_caller]
+    pub fn wait_for_log(&self, words: &str) {
+        let told = || self.stderr().contains(words).then_some(());
+        poll(told).unwrap_or_else(|| panic!("not told: '{words}'\n{}", self.transcript()));
     }
 
     fn read(&self, name: &str) -> String {
