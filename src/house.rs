@@ -69,7 +69,10 @@ fn sources() -> Vec<Source> {
     walk(&root, &mut files);
     let source = |path: PathBuf| {
         let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let is_test = file.ends_with("_tests.rs") || file.contains("/tests/") || file == "house.rs";
+        let is_test = file.ends_with("_tests.rs")
+            || file.contains("/tests/")
+            || file.contains("_tests/")
+            || file == "house.rs";
         (!is_test).then(|| Source { paths: paths(&fs::read_to_string(&path).unwrap(), &module(&file)), file })
     };
     files.into_iter().filter_map(source).collect()
