@@ -8,7 +8,7 @@ use std::{
 
 /// Modules by layer, the lowest first. What is in one layer may use that layer, and all below it.
 const LAYERS: [&[&str]; 9] = [
-    &["clock", "config", "human", "mutants", "pace", "random", "runtime", "terminal"],
+    &["clock", "config", "human", "mutants", "pace", "partitions", "random", "runtime", "terminal"],
     &["findings"],
     &["record"],
     &["ledger"],
@@ -20,7 +20,8 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
+    "partitions/",
     "findings/",
     "record/",
     "ledger/",

@@ -22,6 +22,7 @@ pub mod kafka;
 pub mod ledger;
 mod mutants;
 pub mod pace;
+pub mod partitions;
 pub mod random;
 pub mod record;
 pub mod repeater;
