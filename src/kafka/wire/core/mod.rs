@@ -19,5 +19,6 @@ pub mod producer;
 pub mod questions;
 pub mod sink;
 pub mod source;
+pub mod transaction;
 pub mod values;
 pub mod verdict;
