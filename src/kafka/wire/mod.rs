@@ -13,6 +13,7 @@ mod bearer;
 mod complaint;
 pub mod core;
 mod factory;
+mod ordered;
 pub mod protocol;
 mod reader;
 pub mod security;

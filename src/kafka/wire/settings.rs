@@ -11,12 +11,13 @@ use super::{
         network::{Bootstrap, NetworkSettings},
         sink::SinkSettings,
         source::SourceSettings,
+        transacting::TransactionalId,
     },
     security,
 };
 use crate::{
     config::Compression,
-    kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, WriterSettings},
+    kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, TransactionSettings, WriterSettings},
 };
 
 const KIB: usize = 1 << 10;
@@ -138,6 +139,13 @@ pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSett
         answer_us: number(client, &["socket.timeout.ms"], 60_000)? * MS_US,
         deposed_us: 3 * S_US,
     })
+}
+
+/// Whose transactions a client's are.
+#[must_use]
+pub fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
+    let timeout_ms = i32::try_from(transactions.timeout.as_millis()).unwrap_or(i32::MAX);
+    TransactionalId { id: transactions.id.as_str().into(), timeout_ms }
 }
 
 /// A client that reads, as a run's settings have it.

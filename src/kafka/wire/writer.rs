@@ -10,6 +10,7 @@ use super::{
         partition::{Cause, Fate, Settled},
         producer::{NotTaken, Producer},
     },
+    ordered::Ordered,
     settings,
     shell::Shell,
     trust::Tls,
@@ -18,8 +19,8 @@ use crate::{
     clock,
     kafka::{
         Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
-        MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Value,
-        WriterSettings, code,
+        MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
+        Value, WriterSettings, code,
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Writer {
     shell: Shell<Producer>,
     slots: Slots,
     asked: Asked,
+    ordered: Ordered,
+    is_transactional: bool,
 }
 
 impl Writer {
@@ -46,9 +49,6 @@ impl Writer {
         topics: &[&str],
     ) -> Result<Self, ClientError> {
         let &[topic] = topics else { return Err(ClientError::NotThere("writing to several topics")) };
-        if writer.transactions.is_some() {
-            return Err(ClientError::NotThere("transactions"));
-        }
         if let Some(what) = settings::lacks(client) {
             return Err(ClientError::Start(format!("our own client has no {what}")));
         }
@@ -56,9 +56,18 @@ impl Writer {
         network.connection.receive_bytes = RECEIVE_BYTES;
         let sink = settings::sink(client, writer)?;
         bearer::keep(network.connection.login.as_ref());
-        let shell = Shell::new(Producer::new(network, sink, topic), tls);
+        let producer = match &writer.transactions {
+            Some(transactions) => {
+                let id = settings::transactional_id(transactions);
+                Producer::in_transactions(network, sink, topic, id)
+            }
+            None => Producer::new(network, sink, topic),
+        };
+        let is_transactional = writer.transactions.is_some();
+        let shell = Shell::new(producer, tls);
         shell.with(Producer::step);
-        Ok(Self { shell, slots: Slots::default(), asked: Asked::default() })
+        let (slots, asked, ordered) = (Slots::default(), Asked::default(), Ordered::default());
+        Ok(Self { shell, slots, asked, ordered, is_transactional })
     }
 }
 
@@ -88,14 +97,23 @@ impl LogWriter for Writer {
     }
 
     fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery)) -> usize {
+        let Self { ordered, is_transactional, .. } = self;
         self.shell.with(|producer, now_us| {
+            ordered.hand_on(producer);
             producer.step(now_us);
             let mut count = 0;
             for _ in 0..limit_events {
                 let Some(settled) = producer.next_settled() else { break };
                 count += settled.batch.tokens().len();
-                deliver(&settled, &mut each);
+                deliver(&settled, *is_transactional, &mut each);
                 producer.recycle(settled.batch);
+            }
+            if *is_transactional {
+                if count > 0 {
+                    // Where that were the last ones, the transaction may end.
+                    producer.step(now_us);
+                }
+                ordered.answer(producer, now_us);
             }
             count
         })
@@ -103,7 +121,10 @@ impl LogWriter for Writer {
 
     async fn wait(&self, limit: Duration) {
         // What was sent since the last look goes out before anything is waited for.
-        self.shell.with(Producer::step);
+        self.shell.with(|producer, now_us| {
+            self.ordered.hand_on(producer);
+            producer.step(now_us);
+        });
         self.shell.wait(limit).await;
     }
 
@@ -122,6 +143,13 @@ impl LogWriter for Writer {
         self.asked.add(self.shell.with(ask))
     }
 
+    fn transactions(&self) -> Result<Transactions, ClientError> {
+        if !self.is_transactional {
+            return Err(ClientError::NotThere("transactions where none were asked for"));
+        }
+        Ok(self.ordered.open())
+    }
+
     fn answers(&mut self, question: QuestionId) -> Option<Answers> {
         self.asked.take(question, |inner| {
             self.shell.with(|producer, now_us| {
@@ -138,7 +166,7 @@ impl SlotWriter for Writer {
     }
 }
 
-fn deliver(settled: &Settled, each: &mut impl FnMut(Delivery)) {
+fn deliver(settled: &Settled, is_transactional: bool, each: &mut impl FnMut(Delivery)) {
     let tokens = settled.batch.tokens().iter().copied();
     let outcome = match settled.fate {
         Fate::Acked { base_offset } => {
@@ -150,6 +178,12 @@ fn deliver(settled: &Settled, each: &mut impl FnMut(Delivery)) {
         Fate::AckedSomewhere => Outcome::AckedSomewhere,
         Fate::Failed(Cause::GivenUp) => Outcome::Failed(KafkaError::Local(LocalError::PurgedInQueue)),
         Fate::Unknown(Cause::GivenUp) => Outcome::Unknown(KafkaError::Local(LocalError::PurgedInFlight)),
+        // It is the coordinator who knows whether somebody else has the id, and says so when the transaction is ended.
+        Fate::Failed(Cause::Broker(code::INVALID_PRODUCER_EPOCH | code::PRODUCER_FENCED))
+            if is_transactional =>
+        {
+            Outcome::Failed(KafkaError::Local(LocalError::PurgedInQueue))
+        }
         Fate::Failed(Cause::Broker(error)) => Outcome::Failed(KafkaError::Broker(error)),
         Fate::Unknown(Cause::Broker(error)) => Outcome::Unknown(KafkaError::Broker(error)),
     };
@@ -162,6 +196,7 @@ fn send_error(error: NotTaken) -> SendError {
         NotTaken::Full => SendError::QueueFull,
         NotTaken::TooLarge => SendError::Refused(KafkaError::Broker(code::MESSAGE_TOO_LARGE)),
         NotTaken::NoPartition => SendError::Refused(KafkaError::Local(LocalError::UnknownPartition)),
+        NotTaken::NoTransaction => SendError::Refused(KafkaError::Local(LocalError::State("STATE"))),
         NotTaken::Refused(error) => SendError::Refused(KafkaError::Broker(error)),
         NotTaken::Finished(error) => SendError::Fatal(KafkaError::Broker(error)),
     }
@@ -173,6 +208,10 @@ mod tests {
     use crate::kafka::wire::core::partition::Batch;
 
     fn outcomes(fate: Fate) -> Vec<(usize, Outcome)> {
+        outcomes_in(false, fate)
+    }
+
+    fn outcomes_in(is_transactional: bool, fate: Fate) -> Vec<(usize, Outcome)> {
         let mut queue = crate::kafka::wire::core::partition::PartitionQueue::new(0);
         let record = NewRecord { timestamp_ms: 0, key: b"", value: BatchValue::Null, headers: &[] };
         for token in [7, 8] {
@@ -181,7 +220,9 @@ mod tests {
         let mut told = Vec::new();
         queue.give_up(Cause::GivenUp, &mut |settled| {
             let settled = Settled { fate, ..settled };
-            deliver(&settled, &mut |delivery| told.push((delivery.token, delivery.outcome)));
+            deliver(&settled, is_transactional, &mut |delivery| {
+                told.push((delivery.token, delivery.outcome));
+            });
         });
         told
     }
@@ -192,6 +233,10 @@ mod tests {
         assert_eq!(acked, [(7, Outcome::Acked { offset: 40 }), (8, Outcome::Acked { offset: 41 })]);
         let unknown = Outcome::Unknown(KafkaError::Broker(45));
         assert_eq!(outcomes(Fate::Unknown(Cause::Broker(45))), [(7, unknown), (8, unknown)]);
+        let fenced = Fate::Failed(Cause::Broker(code::INVALID_PRODUCER_EPOCH));
+        assert!(outcomes(fenced).iter().all(|(_, outcome)| outcome.error().unwrap().is_fenced()));
+        let in_transaction = outcomes_in(true, fenced);
+        assert!(in_transaction.iter().all(|(_, outcome)| outcome.error().unwrap().is_given_up()));
         let given_up = outcomes(Fate::Failed(Cause::GivenUp));
         assert!(given_up.iter().all(|(_, outcome)| outcome.error().unwrap().is_given_up()));
     }

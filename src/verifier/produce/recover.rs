@@ -256,13 +256,17 @@ impl<C: ClientFactory> ShardProducer<C> {
         if !nothing_in_flight && !transaction.has_failed() {
             return Ok(false);
         }
-        let starting = transaction.is_starting();
+        let (starting, old) = (transaction.is_starting(), transaction.may_have_timed_out());
         match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
             Change::None => return Ok(false),
             Change::Started => {}
             Change::Committed(_) => self.acks.commit(),
             Change::Aborted { intended: true, .. } => self.acks.abort(true),
             Change::Aborted { reason, .. } => {
+                if old && reason.as_ref().is_some_and(|reason| reason.error.is_fenced()) {
+                    // Whoever aborts it still has the id: its epoch was the cluster's doing.
+                    self.was_timed_out("");
+                }
                 self.transaction_failed(reason)?;
                 self.acks.abort(false);
             }
@@ -298,22 +302,26 @@ impl<C: ClientFactory> ShardProducer<C> {
         )))
     }
 
+    fn was_timed_out(&self, consequence: &str) {
+        tracing::warn!(
+            "transactional id '{}': the cluster timed the transaction out{consequence}: raise --transaction-timeout-ms, or \
+             lower --msgs-per-transaction",
+            self.transactional_id()
+        );
+    }
+
     /// The client is finished, and nobody knows what became of its transaction. The next client
     /// finds out: the cluster ends what the last one left, one way or the other, before it is let in.
     #[cold]
     fn transaction_is_finished(&mut self, reason: Reason) -> Result<(), Halt> {
         self.refuse_to_fence_back(reason.error)?;
-        let id = self.transactional_id();
         let mut reason = reason;
         if reason.error.is_fenced() {
             // Nobody else has it, or this would have been the end; but the client blames a newer instance.
             reason = reason.error.into();
-            tracing::warn!(
-                "transactional id '{id}': the cluster timed the transaction out, and there is a new producer: raise \
-                 --transaction-timeout-ms, or lower --msgs-per-transaction"
-            );
+            self.was_timed_out(", and there is a new producer");
         } else {
-            tracing::info!("transactional id '{id}': starting a new producer");
+            tracing::info!("transactional id '{}': starting a new producer", self.transactional_id());
         }
         self.transaction_failed(Some(reason))?;
         self.acks.doubt_transaction();

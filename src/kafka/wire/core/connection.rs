@@ -24,6 +24,8 @@ use crate::kafka::{
 /// How this program calls itself to brokers (KIP-511).
 const SOFTWARE: ApiVersionsRequest<'static> =
     ApiVersionsRequest { software: env!("CARGO_PKG_NAME"), software_version: env!("CARGO_PKG_VERSION") };
+/// The feature on which a cluster agrees for transactions as of KIP-890.
+const TRANSACTION_VERSION: &str = "transaction.version";
 /// `UNSUPPORTED_VERSION`.
 const TOO_NEW: i16 = 35;
 /// `UNSUPPORTED_SASL_MECHANISM`.
@@ -179,6 +181,8 @@ pub struct Connection<T> {
     next_id: i32,
     /// What the broker speaks; empty where it has not said so yet.
     ranges: Vec<ApiRange>,
+    /// The cluster's level of `transaction.version`; 0 where the broker does not say.
+    transaction_version: i16,
     stage: Stage,
     /// When it wants to be shown again who we are, µs; `u64::MAX`: never.
     again_us: u64,
@@ -202,6 +206,7 @@ impl<T: Copy> Connection<T> {
             in_flight: VecDeque::new(),
             next_id: 0,
             ranges: Vec::new(),
+            transaction_version: 0,
             stage: Stage::Unknown,
             again_us: u64::MAX,
             muted_until_us: 0,
@@ -240,6 +245,12 @@ impl<T: Copy> Connection<T> {
     /// There is none.
     pub fn version(&self, api: Api) -> Result<i16, UnsupportedApi> {
         api.choose(&self.ranges)
+    }
+
+    /// The level of `transaction.version` that the cluster had agreed on when the connection was opened; 0: none.
+    #[must_use]
+    pub fn transaction_version(&self) -> i16 {
+        self.transaction_version
     }
 
     /// Whether another request may go out where `most` may be in flight. A broker that throttles reads nothing for a
@@ -386,14 +397,16 @@ impl<T: Copy> Connection<T> {
 
     fn learn_versions(&mut self, asked: i16, now_us: u64) -> Result<(), ConnectionError> {
         let api = Api::ApiVersions;
-        let (error, throttle_ms, ranges) = self.decoded((api, asked), |body| {
+        let (error, throttle_ms, ranges, transaction_version) = self.decoded((api, asked), |body| {
             let answer = ApiVersionsResponse::decode(asked, body)?;
-            Ok((answer.error, answer.throttle_time_ms, answer.ranges))
+            let of_transactions = answer.features.iter().find(|feature| feature.name == TRANSACTION_VERSION);
+            let transaction_version = of_transactions.map_or(0, |feature| feature.level);
+            Ok((answer.error, answer.throttle_time_ms, answer.ranges, transaction_version))
         })?;
         self.inbox.pass();
         match error {
             0 => {
-                self.ranges = ranges;
+                (self.ranges, self.transaction_version) = (ranges, transaction_version);
                 self.log_in(now_us)?;
             }
             // The list is there, and the first version is spoken by all; also a broker whose list leaves this out.

@@ -19,6 +19,7 @@ pub mod producer;
 pub mod questions;
 pub mod sink;
 pub mod source;
+pub mod transacting;
 pub mod transaction;
 pub mod values;
 pub mod verdict;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::{
     cluster::Leader,
+    code,
     idempotence::{ProducerId, is_before, sequence_after},
     verdict::{Standing, Verdict},
 };
@@ -19,6 +20,8 @@ const MOST_IN_FLIGHT: usize = 5;
 /// The first pause before a batch is sent again to the same leader, µs; doubled each time.
 const SHORTEST_PAUSE_US: u64 = 20_000;
 const LONGEST_PAUSE_US: u64 = 1_000_000;
+/// The same where the markers of the transaction before are being written, which takes a few ms.
+const MARKER_PAUSES_US: (u64, u64) = (1_000, 50_000);
 /// A batch begins with so much room, in bytes, and grows.
 const FIRST_BYTES: usize = 512;
 
@@ -126,6 +129,17 @@ pub struct Settled {
     pub fate: Fate,
 }
 
+/// Whether the coordinator has taken a partition into the open transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    /// It has, or need not be asked.
+    Open,
+    /// It has not been asked.
+    Closed,
+    /// It was asked.
+    Asked,
+}
+
 /// The batches of one partition.
 #[derive(Debug)]
 pub struct PartitionQueue {
@@ -143,6 +157,8 @@ pub struct PartitionQueue {
     is_warm: bool,
     /// A number is missing: the next batch needs another producer id.
     is_broken: bool,
+    is_transactional: bool,
+    admission: Admission,
     not_before_us: u64,
     pause_us: u64,
 }
@@ -161,8 +177,10 @@ impl PartitionQueue {
             leader: None,
             is_warm: false,
             is_broken: false,
+            is_transactional: false,
+            admission: Admission::Open,
             not_before_us: 0,
-            pause_us: SHORTEST_PAUSE_US,
+            pause_us: 0,
         }
     }
 
@@ -201,6 +219,34 @@ impl PartitionQueue {
         self.producer.get_or_insert(producer);
     }
 
+    /// A transaction begins, of this producer; nothing of the one before is on its way. Where the coordinator has to take the
+    /// partition in first, nothing goes before [`Self::admit`].
+    pub fn begin_transaction(&mut self, producer: ProducerId, is_admitted: bool) {
+        if self.producer != Some(producer) {
+            // A leader that knows the id takes nothing but the first number in a new epoch.
+            self.is_warm &= self.producer.is_some_and(|before| before.id == producer.id);
+            self.producer = Some(producer);
+            (self.next_sequence, self.acked_end, self.is_broken) = (0, None, false);
+        }
+        (self.not_before_us, self.pause_us) = (0, 0);
+        self.is_transactional = true;
+        self.admission = if is_admitted { Admission::Open } else { Admission::Closed };
+    }
+
+    /// Whether the coordinator is to be asked now to take it in; once for each transaction.
+    pub fn wants_admission(&mut self) -> bool {
+        let is_wanted = self.admission == Admission::Closed && !self.queue.is_empty();
+        if is_wanted {
+            self.admission = Admission::Asked;
+        }
+        is_wanted
+    }
+
+    /// The coordinator has taken it in.
+    pub fn admit(&mut self) {
+        self.admission = Admission::Open;
+    }
+
     /// Appends a record, to a batch of `most_bytes` at the most.
     ///
     /// # Errors
@@ -236,6 +282,9 @@ impl PartitionQueue {
     /// The next batch, if it may go to this leader now: its place in the queue.
     #[must_use]
     pub fn next(&self, leader: Leader, now_us: u64) -> Option<usize> {
+        if self.admission != Admission::Open {
+            return None;
+        }
         let is_same = self.leader == Some(leader);
         if self.in_flight > 0 && !is_same || is_same && now_us < self.not_before_us {
             return None;
@@ -290,7 +339,8 @@ impl PartitionQueue {
             let base_sequence = self.next_sequence;
             self.next_sequence = sequence_after(base_sequence, batch.writer.records());
             let ProducerId { id, epoch } = producer;
-            batch.writer.seal(BatchProducer { id, epoch, base_sequence, transactional: false }, shift);
+            let transactional = self.is_transactional;
+            batch.writer.seal(BatchProducer { id, epoch, base_sequence, transactional }, shift);
             batch.numbered = Some((producer, base_sequence));
         }
         batch.request = Some(request);
@@ -330,7 +380,12 @@ impl PartitionQueue {
                 self.acked(place, Fate::AckedSomewhere, settled);
             }
             (_, Some(cause)) => self.drop_one(place, cause, settled),
-            (Verdict::Again | Verdict::AgainPerhapsWritten, None) => self.pause(place, now_us),
+            (Verdict::Again, None) if error == code::CONCURRENT_TRANSACTIONS => {
+                self.pause(place, MARKER_PAUSES_US, now_us);
+            }
+            (Verdict::Again | Verdict::AgainPerhapsWritten, None) => {
+                self.pause(place, (SHORTEST_PAUSE_US, LONGEST_PAUSE_US), now_us);
+            }
             (Verdict::Refused | Verdict::Unknown, None) => self.fail(place, Cause::Broker(error), settled),
         }
         self.renew_if_broken();
@@ -362,6 +417,20 @@ impl PartitionQueue {
         self.renew_if_broken();
     }
 
+    /// Gives up on everything that is not in flight, for this cause. What is gets no other attempt.
+    pub fn let_go(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
+        let mut place = 0;
+        while let Some(batch) = self.queue.get_mut(place) {
+            if batch.request.is_some() {
+                batch.doomed.get_or_insert(cause);
+                place += 1;
+            } else {
+                self.drop_one(place, cause, settled);
+            }
+        }
+        self.renew_if_broken();
+    }
+
     /// The batch of a request is not in flight any more. Returns its place.
     fn land(&mut self, request: usize) -> Option<usize> {
         let place = self.queue.iter().position(|batch| batch.request == Some(request))?;
@@ -376,15 +445,16 @@ impl PartitionQueue {
         if self.acked_end.is_none_or(|acked| end.is_some_and(|end| is_before(acked, end))) {
             self.acked_end = end;
         }
-        (self.is_warm, self.pause_us, self.not_before_us) = (true, SHORTEST_PAUSE_US, 0);
+        (self.is_warm, self.pause_us, self.not_before_us) = (true, 0, 0);
         settled(Settled { batch, fate });
     }
 
-    fn pause(&mut self, place: usize, now_us: u64) {
+    fn pause(&mut self, place: usize, (shortest_us, longest_us): (u64, u64), now_us: u64) {
         // One behind another only follows it.
         if place == 0 {
+            self.pause_us = self.pause_us.clamp(shortest_us, longest_us);
             self.not_before_us = now_us + self.pause_us;
-            self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
+            self.pause_us = (self.pause_us * 2).min(longest_us);
         }
     }
 

@@ -320,3 +320,97 @@ fn a_batch_is_packed_once_and_sent_again_byte_for_byte() {
     let second = tested.start(SECOND).unwrap();
     assert_eq!(bytes(&tested, second), sent);
 }
+
+const NEXT_EPOCH: ProducerId = ProducerId { id: 7, epoch: 1 };
+
+impl Tested {
+    /// Epoch, first sequence number and whether it is a transaction's, of what goes out with a request.
+    fn of_transaction(&self, request: usize) -> (i16, i32, bool) {
+        let bytes = self.bytes_of(request);
+        let batch = Batches::new(&bytes).next().unwrap().unwrap();
+        (batch.producer_epoch(), batch.base_sequence(), batch.is_transactional())
+    }
+
+    fn let_go(&mut self) {
+        let settled = &mut self.settled;
+        self.queue.let_go(Cause::GivenUp, &mut |batch| {
+            settled.push((batch.batch.tokens()[0], batch.fate));
+        });
+    }
+}
+
+#[test]
+fn a_transaction_goes_on_with_its_sequence_in_the_same_epoch_and_begins_anew_in_the_next() {
+    let mut tested = Tested::with_batches(0);
+    for (producer, expected) in
+        [(PRODUCER, (0, 0, true)), (PRODUCER, (0, 1, true)), (NEXT_EPOCH, (1, 0, true))]
+    {
+        tested.queue.begin_transaction(producer, true);
+        tested.push(0);
+        let request = tested.start(FIRST).unwrap();
+        assert_eq!(tested.of_transaction(request), expected);
+        tested.answer(request, 0);
+    }
+}
+
+#[test]
+fn a_leader_that_knows_the_producer_is_trusted_in_its_next_epoch_only() {
+    for (producer, in_flight) in [(NEXT_EPOCH, 2), (ProducerId { id: 8, epoch: 0 }, 1)] {
+        let mut tested = Tested::warm(0);
+        tested.queue.begin_transaction(producer, true);
+        for batch in 0..2 {
+            tested.push(batch);
+            tested.queue.queue[batch].is_full = true;
+        }
+        let sent = std::iter::from_fn(|| tested.start(FIRST)).count();
+        assert_eq!(sent, in_flight, "{producer:?}");
+    }
+}
+
+#[test]
+fn nothing_goes_before_the_coordinator_has_taken_the_partition_in() {
+    let mut tested = Tested::with_batches(0);
+    tested.queue.begin_transaction(PRODUCER, false);
+    assert!(!tested.queue.wants_admission(), "there is nothing to send");
+    tested.push(0);
+    assert_eq!(tested.start(FIRST), None);
+    assert!(tested.queue.wants_admission() && !tested.queue.wants_admission(), "it is asked once");
+    assert_eq!(tested.start(FIRST), None);
+    tested.queue.admit();
+    let request = tested.start(FIRST).unwrap();
+    tested.answer(request, 0);
+    tested.queue.begin_transaction(PRODUCER, false);
+    tested.push(1);
+    assert_eq!(tested.start(FIRST), None, "of the next transaction it is not");
+}
+
+#[test]
+fn what_is_let_go_of_is_not_sent_again_and_what_is_in_flight_is_waited_for() {
+    let mut tested = Tested::warm(3);
+    let (first, second) = (tested.start(FIRST).unwrap(), tested.start(FIRST).unwrap());
+    tested.let_go();
+    assert_eq!(tested.settled, [(6, Fate::Failed(Cause::GivenUp))]);
+    tested.answer(first, NOT_LEADER);
+    assert_eq!((tested.queue.in_flight(), tested.start(FIRST)), (1, None));
+    tested.answer(second, 0);
+    assert_eq!(
+        tested.settled[1..],
+        [(2, Fate::Failed(Cause::GivenUp)), (4, Fate::Acked { base_offset: 100 })]
+    );
+    assert!(tested.queue.is_empty() && tested.queue.wants_producer(), "a number is missing");
+}
+
+#[test]
+fn markers_that_are_being_written_are_waited_for_shortly() {
+    let mut tested = Tested::with_batches(1);
+    let mut now_us = 0;
+    for pause_us in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 50_000, 50_000] {
+        let request = tested.start_at(FIRST, now_us).unwrap();
+        tested.queue.answered(request, (code::CONCURRENT_TRANSACTIONS, -1), now_us, &mut |_| panic!());
+        assert_eq!(tested.queue.not_before_us() - now_us, pause_us);
+        now_us = tested.queue.not_before_us();
+    }
+    let request = tested.start_at(FIRST, now_us).unwrap();
+    tested.queue.answered(request, (code::NOT_ENOUGH_REPLICAS, -1), now_us, &mut |_| panic!());
+    assert!(tested.queue.not_before_us() - now_us >= SHORTEST_PAUSE_US);
+}

@@ -11,6 +11,8 @@ use super::{
     partition::{Batch, Cause, Settled},
     questions::{Answer, QuestionId, Questions, What},
     sink::{RequestSlot, Sink, SinkSettings},
+    transacting::{Transacting, TransactionalId},
+    transaction::Ask,
     values::LastingValues,
 };
 use crate::kafka::wire::{
@@ -27,6 +29,8 @@ pub enum Own {
     ProducerId,
     /// A question to a leader, by its number.
     Question(u64),
+    /// A transaction's coordinator, or who that is.
+    Transaction(Ask),
 }
 
 /// Why a record was not taken.
@@ -42,6 +46,8 @@ pub enum NotTaken {
     TooLarge,
     /// There is no such partition.
     NoPartition,
+    /// No transaction is open.
+    NoTransaction,
 }
 
 /// The producer.
@@ -50,6 +56,7 @@ pub struct Producer {
     network: Network<Own>,
     sink: Sink,
     ids: ProducerIds,
+    transacting: Option<Transacting>,
     values: LastingValues,
     questions: Questions,
     now_us: u64,
@@ -63,10 +70,27 @@ impl Producer {
             network: Network::new(network, topic),
             sink: Sink::new(sink),
             ids: ProducerIds::new(),
+            transacting: None,
             values: LastingValues::new(),
             questions: Questions::default(),
             now_us: 0,
         }
+    }
+
+    /// One whose records are in transactions. Nothing is sent before [`Transacting::start`].
+    #[must_use]
+    pub fn in_transactions(
+        network: NetworkSettings,
+        sink: SinkSettings,
+        topic: &str,
+        id: TransactionalId,
+    ) -> Self {
+        Self { transacting: Some(Transacting::new(id)), ..Self::new(network, sink, topic) }
+    }
+
+    /// Its transactions, if its records are in any.
+    pub fn transacting(&mut self) -> Option<&mut Transacting> {
+        self.transacting.as_mut()
     }
 
     /// What makes large values cheap.
@@ -86,6 +110,9 @@ impl Producer {
         if let Some(error) = self.refusal() {
             return Err(NotTaken::Finished(error));
         }
+        if self.transacting.as_ref().is_some_and(|transacting| !transacting.is_open()) {
+            return Err(NotTaken::NoTransaction);
+        }
         match self.network.cluster.topic_error() {
             // What was known of it before stays, and an answer without it may be one of a broker that has just started.
             Some(error) if error != code::NONE && self.network.cluster.partitions() == 0 => {
@@ -99,7 +126,7 @@ impl Producer {
     /// The error for which no record can be sent, now or later.
     #[must_use]
     pub fn refusal(&self) -> Option<i16> {
-        self.ids.refusal()
+        self.ids.refusal().or_else(|| self.transacting.as_ref()?.finished())
     }
 
     /// Does whatever can be done by now.
@@ -107,15 +134,26 @@ impl Producer {
         self.now_us = now_us;
         self.network.handle_timeout(now_us);
         self.take_losses(now_us);
-        if self.sink.wants_producer() {
-            self.ids.want();
-        }
-        if self.ids.is_due(now_us) {
-            self.ask_for_an_id(now_us);
+        if self.transacting.is_none() {
+            if self.sink.wants_producer() {
+                self.ids.want();
+            }
+            if self.ids.is_due(now_us) {
+                self.ask_for_an_id(now_us);
+            }
         }
         self.ask_leaders(now_us);
         self.sink.send(&mut self.network, self.values.shift(), now_us);
         self.take_losses(now_us);
+        self.move_transaction_on(now_us);
+    }
+
+    fn move_transaction_on(&mut self, now_us: u64) {
+        let Some(transacting) = &mut self.transacting else { return };
+        transacting.step(&mut self.network, &mut self.sink, now_us);
+        if transacting.finished().is_some() && self.sink.records() > 0 {
+            self.give_back(Cause::GivenUp, now_us);
+        }
     }
 
     fn ask_leaders(&mut self, now_us: u64) {
@@ -150,6 +188,11 @@ impl Producer {
                     Own::Produce(_) => {}
                     Own::ProducerId => self.ids.not_answered(now_us),
                     Own::Question(number) => self.questions.failed(number, now_us),
+                    Own::Transaction(_) => {
+                        if let Some(transacting) = &mut self.transacting {
+                            transacting.not_answered(now_us);
+                        }
+                    }
                 }
             }
         }
@@ -171,7 +214,11 @@ impl Producer {
 
     /// The next batch whose fate is known. It comes back with [`Self::recycle`].
     pub fn next_settled(&mut self) -> Option<Settled> {
-        self.sink.next_settled()
+        let settled = self.sink.next_settled()?;
+        if let Some(transacting) = &mut self.transacting {
+            transacting.settled(settled.fate);
+        }
+        Some(settled)
     }
 
     /// A batch that is done with.
@@ -197,6 +244,7 @@ impl Producer {
             Own::Produce(slot) => self.produced(link, slot, &response, now_us),
             Own::ProducerId => self.got_an_id(link, &response, now_us),
             Own::Question(number) => self.got_an_answer(link, number, &response, now_us),
+            Own::Transaction(ask) => self.got_word(link, ask, &response, now_us),
         };
         match (result, self.network.connection(link)) {
             (Ok(throttle_ms), Some(connection)) => {
@@ -254,6 +302,18 @@ impl Producer {
         Ok(answer.throttle_time_ms)
     }
 
+    fn got_word(
+        &mut self,
+        link: LinkId,
+        ask: Ask,
+        response: &Response<Own>,
+        now_us: u64,
+    ) -> Result<i32, ConnectionError> {
+        let body = self.network.body(link, response);
+        let Some(transacting) = &mut self.transacting else { return Ok(0) };
+        transacting.take_in(ask, response, body, (&mut self.sink, now_us))
+    }
+
     fn got_an_answer(
         &mut self,
         link: LinkId,
@@ -292,6 +352,10 @@ impl Client for Producer {
         let ids_us = self.ids.next_us();
         // One that is due waits for a connection, whose own time counts.
         let ids_us = if ids_us > now_us { ids_us } else { u64::MAX };
+        let ids_us = match &self.transacting {
+            Some(transacting) => transacting.next_deadline_us(now_us),
+            None => ids_us,
+        };
         self.sink.next_deadline_us().min(self.questions.next_deadline_us(now_us)).min(ids_us)
     }
 
@@ -304,7 +368,9 @@ impl Client for Producer {
     }
 
     fn has_own_news(&self) -> bool {
-        self.sink.has_settled() || self.questions.has_answers()
+        let has_outcome =
+            self.transacting.as_ref().is_some_and(|transacting| transacting.has_outcome(self.now_us));
+        has_outcome || self.sink.has_settled() || self.questions.has_answers()
     }
 }
 

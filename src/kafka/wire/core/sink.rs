@@ -3,6 +3,8 @@
 //! What is buffered goes as soon as fewer than the allowed requests are in flight to its leader: the busier a broker is,
 //! the larger the next request gets, without any clock. On the data path: once buffers have grown nothing is allocated.
 
+mod transactions;
+
 use std::collections::VecDeque;
 
 use super::{
@@ -97,6 +99,10 @@ pub struct Sink {
     producer: Option<ProducerId>,
     /// A partition has none.
     wants_producer: bool,
+    /// The transaction that is open; `None`: there are none.
+    transaction: Option<transactions::Transaction>,
+    /// Partitions with records that are not part of it yet.
+    unadmitted: Vec<i32>,
     records: usize,
     buffered: usize,
     /// When a batch has lingered long enough, µs.
@@ -120,6 +126,8 @@ pub struct Answered {
 
 /// The first version of Produce that names topics by their ids.
 const BY_ID_FROM: i16 = 13;
+/// The first version that adds its partitions to the transaction.
+const ADDS_PARTITIONS_FROM: i16 = 12;
 /// Partitions beyond this number exist nowhere.
 const MOST_PARTITIONS: i32 = 1_000_000;
 
@@ -141,6 +149,8 @@ impl Sink {
             packer: Packer::new(settings.codec),
             producer: None,
             wants_producer: false,
+            transaction: None,
+            unadmitted: Vec::new(),
             records: 0,
             buffered: 0,
             due_us: u64::MAX,
@@ -205,9 +215,10 @@ impl Sink {
         let place = self.partitions.len();
         self.places[index] = Some(place);
         let mut queue = PartitionQueue::new(partition);
-        match self.producer {
-            Some(producer) => queue.set_producer(producer),
-            None => self.wants_producer = true,
+        match (self.producer, &self.transaction) {
+            (Some(producer), Some(open)) => queue.begin_transaction(producer, open.adds_partitions),
+            (Some(producer), None) => queue.set_producer(producer),
+            (None, _) => self.wants_producer = true,
         }
         self.partitions.push(queue);
         Some(place)
@@ -306,7 +317,7 @@ impl Sink {
 
     /// Puts the next request to a broker together: which batches. Returns whether it may go now.
     fn gather(&mut self, index: usize, now_us: u64) -> bool {
-        let Self { settings, partitions, led, gathered, due_us, .. } = self;
+        let Self { settings, partitions, led, gathered, due_us, unadmitted, .. } = self;
         let Led { partitions: candidates, first, .. } = &mut led[index];
         gathered.clear();
         let (mut bytes, mut is_due, mut earliest_us) = (0, self.records >= settings.records_most, u64::MAX);
@@ -314,8 +325,11 @@ impl Sink {
         for step in 0..count {
             let turn = (*first + step) % count;
             let (place, leader) = candidates[turn];
-            let queue = &partitions[place];
+            let queue = &mut partitions[place];
             let Some(position) = queue.next(leader, now_us) else {
+                if queue.wants_admission() {
+                    unadmitted.push(queue.partition());
+                }
                 let not_before_us = queue.not_before_us();
                 if not_before_us > now_us {
                     earliest_us = earliest_us.min(not_before_us);
@@ -351,7 +365,11 @@ impl Sink {
     ) -> Result<(), ConnectionError> {
         let (name, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
         let Some(connection) = network.connection(link) else { return Ok(()) };
-        let spoken = connection.version(Api::Produce)?;
+        // One that is newer would have brokers add partitions that the coordinator is asked to add.
+        let is_former = self.transaction.as_ref().is_some_and(|open| !open.adds_partitions);
+        let newest = if is_former { ADDS_PARTITIONS_FROM - 1 } else { i16::MAX };
+        let spoken = connection.version(Api::Produce)?.min(newest);
+        let transactional_id = self.transaction.as_ref().map(|open| &*open.id);
         let (version, topic) = match id {
             Some(id) if spoken >= BY_ID_FROM => (spoken, TopicRef::Id(id)),
             _ => (spoken.min(BY_ID_FROM - 1), TopicRef::Name(&name)),
@@ -369,7 +387,8 @@ impl Sink {
         head.clear();
         cuts.clear();
         let ids = (version, correlation_id, &*client_id);
-        let mut request = ProduceRequest::begin(ids, (None, self.settings.replicas_ms), 1, head, cuts);
+        let mut request =
+            ProduceRequest::begin(ids, (transactional_id, self.settings.replicas_ms), 1, head, cuts);
         request.begin_topic(topic, self.gathered.len());
         for &(place, position, leader) in &self.gathered {
             let queue = &mut self.partitions[place];

@@ -49,6 +49,10 @@ impl Verdict {
             | code::BROKER_NOT_AVAILABLE
             | code::REPLICA_NOT_AVAILABLE
             | code::NOT_ENOUGH_REPLICAS
+            | code::COORDINATOR_LOAD_IN_PROGRESS
+            | code::COORDINATOR_NOT_AVAILABLE
+            | code::NOT_COORDINATOR
+            | code::CONCURRENT_TRANSACTIONS
             | code::FENCED_LEADER_EPOCH
             | code::UNKNOWN_LEADER_EPOCH
             | code::THROTTLING_QUOTA_EXCEEDED
@@ -70,9 +74,14 @@ impl Verdict {
             | code::UNSUPPORTED_FOR_MESSAGE_FORMAT
             | code::POLICY_VIOLATION
             | code::UNSUPPORTED_COMPRESSION_TYPE
-            | code::INVALID_RECORD => Self::Refused,
-            // OUT_OF_ORDER_SEQUENCE_NUMBER at the head of the line, UNKNOWN_PRODUCER_ID, the producer's epoch, and
-            // everything that is not known.
+            | code::INVALID_RECORD
+            | code::INVALID_PRODUCER_EPOCH
+            | code::PRODUCER_FENCED
+            | code::INVALID_TXN_STATE
+            | code::INVALID_PRODUCER_ID_MAPPING
+            | code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+            | code::TRANSACTION_ABORTABLE => Self::Refused,
+            // OUT_OF_ORDER_SEQUENCE_NUMBER at the head of the line, UNKNOWN_PRODUCER_ID, and everything that is not known.
             _ => Self::Unknown,
         }
     }
@@ -106,10 +115,13 @@ mod tests {
         let verdicts: [(Verdict, &[i16]); 6] = [
             (Verdict::Acked, &[0]),
             (Verdict::AckedSomewhere, &[46]),
-            (Verdict::Again, &[2, 3, 5, 6, 8, 9, 19, 74, 75, 89, 100, 103]),
+            (Verdict::Again, &[2, 3, 5, 6, 8, 9, 14, 15, 16, 19, 51, 74, 75, 89, 100, 103]),
             (Verdict::AgainPerhapsWritten, &[7, 13, 20, 56]),
-            (Verdict::Refused, &[10, 17, 18, 21, 29, 31, 32, 35, 42, 43, 44, 76, 87]),
-            (Verdict::Unknown, &[-1, 1, 45, 47, 48, 49, 59, 90, 1_000]),
+            (
+                Verdict::Refused,
+                &[10, 17, 18, 21, 29, 31, 32, 35, 42, 43, 44, 47, 48, 49, 53, 76, 87, 90, 120],
+            ),
+            (Verdict::Unknown, &[-1, 1, 45, 59, 1_000]),
         ];
         for (verdict, errors) in verdicts {
             for error in errors {

@@ -1,0 +1,66 @@
+//! What transactions ask of the records that are on their way.
+
+use std::rc::Rc;
+
+use super::{Cause, ProducerId, Sink};
+
+/// The transaction that is open.
+#[derive(Clone, Debug)]
+pub(super) struct Transaction {
+    pub(super) id: Rc<str>,
+    /// A Produce adds its partition (KIP-890). Otherwise the coordinator does, before anything is sent to it.
+    pub(super) adds_partitions: bool,
+}
+
+impl Sink {
+    /// A transaction begins; all of the one before is settled. In a new epoch sequence numbers begin at 0.
+    pub fn begin_transaction(&mut self, producer: ProducerId, id: &Rc<str>, adds_partitions: bool) {
+        self.transaction = Some(Transaction { id: id.clone(), adds_partitions });
+        self.producer = Some(producer);
+        self.wants_producer = false;
+        self.unadmitted.clear();
+        for queue in &mut self.partitions {
+            queue.begin_transaction(producer, adds_partitions);
+        }
+    }
+
+    /// Partitions that have records and are not part of the transaction yet; each is told once.
+    pub fn take_unadmitted(&mut self) -> impl Iterator<Item = i32> {
+        self.unadmitted.drain(..)
+    }
+
+    /// A partition is part of the transaction: what it has may go.
+    pub fn admit(&mut self, partition: i32) {
+        if let Some(place) = self.known_place(partition) {
+            self.partitions[place].admit();
+        }
+    }
+
+    /// A partition cannot be part of the transaction: what it has fails, of this cause.
+    pub fn refuse(&mut self, partition: i32, cause: Cause) {
+        if let Some(place) = self.known_place(partition) {
+            self.let_go_of(place, cause);
+        }
+    }
+
+    /// Lets go of all that is not in flight, for this cause; what is gets no other attempt.
+    pub fn let_go(&mut self, cause: Cause) {
+        if self.records > 0 {
+            (0..self.partitions.len()).for_each(|place| self.let_go_of(place, cause));
+        }
+    }
+
+    fn known_place(&self, partition: i32) -> Option<usize> {
+        *self.places.get(usize::try_from(partition).ok()?)?
+    }
+
+    fn let_go_of(&mut self, place: usize, cause: Cause) {
+        let Self { partitions, settled, buffered, .. } = self;
+        let queue = &mut partitions[place];
+        queue.let_go(cause, &mut |batch| {
+            *buffered -= batch.batch.tokens().len();
+            settled.push_back(batch);
+        });
+        self.wants_producer |= queue.wants_producer();
+    }
+}
