@@ -19,6 +19,10 @@ pub fn tests() -> Vec<(String, Test)> {
             &["transaction.abort.timed.out.transaction.cleanup.interval.ms=1000"],
             a_transaction_that_the_cluster_timed_out_has_no_newer_instance
         ),
+        OwnReal(
+            &["transaction.abort.timed.out.transaction.cleanup.interval.ms=1000"],
+            a_transaction_that_the_cluster_timed_out_needs_no_new_producer_of_ours
+        ),
         Real(offsets_are_predicted_across_markers),
         Real(aborted_records_show_only_to_those_who_read_everything),
         Real(one_record_in_each_transaction),
@@ -75,11 +79,22 @@ fn a_broker_killed_under_transactions_costs_no_record(cluster: &Cluster) {
 /// One transaction takes 1.6 s and may take 1 s: the cluster ends those that are older when it looks, and some pass.
 /// It is sent again, and nobody else is blamed for it.
 fn a_transaction_that_the_cluster_timed_out_has_no_newer_instance(cluster: &Cluster) {
+    timed_out(cluster, "librdkafka", ", and there is a new producer");
+}
+
+fn a_transaction_that_the_cluster_timed_out_needs_no_new_producer_of_ours(cluster: &Cluster) {
+    timed_out(cluster, "wire", ": raise --transaction-timeout-ms");
+}
+
+fn timed_out(cluster: &Cluster, client: &str, consequence: &str) {
     let (topic, workdir) = (cluster.topic(1), Workdir::new());
-    let work = "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 10000 --cores 1 --use-transactions \
-                --msgs-per-transaction 160 --transaction-timeout-ms 1s";
-    let run_ = run(&topic, &workdir, work).with_control().start();
-    wait_until("a new producer", || run_.stderr().contains("there is a new producer"));
+    let work = format!(
+        "--produce_msgs 10000000 --msg_size 100 --produce-throughput-bps 10000 --cores 1 --use-transactions \
+         --msgs-per-transaction 160 --transaction-timeout-ms 1s --client {client}"
+    );
+    let run_ = run(&topic, &workdir, &work).with_control().start();
+    let told = format!("the cluster timed the transaction out{consequence}");
+    wait_until(&told, || run_.stderr().contains(&told));
     let before = run_.harness().until("an answer", |_| true)[0].producer().acked;
     run_.harness().until("a transaction in time", |workers| workers[0].producer().acked > before);
     run_.signal(Signal::SIGTERM);
@@ -230,13 +245,17 @@ fn a_transaction_timeout_that_the_cluster_refuses(cluster: &Cluster) {
 }
 
 fn messages_per_producer_id_make_new_producers(cluster: &Cluster) {
-    // Transactions of 20: the second of each producer is ended before it is full.
-    for transactions in ["", "--use-transactions --msgs-per-transaction 20"] {
+    // Transactions of 20: the second of each producer is ended before it is full. Our own client has an epoch for each
+    // transaction where the cluster has them, and each producer's last marker has one more.
+    let in_transactions = "--use-transactions --msgs-per-transaction 20";
+    let (ours, theirs) =
+        (format!("{in_transactions} --client wire"), format!("{in_transactions} --client librdkafka"));
+    for (transactions, epochs) in [("", 4), (&*theirs, 4), (&*ours, 3 * 3 + 2)] {
         let (topic, workdir) = (cluster.topic(1), Workdir::new());
         let work = "--produce_msgs 100 --msg_size 10 --msgs-per-producer-id 30 --cores 1";
         let producer = produced(&topic, &workdir, &format!("{work} {transactions}"));
         assert_eq!((producer.acked, producer.bad_offsets, producer.restarts), (100, 0, 0), "{transactions}");
-        assert_eq!(producers_of(cluster, &topic), 4, "30, 30, 30 and 10 {transactions}");
+        assert_eq!(producers_of(cluster, &topic), epochs, "30, 30, 30 and 10 {transactions}");
     }
 }
 

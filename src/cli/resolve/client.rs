@@ -11,8 +11,6 @@ use crate::{
 pub(super) struct Demands<'a> {
     /// Settings of the user's own.
     pub(super) settings: &'a [(String, String)],
-    /// Records are produced in transactions.
-    pub(super) transactions: bool,
     /// Nothing is read or written but through a consumer group.
     pub(super) repeats: bool,
 }
@@ -22,9 +20,6 @@ impl Demands<'_> {
     fn beyond_ours(&self) -> Option<&str> {
         if self.repeats {
             return Some("consumer groups");
-        }
-        if self.transactions {
-            return Some("transactions (--use-transactions)");
         }
         wire::lacking(self.settings)
     }
@@ -56,7 +51,7 @@ mod tests {
     use super::*;
 
     fn demands(settings: &[(String, String)]) -> Demands<'_> {
-        Demands { settings, transactions: false, repeats: false }
+        Demands { settings, repeats: false }
     }
 
     #[test]
@@ -67,7 +62,6 @@ mod tests {
         let settings = [("check.crcs".to_owned(), "true".to_owned())];
         let cases = [
             (demands(&settings), "check.crcs"),
-            (Demands { transactions: true, ..demands(&[]) }, "transactions"),
             (Demands { repeats: true, ..demands(&[]) }, "consumer groups"),
         ];
         for (demands, lack) in cases {
@@ -79,8 +73,8 @@ mod tests {
 
     #[test]
     fn who_is_asked_for_by_name_is_nobody_else() {
-        let in_transactions = Demands { transactions: true, ..demands(&[]) };
-        let only = |kind| pick(ClientChoice::Only(kind), in_transactions);
+        let in_groups = Demands { repeats: true, ..demands(&[]) };
+        let only = |kind| pick(ClientChoice::Only(kind), in_groups);
         let pick = only(ClientKind::Librdkafka).unwrap();
         assert_eq!(pick, ClientPick { kind: ClientKind::Librdkafka, is_automatic: false, reason: None });
         assert!(only(ClientKind::Wire).is_err());

@@ -51,11 +51,7 @@ pub(super) fn common(
     let listed = contradictions::take_brokers(&mut settings, cluster.brokers.as_deref(), &given)?;
     let brokers = brokers(cluster.brokers.as_deref().or(listed.as_deref()).unwrap_or(DEFAULT_BROKERS))?;
     let settings = contradictions::check(&settings, &given, uses)?;
-    let demands = Demands {
-        settings: &settings.kept,
-        transactions: uses.produces && uses.committed,
-        repeats: uses.repeats,
-    };
+    let demands = Demands { settings: &settings.kept, repeats: uses.repeats };
     Ok(CommonConfig {
         client: client::pick(cluster.client, demands)?,
         new_topic: new_topic(cluster, &brokers, placement.print_placement)?,

@@ -154,7 +154,7 @@ impl Run {
 
     /// The test, or `PROOFLOAD_TEST_CLIENT`, says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
-        const NOT_YET: [&str; 3] = ["--client", "--use-transactions", "--client-config"];
+        const NOT_YET: [&str; 2] = ["--client", "--client-config"];
         let asked = CLIENT.get().map(str::to_owned).or_else(|| env::var("PROOFLOAD_TEST_CLIENT").ok());
         let Some(client) = asked else { return };
         let line = self.args.join(" ");
