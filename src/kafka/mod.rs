@@ -10,6 +10,7 @@ mod ends;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod group;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;
@@ -27,13 +28,14 @@ pub use client_factory::ClientFactory;
 pub use ends::{Ends, Inquiry, Reply, ends, offsets};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
+pub use group::{
+    Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, Handover, MemberSettings, MemberState,
+};
 pub use known_brokers::KnownBrokers;
 pub use librdkafka::{
-    Bell, CommittedPlaces, ConsumerSettings, EmbeddedCluster, Fault, FaultKind, GroupConsumer,
-    GroupDescription, GroupEvent, GroupMember, GroupSettings, GroupStart, Handover, HubBell, Librdkafka,
-    MemberState, Message, OffsetQuery, Producer, ProducerSettings, Ringer, WakeHub,
+    CommittedPlaces, EmbeddedCluster, GroupDescription, GroupMember, Librdkafka, LibrdkafkaHub,
+    LibrdkafkaWorker,
 };
-pub(crate) use librdkafka::{MALFORMED, ProbeAnswer, Prober};
 pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{
     Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,

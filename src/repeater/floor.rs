@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,9 +18,8 @@ use crate::{
     control::Message,
     failing::{Done, Failing, Judgement},
     findings::anomaly::Violation,
-    kafka::{ClientSettings, GroupSettings, GroupStart, Isolation, KafkaError, WakeHub},
+    kafka::{ClientSettings, GroupStart, Isolation, KafkaError, MemberSettings},
     pace::{BEHIND_LIMIT, Pace},
-    runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     stats::WorkerStats,
 };
 
@@ -81,13 +79,8 @@ impl Floor {
     }
 
     /// How a client of the process belongs to its group.
-    pub(super) fn group(
-        &self,
-        client: ClientSettings,
-        isolation: Isolation,
-        client_cpus: CpuSet,
-    ) -> GroupSettings {
-        group(&self.config, client, isolation, client_cpus)
+    pub(super) fn member(&self) -> MemberSettings {
+        member(&self.config)
     }
 
     /// Whether the cluster is a mock of our own, which cannot be asked for groups.
@@ -178,8 +171,6 @@ impl Floor {
 /// Shared by the workers of one shard.
 pub(super) struct ShardFloor {
     pub(super) floor: Arc<Floor>,
-    pub(super) place: ShardPlace,
-    pub(super) hub: Rc<WakeHub>,
     /// The shard's part of the process's rate limit: a worker that has nothing to send leaves its part to the others.
     pace: Option<RefCell<Pace>>,
     /// The workers that share it.
@@ -188,23 +179,19 @@ pub(super) struct ShardFloor {
 }
 
 /// How a client of the process belongs to its group.
-pub(super) fn group(
-    config: &RepeaterConfig,
-    client: ClientSettings,
-    isolation: Isolation,
-    client_cpus: CpuSet,
-) -> GroupSettings {
-    GroupSettings {
-        client,
+pub(super) fn member(config: &RepeaterConfig) -> MemberSettings {
+    MemberSettings {
         group: config.group.clone(),
-        isolation,
+        isolation: match config.transactions {
+            Some(_) => Isolation::ReadCommitted,
+            None => Isolation::ReadUncommitted,
+        },
         start: GroupStart::End,
         members: config.workers.get(),
         session_timeout: None,
         rebalance_timeout: None,
-        handover: None,
         // A token is taken over once.
-        client_cpus,
+        handover: None,
     }
 }
 
@@ -214,10 +201,10 @@ fn count_partitions(topics: &[(String, usize)]) -> usize {
 
 impl ShardFloor {
     /// So many workers of the process are on this shard, and have their share of what is limited for the process.
-    pub(super) fn new(floor: Arc<Floor>, core: ShardPlace, hub: Rc<WakeHub>, workers: usize) -> Self {
+    pub(super) fn new(floor: Arc<Floor>, workers: usize) -> Self {
         let share = workers as f64 / floor.config.workers.get() as f64;
         let pace = floor.config.rate_limit_bytes_per_s.map(|limit| RefCell::new(Pace::new(limit, share, 0)));
-        Self { floor, place: core, hub, pace, workers: workers as u64, clock: Instant::now() }
+        Self { floor, pace, workers: workers as u64, clock: Instant::now() }
     }
 
     /// µs on the shard's clock.

@@ -28,8 +28,8 @@ use crate::{
     findings::{Awaited, violations::Violations},
     human::count,
     kafka::{
-        ClientError, ClientSettings, CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer,
-        TopicError, TopicShape, WakeHub,
+        ClientError, ClientSettings, GroupDescription, GroupFactory, KafkaError, Librdkafka, LibrdkafkaHub,
+        Observer, SlotWriter, TopicError, TopicShape,
     },
     runtime::{
         cores::{
@@ -128,20 +128,21 @@ fn work(
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
     let shards = spawn(&floor, placement)?;
-    let settings = floor.group(floor.client.clone(), Isolation::ReadUncommitted, topology.allowed.clone());
-    let places = CommittedPlaces::start(&settings)?;
+    let member = floor.member();
+    let session = member.session(&floor.client);
+    let places = Librdkafka::new(floor.client.clone(), topology.allowed.clone()).committed_places(&member)?;
     let mut supervision = Supervision {
         floor: &floor,
         observer: &observer,
         board,
         start: Start::new(&floor, &places),
-        standstill: Standstill::new(&floor, &observer, &places, settings.session()),
+        standstill: Standstill::new(&floor, &observer, &places, session),
         waiting: StartWait::new(
             &control.shared,
             "the repeater",
             config.common.startup_timeout.for_the_rest(),
         ),
-        refusals: Refusals::new(settings.session()),
+        refusals: Refusals::new(session),
         told: None,
     };
     supervision.run(&shards);
@@ -194,26 +195,32 @@ fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(
 async fn run_shard(floor: Arc<Floor>, place: ShardPlace, shards: usize) -> Result<(), ClientError> {
     let workers = floor.config.workers.get();
     let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
-    let hub = WakeHub::new()?;
-    let bells = glommio::spawn_local({
-        let hub = hub.clone();
-        async move { hub.run().await }
-    })
-    .detach();
-    let shard = Rc::new(ShardFloor::new(floor, place, hub, own.len()));
-    let tasks: Vec<_> =
-        own.into_iter().map(|worker| glommio::spawn_local(run_worker(shard.clone(), worker))).collect();
+    // The only client that has members of groups.
+    let hub = LibrdkafkaHub::start()?;
+    let shard = Rc::new(ShardFloor::new(floor, own.len()));
+    let start = |worker| {
+        let mut client = shard.floor.client.clone();
+        client.client_id = worker::name(&client, worker);
+        let name = client.client_id.clone();
+        let clients = hub.worker(client, place.client_cpus.clone());
+        glommio::spawn_local(run_worker(clients, name, shard.clone(), worker))
+    };
+    let tasks: Vec<_> = own.into_iter().map(start).collect();
     let mut result = Ok(());
     for task in tasks {
         result = result.and(task.await);
     }
-    bells.cancel();
     result
 }
 
-async fn run_worker(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientError> {
+async fn run_worker<C: GroupFactory<Writer: SlotWriter>>(
+    clients: C,
+    name: String,
+    shard: Rc<ShardFloor>,
+    worker: usize,
+) -> Result<(), ClientError> {
     let floor = shard.floor.clone();
-    let result = worker::run(shard, worker).await;
+    let result = worker::run(clients, &name, shard, worker).await;
     if let Err(error) = &result {
         // The others need not wait for it.
         floor.shared.lifecycle.fail(error.to_string());

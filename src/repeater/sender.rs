@@ -17,11 +17,10 @@ use crate::{
     config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
     failing::{self, Backoff},
     kafka::{
-        ClientError, ClientFactory, ClientSettings, KafkaError, LogWriter, ProducerSettings, Reason, Record,
-        SendError, SlotWriter, TransactionSettings, Value, WriterSettings,
+        ClientError, ClientFactory, KafkaError, LogWriter, Reason, Record, SendError, SlotWriter,
+        TransactionSettings, Value, WriterSettings,
     },
     random::Random,
-    runtime::cores::cpu_set::CpuSet,
     stats::{LatencyRecorder, WorkerStats},
     transaction::{Change, Transaction},
 };
@@ -99,10 +98,6 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     fn in_flight(&self) -> u64 {
         (self.flights.len() - self.free.len()) as u64
-    }
-
-    pub(super) async fn wait(&self, limit: Duration) {
-        self.client.wait(limit).await;
     }
 
     /// Sends until no token, no slot or no budget is left. Returns how many went, and how long to wait for budget.
@@ -433,7 +428,7 @@ fn start_client<C: ClientFactory>(
 }
 
 /// How a worker of this name produces.
-fn settings(config: &RepeaterConfig, name: &str, compression: Compression) -> WriterSettings {
+pub(super) fn settings(config: &RepeaterConfig, name: &str, compression: Compression) -> WriterSettings {
     WriterSettings {
         linger: config.linger,
         batch_max_bytes: REPEATER_BATCH_MAX_BYTES,
@@ -445,16 +440,6 @@ fn settings(config: &RepeaterConfig, name: &str, compression: Compression) -> Wr
             timeout: rules.timeout,
         }),
     }
-}
-
-/// How a worker's client on librdkafka produces.
-pub(super) fn on_librdkafka(
-    config: &RepeaterConfig,
-    client: &ClientSettings,
-    client_cpus: CpuSet,
-) -> ProducerSettings {
-    let writer = settings(config, &client.client_id, Compression::None);
-    ProducerSettings { client: client.clone(), writer, client_cpus }
 }
 
 #[cfg(test)]

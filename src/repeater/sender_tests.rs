@@ -6,11 +6,10 @@ use crate::{
     },
     cli::{self, Command, Program},
     kafka::{
-        End, Ended, LocalError, WakeHub, code,
+        ClientSettings, End, Ended, LocalError, code,
         fake::{Fake, Reaction, on_an_executor},
     },
     repeater::floor::Floor,
-    runtime::cores::placement::ShardPlace,
 };
 
 /// The producing half of the only worker of a process, with twenty tokens.
@@ -39,9 +38,7 @@ impl Played {
         let stats = Arc::new(WorkerStats::default());
         let (topics, stats_of_all) = (vec![("t".to_owned(), 1)], vec![stats.clone()]);
         let floor = Floor::new(*config, shared.clone(), sender, client, topics, stats_of_all);
-        let place = ShardPlace { index: 0, core: 0, node: 0, client_cpus: CpuSet::default() };
-        let hub = WakeHub::new().expect("a socket");
-        let core = Rc::new(ShardFloor::new(Arc::new(floor), place, hub, 1));
+        let core = Rc::new(ShardFloor::new(Arc::new(floor), 1));
         let fake = Fake::default();
         let mut sender = TokenSender::start(fake.clone(), &core, "w", 0).expect("a client");
         sender.tokens = Tokens::of_worker(0, TOKENS);

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::floor::Floor;
+use super::{floor::Floor, worker};
 use crate::{
     findings::Awaited,
     kafka::{CommittedPlaces, Coordinator, GroupDescription, KafkaError, Observer, Trouble},
@@ -140,7 +140,7 @@ impl<'a> Start<'a> {
         let (own, floor) = (self.own(), self.floor);
         let (name, workers) = (&floor.config.group, floor.config.workers.get());
         if let Some(worker) = own.starting {
-            let id = format!("{}_w_{worker}", floor.client.client_id);
+            let id = worker::name(&floor.client, worker);
             return observer.trouble_with(Coordinator::Transactions(&id));
         }
         if own.joined == 0 {

@@ -3,8 +3,8 @@
 use super::{floor, sender};
 use crate::{
     app::error::RunError,
-    config::{Brokers, RepeaterConfig},
-    kafka::{ClientError, ClientSettings, Isolation},
+    config::{Brokers, Compression, RepeaterConfig},
+    kafka::{ClientError, ClientSettings, Librdkafka},
     runtime::{
         cores::cpu_set::CpuSet,
         descriptors::{self, TooFew, Wanted},
@@ -59,6 +59,7 @@ impl<'a> Trial<'a> {
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let client = ClientSettings::new(&config.common, "");
-    sender::on_librdkafka(config, &client, cpus.clone()).try_out()?;
-    floor::group(config, client, Isolation::ReadUncommitted, cpus.clone()).try_out()
+    let librdkafka = Librdkafka::new(client.clone(), cpus.clone());
+    librdkafka.try_writer(&sender::settings(config, &client.client_id, Compression::None))?;
+    librdkafka.try_member(&floor::member(config))
 }

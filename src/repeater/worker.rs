@@ -1,6 +1,7 @@
 //! One worker: a member of the group with a producer of its own, which sends what it consumes.
 
 use std::{
+    ops::ControlFlow,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,14 +17,17 @@ use crate::{
     control::Message,
     findings::anomaly::{Anomaly, READABLE, Violation},
     kafka::{
-        ClientError, Fault, FaultKind, GroupConsumer, GroupEvent, HubBell, Isolation, KafkaError, Librdkafka,
+        ClientError, ClientSettings, GroupFactory, GroupReader, GroupVisitor, KafkaError, LogEvent,
+        SlotWriter,
     },
+    record::RecordView,
     stats::{LatencyRecorder, WorkerStats},
 };
 
-/// Longer than it takes until the bell rings in any case.
+/// The timer beside the wake-up.
 const WAIT: Duration = Duration::from_millis(250);
-/// How often commits are looked at, and how often latencies travel to the control thread.
+/// Records shown before others have their turn; how often commits are looked at, and how often latencies travel to the control thread.
+const BATCH: usize = 512;
 const TEND_EVERY: Duration = Duration::from_millis(100);
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How long a stop waits for what is in flight, and then for the group: both fit into the time a process has to end.
@@ -34,8 +38,13 @@ const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
 ///
 /// # Errors
 /// A client that could not be started.
-pub(super) async fn run(shard: Rc<ShardFloor>, worker: usize) -> Result<(), ClientError> {
-    let mut worker = Worker::start(&shard, worker)?;
+pub(super) async fn run<C: GroupFactory<Writer: SlotWriter>>(
+    clients: C,
+    name: &str,
+    shard: Rc<ShardFloor>,
+    worker: usize,
+) -> Result<(), ClientError> {
+    let mut worker = Worker::start(clients, name, &shard, worker)?;
     let result = worker.work().await;
     worker.flush().await;
     worker.leave().await;
@@ -44,9 +53,9 @@ pub(super) async fn run(shard: Rc<ShardFloor>, worker: usize) -> Result<(), Clie
     result
 }
 
-struct Worker {
-    sender: TokenSender<Librdkafka>,
-    consumer: GroupConsumer,
+struct Worker<C: GroupFactory> {
+    sender: TokenSender<C>,
+    member: C::Member,
     inbox: Inbox,
     shard: Rc<ShardFloor>,
     stats: Arc<WorkerStats>,
@@ -61,39 +70,28 @@ struct Inbox {
     stats: Arc<WorkerStats>,
     latency: LatencyRecorder,
     last_fault: Option<KafkaError>,
-    /// Topics and partitions in which a batch could not be read. It is named once: the client comes back to it, and
-    /// shows what it makes of the bytes behind it.
-    corrupt: Vec<(usize, i32)>,
+    /// Tokens that came with the last look, and the time of that.
+    tokens: Vec<i64>,
+    now_us: i64,
 }
 
-impl Worker {
-    fn start(shard: &Rc<ShardFloor>, index: usize) -> Result<Self, ClientError> {
+/// The name of one of the process's workers: its clients' id.
+pub(super) fn name(client: &ClientSettings, worker: usize) -> String {
+    format!("{}_w_{worker}", client.client_id)
+}
+
+impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
+    fn start(clients: C, name: &str, shard: &Rc<ShardFloor>, index: usize) -> Result<Self, ClientError> {
         let floor = &shard.floor;
-        let mut client = floor.client.clone();
-        client.client_id = format!("{}_w_{index}", client.client_id);
-        let bell: HubBell = shard.hub.bell();
-        let isolation = match floor.config.transactions {
-            Some(_) => Isolation::ReadCommitted,
-            None => Isolation::ReadUncommitted,
-        };
-        let settings = floor.group(client.clone(), isolation, shard.place.client_cpus.clone());
         let (now, stats) = (Instant::now(), floor.stats[index].clone());
+        // Until the first look.
+        stats.starting.set(floor.config.transactions.is_some().into());
+        let topics: Vec<&str> = floor.config.topics.iter().map(String::as_str).collect();
+        let member = clients.member(&floor.member(), &topics)?;
         Ok(Self {
-            // Until the first look.
-            sender: {
-                stats.starting.set(floor.config.transactions.is_some().into());
-                let cpus = shard.place.client_cpus.clone();
-                let factory = Librdkafka::ringing(client.clone(), cpus, bell.clone());
-                TokenSender::start(factory, shard, &client.client_id, index)?
-            },
-            consumer: GroupConsumer::start(&settings, &floor.config.topics, &bell)?,
-            inbox: Inbox {
-                shard: shard.clone(),
-                stats: stats.clone(),
-                latency: LatencyRecorder::default(),
-                last_fault: None,
-                corrupt: Vec::new(),
-            },
+            sender: TokenSender::start(clients, shard, name, index)?,
+            member,
+            inbox: Inbox::new(shard.clone(), stats.clone()),
             shard: shard.clone(),
             stats,
             index,
@@ -109,11 +107,11 @@ impl Worker {
             let (sent, pause) =
                 if self.shard.floor.may_produce() { self.sender.send_burst() } else { (0, None) };
             self.tend();
-            // Every client rings when it has something new, so that only what was left over is a reason to go on.
+            // Every client wakes when it has something new, so that only what was left over is a reason to go on.
             if more || (sent > 0 && pause == Some(Duration::ZERO)) {
                 futures_lite::future::yield_now().await;
             } else {
-                self.sender.wait(pause.unwrap_or(WAIT).min(WAIT)).await;
+                self.member.wait(pause.unwrap_or(WAIT).min(WAIT)).await;
             }
         }
         Ok(())
@@ -121,13 +119,12 @@ impl Worker {
 
     /// Takes over the tokens of what has come. Returns whether there may be more.
     fn consume(&mut self) -> bool {
-        let (inbox, tokens) = (&mut self.inbox, &mut self.sender.tokens);
-        let now_us = clock::unix_us();
-        self.consumer.poll(|event| {
-            if let Some(token) = inbox.take(event, now_us) {
-                tokens.give(token);
-            }
-        })
+        self.inbox.now_us = clock::unix_us();
+        let more = self.member.poll(BATCH, &mut self.inbox);
+        for token in self.inbox.tokens.drain(..) {
+            self.sender.tokens.give(token);
+        }
+        more
     }
 
     fn tend(&mut self) {
@@ -136,8 +133,8 @@ impl Worker {
             return;
         }
         self.tended = Instant::now();
-        self.consumer.tend();
-        let state = self.consumer.state();
+        self.member.tend();
+        let state = self.member.state();
         self.stats.rebalances.set(state.rebalances);
         self.stats.partitions.set(state.partitions as u64);
         self.stats.settled.set(state.settled.into());
@@ -168,11 +165,11 @@ impl Worker {
     async fn flush(&mut self) {
         let until = Instant::now() + FLUSH_LIMIT;
         while Instant::now() < until {
-            let settled = self.consumer.settle();
+            let settled = self.member.settle();
             if self.sender.take_deliveries().is_err() || (self.sender.is_flushed() && settled) {
                 break;
             }
-            self.sender.wait(Duration::from_millis(20)).await;
+            self.member.wait(Duration::from_millis(20)).await;
         }
         self.stats.enqueued.set(self.sender.enqueued());
         self.report();
@@ -181,50 +178,37 @@ impl Worker {
     /// Leaves the group, if that is possible in time: the others need not wait for a session to end.
     async fn leave(&mut self) {
         let until = Instant::now() + LEAVE_LIMIT;
-        self.consumer.begin_leaving();
-        self.stats.replayed.set(self.consumer.state().uncommitted);
-        while !self.consumer.leave() && Instant::now() < until {
+        self.member.begin_leaving();
+        self.stats.replayed.set(self.member.state().uncommitted);
+        while !self.member.leave() && Instant::now() < until {
             glommio::timer::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
 impl Inbox {
-    /// The token that came, if one did.
-    fn take(&mut self, event: GroupEvent<'_>, now_us: i64) -> Option<i64> {
-        let (topic, partition, offset, value) = match event {
-            GroupEvent::Record { topic, partition, message } => {
-                if !self.corrupt.is_empty() {
-                    self.corrupt.retain(|known| *known != (topic, partition));
-                }
-                (topic, partition, message.offset(), message.value())
-            }
-            GroupEvent::End { .. }
-            | GroupEvent::Assigned { .. }
-            | GroupEvent::Rewound { .. }
-            | GroupEvent::WentBack { .. } => return None,
-            GroupEvent::Fault { topic, fault } => {
-                self.fault(topic, &fault);
-                return None;
-            }
-        };
-        let Some(value) = value else {
-            self.stats.tombstones_consumed.add(1);
-            return None;
-        };
+    fn new(shard: Rc<ShardFloor>, stats: Arc<WorkerStats>) -> Self {
+        Self {
+            shard,
+            stats,
+            latency: LatencyRecorder::default(),
+            last_fault: None,
+            tokens: Vec::new(),
+            now_us: 0,
+        }
+    }
+
+    fn body(&mut self, topic: usize, partition: i32, offset: i64, value: &[u8]) {
         match Header::decode(value) {
-            Ok(Header { aborted: true, .. }) => {
-                self.aborted(topic, partition, offset);
-                None
-            }
+            Ok(Header { aborted: true, .. }) => self.aborted(topic, partition, offset),
             Ok(header) => {
                 self.stats.consumed.add(1);
                 self.stats.consumed_bytes.add(value.len() as u64);
-                match u64::try_from(now_us.saturating_sub(header.sent_at_us)) {
+                match u64::try_from(self.now_us.saturating_sub(header.sent_at_us)) {
                     Ok(e2e_us) => self.latency.record(e2e_us),
                     Err(_) => self.came_before_it_was_sent(topic, partition, offset, header.sent_at_us),
                 }
-                Some(header.token)
+                self.tokens.push(header.token);
             }
             Err(bad) => {
                 self.stats.bad_bodies.add(1);
@@ -235,7 +219,6 @@ impl Inbox {
                          skipped, and so are others like it, without a word"
                     );
                 }
-                None
             }
         }
     }
@@ -292,23 +275,64 @@ impl Inbox {
 
     /// Counted; named when it is another one than last time.
     #[cold]
-    fn fault(&mut self, topic: Option<usize>, fault: &Fault<'_>) {
-        let Fault { partition, offset, error, .. } = *fault;
+    fn fault(&mut self, error: KafkaError) {
         self.stats.faults.add(1);
-        if let (Some(topic), FaultKind::Corrupt) = (topic, fault.kind)
-            && !self.corrupt.contains(&(topic, partition))
-        {
-            self.corrupt.push((topic, partition));
-            self.broken(topic, partition, offset, Anomaly::Corrupt, [READABLE, fault.text]);
-        }
-        if error.is_group_refusal() {
-            self.shard.floor.refused(error);
-        } else if self.last_fault.replace(error) != Some(error) {
+        if self.last_fault.replace(error) != Some(error) {
             tracing::warn!("group {}: {error}", self.shard.floor.config.group);
         }
+        self.end_if_refused(error);
+    }
+
+    /// What the cluster does not let us do it will not let us do later either.
+    #[cold]
+    fn end_if_refused(&self, error: KafkaError) {
         if error.is_refusal() {
             let group = &self.shard.floor.config.group;
             self.shard.floor.shared.lifecycle.fail(format!("group {group}: {error}"));
         }
+    }
+}
+
+impl GroupVisitor for Inbox {
+    #[inline]
+    fn record(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
+        match record.value {
+            // What it is, nobody knows.
+            _ if !record.has_sound_headers => {
+                let words = [READABLE, "one whose headers cannot be taken apart"];
+                self.broken(topic, partition, record.offset, Anomaly::Corrupt, words);
+            }
+            Some(value) => self.body(topic, partition, record.offset, value),
+            None => self.stats.tombstones_consumed.add(1),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn assigned(&mut self, _topic: usize, _partition: i32) {}
+
+    fn event(&mut self, topic: Option<usize>, partition: i32, event: LogEvent<'_>) {
+        match event {
+            LogEvent::Unreadable { from, to: None, cause } => {
+                self.stats.faults.add(1);
+                let topic = topic.unwrap_or(0);
+                self.broken(topic, partition, from, Anomaly::Corrupt, [READABLE, cause]);
+            }
+            LogEvent::Refused(error) | LogEvent::Gone(error) | LogEvent::Transient(error) => {
+                self.fault(error);
+            }
+            // Tokens come from wherever there is something to consume; what was cut off is for the verifier to judge.
+            LogEvent::Unreadable { .. }
+            | LogEvent::Progress { .. }
+            | LogEvent::AtEnd { .. }
+            | LogEvent::OutOfRange
+            | LogEvent::Truncated { .. }
+            | LogEvent::NotCut { .. } => {}
+        }
+    }
+
+    fn refused(&mut self, error: KafkaError) {
+        self.stats.faults.add(1);
+        self.shard.floor.refused(error);
+        self.end_if_refused(error);
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     app::error::RunError,
     config::{Brokers, ClientKind, Compression, LatestChecks, NewTopic, ProduceConfig, VerifierConfig},
     kafka::{
-        ClientError, ClientSettings, ConsumerSettings, Observer, ProducerSettings, ReaderSettings,
-        TopicError, TransactionSettings, WriterSettings, wire,
+        ClientError, ClientSettings, Librdkafka, Observer, ReaderSettings, TopicError, TransactionSettings,
+        WriterSettings, wire,
     },
     ledger::{LatestNeed, LedgerError, LedgerStore},
     runtime::{
@@ -91,34 +91,26 @@ impl<'a> Trial<'a> {
 
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
+    let client = ClientSettings::new(&config.common, "");
+    let librdkafka = Librdkafka::new(client.clone(), cpus.clone());
+    let isolation = checker::isolation(config.proof);
     if config.common.client.kind == ClientKind::Wire {
         wire_clients(config)?;
-        return group(config, &ClientSettings::new(&config.common, ""), cpus);
+    } else {
+        let reader = |read_ahead| ReaderSettings { read_ahead, ..ReaderSettings::here_and_there(isolation) };
+        if let Some(produce) = &config.produce {
+            librdkafka.try_writer(&writer(&client, produce))?;
+        }
+        if config.rand_read.is_some() {
+            librdkafka.try_reader(&reader(false))?;
+        }
+        if config.seq_read.is_some() {
+            librdkafka.try_reader(&reader(true))?;
+        }
     }
-    let client = ClientSettings::new(&config.common, "");
-    if let Some(produce) = &config.produce {
-        producer(&client, produce, cpus).try_out()?;
-    }
-    let isolation = checker::isolation(config.proof);
-    let reader = |read_ahead| ConsumerSettings {
-        client: client.clone(),
-        reader: ReaderSettings { read_ahead, ..ReaderSettings::here_and_there(isolation) },
-        client_cpus: cpus.clone(),
-    };
-    if config.rand_read.is_some() {
-        reader(false).try_out()?;
-    }
-    if config.seq_read.is_some() {
-        reader(true).try_out()?;
-    }
-    group(config, &client, cpus)
-}
-
-/// Whether a group's members can be made, if there are any: they stand on librdkafka.
-fn group(config: &VerifierConfig, client: &ClientSettings, cpus: &CpuSet) -> Result<(), ClientError> {
+    // A group's members stand on librdkafka, whatever the others do.
     let Some(group) = &config.group_read else { return Ok(()) };
-    let isolation = checker::isolation(config.proof);
-    group_reader::settings(client, group, SOME_GROUP.to_owned(), isolation, cpus.clone()).try_out()
+    librdkafka.try_member(&group_reader::settings(&client, group, SOME_GROUP.to_owned(), isolation))
 }
 
 /// The same for clients of our own, whose settings are all that there is to find out.
@@ -135,10 +127,6 @@ fn wire_clients(config: &VerifierConfig) -> Result<(), ClientError> {
     }
     let isolation = checker::isolation(config.proof);
     wire::settings::consumer(&client, &ReaderSettings::here_and_there(isolation)).map(drop)
-}
-
-fn producer(client: &ClientSettings, config: &ProduceConfig, cpus: &CpuSet) -> ProducerSettings {
-    ProducerSettings { client: client.clone(), writer: writer(client, config), client_cpus: cpus.clone() }
 }
 
 fn writer(client: &ClientSettings, config: &ProduceConfig) -> WriterSettings {

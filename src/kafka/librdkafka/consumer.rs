@@ -14,10 +14,11 @@ use super::{
     malformed,
     message::Message,
     partitions::confirm,
+    settings::ConsumerSettings,
     wake::QueueWake,
 };
 use crate::{
-    kafka::{ClientError, ConsumerSettings, Ends, Isolation, OffsetSpec},
+    kafka::{ClientError, Ends, Isolation, OffsetSpec},
     record::RecordView,
 };
 

@@ -2,17 +2,23 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
+use glommio::Task;
 use rdkafka::bindings as rdk;
 
 use super::{
-    hub::{HubBell, Ringer},
+    admin::groups::CommittedPlaces,
+    group::Member,
+    hub::{HubBell, Ringer, WakeHub},
     producer::Producer,
-    reader::{Prober, Reader, end_of_unreadable},
-    settings::{ConsumerSettings, ProducerSettings},
+    reader::Reader,
+    settings::{ConsumerSettings, GroupSettings, ProducerSettings},
     wake::QueueWake,
 };
 use crate::{
-    kafka::{ClientError, ClientFactory, ClientSettings, Isolation, ReaderSettings, WriterSettings},
+    kafka::{
+        ClientError, ClientFactory, ClientSettings, GroupFactory, MemberSettings, ReaderSettings,
+        WriterSettings,
+    },
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -35,35 +41,50 @@ impl Librdkafka {
         Self { client, cpus, bell: None, is_warm: Rc::default() }
     }
 
-    /// One of many on a shard: its clients ring this bell, and do without what speeds up their first record.
-    #[must_use]
-    pub fn ringing(client: ClientSettings, cpus: CpuSet, bell: HubBell) -> Self {
-        Self { client, cpus, bell: Some(bell), is_warm: Rc::new(Cell::new(true)) }
-    }
-
-    fn consumer_settings(&self, reader: ReaderSettings) -> ConsumerSettings {
+    fn consumer(&self, reader: ReaderSettings) -> ConsumerSettings {
         ConsumerSettings { client: self.client.clone(), reader, client_cpus: self.cpus.clone() }
     }
 
-    /// What finds out for a member of a group about places where nothing comes.
-    pub(crate) fn prober(&self, isolation: Isolation, topic: &str) -> Prober {
-        Prober::new(&self.consumer_settings(ReaderSettings::here_and_there(isolation)), topic)
+    fn producer(&self, writer: &WriterSettings) -> ProducerSettings {
+        let (client, client_cpus) = (self.client.clone(), self.cpus.clone());
+        ProducerSettings { client, writer: writer.clone(), client_cpus }
     }
 
-    /// Of what cannot be read, the first offset behind `from` that can be read again, or where the log ends; `None` when
-    /// `stop` became true before. For members of a group, whose own clients must not try offsets.
+    fn group(&self, member: &MemberSettings) -> GroupSettings {
+        let (client, client_cpus) = (self.client.clone(), self.cpus.clone());
+        GroupSettings { client, member: member.clone(), client_cpus }
+    }
+
+    /// Finds out whether such a client can be made of its settings; makes one without brokers for that.
     ///
     /// # Errors
-    /// There is no client to be had that finds it out.
-    pub(crate) async fn end_of_unreadable(
-        &self,
-        isolation: Isolation,
-        topic: &str,
-        place: (i32, i64),
-        stop: impl Fn() -> bool,
-    ) -> Result<Option<i64>, ClientError> {
-        let settings = self.consumer_settings(ReaderSettings::here_and_there(isolation));
-        end_of_unreadable(&settings, topic, place, stop).await
+    /// The setting that is in the way, or the library's word on all of them.
+    pub fn try_writer(&self, settings: &WriterSettings) -> Result<(), ClientError> {
+        self.producer(settings).try_out()
+    }
+
+    /// Finds out whether such a client can be made of its settings; makes one without brokers for that.
+    ///
+    /// # Errors
+    /// The setting that is in the way, or the library's word on all of them.
+    pub fn try_reader(&self, settings: &ReaderSettings) -> Result<(), ClientError> {
+        self.consumer(*settings).try_out()
+    }
+
+    /// Finds out whether such a client can be made of its settings; makes one without brokers for that.
+    ///
+    /// # Errors
+    /// The setting that is in the way, or the library's word on all of them.
+    pub fn try_member(&self, settings: &MemberSettings) -> Result<(), ClientError> {
+        self.group(settings).try_out()
+    }
+
+    /// Starts a client that looks at the committed places of a group, as its members would; does not wait for brokers.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
+        CommittedPlaces::start(&self.group(settings))
     }
 }
 
@@ -72,20 +93,70 @@ impl ClientFactory for Librdkafka {
     type Writer = Producer;
 
     fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
-        Reader::start(&self.consumer_settings(*settings), topic)
+        Reader::start(&self.consumer(*settings), topic)
     }
 
     fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Producer, ClientError> {
-        let settings = ProducerSettings {
-            client: self.client.clone(),
-            writer: settings.clone(),
-            client_cpus: self.cpus.clone(),
-        };
         let waking = match &self.bell {
             Some(bell) => Waking::Hub(bell.clone()),
             None => Waking::Own(QueueWake::new()?),
         };
-        Producer::start(&settings, topics, waking, self.is_warm.clone())
+        Producer::start(&self.producer(settings), topics, waking, self.is_warm.clone())
+    }
+}
+
+/// The way in which the workers of a shard are woken, where each has clients of its own.
+pub struct LibrdkafkaHub {
+    hub: Rc<WakeHub>,
+    /// Ends when it is dropped.
+    _bells: Task<()>,
+}
+
+impl LibrdkafkaHub {
+    /// Must be called on the executor of the shard.
+    ///
+    /// # Errors
+    /// The system gave no socket.
+    pub fn start() -> Result<Self, ClientError> {
+        let hub = WakeHub::new()?;
+        let rings = hub.clone();
+        Ok(Self { hub, _bells: glommio::spawn_local(async move { rings.run().await }) })
+    }
+
+    /// Makes one worker's clients, which wake it, and nobody else, and do without what speeds up their first record.
+    #[must_use]
+    pub fn worker(&self, client: ClientSettings, cpus: CpuSet) -> LibrdkafkaWorker {
+        let bell = self.hub.bell();
+        let is_warm = Rc::new(Cell::new(true));
+        LibrdkafkaWorker { clients: Librdkafka { client, cpus, bell: Some(bell.clone()), is_warm }, bell }
+    }
+}
+
+/// Makes the clients of one of many workers on a shard.
+#[derive(Clone)]
+pub struct LibrdkafkaWorker {
+    clients: Librdkafka,
+    bell: HubBell,
+}
+
+impl ClientFactory for LibrdkafkaWorker {
+    type Reader = Reader;
+    type Writer = Producer;
+
+    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
+        self.clients.reader(settings, topic)
+    }
+
+    fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Producer, ClientError> {
+        self.clients.writer(settings, topics)
+    }
+}
+
+impl GroupFactory for LibrdkafkaWorker {
+    type Member = Member;
+
+    fn member(&self, settings: &MemberSettings, topics: &[&str]) -> Result<Member, ClientError> {
+        Member::start(&self.clients.group(settings), topics, &self.bell)
     }
 }
 

@@ -72,12 +72,6 @@ impl<'a> Message<'a> {
         &self.fetched().public
     }
 
-    /// Its offset.
-    #[must_use]
-    pub fn offset(&self) -> i64 {
-        self.fields().offset
-    }
-
     /// Its value; `None` is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&'a [u8]> {
@@ -89,7 +83,7 @@ impl<'a> Message<'a> {
 
     /// Epoch of the leader that wrote it; negative when the broker did not say.
     #[must_use]
-    pub fn leader_epoch(&self) -> i32 {
+    pub fn leader_epoch(self) -> i32 {
         self.fetched().leader_epoch
     }
 

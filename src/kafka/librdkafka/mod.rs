@@ -30,15 +30,5 @@ mod wake;
 
 pub(crate) use admin::client::AdminClient;
 pub use admin::groups::{CommittedPlaces, GroupDescription, GroupMember};
-pub use admin::offsets::OffsetQuery;
 pub use embedded::EmbeddedCluster;
-pub use factory::Librdkafka;
-pub use fault::{Fault, FaultKind};
-pub use group::group::{GroupConsumer, MemberState};
-pub use group::group_event::GroupEvent;
-pub use group::handover::Handover;
-pub use hub::{Bell, HubBell, Ringer, WakeHub};
-pub use message::Message;
-pub use producer::Producer;
-pub(crate) use reader::{MALFORMED, ProbeAnswer, Prober};
-pub use settings::{ConsumerSettings, GroupSettings, GroupStart, ProducerSettings};
+pub use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};

@@ -12,14 +12,15 @@ use super::{
     client::{EventPtr, Handle, Queue, Topic},
     codes,
     factory::Waking,
+    settings::ProducerSettings,
     transactions,
     wake::QueueWake,
 };
 use crate::{
     kafka::{
         Answers, ClientError, Delivery, HeaderField, Isolation, KafkaError, LocalError, LogWriter,
-        MOST_HEADERS, OffsetSpec, Outcome, ProducerSettings, QuestionId, Record, SendError, SlotWriter,
-        Slots, Transactions, Value,
+        MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
+        Value,
     },
     runtime::cores::cpu_set::CpuSet,
 };

@@ -1,12 +1,12 @@
 //! What librdkafka is told, and why it is not left at its defaults.
 
-use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Display, path::Path, time::Duration};
 
 use rdkafka::{ClientConfig, config::NativeClientConfig};
 
 use crate::{
     config::{Compression, Sasl, Security, Tls},
-    kafka::{ClientError, ClientSettings, Handover, Isolation, ReaderSettings, WriterSettings},
+    kafka::{ClientError, ClientSettings, GroupStart, MemberSettings, ReaderSettings, WriterSettings},
     mutants,
     runtime::cores::cpu_set::CpuSet,
 };
@@ -42,32 +42,10 @@ pub struct ConsumerSettings {
 pub struct GroupSettings {
     /// The client.
     pub client: ClientSettings,
-    /// `group.id`.
-    pub group: String,
-    /// Which records are visible.
-    pub isolation: Isolation,
-    /// Where a partition is read from that the group has no place in.
-    pub start: GroupStart,
-    /// Members of the group in this process: they share the memory for what is read ahead.
-    pub members: usize,
-    /// How long the group waits for a member that is silent; `None` is the client's default. The brokers decide where
-    /// the group's protocol is `consumer`.
-    pub session_timeout: Option<Duration>,
-    /// How long the group waits for its members when it rebalances; `None` is the client's default.
-    pub rebalance_timeout: Option<Duration>,
-    /// What members of one process tell each other of the first topic, if anything.
-    pub handover: Option<Arc<Handover>>,
+    /// What the work asks for.
+    pub member: MemberSettings,
     /// Where librdkafka's threads may run.
     pub client_cpus: CpuSet,
-}
-
-/// Where a group starts that has no place yet, and how far its members read ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupStart {
-    /// At the log's end. There may be hundreds of members in a process: each reads ahead a little only.
-    End,
-    /// At the log's start, and as fast as it goes.
-    Start,
 }
 
 impl ClientSettings {
@@ -259,38 +237,41 @@ const GROUP_QUEUES_KBYTES: usize = 65_536;
 const RECEIVE_MOST_BYTES: &str = "2147483647";
 /// librdkafka's own limit.
 const QUEUE_MOST_MESSAGES: usize = i32::MAX as usize;
-/// librdkafka's own defaults.
-const DEFAULT_SESSION: Duration = Duration::from_secs(45);
+/// librdkafka's own default.
 const DEFAULT_REBALANCE_MS: u128 = 300_000;
 
 impl GroupSettings {
     pub(crate) fn config(&self) -> ClientConfig {
         let mut config = self.client.base();
         config
-            .set("group.id", &self.group)
-            .set("auto.offset.reset", if self.start == GroupStart::End { "latest" } else { "earliest" })
+            .set("group.id", &self.member.group)
+            .set(
+                "auto.offset.reset",
+                if self.member.start == GroupStart::End { "latest" } else { "earliest" },
+            )
             // Shows where a partition is read from before there is a record in it.
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("check.crcs", (!mutants::is_off("corrupt-checksum-group")).to_string())
-            .set("isolation.level", self.isolation.name())
+            .set("isolation.level", self.member.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100")
             .set("receive.message.max.bytes", RECEIVE_MOST_BYTES);
         let queue_kbytes = self.queue_kbytes().to_string();
         config.set("queued.max.messages.kbytes", queue_kbytes);
-        match self.start {
+        match self.member.start {
             GroupStart::End => {
                 config.set("queued.min.messages", "1000").set("fetch.message.max.bytes", "262144")
             }
             GroupStart::Start => config.set("queued.min.messages", "100000"),
         };
-        let session_ms = self.session().as_millis();
-        let rebalance_ms = self.rebalance_timeout.map_or(DEFAULT_REBALANCE_MS, |limit| limit.as_millis());
+        let session_ms = self.member.session(&self.client).as_millis();
+        let rebalance_ms =
+            self.member.rebalance_timeout.map_or(DEFAULT_REBALANCE_MS, |limit| limit.as_millis());
         // What librdkafka gives the group as its rebalance time-out; it must not be below the other.
         config.set("max.poll.interval.ms", rebalance_ms.max(session_ms).to_string());
-        if !self.brokers_assign() {
+        if !self.client.brokers_assign() {
             config
                 // What other clients of such groups speak by default; work moves without stopping the rest.
                 .set("partition.assignment.strategy", "cooperative-sticky")
@@ -302,25 +283,11 @@ impl GroupSettings {
 
     /// How much a member reads ahead. A process may have hundreds: together they keep to what four of them may have.
     fn queue_kbytes(&self) -> usize {
-        let (least, most) = match self.start {
+        let (least, most) = match self.member.start {
             GroupStart::End => (512, 4_096),
             GroupStart::Start => (1_024, 16_384),
         };
-        (GROUP_QUEUES_KBYTES / self.members.max(1)).clamp(least, most)
-    }
-
-    /// Whether the members speak the protocol of KIP-848, in which the brokers deal out partitions, and decide when a
-    /// member that is silent is out.
-    #[must_use]
-    pub fn brokers_assign(&self) -> bool {
-        self.client.brokers_assign()
-    }
-
-    /// How long a member may be silent before another gets its partitions.
-    #[must_use]
-    pub fn session(&self) -> Duration {
-        let own = self.client.given("session.timeout.ms").and_then(|value| value.parse().ok());
-        own.map(Duration::from_millis).or(self.session_timeout).unwrap_or(DEFAULT_SESSION)
+        (GROUP_QUEUES_KBYTES / self.member.members.max(1)).clamp(least, most)
     }
 }
 
@@ -342,6 +309,7 @@ mod tests {
     use rdkafka::producer::BaseProducer;
 
     use super::*;
+    use crate::kafka::Isolation;
     use crate::kafka::{KnownBrokers, TransactionSettings};
 
     fn in_transactions(timeout: Duration, overrides: &[(&str, &str)]) -> ProducerSettings {
@@ -413,13 +381,15 @@ mod tests {
     fn in_group(members: usize, start: GroupStart, overrides: &[(&str, &str)]) -> GroupSettings {
         GroupSettings {
             client: in_transactions(Duration::from_secs(1), overrides).client,
-            group: "g".into(),
-            isolation: Isolation::ReadUncommitted,
-            start,
-            members,
-            session_timeout: None,
-            rebalance_timeout: None,
-            handover: None,
+            member: MemberSettings {
+                group: "g".into(),
+                isolation: Isolation::ReadUncommitted,
+                start,
+                members,
+                session_timeout: None,
+                rebalance_timeout: None,
+                handover: None,
+            },
             client_cpus: CpuSet::default(),
         }
     }
@@ -456,7 +426,7 @@ mod tests {
     fn the_session_is_the_one_that_the_user_gave_last() {
         let overrides = [("session.timeout.ms", "7000")];
         let settings = in_group(1, GroupStart::Start, &overrides);
-        assert_eq!(settings.session(), Duration::from_secs(7));
+        assert_eq!(settings.member.session(&settings.client), Duration::from_secs(7));
         assert_eq!(settings.config().get("heartbeat.interval.ms"), Some("2333"));
     }
 }

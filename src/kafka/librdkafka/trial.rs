@@ -4,9 +4,12 @@
 
 use rdkafka::{ClientConfig, types::RDKafkaType};
 
-use super::client::Handle;
+use super::{
+    client::Handle,
+    settings::{ConsumerSettings, GroupSettings, ProducerSettings},
+};
 use crate::{
-    kafka::{ClientError, ClientSettings, ConsumerSettings, GroupSettings, ProducerSettings},
+    kafka::{ClientError, ClientSettings},
     runtime::cores::cpu_set::CpuSet,
 };
 

@@ -9,7 +9,7 @@ use crate::{
     app::Shared,
     config::{LatestChecks, ProofConfig},
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
-    kafka::{Isolation, KafkaError},
+    kafka::{Expected, Isolation, KafkaError},
     ledger::{
         LatestValues, Ledger, PartitionLedger,
         undecided::{self, Undecided},
@@ -413,13 +413,10 @@ impl Checker {
         self.note("its client took a log to be cut, and that is uncertain", cause);
     }
 
-    /// A group's client has gone back by itself, to what it had shown before.
+    /// The client went astray by itself, and that has been made good: it is counted.
     #[cold]
-    pub(crate) fn went_back(&self, partition: i32, (offset, position): (i64, i64)) {
-        tracing::debug!("partition {partition}: the client went back from {position} to {offset} by itself");
-        let cause =
-            "librdkafka begins again at an earlier offset when leaders are elected; nothing is checked twice";
-        self.note("its client went back by itself, and is told to go on", cause);
+    pub(crate) fn mended(&self, what: &str, cause: &str) {
+        self.note(what, cause);
     }
 
     /// A client has left records out, from one offset up to another.
@@ -427,20 +424,24 @@ impl Checker {
     pub(crate) fn left_out(&self, partition: i32, left_out: Range<i64>) {
         let Range { start, end } = left_out;
         tracing::debug!("partition {partition}: the client left out what lies from {start} to {end}");
-        let cause = "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is \
-                     said to be missing";
+        let cause = "a client may go on by itself behind where it was told to read; it is looked at before anything is said \
+                     to be missing";
         self.note("its client left offsets out, and is told to read them", cause);
     }
 
-    /// Whether the ledger lists any of these offsets, and none of them may have gone.
-    pub(crate) fn promises(&self, partition: i32, range: Range<i64>) -> bool {
+    /// What a reader should have been shown of offsets at which it was shown nothing. Where records may go, or others'
+    /// transactions leave markers, only the ledger knows.
+    pub(crate) fn expects(&self, partition: i32, range: Range<i64>) -> Expected {
         let lists_any = |ledger: &PartitionLedger| ledger.contains_any(range.start, range.end);
-        !self.records_may_go() && self.ledger(partition).is_some_and(lists_any)
-    }
-
-    /// Whether every offset should have a record that is shown, unless somebody else's transactions left markers there.
-    pub(crate) fn is_shown_all(&self) -> bool {
-        !self.records_may_go() && self.rules.visible == Visible::All
+        if self.records_may_go() {
+            Expected::Nothing
+        } else if self.ledger(partition).is_some_and(lists_any) {
+            Expected::Acked
+        } else if self.rules.visible == Visible::All {
+            Expected::Records
+        } else {
+            Expected::Nothing
+        }
     }
 
     fn note(&self, what: &str, cause: &str) {

@@ -16,11 +16,12 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaType};
 
 use crate::kafka::{
-    ClientError, GroupSettings, KafkaError,
+    ClientError, KafkaError,
     librdkafka::{AdminClient, codes},
     librdkafka::{
         client::{self, Handle},
         partitions::{PartitionList, entries},
+        settings::GroupSettings,
     },
     observer::Admin as _,
 };

@@ -18,38 +18,23 @@ use rdkafka::{
 
 use super::{
     group_event::GroupEvent,
-    membership::{Membership, on_rebalance},
+    membership::{Membership, Unreadable, on_rebalance},
     place::Step,
 };
 use crate::kafka::{
-    ClientError, GroupSettings, KafkaError,
-    librdkafka::codes,
+    ClientError, KafkaError, MemberState,
     librdkafka::{
         client::{self, Handle, Queue, Topic},
+        codes,
         fault::fault,
         hub::HubBell,
         message::Message,
         partitions::{PartitionList, confirm, entries, topic_name},
+        settings::GroupSettings,
         wake::QueueWake,
     },
 };
 
-/// How a member stands in its group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemberState {
-    /// Rebalances that the member has gone through; 0: it has never been assigned anything.
-    pub rebalances: u64,
-    /// Partitions that it owns.
-    pub partitions: usize,
-    /// Whether the group knows of each of them where this member stands.
-    pub settled: bool,
-    /// Records that were consumed from partitions which were taken away before that could be
-    /// committed: another member consumes them again.
-    pub uncommitted: u64,
-}
-
-/// Records shown before others have their turn.
-const BATCH: usize = 512;
 /// How often a member commits, far below the contract's 5 s.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How long the client has to tell the group that its subscription is gone.
@@ -88,10 +73,10 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &GroupSettings, topics: &[String], bell: &HubBell) -> Result<Self, ClientError> {
+    pub fn start(settings: &GroupSettings, topics: &[&str], bell: &HubBell) -> Result<Self, ClientError> {
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names, settings.handover.clone()));
+        let membership = Box::new(Membership::new(names, settings.member.handover.clone()));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
@@ -125,18 +110,10 @@ impl GroupConsumer {
         })
     }
 
-    /// Shows what has come. Returns whether there may be more already.
+    /// Shows what has come, of so many messages at the most. Returns whether there may be more already.
     ///
     /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
-    /// its next owner gets them.
-    pub fn poll(&mut self, mut each: impl FnMut(GroupEvent<'_>)) -> bool {
-        self.poll_at_most(BATCH, |event| {
-            each(event);
-            ControlFlow::Continue(())
-        })
-    }
-
-    /// The same, with at most so many records. A record at which `each` breaks off has not been consumed.
+    /// its next owner gets them. A record at which `each` breaks off has not been consumed.
     pub fn poll_at_most(
         &mut self,
         limit: usize,
@@ -145,7 +122,8 @@ impl GroupConsumer {
         for _ in 0..limit {
             let message = self.next();
             for (topic, partition) in self.membership.take_arrived() {
-                let _ = each(GroupEvent::Assigned { topic, partition });
+                let due = self.membership.due(topic, partition);
+                let _ = each(GroupEvent::Assigned { topic, partition, due });
             }
             let Some(message) = message else { return false };
             // SAFETY: the message is alive.
@@ -180,15 +158,22 @@ impl GroupConsumer {
                 let (partition, offset) = (fields.partition, fields.offset);
                 // SAFETY: the message is a record, and the caller's promise is that it is alive.
                 let message = unsafe { Message::new(message) };
+                let mut is_misread = false;
                 let step = |topic| {
                     let is_sound = || message.has_sound_headers();
-                    self.membership.read(topic, partition, offset, message.leader_epoch(), is_sound)
+                    let step =
+                        self.membership.read(topic, partition, offset, message.leader_epoch(), is_sound);
+                    is_misread = step == Step::Misread;
+                    step
                 };
                 let Some(topic) = self.step(topic, partition, offset, step, each) else {
                     return ControlFlow::Continue(());
                 };
-                each(GroupEvent::Record { topic, partition, message })
-                    .map_break(|()| self.membership.take_back(topic, partition, offset))
+                let flow = each(GroupEvent::Record { topic, partition, message });
+                if flow.is_break() && !is_misread {
+                    self.membership.take_back(topic, partition, offset);
+                }
+                flow
             }
             // Everything below has been consumed, control records included.
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
@@ -222,11 +207,12 @@ impl GroupConsumer {
                     // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
                     unsafe { rdk::rd_kafka_seek(known.ptr(), partition, position, 0) };
                 }
-                let _ = each(GroupEvent::WentBack { topic, partition, offset, position });
+                let _ = each(GroupEvent::WentBack { partition, offset, position });
                 None
             }
-            Step::Back => {
-                let _ = each(GroupEvent::Rewound { topic, partition, offset });
+            Step::Back { from, epoch } => {
+                self.membership.tell_cut(topic, partition);
+                let _ = each(GroupEvent::Rewound { topic, partition, offset, from, epoch });
                 Some(topic)
             }
             Step::Confirm { offset, epoch } => {
@@ -277,6 +263,22 @@ impl GroupConsumer {
             // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
             unsafe { rdk::rd_kafka_seek(known.ptr(), partition, from, 0) };
         }
+    }
+
+    /// What lies there cannot be read: nothing of the partition is shown before [`Self::pass_over`]. Returns where that begins;
+    /// `None` where the partition is another's by now, or that is known already.
+    pub(super) fn hold(&self, topic: usize, partition: i32, at: Unreadable) -> Option<i64> {
+        self.membership.hold(topic, partition, at)
+    }
+
+    /// Whether the partition is this member's, and held where what cannot be read begins at `from`.
+    pub(super) fn is_held_at(&self, topic: usize, partition: i32, from: i64) -> bool {
+        self.membership.is_held_at(topic, partition, from)
+    }
+
+    /// Waits until there may be something to show, but not longer than `limit`. It may be cancelled.
+    pub async fn wait(&self, limit: Duration) {
+        self.bell.bell().wait_at_most(limit).await;
     }
 
     /// Whether a commit is still without an answer, and has not been for too long.
@@ -369,6 +371,12 @@ impl GroupConsumer {
         if matches!(self.closing, Closing::At(time) if Instant::now() >= time) {
             self.close();
         }
+        self.has_left()
+    }
+
+    /// Whether the group has been left.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
         // SAFETY: the client is alive.
         self.closing == Closing::Begun && unsafe { rdk::rd_kafka_consumer_closed(self.handle.ptr()) != 0 }
     }
@@ -388,7 +396,6 @@ impl Drop for GroupConsumer {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
         QueueWake::detach(self.commits.ptr());
-        let _ = &self.bell;
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a member of a group is shown.
+//! What librdkafka shows to a member of a group.
 
-use crate::kafka::{Fault, librdkafka::message::Message};
+use crate::kafka::librdkafka::{fault::Fault, message::Message};
 
 /// What a group's member is shown.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +29,11 @@ pub enum GroupEvent<'a> {
         topic: usize,
         /// The partition.
         partition: i32,
+        /// The next offset that it should be shown, where that is known.
+        due: Option<i64>,
     },
     /// The client has gone back by itself, to records that it has shown before: they are not shown again.
     WentBack {
-        /// Place of the topic.
-        topic: usize,
         /// The partition.
         partition: i32,
         /// Where it began again.
@@ -49,6 +49,10 @@ pub enum GroupEvent<'a> {
         partition: i32,
         /// Where it goes on.
         offset: i64,
+        /// Up to where it had been read.
+        from: i64,
+        /// Epoch of the last record of that.
+        epoch: i32,
     },
     /// Something went wrong that the client does not get over without a word.
     Fault {

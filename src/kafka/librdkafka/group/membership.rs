@@ -10,14 +10,22 @@ use std::{
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use super::{
-    group::MemberState,
-    place::{CommitNumber, NEW_PLACE, Owned, Place, Step},
-};
+use super::place::{CommitNumber, NEW_PLACE, Owned, Place, Step};
 use crate::kafka::{
-    Handover, OffsetAndEpoch,
+    Handover, MemberState, OffsetAndEpoch,
     librdkafka::partitions::{PartitionList, entries, topic_name},
 };
+
+/// What cannot be read, as far as it is known where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// A batch, at this offset.
+    Batch(i64),
+    /// A record whose headers cannot be taken apart, and which may lie elsewhere than at this offset.
+    Record(i64),
+    /// A batch with a record that cannot be taken apart, of which the client shows nothing.
+    Malformed(i64),
+}
 
 /// Shared by a consumer and its rebalance callback, on one thread.
 pub(crate) struct Membership {
@@ -90,12 +98,33 @@ impl Membership {
         true
     }
 
+    /// What lies at `at` cannot be read, or at the place where the member is: nothing of the partition is shown before it is
+    /// known how far that goes. Returns where the search begins; `None` where the partition is another's, or is held already.
+    pub(crate) fn hold(&self, topic: usize, partition: i32, at: Unreadable) -> Option<i64> {
+        let mut owned = self.owned.borrow_mut();
+        let place = owned.0.get_mut(&(topic, partition)).filter(|place| place.held.is_none())?;
+        place.held = match at {
+            // The place may be one of control records before a batch, or lie in it.
+            Unreadable::Batch(offset) => Some(offset.max(place.position)),
+            Unreadable::Record(offset) if place.position < 0 => Some(offset),
+            // Its offset may have been misread, too.
+            Unreadable::Record(_) => Some(place.position),
+            Unreadable::Malformed(offset) => Some(offset).filter(|offset| *offset >= place.position),
+        };
+        place.held
+    }
+
+    /// Whether this partition is held where what cannot be read begins at `from`.
+    pub(crate) fn is_held_at(&self, topic: usize, partition: i32, from: i64) -> bool {
+        self.owned.borrow().0.get(&(topic, partition)).is_some_and(|place| place.held == Some(from))
+    }
+
     /// What lies below `to` cannot be read. Returns whether the partition is still ours.
     pub(crate) fn pass_over(&self, topic: usize, partition: i32, to: i64) -> bool {
         let mut owned = self.owned.borrow_mut();
         let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
         // Nobody knows the epoch of what is passed over: no leader can be asked about it.
-        (place.position, place.epoch, place.behind) = (to, -1, to);
+        (place.position, place.epoch, place.behind, place.held) = (to, -1, to, None);
         if let Some(handover) = self.handover_of(topic) {
             handover.forget(partition);
         }
@@ -195,6 +224,18 @@ impl Membership {
         self.sent.set(number);
         owned.0.values_mut().filter(|place| !place.is_committed()).for_each(|place| place.sent = number);
         true
+    }
+
+    /// The log was cut.
+    pub(crate) fn tell_cut(&self, topic: usize, partition: i32) {
+        if let Some(handover) = self.handover_of(topic) {
+            handover.tell_cut(partition);
+        }
+    }
+
+    /// The next offset of a partition that this member was assigned, where that is known.
+    pub(crate) fn due(&self, topic: usize, partition: i32) -> Option<i64> {
+        self.handover_of(topic)?.due(partition)
     }
 
     fn handover_of(&self, topic: usize) -> Option<&Handover> {

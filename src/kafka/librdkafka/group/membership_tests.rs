@@ -4,7 +4,7 @@ const SOUND: fn() -> bool = || true;
 
 #[test]
 fn places_are_handed_over_when_they_are_given_up() {
-    let handover = Arc::new(Handover::new([0]));
+    let handover = Arc::new(Handover::new([(0, None)]));
     let membership = Membership::new(vec![c"t".to_owned()], Some(handover.clone()));
     membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
     membership.read(0, 0, 6, 3, SOUND);
@@ -117,4 +117,24 @@ fn what_is_shown_and_not_consumed_is_not_committed() {
     membership.read(0, 0, 90, 1, SOUND);
     membership.pass_over(0, 0, 9);
     assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 9);
+}
+
+#[test]
+fn nothing_is_shown_of_a_partition_whose_next_record_cannot_be_read_before_it_is_known_how_far_that_goes() {
+    let membership = Membership::new(vec![c"t".to_owned()], None);
+    assert_eq!(membership.hold(0, 0, Unreadable::Batch(4)), None, "it is not ours");
+    let held = |position, at| {
+        membership.owned.borrow_mut().0.insert((0, 0), Place { position, ..NEW_PLACE });
+        membership.hold(0, 0, at)
+    };
+    assert_eq!([held(5, Unreadable::Batch(4)), held(5, Unreadable::Batch(7))], [Some(5), Some(7)]);
+    assert_eq!([held(-1, Unreadable::Record(9)), held(5, Unreadable::Record(9))], [Some(9), Some(5)]);
+    assert_eq!(held(8, Unreadable::Malformed(7)), None, "it has been read meanwhile");
+    assert_eq!(held(5, Unreadable::Malformed(7)), Some(7));
+    assert_eq!(membership.hold(0, 0, Unreadable::Batch(7)), None, "it is held already");
+    assert_eq!(membership.read(0, 0, 7, 0, SOUND), Step::Nothing);
+    assert_eq!(membership.reached(0, 0, 9), Step::Nothing);
+    assert!(membership.is_held_at(0, 0, 7) && !membership.is_held_at(0, 0, 5));
+    assert!(membership.pass_over(0, 0, 9) && !membership.is_held_at(0, 0, 7));
+    assert_eq!(membership.read(0, 0, 9, 0, SOUND), Step::Forward);
 }

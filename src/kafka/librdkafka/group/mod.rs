@@ -1,8 +1,11 @@
 //! Members of groups.
 
-#[expect(clippy::module_inception, reason = "the member itself")]
-pub(crate) mod group;
-pub(crate) mod group_event;
-pub(crate) mod handover;
-pub(crate) mod membership;
-pub(crate) mod place;
+#[expect(clippy::module_inception, reason = "the client's consumer itself")]
+mod group;
+mod group_event;
+mod member;
+mod membership;
+mod place;
+mod sequel;
+
+pub use member::Member;

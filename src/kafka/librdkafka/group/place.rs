@@ -37,6 +37,8 @@ pub(crate) struct Place {
     pub(crate) went_back: i64,
     /// The client may show the last record once more: see [`Self::again`].
     pub(crate) may_repeat: bool,
+    /// What cannot be read begins here, and nothing is shown before it is known how far that goes.
+    pub(crate) held: Option<i64>,
 }
 
 /// What the next thing that the client shows of a partition is to its place.
@@ -54,7 +56,12 @@ pub(crate) enum Step {
     /// Nobody knows where it belongs.
     Misread,
     /// The log was cut: a later leader has written this record below what was read of an earlier one.
-    Back,
+    Back {
+        /// Up to where it was read.
+        from: i64,
+        /// Epoch of the last record that was read.
+        epoch: i32,
+    },
     /// A leader wrote it that had not been elected in the beginning: is the log still the same up to here?
     Confirm {
         /// Behind the last record that was read.
@@ -78,6 +85,7 @@ pub(crate) const NEW_PLACE: Place = Place {
     cut: i64::MAX,
     went_back: -1,
     may_repeat: false,
+    held: None,
 };
 
 impl Owned {
@@ -91,7 +99,7 @@ impl Owned {
         epoch: i32,
         is_sound: impl FnOnce() -> bool,
     ) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
+        let Some(place) = self.reading(topic, partition) else { return Step::Nothing };
         if place.position >= 0 && place.position != offset && !is_sound() {
             return Step::Misread;
         }
@@ -110,10 +118,15 @@ impl Owned {
         step
     }
 
+    /// A partition that is ours, and of which the client's next word counts.
+    fn reading(&mut self, topic: usize, partition: i32) -> Option<&mut Place> {
+        self.0.get_mut(&(topic, partition)).filter(|place| place.held.is_none())
+    }
+
     /// The client shows the end of the log. One below the position is no proof that the log was cut: the client may
     /// have gone back, and a leader that has just been elected may not know yet how far its followers are.
     pub(crate) fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
-        let Some(place) = self.0.get_mut(&(topic, partition)) else { return Step::Nothing };
+        let Some(place) = self.reading(topic, partition) else { return Step::Nothing };
         if offset < place.position { Step::Nothing } else { place.go(offset, offset) }
     }
 }
@@ -188,11 +201,13 @@ impl Place {
     }
 
     fn go(&mut self, from: i64, to: i64) -> Step {
-        let step = if from < self.position { Step::Back } else { Step::Forward };
+        let is_back = from < self.position;
+        let step =
+            if is_back { Step::Back { from: self.position, epoch: self.epoch } } else { Step::Forward };
         if self.position < 0 {
             self.start = from;
         }
-        if step == Step::Back {
+        if is_back {
             // What the group knows lies behind the log's end, and a member that started there would start over.
             let Self { known_epoch, epoch, sent, .. } = *self;
             *self =

@@ -19,7 +19,7 @@ fn a_partition_that_is_not_ours_does_not_advance() {
 fn a_place_that_goes_back_is_committed_anew() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
-    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
+    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back { from: 10, epoch: 1 });
     assert_eq!((owned.0[&(0, 3)].position, owned.0[&(0, 3)].committed), (5, -1));
     assert_eq!(owned.read(0, 3, 5, 2, SOUND), Step::Forward);
 }
@@ -51,7 +51,7 @@ fn what_the_client_goes_back_to_is_shown_to_nobody() {
     assert_eq!(owned.read(0, 3, 5, 4, SOUND), Step::Again { position: 11 }, "and again where it has gone on");
     assert_eq!(
         (owned.read(0, 3, 7, 5, SOUND), owned.read(0, 3, 8, 5, SOUND)),
-        (Step::Back, Step::Forward),
+        (Step::Back { from: 11, epoch: 4 }, Step::Forward),
         "a cut: a later leader wrote there"
     );
     assert_eq!(owned.read(0, 3, 7, 5, SOUND), Step::Nothing, "told twice");
@@ -97,14 +97,14 @@ fn a_leader_elected_under_the_group_is_asked_about_what_was_read_before() {
     assert_eq!(owned.0[&(0, 3)].position, 12);
     assert_eq!(owned.read(0, 3, 12, 3, SOUND), Step::Forward, "once");
     owned.read(0, 3, 13, 4, SOUND);
-    assert_eq!(owned.read(0, 3, 7, 4, SOUND), Step::Back, "it was not the same");
+    assert_eq!(owned.read(0, 3, 7, 4, SOUND), Step::Back { from: 13, epoch: 3 }, "it was not the same");
     assert_eq!(owned.read(0, 3, 7, 4, SOUND), Step::Nothing, "told twice");
     assert_eq!(owned.read(0, 3, 8, 4, SOUND), Step::Forward);
 }
 
 #[test]
 fn who_takes_a_partition_over_asks_about_what_others_read() {
-    let handover = Arc::new(Handover::new([2]));
+    let handover = Arc::new(Handover::new([(2, None)]));
     let read = |offset| OffsetAndEpoch { offset, leader_epoch: 2 };
     handover.tell(0, read(10));
     let take_over = || {
@@ -119,10 +119,10 @@ fn who_takes_a_partition_over_asks_about_what_others_read() {
     let mut refilled = take_over();
     assert_eq!(refilled.read(0, 0, 8, 2, SOUND), Step::Forward, "comes again");
     assert_eq!(refilled.read(0, 0, 9, 3, SOUND), asks);
-    assert_eq!(refilled.read(0, 0, 9, 3, SOUND), Step::Back, "it was cut here");
+    assert_eq!(refilled.read(0, 0, 9, 3, SOUND), Step::Back { from: 10, epoch: 2 }, "it was cut here");
     let mut beyond = take_over();
     assert_eq!(beyond.read(0, 0, 14, 3, SOUND), asks);
-    assert_eq!(beyond.read(0, 0, 9, 3, SOUND), Step::Back);
+    assert_eq!(beyond.read(0, 0, 9, 3, SOUND), Step::Back { from: 10, epoch: 2 });
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn answers_of_an_earlier_tenure_tell_nothing() {
 fn answers_of_what_was_cut_off_tell_nothing() {
     let mut owned = Owned::default();
     owned.0.insert((0, 3), Place { position: 10, committed: 8, sent: 5, answered: 4, epoch: 1, ..NEW_PLACE });
-    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back);
+    assert_eq!(owned.read(0, 3, 4, 2, SOUND), Step::Back { from: 10, epoch: 1 });
     let place = owned.0.get_mut(&(0, 3)).unwrap();
     place.answer(5, Some(10));
     assert_eq!((place.committed, place.is_committed()), (-1, false));

@@ -71,20 +71,6 @@ struct Question {
     query: OffsetQuery,
 }
 
-/// The first offset behind `from` that can be read again, or where the log ends; `None` when `stop` became true before.
-///
-/// # Errors
-/// There is no client to be had that finds it out.
-pub(crate) async fn end_of_unreadable(
-    settings: &ConsumerSettings,
-    topic: &str,
-    (partition, from): (i32, i64),
-    stop: impl Fn() -> bool,
-) -> Result<Option<i64>, ClientError> {
-    let mut consumer = Consumer::start_probing(settings, topic)?;
-    Ok(unreadable::end(&mut consumer, partition, from, &stop).await)
-}
-
 impl Reader {
     /// Starts a client. Must be called on the executor that will use it.
     ///

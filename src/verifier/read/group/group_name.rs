@@ -9,7 +9,6 @@ use super::group_reader::{self, STATIC_MEMBER};
 use crate::{
     clock,
     config::Brokers,
-    runtime::cores::cpu_set::CpuSet,
     verifier::{crew::Crew, read::checker},
 };
 
@@ -145,8 +144,8 @@ fn static_session(crew: &Crew<'_>) -> Duration {
         return Duration::ZERO;
     };
     let isolation = checker::isolation(crew.config.proof);
-    let settings = group_reader::settings(&crew.client, group, String::new(), isolation, CpuSet::default());
-    let session = settings.session();
+    let settings = group_reader::settings(&crew.client, group, String::new(), isolation);
+    let session = settings.session(&crew.client);
     tracing::info!(
         "the group is deleted when the session of its static member ({STATIC_MEMBER}) has ended, in {session:?} at most"
     );

@@ -2,6 +2,7 @@
 //! all members together have read.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -143,23 +144,15 @@ fn one_pass(
             continuous || config.throughput_bytes_per_s.is_some(),
         ),
     };
-    let first_offsets = config.name.is_none().then(|| spans.iter().map(|span| span.start).collect());
-    let handover = Arc::new(Handover::new(spans.iter().map(|span| span.leader_epoch)));
+    // A group that is made for this pass begins where the logs do.
+    let start = |span: &Span| config.name.is_none().then_some(span.start);
+    let handover = Arc::new(Handover::new(spans.iter().map(|span| (span.leader_epoch, start(span)))));
     let group = name.to_owned();
     let cuts = Arc::new(Cuts::new(crew.partitions));
     let silences = overseer.silences.clone();
     let done_too = done.clone();
-    let pass = GroupReadPass {
-        truth,
-        group,
-        allowance,
-        handover,
-        first_offsets,
-        cuts,
-        silences,
-        news: sender,
-        done: done_too,
-    };
+    let pass =
+        GroupReadPass { truth, group, allowance, handover, cuts, silences, news: sender, done: done_too };
     for feeder in feeders {
         feeder.start(pass.clone());
     }
@@ -269,9 +262,9 @@ impl Overseer<'_> {
             }
             News::Refused(error) => self.refused(error),
             News::PassedOver { partition, from, to } => {
-                tracing::warn!("partition {partition}: offsets {from} to {} are passed over", to - 1);
-                if let Some(part) = self.part(partition) {
-                    part.progress.pass_over(from..to);
+                let passed_over = self.part(partition).and_then(|part| part.progress.pass_over(from..to));
+                if let Some(Range { start, end }) = passed_over {
+                    tracing::warn!("partition {partition}: offsets {start} to {} are passed over", end - 1);
                 }
             }
             News::Read { partition, position, runs, keys } => {

@@ -4,7 +4,6 @@
 //! members tell it a few times a second: no member waits for another.
 
 use std::{
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,11 +18,10 @@ use crate::{
     clock::Clock,
     config::{GroupReadConfig, ProofConfig},
     kafka::{
-        ClientError, ClientSettings, GroupConsumer, GroupSettings, GroupStart, Handover, HubBell, Isolation,
-        MALFORMED, ProbeAnswer, Prober, WakeHub,
+        ClientError, ClientSettings, GroupFactory, GroupReader, GroupStart, Handover, Isolation,
+        LibrdkafkaHub, MemberSettings,
     },
     pace::Pace,
-    runtime::cores::cpu_set::CpuSet,
     stats::{ReaderBoard, ReaderStats},
     verifier::{
         crew::Crew,
@@ -53,8 +51,6 @@ pub(crate) struct GroupReadPass {
     pub(crate) allowance: Allowance,
     /// How far members have come, for those who go on there.
     pub(crate) handover: Arc<Handover>,
-    /// Where a group that was made for this pass begins, by partition.
-    pub(crate) first_offsets: Option<Arc<[i64]>>,
     /// Where logs were cut in this pass.
     pub(crate) cuts: Arc<Cuts>,
     /// Where nothing comes.
@@ -106,35 +102,38 @@ pub(crate) fn jobs(
     (0..shards).map(job).collect()
 }
 
-/// Reads pass after pass until there is none any more.
+/// Reads pass after pass until there is none any more. Members have librdkafka's client, whatever the run's others are.
 pub(crate) async fn run(context: ShardContext, job: GroupReadJob, feed: Feed<GroupReadPass>) {
-    let hub = WakeHub::new();
-    let bells = hub.as_ref().ok().map(|hub| {
-        let hub = hub.clone();
-        glommio::spawn_local(async move { hub.run().await }).detach()
-    });
+    let hub = LibrdkafkaHub::start();
+    let clients = || match &hub {
+        Ok(hub) => Ok(hub.worker(context.client.clone(), context.client_cpus())),
+        Err(error) => Err(Halt::Failed(error.to_string())),
+    };
+    run_with(clients, &context, &job, &feed).await;
+}
+
+/// The same, with what makes each member's client.
+async fn run_with<C: GroupFactory>(
+    clients: impl Fn() -> Result<C, Halt>,
+    context: &ShardContext,
+    job: &GroupReadJob,
+    feed: &Feed<GroupReadPass>,
+) {
     while let Some(pass) = feed.next().await {
-        let outcome = match &hub {
-            Ok(hub) => read_together(&context, &job, hub, &pass).await,
-            Err(error) => Err(Halt::Failed(error.to_string())),
-        };
+        let outcome = read_together(&clients, context, job, &pass).await;
         feed.finish(context.stop_all_on_halt(outcome));
-    }
-    if let Some(bells) = bells {
-        bells.cancel();
     }
 }
 
-async fn read_together(
+async fn read_together<C: GroupFactory>(
+    clients: impl Fn() -> Result<C, Halt>,
     context: &ShardContext,
     job: &GroupReadJob,
-    hub: &Rc<WakeHub>,
     pass: &GroupReadPass,
 ) -> Result<(), Halt> {
     let mut members = Vec::new();
     for stats in &job.members {
-        let member = Member::start(context, job, hub.bell(), pass, stats);
-        let mut member = member?;
+        let mut member = Member::start(&clients()?, context, job, pass, stats)?;
         let context = context.clone();
         members.push(glommio::spawn_local(async move {
             let outcome = member.read().await;
@@ -159,12 +158,10 @@ pub(crate) fn settings(
     config: &GroupReadConfig,
     group: String,
     isolation: Isolation,
-    client_cpus: CpuSet,
-) -> GroupSettings {
+) -> MemberSettings {
     // Nobody but the end of its session takes a static member out of the group, which is deleted behind it.
     let short = (config.name.is_none() && client.given(STATIC_MEMBER).is_some()).then_some(STATIC_SESSION);
-    GroupSettings {
-        client: client.clone(),
+    MemberSettings {
         group,
         isolation,
         start: GroupStart::Start,
@@ -172,19 +169,15 @@ pub(crate) fn settings(
         session_timeout: config.session_timeout.or(short),
         rebalance_timeout: config.rebalance_timeout,
         handover: None,
-        client_cpus,
     }
 }
 
-struct Member {
+struct Member<M> {
     context: ShardContext,
-    consumer: GroupConsumer,
+    client: M,
     inbox: Inbox,
-    bell: HubBell,
     group: String,
-    isolation: Isolation,
     silences: Arc<Silences>,
-    prober: Prober,
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
     clock: Clock,
@@ -195,47 +188,35 @@ struct Member {
     told: Instant,
 }
 
-impl Member {
+impl<M: GroupReader> Member<M> {
     fn start(
+        clients: &impl GroupFactory<Member = M>,
         context: &ShardContext,
         job: &GroupReadJob,
-        bell: HubBell,
         pass: &GroupReadPass,
         stats: &Arc<ReaderStats>,
     ) -> Result<Self, ClientError> {
-        let settings = GroupSettings {
+        let isolation = checker::isolation(job.proof);
+        let settings = MemberSettings {
             handover: Some(pass.handover.clone()),
-            ..settings(
-                &context.client,
-                &job.config,
-                pass.group.clone(),
-                checker::isolation(job.proof),
-                context.client_cpus(),
-            )
+            ..settings(&context.client, &job.config, pass.group.clone(), isolation)
         };
         // Members without a partition read nothing.
         let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;
         Ok(Self {
-            consumer: GroupConsumer::start(&settings, &[context.topic.to_string()], &bell)?,
+            client: clients.member(&settings, &[&*context.topic])?,
             inbox: Inbox {
                 checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
                 news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
                 halt: None,
-                unreadable: Vec::new(),
-                left_out: Vec::new(),
-                handover: pass.handover.clone(),
-                first_offsets: pass.first_offsets.clone(),
                 uncommitted: 0,
                 cuts: pass.cuts.clone(),
             },
             context: context.clone(),
-            bell,
             group: pass.group.clone(),
-            isolation: settings.isolation,
             silences: pass.silences.clone(),
-            prober: context.librdkafka().prober(settings.isolation, &context.topic),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
             clock: Clock::start(),
@@ -248,20 +229,11 @@ impl Member {
 
     async fn read(&mut self) -> Result<(), Halt> {
         while !self.is_over() {
-            let more = self.turn()?;
-            self.hear_of_silence()?;
-            while let Some((partition, from)) = self.inbox.left_out.pop() {
-                self.consumer.read_again(TOPIC, partition, from);
-            }
-            while let Some((partition, from)) = self.inbox.unreadable.pop() {
-                self.pass_over(partition, from).await?;
-            }
-            if more {
+            if self.turn()? {
                 futures_lite::future::yield_now().await;
             } else {
                 let pause = self.pause();
-                let limit = if pause.is_zero() { WAIT } else { pause.min(WAIT) };
-                self.bell.bell().wait_at_most(limit).await;
+                self.client.wait(if pause.is_zero() { WAIT } else { pause.min(WAIT) }).await;
             }
         }
         self.tell();
@@ -274,8 +246,8 @@ impl Member {
 
     /// Takes what has come. Returns whether there may be more to take at once.
     fn turn(&mut self) -> Result<bool, Halt> {
-        self.consumer.tend();
-        if let Some(error) = self.consumer.take_refusal() {
+        self.client.tend();
+        if let Some(error) = self.client.commit_refusal() {
             return Err(Halt::Failed(format!(
                 "group '{}': the cluster refuses what was consumed to be committed: {error}",
                 self.group
@@ -285,14 +257,14 @@ impl Member {
             self.tell();
             self.look_into_silence();
         }
-        let waits_for_commit = self.max_uncommitted.is_some() && self.consumer.is_committing();
+        let waits_for_commit = self.max_uncommitted.is_some() && self.client.is_committing();
         if waits_for_commit || !self.pause().is_zero() {
             return Ok(false);
         }
         let more = self.poll()?;
         if self.max_uncommitted.is_some_and(|limit| self.inbox.uncommitted >= limit) {
             self.inbox.uncommitted = 0;
-            self.consumer.commit();
+            self.client.commit();
         }
         Ok(more)
     }
@@ -303,7 +275,7 @@ impl Member {
         let limit =
             self.max_uncommitted.map_or(batch, |limit| (limit - inbox.uncommitted.min(limit - 1)).min(batch));
         let bytes_before = inbox.checker.stats().bytes.get();
-        let more = self.consumer.poll_at_most(limit, |event| inbox.take(event));
+        let more = self.client.poll(limit, inbox);
         if let Some(pace) = &mut self.pace {
             pace.spend(inbox.checker.stats().bytes.get() - bytes_before);
         }
@@ -314,42 +286,12 @@ impl Member {
     fn look_into_silence(&mut self) {
         for partition in (0..).take(self.inbox.lanes.len()) {
             if self.silences.is_told_of(partition)
-                && self.consumer.owns(TOPIC, partition)
+                && self.client.owns(TOPIC, partition)
                 && let Some(offset) = self.silences.take(partition)
             {
-                self.prober.what_is(partition, offset);
+                self.client.look_into(TOPIC, partition, offset);
             }
         }
-    }
-
-    /// Who owns the partition by now will be asked again.
-    fn hear_of_silence(&mut self) -> Result<(), Halt> {
-        for answer in self.prober.answers() {
-            let ProbeAnswer::Malformed { partition, offset } = answer else { continue };
-            let moved = self.inbox.lane(partition).is_none_or(|lane| lane.position > offset);
-            if moved || !self.consumer.owns(TOPIC, partition) {
-                continue;
-            }
-            self.inbox.checker.stats().errors.add(1);
-            self.inbox.checker.corrupt(partition, offset, MALFORMED)?;
-            self.inbox.unreadable.push((partition, offset));
-        }
-        Ok(())
-    }
-
-    /// Finds out how far what cannot be read reaches, and goes on behind it.
-    async fn pass_over(&mut self, partition: i32, from: i64) -> Result<(), Halt> {
-        let (clients, stop) = (self.context.librdkafka(), || self.context.stop_requested());
-        let place = (partition, from);
-        let found = clients.end_of_unreadable(self.isolation, &self.context.topic, place, stop).await?;
-        let (Some(to), Some(lane)) = (found, self.inbox.lane(partition)) else { return Ok(()) };
-        lane.state.reposition();
-        lane.position = lane.position.max(to);
-        lane.sequel.begin(Some(to));
-        lane.has_news = true;
-        self.consumer.pass_over(TOPIC, partition, to);
-        let _ = self.inbox.news.send(News::PassedOver { partition, from, to });
-        Ok(())
     }
 
     fn pause(&mut self) -> Duration {
@@ -360,7 +302,7 @@ impl Member {
     /// Tells the main thread what is new.
     fn tell(&mut self) {
         self.told = Instant::now();
-        if !self.joined && self.consumer.state().rebalances > 0 {
+        if !self.joined && self.client.state().rebalances > 0 {
             self.joined = true;
             // It listens for as long as any member lives.
             let _ = self.inbox.news.send(News::Joined);
@@ -373,32 +315,22 @@ impl Member {
 
     /// Has the group know how far this member came, and leaves it, if that is possible in time.
     async fn leave(mut self) {
-        self.serve(SETTLE_LIMIT, GroupConsumer::settle).await;
+        self.serve(SETTLE_LIMIT, M::settle).await;
         let patient = !self.context.stop_requested();
         if patient && self.is_ours {
             // Who leaves before it was taken in says so to nobody: its request to join comes true later, and makes
             // the group anew that was deleted meanwhile.
-            let is_in = |consumer: &mut GroupConsumer| consumer.settle() && consumer.state().rebalances > 0;
+            let is_in = |client: &mut M| client.settle() && client.state().rebalances > 0;
             self.serve(PATIENT_LEAVE_LIMIT, is_in).await;
         }
-        self.consumer.begin_leaving();
-        let limit = if patient { PATIENT_LEAVE_LIMIT } else { LEAVE_LIMIT };
-        if !self.serve(limit, GroupConsumer::leave).await {
-            // Closing the client would wait for brokers that hang.
-            std::mem::forget(self.consumer);
-        }
+        self.client.begin_leaving();
+        self.serve(if patient { PATIENT_LEAVE_LIMIT } else { LEAVE_LIMIT }, M::leave).await;
     }
 
-    /// Does this again and again until it is true, but not for ever; returns whether it is.
-    async fn serve(&mut self, limit: Duration, mut attempt: impl FnMut(&mut GroupConsumer) -> bool) -> bool {
+    /// Does this again and again until it is true, but not for ever.
+    async fn serve(&mut self, limit: Duration, mut attempt: impl FnMut(&mut M) -> bool) {
         let until = Instant::now() + limit;
-        loop {
-            if attempt(&mut self.consumer) {
-                return true;
-            }
-            if Instant::now() >= until {
-                return false;
-            }
+        while !attempt(&mut self.client) && Instant::now() < until {
             glommio::timer::sleep(SERVE_EVERY).await;
         }
     }

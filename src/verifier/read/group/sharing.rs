@@ -137,9 +137,8 @@ pub(super) fn committed_places(
 ) -> Option<CommittedPlaces> {
     let context = crew.context(crew.placement.shards[0].clone());
     let isolation = checker::isolation(crew.config.proof);
-    let cpus = context.client_cpus();
-    let settings = group_reader::settings(&context.client, config, group.to_owned(), isolation, cpus);
-    CommittedPlaces::start(&settings).ok()
+    let settings = group_reader::settings(&context.client, config, group.to_owned(), isolation);
+    context.librdkafka().committed_places(&settings).ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What members of a group that share a process tell each other of partitions that change hands.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use crossbeam::atomic::AtomicCell;
 
 use crate::kafka::OffsetAndEpoch;
@@ -17,7 +19,11 @@ pub struct Handover {
 #[derive(Debug)]
 struct Partition {
     known_epoch: i32,
+    /// Where the group begins, if that is known.
+    start: Option<i64>,
     read: AtomicCell<OffsetAndEpoch>,
+    /// The log was cut since.
+    is_cut: AtomicBool,
 }
 
 /// Nobody knows who wrote the record before.
@@ -26,12 +32,17 @@ const UNKNOWN: OffsetAndEpoch = OffsetAndEpoch { offset: -1, leader_epoch: -1 };
 const FORGOTTEN: OffsetAndEpoch = OffsetAndEpoch { offset: -2, leader_epoch: -1 };
 
 impl Handover {
-    /// Nothing has been read; `known_epochs` are the leaders' epochs of this moment, by partition, -1 where they are
-    /// not known.
+    /// Nothing has been read; of each partition, the leader's epoch of this moment, -1 where it is not known, and where the
+    /// group begins, `None` where that is for the group to say.
     #[must_use]
-    pub fn new(known_epochs: impl IntoIterator<Item = i32>) -> Self {
-        let partition = |known_epoch| Partition { known_epoch, read: AtomicCell::new(UNKNOWN) };
-        Self { partitions: known_epochs.into_iter().map(partition).collect() }
+    pub fn new(partitions: impl IntoIterator<Item = (i32, Option<i64>)>) -> Self {
+        let partition = |(known_epoch, start)| Partition {
+            known_epoch,
+            start,
+            read: AtomicCell::new(UNKNOWN),
+            is_cut: AtomicBool::new(false),
+        };
+        Self { partitions: partitions.into_iter().map(partition).collect() }
     }
 
     fn partition(&self, partition: i32) -> Option<&Partition> {
@@ -48,12 +59,20 @@ impl Handover {
         self.partition(partition).map_or(UNKNOWN, |known| known.read.load())
     }
 
-    /// The next offset that the group should be shown, if it begins at `start`; `None` where that is not known.
-    #[must_use]
-    pub fn due(&self, partition: i32, start: Option<i64>) -> Option<i64> {
-        match self.read(partition) {
-            UNKNOWN => start,
+    /// The next offset that the group should be shown; `None` where that is not known. What was there before a log was cut
+    /// tells nothing of what is.
+    pub(crate) fn due(&self, partition: i32) -> Option<i64> {
+        let known = self.partition(partition).filter(|known| !known.is_cut.load(Relaxed))?;
+        match known.read.load() {
+            UNKNOWN => known.start,
             OffsetAndEpoch { offset, .. } => Some(offset).filter(|offset| *offset >= 0),
+        }
+    }
+
+    /// The log was cut.
+    pub(crate) fn tell_cut(&self, partition: i32) {
+        if let Some(known) = self.partition(partition) {
+            known.is_cut.store(true, Relaxed);
         }
     }
 
@@ -81,19 +100,20 @@ mod tests {
 
     #[test]
     fn the_newest_epoch_and_the_furthest_offset_count() {
-        let handover = Handover::new([4, -1]);
+        let handover = Handover::new([(4, Some(3)), (-1, Some(3)), (-1, None)]);
         let place = |offset, leader_epoch| OffsetAndEpoch { offset, leader_epoch };
         assert_eq!((handover.read(0), handover.known_epoch(0)), (UNKNOWN, 4));
         handover.tell(0, place(10, 2));
         handover.tell(0, place(8, 2));
         assert_eq!(handover.read(0), place(10, 2), "by who hears late that it was taken away");
-        assert_eq!((handover.due(0, Some(3)), handover.due(1, Some(3))), (Some(10), Some(3)));
-        assert_eq!(handover.due(1, None), None);
+        assert_eq!([0, 1, 2].map(|partition| handover.due(partition)), [Some(10), Some(3), None]);
         handover.tell(0, place(5, 3));
         assert_eq!(handover.read(0), place(5, 3), "behind a cut");
         handover.forget(0);
         assert_eq!((handover.read(0), handover.read(1)), (FORGOTTEN, UNKNOWN));
-        assert_eq!(handover.due(0, Some(3)), None, "members were further than that");
+        assert_eq!(handover.due(0), None, "members were further than that");
+        handover.tell_cut(1);
+        assert_eq!(handover.due(1), None, "what lay there before tells nothing");
         handover.tell(7, place(1, 1));
         assert_eq!((handover.read(7), handover.known_epoch(7)), (UNKNOWN, -1), "no such partition");
     }
