@@ -50,7 +50,7 @@ fn payloads(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BURST.unsigned_abs()));
     for value_bytes in [128, 16_384] {
         let mut random = Random::from_seed(1);
-        let pool = PayloadPool::new(Fill::Printable, value_bytes, &mut random);
+        let pool = PayloadPool::new(Fill::Printable, value_bytes, false, &mut random);
         group.bench_function(format!("pick_{value_bytes}"), |bencher| {
             bencher.iter(|| {
                 for _ in 0..BURST {

@@ -163,9 +163,11 @@ impl KeyText {
 /// The values that a shard's records take turns with.
 ///
 /// They are made once: filling 16 KiB at random for each record would cost more
-/// than sending it. The pool is so large that a compressor's window does not see
-/// the same value again in its batch, and is leaked on purpose: the client sends
-/// values from where they lie, at times after the shard has gone.
+/// than sending it. A pool stays in a core's second cache, as reading values is
+/// much of what producing costs; where batches are packed it is so large that a
+/// compressor's window does not see the same value again in its batch. It is
+/// leaked on purpose: the client sends values from where they lie, at times after
+/// the shard has gone.
 ///
 /// Large values overlap: each begins a few KiB behind the one before it. They are as different as others, byte by byte,
 /// and no compressor's window is as long as they are.
@@ -180,24 +182,40 @@ pub struct PayloadPool {
 }
 
 impl PayloadPool {
-    /// About how much memory the values of a pool take, unless a few of them take more.
-    const TARGET_BYTES: usize = 4 << 20;
+    /// About how much memory the values of a pool take where batches are packed, unless a few of them take more.
+    const PACKED_BYTES: usize = 4 << 20;
+    /// The same where they are not: a part of the second cache, which batches and what is known of them have to share.
+    const CACHED_BYTES: usize = 256 << 10;
+    /// How many values there are: so many at least that two records that were exchanged hardly ever have the same.
+    const MIDDLING: usize = 64;
+    /// From this size on, so many would leave the cache anyway.
+    const FEW_FROM_BYTES: usize = 64 << 10;
     /// How many there are at least.
     const FEWEST: usize = 16;
+    /// How many there are at most.
+    const MOST: usize = 4_096;
     /// From this size on, values overlap.
     const LARGE_BYTES: usize = 4 << 20;
     /// How far large values lie apart.
     const STEP_BYTES: usize = 8_191;
 
-    /// A pool of values of `value_bytes` bytes each.
-    #[must_use]
-    pub fn new(fill: Fill, value_bytes: usize, random: &mut Random) -> Self {
-        let values = match fill {
-            Fill::Zeros => 1,
-            Fill::Printable | Fill::Random => {
-                (Self::TARGET_BYTES / value_bytes.max(1)).clamp(Self::FEWEST, 4096)
-            }
+    /// How many values there are in a pool.
+    fn values(fill: Fill, value_bytes: usize, packed: bool) -> usize {
+        let (bytes, fewest) = match (packed, value_bytes < Self::FEW_FROM_BYTES) {
+            (true, _) => (Self::PACKED_BYTES, Self::FEWEST),
+            (false, true) => (Self::CACHED_BYTES, Self::MIDDLING),
+            (false, false) => (Self::CACHED_BYTES, Self::FEWEST),
         };
+        match fill {
+            Fill::Zeros => 1,
+            Fill::Printable | Fill::Random => (bytes / value_bytes.max(1)).clamp(fewest, Self::MOST),
+        }
+    }
+
+    /// A pool of values of `value_bytes` bytes each; `packed`: batches of them are compressed.
+    #[must_use]
+    pub fn new(fill: Fill, value_bytes: usize, packed: bool, random: &mut Random) -> Self {
+        let values = Self::values(fill, value_bytes, packed);
         let step_bytes = if value_bytes >= Self::LARGE_BYTES { Self::STEP_BYTES } else { value_bytes };
         let mut bytes = vec![0; (values - 1) * step_bytes + value_bytes];
         match fill {
@@ -301,15 +319,15 @@ mod tests {
     #[test]
     fn payloads_are_what_was_asked_for() {
         let mut random = Random::from_seed(7);
-        let zeros = PayloadPool::new(Fill::Zeros, 100, &mut random);
+        let zeros = PayloadPool::new(Fill::Zeros, 100, false, &mut random);
         assert!(zeros.pick(&mut random).0.iter().all(|&byte| byte == 0));
-        let printable = PayloadPool::new(Fill::Printable, 10_000, &mut random);
+        let printable = PayloadPool::new(Fill::Printable, 10_000, false, &mut random);
         let (value, digest) = printable.pick(&mut random);
         assert_eq!(digest, proof::digest_of(Some(value)));
         assert_eq!(value.len(), 10_000);
         assert!(value.iter().all(|byte| (32..=126).contains(byte)));
         assert!(value.contains(&32) && value.contains(&126));
-        let bytes = PayloadPool::new(Fill::Random, 10_000, &mut random);
+        let bytes = PayloadPool::new(Fill::Random, 10_000, true, &mut random);
         assert!(bytes.pick(&mut random).0.iter().any(|byte| *byte > 126));
         assert_ne!(printable.pick(&mut random), printable.pick(&mut random));
     }
@@ -319,7 +337,7 @@ mod tests {
     fn large_payloads_share_their_bytes_and_differ_all_the_same() {
         let mut random = Random::from_seed(7);
         let value_bytes = PayloadPool::LARGE_BYTES;
-        let pool = PayloadPool::new(Fill::Random, value_bytes, &mut random);
+        let pool = PayloadPool::new(Fill::Random, value_bytes, true, &mut random);
         assert!(pool.bytes.len() < value_bytes + (256 << 10), "{}", pool.bytes.len());
         let distinct: std::collections::BTreeSet<_> = pool.digests.iter().collect();
         assert_eq!(distinct.len(), PayloadPool::FEWEST);
@@ -327,14 +345,21 @@ mod tests {
             let (value, digest) = pool.pick(&mut random);
             assert_eq!((value.len(), digest), (value_bytes, proof::digest_of(Some(value))));
         }
-        let small = PayloadPool::new(Fill::Random, 1 << 20, &mut random);
+        let small = PayloadPool::new(Fill::Random, 1 << 20, true, &mut random);
         assert_eq!(small.bytes.len(), 16 << 20, "what fits into a compressor's window does not overlap");
+    }
+
+    #[test]
+    fn a_pool_stays_in_the_second_cache_unless_batches_are_packed() {
+        let values = |value_bytes, packed| PayloadPool::values(Fill::Random, value_bytes, packed);
+        assert_eq!([1, 128, 16 << 10, 1 << 20].map(|bytes| values(bytes, false)), [4_096, 2_048, 64, 16]);
+        assert_eq!([1, 128, 16 << 10, 1 << 20].map(|bytes| values(bytes, true)), [4_096, 4_096, 256, 16]);
     }
 
     #[test]
     fn empty_payloads_are_allowed() {
         let mut random = Random::from_seed(7);
-        let pool = PayloadPool::new(Fill::Printable, 0, &mut random);
+        let pool = PayloadPool::new(Fill::Printable, 0, false, &mut random);
         assert!(pool.pick(&mut random).0.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! What a shard's records hold, and the digests of that.
 
 use crate::{
-    config::ProduceConfig,
+    config::{Compression, ProduceConfig},
     kafka::Value,
     random::Random,
     record::{self, NUMBERED_VALUE_BYTES, PayloadPool, proof},
@@ -19,8 +19,9 @@ pub(crate) struct Values {
 
 impl Values {
     pub(crate) fn new(config: &ProduceConfig, random: &mut Random) -> Self {
+        let packed = config.compression != Compression::None;
         Self {
-            pool: PayloadPool::new(config.fill, config.value_bytes, random),
+            pool: PayloadPool::new(config.fill, config.value_bytes, packed, random),
             numbered: config.latest_values.then(|| vec![0; config.value_bytes].into()),
             digests: config.proof_header,
             tombstone_digest: proof::digest_of(None),
