@@ -1,5 +1,10 @@
 //! CRC-32C, and how the checksum of a whole is put together from those of its parts.
 
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// What the register begins with, and what is inverted at the end.
+const INITIAL: u32 = u32::MAX;
+
 /// The checksum of some bytes, as batches bear it: inverted before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crc(u32);
@@ -8,13 +13,13 @@ impl Crc {
     /// Of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(crc32c::crc32c(bytes))
+        Self(register(INITIAL, bytes) ^ INITIAL)
     }
 
     /// Of what this is of, with these bytes behind it.
     #[must_use]
     pub fn and(self, bytes: &[u8]) -> Self {
-        Self(crc32c::crc32c_append(self.0, bytes))
+        Self(register(self.0 ^ INITIAL, bytes) ^ INITIAL)
     }
 
     /// Of what this is of, with bytes behind it whose own checksum is known, and whose number is `shift`'s.
@@ -33,6 +38,16 @@ impl Crc {
     }
 }
 
+/// The register behind these bytes, without the inversion at the end.
+#[inline]
+fn register(before: u32, bytes: &[u8]) -> u32 {
+    let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, before.into());
+    digest.update(bytes);
+    // A register of 32 bits lies in the lower half of what serves for 64, too.
+    let [.., a, b, c, d] = digest.get_state().to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
 /// Moves checksums on by a fixed number of bytes: four tables, one for each byte of a checksum.
 #[derive(Clone, Debug)]
 pub struct CrcShift {
@@ -45,9 +60,7 @@ impl CrcShift {
     #[must_use]
     pub fn by(bytes: usize) -> Self {
         let zeros = vec![0; bytes];
-        // The register behind so many zeros, without the inversions that `crc32c_append` makes.
-        let moved_on = |register: u32| !crc32c::crc32c_append(!register, &zeros);
-        let bits: [u32; 32] = std::array::from_fn(|bit| moved_on(1 << bit));
+        let bits: [u32; 32] = std::array::from_fn(|bit| register(1 << bit, &zeros));
         let table = |byte: usize| {
             std::array::from_fn(|value: usize| {
                 let set = (0..8).filter(|bit| value >> bit & 1 == 1);

@@ -1,7 +1,7 @@
 //! What all clients have in common: a network, and something of their own that follows from what comes in on it.
 
 use super::{
-    connection::{ConnectionError, Response},
+    connection::{Connection, ConnectionError, Response},
     machine::{Action, LinkId, Machine, Slices},
     network::Network,
     notice::Notice,
@@ -56,6 +56,10 @@ impl<C: Client> Machine for C {
 
     fn space(&mut self, link: LinkId) -> &mut [u8] {
         self.network_mut().space(link)
+    }
+
+    fn missing_bytes(&self, link: LinkId) -> usize {
+        self.network().connection_ref(link).map_or(0, Connection::missing_bytes)
     }
 
     fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {

@@ -342,6 +342,12 @@ impl<T: Copy> Connection<T> {
         self.inbox.space()
     }
 
+    /// Bytes that are missing of the answer that is coming in, as far as its length is known.
+    #[must_use]
+    pub fn missing_bytes(&self) -> usize {
+        self.inbox.missing_bytes()
+    }
+
     /// So many bytes have come in.
     pub fn received(&mut self, bytes: usize) {
         self.inbox.received(bytes);

@@ -61,6 +61,14 @@ impl Inbox {
         &mut self.buffer[self.end..]
     }
 
+    /// Bytes that are missing of the first frame, as far as its length is known; 0 where nothing is known to be missing.
+    #[must_use]
+    pub fn missing_bytes(&self) -> usize {
+        let length = self.length().and_then(|length| usize::try_from(length).ok());
+        let whole = length.filter(|length| *length <= self.most).map_or(0, |length| length + LENGTH_BYTES);
+        whole.saturating_sub(self.end - self.start)
+    }
+
     /// So many bytes have been written to [`Self::space`].
     pub fn received(&mut self, bytes: usize) {
         self.end = (self.end + bytes).min(self.buffer.len());
@@ -148,6 +156,25 @@ mod tests {
             // Twice what it holds, which is a frame and what came with it.
             let most = 2 * (350 + at_once);
             assert!(inbox.buffer.len() <= most, "{} bytes, {at_once} at once", inbox.buffer.len());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_of_a_frame_is_known_from_its_length_on() {
+        let mut inbox = Inbox::new(16, 1_000);
+        let bytes = [frame(&[7; 100]), frame(b"next")].concat();
+        let missing = [(0, 0), (3, 0), (4, 100), (103, 1), (104, 0), (106, 0)];
+        for (fed, bytes_missing) in missing {
+            inbox = Inbox::new(16, 1_000);
+            feed(&mut inbox, &bytes[..fed], 10);
+            assert_eq!(inbox.missing_bytes(), bytes_missing, "{fed} bytes have come");
+        }
+        inbox.pass();
+        assert_eq!(inbox.missing_bytes(), 0, "of the next one the length has not come");
+        for impossible in [-1, 1_001] {
+            inbox = Inbox::new(16, 1_000);
+            feed(&mut inbox, &i32::to_be_bytes(impossible), 4);
+            assert_eq!(inbox.missing_bytes(), 0);
         }
     }
 

@@ -41,6 +41,10 @@ pub trait Machine {
     fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64);
     /// Where bytes that come in go: empty only for a link that is over.
     fn space(&mut self, link: LinkId) -> &mut [u8];
+    /// Nothing follows from less than so many bytes more; 0: that is not known.
+    fn missing_bytes(&self, _link: LinkId) -> usize {
+        0
+    }
     /// So many bytes have come in.
     fn received(&mut self, link: LinkId, bytes: usize, now_us: u64);
     /// What is to be written next, in pieces; some of it, if there is more than `slices` have room for.

@@ -19,7 +19,7 @@ use nix::{
     sys::socket::{MsgFlags, send, sendmsg},
 };
 
-use super::{Inner, resolve::resolve, session::Session};
+use super::{Inner, low_water::LowWater, resolve::resolve, session::Session};
 use crate::{
     kafka::wire::core::{
         connection::ConnectionError,
@@ -48,6 +48,7 @@ pub(super) struct Link {
     session: RefCell<Option<Session>>,
     /// What whoever wrote has met.
     error: RefCell<Option<ConnectionError>>,
+    low_water: LowWater,
 }
 
 impl Link {
@@ -238,9 +239,14 @@ fn read<M: Machine + 'static>(
         None => space,
         Some(session) => session.space(),
     };
-    let read = match Pin::new(stream).poll_read(context, into) {
+    let read = match Pin::new(&mut *stream).poll_read(context, into) {
         Poll::Ready(read) => read.map_err(|error| lost(&error))?,
-        Poll::Pending => return Poll::Pending,
+        Poll::Pending => {
+            if session.is_none() {
+                handle.low_water.set_for(stream, machine.missing_bytes(link));
+            }
+            return Poll::Pending;
+        }
     };
     if read == 0 {
         return Poll::Ready(Err(lost(&io::ErrorKind::UnexpectedEof.into())));

@@ -4,6 +4,7 @@
 //! whoever caused it. One task more waits for deadlines. Nothing here knows what the bytes mean.
 
 mod link;
+mod low_water;
 mod resolve;
 mod session;
 mod signal;

@@ -1,0 +1,88 @@
+//! How much has to be there before a socket says that there is something to read.
+//!
+//! A large answer comes in many pieces, and each would wake the shard for nothing: waiting costs more than reading does.
+
+use std::{cell::Cell, net::TcpStream, os::fd::AsRawFd};
+
+use nix::sys::socket::{setsockopt, sockopt::SetUsize};
+use socket2::SockRef;
+
+/// `SO_RCVLOWAT`.
+#[derive(Clone, Copy)]
+struct ReceiveLowWater;
+
+nix::setsockopt_impl!(ReceiveLowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, SetUsize);
+
+/// Below this many bytes a socket is left as it is: changing that takes system calls, too.
+const LEAST_BYTES: usize = 256 << 10;
+/// More is not waited for at once: the kernel makes so much room.
+const MOST_BYTES: usize = 2 << 20;
+
+/// What a socket waits for.
+#[derive(Debug)]
+pub(super) struct LowWater {
+    /// Bytes, as the kernel knows it.
+    set_bytes: Cell<usize>,
+}
+
+impl Default for LowWater {
+    fn default() -> Self {
+        Self { set_bytes: Cell::new(1) }
+    }
+}
+
+impl LowWater {
+    /// Nothing follows from less than `missing_bytes` more; 0: that is not known. Where the kernel refuses, there is more
+    /// work to do and nothing else.
+    pub(super) fn set_for(&self, socket: &impl AsRawFd, missing_bytes: usize) {
+        let wanted = if missing_bytes < LEAST_BYTES { 1 } else { missing_bytes.min(MOST_BYTES) };
+        if self.set_bytes.get() != wanted && set(socket, wanted).is_some() {
+            self.set_bytes.set(wanted);
+        }
+    }
+}
+
+/// glommio's stream shows its socket by number only, and the number of a socket is nothing that safe code can set an option
+/// by: a clone of it is.
+fn set(socket: &impl AsRawFd, bytes: usize) -> Option<()> {
+    let clone = TcpStream::from(SockRef::from(socket).try_clone().ok()?);
+    setsockopt(&clone, ReceiveLowWater, &bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, net::TcpListener};
+
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    /// Whether there is something to read.
+    fn has_something(socket: &TcpStream) -> bool {
+        let mut all = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut all, PollTimeout::from(100_u8)).unwrap() > 0
+    }
+
+    #[test]
+    fn a_socket_speaks_up_when_there_is_enough_or_it_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        let low_water = LowWater::default();
+        sender.write_all(&[0; 1_000]).unwrap();
+        assert!(has_something(&receiver));
+        low_water.set_for(&receiver, LEAST_BYTES);
+        assert!(!has_something(&receiver), "less than is waited for");
+        low_water.set_for(&receiver, 0);
+        assert!(has_something(&receiver), "nothing is known to be missing");
+        low_water.set_for(&receiver, LEAST_BYTES);
+        sender.write_all(&vec![0; LEAST_BYTES]).unwrap();
+        assert!(has_something(&receiver), "enough");
+        low_water.set_for(&receiver, 2 * LEAST_BYTES);
+        assert!(!has_something(&receiver));
+        drop(sender);
+        assert!(has_something(&receiver), "nothing more comes");
+    }
+}
