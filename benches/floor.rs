@@ -26,7 +26,7 @@ use proofload::kafka::wire::{
     protocol::{
         Api, Decoder, FetchPartition, FetchRequest, FetchResponse, InitProducerIdRequest,
         InitProducerIdResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, Request,
-        ResponseHeader, TopicRef, encode_request,
+        ResponseHeader, TopicRef, TopicRefs, encode_request,
     },
 };
 
@@ -306,6 +306,7 @@ fn fetch(line: &mut Line, topic: &str, mut offsets: Vec<i64>, records: usize) ->
     let (mut unpacker, mut seen) = (Unpacker::new(UNPACKED_MOST_BYTES), 0);
     while seen < records {
         let ask = |(partition, offset): (i32, &i64)| FetchPartition {
+            topic: 0,
             partition,
             leader_epoch: -1,
             offset: *offset,
@@ -314,7 +315,7 @@ fn fetch(line: &mut Line, topic: &str, mut offsets: Vec<i64>, records: usize) ->
         };
         let partitions: Vec<_> = (0..).zip(&offsets).map(ask).collect();
         let request = FetchRequest {
-            topic: TopicRef::Name(topic),
+            topics: TopicRefs::One(TopicRef::Name(topic)),
             partitions: &partitions,
             max_wait_ms: 500,
             min_bytes: 1,

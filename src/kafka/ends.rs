@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Answers, KafkaError, LogReader, OffsetAndEpoch, OffsetSpec, QuestionId};
+use crate::partitions::PartitionSlot;
 
 /// Where a log starts and ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// becomes true.
 pub async fn offsets<R: LogReader>(
     reader: &mut R,
-    partitions: &[i32],
+    partitions: &[PartitionSlot],
     spec: OffsetSpec,
     stop: impl Fn() -> bool,
 ) -> Answers {
@@ -49,7 +50,11 @@ pub async fn offsets<R: LogReader>(
 }
 
 /// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
-pub async fn ends<R: LogReader>(reader: &mut R, partition: i32, stop: impl Fn() -> bool) -> Option<Ends> {
+pub async fn ends<R: LogReader>(
+    reader: &mut R,
+    partition: PartitionSlot,
+    stop: impl Fn() -> bool,
+) -> Option<Ends> {
     let mut inquiry = Inquiry::about(reader, vec![(partition, 0)]);
     loop {
         if let Some(replies) = inquiry.replies(reader) {
@@ -67,7 +72,7 @@ pub async fn ends<R: LogReader>(reader: &mut R, partition: i32, stop: impl Fn() 
 #[derive(Debug)]
 pub struct Inquiry {
     /// Each partition, and where its reader stood when this was asked.
-    about: Vec<(i32, i64)>,
+    about: Vec<(PartitionSlot, i64)>,
     start: Part,
     end: Part,
 }
@@ -83,7 +88,7 @@ struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Of which partition.
-    pub partition: i32,
+    pub partition: PartitionSlot,
     /// Where the reader stood when it was asked: who has moved since draws no consequences.
     pub asked_at: i64,
     /// `None`: there was no answer.
@@ -92,8 +97,8 @@ pub struct Reply {
 
 impl Inquiry {
     /// Asks about these partitions, whose reader stands at these offsets.
-    pub fn about<R: LogReader>(reader: &mut R, places: Vec<(i32, i64)>) -> Self {
-        let partitions: Vec<i32> = places.iter().map(|place| place.0).collect();
+    pub fn about<R: LogReader>(reader: &mut R, places: Vec<(PartitionSlot, i64)>) -> Self {
+        let partitions: Vec<PartitionSlot> = places.iter().map(|place| place.0).collect();
         let mut part = |spec| Part { question: reader.ask_offsets(&partitions, spec), answers: None };
         Self { start: part(OffsetSpec::Start), end: part(OffsetSpec::End), about: places }
     }
@@ -104,7 +109,7 @@ impl Inquiry {
         if !(has_starts && has_ends) {
             return None;
         }
-        let reply = |&(partition, asked_at): &(i32, i64)| Reply {
+        let reply = |&(partition, asked_at): &(PartitionSlot, i64)| Reply {
             partition,
             asked_at,
             ends: Ends::of(self.start.of(partition), self.end.of(partition)),
@@ -122,7 +127,7 @@ impl Part {
         self.answers.is_some()
     }
 
-    fn of(&self, partition: i32) -> Option<Answer> {
+    fn of(&self, partition: PartitionSlot) -> Option<Answer> {
         self.answers.iter().flatten().find(|answer| answer.0 == partition).map(|answer| answer.1)
     }
 }

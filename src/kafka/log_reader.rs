@@ -1,4 +1,4 @@
-//! Reading chosen partitions of one topic: what every client that reads does for the loops that check.
+//! Reading chosen partitions: what every client that reads does for the loops that check.
 //!
 //! A reader shows what the log holds, in order, and says in plain words where it cannot. Whatever has to be done for
 //! that with one client only (asking a new leader, trying offsets behind what cannot be read, replacing a client that
@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Answers, KafkaError, OffsetSpec, QuestionId};
-use crate::record::RecordView;
+use crate::{partitions::PartitionSlot, record::RecordView};
 
 /// Where a reader is to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +91,13 @@ pub trait LogVisitor {
     /// The next record of a partition. Its bytes live as long as the call. Where its headers cannot be taken apart
     /// ([`RecordView::has_sound_headers`]), even its offset is doubtful: nothing of the partition follows then but
     /// [`LogEvent::Unreadable`], with `to`, as soon as that is known.
-    fn record(&mut self, partition: i32, record: &RecordView<'_>);
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>);
 
     /// Anything else that a partition has to say.
-    fn event(&mut self, partition: i32, event: LogEvent<'_>);
+    fn event(&mut self, partition: PartitionSlot, event: LogEvent<'_>);
 }
 
-/// A client that reads partitions of one topic, used by one shard. Nothing of what it does waits for a broker, but for
+/// A client that reads partitions of the table that it was made for, used by one shard. Nothing of what it does waits for a broker, but for
 /// [`Self::wait`].
 #[allow(
     async_fn_in_trait,
@@ -105,10 +105,10 @@ pub trait LogVisitor {
 )]
 pub trait LogReader {
     /// Reads a partition from a place on. Records of an earlier place that have come, and were not shown, never are.
-    fn read_from(&mut self, partition: i32, place: ReadFrom);
+    fn read_from(&mut self, partition: PartitionSlot, place: ReadFrom);
 
     /// Stops reading a partition: nothing of it is shown or said any more.
-    fn stop(&mut self, partition: i32);
+    fn stop(&mut self, partition: PartitionSlot);
 
     /// Shows what has come, one batch of the client's at the most. Returns how many records and events that were; 0 is a
     /// reason to [`Self::wait`].
@@ -119,7 +119,7 @@ pub trait LogReader {
 
     /// Asks the leaders of these partitions where their logs start or end, for records that this reader is shown: the end
     /// of a reader of committed records is the last stable offset.
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId;
+    fn ask_offsets(&mut self, partitions: &[PartitionSlot], spec: OffsetSpec) -> QuestionId;
 
     /// What was said to a question, once, when everything has been said that will be: each partition has an answer or an
     /// error, after some seconds at the latest. A question whose answers are not taken costs some memory.

@@ -3,6 +3,7 @@
 use std::{ffi::CStr, time::Duration};
 
 use super::{Answers, ClientError, Isolation, KafkaError, OffsetSpec, QuestionId, Slots, Transactions};
+use crate::partitions::PartitionSlot;
 
 /// Name and value of a header that is to be written. A client that stands on C needs the NUL behind the name.
 pub type HeaderField<'a> = (&'static CStr, &'a [u8]);
@@ -21,10 +22,8 @@ pub enum Value<'a> {
 /// One record to send; key and headers are copied before the call returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Place of its topic in the list that the client was made for.
-    pub topic: usize,
     /// Where it goes: no partitioner is asked.
-    pub partition: i32,
+    pub partition: PartitionSlot,
     /// The key.
     pub key: &'a [u8],
     /// The value; `None` is a tombstone.
@@ -87,7 +86,7 @@ pub enum SendError {
     Refused(KafkaError),
 }
 
-/// A client that writes to the logs of the topics that it was made for. It belongs to the executor that made it.
+/// A client that writes to the logs of the table that it was made for. It belongs to the executor that made it.
 ///
 /// Each record that it has taken gets one delivery as long as it is polled. What a client has that is finished comes back
 /// with errors, without anybody giving it up.
@@ -111,8 +110,13 @@ pub trait LogWriter {
     /// Gives up on everything that has no delivery yet: each such record gets one soon, with an error.
     fn abandon(&mut self);
 
-    /// Asks where the logs of these partitions of the first topic start or end; never waits.
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId;
+    /// Asks where the logs of these partitions start or end; never waits.
+    fn ask_offsets(
+        &mut self,
+        partitions: &[PartitionSlot],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> QuestionId;
 
     /// What was answered, once; `None` while the question is under way, which it is for some seconds at most. Each
     /// partition has its answer then, or an error. A question that this client was not asked, or whose answers have been

@@ -44,7 +44,7 @@ pub use observer::{
     BrokerChange, BrokerStates, Coordinator, Leaders, Look, Observer, Refusal, TopicError, TopicShape,
     Trouble, named,
 };
-pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId};
+pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId, TopicAnswers};
 pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};
 pub use slots::Slots;
 pub use transactions::{End, Ended, Transactions};

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::KafkaError;
+use crate::partitions::PartitionSlot;
 
 /// Which end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,11 @@ pub struct OffsetAndEpoch {
     pub leader_epoch: i32,
 }
 
-/// What each partition that was asked about answered, by its id.
-pub type Answers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
+/// What each partition that was asked about answered.
+pub type Answers = Vec<(PartitionSlot, Result<OffsetAndEpoch, KafkaError>)>;
+
+/// What each partition of a topic answered, by its number: for those who ask once, and keep nothing of partitions.
+pub type TopicAnswers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
 
 /// A question about offsets that a client has been asked.
 ///

@@ -20,6 +20,7 @@ use crate::{
     findings::anomaly::Violation,
     kafka::{ClientSettings, GroupStart, Isolation, KafkaError, MemberSettings},
     pace::{BEHIND_LIMIT, Pace},
+    partitions::{PartitionTable, TopicPartition},
     stats::WorkerStats,
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Floor {
     /// The topics with their partitions, as many as there were at the start. What is added later is left alone: the group
     /// hears of it after its producers, starts there at the end, and would pass tokens over.
     pub(super) topics: Vec<(String, usize)>,
+    /// Their partitions.
+    pub(super) table: Arc<PartitionTable>,
     /// Each worker's counters.
     pub(super) stats: Vec<Arc<WorkerStats>>,
     /// Workers may produce.
@@ -62,6 +65,7 @@ impl Floor {
             shared,
             sender,
             client,
+            table: table_of(&topics),
             topics,
             stats,
             go: AtomicBool::new(false),
@@ -193,6 +197,17 @@ pub(super) fn member(config: &RepeaterConfig) -> MemberSettings {
         // A token is taken over once.
         handover: None,
     }
+}
+
+fn table_of(topics: &[(String, usize)]) -> Arc<PartitionTable> {
+    let mut table = PartitionTable::default();
+    for (name, partitions) in topics {
+        let topic = table.add_topic(name);
+        for partition in (0..).take(*partitions) {
+            table.add(TopicPartition { topic, partition });
+        }
+    }
+    table.into()
 }
 
 fn count_partitions(topics: &[(String, usize)]) -> usize {

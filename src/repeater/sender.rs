@@ -9,7 +9,7 @@ use std::{
 use super::{
     body::{HEADER_BYTES, Header, Key},
     deliveries::{Deliveries, Flight},
-    floor::ShardFloor,
+    floor::{Floor, ShardFloor},
     tokens::Tokens,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         ClientError, ClientFactory, KafkaError, LogWriter, Reason, Record, SendError, SlotWriter,
         TransactionSettings, Value, WriterSettings,
     },
+    partitions::{PartitionSlot, TopicPartition},
     random::Random,
     stats::{LatencyRecorder, WorkerStats},
     transaction::{Change, Transaction},
@@ -65,7 +66,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         let config = &shard.floor.config;
         let mut random = Random::from_entropy();
         let settings = settings(config, name, config.compression.pick(&mut random));
-        let client = start_client(&factory, &settings, config)?;
+        let client = factory.writer(&settings, &shard.floor.table)?;
         let transaction = match config.transactions {
             Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
             None => None,
@@ -139,11 +140,8 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             None => self.random.next_u64(),
         };
         let key = Key::new(number);
-        let topic = self.random.index(config.topics.len());
-        let partition = self.random.index(self.shard.floor.topics[topic].1);
-        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        let partition = pick(&self.shard.floor, &mut self.random);
         let record = Record {
-            topic,
             partition,
             key: key.as_bytes(),
             value: (!tombstone).then_some(Value::Slot),
@@ -341,7 +339,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             self.tell("starting a new producer", &reason);
             self.judge(&reason);
         }
-        self.client = start_client(&self.factory, &self.settings, &self.shard.floor.config)?;
+        self.client = self.factory.writer(&self.settings, &self.shard.floor.table)?;
         self.flights.clear();
         self.free.clear();
         self.restart = false;
@@ -418,13 +416,11 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     }
 }
 
-fn start_client<C: ClientFactory>(
-    factory: &C,
-    settings: &WriterSettings,
-    config: &RepeaterConfig,
-) -> Result<C::Writer, ClientError> {
-    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-    factory.writer(settings, &topics)
+/// Any partition of any topic: each topic is as likely as the other.
+fn pick(Floor { topics, table, .. }: &Floor, random: &mut Random) -> PartitionSlot {
+    let topic = random.index(topics.len());
+    let partition = i32::try_from(random.index(topics[topic].1)).unwrap_or(i32::MAX);
+    table.slot(TopicPartition { topic, partition }).unwrap_or_default()
 }
 
 /// How a worker of this name produces.

@@ -86,8 +86,7 @@ impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
         let (now, stats) = (Instant::now(), floor.stats[index].clone());
         // Until the first look.
         stats.starting.set(floor.config.transactions.is_some().into());
-        let topics: Vec<&str> = floor.config.topics.iter().map(String::as_str).collect();
-        let member = clients.member(&floor.member(), &topics)?;
+        let member = clients.member(&floor.member(), &floor.table)?;
         Ok(Self {
             sender: TokenSender::start(clients, shard, name, index)?,
             member,

@@ -3,13 +3,16 @@
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use proofload::kafka::wire::protocol::{
-    AddPartitionsRequest, AddPartitionsResponse, Api, CoordinatorKind, Decoder, Encoder, EndTxnRequest,
-    EndTxnResponse, EpochQuestion, FetchPartition, FetchRequest, FetchResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, LeaderEpochRequest,
-    LeaderEpochResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    OffsetQuestion, ProduceRequest, ProduceResponse, Request, ResponseHeader, Timestamp, TopicId, TopicRef,
-    begin_frame, encode_request, finish_frame,
+use proofload::{
+    kafka::wire::protocol::{
+        AddPartitionsRequest, AddPartitionsResponse, Api, CoordinatorKind, Decoder, Encoder, EndTxnRequest,
+        EndTxnResponse, EpochQuestion, FetchPartition, FetchRequest, FetchResponse, FindCoordinatorRequest,
+        FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, LeaderEpochRequest,
+        LeaderEpochResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        OffsetQuestion, ProduceRequest, ProduceResponse, Request, ResponseHeader, Timestamp, TopicId,
+        TopicRef, TopicRefs, begin_frame, encode_request, finish_frame,
+    },
+    partitions::TopicPartition,
 };
 
 use super::{Asked, Closed, Kind, World, batches, batches::Made, expected::Expected};
@@ -370,7 +373,10 @@ impl<'w> Scene<'w> {
         partitions: &[i32],
     ) -> String {
         let version = self.version(Api::AddPartitionsToTxn);
-        let request = AddPartitionsRequest { transactional_id, producer, topic, partitions };
+        let place = |partition: &i32| TopicPartition { topic: 0, partition: *partition };
+        let partitions: Vec<_> = partitions.iter().map(place).collect();
+        let topics = TopicRefs::One(TopicRef::Name(topic));
+        let request = AddPartitionsRequest { transactional_id, producer, topics, partitions: &partitions };
         let Ok(answer) = self.ask(version, &request) else { return CLOSED.to_owned() };
         let answer = AddPartitionsResponse::decode(version, answer.body()).expect("an answer");
         let mut partitions = answer.partitions;
@@ -477,6 +483,7 @@ pub const FETCH: Fetch = Fetch {
 impl Fetch {
     pub fn partition(&self) -> FetchPartition {
         FetchPartition {
+            topic: 0,
             partition: self.partition,
             leader_epoch: self.leader_epoch,
             offset: self.offset,
@@ -487,7 +494,7 @@ impl Fetch {
 
     pub fn request<'a>(&self, topic: TopicRef<'a>, partitions: &'a [FetchPartition]) -> FetchRequest<'a> {
         FetchRequest {
-            topic,
+            topics: TopicRefs::One(topic),
             partitions,
             max_wait_ms: self.max_wait_ms,
             min_bytes: self.min_bytes,

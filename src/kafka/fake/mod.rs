@@ -1,9 +1,10 @@
-//! Clients that do what a test tells them, for loops that are generic over clients: no broker, no timer.
+//! Clients that do what a test tells them, for loops that are generic over clients: no broker, no timer. Tests name partitions
+//! of one topic by their numbers.
 
 mod reader;
 mod writer;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
@@ -11,6 +12,7 @@ pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
 use super::{ClientError, ClientFactory, ReaderSettings, WriterSettings};
+use crate::partitions::PartitionTable;
 
 /// Makes such clients. Its clones share what the test says, and what has happened.
 #[derive(Clone, Default)]
@@ -35,12 +37,12 @@ impl ClientFactory for Fake {
     type Reader = Reader;
     type Writer = Writer;
 
-    fn reader(&self, _settings: &ReaderSettings, _topic: &str) -> Result<Reader, ClientError> {
-        Ok(Reader::new(self.reads.clone()))
+    fn reader(&self, _settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
+        Ok(Reader::new(self.reads.clone(), table.clone()))
     }
 
-    fn writer(&self, settings: &WriterSettings, _topics: &[&str]) -> Result<Writer, ClientError> {
-        Ok(Writer::new(self.writes.clone(), settings))
+    fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
+        Ok(Writer::new(self.writes.clone(), settings, table.clone()))
     }
 }
 

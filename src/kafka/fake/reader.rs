@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use crate::{
         Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec, QuestionId,
         ReadFrom,
     },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::{RECORD_ID_HEADER, RecordView},
 };
 
@@ -85,12 +87,16 @@ impl Default for Reads {
 }
 
 /// Such a reader.
-pub(crate) struct Reader(Rc<RefCell<Reads>>);
+pub(crate) struct Reader(Rc<RefCell<Reads>>, Arc<PartitionTable>);
 
 impl Reader {
-    pub(super) fn new(reads: Rc<RefCell<Reads>>) -> Self {
+    pub(super) fn new(reads: Rc<RefCell<Reads>>, table: Arc<PartitionTable>) -> Self {
         reads.borrow_mut().clients += 1;
-        Self(reads)
+        Self(reads, table)
+    }
+
+    fn slot(&self, partition: i32) -> PartitionSlot {
+        self.1.slot(TopicPartition { topic: 0, partition }).expect("a partition of the table")
     }
 }
 
@@ -123,7 +129,12 @@ impl Reads {
     }
 }
 
-fn show(visitor: &mut impl LogVisitor, partition: i32, (offset, epoch): (i64, i32), is_sound: bool) {
+fn show(
+    visitor: &mut impl LogVisitor,
+    partition: PartitionSlot,
+    (offset, epoch): (i64, i32),
+    is_sound: bool,
+) {
     let id = format!("000000.{offset:018}");
     let first_header = is_sound.then_some((RECORD_ID_HEADER.as_bytes(), id.as_bytes()));
     let record = RecordView {
@@ -140,13 +151,15 @@ fn show(visitor: &mut impl LogVisitor, partition: i32, (offset, epoch): (i64, i3
 }
 
 impl LogReader for Reader {
-    fn read_from(&mut self, partition: i32, place: ReadFrom) {
+    fn read_from(&mut self, partition: PartitionSlot, place: ReadFrom) {
+        let partition = self.1.partition(partition);
         let mut reads = self.0.borrow_mut();
         reads.reading.insert(partition);
         reads.calls.push(Call::ReadFrom(partition, place));
     }
 
-    fn stop(&mut self, partition: i32) {
+    fn stop(&mut self, partition: PartitionSlot) {
+        let partition = self.1.partition(partition);
         let mut reads = self.0.borrow_mut();
         reads.reading.remove(&partition);
         reads.calls.push(Call::Stop(partition));
@@ -164,11 +177,12 @@ impl LogReader for Reader {
         match step {
             Some(Step::Show { partition, offsets, epoch }) => {
                 self.0.borrow().must_be_reading(partition);
+                let partition = self.slot(partition);
                 offsets.map(|offset| show(visitor, partition, (offset, epoch), true)).count()
             }
             Some(Step::ShowSpoilt { partition, offset }) => {
                 self.0.borrow().must_be_reading(partition);
-                show(visitor, partition, (offset, 0), false);
+                show(visitor, self.slot(partition), (offset, 0), false);
                 1
             }
             Some(Step::Say(partition, event)) => {
@@ -176,7 +190,7 @@ impl LogReader for Reader {
                 if matches!(event, LogEvent::OutOfRange | LogEvent::Truncated { .. }) {
                     self.0.borrow_mut().reading.remove(&partition);
                 }
-                visitor.event(partition, event);
+                visitor.event(self.slot(partition), event);
                 1
             }
             _ => 0,
@@ -187,10 +201,11 @@ impl LogReader for Reader {
         glommio::timer::sleep(limit.min(Duration::from_millis(1))).await;
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
+    fn ask_offsets(&mut self, partitions: &[PartitionSlot], spec: OffsetSpec) -> QuestionId {
+        let partitions = partitions.iter().map(|slot| self.1.partition(*slot)).collect();
         let (id, mut reads) = (QuestionId::next(), self.0.borrow_mut());
         reads.questions += 1;
-        reads.under_way.push((id, partitions.to_vec(), spec));
+        reads.under_way.push((id, partitions, spec));
         id
     }
 
@@ -204,6 +219,7 @@ impl LogReader for Reader {
             return Some(Answers::new());
         };
         let (_, partitions, spec) = reads.under_way.swap_remove(place);
-        Some(partitions.into_iter().map(|partition| (partition, reads.answer(partition, spec))).collect())
+        let answer = |partition| (self.slot(partition), reads.answer(partition, spec));
+        Some(partitions.into_iter().map(answer).collect())
     }
 }

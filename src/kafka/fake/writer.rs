@@ -5,15 +5,19 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::CStr,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, Sender};
 
-use crate::kafka::{
-    Answers, ClientError, Delivery, End, Ended, Isolation, KafkaError, LocalError, LogWriter, OffsetAndEpoch,
-    OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions, Value,
-    WriterSettings,
+use crate::{
+    kafka::{
+        Answers, ClientError, Delivery, End, Ended, Isolation, KafkaError, LocalError, LogWriter,
+        OffsetAndEpoch, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, TopicAnswers,
+        Transactions, Value, WriterSettings,
+    },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// How long a test may wait: what waits for ever shall say so.
@@ -185,11 +189,17 @@ impl Writes {
         self.deliveries[*client].push_back(Delivery { token: *token, outcome });
     }
 
-    fn arrive(&mut self, client: usize, record: &Record<'_>, value: Option<&[u8]>) -> Result<(), SendError> {
+    fn arrive(
+        &mut self,
+        client: usize,
+        partition: i32,
+        record: &Record<'_>,
+        value: Option<&[u8]>,
+    ) -> Result<(), SendError> {
         let arrival = Arrival {
             nth: self.arrivals.len(),
             client,
-            partition: record.partition,
+            partition,
             token: record.token,
             key: record.key.to_vec(),
             value: value.map(<[u8]>::to_vec),
@@ -252,19 +262,19 @@ impl Writes {
         }
     }
 
-    fn ask(&mut self, client: usize, partitions: &[i32], isolation: Isolation) -> QuestionId {
+    fn ask(&mut self, client: usize, partitions: Vec<i32>, isolation: Isolation) -> QuestionId {
         let (id, nth) = (QuestionId::next(), self.questions.len());
-        let question = Question { nth, client, partitions: partitions.to_vec(), isolation };
+        let question = Question { nth, client, partitions, isolation };
         self.questions.push(question.clone());
         let reply = (self.answer)(&question);
         self.under_way.push((id, question, reply));
         id
     }
 
-    fn look(&mut self, client: usize, id: QuestionId) -> Option<Answers> {
+    fn look(&mut self, client: usize, id: QuestionId) -> Option<TopicAnswers> {
         let is_it =
             |(known, question, _): &(QuestionId, Question, Reply)| *known == id && question.client == client;
-        let Some(place) = self.under_way.iter().position(is_it) else { return Some(Answers::new()) };
+        let Some(place) = self.under_way.iter().position(is_it) else { return Some(TopicAnswers::new()) };
         if let Reply::After(looks @ 1..) = &mut self.under_way[place].2 {
             *looks -= 1;
             return None;
@@ -296,13 +306,18 @@ impl Writes {
 /// Such a writer.
 pub(crate) struct Writer {
     writes: Rc<RefCell<Writes>>,
+    table: Arc<PartitionTable>,
     client: usize,
     transactions: RefCell<Option<(Receiver<End>, Sender<Ended>)>>,
     slots: Slots,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Rc<RefCell<Writes>>, settings: &WriterSettings) -> Self {
+    pub(super) fn new(
+        shared: Rc<RefCell<Writes>>,
+        settings: &WriterSettings,
+        table: Arc<PartitionTable>,
+    ) -> Self {
         let mut writes = shared.borrow_mut();
         let client = writes.clients();
         writes.settings.push(settings.clone());
@@ -310,7 +325,7 @@ impl Writer {
         writes.deliveries.push(VecDeque::new());
         writes.finished.push(None);
         drop(writes);
-        Self { writes: shared, client, transactions: RefCell::default(), slots: Slots::default() }
+        Self { writes: shared, table, client, transactions: RefCell::default(), slots: Slots::default() }
     }
 
     /// Ends what is to be ended. Whoever asked has gone on by then.
@@ -331,7 +346,8 @@ impl LogWriter for Writer {
             Value::Lasting(value) | Value::Passing(value) => value,
             Value::Slot => self.slots.value(record.token),
         });
-        self.writes.borrow_mut().arrive(self.client, record, value)?;
+        let partition = self.table.partition(record.partition);
+        self.writes.borrow_mut().arrive(self.client, partition, record, value)?;
         if matches!(record.value, Some(Value::Slot)) {
             self.slots.lend(record.token);
         }
@@ -366,12 +382,20 @@ impl LogWriter for Writer {
         self.writes.borrow_mut().abandon(self.client);
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], _spec: OffsetSpec, isolation: Isolation) -> QuestionId {
+    fn ask_offsets(
+        &mut self,
+        partitions: &[PartitionSlot],
+        _spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> QuestionId {
+        let partitions = partitions.iter().map(|slot| self.table.partition(*slot)).collect();
         self.writes.borrow_mut().ask(self.client, partitions, isolation)
     }
 
     fn answers(&mut self, question: QuestionId) -> Option<Answers> {
-        self.writes.borrow_mut().look(self.client, question)
+        let answers = self.writes.borrow_mut().look(self.client, question)?;
+        let slot = |partition| self.table.slot(TopicPartition { topic: 0, partition });
+        Some(answers.into_iter().map(|(partition, answer)| (slot(partition).unwrap(), answer)).collect())
     }
 
     fn transactions(&self) -> Result<Transactions, ClientError> {

@@ -5,10 +5,11 @@
 //! partition up, and leaves. Whatever has to be done for that with one client only (telling what it shows again from what
 //! a leader wrote anew, looking for what it has left out) is done behind this seam, too.
 
-use std::{ops::ControlFlow, ops::Range, time::Duration};
+use std::{ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     kafka::{ClientError, ClientFactory, KafkaError, LogEvent, MemberSettings},
+    partitions::PartitionTable,
     record::RecordView,
 };
 
@@ -124,10 +125,14 @@ pub trait GroupFactory: ClientFactory {
     /// Reads as a member of a group.
     type Member: GroupReader;
 
-    /// Starts a member that subscribes to these topics; does not wait for the group. Must be called on the executor that will
+    /// Starts a member that subscribes to the topics of this table; does not wait for the group. Must be called on the executor that will
     /// use it.
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    fn member(&self, settings: &MemberSettings, topics: &[&str]) -> Result<Self::Member, ClientError>;
+    fn member(
+        &self,
+        settings: &MemberSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Self::Member, ClientError>;
 }

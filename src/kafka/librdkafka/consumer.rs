@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     kafka::{ClientError, Ends, Isolation, OffsetSpec},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::RecordView,
 };
 
@@ -28,19 +29,24 @@ pub enum Event<'a> {
     /// The next record.
     Record {
         /// Its partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// The record; its bytes live as long as the call that shows it.
         record: RecordView<'a>,
     },
     /// Everything below `offset` has been read, control records included.
     End {
         /// The partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// The offset that the next record will get.
         offset: i64,
     },
     /// Reading has stopped, or stumbled.
-    Fault(Fault<'a>),
+    Fault {
+        /// The partition; any that is read, where it is none in particular.
+        partition: PartitionSlot,
+        /// What happened.
+        fault: Fault<'a>,
+    },
 }
 
 /// Records taken out of the client's queue at once: as many as are still in the core's cache when they are shown,
@@ -48,12 +54,11 @@ pub enum Event<'a> {
 const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
 
-/// A consumer of one topic, used by one shard.
+/// A consumer, used by one shard.
 pub struct Consumer {
     batch: Box<[*mut rdk::rd_kafka_message_t]>,
     client: ManuallyDrop<Client>,
     wake: QueueWake,
-    topic_name: String,
     isolation: Isolation,
     /// How often it could not take a record apart, where it was asked to say so.
     malformed: u64,
@@ -62,11 +67,12 @@ pub struct Consumer {
 /// What is closed when a consumer goes.
 struct Client {
     // Fields are dropped in this order: references first, the client last.
-    topic: Topic,
+    topics: Vec<Topic>,
     queue: Queue,
     main_queue: Queue,
     handle: Arc<Handle>,
-    reading: Vec<i32>,
+    table: Arc<PartitionTable>,
+    reading: Vec<PartitionSlot>,
 }
 
 impl Consumer {
@@ -74,8 +80,8 @@ impl Consumer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
-        Self::start_as(settings, &settings.config(), topic)
+    pub fn start(settings: &ConsumerSettings, table: &Arc<PartitionTable>) -> Result<Self, ClientError> {
+        Self::start_as(settings, &settings.config(), table)
     }
 
     /// Starts a client that says when it cannot take a record apart. That is not for many records: it tells its log of
@@ -83,10 +89,13 @@ impl Consumer {
     ///
     /// # Errors
     /// A client that cannot start.
-    pub fn start_probing(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+    pub fn start_probing(
+        settings: &ConsumerSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Self, ClientError> {
         let mut config = settings.config();
         malformed::ask(&mut config);
-        let consumer = Self::start_as(settings, &config, topic)?;
+        let consumer = Self::start_as(settings, &config, table)?;
         malformed::listen(&consumer.client.handle);
         Ok(consumer)
     }
@@ -94,25 +103,27 @@ impl Consumer {
     fn start_as(
         settings: &ConsumerSettings,
         config: &ClientConfig,
-        topic: &str,
+        table: &Arc<PartitionTable>,
     ) -> Result<Self, ClientError> {
         let handle = Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, config, &settings.client_cpus)?;
         let handle = Arc::new(handle);
         let (queue, wake) = (handle.new_queue(), QueueWake::new()?);
         wake.attach(queue.ptr());
-        let known = handle.topic(topic)?;
-        handle.learn(topic, &settings.client_cpus);
+        let topics = table.topics().iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
+        for topic in table.topics() {
+            handle.learn(topic, &settings.client_cpus);
+        }
         Ok(Self {
             batch: vec![ptr::null_mut(); if settings.reader.paced { PACED_BATCH } else { BATCH }].into(),
             client: ManuallyDrop::new(Client {
-                topic: known,
+                topics,
                 queue,
                 main_queue: handle.main_queue(),
                 handle,
+                table: table.clone(),
                 reading: Vec::new(),
             }),
             wake,
-            topic_name: topic.to_owned(),
             isolation: settings.reader.isolation,
             malformed: 0,
         })
@@ -120,13 +131,14 @@ impl Consumer {
 
     /// Reads a partition from this offset on; records of an earlier place that are
     /// still queued do not show any more.
-    pub fn read_from(&mut self, partition: i32, offset: i64) {
+    pub fn read_from(&mut self, partition: PartitionSlot, offset: i64) {
         self.stop(partition);
-        let (topic, queue) = (self.client.topic.ptr(), self.client.queue.ptr());
+        let (topic, number) = self.client.place(partition);
+        let queue = self.client.queue.ptr();
         // SAFETY: topic and queue are alive.
-        let result = unsafe { rdk::rd_kafka_consume_start_queue(topic, partition, offset, queue) };
+        let result = unsafe { rdk::rd_kafka_consume_start_queue(topic.ptr(), number, offset, queue) };
         // It refuses negative partitions and offsets, and consumers of a group: none is ours.
-        debug_assert_eq!(result, 0, "partition {partition} offset {offset}");
+        debug_assert_eq!(result, 0, "partition {number} offset {offset}");
         self.client.reading.push(partition);
     }
 
@@ -135,15 +147,16 @@ impl Consumer {
     ///
     /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back (seen
     /// with librdkafka 2.12.1: a process that was stopped while a log was cut and written again read on in the middle).
-    pub fn confirm(&self, partition: i32, offset: i64, epoch: i32) {
-        if let Ok(topic) = client::c_string(&self.topic_name) {
+    pub fn confirm(&self, partition: PartitionSlot, offset: i64, epoch: i32) {
+        let Client { table, handle, .. } = &*self.client;
+        if let Ok(topic) = client::c_string(table.topic(partition)) {
             // SAFETY: the client is alive.
-            unsafe { confirm(self.client.handle.ptr(), &topic, partition, offset, epoch) };
+            unsafe { confirm(handle.ptr(), &topic, table.partition(partition), offset, epoch) };
         }
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, partition: i32) {
+    pub fn stop(&mut self, partition: PartitionSlot) {
         if let Some(index) = self.client.reading.iter().position(|&known| known == partition) {
             self.client.reading.swap_remove(index);
             self.client.stop(partition);
@@ -166,7 +179,9 @@ impl Consumer {
             // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
             // then destroyed, and not used again.
             unsafe {
-                each(event(message));
+                if let Some(event) = self.client.event(message) {
+                    each(event);
+                }
                 rdk::rd_kafka_message_destroy(message);
             }
         }
@@ -186,15 +201,16 @@ impl Consumer {
     }
 
     /// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
-    pub(crate) async fn ends(&self, partition: i32, stop: impl Fn() -> bool) -> Option<Ends> {
+    pub(crate) async fn ends(&self, partition: PartitionSlot, stop: impl Fn() -> bool) -> Option<Ends> {
         let [start, end] = [OffsetSpec::Start, OffsetSpec::End].map(|spec| self.ask(&[partition], spec));
         let (start, end) = (start.finish(&stop).await, end.finish(&stop).await);
         Ends::of(start.first().map(|answer| answer.1), end.first().map(|answer| answer.1))
     }
 
     /// Asks where these partitions start or end, without waiting for it; each is answered or has an error.
-    pub(crate) fn ask(&self, partitions: &[i32], spec: OffsetSpec) -> OffsetQuery {
-        OffsetQuery::start(&self.client.handle, &self.topic_name, partitions, spec, self.isolation)
+    pub(crate) fn ask(&self, partitions: &[PartitionSlot], spec: OffsetSpec) -> OffsetQuery {
+        let Client { table, handle, .. } = &*self.client;
+        OffsetQuery::start(handle, table, partitions, spec, self.isolation)
     }
 }
 
@@ -211,33 +227,48 @@ impl Drop for Consumer {
 }
 
 impl Client {
-    fn stop(&self, partition: i32) {
+    /// A partition's topic, and its number there.
+    fn place(&self, partition: PartitionSlot) -> (&Topic, i32) {
+        let TopicPartition { topic, partition } = self.table.place(partition);
+        (&self.topics[topic], partition)
+    }
+
+    fn stop(&self, partition: PartitionSlot) {
+        let (topic, number) = self.place(partition);
         // SAFETY: the topic is alive. The call waits for the client's own thread, not for a broker.
-        unsafe { rdk::rd_kafka_consume_stop(self.topic.ptr(), partition) };
+        unsafe { rdk::rd_kafka_consume_stop(topic.ptr(), number) };
+    }
+
+    /// What a message says; `None` where it is about a partition that nobody has asked for.
+    ///
+    /// # Safety
+    /// The message is alive for as long as the event is used.
+    #[inline]
+    unsafe fn event<'a>(&self, message: *mut rdk::rd_kafka_message_t) -> Option<Event<'a>> {
+        // SAFETY: the caller's promise, here and below.
+        let fields = unsafe { &*message };
+        // By the pointers of the topics that are held here messages name them.
+        let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
+        let named =
+            topic.and_then(|topic| self.table.slot(TopicPartition { topic, partition: fields.partition }));
+        Some(match fields.err {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                // SAFETY: as above; without an error it is a record.
+                let record = unsafe { Message::new(message) }.view();
+                Event::Record { partition: named?, record }
+            }
+            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { partition: named?, offset: fields.offset },
+            code => {
+                let partition = named.or_else(|| self.reading.first().copied())?;
+                // SAFETY: as above.
+                Event::Fault { partition, fault: unsafe { fault(message, code) } }
+            }
+        })
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         self.reading.iter().for_each(|partition| self.stop(*partition));
-    }
-}
-
-/// # Safety
-/// The message is alive for as long as the event is used.
-unsafe fn event<'a>(message: *mut rdk::rd_kafka_message_t) -> Event<'a> {
-    // SAFETY: the caller's promise, here and below.
-    let fields = unsafe { &*message };
-    match fields.err {
-        Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-            // SAFETY: as above; without an error it is a record.
-            let record = unsafe { Message::new(message) }.view();
-            Event::Record { partition: fields.partition, record }
-        }
-        Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-            Event::End { partition: fields.partition, offset: fields.offset }
-        }
-        // SAFETY: as above.
-        code => Event::Fault(unsafe { fault(message, code) }),
     }
 }

@@ -1,6 +1,6 @@
 //! Who makes clients that stand on librdkafka.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use glommio::Task;
 use rdkafka::bindings as rdk;
@@ -19,6 +19,7 @@ use crate::{
         ClientError, ClientFactory, ClientSettings, GroupFactory, MemberSettings, ReaderSettings,
         WriterSettings,
     },
+    partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -92,16 +93,20 @@ impl ClientFactory for Librdkafka {
     type Reader = Reader;
     type Writer = Producer;
 
-    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
-        Reader::start(&self.consumer(*settings), topic)
+    fn reader(&self, settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
+        Reader::start(&self.consumer(*settings), table)
     }
 
-    fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Producer, ClientError> {
+    fn writer(
+        &self,
+        settings: &WriterSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Producer, ClientError> {
         let waking = match &self.bell {
             Some(bell) => Waking::Hub(bell.clone()),
             None => Waking::Own(QueueWake::new()?),
         };
-        Producer::start(&self.producer(settings), topics, waking, self.is_warm.clone())
+        Producer::start(&self.producer(settings), table, waking, self.is_warm.clone())
     }
 }
 
@@ -143,20 +148,24 @@ impl ClientFactory for LibrdkafkaWorker {
     type Reader = Reader;
     type Writer = Producer;
 
-    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
-        self.clients.reader(settings, topic)
+    fn reader(&self, settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
+        self.clients.reader(settings, table)
     }
 
-    fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Producer, ClientError> {
-        self.clients.writer(settings, topics)
+    fn writer(
+        &self,
+        settings: &WriterSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Producer, ClientError> {
+        self.clients.writer(settings, table)
     }
 }
 
 impl GroupFactory for LibrdkafkaWorker {
     type Member = Member;
 
-    fn member(&self, settings: &MemberSettings, topics: &[&str]) -> Result<Member, ClientError> {
-        Member::start(&self.clients.group(settings), topics, &self.bell)
+    fn member(&self, settings: &MemberSettings, table: &Arc<PartitionTable>) -> Result<Member, ClientError> {
+        Member::start(&self.clients.group(settings), table, &self.bell)
     }
 }
 

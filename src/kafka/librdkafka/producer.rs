@@ -22,6 +22,7 @@ use crate::{
         MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
         Value,
     },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -38,7 +39,7 @@ impl Delivery {
     }
 }
 
-/// A producer for a few topics, used by one shard.
+/// A producer, used by one shard.
 pub struct Producer {
     // Fields are dropped in this order: references first, the client last.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
@@ -50,7 +51,7 @@ pub struct Producer {
     handle: Arc<Handle>,
     /// Gone after the client that may be sending what is in them.
     slots: Slots,
-    first_topic: String,
+    table: Arc<PartitionTable>,
     client_cpus: CpuSet,
     /// Shared with the clients that are made after this one: something has come back.
     is_warm: Rc<Cell<bool>>,
@@ -65,7 +66,7 @@ impl Producer {
     /// A setting that is not accepted, or a client that cannot start.
     pub(super) fn start(
         settings: &ProducerSettings,
-        topics: &[&str],
+        table: &Arc<PartitionTable>,
         waking: Waking,
         is_warm: Rc<Cell<bool>>,
     ) -> Result<Self, ClientError> {
@@ -74,10 +75,10 @@ impl Producer {
         let handle = Arc::new(handle);
         let queue = handle.main_queue();
         waking.attach(queue.ptr());
-        let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
+        let known = table.topics().iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
         if waking.is_own() {
             // With many clients in a process their threads would be too many.
-            for topic in topics {
+            for topic in table.topics() {
                 handle.learn(topic, &settings.client_cpus);
             }
         }
@@ -89,7 +90,7 @@ impl Producer {
             waking,
             handle,
             slots: Slots::default(),
-            first_topic: topics.first().map(|topic| (*topic).to_owned()).unwrap_or_default(),
+            table: table.clone(),
             client_cpus: settings.client_cpus.clone(),
             is_warm,
             has_sent: false,
@@ -113,13 +114,15 @@ impl LogWriter for Producer {
             Some(Value::Passing(value)) => ((value.as_ptr(), value.len()), rdk::RD_KAFKA_MSG_F_COPY),
             None => ((ptr::null(), 0), 0),
         };
-        let Some((topic, headers)) = self.topics.get(record.topic).zip(pad(record.headers)) else {
+        let Some(headers) = pad(record.headers) else {
             return Err(SendError::Refused(KafkaError::Local(LocalError::InvalidArgument)));
         };
+        let TopicPartition { topic, partition } = self.table.place(record.partition);
+        let topic = &self.topics[topic];
         let [first, second] = headers;
         let arguments = [
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT, |u| u.rkt = topic.ptr()),
-            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = record.partition),
+            argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION, |u| u.i32_ = partition),
             argument(rdk::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY, |u| {
                 u.mem = bytes(record.key.as_ptr(), record.key.len());
             }),
@@ -186,9 +189,14 @@ impl LogWriter for Producer {
         self.waking.wait(limit).await;
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
+    fn ask_offsets(
+        &mut self,
+        partitions: &[PartitionSlot],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> QuestionId {
         let id = QuestionId::next();
-        let query = OffsetQuery::start(&self.handle, &self.first_topic, partitions, spec, isolation);
+        let query = OffsetQuery::start(&self.handle, &self.table, partitions, spec, isolation);
         self.questions.push((id, query));
         id
     }
@@ -199,8 +207,8 @@ impl LogWriter for Producer {
         };
         let answers = self.questions[place].1.take()?;
         self.questions.swap_remove(place);
-        if let Some(topic) = self.topics.first().filter(|_| offsets::are_of_earlier_leaders(&answers)) {
-            self.handle.look_for_leaders(topic);
+        if offsets::are_of_earlier_leaders(&answers) {
+            self.topics.iter().for_each(|topic| self.handle.look_for_leaders(topic));
         }
         Some(answers)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Refusal, Seen};
 use crate::{
     config::NewTopic,
-    kafka::{Answers, ClientError, Isolation, KafkaError, OffsetSpec},
+    kafka::{ClientError, Isolation, KafkaError, OffsetSpec, TopicAnswers},
 };
 
 /// A client that answers questions about a cluster, shared between threads. Its calls block, but none for long: whoever
@@ -22,7 +22,7 @@ pub(crate) trait Admin: Send + Sync {
         spec: OffsetSpec,
         isolation: Isolation,
         stop: &mut dyn FnMut() -> bool,
-    ) -> Option<Answers>;
+    ) -> Option<TopicAnswers>;
 
     /// Makes a topic; one that is there already is left as it is.
     fn create_topic(&self, topic: &str, new: &NewTopic) -> Result<(), NotCreated>;

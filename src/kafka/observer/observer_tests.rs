@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     config::Security,
     kafka::{
-        Answers, KnownBrokers, code,
+        KnownBrokers, TopicAnswers, code,
         observer::{AdminLook, DescribedPartition, NamedBroker, NotCreated},
     },
 };
@@ -41,7 +41,7 @@ impl Admin for Scripted {
         _spec: OffsetSpec,
         _isolation: Isolation,
         _stop: &mut dyn FnMut() -> bool,
-    ) -> Option<Answers> {
+    ) -> Option<TopicAnswers> {
         self.asked.lock().unwrap().extend(partitions);
         let answer = |&id: &i32| (id, Ok(OffsetAndEpoch { offset: i64::from(id) * 10, leader_epoch: 1 }));
         Some(partitions.iter().map(answer).collect())

@@ -27,7 +27,8 @@ use super::{
 use crate::{
     config::NewTopic,
     kafka::{
-        Answers, ClientError, ClientSettings, Isolation, KafkaError, LocalError, OffsetAndEpoch, OffsetSpec,
+        ClientError, ClientSettings, Isolation, KafkaError, LocalError, OffsetAndEpoch, OffsetSpec,
+        TopicAnswers,
         observer::{
             self, AdminLook, Described, DescribedPartition, NamedBroker, NotCreated, Refusal, Resource, Seen,
         },
@@ -251,7 +252,7 @@ impl observer::Admin for AdminClient {
         spec: OffsetSpec,
         isolation: Isolation,
         stop: &mut dyn FnMut() -> bool,
-    ) -> Option<Answers> {
+    ) -> Option<TopicAnswers> {
         let leaders = self.leaders(topic);
         let mut by_leader = BTreeMap::<i32, Vec<OffsetQuestion>>::new();
         for &partition in partitions {

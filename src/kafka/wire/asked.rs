@@ -1,7 +1,10 @@
 //! What was asked of leaders through a client, under the names that the seam has for it.
 
 use super::core::questions::{self, Answer, NoAnswer, What};
-use crate::kafka::{Answers, KafkaError, OffsetAndEpoch, OffsetSpec, QuestionId};
+use crate::{
+    kafka::{Answers, KafkaError, OffsetAndEpoch, OffsetSpec, QuestionId},
+    partitions::PartitionSlot,
+};
 
 /// How long leaders have to say where their logs start or end, µs.
 pub(super) const ANSWER_US: u64 = 10_000_000;
@@ -30,7 +33,7 @@ impl Asked {
     pub(super) fn take(
         &mut self,
         question: QuestionId,
-        answers: impl FnOnce(questions::QuestionId) -> Option<Vec<(i32, Answer)>>,
+        answers: impl FnOnce(questions::QuestionId) -> Option<Vec<(PartitionSlot, Answer)>>,
     ) -> Option<Answers> {
         let Some(index) = self.0.iter().position(|(id, _)| *id == question) else {
             return Some(Answers::new());

@@ -1,9 +1,12 @@
 //! Who makes this kind of client.
 
-use std::{cell::OnceCell, rc::Rc};
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
 use super::{reader::Reader, security, settings, trust::Tls, writer::Writer};
-use crate::kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings};
+use crate::{
+    kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings},
+    partitions::PartitionTable,
+};
 
 /// Makes a shard's clients.
 #[derive(Clone, Debug)]
@@ -33,11 +36,11 @@ impl ClientFactory for Wire {
     type Reader = Reader;
     type Writer = Writer;
 
-    fn reader(&self, settings: &ReaderSettings, topic: &str) -> Result<Reader, ClientError> {
-        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, topic))
+    fn reader(&self, settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
+        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, table))
     }
 
-    fn writer(&self, settings: &WriterSettings, topics: &[&str]) -> Result<Writer, ClientError> {
-        Writer::start(&self.client, self.tls()?, settings, topics)
+    fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
+        Writer::start(&self.client, self.tls()?, settings, table)
     }
 }

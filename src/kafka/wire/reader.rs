@@ -1,6 +1,6 @@
 //! Reading with our own client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     asked::{self, ANSWER_US, Asked},
@@ -16,45 +16,46 @@ use crate::{
     kafka::{
         Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom,
     },
+    partitions::{PartitionSlot, PartitionTable},
     record::{RecordView, headers},
 };
 
-/// Reads partitions of one topic, for one shard.
+/// Reads partitions, for one shard.
 #[derive(Debug)]
 pub struct Reader {
     shell: Shell<Consumer>,
     read_committed: bool,
     asked: Asked,
-    topic: String,
+    table: Arc<PartitionTable>,
 }
 
 impl Reader {
     /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
     #[must_use]
-    pub fn start(settings: ConsumerSettings, tls: Option<Tls>, topic: &str) -> Self {
+    pub fn start(settings: ConsumerSettings, tls: Option<Tls>, table: &Arc<PartitionTable>) -> Self {
         let read_committed = settings.source.read_committed;
         bearer::keep(settings.network.connection.login.as_ref());
-        let shell = Shell::new(Consumer::new(settings, topic), tls);
-        Self { shell, read_committed, asked: Asked::default(), topic: topic.to_owned() }
+        let shell = Shell::new(Consumer::new(settings, table), tls);
+        Self { shell, read_committed, asked: Asked::default(), table: table.clone() }
     }
 
     #[cold]
     fn say_unchecked(&self, error: i16) {
-        let (topic, error) = (&self.topic, KafkaError::Broker(error));
+        let (topics, error) = (self.table.topics().join(", "), KafkaError::Broker(error));
         tracing::warn!(
-            "{topic}: leaders do not say whether their logs are the ones that were read: {error}. A log that \
+            "{topics}: leaders do not say whether their logs are the ones that were read: {error}. A log that \
              was truncated may go unnoticed"
         );
     }
 }
 
 impl LogReader for Reader {
-    fn read_from(&mut self, partition: i32, place: ReadFrom) {
+    fn read_from(&mut self, partition: PartitionSlot, place: ReadFrom) {
         let ReadFrom { offset, epoch_before, .. } = place;
         self.shell.with(|consumer, now_us| consumer.read_from(partition, offset, epoch_before, now_us));
     }
 
-    fn stop(&mut self, partition: i32) {
+    fn stop(&mut self, partition: PartitionSlot) {
         self.shell.machine().stop(partition);
     }
 
@@ -72,7 +73,7 @@ impl LogReader for Reader {
         self.shell.wait(limit).await;
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
+    fn ask_offsets(&mut self, partitions: &[PartitionSlot], spec: OffsetSpec) -> QuestionId {
         let what = asked::what(spec, self.read_committed);
         let ask =
             |consumer: &mut Consumer, now_us| consumer.ask(partitions, what, now_us + ANSWER_US, now_us);
@@ -89,7 +90,7 @@ struct Shown<'a, V>(&'a mut V);
 
 impl<V: LogVisitor> Visitor for Shown<'_, V> {
     #[inline]
-    fn record(&mut self, partition: i32, record: &ReadRecord<'_>) {
+    fn record(&mut self, partition: PartitionSlot, record: &ReadRecord<'_>) {
         let ReadRecord { offset, leader_epoch, sent_ms, key, value, headers } = *record;
         let Some([first_header, second_header]) = headers::first_two(headers) else {
             // Where the next record begins is known all the same.
@@ -112,7 +113,7 @@ impl<V: LogVisitor> Visitor for Shown<'_, V> {
         self.0.record(partition, &view);
     }
 
-    fn event(&mut self, partition: i32, event: SourceEvent<'_>) {
+    fn event(&mut self, partition: PartitionSlot, event: SourceEvent<'_>) {
         let event = match event {
             SourceEvent::Progress { next_offset } => LogEvent::Progress { next_offset },
             SourceEvent::AtEnd { end } => LogEvent::AtEnd { end },

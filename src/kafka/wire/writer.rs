@@ -1,6 +1,6 @@
-//! Writes records to the logs of one topic.
+//! Writes records.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     asked::{self, ANSWER_US, Asked},
@@ -22,6 +22,7 @@ use crate::{
         MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
         Value, WriterSettings, code,
     },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// Room for answers: those to records are short.
@@ -46,9 +47,8 @@ impl Writer {
         client: &ClientSettings,
         tls: Option<Tls>,
         writer: &WriterSettings,
-        topics: &[&str],
+        table: &Arc<PartitionTable>,
     ) -> Result<Self, ClientError> {
-        let &[topic] = topics else { return Err(ClientError::NotThere("writing to several topics")) };
         if let Some(what) = settings::lacks(client) {
             return Err(ClientError::Start(format!("our own client has no {what}")));
         }
@@ -59,9 +59,9 @@ impl Writer {
         let producer = match &writer.transactions {
             Some(transactions) => {
                 let id = settings::transactional_id(transactions);
-                Producer::in_transactions(network, sink, topic, id)
+                Producer::in_transactions(network, sink, table, id)
             }
-            None => Producer::new(network, sink, topic),
+            None => Producer::new(network, sink, table),
         };
         let is_transactional = writer.transactions.is_some();
         let shell = Shell::new(producer, tls);
@@ -136,7 +136,12 @@ impl LogWriter for Writer {
         self.shell.with(Producer::give_up);
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec, isolation: Isolation) -> QuestionId {
+    fn ask_offsets(
+        &mut self,
+        partitions: &[PartitionSlot],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> QuestionId {
         let what = asked::what(spec, isolation == Isolation::ReadCommitted);
         let ask =
             |producer: &mut Producer, now_us| producer.ask(partitions, what, now_us + ANSWER_US, now_us);
@@ -195,7 +200,6 @@ fn send_error(error: NotTaken) -> SendError {
     match error {
         NotTaken::Full => SendError::QueueFull,
         NotTaken::TooLarge => SendError::Refused(KafkaError::Broker(code::MESSAGE_TOO_LARGE)),
-        NotTaken::NoPartition => SendError::Refused(KafkaError::Local(LocalError::UnknownPartition)),
         NotTaken::NoTransaction => SendError::Refused(KafkaError::Local(LocalError::State("STATE"))),
         NotTaken::Refused(error) => SendError::Refused(KafkaError::Broker(error)),
         NotTaken::Finished(error) => SendError::Fatal(KafkaError::Broker(error)),

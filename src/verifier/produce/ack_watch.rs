@@ -1,11 +1,15 @@
 //! Watches the records in flight: an ack that does not come although the leader answers is a stall.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::predict::acks::Acks;
 use crate::{
     human::count,
     kafka::{Answers, Isolation, LogWriter, OffsetSpec, QuestionId},
+    partitions::{PartitionSlot, PartitionTable},
     verifier::{
         read::stall::{Watch, Watchman},
         shard::ShardContext,
@@ -18,10 +22,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// What a partition owes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overdue {
-    /// Place of the partition in the shard's list.
-    pub(crate) lane: usize,
-    /// Its id.
-    pub(crate) partition: i32,
+    /// The partition.
+    pub(crate) partition: PartitionSlot,
     /// The lowest offset at which a record was expected.
     pub(crate) offset: i64,
     /// Such records.
@@ -41,7 +43,8 @@ impl Overdue {
 /// Watches a shard's partitions.
 pub(crate) struct AckWatch {
     watchman: Watchman,
-    /// By place in the shard's list.
+    table: Arc<PartitionTable>,
+    /// By slot.
     watches: Vec<Watch>,
     /// What the client was asked last.
     question: Option<QuestionId>,
@@ -50,10 +53,10 @@ pub(crate) struct AckWatch {
 
 impl AckWatch {
     /// `linger`: how long a record may wait before it is sent at all.
-    pub(crate) fn new(context: &ShardContext, lanes: usize, linger: Duration) -> Self {
-        let watches = (0..lanes).map(|_| Watch::default()).collect();
+    pub(crate) fn new(context: &ShardContext, table: Arc<PartitionTable>, linger: Duration) -> Self {
+        let watches = table.slots().map(|_| Watch::default()).collect();
         let watchman = Watchman::new(context, "the producer").of_a_producer().more_patient_by(linger);
-        Self { watchman, watches, question: None, asked: Instant::now() }
+        Self { watchman, table, watches, question: None, asked: Instant::now() }
     }
 
     /// Asks and looks when it is time; never waits. `ending`: the transaction is to end.
@@ -69,7 +72,7 @@ impl AckWatch {
         let overdue = acks.overdue(now_us, SILENCE, ending);
         self.let_go(&overdue);
         if !overdue.is_empty() {
-            let partitions: Vec<i32> = overdue.iter().map(|overdue| overdue.partition).collect();
+            let partitions: Vec<PartitionSlot> = overdue.iter().map(|overdue| overdue.partition).collect();
             let question = client.ask_offsets(&partitions, OffsetSpec::End, Isolation::ReadUncommitted);
             self.question = Some(question);
         }
@@ -85,11 +88,16 @@ impl AckWatch {
             let Some(overdue) = overdue.iter().find(|overdue| overdue.partition == *partition) else {
                 continue;
             };
-            let watch = &mut self.watches[overdue.lane];
+            let watch = &mut self.watches[partition.index()];
             match answer {
                 Ok(end) => {
                     let what = || overdue.describe();
-                    self.watchman.look(watch, *partition, (overdue.offset, end.offset), what);
+                    self.watchman.look(
+                        watch,
+                        self.table.partition(*partition),
+                        (overdue.offset, end.offset),
+                        what,
+                    );
                 }
                 Err(_) => watch.unanswered(),
             }
@@ -99,7 +107,7 @@ impl AckWatch {
     /// Who owes nothing any more is not stalled.
     fn let_go(&mut self, overdue: &[Overdue]) {
         for (lane, watch) in self.watches.iter_mut().enumerate() {
-            if !overdue.iter().any(|overdue| overdue.lane == lane) {
+            if !overdue.iter().any(|overdue| overdue.partition.index() == lane) {
                 self.watchman.settled(watch);
             }
         }
@@ -115,13 +123,12 @@ impl Acks {
         let acked = self.pending.iter().filter(|_| ending).map(|acked| (&acked.record, true));
         let mut all: Vec<Overdue> = Vec::new();
         for (record, in_transaction) in in_flight.chain(acked).filter(|(record, _)| is_old(record.sent_us)) {
-            let (lane, offset) = (record.partition_index, record.predicted_offset);
-            if let Some(known) = all.iter_mut().find(|known| known.lane == lane) {
+            let (partition, offset) = (record.partition, record.predicted_offset);
+            if let Some(known) = all.iter_mut().find(|known| known.partition == partition) {
                 known.offset = known.offset.min(offset);
                 known.records += 1;
             } else {
-                let partition = self.lanes[lane].id;
-                all.push(Overdue { lane, partition, offset, records: 1, in_transaction });
+                all.push(Overdue { partition, offset, records: 1, in_transaction });
             }
         }
         all

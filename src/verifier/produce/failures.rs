@@ -6,6 +6,7 @@ use super::{predict::acks::Failed, run::ShardProducer};
 use crate::{
     failing::{self, Done, Judgement},
     kafka::{ClientFactory, ErrorClass, KafkaError, LogWriter, Reason},
+    partitions::PartitionSlot,
     verifier::shard::Halt,
 };
 
@@ -83,15 +84,13 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// # Errors
     /// It will be the same for ever.
     #[cold]
-    pub(crate) fn judge_question(&mut self, partition: i32, error: KafkaError) -> Result<(), Halt> {
+    pub(crate) fn judge_question(&mut self, partition: PartitionSlot, error: KafkaError) -> Result<(), Halt> {
         let judgement = self.judge(error);
         if !judgement.is_final() {
             return Ok(());
         }
-        let (topic, lasting) = (&self.context.topic, judgement.words());
-        Err(Halt::Failed(format!(
-            "topic {topic} partition {partition}: the end of its log cannot be asked for{lasting}: {error}"
-        )))
+        let (partition, lasting) = (self.name_of(partition), judgement.words());
+        Err(Halt::Failed(format!("{partition}: the end of its log cannot be asked for{lasting}: {error}")))
     }
 
     fn tell(&self, what: &str, Reason { error, words }: &Reason, count: u64) {
@@ -101,12 +100,16 @@ impl<C: ClientFactory> ShardProducer<C> {
         });
     }
 
+    fn name_of(&self, partition: PartitionSlot) -> String {
+        format!("topic {} partition {}", self.table.topic(partition), self.table.partition(partition))
+    }
+
     fn not_acked(&self, failed: Failed, reason: &Reason, judgement: Judgement) -> Halt {
         let Failed { error, partition, offset, .. } = failed;
         Halt::Failed(format!(
-            "topic {} partition {partition} offset {offset}: the record was not acked{}: {reason}{}; \
+            "{} offset {offset}: the record was not acked{}: {reason}{}; \
              --tolerate-failed-produce counts such records and goes on",
-            self.context.topic,
+            self.name_of(partition),
             judgement.words(),
             self.remedy(error)
         ))

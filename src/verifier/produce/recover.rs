@@ -7,6 +7,7 @@ use super::run::{ShardProducer, WAIT};
 use crate::{
     findings::anomaly::{Anomaly, Violation},
     kafka::{Answers, ClientFactory, Isolation, KafkaError, LogWriter, OffsetSpec, Reason, WriterSettings},
+    partitions::PartitionSlot,
     transaction::{Change, Transaction},
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS},
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// A log that ends below what was acked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TooShort {
-    partition: i32,
+    partition: PartitionSlot,
     end: i64,
     /// The highest offset that was acked.
     highest_acked: i64,
@@ -61,7 +62,7 @@ impl Suspects {
 /// Asks this client where logs end, and waits for the answers; with none when `stop` became true before.
 async fn ends(
     client: &mut impl LogWriter,
-    partitions: &[i32],
+    partitions: &[PartitionSlot],
     isolation: Isolation,
     stop: impl Fn() -> bool,
 ) -> Answers {
@@ -182,7 +183,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// Whether a log ends below what was acked. Of what was acked before this run, the first ack decides: the topic may be
     /// another one of that name.
-    fn is_too_short(&self, partition: i32, end: i64) -> Option<TooShort> {
+    fn is_too_short(&self, partition: PartitionSlot, end: i64) -> Option<TooShort> {
         let highest_acked = self.acks.lost_at(partition, end).filter(|_| self.stats.sent.get() > 0)?;
         Some(TooShort { partition, end, highest_acked })
     }
@@ -194,7 +195,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         Halt::Violation(Box::new(Violation {
             anomaly: Anomaly::Truncation,
             topic: self.context.topic.to_string(),
-            partition,
+            partition: self.table.partition(partition),
             offset: end,
             expected: format!("a log that reaches beyond {highest_acked}, the highest offset that was acked"),
             found: format!("one that ends at {end}{refused}"),
@@ -214,7 +215,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     pub(crate) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
         // Another client, as this one is finished.
         let settings = WriterSettings { transactions: None, ..self.settings.clone() };
-        let mut client = self.factory.writer(&settings, &[&self.context.topic]).ok()?;
+        let mut client = self.factory.writer(&settings, &self.table).ok()?;
         let mut suspects = Suspects::default();
         while suspects.cut().is_none() {
             glommio::timer::sleep(LOOK_PAUSE).await;
@@ -223,7 +224,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             }
             let stop = || self.context.stop_requested();
             let isolation = Isolation::ReadUncommitted;
-            let answers = ends(&mut client, &self.acks.partition_ids(), isolation, stop).await;
+            let answers = ends(&mut client, self.acks.ready(), isolation, stop).await;
             let too_short = answers.into_iter().filter_map(|(partition, end)| {
                 let end = end.ok()?.offset;
                 let highest_acked = self.acks.lost_at(partition, end)?;
@@ -239,7 +240,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// A new client in place of one that is finished, or has sent what it may.
     pub(crate) fn renew_client(&mut self) -> Result<(), Halt> {
         self.settings.compression = self.config.compression.pick(&mut self.random);
-        self.client = self.factory.writer(&self.settings, &[&self.context.topic])?;
+        self.client = self.factory.writer(&self.settings, &self.table)?;
         self.client_records = 0;
         if let Some(transaction) = &mut self.transaction {
             transaction.restart(self.client.transactions()?);
@@ -351,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_log_was_cut_that_is_too_short_each_time() {
-        let short = |partition, end| TooShort { partition, end, highest_acked: 80 };
+        let short =
+            |partition, end| TooShort { partition: PartitionSlot::new(partition), end, highest_acked: 80 };
         let mut suspects = Suspects::default();
         assert!(suspects.look(vec![short(1, 50), short(2, 70)]));
         assert!(suspects.look(vec![short(2, 71), short(3, 5)]) && suspects.cut().is_none());

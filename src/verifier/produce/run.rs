@@ -25,6 +25,7 @@ use crate::{
         TransactionSettings, WriterSettings,
     },
     pace::{BEHIND_LIMIT, Pace},
+    partitions::PartitionTable,
     random::Random,
     record::{
         self, KeyText, RECORD_ID_HEADER, RECORD_ID_NAME,
@@ -121,6 +122,8 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
     pub(crate) config: Arc<ProduceConfig>,
     pub(crate) stats: Arc<ProducerStats>,
     pub(crate) factory: C,
+    /// Its partitions.
+    pub(crate) table: Arc<PartitionTable>,
     pub(crate) client: C::Writer,
     pub(crate) settings: WriterSettings,
     /// What becomes of its records is [`Acks`]' business.
@@ -158,7 +161,9 @@ impl<C: ClientFactory> ShardProducer<C> {
         let mut random = Random::from_entropy();
         let settings = settings(&context, &job, &mut random);
         let config = job.config.clone();
-        let client = factory.writer(&settings, &[&context.topic])?;
+        let ids = job.partitions.iter().map(|partition| partition.id);
+        let table = Arc::new(PartitionTable::of_topic(&context.topic, ids));
+        let client = factory.writer(&settings, &table)?;
         let transaction = match config.transactions {
             Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
             None => None,
@@ -174,7 +179,8 @@ impl<C: ClientFactory> ShardProducer<C> {
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
             reported: Instant::now(),
-            watch: AckWatch::new(&context, job.partitions.len(), config.linger),
+            watch: AckWatch::new(&context, table.clone(), config.linger),
+            table,
             timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(&job))),
             stats: job.stats.clone(),
             run: job.run,
@@ -286,12 +292,12 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// What the next record is to be; `None` while no partition has a leader.
     fn draft(&mut self) -> Option<Draft> {
-        let partition_index = self.acks.pick(&mut self.random)?;
+        let partition = self.acks.pick(&mut self.random)?;
         let config = &self.config;
         let tombstone =
             config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
         Some(Draft {
-            partition_index,
+            partition,
             value_bytes: if tombstone { 0 } else { config.value_bytes },
             key_index: config.key_set_cardinality.map(|keys| self.random.below(keys)),
             tombstone,
@@ -338,7 +344,6 @@ impl<C: ClientFactory> ShardProducer<C> {
             std::slice::from_ref(&first)
         };
         self.client.send(&Record {
-            topic: 0,
             partition: sending.partition,
             key,
             value,

@@ -13,8 +13,11 @@ use super::{
 use crate::{
     config::{ClientKind, ProofConfig},
     findings::anomaly::Anomaly,
-    kafka::{self, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings},
+    kafka::{
+        self, ClientError, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings,
+    },
     mutants,
+    partitions::{PartitionSlot, PartitionTable},
     random::Random,
     record::RecordView,
     stats::{CoverageTotals, ReaderStats},
@@ -68,14 +71,30 @@ async fn run_with<C: ClientFactory>(
     let isolation = checker::isolation(job.proof);
     let settings = ReaderSettings { quiet_limit: PATIENCE, ..ReaderSettings::here_and_there(isolation) };
     // One client for all reads: starting one takes longer than a read.
-    let mut client = clients.reader(&settings, &context.topic);
+    let mut client = None;
     while let Some(pass) = feed.next().await {
-        let outcome = match &mut client {
+        let outcome = match client_of(&clients, &context, &settings, &pass, &mut client) {
             Ok(client) => RandReader::new(&context, &job, client, pass).read().await,
             Err(error) => Err(Halt::Failed(error.to_string())),
         };
         feed.finish(context.stop_all_on_halt(outcome));
     }
+}
+
+/// The client, which is made for the partitions of the first pass: they stay the same.
+fn client_of<'a, C: ClientFactory>(
+    clients: &C,
+    context: &ShardContext,
+    settings: &ReaderSettings,
+    pass: &RandReadPass,
+    client: &'a mut Option<C::Reader>,
+) -> Result<&'a mut C::Reader, ClientError> {
+    if let Some(client) = client {
+        return Ok(client);
+    }
+    let partitions = pass.spans.iter().map(|span| span.partition);
+    let table = Arc::new(PartitionTable::of_topic(&context.topic, partitions));
+    Ok(client.insert(clients.reader(settings, &table)?))
 }
 
 /// The state of one pass.
@@ -191,9 +210,9 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
     /// Reads and validates the first record at or behind an offset.
     async fn read_one(&mut self, index: usize, offset: i64) -> Result<Found, Halt> {
-        let partition = self.spans[index].partition;
+        let slot = PartitionSlot::at(index);
         self.states[index].reposition();
-        self.client.read_from(partition, ReadFrom::offset(offset));
+        self.client.read_from(slot, ReadFrom::offset(offset));
         let mut found = self.first_record(index, offset).await;
         if let Ok(Found::Nothing { .. }) = found {
             // The client hears by this that there is something, and looks into it.
@@ -205,7 +224,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
                 found = Ok(Found::Nothing { answered });
             }
         }
-        self.client.stop(partition);
+        self.client.stop(slot);
         found
     }
 
@@ -238,13 +257,12 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             return Ok(());
         }
         // It is not believed at once: the client may have gone on by itself, and the leader be a new one.
-        let is_missing =
-            mutants::is_off("lost-write-asked-again") || self.is_missing(partition, offset).await;
+        let is_missing = mutants::is_off("lost-write-asked-again") || self.is_missing(index, offset).await;
         if !is_missing {
             self.checker.left_out(partition, offset..found);
             return Ok(());
         }
-        match kafka::ends(self.client, partition, || self.context.stop_requested()).await {
+        match kafka::ends(self.client, PartitionSlot::at(index), || self.context.stop_requested()).await {
             Some(Ends { start, .. }) if start <= offset => self.checker.broken(
                 Anomaly::LostWrite,
                 partition,
@@ -257,14 +275,15 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     }
 
     /// Whether a leader that is asked again and again shows no record at exactly this offset, and one behind it each time.
-    async fn is_missing(&mut self, partition: i32, offset: i64) -> bool {
+    async fn is_missing(&mut self, index: usize, offset: i64) -> bool {
+        let (slot, partition) = (PartitionSlot::at(index), self.spans[index].partition);
         for look in 0..LOOKS {
             if look > 0 {
                 glommio::timer::sleep(LOOK_PAUSE).await;
             }
-            self.client.read_from(partition, ReadFrom::offset(offset));
-            let shown = self.first_offset(partition, offset).await;
-            self.client.stop(partition);
+            self.client.read_from(slot, ReadFrom::offset(offset));
+            let shown = self.first_offset(slot, offset).await;
+            self.client.stop(slot);
             tracing::debug!("is there a record? {partition} {offset}: the leader shows {shown:?}");
             if shown.is_none_or(|shown| shown == offset) || self.context.stop_requested() {
                 return false;
@@ -274,9 +293,9 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     }
 
     /// Where the first record lies that is shown at or behind `wanted`; `None` where something else is said, or nothing.
-    async fn first_offset(&mut self, partition: i32, wanted: i64) -> Option<i64> {
+    async fn first_offset(&mut self, slot: PartitionSlot, wanted: i64) -> Option<i64> {
         let until = Instant::now() + PATIENCE;
-        let mut answer = FirstOffset { partition, wanted, shown: None, is_over: false };
+        let mut answer = FirstOffset { slot, wanted, shown: None, is_over: false };
         while !answer.is_over && Instant::now() < until && !self.context.stop_requested() {
             if self.client.poll(&mut answer) == 0 {
                 self.client.wait(WAIT).await;
@@ -298,8 +317,8 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
     /// Learns where the partition starts and ends now. Returns whether the broker said so.
     async fn reload(&mut self, index: usize) -> bool {
-        let partition = self.spans[index].partition;
-        let answer = kafka::ends(self.client, partition, || self.context.stop_requested()).await;
+        let answer =
+            kafka::ends(self.client, PartitionSlot::at(index), || self.context.stop_requested()).await;
         if let Some(Ends { start, end }) = answer {
             self.spans[index] = Span { start, end, ..self.spans[index] };
             self.log_ends[index] = end;
@@ -324,7 +343,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
 /// Where the client shows the first record at or behind `wanted`.
 struct FirstOffset {
-    partition: i32,
+    slot: PartitionSlot,
     wanted: i64,
     /// `None` also where something else comes first.
     shown: Option<i64>,
@@ -332,19 +351,19 @@ struct FirstOffset {
 }
 
 impl LogVisitor for FirstOffset {
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
-        if partition == self.partition && record.offset >= self.wanted {
+    fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) {
+        if slot == self.slot && record.offset >= self.wanted {
             let offset = Some(record.offset).filter(|_| !self.is_over && record.has_sound_headers);
             (self.shown, self.is_over) = (self.shown.or(offset), true);
         }
     }
 
-    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+    fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
         let tries_again = matches!(
             event,
             LogEvent::Progress { .. } | LogEvent::NotCut { .. } | LogEvent::Gone(_) | LogEvent::Transient(_)
         );
-        self.is_over |= partition == self.partition && !tries_again;
+        self.is_over |= slot == self.slot && !tries_again;
     }
 }
 
@@ -361,11 +380,11 @@ struct FirstWord<'a> {
 }
 
 impl LogVisitor for FirstWord<'_> {
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
-        if self.outcome.is_some() || partition != self.partition {
+    fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) {
+        if self.outcome.is_some() || slot.index() != self.index {
             return;
         }
-        let (checker, wanted) = (self.checker, self.wanted);
+        let (checker, partition, wanted) = (self.checker, self.partition, self.wanted);
         if !record.has_sound_headers {
             let offset = checker.place_of_spoilt(partition, wanted, record.offset);
             let record = RecordView { offset, ..*record };
@@ -377,11 +396,11 @@ impl LogVisitor for FirstWord<'_> {
         }
     }
 
-    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
-        if self.outcome.is_some() || (partition != self.partition && partition >= 0) {
+    fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
+        if self.outcome.is_some() || slot.index() != self.index {
             return;
         }
-        let checker = self.checker;
+        let (checker, partition) = (self.checker, self.partition);
         let outcome = match event {
             LogEvent::Progress { .. } | LogEvent::NotCut { .. } => return,
             // Nothing but control records from here to the end.

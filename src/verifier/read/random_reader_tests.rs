@@ -43,7 +43,8 @@ impl Played {
 
     fn read(&self) -> Result<(), Halt> {
         let settings = ReaderSettings::here_and_there(Isolation::ReadUncommitted);
-        let mut client = self.fake.reader(&settings, "t").unwrap();
+        let table = Arc::new(PartitionTable::of_topic("t", [0]));
+        let mut client = self.fake.reader(&settings, &table).unwrap();
         LocalExecutor::default().run(async {
             RandReader::new(&self.context, &self.job, &mut client, self.pass.clone()).read().await
         })

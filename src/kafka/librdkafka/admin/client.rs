@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::CStr,
     ptr, slice,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use super::offsets::OffsetQuery;
 use crate::{
     config::NewTopic,
     kafka::{
-        Answers, ClientError, ClientSettings, GroupDescription, Isolation, KafkaError, OffsetSpec,
+        ClientError, ClientSettings, GroupDescription, Isolation, KafkaError, OffsetSpec, TopicAnswers,
         librdkafka::{
             admission,
             client::{self, EventPtr, Handle, Queue},
@@ -25,6 +25,7 @@ use crate::{
             Admin, AdminLook, Described, DescribedPartition, NamedBroker, NotCreated, Refusal, Resource, Seen,
         },
     },
+    partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -105,8 +106,12 @@ impl Admin for AdminClient {
         spec: OffsetSpec,
         isolation: Isolation,
         stop: &mut dyn FnMut() -> bool,
-    ) -> Option<Answers> {
-        OffsetQuery::start(&self.handle, topic, partitions, spec, isolation).finish_blocking(stop)
+    ) -> Option<TopicAnswers> {
+        let table = Arc::new(PartitionTable::of_topic(topic, partitions.iter().copied()));
+        let slots: Vec<_> = table.slots().collect();
+        let query = OffsetQuery::start(&self.handle, &table, &slots, spec, isolation);
+        let answers = query.finish_blocking(stop)?;
+        Some(answers.into_iter().map(|(slot, answer)| (table.partition(slot), answer)).collect())
     }
 
     fn create_topic(&self, topic: &str, new: &NewTopic) -> Result<(), NotCreated> {

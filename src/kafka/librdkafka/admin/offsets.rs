@@ -1,17 +1,23 @@
 //! Where logs start and end.
 
 use std::{
-    ffi::{CStr, c_int},
-    ptr::NonNull,
+    ffi::{CString, c_int},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::bindings as rdk;
 
-use crate::kafka::{
-    Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, code,
-    librdkafka::client::{self, EventPtr, Handle, Queue},
-    librdkafka::codes,
+use crate::{
+    kafka::{
+        Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, code,
+        librdkafka::{
+            client::{self, EventPtr, Handle, Queue},
+            codes,
+            partitions::{PartitionList, topic_name},
+        },
+    },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 impl Isolation {
@@ -29,26 +35,27 @@ const REQUEST_TIMEOUT_MS: c_int = 5_000;
 /// A question that is under way. Must be dropped before the client that it was asked of.
 pub struct OffsetQuery {
     queue: Queue,
-    partitions: Vec<i32>,
+    table: Arc<PartitionTable>,
+    partitions: Vec<PartitionSlot>,
     until: Instant,
 }
 
 impl OffsetQuery {
     pub(crate) fn start(
         handle: &Handle,
-        topic: &str,
-        partitions: &[i32],
+        table: &Arc<PartitionTable>,
+        partitions: &[PartitionSlot],
         spec: OffsetSpec,
         isolation: Isolation,
     ) -> Self {
         let queue = handle.new_queue();
-        if let Some(list) = PartitionList::new(topic, partitions, spec) {
+        if let Some(list) = asked(table, partitions, spec) {
             let options = Options::new(handle, isolation);
             // SAFETY: all four are alive; the call copies what it needs of list and options.
-            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.0.as_ptr(), options.0, queue.ptr()) };
+            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.ptr(), options.0, queue.ptr()) };
         }
         let until = Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2;
-        Self { queue, partitions: partitions.to_vec(), until }
+        Self { queue, table: table.clone(), partitions: partitions.to_vec(), until }
     }
 
     /// Waits on an executor; with errors for answers when `stop` became true before.
@@ -105,10 +112,12 @@ impl OffsetQuery {
             let mut count = 0;
             let infos = rdk::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
             (0..count)
-                .map(|index| {
+                .filter_map(|index| {
                     let info = *infos.add(index);
                     let place = &*rdk::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
-                    (place.partition, codes::check(place.err).and_then(|()| known(place)))
+                    let topic = self.table.topic_named(topic_name(place).to_str().ok()?)?;
+                    let slot = self.table.slot(TopicPartition { topic, partition: place.partition })?;
+                    Some((slot, codes::check(place.err).and_then(|()| known(place))))
                 })
                 .collect()
         }
@@ -133,43 +142,20 @@ fn known(place: &rdk::rd_kafka_topic_partition_t) -> Result<OffsetAndEpoch, Kafk
     Ok(OffsetAndEpoch { offset: place.offset, leader_epoch })
 }
 
-/// An owned `rd_kafka_topic_partition_list_t`.
-struct PartitionList(NonNull<rdk::rd_kafka_topic_partition_list_t>);
-
-impl PartitionList {
-    fn new(topic: &str, partitions: &[i32], spec: OffsetSpec) -> Option<Self> {
-        let topic = client::c_string(topic).ok()?;
-        let offset = match spec {
-            OffsetSpec::Start => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
-            OffsetSpec::End => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
-        };
-        let size = c_int::try_from(partitions.len()).ok()?;
-        // SAFETY: makes a list that we own.
-        let list = Self(NonNull::new(unsafe { rdk::rd_kafka_topic_partition_list_new(size) })?);
-        for &partition in partitions {
-            // SAFETY: list and topic are alive; the entry that is returned is part of the list.
-            unsafe { (*add(list.0.as_ptr(), &topic, partition)).offset = offset };
-        }
-        Some(list)
+/// The list of what is asked; `None`: it cannot be made.
+fn asked(table: &PartitionTable, partitions: &[PartitionSlot], spec: OffsetSpec) -> Option<PartitionList> {
+    let offset = match spec {
+        OffsetSpec::Start => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+        OffsetSpec::End => rdk::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+    };
+    let topics = table.topics().iter().map(|topic| client::c_string(topic).ok());
+    let topics = topics.collect::<Option<Vec<CString>>>()?;
+    let mut list = PartitionList::new(partitions.len()).ok()?;
+    for &slot in partitions {
+        let TopicPartition { topic, partition } = table.place(slot);
+        list.add(&topics[topic], partition, offset);
     }
-}
-
-/// # Safety
-/// The list is alive; the entry is valid until the list changes.
-unsafe fn add(
-    list: *mut rdk::rd_kafka_topic_partition_list_t,
-    topic: &CStr,
-    partition: i32,
-) -> *mut rdk::rd_kafka_topic_partition_t {
-    // SAFETY: the caller's promise; the topic's name is copied.
-    unsafe { rdk::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition) }
-}
-
-impl Drop for PartitionList {
-    fn drop(&mut self) {
-        // SAFETY: the list is ours and not used again.
-        unsafe { rdk::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) };
-    }
+    Some(list)
 }
 
 /// Owned `rd_kafka_AdminOptions_t`.

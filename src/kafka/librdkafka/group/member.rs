@@ -5,7 +5,7 @@
 //! that it cannot take apart it says nothing at all: where nothing comes, that is looked into. What it leaves out when it
 //! goes back by itself it is told to read again ([`super::sequel`]).
 
-use std::{mem::ManuallyDrop, ops::ControlFlow, time::Duration};
+use std::{mem::ManuallyDrop, ops::ControlFlow, sync::Arc, time::Duration};
 
 use super::{group::GroupConsumer, group_event::GroupEvent, membership::Unreadable, sequel::Sequels};
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
             settings::{ConsumerSettings, GroupSettings},
         },
     },
+    partitions::{PartitionTable, TopicPartition},
     record::RecordView,
 };
 
@@ -35,8 +36,8 @@ pub struct Member {
     /// Closing it before the group has been left would wait for brokers, which may hang.
     consumer: ManuallyDrop<GroupConsumer>,
     sequels: Sequels,
-    /// By topic.
-    probers: Vec<Prober>,
+    table: Arc<PartitionTable>,
+    prober: Prober,
     /// What is done when the client has shown what it has.
     due: Vec<Due>,
 }
@@ -54,16 +55,22 @@ impl Member {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &GroupSettings, topics: &[&str], bell: &HubBell) -> Result<Self, ClientError> {
+    pub fn start(
+        settings: &GroupSettings,
+        table: &Arc<PartitionTable>,
+        bell: &HubBell,
+    ) -> Result<Self, ClientError> {
         let looks = ConsumerSettings {
             client: settings.client.clone(),
             reader: ReaderSettings::here_and_there(settings.member.isolation),
             client_cpus: settings.client_cpus.clone(),
         };
+        let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
         Ok(Self {
-            consumer: ManuallyDrop::new(GroupConsumer::start(settings, topics, bell)?),
+            consumer: ManuallyDrop::new(GroupConsumer::start(settings, &topics, bell)?),
             sequels: Sequels::default(),
-            probers: topics.iter().map(|topic| Prober::new(&looks, topic)).collect(),
+            prober: Prober::new(&looks, table.clone()),
+            table: table.clone(),
             due: Vec::new(),
         })
     }
@@ -92,32 +99,33 @@ impl Member {
         if let Some(cause) = cause {
             visitor.event(Some(topic), partition, LogEvent::Unreadable { from, to: None, cause });
         }
-        if let Some(prober) = self.probers.get_mut(topic) {
-            prober.how_far(partition, from);
+        if let Some(slot) = self.table.slot(TopicPartition { topic, partition }) {
+            self.prober.how_far(slot, from);
         }
     }
 
     /// What has been found out about places.
     fn hear_probers(&mut self, visitor: &mut impl GroupVisitor) {
-        for topic in 0..self.probers.len() {
-            for answer in self.probers[topic].answers() {
-                match answer {
-                    ProbeAnswer::Malformed { partition, offset } => {
-                        let at = Unreadable::Malformed(offset);
-                        self.hold(topic, partition, at, Some(MALFORMED), visitor);
-                    }
-                    // Who owns the partition by now will be asked again.
-                    ProbeAnswer::Reaches { partition, from, to }
-                        if self.consumer.is_held_at(topic, partition, from) =>
-                    {
-                        let to = to.max(from);
-                        self.consumer.pass_over(topic, partition, to);
-                        self.sequels.of(topic, partition).begin(Some(to));
-                        let event = LogEvent::Unreadable { from, to: Some(to), cause: "" };
-                        visitor.event(Some(topic), partition, event);
-                    }
-                    _ => {}
+        for answer in self.prober.answers() {
+            match answer {
+                ProbeAnswer::Malformed { partition, offset } => {
+                    let TopicPartition { topic, partition } = self.table.place(partition);
+                    let at = Unreadable::Malformed(offset);
+                    self.hold(topic, partition, at, Some(MALFORMED), visitor);
                 }
+                ProbeAnswer::Reaches { partition, from, to } => {
+                    let TopicPartition { topic, partition } = self.table.place(partition);
+                    // Who owns the partition by now will be asked again.
+                    if !self.consumer.is_held_at(topic, partition, from) {
+                        continue;
+                    }
+                    let to = to.max(from);
+                    self.consumer.pass_over(topic, partition, to);
+                    self.sequels.of(topic, partition).begin(Some(to));
+                    let event = LogEvent::Unreadable { from, to: Some(to), cause: "" };
+                    visitor.event(Some(topic), partition, event);
+                }
+                ProbeAnswer::Leader { .. } => {}
             }
         }
     }
@@ -165,8 +173,8 @@ impl GroupReader for Member {
     }
 
     fn look_into(&mut self, topic: usize, partition: i32, offset: i64) {
-        if let Some(prober) = self.probers.get_mut(topic) {
-            prober.what_is(partition, offset);
+        if let Some(slot) = self.table.slot(TopicPartition { topic, partition }) {
+            self.prober.what_is(slot, offset);
         }
     }
 

@@ -17,7 +17,10 @@ mod skip;
 mod unreadable;
 mod witness;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
     place::{Begin, Judgement, Place, Remedy, State},
@@ -36,6 +39,7 @@ use crate::{
         Answers, ClientError, Inquiry, LogEvent, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom,
         Reply,
     },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// Between being refused a place and asking where the log starts and ends: a leader that has just been elected may say so
@@ -46,7 +50,7 @@ const ANSWER_WAIT: Duration = Duration::from_millis(5);
 /// Between two new clients that are started because one shows nothing.
 const RENEW_PAUSE: Duration = Duration::from_secs(15);
 
-/// A consumer of one topic, used by one shard.
+/// A consumer, used by one shard.
 pub struct Reader {
     // Questions go before the client that they were asked of.
     questions: Vec<Question>,
@@ -54,7 +58,7 @@ pub struct Reader {
     renewal: Option<Renewal>,
     consumer: Consumer,
     settings: ConsumerSettings,
-    topic: String,
+    table: Arc<PartitionTable>,
     places: Places,
     prober: Prober,
     /// What the brokers are asked about places that were refused.
@@ -66,7 +70,7 @@ pub struct Reader {
 /// What the client was asked.
 struct Question {
     id: QuestionId,
-    partitions: Vec<i32>,
+    partitions: Vec<PartitionSlot>,
     spec: OffsetSpec,
     query: OffsetQuery,
 }
@@ -76,15 +80,15 @@ impl Reader {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ConsumerSettings, topic: &str) -> Result<Self, ClientError> {
+    pub fn start(settings: &ConsumerSettings, table: &Arc<PartitionTable>) -> Result<Self, ClientError> {
         Ok(Self {
             questions: Vec::new(),
             renewal: None,
-            consumer: Consumer::start(settings, topic)?,
+            consumer: Consumer::start(settings, table)?,
             settings: settings.clone(),
-            topic: topic.to_owned(),
-            places: Places::default(),
-            prober: Prober::new(settings, topic),
+            table: table.clone(),
+            places: Places::new(table.len()),
+            prober: Prober::new(settings, table.clone()),
             inquiry: None,
             deafness: Deafness::default(),
             renewed: None,
@@ -108,7 +112,7 @@ impl Reader {
         for (id, partitions, spec) in asked {
             self.ask(id, &partitions, spec);
         }
-        for (partition, place) in (0..).zip(&self.places.all) {
+        for (partition, place) in self.places.all() {
             if matches!(place.state, State::Reading | State::Confirming) {
                 self.consumer.read_from(partition, place.position);
             }
@@ -122,9 +126,9 @@ impl Reader {
         }
         tracing::debug!("a reader starts a new client: the old one has shown nothing for a while");
         self.renewed = Some(now);
-        let read = (0..).zip(&self.places.all).filter(|(_, place)| place.state != State::Idle);
-        let partitions: Vec<i32> = read.map(|(partition, _)| partition).collect();
-        match Renewal::begin(&self.settings, &self.topic, &partitions) {
+        let read = self.places.all().filter(|(_, place)| place.state != State::Idle);
+        let partitions: Vec<PartitionSlot> = read.map(|(partition, _)| partition).collect();
+        match Renewal::begin(&self.settings, &self.table, &partitions) {
             Ok(renewal) => self.renewal = Some(renewal),
             Err(error) => tracing::warn!("a reader keeps its client, which shows nothing: {error}"),
         }
@@ -176,7 +180,7 @@ impl Reader {
     }
 
     /// The broker has sent what lies there, and nobody can read it.
-    fn malformed(&mut self, partition: i32, offset: i64, visitor: &mut impl LogVisitor) {
+    fn malformed(&mut self, partition: PartitionSlot, offset: i64, visitor: &mut impl LogVisitor) {
         let Some(place) = self.places.of(partition) else { return };
         if place.state == State::Reading && place.position == offset {
             place.unreadable(offset);
@@ -185,7 +189,12 @@ impl Reader {
         }
     }
 
-    fn go_on_behind(&mut self, partition: i32, (from, to): (i64, i64), visitor: &mut impl LogVisitor) {
+    fn go_on_behind(
+        &mut self,
+        partition: PartitionSlot,
+        (from, to): (i64, i64),
+        visitor: &mut impl LogVisitor,
+    ) {
         let Some(place) = self.places.of(partition) else { return };
         if place.state != State::Searched || place.position != from {
             return;
@@ -229,7 +238,12 @@ impl Reader {
         true
     }
 
-    fn draw_consequences(&mut self, partition: i32, judgement: Judgement, visitor: &mut impl LogVisitor) {
+    fn draw_consequences(
+        &mut self,
+        partition: PartitionSlot,
+        judgement: Judgement,
+        visitor: &mut impl LogVisitor,
+    ) {
         let Some(place) = self.places.of(partition) else { return };
         let position = place.position;
         match judgement {
@@ -255,7 +269,7 @@ impl Reader {
         }
     }
 
-    fn ask(&mut self, id: QuestionId, partitions: &[i32], spec: OffsetSpec) {
+    fn ask(&mut self, id: QuestionId, partitions: &[PartitionSlot], spec: OffsetSpec) {
         let query = self.consumer.ask(partitions, spec);
         self.questions.push(Question { id, partitions: partitions.to_vec(), spec, query });
     }
@@ -296,8 +310,8 @@ impl Reader {
 }
 
 impl LogReader for Reader {
-    fn read_from(&mut self, partition: i32, from: ReadFrom) {
-        let Some(place) = self.places.open(partition) else { return };
+    fn read_from(&mut self, partition: PartitionSlot, from: ReadFrom) {
+        let Some(place) = self.places.of(partition) else { return };
         let begin = place.begin(from, Instant::now());
         let (behind, epoch) = place.last();
         if begin != Begin::Later {
@@ -308,7 +322,7 @@ impl LogReader for Reader {
         }
     }
 
-    fn stop(&mut self, partition: i32) {
+    fn stop(&mut self, partition: PartitionSlot) {
         if let Some(place) = self.places.of(partition) {
             *place = Place::default();
         }
@@ -330,7 +344,7 @@ impl LogReader for Reader {
         self.consumer.wait(if is_asking { limit.min(ANSWER_WAIT) } else { limit }).await;
     }
 
-    fn ask_offsets(&mut self, partitions: &[i32], spec: OffsetSpec) -> QuestionId {
+    fn ask_offsets(&mut self, partitions: &[PartitionSlot], spec: OffsetSpec) -> QuestionId {
         let id = QuestionId::next();
         self.ask(id, partitions, spec);
         id

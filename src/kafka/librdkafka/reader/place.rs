@@ -8,6 +8,7 @@ use super::witness::{Suspect, Word};
 use crate::{
     kafka::{Ends, ReadFrom, librdkafka::fault::LogCut},
     mutants,
+    partitions::PartitionSlot,
 };
 
 /// Ends below what was shown, one after the other, before that is looked into.
@@ -213,7 +214,7 @@ impl Place {
     }
 
     /// Draws the consequences of where the log starts and ends now.
-    pub(super) fn judge(&mut self, partition: i32, ends: Ends) -> Judgement {
+    pub(super) fn judge(&mut self, partition: PartitionSlot, ends: Ends) -> Judgement {
         let LogCut { from, to, .. } = self.place_of_cut(ends);
         if to < from {
             if mutants::is_off("witness") {

@@ -1,5 +1,7 @@
 use super::*;
 
+const SLOT: PartitionSlot = PartitionSlot::new(0);
+
 fn at(now: Instant, seconds: u64) -> Instant {
     now + Duration::from_secs(seconds)
 }
@@ -24,7 +26,7 @@ fn refused(place: &mut Place, cut: Option<LogCut>) {
 }
 
 fn suspect(behind: i64, epoch: i32) -> Suspect {
-    Suspect { partition: 0, behind, epoch }
+    Suspect { partition: SLOT, behind, epoch }
 }
 
 #[test]
@@ -32,7 +34,7 @@ fn a_place_beyond_the_end_is_suspected_and_the_leader_s_word_decides() {
     let mut place = shown(0..6, 0);
     refused(&mut place, None);
     let ends = Ends { start: 0, end: 4 };
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(6, 0)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 0)));
     assert_eq!((place.state, place.position), (State::Suspected, 6), "nothing is believed yet");
     let cut = LogCut { from: 6, epoch: 0, to: 4 };
     assert_eq!(place.hear(suspect(6, 0), Word::Cut { to: None, ends }), Some(Judgement::Truncated(cut)));
@@ -48,7 +50,7 @@ fn an_end_below_what_was_shown_is_looked_into_when_it_is_said_again() {
     assert!(!place.note_low_end(6, now) && !place.note_low_end(4, now), "it has said otherwise meanwhile");
     assert!(place.note_low_end(4, now));
     assert_eq!(place.state, State::Refused { asks_at: now });
-    assert_eq!(place.judge(0, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 0)));
+    assert_eq!(place.judge(SLOT, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 0)));
     let mut unknown = begun(6, 0);
     assert!(
         (0..3).all(|_| !unknown.note_low_end(4, now)),
@@ -62,13 +64,13 @@ fn an_answer_to_an_earlier_question_is_no_truncation() {
     // Where epoch 144 ended, and held against a place that had moved on.
     refused(&mut place, Some(LogCut { from: 796, epoch: 145, to: 795 }));
     let ends = Ends { start: 0, end: 900 };
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(796, 145)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(796, 145)));
     assert_eq!(place.hear(suspect(796, 145), Word::Same), Some(Judgement::NotCut { is_certain: true }));
     assert_eq!((place.state, place.position, place.last()), (State::Reading, 796, (796, 145)));
     place.shown(796, 145);
     // A cut that is one is believed all the same.
     refused(&mut place, Some(LogCut { from: 797, epoch: 145, to: 795 }));
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(797, 145)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(797, 145)));
     let word = Word::Cut { to: Some(792), ends };
     let cut = LogCut { from: 797, epoch: 145, to: 792 };
     assert_eq!(place.hear(suspect(797, 145), word), Some(Judgement::Truncated(cut)));
@@ -80,7 +82,7 @@ fn a_log_that_ends_where_the_last_record_does_is_read_on_there() {
     let mut place = shown(0..6, 3);
     place.reached(8);
     refused(&mut place, None);
-    assert_eq!(place.judge(0, Ends { start: 0, end: 6 }), Judgement::Suspect(suspect(6, 3)));
+    assert_eq!(place.judge(SLOT, Ends { start: 0, end: 6 }), Judgement::Suspect(suspect(6, 3)));
     assert_eq!(place.hear(suspect(6, 3), Word::Same), Some(Judgement::NotCut { is_certain: true }));
     assert_eq!(place.position, 6);
 }
@@ -90,11 +92,11 @@ fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
     let mut place = shown(0..6, 3);
     let (told, ends) = (Some(LogCut { from: 6, epoch: 3, to: 4 }), Ends { start: 0, end: 9 });
     refused(&mut place, told);
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(6, 3)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)));
     assert_eq!(place.hear(suspect(6, 3), Word::Uncertain), Some(Judgement::NotCut { is_certain: false }));
     assert_eq!((place.state, place.position), (State::Reading, 6));
     refused(&mut place, told);
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(6, 3)), "it is asked again");
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)), "it is asked again");
     assert_eq!(place.hear(suspect(6, 3), Word::Unanswered), Some(Judgement::ReadAgain));
 }
 
@@ -103,16 +105,16 @@ fn one_cut_that_is_told_twice_is_one() {
     let mut place = shown(0..6, 0);
     let (told, ends) = (Some(LogCut { from: 6, epoch: 0, to: 4 }), Ends { start: 0, end: 20 });
     refused(&mut place, told);
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(6, 0)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 0)));
     let word = Word::Cut { to: Some(4), ends };
     assert!(matches!(place.hear(suspect(6, 0), word), Some(Judgement::Truncated(LogCut { to: 4, .. }))));
     let again = ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: None };
     assert_eq!(place.begin(again, Instant::now()), Begin::Confirming);
     (4..10).for_each(|offset| place.shown(offset, 1));
     refused(&mut place, told);
-    assert_eq!(place.judge(0, ends), Judgement::ReadAgain, "told again");
+    assert_eq!(place.judge(SLOT, ends), Judgement::ReadAgain, "told again");
     refused(&mut place, Some(LogCut { from: 9, epoch: 1, to: 8 }));
-    assert_eq!(place.judge(0, ends), Judgement::Suspect(suspect(10, 1)));
+    assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(10, 1)));
     let word = Word::Cut { to: Some(8), ends };
     let cut = LogCut { from: 9, epoch: 1, to: 8 };
     assert_eq!(place.hear(suspect(10, 1), word), Some(Judgement::Truncated(cut)), "what is new is not lost");
@@ -122,7 +124,7 @@ fn one_cut_that_is_told_twice_is_one() {
 fn a_start_that_has_overtaken_the_place_is_no_cut() {
     let mut place = shown(0..6, 0);
     refused(&mut place, None);
-    assert_eq!(place.judge(0, Ends { start: 8, end: 20 }), Judgement::OutOfRange);
+    assert_eq!(place.judge(SLOT, Ends { start: 8, end: 20 }), Judgement::OutOfRange);
     assert_eq!(place.state, State::Idle);
 }
 
@@ -130,7 +132,7 @@ fn a_start_that_has_overtaken_the_place_is_no_cut() {
 fn a_leader_that_knows_more_by_now_is_read_again() {
     let mut place = shown(0..6, 0);
     refused(&mut place, None);
-    assert_eq!(place.judge(0, Ends { start: 0, end: 6 }), Judgement::ReadAgain);
+    assert_eq!(place.judge(SLOT, Ends { start: 0, end: 6 }), Judgement::ReadAgain);
     assert_eq!(place.state, State::Reading);
 }
 
@@ -147,7 +149,7 @@ fn a_place_that_is_being_asked_about_is_not_begun_again() {
     refused(&mut place, None);
     let same = ReadFrom { offset: 6, epoch_before: Some(2), epoch_known: None };
     assert_eq!(place.begin(same, Instant::now()), Begin::Later);
-    assert_eq!(place.judge(0, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 2)));
+    assert_eq!(place.judge(SLOT, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 2)));
     assert_eq!(place.begin(ReadFrom::offset(6), Instant::now()), Begin::Later);
     assert_eq!(place.begin(ReadFrom::offset(5), Instant::now()), Begin::Reading, "another place");
     assert_eq!(place.hear(suspect(6, 2), Word::Same), None, "nobody is there any more");

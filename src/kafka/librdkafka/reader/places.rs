@@ -16,41 +16,43 @@ use crate::{
             fault::{Fault, FaultKind},
         },
     },
+    partitions::PartitionSlot,
     record::RecordView,
 };
 
-/// The partitions, by id.
+/// The partitions, by slot.
 #[derive(Default)]
 pub(super) struct Places {
-    pub(super) all: Vec<Place>,
+    all: Vec<Place>,
     /// Those that are not read on before something has been done.
-    pub(super) to_do: Vec<i32>,
+    pub(super) to_do: Vec<PartitionSlot>,
     /// Those whose place was refused.
-    pub(super) refused: Vec<i32>,
+    pub(super) refused: Vec<PartitionSlot>,
 }
 
 impl Places {
-    /// A partition that has been read before.
-    #[inline]
-    pub(super) fn of(&mut self, partition: i32) -> Option<&mut Place> {
-        self.all.get_mut(usize::try_from(partition).ok()?)
+    /// So many partitions, none of which is read.
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { all: vec![Place::default(); partitions], ..Self::default() }
     }
 
-    /// A partition, which need not have been read before; `None` where the id is negative.
-    pub(super) fn open(&mut self, partition: i32) -> Option<&mut Place> {
-        let index = usize::try_from(partition).ok()?;
-        if index >= self.all.len() {
-            self.all.resize(index + 1, Place::default());
-        }
-        self.all.get_mut(index)
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (PartitionSlot, &Place)> {
+        self.all.iter().enumerate().map(|(index, place)| (PartitionSlot::at(index), place))
+    }
+
+    /// What is known of a partition.
+    #[inline]
+    pub(super) fn of(&mut self, partition: PartitionSlot) -> Option<&mut Place> {
+        self.all.get_mut(partition.index())
     }
 
     /// Those of which it is time to ask where their logs start and end, with their positions.
-    pub(super) fn take_refused(&mut self, now: Instant) -> Vec<(i32, i64)> {
+    pub(super) fn take_refused(&mut self, now: Instant) -> Vec<(PartitionSlot, i64)> {
         let mut due = Vec::new();
         let Self { all, refused, .. } = self;
         refused.retain(|&partition| {
-            let place = usize::try_from(partition).ok().and_then(|index| all.get(index));
+            let place = all.get(partition.index());
             match place.map(|place| (place.state, place.position)) {
                 Some((State::Refused { asks_at }, position)) if asks_at <= now => {
                     due.push((partition, position));
@@ -86,13 +88,13 @@ impl Places {
                     visitor.event(partition, LogEvent::AtEnd { end: offset });
                 }
             }
-            Event::Fault(fault) => self.fault(&fault, visitor),
+            Event::Fault { partition, fault } => self.fault(partition, &fault, visitor),
         }
     }
 
     /// A record behind which the partition is not read on for now.
     #[cold]
-    fn hold(&mut self, partition: i32, record: &RecordView<'_>, visitor: &mut impl LogVisitor) {
+    fn hold(&mut self, partition: PartitionSlot, record: &RecordView<'_>, visitor: &mut impl LogVisitor) {
         let Some(place) = self.of(partition) else { return };
         if place.must_confirm(record.leader_epoch) {
             place.confirm();
@@ -105,8 +107,8 @@ impl Places {
     }
 
     #[cold]
-    fn fault(&mut self, fault: &Fault<'_>, visitor: &mut impl LogVisitor) {
-        let Fault { partition, offset, kind, error, text, cut } = *fault;
+    fn fault(&mut self, partition: PartitionSlot, fault: &Fault<'_>, visitor: &mut impl LogVisitor) {
+        let Fault { offset, kind, error, text, cut, .. } = *fault;
         let place = self.of(partition).filter(|place| {
             matches!(place.state, State::Reading | State::Confirming | State::Refused { .. })
         });

@@ -1,17 +1,19 @@
 use super::*;
 use crate::kafka::{KafkaError, ReadFrom, librdkafka::fault::LogCut};
 
+const SLOT: PartitionSlot = PartitionSlot::new(0);
+
 /// What was shown and said, in words.
 #[derive(Default)]
 struct Heard(Vec<String>);
 
 impl LogVisitor for Heard {
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
         let spoilt = if record.has_sound_headers { "" } else { " spoilt" };
-        self.0.push(format!("{partition}: {}{spoilt}", record.offset));
+        self.0.push(format!("{}: {}{spoilt}", partition.index(), record.offset));
     }
 
-    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+    fn event(&mut self, partition: PartitionSlot, event: LogEvent<'_>) {
         let words = match event {
             LogEvent::AtEnd { end } => format!("end {end}"),
             LogEvent::Unreadable { from, to, cause } => format!("unreadable {from} {to:?} {cause}"),
@@ -21,21 +23,21 @@ impl LogVisitor for Heard {
             LogEvent::Transient(_) => "transient".to_owned(),
             other => format!("{other:?}"),
         };
-        self.0.push(format!("{partition}: {words}"));
+        self.0.push(format!("{}: {words}", partition.index()));
     }
 }
 
 /// Partition 0 is read from 0 on, of which leader 1 led in the beginning, and partition 1 as well.
 fn reading() -> Places {
-    let mut places = Places::default();
-    for partition in 0..2 {
+    let mut places = Places::new(2);
+    for slot in [0, 1].map(PartitionSlot::new) {
         let from = ReadFrom { epoch_known: Some(1), ..ReadFrom::offset(0) };
-        places.open(partition).unwrap().begin(from, Instant::now());
+        places.of(slot).unwrap().begin(from, Instant::now());
     }
     places
 }
 
-fn record<'a>(partition: i32, offset: i64, epoch: i32, is_sound: bool) -> Event<'a> {
+fn record<'a>(slot: u32, offset: i64, epoch: i32, is_sound: bool) -> Event<'a> {
     let record = RecordView {
         offset,
         leader_epoch: epoch,
@@ -46,15 +48,16 @@ fn record<'a>(partition: i32, offset: i64, epoch: i32, is_sound: bool) -> Event<
         key: None,
         value: None,
     };
-    Event::Record { partition, record }
+    Event::Record { partition: PartitionSlot::new(slot), record }
 }
 
-fn end<'a>(partition: i32, offset: i64) -> Event<'a> {
-    Event::End { partition, offset }
+fn end<'a>(slot: u32, offset: i64) -> Event<'a> {
+    Event::End { partition: PartitionSlot::new(slot), offset }
 }
 
 fn fault<'a>(kind: FaultKind, offset: i64, cut: Option<LogCut>) -> Event<'a> {
-    Event::Fault(Fault { partition: 0, offset, kind, error: KafkaError::timed_out(), text: "bad", cut })
+    let fault = Fault { partition: 0, offset, kind, error: KafkaError::timed_out(), text: "bad", cut };
+    Event::Fault { partition: SLOT, fault }
 }
 
 fn heard<'a>(places: &mut Places, events: impl IntoIterator<Item = Event<'a>>) -> Vec<String> {
@@ -66,10 +69,10 @@ fn heard<'a>(places: &mut Places, events: impl IntoIterator<Item = Event<'a>>) -
 #[test]
 fn what_is_read_is_shown_and_nothing_else() {
     let mut places = reading();
-    places.of(1).unwrap().state = State::Idle;
+    places.of(PartitionSlot::new(1)).unwrap().state = State::Idle;
     let events = [record(0, 0, 1, true), record(1, 0, 1, true), record(7, 0, 1, true), end(0, 3), end(1, 1)];
     assert_eq!(heard(&mut places, events), ["0: 0", "0: end 3"]);
-    assert_eq!(places.of(0).unwrap().position, 3, "markers lie between");
+    assert_eq!(places.of(SLOT).unwrap().position, 3, "markers lie between");
 }
 
 #[test]
@@ -77,9 +80,9 @@ fn nothing_of_a_new_leader_is_shown_before_it_was_asked() {
     let mut places = reading();
     let events = [record(0, 0, 1, true), record(0, 1, 2, true), end(0, 2), record(1, 0, 2, true)];
     assert_eq!(heard(&mut places, events), ["0: 0", "1: 0"]);
-    assert_eq!((places.to_do.clone(), places.of(0).unwrap().state), (vec![0], State::Confirming));
-    assert_eq!(places.of(0).unwrap().last(), (1, 1));
-    places.of(0).unwrap().state = State::Reading;
+    assert_eq!((places.to_do.clone(), places.of(SLOT).unwrap().state), (vec![SLOT], State::Confirming));
+    assert_eq!(places.of(SLOT).unwrap().last(), (1, 1));
+    places.of(SLOT).unwrap().state = State::Reading;
     assert_eq!(heard(&mut places, [record(0, 1, 2, true), end(0, 2)]), ["0: 1", "0: end 2"]);
 }
 
@@ -88,9 +91,9 @@ fn behind_a_record_that_cannot_be_taken_apart_nothing_is_shown() {
     let mut places = reading();
     let events = [record(0, 0, 1, true), record(0, 9, 1, false), record(0, 2, 1, true), end(0, 3)];
     assert_eq!(heard(&mut places, events), ["0: 0", "0: 9 spoilt"]);
-    let place = *places.of(0).unwrap();
+    let place = *places.of(SLOT).unwrap();
     assert_eq!((place.state, place.position), (State::Unreadable, 1), "its offset may be wrong, too");
-    assert_eq!(places.to_do, [0]);
+    assert_eq!(places.to_do, [SLOT]);
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_batch_that_cannot_be_read_is_named_once_and_nothing_behind_it_is_believed()
         heard(&mut places, events),
         ["0: 0", "0: unreadable 2 None bad", "0: transient", "0: transient"]
     );
-    assert_eq!((places.to_do.len(), places.of(0).unwrap().position), (1, 2));
+    assert_eq!((places.to_do.len(), places.of(SLOT).unwrap().position), (1, 2));
 }
 
 #[test]
@@ -116,14 +119,14 @@ fn a_place_that_is_refused_is_looked_into_a_little_later() {
     assert_eq!(heard(&mut places, events), ["0: 0", "0: transient", "0: transient"]);
     assert_eq!(places.take_refused(now), []);
     let later = Instant::now() + REFUSED_PAUSE;
-    assert_eq!((places.take_refused(later), places.take_refused(later)), (vec![(0, 1)], vec![]));
+    assert_eq!((places.take_refused(later), places.take_refused(later)), (vec![(SLOT, 1)], vec![]));
 }
 
 #[test]
 fn a_place_of_which_nothing_is_known_is_out_of_range_at_once() {
     let mut places = reading();
     assert_eq!(heard(&mut places, [fault(FaultKind::OutOfRange, -1, None)]), ["0: out of range"]);
-    assert_eq!((places.refused.len(), places.of(0).unwrap().state), (0, State::Idle));
+    assert_eq!((places.refused.len(), places.of(SLOT).unwrap().state), (0, State::Idle));
 }
 
 #[test]

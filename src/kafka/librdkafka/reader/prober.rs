@@ -1,7 +1,7 @@
 //! Questions about places where nothing comes, answered beside the work of a reader: it goes on meanwhile with what
 //! it is shown of other partitions.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use glommio::Task;
 
@@ -9,9 +9,12 @@ use super::{
     unreadable::{self, Found},
     witness::{self, Suspect, Word},
 };
-use crate::kafka::{
-    ReaderSettings,
-    librdkafka::{consumer::Consumer, settings::ConsumerSettings},
+use crate::{
+    kafka::{
+        ReaderSettings,
+        librdkafka::{consumer::Consumer, settings::ConsumerSettings},
+    },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// Before a client is tried again that could not start.
@@ -32,9 +35,9 @@ enum Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// What lies at this offset cannot be taken apart. Whatever else it may be is no answer.
-    Malformed { partition: i32, offset: i64 },
+    Malformed { partition: PartitionSlot, offset: i64 },
     /// From an offset on, up to and without another, nothing can be read.
-    Reaches { partition: i32, from: i64, to: i64 },
+    Reaches { partition: PartitionSlot, from: i64, to: i64 },
     /// What the leader has at a place that was suspected.
     Leader { suspect: Suspect, word: Word },
 }
@@ -42,7 +45,7 @@ pub(crate) enum Answer {
 #[derive(Debug, Default)]
 struct Work {
     /// The first is being worked at.
-    questions: VecDeque<(Question, i32, i64)>,
+    questions: VecDeque<(Question, PartitionSlot, i64)>,
     answers: Vec<Answer>,
 }
 
@@ -50,28 +53,28 @@ struct Work {
 /// partitions, that is no reason for a thousand clients.
 pub(crate) struct Prober {
     settings: Rc<ConsumerSettings>,
-    topic: Rc<str>,
+    table: Arc<PartitionTable>,
     work: Rc<RefCell<Work>>,
     /// Ends when it is dropped.
     task: Option<Task<()>>,
 }
 
 impl Prober {
-    /// One for a reader of this topic with these settings.
-    pub fn new(settings: &ConsumerSettings, topic: &str) -> Self {
+    /// One for a reader of these partitions with these settings.
+    pub fn new(settings: &ConsumerSettings, table: Arc<PartitionTable>) -> Self {
         // It reads one record here and there.
         let reader = ReaderSettings { read_ahead: false, paced: false, ..settings.reader };
         let settings = ConsumerSettings { reader, ..settings.clone() };
-        Self { settings: settings.into(), topic: topic.into(), work: Rc::default(), task: None }
+        Self { settings: settings.into(), table, work: Rc::default(), task: None }
     }
 
     /// Finds out whether what lies at an offset cannot be taken apart.
-    pub(crate) fn what_is(&mut self, partition: i32, offset: i64) {
+    pub(crate) fn what_is(&mut self, partition: PartitionSlot, offset: i64) {
         self.ask((Question::What, partition, offset));
     }
 
     /// Finds out how far reaches what cannot be read at this offset.
-    pub(crate) fn how_far(&mut self, partition: i32, offset: i64) {
+    pub(crate) fn how_far(&mut self, partition: PartitionSlot, offset: i64) {
         self.ask((Question::HowFar, partition, offset));
     }
 
@@ -87,7 +90,7 @@ impl Prober {
         if self.task.is_none() { Vec::new() } else { std::mem::take(&mut self.work.borrow_mut().answers) }
     }
 
-    fn ask(&mut self, question: (Question, i32, i64)) {
+    fn ask(&mut self, question: (Question, PartitionSlot, i64)) {
         let mut work = self.work.borrow_mut();
         if work.questions.contains(&question) {
             return;
@@ -97,15 +100,15 @@ impl Prober {
         // The task takes its first step at once.
         drop(work);
         if is_idle {
-            let (settings, topic, work) = (self.settings.clone(), self.topic.clone(), self.work.clone());
-            self.task = Some(glommio::spawn_local(async move { answer_all(&settings, &topic, &work).await }));
+            let (settings, table, work) = (self.settings.clone(), self.table.clone(), self.work.clone());
+            self.task = Some(glommio::spawn_local(async move { answer_all(&settings, &table, &work).await }));
         }
     }
 }
 
-async fn answer_all(settings: &ConsumerSettings, topic: &str, work: &RefCell<Work>) {
+async fn answer_all(settings: &ConsumerSettings, table: &Arc<PartitionTable>, work: &RefCell<Work>) {
     let mut consumer = loop {
-        match Consumer::start_probing(settings, topic) {
+        match Consumer::start_probing(settings, table) {
             Ok(consumer) => break consumer,
             Err(error) => tracing::debug!("what lies where nothing comes is not looked into: {error}"),
         }
@@ -122,7 +125,7 @@ async fn answer_all(settings: &ConsumerSettings, topic: &str, work: &RefCell<Wor
 
 async fn answer(
     consumer: &mut Consumer,
-    (question, partition, offset): (Question, i32, i64),
+    (question, partition, offset): (Question, PartitionSlot, i64),
 ) -> Option<Answer> {
     // Who is not wanted any more is dropped.
     let stop = &|| false;

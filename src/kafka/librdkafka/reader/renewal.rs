@@ -4,11 +4,17 @@
 //! on a busy machine. A new client then goes on. The old one stays until the new one has had an answer: who swaps a
 //! client that knows the cluster for one that reaches nobody is deaf for good.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::kafka::{
-    ClientError, OffsetSpec,
-    librdkafka::{admin::offsets::OffsetQuery, consumer::Consumer, settings::ConsumerSettings},
+use crate::{
+    kafka::{
+        ClientError, OffsetSpec,
+        librdkafka::{admin::offsets::OffsetQuery, consumer::Consumer, settings::ConsumerSettings},
+    },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// A client that is to take another's place.
@@ -25,10 +31,10 @@ impl Renewal {
     /// A client that cannot start.
     pub(super) fn begin(
         settings: &ConsumerSettings,
-        topic: &str,
-        partitions: &[i32],
+        table: &Arc<PartitionTable>,
+        partitions: &[PartitionSlot],
     ) -> Result<Self, ClientError> {
-        let consumer = Consumer::start(settings, topic)?;
+        let consumer = Consumer::start(settings, table)?;
         Ok(Self { question: consumer.ask(partitions, OffsetSpec::End), consumer })
     }
 

@@ -10,6 +10,7 @@ use crate::{
         fault::FaultKind,
     },
     mutants,
+    partitions::PartitionSlot,
 };
 
 const WAIT: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ pub(super) enum Found {
 /// `consumer` must have been started as one that probes.
 pub(super) async fn end(
     consumer: &mut Consumer,
-    partition: i32,
+    partition: PartitionSlot,
     from: i64,
     stop: &impl Fn() -> bool,
 ) -> Option<i64> {
@@ -72,7 +73,7 @@ pub(super) async fn end(
 /// Finds out what lies at an offset; [`Found::Nothing`] when `stop` becomes true before.
 pub(super) async fn look(
     consumer: &mut Consumer,
-    partition: i32,
+    partition: PartitionSlot,
     offset: i64,
     stop: &impl Fn() -> bool,
 ) -> Found {
@@ -84,12 +85,12 @@ pub(super) async fn look(
     for _ in 0..PATIENCE_WAITS {
         consumer.poll(|event| match event {
             _ if found != Found::Nothing => {}
-            Event::Fault(fault) if fault.kind == FaultKind::Corrupt => found = Found::Spoilt,
+            Event::Fault { fault, .. } if fault.kind == FaultKind::Corrupt => found = Found::Spoilt,
             Event::Record { record, .. } if !record.has_sound_headers => found = Found::Spoilt,
             Event::Record { .. } | Event::End { .. } => found = Found::Something,
             // The client tries again by itself. That there is nothing so far behind is for whoever knows where the log
             // starts and ends: behind such a batch the client may take any bytes for another, and go where they say.
-            Event::Fault(_) => {}
+            Event::Fault { .. } => {}
         });
         // What was shown comes first: the records in front of one that cannot be taken apart can be read.
         if found == Found::Nothing && consumer.malformed() - before >= ENOUGH {

@@ -17,12 +17,13 @@ use crate::{
         },
     },
     mutants,
+    partitions::PartitionSlot,
 };
 
 /// Up to where a log was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suspect {
-    pub(crate) partition: i32,
+    pub(crate) partition: PartitionSlot,
     /// The offset behind the last record that was read.
     pub(crate) behind: i64,
     /// The epoch of that record.
@@ -143,10 +144,12 @@ async fn read_before(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn()
                 Shown::Record { offset: record.offset, epoch: record.leader_epoch }
             }
             Event::End { offset, .. } => Shown::End { offset: *offset },
-            Event::Fault(fault) if matches!(fault.kind, FaultKind::OutOfRange | FaultKind::Truncated) => {
+            Event::Fault { fault, .. }
+                if matches!(fault.kind, FaultKind::OutOfRange | FaultKind::Truncated) =>
+            {
                 Shown::Refused
             }
-            Event::Fault(_) => return false,
+            Event::Fault { .. } => return false,
         };
         true
     })
@@ -178,7 +181,7 @@ async fn place_of_cut(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn(
     consumer.read_from(partition, behind);
     consumer.confirm(partition, behind, epoch);
     first_word(consumer, stop, |event| match event {
-        Event::Fault(fault) => {
+        Event::Fault { fault, .. } => {
             to = fault.cut.and_then(|cut| answer(cut, suspect));
             to.is_some()
         }
@@ -213,7 +216,7 @@ async fn first_word(
 mod tests {
     use super::*;
 
-    const SUSPECT: Suspect = Suspect { partition: 0, behind: 796, epoch: 145 };
+    const SUSPECT: Suspect = Suspect { partition: PartitionSlot::new(0), behind: 796, epoch: 145 };
 
     fn look(shown: Shown, start: i64, end: i64) -> Look {
         judge(shown, Ends { start, end }, SUSPECT)

@@ -1,6 +1,8 @@
 //! A client that sends no data: it asks about the cluster, and keeps a connection to each broker, so that it is known who is
 //! there. Not on the data path: there are few questions, and it may allocate.
 
+use std::sync::Arc;
+
 use super::{
     client::Client,
     connection::{Connection, ConnectionError, Response},
@@ -166,7 +168,7 @@ impl Admin {
     #[must_use]
     pub fn new(network: NetworkSettings) -> Self {
         Self {
-            network: Network::new(network, ""),
+            network: Network::new(network, Arc::default()),
             open: Vec::new(),
             answered: Vec::new(),
             losses: Vec::new(),

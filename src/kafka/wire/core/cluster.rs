@@ -1,8 +1,11 @@
-//! Who leads the partitions of one topic, and when to ask for it again.
+//! Who leads the partitions of a table, and when to ask for it again.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use crate::kafka::wire::protocol::{LeaderHint, MetadataResponse, PartitionMetadata, TopicId};
+use crate::{
+    kafka::wire::protocol::{LeaderHint, MetadataResponse, PartitionMetadata, TopicId, TopicRef, TopicRefs},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
+};
 
 /// A broker's address, as the cluster names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +46,26 @@ struct Known {
     epoch: Option<i32>,
 }
 
-/// What is known of a cluster and one topic in it.
+/// What is known of a topic as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownTopic {
+    /// How many partitions it has.
+    partitions: i32,
+    /// What was answered about it last; `None`: nothing yet.
+    error: Option<i16>,
+}
+
+/// What is known of a cluster and a table's topics in it.
 #[derive(Debug)]
 pub struct Cluster {
-    topic: Rc<str>,
-    topic_id: TopicId,
+    table: Arc<PartitionTable>,
+    /// By topic.
+    topics: Vec<KnownTopic>,
+    /// By topic; zeros where the cluster has told none.
+    ids: Vec<TopicId>,
     brokers: Vec<BrokerAddress>,
+    /// By slot.
     partitions: Vec<Known>,
-    /// What was answered about the topic last; `None`: nothing yet.
-    topic_error: Option<i16>,
     times: RefreshTimes,
     asked_us: Option<u64>,
     is_asking: bool,
@@ -61,19 +75,21 @@ pub struct Cluster {
     version: u64,
 }
 
-/// More partitions than any cluster has: a number above it is a broker's nonsense, and takes no memory.
+/// The id of a topic whose id is not known.
+const NO_ID: TopicId = [0; 16];
+/// More partitions than any topic has: a number above it is a broker's nonsense.
 const MOST_PARTITIONS: i32 = 1_000_000;
 
 impl Cluster {
     /// Nothing is known yet, and it is to be asked at once.
     #[must_use]
-    pub fn new(topic: &str, times: RefreshTimes) -> Self {
+    pub fn new(table: Arc<PartitionTable>, times: RefreshTimes) -> Self {
         Self {
-            topic: topic.into(),
-            topic_id: TopicId::default(),
+            topics: vec![KnownTopic::default(); table.topics().len()],
+            ids: vec![NO_ID; table.topics().len()],
             brokers: Vec::new(),
-            partitions: Vec::new(),
-            topic_error: None,
+            partitions: vec![Known::default(); table.len()],
+            table,
             times,
             asked_us: None,
             is_asking: false,
@@ -83,34 +99,60 @@ impl Cluster {
         }
     }
 
-    /// The topic's name.
+    /// The topics and partitions that it is about.
     #[must_use]
-    pub fn topic(&self) -> &Rc<str> {
-        &self.topic
+    pub fn table(&self) -> &Arc<PartitionTable> {
+        &self.table
     }
 
-    /// The topic's id, where the cluster has told one.
+    /// By what a request names the topics that could have this version, and which version it has: from `by_id_from` on they
+    /// have to be named by their ids, which the cluster may not have told.
     #[must_use]
-    pub fn topic_id(&self) -> Option<TopicId> {
-        Some(self.topic_id).filter(|id| *id != TopicId::default())
+    pub fn topics(&self, version: i16, by_id_from: i16) -> (i16, TopicRefs<'_>) {
+        if version >= by_id_from && !self.ids.contains(&NO_ID) {
+            (version, TopicRefs::Ids(&self.ids))
+        } else {
+            (version.min(by_id_from - 1), TopicRefs::Names(self.table.topics()))
+        }
     }
 
-    /// What the cluster said of the topic last: an error, or 0; `None`: nothing yet.
+    /// The slot of a partition that an answer names.
     #[must_use]
-    pub fn topic_error(&self) -> Option<i16> {
-        self.topic_error
+    pub fn slot(&self, topic: TopicRef<'_>, partition: i32) -> Option<PartitionSlot> {
+        let topic = match topic {
+            TopicRef::Name(name) => self.table.topic_named(name)?,
+            TopicRef::Id(NO_ID) => return None,
+            TopicRef::Id(id) => self.ids.iter().position(|known| *known == id)?,
+        };
+        self.table.slot(TopicPartition { topic, partition })
     }
 
-    /// Partitions that the topic has, as far as is known.
+    /// Whether it has said anything about the topics.
     #[must_use]
-    pub fn partitions(&self) -> usize {
-        self.partitions.len()
+    pub fn has_answered(&self) -> bool {
+        self.topics.iter().any(|topic| topic.error.is_some())
     }
 
-    /// Whether the topic has this partition, as far as is known.
+    fn topic_of(&self, slot: PartitionSlot) -> KnownTopic {
+        self.topics[self.table.place(slot).topic]
+    }
+
+    /// What the cluster said of a partition's topic last: an error, or 0; `None`: nothing yet.
     #[must_use]
-    pub fn has(&self, partition: i32) -> bool {
-        usize::try_from(partition).is_ok_and(|partition| partition < self.partitions.len())
+    pub fn topic_error(&self, slot: PartitionSlot) -> Option<i16> {
+        self.topic_of(slot).error
+    }
+
+    /// Whether a partition's topic has any partitions, as far as is known.
+    #[must_use]
+    pub fn has_topic(&self, slot: PartitionSlot) -> bool {
+        self.topic_of(slot).partitions > 0
+    }
+
+    /// Whether there is this partition, as far as is known.
+    #[must_use]
+    pub fn has(&self, slot: PartitionSlot) -> bool {
+        self.table.partition(slot) < self.topic_of(slot).partitions
     }
 
     /// Changes with each change of what is known.
@@ -128,8 +170,8 @@ impl Cluster {
     /// Who leads a partition; `None`: nobody, or nobody knows.
     #[must_use]
     #[inline]
-    pub fn leader(&self, partition: i32) -> Option<Leader> {
-        let known = self.partitions.get(usize::try_from(partition).ok()?)?;
+    pub fn leader(&self, slot: PartitionSlot) -> Option<Leader> {
+        let known = self.partitions.get(slot.index())?;
         Some(Leader { broker: known.broker?, epoch: known.epoch.unwrap_or(-1) })
     }
 
@@ -138,26 +180,39 @@ impl Cluster {
         self.is_asking = false;
         self.suspected = false;
         let mut changed = self.learn_brokers(answer);
-        let topic = answer.topics.iter().find(|topic| topic.name == &*self.topic);
-        self.topic_error = Some(topic.map_or(answer.error, |topic| topic.error));
-        // An answer without the topic may come from a broker that has just started: what was known stays.
-        if let Some(topic) = topic.filter(|topic| topic.error == 0 || !topic.partitions.is_empty()) {
-            if topic.id != self.topic_id {
-                // Another topic of that name: its epochs begin anew.
-                changed |= self.topic_id != TopicId::default();
-                self.partitions.iter_mut().for_each(|known| known.epoch = None);
-                self.topic_id = topic.id;
-            }
-            for partition in &topic.partitions {
-                changed |= self.learn_partition(partition);
-            }
+        for topic in 0..self.topics.len() {
+            changed |= self.learn_topic(topic, answer);
         }
-        let is_whole = self.topic_error == Some(0) && self.partitions.iter().all(|p| p.broker.is_some());
-        self.suspected |= !is_whole;
+        let is_whole = |slot| !self.has(slot) || self.leader(slot).is_some();
+        let are_there = answer.error == 0 && self.topics.iter().all(|topic| topic.error == Some(0));
+        self.suspected |= !(are_there && self.table.slots().all(is_whole));
         if changed {
             self.version += 1;
             self.pause_us = self.times.shortest_us;
         }
+    }
+
+    /// Returns whether something is known now that was not.
+    fn learn_topic(&mut self, topic: usize, answer: &MetadataResponse<'_>) -> bool {
+        let named = answer.topics.iter().find(|told| told.name == &*self.table.topics()[topic]);
+        self.topics[topic].error = Some(named.map_or(answer.error, |told| told.error));
+        // An answer without the topic may come from a broker that has just started: what was known stays.
+        let Some(told) = named.filter(|told| told.error == 0 || !told.partitions.is_empty()) else {
+            return false;
+        };
+        let mut changed = false;
+        if told.id != self.ids[topic] {
+            // Another topic of that name: its epochs begin anew.
+            changed = self.ids[topic] != NO_ID;
+            for slot in self.table.slots().filter(|slot| self.table.place(*slot).topic == topic) {
+                self.partitions[slot.index()].epoch = None;
+            }
+            self.ids[topic] = told.id;
+        }
+        for partition in &told.partitions {
+            changed |= self.learn_partition(topic, partition);
+        }
+        changed
     }
 
     /// Takes in which brokers there are, by id, name and port, where only they were told. One that knows no broker, itself
@@ -188,15 +243,16 @@ impl Cluster {
         true
     }
 
-    fn learn_partition(&mut self, told: &PartitionMetadata<'_>) -> bool {
-        if !(0..MOST_PARTITIONS).contains(&told.partition) {
+    fn learn_partition(&mut self, topic: usize, told: &PartitionMetadata<'_>) -> bool {
+        let partition = told.partition;
+        if !(0..MOST_PARTITIONS).contains(&partition) {
             return false;
         }
-        let index = usize::try_from(told.partition).unwrap_or(0);
-        if self.partitions.len() <= index {
-            self.partitions.resize(index + 1, Known::default());
-        }
-        let known = &mut self.partitions[index];
+        let known = &mut self.topics[topic];
+        let is_more = partition >= known.partitions;
+        known.partitions = known.partitions.max(partition + 1);
+        let Some(slot) = self.table.slot(TopicPartition { topic, partition }) else { return is_more };
+        let known = &mut self.partitions[slot.index()];
         let epoch = Some(told.leader_epoch).filter(|epoch| *epoch >= 0);
         // Brokers learn of elections one after the other: what is older than what is known is no news.
         if epoch < known.epoch {
@@ -209,9 +265,9 @@ impl Cluster {
 
     /// Takes in what a broker that does not lead a partition any more says of its leader (KIP-951). Returns whether that
     /// was news, and can be used.
-    pub fn hint(&mut self, partition: i32, hint: LeaderHint) -> bool {
+    pub fn hint(&mut self, slot: PartitionSlot, hint: LeaderHint) -> bool {
         let is_there = self.brokers.iter().any(|broker| broker.id == hint.leader);
-        let known = usize::try_from(partition).ok().and_then(|index| self.partitions.get_mut(index));
+        let known = self.partitions.get_mut(slot.index());
         let Some(known) = known.filter(|known| hint.epoch >= 0 && Some(hint.epoch) > known.epoch) else {
             return false;
         };
@@ -284,13 +340,17 @@ mod tests {
         }
     }
 
-    fn led(cluster: &Cluster, partition: i32) -> Option<(i32, i32)> {
-        cluster.leader(partition).map(|Leader { broker, epoch }| (broker, epoch))
+    fn cluster() -> Cluster {
+        Cluster::new(Arc::new(PartitionTable::of_topic("t", 0..2)), TIMES)
+    }
+
+    fn led(cluster: &Cluster, slot: u32) -> Option<(i32, i32)> {
+        cluster.leader(PartitionSlot::new(slot)).map(|Leader { broker, epoch }| (broker, epoch))
     }
 
     #[test]
     fn what_is_older_than_what_is_known_is_no_news() {
-        let mut cluster = Cluster::new("t", TIMES);
+        let mut cluster = cluster();
         cluster.learn(&answer(1, &[(0, 1, 5), (1, 2, 5)]));
         let version = cluster.version();
         cluster.learn(&answer(1, &[(0, 2, 4), (1, 2, 5)]));
@@ -307,12 +367,12 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_topic_forgets_nothing() {
-        let mut cluster = Cluster::new("t", TIMES);
+        let mut cluster = cluster();
         cluster.learn(&answer(1, &[(0, 1, 5)]));
         let mut denied = answer(1, &[]);
         denied.topics[0].error = 3;
         cluster.learn(&denied);
-        assert_eq!((led(&cluster, 0), cluster.topic_error()), (Some((1, 5)), Some(3)));
+        assert_eq!((led(&cluster, 0), cluster.topic_error(PartitionSlot::new(0))), (Some((1, 5)), Some(3)));
         cluster.asked(0);
         cluster.not_answered();
         assert!(cluster.ask_at_us() < TIMES.age_us, "it is asked again soon");
@@ -320,19 +380,22 @@ mod tests {
 
     #[test]
     fn hints_count_when_they_are_newer_and_name_a_known_broker() {
-        let mut cluster = Cluster::new("t", TIMES);
+        let mut cluster = cluster();
         cluster.learn(&answer(1, &[(0, 1, 5)]));
-        assert!(!cluster.hint(0, LeaderHint { leader: 2, epoch: 5 }));
-        assert!(!cluster.hint(0, LeaderHint { leader: 9, epoch: 6 }), "its address is not known");
+        assert!(!cluster.hint(PartitionSlot::new(0), LeaderHint { leader: 2, epoch: 5 }));
+        assert!(
+            !cluster.hint(PartitionSlot::new(0), LeaderHint { leader: 9, epoch: 6 }),
+            "its address is not known"
+        );
         assert_eq!(led(&cluster, 0), Some((1, 5)));
-        assert!(cluster.hint(0, LeaderHint { leader: 2, epoch: 6 }));
+        assert!(cluster.hint(PartitionSlot::new(0), LeaderHint { leader: 2, epoch: 6 }));
         assert_eq!(led(&cluster, 0), Some((2, 6)));
-        assert!(!cluster.hint(7, LeaderHint { leader: 2, epoch: 6 }));
+        assert!(!cluster.hint(PartitionSlot::new(7), LeaderHint { leader: 2, epoch: 6 }));
     }
 
     #[test]
     fn suspicions_are_followed_with_pauses_that_grow() {
-        let mut cluster = Cluster::new("t", TIMES);
+        let mut cluster = cluster();
         let whole = answer(1, &[(0, 1, 5)]);
         assert_eq!(cluster.ask_at_us(), 0);
         cluster.asked(10);
@@ -356,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_partition_without_a_leader_is_asked_for_again() {
-        let mut cluster = Cluster::new("t", TIMES);
+        let mut cluster = cluster();
         cluster.asked(0);
         cluster.learn(&answer(1, &[(0, -1, 5), (1, 1, 1)]));
         assert_eq!(led(&cluster, 0), None);

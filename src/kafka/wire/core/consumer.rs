@@ -1,4 +1,6 @@
-//! A client that reads partitions of one topic: a source, its questions, and the connections that they go over.
+//! A client that reads partitions: a source, its questions, and the connections that they go over.
+
+use std::sync::Arc;
 
 use super::{
     asking::send_questions,
@@ -10,7 +12,10 @@ use super::{
     questions::{QuestionId, Questions, What},
     source::{AnswerError, Source, SourceSettings, Visitor},
 };
-use crate::kafka::wire::protocol::{Api, FetchRequest, TopicRef};
+use crate::{
+    kafka::wire::protocol::{Api, FetchRequest, TopicRef},
+    partitions::{PartitionSlot, PartitionTable},
+};
 
 /// The first Fetch that names topics by their ids.
 const FETCH_BY_ID: i16 = 13;
@@ -40,7 +45,7 @@ pub struct ConsumerSettings {
     pub fetch_us: u64,
 }
 
-/// Reads partitions of one topic.
+/// Reads a table's partitions.
 #[derive(Debug)]
 pub struct Consumer {
     network: Network<Sent>,
@@ -57,35 +62,38 @@ pub struct Consumer {
     denied_us: Option<u64>,
     /// Used again and again.
     due: Vec<i32>,
+    /// Used again and again.
+    missing: Vec<PartitionSlot>,
 }
 
 impl Consumer {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(settings: ConsumerSettings, topic: &str) -> Self {
+    pub fn new(settings: ConsumerSettings, table: &Arc<PartitionTable>) -> Self {
         Self {
-            network: Network::new(settings.network, topic),
-            source: Source::new(settings.source),
-            questions: Questions::default(),
+            network: Network::new(settings.network, table.clone()),
+            source: Source::new(settings.source, table),
+            questions: Questions::new(table.clone()),
             fetch_us: settings.fetch_us,
             led: None,
             has_leaderless: false,
             has_answers: false,
             denied_us: None,
             due: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
     /// Reads a partition from this offset on; see [`Source::read_from`].
-    pub fn read_from(&mut self, partition: i32, offset: i64, epoch_before: Option<i32>, now_us: u64) {
-        self.source.read_from(partition, offset, epoch_before);
+    pub fn read_from(&mut self, slot: PartitionSlot, offset: i64, epoch_before: Option<i32>, now_us: u64) {
+        self.source.read_from(slot, offset, epoch_before);
         self.led = None;
         self.drive(now_us);
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, partition: i32) {
-        self.source.stop(partition);
+    pub fn stop(&mut self, slot: PartitionSlot) {
+        self.source.stop(slot);
     }
 
     /// Shows what has come, one batch or one event at the most. Returns how many records and events that were.
@@ -97,8 +105,8 @@ impl Consumer {
     }
 
     /// Asks about partitions; see [`Questions::ask`].
-    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
-        let id = self.questions.ask(partitions, what, deadline_us);
+    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+        let id = self.questions.ask(slots, what, deadline_us);
         self.drive(now_us);
         id
     }
@@ -124,8 +132,8 @@ impl Consumer {
                 }
             }
         }
-        for (partition, hint) in self.source.hints() {
-            self.network.cluster.hint(partition, hint);
+        for (slot, hint) in self.source.hints() {
+            self.network.cluster.hint(slot, hint);
         }
         self.lead(now_us);
         self.source.settle(&mut self.questions, now_us);
@@ -141,7 +149,7 @@ impl Consumer {
     fn lead(&mut self, now_us: u64) {
         let cluster = &self.network.cluster;
         if self.led != Some(cluster.version()) {
-            self.source.lead(|partition| cluster.leader(partition));
+            self.source.lead(|slot| cluster.leader(slot));
             self.led = Some(cluster.version());
             self.has_leaderless = self.source.without_leader().next().is_some();
         }
@@ -152,17 +160,20 @@ impl Consumer {
 
     /// Tells that partitions are not there, or must not be read, in the cluster's words. Without a leader alone, they wait.
     fn deny(&mut self, now_us: u64) {
-        let cluster = &self.network.cluster;
-        let Some(error) = cluster.topic_error() else { return };
-        let is_missing = |partition: &i32| error != code::NONE || !cluster.has(*partition);
-        let missing: Vec<i32> = self.source.without_leader().filter(is_missing).collect();
-        if !missing.is_empty() {
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.extend(self.source.without_leader());
+        for slot in missing.drain(..) {
+            let cluster = &self.network.cluster;
+            let error = match cluster.topic_error(slot) {
+                None => continue,
+                Some(code::NONE) if cluster.has(slot) => continue,
+                Some(code::NONE) => code::UNKNOWN_TOPIC_OR_PARTITION,
+                Some(error) => error,
+            };
             self.denied_us = Some(now_us);
+            self.source.deny_leader(slot, error);
         }
-        let error = if error == code::NONE { code::UNKNOWN_TOPIC_OR_PARTITION } else { error };
-        for partition in missing {
-            self.source.deny_leader(partition, error);
-        }
+        self.missing = missing;
     }
 
     /// Sends every Fetch that can go out.
@@ -178,8 +189,7 @@ impl Consumer {
     fn fetch_from(&mut self, broker: i32, now_us: u64) {
         let Self { network, source, fetch_us, .. } = self;
         let Some(link) = network.ready(Peer { broker, purpose: Purpose::Data }, now_us) else { return };
-        let (topic, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
-        let Some(connection) = network.connection(link) else { return };
+        let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
         if !connection.has_room(1, now_us) {
             return;
         }
@@ -192,10 +202,10 @@ impl Consumer {
         };
         let SourceSettings { max_wait_ms, min_bytes, read_committed, .. } = *source.settings();
         let Some(fetch) = source.next_fetch(broker, now_us) else { return };
-        let (version, topic) = named(version, &topic, id);
+        let (version, topics) = cluster.topics(version, FETCH_BY_ID);
         let partitions = fetch.partitions.len();
         let request = FetchRequest {
-            topic,
+            topics,
             partitions: fetch.partitions,
             max_wait_ms,
             min_bytes,
@@ -224,16 +234,11 @@ impl Consumer {
                 .inspect(|_| pass(network, link))
             }
             Sent::Fetch { broker } => {
-                let (topic, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
-                let Some(connection) = network.connection(link) else { return };
+                let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
                 let mut spare = source.spare();
                 let (from, to) = connection.swap(&mut spare);
-                let topic = if response.version < FETCH_BY_ID {
-                    TopicRef::Name(&topic)
-                } else {
-                    TopicRef::Id(id.unwrap_or_default())
-                };
-                let answered = source.fetched(broker, (response.version, topic), (spare, from, to), now_us);
+                let slot = |topic: TopicRef<'_>, partition| cluster.slot(topic, partition);
+                let answered = source.fetched(broker, response.version, slot, (spare, from, to), now_us);
                 answered.map(|answer| answer.throttle_time_ms).map_err(|error| unreadable(response, error))
             }
         };
@@ -289,14 +294,6 @@ fn unreadable(response: &Response<Sent>, error: AnswerError) -> ConnectionError 
             ConnectionError::Unreadable { api: response.api, version: response.version, error }
         }
         AnswerError::NotAsked(_) => ConnectionError::Lost(error.to_string()),
-    }
-}
-
-/// By what a Fetch names the topic: by its id where the broker and the cluster have ids.
-fn named(version: i16, topic: &str, id: Option<[u8; 16]>) -> (i16, TopicRef<'_>) {
-    match id {
-        Some(id) if version >= FETCH_BY_ID => (version, TopicRef::Id(id)),
-        _ => (version.min(FETCH_BY_ID - 1), TopicRef::Name(topic)),
     }
 }
 

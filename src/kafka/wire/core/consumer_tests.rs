@@ -60,7 +60,7 @@ impl World {
         };
         let settings = ConsumerSettings { network, source: SETTINGS, fetch_us: 1_000_000 };
         Self {
-            consumer: Consumer::new(settings, "t"),
+            consumer: Consumer::new(settings, &Arc::new(PartitionTable::of_topic("t", 0..3))),
             now_us: 1,
             fetch_version,
             topic_error: 0,
@@ -226,7 +226,7 @@ fn ends(throttle_ms: i32, partitions: &[i32]) -> Vec<u8> {
 fn records_are_read_over_a_connection_of_their_own_by_name_or_id() {
     for (version, topic) in [(12, TOPIC), (16, TopicRef::Id(TOPIC_ID))] {
         let mut world = World::new(version);
-        world.consumer.read_from(0, 0, None, 1);
+        world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
         world.settle();
         assert_eq!((world.fetches.len(), world.fetches[0].version), (1, version));
         world.give_parts(topic, &[part(0, 9, &[batch(0, 3, &["a"])])]);
@@ -242,7 +242,7 @@ fn records_are_read_over_a_connection_of_their_own_by_name_or_id() {
 fn an_answer_about_another_topic_ends_the_connection_and_is_asked_for_again() {
     for (version, topic) in [(12, TopicRef::Name("u")), (16, TopicRef::Id([8; 16]))] {
         let mut world = World::new(version);
-        world.consumer.read_from(0, 0, None, 1);
+        world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
         world.settle();
         world.give_parts(topic, &[part(0, 9, &[batch(0, 3, &["a"])])]);
         assert_eq!(world.shown(), [""; 0]);
@@ -256,7 +256,7 @@ fn an_answer_about_another_topic_ends_the_connection_and_is_asked_for_again() {
 #[test]
 fn what_a_lost_connection_owes_is_asked_for_again() {
     let mut world = World::new(12);
-    world.consumer.read_from(0, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
     world.settle();
     let lost = world.fetches.pop_front().unwrap();
     world.consumer.closed(lost.link, ConnectionError::Lost("gone".to_owned()), 1);
@@ -269,7 +269,7 @@ fn what_a_lost_connection_owes_is_asked_for_again() {
 #[test]
 fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
     let mut world = World::new(12);
-    world.consumer.read_from(0, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
     world.settle();
     let first = world.fetches.pop_front().unwrap();
     // Half a second for which it was asked to wait, and one that it may take.
@@ -288,7 +288,7 @@ fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
 fn a_broker_that_throttles_is_not_taken_for_one_that_does_not_answer() {
     const MUTE_MS: i32 = 5_000;
     let mut world = World::new(12);
-    world.consumer.read_from(0, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
     world.settle();
     let first = world.fetches.pop_front().unwrap();
     let mut body = answer(TOPIC, &[part(0, 9, &[batch(0, 3, &["a"])])])[5..].to_vec();
@@ -312,7 +312,12 @@ fn a_question_to_a_broker_that_throttles_waits_too() {
     let mut world = World::new(12);
     let ask = |world: &mut World| {
         let now_us = world.now_us;
-        world.consumer.ask(&[0], What::End { read_committed: false }, now_us + 9_000_000, now_us);
+        world.consumer.ask(
+            &[PartitionSlot::new(0)],
+            What::End { read_committed: false },
+            now_us + 9_000_000,
+            now_us,
+        );
         world.settle();
         world.questions.pop_front().unwrap()
     };
@@ -334,8 +339,13 @@ fn a_question_to_a_broker_that_throttles_waits_too() {
 #[test]
 fn questions_do_not_wait_behind_records() {
     let mut world = World::new(12);
-    world.consumer.read_from(0, 0, None, 1);
-    let id = world.consumer.ask(&[0, 1], What::End { read_committed: false }, 9_000_000, 1);
+    world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
+    let id = world.consumer.ask(
+        &[0, 1].map(PartitionSlot::new),
+        What::End { read_committed: false },
+        9_000_000,
+        1,
+    );
     world.settle();
     let asked = world.questions.pop_front().unwrap();
     assert_ne!(asked.link, world.fetches[0].link);
@@ -350,7 +360,7 @@ fn questions_do_not_wait_behind_records() {
 fn a_topic_that_is_not_there_is_told_again_and_again() {
     let mut world = World::new(12);
     world.topic_error = code::UNKNOWN_TOPIC_OR_PARTITION;
-    world.consumer.read_from(1, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(1), 0, None, 1);
     world.settle();
     assert_eq!(world.shown(), ["1: error 3"]);
     world.now_us += DENIAL_US - 1;
@@ -370,7 +380,7 @@ fn a_topic_that_is_not_there_is_told_again_and_again() {
 #[test]
 fn a_partition_that_the_topic_lacks_is_told() {
     let mut world = World::new(12);
-    world.consumer.read_from(2, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(2), 0, None, 1);
     world.settle();
     assert_eq!(world.shown(), ["2: error 3"]);
 }
@@ -378,7 +388,7 @@ fn a_partition_that_the_topic_lacks_is_told() {
 #[test]
 fn who_leads_is_asked_after_a_refusal() {
     let mut world = World::new(12);
-    world.consumer.read_from(0, 0, None, 1);
+    world.consumer.read_from(PartitionSlot::new(0), 0, None, 1);
     world.settle();
     let before = world.metadata;
     world.give_parts(TOPIC, &[failed(0, code::NOT_LEADER_OR_FOLLOWER)]);

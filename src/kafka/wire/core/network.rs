@@ -1,7 +1,7 @@
 //! The connections of one client: opened when they are first wanted, opened again with pauses that grow, closed when they
 //! are idle; and the questions who leads what.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
     cluster::{Cluster, RefreshTimes},
@@ -9,7 +9,10 @@ use super::{
     machine::{Action, LinkId},
     notice::{Answered, BrokerName, Notice},
 };
-use crate::kafka::wire::protocol::{Api, DecodeError, Decoder, MetadataRequest, MetadataResponse};
+use crate::{
+    kafka::wire::protocol::{Api, DecodeError, Decoder, MetadataRequest, MetadataResponse},
+    partitions::PartitionTable,
+};
 
 /// The pause before a broker is asked again that has said no, and the longest that it grows to, µs.
 const REFUSED_SHORTEST_US: u64 = 1_000_000;
@@ -133,9 +136,9 @@ const MOST_NOTICES: usize = 1_000;
 impl<T: Copy> Network<T> {
     /// No connection yet.
     #[must_use]
-    pub fn new(settings: NetworkSettings, topic: &str) -> Self {
+    pub fn new(settings: NetworkSettings, table: Arc<PartitionTable>) -> Self {
         Self {
-            cluster: Cluster::new(topic, settings.refresh),
+            cluster: Cluster::new(table, settings.refresh),
             settings,
             slots: Vec::new(),
             actions: VecDeque::new(),
@@ -222,11 +225,16 @@ impl<T: Copy> Network<T> {
 
     /// A connection, unless it is over.
     pub fn connection(&mut self, link: LinkId) -> Option<&mut Connection<Tag<T>>> {
+        self.connection_and_cluster(link).map(|(connection, _)| connection)
+    }
+
+    /// A connection, unless it is over, and what is known of the cluster.
+    pub fn connection_and_cluster(&mut self, link: LinkId) -> Option<(&mut Connection<Tag<T>>, &Cluster)> {
         match self.slots.get_mut(link.slot) {
             Some(Slot { generation, state: State::Open(connection), .. })
                 if *generation == link.generation =>
             {
-                Some(connection)
+                Some((connection, &self.cluster))
             }
             _ => None,
         }
@@ -530,12 +538,12 @@ impl<T: Copy> Network<T> {
 
     fn ask(&mut self, now_us: u64) {
         let Some(link) = self.control(now_us) else { return };
-        let (topic, question_us) = (self.cluster.topic().clone(), self.settings.question_us);
+        let (table, question_us) = (self.cluster.table().clone(), self.settings.question_us);
         let Some(connection) = self.connection(link) else { return };
         let deadline_us = connection.deadline_us(now_us, question_us);
         // Whoever has no topic wants to know the brokers.
-        let topics: &[&str] = if topic.is_empty() { &[] } else { &[&topic] };
-        let request = MetadataRequest { topics: Some(topics) };
+        let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
+        let request = MetadataRequest { topics: Some(&topics) };
         match connection.send(&request, deadline_us, Tag::Metadata) {
             Ok(()) => self.cluster.asked(now_us),
             Err(error) => self.fail(link, error.into(), now_us),

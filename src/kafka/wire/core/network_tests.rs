@@ -25,7 +25,7 @@ pub(in crate::kafka::wire::core) fn settings(hosts: &[&str]) -> NetworkSettings 
 }
 
 fn network(hosts: &[&str]) -> Network<u8> {
-    Network::new(settings(hosts), "t")
+    Network::new(settings(hosts), Arc::new(PartitionTable::of_topic("t", 0..1)))
 }
 
 fn opening(network: &mut Network<u8>) -> Option<(LinkId, String)> {

@@ -1,4 +1,6 @@
-//! A producer for one topic, without I/O: connections, leaders, a producer id, and records on their way.
+//! A producer, without I/O: connections, leaders, a producer id, and records on their way.
+
+use std::sync::Arc;
 
 use super::{
     asking::send_questions,
@@ -15,9 +17,12 @@ use super::{
     transaction::Ask,
     values::LastingValues,
 };
-use crate::kafka::wire::{
-    batch::NewRecord,
-    protocol::{InitProducerIdRequest, InitProducerIdResponse},
+use crate::{
+    kafka::wire::{
+        batch::NewRecord,
+        protocol::{InitProducerIdRequest, InitProducerIdResponse, TopicRef},
+    },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// What a producer's own requests are for.
@@ -44,8 +49,6 @@ pub enum NotTaken {
     Finished(i16),
     /// The record alone is larger than a batch may be.
     TooLarge,
-    /// There is no such partition.
-    NoPartition,
     /// No transaction is open.
     NoTransaction,
 }
@@ -65,14 +68,14 @@ pub struct Producer {
 impl Producer {
     /// Nothing is connected yet; the first [`Self::step`] begins with that.
     #[must_use]
-    pub fn new(network: NetworkSettings, sink: SinkSettings, topic: &str) -> Self {
+    pub fn new(network: NetworkSettings, sink: SinkSettings, table: &Arc<PartitionTable>) -> Self {
         Self {
-            network: Network::new(network, topic),
-            sink: Sink::new(sink),
+            network: Network::new(network, table.clone()),
+            sink: Sink::new(sink, table.clone()),
             ids: ProducerIds::new(),
             transacting: None,
             values: LastingValues::new(),
-            questions: Questions::default(),
+            questions: Questions::new(table.clone()),
             now_us: 0,
         }
     }
@@ -82,10 +85,10 @@ impl Producer {
     pub fn in_transactions(
         network: NetworkSettings,
         sink: SinkSettings,
-        topic: &str,
+        table: &Arc<PartitionTable>,
         id: TransactionalId,
     ) -> Self {
-        Self { transacting: Some(Transacting::new(id)), ..Self::new(network, sink, topic) }
+        Self { transacting: Some(Transacting::new(id)), ..Self::new(network, sink, table) }
     }
 
     /// Its transactions, if its records are in any.
@@ -103,7 +106,12 @@ impl Producer {
     /// # Errors
     /// It is not taken.
     #[inline]
-    pub fn push(&mut self, partition: i32, record: &NewRecord<'_>, token: usize) -> Result<(), NotTaken> {
+    pub fn push(
+        &mut self,
+        slot: PartitionSlot,
+        record: &NewRecord<'_>,
+        token: usize,
+    ) -> Result<(), NotTaken> {
         if self.sink.is_full() {
             return Err(NotTaken::Full);
         }
@@ -113,13 +121,12 @@ impl Producer {
         if self.transacting.as_ref().is_some_and(|transacting| !transacting.is_open()) {
             return Err(NotTaken::NoTransaction);
         }
-        match self.network.cluster.topic_error() {
+        let cluster = &self.network.cluster;
+        match cluster.topic_error(slot) {
             // What was known of it before stays, and an answer without it may be one of a broker that has just started.
-            Some(error) if error != code::NONE && self.network.cluster.partitions() == 0 => {
-                Err(NotTaken::Refused(error))
-            }
+            Some(error) if error != code::NONE && !cluster.has_topic(slot) => Err(NotTaken::Refused(error)),
             Some(error @ code::TOPIC_AUTHORIZATION_FAILED) => Err(NotTaken::Refused(error)),
-            _ => self.sink.push(partition, record, token, self.now_us),
+            _ => self.sink.push(slot, record, token, self.now_us),
         }
     }
 
@@ -159,7 +166,7 @@ impl Producer {
     fn ask_leaders(&mut self, now_us: u64) {
         self.questions.expire(now_us);
         // Before the cluster has answered nobody can be asked.
-        if self.network.cluster.topic_error().is_some() {
+        if self.network.cluster.has_answered() {
             send_questions(&mut self.questions, &mut self.network, Own::Question, now_us);
         }
         if self.questions.take_stale() {
@@ -168,14 +175,14 @@ impl Producer {
     }
 
     /// Asks leaders where their logs start or end.
-    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
-        let id = self.questions.ask(partitions, what, deadline_us);
+    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+        let id = self.questions.ask(slots, what, deadline_us);
         self.step(now_us);
         id
     }
 
     /// The answers, once each partition has one, and only once.
-    pub fn answers(&mut self, question: QuestionId) -> Option<Vec<(i32, Answer)>> {
+    pub fn answers(&mut self, question: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
         self.questions.answers(question)
     }
 
@@ -263,12 +270,13 @@ impl Producer {
         response: &Response<Own>,
         now_us: u64,
     ) -> Result<i32, ConnectionError> {
-        let (name, id) = (self.network.cluster.topic().clone(), self.network.cluster.topic_id());
         let body = self.network.body(link, response)?;
-        let answered = self.sink.answered(slot, (response.version, body), (&name, id), now_us)?;
+        let cluster = &self.network.cluster;
+        let slot_of = |topic: TopicRef<'_>, partition| cluster.slot(topic, partition);
+        let answered = self.sink.answered(slot, (response.version, body), slot_of, now_us)?;
         let mut is_news = false;
-        for (partition, hint) in answered.hints {
-            is_news |= self.network.cluster.hint(partition, hint);
+        for (slot, hint) in answered.hints {
+            is_news |= self.network.cluster.hint(slot, hint);
         }
         self.network.note_error(answered.error);
         if answered.is_about_leader && !is_news {

@@ -16,7 +16,7 @@ use crate::kafka::wire::{
 fn records_of_all_partitions_of_a_broker_go_in_one_request() {
     let mut cluster = Cluster::new(SINK, &[1, 2, 1]);
     for token in 0..6 {
-        cluster.push(i32::try_from(token).unwrap() % 3, token).unwrap();
+        cluster.push(u32::try_from(token).unwrap() % 3, token).unwrap();
     }
     assert!(cluster.produced.is_empty(), "not before the next step");
     cluster.run();
@@ -51,7 +51,7 @@ fn a_request_keeps_to_its_size_and_partitions_take_turns() {
     let mut cluster =
         Cluster::new(SinkSettings { request_most_bytes: 250, requests_in_flight: 1, ..SINK }, &[1; 4]);
     for token in 0..40 {
-        cluster.push(i32::try_from(token).unwrap() % 4, token).unwrap();
+        cluster.push(u32::try_from(token).unwrap() % 4, token).unwrap();
     }
     let mut seen = Vec::new();
     cluster.run();

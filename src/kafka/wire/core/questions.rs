@@ -4,14 +4,18 @@
 //! that somebody else leads by now is none: the new leader is asked. Pure: it says which request is to be sent to which
 //! broker, and is told what came of it.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use super::{
     cluster::Leader,
     code::{self, Kind},
 };
-use crate::kafka::wire::protocol::{
-    DecodeError, Decoder, EpochQuestion, LeaderEpochResponse, ListOffsetsResponse, OffsetQuestion, Timestamp,
+use crate::{
+    kafka::wire::protocol::{
+        DecodeError, Decoder, EpochQuestion, LeaderEpochResponse, ListOffsetsResponse, OffsetQuestion,
+        Timestamp,
+    },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// How long a partition rests after an answer that was none, µs.
@@ -70,6 +74,8 @@ pub enum NoAnswer {
 pub struct QuestionRequest {
     /// By this its answer is known.
     pub number: u64,
+    /// Place of the topic whose partitions it is about.
+    pub topic: usize,
     /// What is asked.
     pub body: QuestionBody,
 }
@@ -94,7 +100,7 @@ pub enum QuestionBody {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     id: QuestionId,
-    partition: i32,
+    slot: PartitionSlot,
     what: What,
     deadline_us: u64,
     /// It rests until then.
@@ -124,8 +130,9 @@ impl Open {
 }
 
 /// All questions that are open. Not on the data path: there are few, and it may allocate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Questions {
+    table: Arc<PartitionTable>,
     open: Vec<Open>,
     last_id: u64,
     last_request: u64,
@@ -133,13 +140,19 @@ pub struct Questions {
 }
 
 impl Questions {
+    /// None is open about these partitions.
+    #[must_use]
+    pub fn new(table: Arc<PartitionTable>) -> Self {
+        Self { table, open: Vec::new(), last_id: 0, last_request: 0, is_stale: false }
+    }
+
     /// Asks about these partitions. Each has its answer, or its error, at the deadline at the latest.
-    pub fn ask(&mut self, partitions: &[i32], what: What, deadline_us: u64) -> QuestionId {
+    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64) -> QuestionId {
         self.last_id += 1;
         let id = QuestionId(self.last_id);
-        let open = |&partition: &i32| Open {
+        let open = |&slot: &PartitionSlot| Open {
             id,
-            partition,
+            slot,
             what,
             deadline_us,
             not_before_us: 0,
@@ -147,15 +160,15 @@ impl Questions {
             last_error: None,
             answer: None,
         };
-        self.open.extend(partitions.iter().map(open));
+        self.open.extend(slots.iter().map(open));
         id
     }
 
     /// The answers, once each partition has one, and only once: in the order of the question. None of a question that is
     /// not known any more.
-    pub fn answers(&mut self, id: QuestionId) -> Option<Vec<(i32, Answer)>> {
-        let answers: Option<Vec<(i32, Answer)>> =
-            self.of(id).map(|open| open.answer.map(|answer| (open.partition, answer))).collect();
+    pub fn answers(&mut self, id: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
+        let answers: Option<Vec<(PartitionSlot, Answer)>> =
+            self.of(id).map(|open| open.answer.map(|answer| (open.slot, answer))).collect();
         if answers.is_some() {
             self.forget(id);
         }
@@ -185,10 +198,10 @@ impl Questions {
 
     /// Brokers that are to be asked something now. `leader` says who leads a partition, or with which error nobody is known
     /// to: such a question waits.
-    pub fn wanted(&mut self, now_us: u64, leader: impl Fn(i32) -> Result<Leader, i16>) -> Vec<i32> {
+    pub fn wanted(&mut self, now_us: u64, leader: impl Fn(PartitionSlot) -> Result<Leader, i16>) -> Vec<i32> {
         let mut brokers = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.waits(now_us)) {
-            match leader(open.partition) {
+            match leader(open.slot) {
                 Ok(leader) if brokers.contains(&leader.broker) => {}
                 Ok(leader) => brokers.push(leader.broker),
                 Err(error) => {
@@ -202,27 +215,30 @@ impl Questions {
         brokers
     }
 
-    /// The next request for a broker: of one kind, about all partitions for which that goes.
+    /// The next request for a broker: of one kind, about all partitions of a topic for which that goes.
     pub fn next_request(
         &mut self,
         broker: i32,
         now_us: u64,
-        leader: impl Fn(i32) -> Result<Leader, i16>,
+        leader: impl Fn(PartitionSlot) -> Result<Leader, i16>,
     ) -> Option<QuestionRequest> {
-        let led_by = |partition| leader(partition).ok().filter(|leader| leader.broker == broker);
-        let mut waiting = self.open.iter().filter(|open| open.waits(now_us));
-        let what = waiting.find(|open| led_by(open.partition).is_some())?.what;
-        self.last_request += 1;
-        let (number, mut asked) = (self.last_request, Vec::new());
-        for open in self.open.iter_mut().filter(|open| open.waits(now_us) && open.what == what) {
-            let Some(leader) = led_by(open.partition) else { continue };
+        let Self { table, open: all, last_request, .. } = self;
+        let led_by = |slot| leader(slot).ok().filter(|leader| leader.broker == broker);
+        let mut waiting = all.iter().filter(|open| open.waits(now_us));
+        let first = waiting.find(|open| led_by(open.slot).is_some())?;
+        let (what, topic) = (first.what, table.place(first.slot).topic);
+        *last_request += 1;
+        let (number, mut asked) = (*last_request, Vec::new());
+        for open in all.iter_mut().filter(|open| open.waits(now_us) && open.what == what) {
+            let place = table.place(open.slot);
+            let Some(leader) = led_by(open.slot).filter(|_| place.topic == topic) else { continue };
             open.sent = Some((number, leader.epoch));
             // A request names a partition once; whoever asks the same gets the same answer.
-            if !asked.contains(&(open.partition, leader.epoch)) {
-                asked.push((open.partition, leader.epoch));
+            if !asked.contains(&(place.partition, leader.epoch)) {
+                asked.push((place.partition, leader.epoch));
             }
         }
-        Some(QuestionRequest { number, body: body(what, &asked) })
+        Some(QuestionRequest { number, topic, body: body(what, &asked) })
     }
 
     /// An answer has come. A partition that it does not name is asked about again. Returns how long the broker asks us to
@@ -262,8 +278,9 @@ impl Questions {
     }
 
     fn take(&mut self, number: u64, partition: i32, error: i16, (offset, epoch): (i64, i32), now_us: u64) {
-        let asked = self.open.iter_mut().filter(|open| open.partition == partition);
-        for open in asked {
+        let Self { table, open: all, is_stale, .. } = self;
+        // A request is about one topic, so that the partition's number is enough.
+        for open in all.iter_mut().filter(|open| table.partition(open.slot) == partition) {
             let Some((_, leader_epoch)) = open.sent.filter(|(sent, _)| *sent == number) else { continue };
             // Only an epoch's end may be unknown.
             let is_epoch = matches!(open.what, What::EpochEnd { .. });
@@ -274,7 +291,7 @@ impl Questions {
                 }
                 code::NONE => open.refused(code::OFFSET_NOT_AVAILABLE, now_us),
                 error => {
-                    self.is_stale |= matches!(code::kind(error), Kind::Leadership | Kind::Gone);
+                    *is_stale |= matches!(code::kind(error), Kind::Leadership | Kind::Gone);
                     open.refused(error, now_us);
                 }
             }

@@ -3,14 +3,24 @@
 use super::*;
 use crate::kafka::wire::protocol::Encoder;
 
+const SLOT: PartitionSlot = PartitionSlot::new(0);
 const DEADLINE_US: u64 = 5_000_000;
 const EPOCH_END: What = What::EpochEnd { epoch: 2 };
 const END: What = What::End { read_committed: true };
 
 /// Partitions are led by broker 10 or 20, even ones and odd ones, in epoch 3.
 #[expect(clippy::unnecessary_wraps, reason = "not everybody is led")]
-fn leader(partition: i32) -> Result<Leader, i16> {
-    Ok(Leader { broker: 10 + partition % 2 * 10, epoch: 3 })
+fn leader(slot: PartitionSlot) -> Result<Leader, i16> {
+    Ok(Leader { broker: if slot.index().is_multiple_of(2) { 10 } else { 20 }, epoch: 3 })
+}
+
+/// None is open about three partitions of a topic.
+fn questions() -> Questions {
+    Questions::new(Arc::new(PartitionTable::of_topic("t", 0..3)))
+}
+
+fn slots<const N: usize>(numbers: [u32; N]) -> [PartitionSlot; N] {
+    numbers.map(PartitionSlot::new)
 }
 
 /// The next request, with the broker that it is for.
@@ -21,9 +31,13 @@ struct Next {
     body: QuestionBody,
 }
 
-fn next(questions: &mut Questions, now_us: u64, leader: impl Fn(i32) -> Result<Leader, i16>) -> Option<Next> {
+fn next(
+    questions: &mut Questions,
+    now_us: u64,
+    leader: impl Fn(PartitionSlot) -> Result<Leader, i16>,
+) -> Option<Next> {
     let broker = *questions.wanted(now_us, &leader).first()?;
-    let QuestionRequest { number, body } = questions.next_request(broker, now_us, leader).unwrap();
+    let QuestionRequest { number, body, .. } = questions.next_request(broker, now_us, leader).unwrap();
     Some(Next { broker, number, body })
 }
 
@@ -60,8 +74,8 @@ fn found(offset: i64, epoch: i32) -> Answer {
 
 #[test]
 fn each_leader_is_asked_once_about_all_its_partitions() {
-    let mut questions = Questions::default();
-    let id = questions.ask(&[0, 1, 2], END, DEADLINE_US);
+    let mut questions = questions();
+    let id = questions.ask(&slots([0, 1, 2]), END, DEADLINE_US);
     let first = next(&mut questions, 0, leader).unwrap();
     let asked = |partition| OffsetQuestion { partition, leader_epoch: 3 };
     let body =
@@ -73,14 +87,17 @@ fn each_leader_is_asked_once_about_all_its_partitions() {
     answer(&mut questions, second.number, END, &[(1, 0, 11, 3)], 0);
     assert_eq!(questions.answers(id), None);
     answer(&mut questions, first.number, END, &[(2, 0, 12, 3), (0, 0, 10, 3)], 0);
-    assert_eq!(questions.answers(id), Some(vec![(0, found(10, 3)), (1, found(11, 3)), (2, found(12, 3))]));
+    let [zero, one, two] = slots([0, 1, 2]);
+    let answers = vec![(zero, found(10, 3)), (one, found(11, 3)), (two, found(12, 3))];
+    assert_eq!(questions.answers(id), Some(answers));
     assert_eq!(questions.next_deadline_us(0), u64::MAX);
 }
 
 #[test]
 fn different_questions_do_not_share_a_request_and_equal_ones_do() {
-    let mut questions = Questions::default();
-    let ids = [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&[0], what, DEADLINE_US));
+    let mut questions = questions();
+    let ids =
+        [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&slots([0]), what, DEADLINE_US));
     let numbers: Vec<_> = (0..3).map(|_| next(&mut questions, 0, leader).unwrap()).collect();
     assert_eq!(next(&mut questions, 0, leader), None);
     let epoch = EpochQuestion { partition: 0, current_epoch: 3, epoch: 2 };
@@ -95,8 +112,8 @@ fn different_questions_do_not_share_a_request_and_equal_ones_do() {
 #[test]
 fn who_does_not_lead_has_not_answered() {
     for error in [code::NOT_LEADER_OR_FOLLOWER, code::FENCED_LEADER_EPOCH, code::UNKNOWN_TOPIC_OR_PARTITION] {
-        let mut questions = Questions::default();
-        let id = questions.ask(&[0], END, DEADLINE_US);
+        let mut questions = questions();
+        let id = questions.ask(&slots([0]), END, DEADLINE_US);
         let first = next(&mut questions, 0, leader).unwrap();
         assert!(!questions.take_stale());
         answer(&mut questions, first.number, END, &[(0, error, -1, -1)], 7);
@@ -109,15 +126,15 @@ fn who_does_not_lead_has_not_answered() {
         answer(&mut questions, second.number, END, &[(0, 0, 9, 4)], 8);
         assert_eq!(
             questions.answers(id),
-            Some(vec![(0, Ok(Found { offset: 9, epoch: 4, leader_epoch: 4 }))])
+            Some(vec![(SLOT, Ok(Found { offset: 9, epoch: 4, leader_epoch: 4 }))])
         );
     }
 }
 
 #[test]
 fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
-    let mut questions = Questions::default();
-    questions.ask(&[0], END, DEADLINE_US);
+    let mut questions = questions();
+    questions.ask(&slots([0]), END, DEADLINE_US);
     let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(0, 0, -1, -1)], 0);
     assert!(next(&mut questions, BACK_OFF_US, leader).is_some());
@@ -125,18 +142,18 @@ fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
 
 #[test]
 fn a_refusal_is_an_answer() {
-    let mut questions = Questions::default();
-    let id = questions.ask(&[0], EPOCH_END, DEADLINE_US);
+    let mut questions = questions();
+    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US);
     let number = next(&mut questions, 0, leader).unwrap().number;
     let refused = code::TOPIC_AUTHORIZATION_FAILED;
     answer(&mut questions, number, EPOCH_END, &[(0, refused, -1, -1)], 0);
-    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(refused)))]));
+    assert_eq!(questions.answers(id), Some(vec![(SLOT, Err(NoAnswer::Error(refused)))]));
 }
 
 #[test]
 fn who_is_not_named_is_asked_again() {
-    let mut questions = Questions::default();
-    let id = questions.ask(&[0, 2], END, DEADLINE_US);
+    let mut questions = questions();
+    let id = questions.ask(&slots([0, 2]), END, DEADLINE_US);
     let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(2, 0, 5, 3), (4, 0, 6, 3)], 0);
     assert_eq!(questions.answers(id), None);
@@ -147,8 +164,8 @@ fn who_is_not_named_is_asked_again() {
 
 #[test]
 fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
-    let mut questions = Questions::default();
-    questions.ask(&[0], END, DEADLINE_US);
+    let mut questions = questions();
+    questions.ask(&slots([0]), END, DEADLINE_US);
     let number = next(&mut questions, 0, leader).unwrap().number;
     questions.failed(number, 0);
     assert!(questions.take_stale());
@@ -159,27 +176,26 @@ fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
 
 #[test]
 fn without_a_leader_there_is_an_error_at_the_deadline() {
-    let mut questions = Questions::default();
-    let id = questions.ask(&[0], END, DEADLINE_US);
-    let other = questions.ask(&[1], END, DEADLINE_US);
-    let leaders =
-        |partition| if partition == 0 { Err(code::LEADER_NOT_AVAILABLE) } else { leader(partition) };
+    let mut questions = questions();
+    let id = questions.ask(&slots([0]), END, DEADLINE_US);
+    let other = questions.ask(&slots([1]), END, DEADLINE_US);
+    let leaders = |slot| if slot == SLOT { Err(code::LEADER_NOT_AVAILABLE) } else { leader(slot) };
     let request = next(&mut questions, 0, leaders).unwrap();
     assert_eq!(request.broker, 20, "whoever has one is asked");
     assert!(questions.take_stale());
     questions.expire(DEADLINE_US - 1);
     assert!(!questions.is_answered(id));
     questions.expire(DEADLINE_US);
-    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(code::LEADER_NOT_AVAILABLE)))]));
+    assert_eq!(questions.answers(id), Some(vec![(SLOT, Err(NoAnswer::Error(code::LEADER_NOT_AVAILABLE)))]));
     // What comes later is nobody's.
     answer(&mut questions, request.number, END, &[(1, 0, 5, 3)], DEADLINE_US);
-    assert_eq!(questions.answers(other), Some(vec![(1, Err(NoAnswer::TimedOut))]));
+    assert_eq!(questions.answers(other), Some(vec![(PartitionSlot::new(1), Err(NoAnswer::TimedOut))]));
 }
 
 #[test]
 fn answers_that_nobody_takes_are_forgotten() {
-    let mut questions = Questions::default();
-    questions.ask(&[0], END, DEADLINE_US);
+    let mut questions = questions();
+    questions.ask(&slots([0]), END, DEADLINE_US);
     questions.expire(DEADLINE_US);
     questions.expire(DEADLINE_US + KEPT_US - 1);
     assert_eq!(questions.open.len(), 1);
@@ -189,8 +205,8 @@ fn answers_that_nobody_takes_are_forgotten() {
 
 #[test]
 fn who_cannot_be_asked_yet_keeps_nobody_else_waiting() {
-    let mut questions = Questions::default();
-    questions.ask(&[0, 1, 2], END, DEADLINE_US);
+    let mut questions = questions();
+    questions.ask(&slots([0, 1, 2]), END, DEADLINE_US);
     assert_eq!(questions.wanted(0, leader), [10, 20]);
     assert!(questions.next_request(20, 0, leader).is_some());
     assert_eq!(questions.next_request(20, 0, leader), None);
@@ -200,9 +216,9 @@ fn who_cannot_be_asked_yet_keeps_nobody_else_waiting() {
 
 #[test]
 fn a_request_that_is_not_spoken_is_refused() {
-    let mut questions = Questions::default();
-    let id = questions.ask(&[0], EPOCH_END, DEADLINE_US);
+    let mut questions = questions();
+    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US);
     let number = next(&mut questions, 0, leader).unwrap().number;
     questions.refused(number, code::UNSUPPORTED_VERSION, 0);
-    assert_eq!(questions.answers(id), Some(vec![(0, Err(NoAnswer::Error(code::UNSUPPORTED_VERSION)))]));
+    assert_eq!(questions.answers(id), Some(vec![(SLOT, Err(NoAnswer::Error(code::UNSUPPORTED_VERSION)))]));
 }

@@ -5,7 +5,7 @@
 
 mod transactions;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     cluster::Leader,
@@ -17,11 +17,12 @@ use super::{
     producer::{NotTaken, Own},
     verdict::is_about_leader,
 };
-use crate::kafka::wire::{
-    batch::{Codec, CrcShift, NewRecord, Packer},
-    protocol::{
-        Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicRef,
+use crate::{
+    kafka::wire::{
+        batch::{Codec, CrcShift, NewRecord, Packer},
+        protocol::{Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicRef},
     },
+    partitions::{PartitionSlot, PartitionTable},
 };
 
 /// How records are sent.
@@ -54,8 +55,8 @@ pub type RequestSlot = usize;
 #[derive(Debug, Default)]
 struct Request {
     link: Option<LinkId>,
-    /// Places of the partitions, in the order of their batches.
-    partitions: Vec<usize>,
+    /// The partitions, in the order of their batches.
+    partitions: Vec<PartitionSlot>,
     head: Vec<u8>,
     cuts: Vec<usize>,
     bytes: usize,
@@ -74,7 +75,7 @@ struct Outgoing {
 #[derive(Debug)]
 struct Led {
     broker: i32,
-    partitions: Vec<(usize, Leader)>,
+    partitions: Vec<(PartitionSlot, Leader)>,
     /// Which partition is first in the next request: where not all fit, they take turns.
     first: usize,
 }
@@ -83,12 +84,12 @@ struct Led {
 #[derive(Debug)]
 pub struct Sink {
     settings: SinkSettings,
+    table: Arc<PartitionTable>,
+    /// By slot.
     partitions: Vec<PartitionQueue>,
-    /// From a partition's number to its place in that list.
-    places: Vec<Option<usize>>,
     led: Vec<Led>,
-    /// The state of the cluster that `led` was made of, and of the list of partitions.
-    led_of: (u64, usize),
+    /// The state of the cluster that `led` was made of.
+    led_of: Option<u64>,
     requests: Vec<Request>,
     unused: Vec<RequestSlot>,
     outgoing: Vec<Outgoing>,
@@ -102,13 +103,22 @@ pub struct Sink {
     /// The transaction that is open; `None`: there are none.
     transaction: Option<transactions::Transaction>,
     /// Partitions with records that are not part of it yet.
-    unadmitted: Vec<i32>,
+    unadmitted: Vec<PartitionSlot>,
     records: usize,
     buffered: usize,
     /// When a batch has lingered long enough, µs.
     due_us: u64,
-    /// The batches of the next request: partition, place in its queue, and its leader.
-    gathered: Vec<(usize, usize, Leader)>,
+    /// The batches of the next request.
+    gathered: Vec<Gathered>,
+}
+
+/// A batch of the next request.
+#[derive(Clone, Copy, Debug)]
+struct Gathered {
+    slot: PartitionSlot,
+    /// Its place in the partition's queue.
+    position: usize,
+    leader: Leader,
 }
 
 /// What an answer says beside the fate of batches.
@@ -119,7 +129,7 @@ pub struct Answered {
     /// Somebody else may lead a partition by now.
     pub is_about_leader: bool,
     /// Who leads which partition by now.
-    pub hints: Vec<(i32, LeaderHint)>,
+    pub hints: Vec<(PartitionSlot, LeaderHint)>,
     /// The first error, or 0.
     pub error: i16,
 }
@@ -128,19 +138,17 @@ pub struct Answered {
 const BY_ID_FROM: i16 = 13;
 /// The first version that adds its partitions to the transaction.
 const ADDS_PARTITIONS_FROM: i16 = 12;
-/// Partitions beyond this number exist nowhere.
-const MOST_PARTITIONS: i32 = 1_000_000;
 
 impl Sink {
     /// Nothing is on its way.
     #[must_use]
-    pub fn new(settings: SinkSettings) -> Self {
+    pub fn new(settings: SinkSettings, table: Arc<PartitionTable>) -> Self {
         Self {
             settings,
-            partitions: Vec::new(),
-            places: Vec::new(),
+            partitions: table.slots().map(|slot| PartitionQueue::new(table.partition(slot))).collect(),
+            table,
             led: Vec::new(),
-            led_of: (u64::MAX, 0),
+            led_of: None,
             requests: Vec::new(),
             unused: Vec::new(),
             outgoing: Vec::new(),
@@ -174,54 +182,27 @@ impl Sink {
     /// Takes a record for a partition.
     ///
     /// # Errors
-    /// There can be no such partition, or no such batch.
+    /// It is larger than a batch may be.
     #[inline]
     pub fn push(
         &mut self,
-        partition: i32,
+        slot: PartitionSlot,
         record: &NewRecord<'_>,
         token: usize,
         now_us: u64,
     ) -> Result<(), NotTaken> {
-        let place = self.place_of(partition).ok_or(NotTaken::NoPartition)?;
+        let queue = &mut self.partitions[slot.index()];
         let (spare, most_bytes) = (&mut self.spare, self.settings.batch_most_bytes);
         let new_batch = || spare.pop().unwrap_or_default();
-        if let Err(batch) = self.partitions[place].push(record, token, most_bytes, new_batch, now_us) {
+        if let Err(batch) = queue.push(record, token, most_bytes, new_batch, now_us) {
             self.spare.push(*batch);
             return Err(NotTaken::TooLarge);
         }
+        // The first of them, for all partitions.
+        self.wants_producer |= self.records == 0 && self.producer.is_none();
         self.records += 1;
         self.buffered += 1;
         Ok(())
-    }
-
-    #[inline]
-    fn place_of(&mut self, partition: i32) -> Option<usize> {
-        let index = usize::try_from(partition).ok()?;
-        match self.places.get(index) {
-            Some(Some(place)) => Some(*place),
-            _ => self.add(partition, index),
-        }
-    }
-
-    #[cold]
-    fn add(&mut self, partition: i32, index: usize) -> Option<usize> {
-        if partition >= MOST_PARTITIONS {
-            return None;
-        }
-        if self.places.len() <= index {
-            self.places.resize(index + 1, None);
-        }
-        let place = self.partitions.len();
-        self.places[index] = Some(place);
-        let mut queue = PartitionQueue::new(partition);
-        match (self.producer, &self.transaction) {
-            (Some(producer), Some(open)) => queue.begin_transaction(producer, open.adds_partitions),
-            (Some(producer), None) => queue.set_producer(producer),
-            (None, _) => self.wants_producer = true,
-        }
-        self.partitions.push(queue);
-        Some(place)
     }
 
     /// Whether a partition has no producer id.
@@ -279,19 +260,19 @@ impl Sink {
 
     /// Sorts partitions by their leaders anew, if these have changed.
     fn note_leaders(&mut self, network: &mut Network<Own>, now_us: u64) {
-        let now = (network.cluster.version(), self.partitions.len());
+        let now = Some(network.cluster.version());
         if std::mem::replace(&mut self.led_of, now) == now {
             return;
         }
         self.led.iter_mut().for_each(|led| led.partitions.clear());
-        for (place, queue) in self.partitions.iter().enumerate() {
-            let Some(leader) = network.cluster.leader(queue.partition()) else { continue };
+        for slot in self.table.slots() {
+            let Some(leader) = network.cluster.leader(slot) else { continue };
             let known = self.led.iter().position(|led| led.broker == leader.broker);
             let index = known.unwrap_or_else(|| {
                 self.led.push(Led { broker: leader.broker, partitions: Vec::new(), first: 0 });
                 self.led.len() - 1
             });
-            self.led[index].partitions.push((place, leader));
+            self.led[index].partitions.push((slot, leader));
         }
         self.led.retain(|led| !led.partitions.is_empty());
         self.hurry_the_deposed(network, now_us);
@@ -301,9 +282,9 @@ impl Sink {
     /// connection is closed.
     fn hurry_the_deposed(&self, network: &mut Network<Own>, now_us: u64) {
         for request in &self.requests {
-            let is_deposed = |place: &usize| {
-                let queue = &self.partitions[*place];
-                let leader = network.cluster.leader(queue.partition());
+            let is_deposed = |slot: &PartitionSlot| {
+                let queue = &self.partitions[slot.index()];
+                let leader = network.cluster.leader(*slot);
                 leader.is_some() && queue.leader_in_flight().is_some_and(|before| Some(before) != leader)
             };
             if let Some(link) = request.link
@@ -324,11 +305,11 @@ impl Sink {
         let count = candidates.len();
         for step in 0..count {
             let turn = (*first + step) % count;
-            let (place, leader) = candidates[turn];
-            let queue = &mut partitions[place];
+            let (slot, leader) = candidates[turn];
+            let queue = &mut partitions[slot.index()];
             let Some(position) = queue.next(leader, now_us) else {
                 if queue.wants_admission() {
-                    unadmitted.push(queue.partition());
+                    unadmitted.push(slot);
                 }
                 let not_before_us = queue.not_before_us();
                 if not_before_us > now_us {
@@ -344,7 +325,7 @@ impl Sink {
                 break;
             }
             bytes += batch_bytes;
-            gathered.push((place, position, leader));
+            gathered.push(Gathered { slot, position, leader });
             let due_us = queue.due_us(position, settings.linger_us);
             is_due |= due_us <= now_us;
             earliest_us = earliest_us.min(due_us);
@@ -363,48 +344,58 @@ impl Sink {
         shift: &CrcShift,
         now_us: u64,
     ) -> Result<(), ConnectionError> {
-        let (name, id) = (network.cluster.topic().clone(), network.cluster.topic_id());
-        let Some(connection) = network.connection(link) else { return Ok(()) };
+        let Some((connection, cluster)) = network.connection_and_cluster(link) else { return Ok(()) };
         // One that is newer would have brokers add partitions that the coordinator is asked to add.
         let is_former = self.transaction.as_ref().is_some_and(|open| !open.adds_partitions);
         let newest = if is_former { ADDS_PARTITIONS_FROM - 1 } else { i16::MAX };
         let spoken = connection.version(Api::Produce)?.min(newest);
         let transactional_id = self.transaction.as_ref().map(|open| &*open.id);
-        let (version, topic) = match id {
-            Some(id) if spoken >= BY_ID_FROM => (spoken, TopicRef::Id(id)),
-            _ => (spoken.min(BY_ID_FROM - 1), TopicRef::Name(&name)),
-        };
-        let slot = self.unused.pop().unwrap_or_else(|| {
+        let (version, topics) = cluster.topics(spoken, BY_ID_FROM);
+        let table = &self.table;
+        let topic_of = |gathered: &Gathered| table.place(gathered.slot).topic;
+        if table.topics().len() > 1 {
+            // A request names a topic once: a broker leaves out what follows a second time.
+            self.gathered.sort_unstable_by_key(|gathered| (topic_of(gathered), gathered.slot));
+        }
+        let by_topic = || self.gathered.chunk_by(|one, next| topic_of(one) == topic_of(next));
+        let number = self.unused.pop().unwrap_or_else(|| {
             self.requests.push(Request::default());
             self.requests.len() - 1
         });
         let deadline_us = connection.deadline_us(now_us, self.settings.answer_us);
         let (correlation_id, client_id) =
-            connection.register(Api::Produce, version, deadline_us, Tag::Own(Own::Produce(slot)));
-        let Request { link: of, partitions, head, cuts, bytes } = &mut self.requests[slot];
+            connection.register(Api::Produce, version, deadline_us, Tag::Own(Own::Produce(number)));
+        let Request { link: of, partitions, head, cuts, bytes } = &mut self.requests[number];
         (*of, *bytes) = (Some(link), 0);
         partitions.clear();
         head.clear();
         cuts.clear();
         let ids = (version, correlation_id, &*client_id);
-        let mut request =
-            ProduceRequest::begin(ids, (transactional_id, self.settings.replicas_ms), 1, head, cuts);
-        request.begin_topic(topic, self.gathered.len());
-        for &(place, position, leader) in &self.gathered {
-            let queue = &mut self.partitions[place];
-            if let Some(packer) = &mut self.packer {
-                queue.pack(position, packer);
+        let mut request = ProduceRequest::begin(
+            ids,
+            (transactional_id, self.settings.replicas_ms),
+            by_topic().count(),
+            head,
+            cuts,
+        );
+        for of_topic in by_topic() {
+            request.begin_topic(topics.at(topic_of(&of_topic[0])), of_topic.len());
+            for &Gathered { slot, position, leader } in of_topic {
+                let queue = &mut self.partitions[slot.index()];
+                if let Some(packer) = &mut self.packer {
+                    queue.pack(position, packer);
+                }
+                self.buffered -= queue.start(position, number, leader, shift);
+                request.partition(queue.partition(), queue.bytes(position));
+                partitions.push(slot);
             }
-            self.buffered -= queue.start(position, slot, leader, shift);
-            request.partition(queue.partition(), queue.bytes(position));
-            partitions.push(place);
+            request.end_topic();
         }
-        request.end_topic();
         *bytes = request.finish();
         connection.measure(self.gathered.len(), *bytes);
         match self.outgoing.iter_mut().find(|outgoing| outgoing.link == link) {
-            Some(outgoing) => outgoing.requests.push_back(slot),
-            None => self.outgoing.push(Outgoing { link, requests: [slot].into(), written: 0 }),
+            Some(outgoing) => outgoing.requests.push_back(number),
+            None => self.outgoing.push(Outgoing { link, requests: [number].into(), written: 0 }),
         }
         Ok(())
     }
@@ -426,9 +417,9 @@ impl Sink {
     fn pieces<'a>(&'a self, slot: RequestSlot, mut each: impl FnMut(&'a [u8])) {
         let Request { partitions, head, cuts, .. } = &self.requests[slot];
         let mut from = 0;
-        for (place, cut) in partitions.iter().zip(cuts) {
+        for (partition, cut) in partitions.iter().zip(cuts) {
             each(&head[from..*cut]);
-            if let Some(batch) = self.partitions[*place].of_request(slot) {
+            if let Some(batch) = self.partitions[partition.index()].of_request(slot) {
                 batch.writer().slices(&mut each);
             }
             from = *cut;
@@ -451,7 +442,7 @@ impl Sink {
         }
     }
 
-    /// Takes in a broker's answer to a request, as far as it can be read.
+    /// Takes in a broker's answer to a request, as far as it can be read. `slot_of` finds the partitions that it names.
     ///
     /// # Errors
     /// It cannot be read as a whole, or leaves something out: of the rest nobody knows what became of it, and the
@@ -460,24 +451,19 @@ impl Sink {
         &mut self,
         slot: RequestSlot,
         (version, body): (i16, Decoder<'_>),
-        topic: (&str, Option<TopicId>),
+        slot_of: impl Fn(TopicRef<'_>, i32) -> Option<PartitionSlot>,
         now_us: u64,
     ) -> Result<Answered, ConnectionError> {
         let mut answered = Answered::default();
         let decoded = ProduceResponse::decode(version, body, |produced| {
-            let is_ours = match produced.topic {
-                TopicRef::Name(name) => name == topic.0,
-                TopicRef::Id(id) => Some(id) == topic.1,
-            };
-            let place = usize::try_from(produced.partition).ok().and_then(|index| *self.places.get(index)?);
-            if let Some(place) = place.filter(|_| is_ours) {
-                self.settle(place, slot, &produced, now_us);
+            if let Some(partition) = slot_of(produced.topic, produced.partition) {
+                self.settle(partition, slot, &produced, now_us);
                 answered.is_about_leader |= is_about_leader(produced.error);
                 if answered.error == 0 {
                     answered.error = produced.error;
                 }
                 if produced.leader != LeaderHint::NONE {
-                    answered.hints.push((produced.partition, produced.leader));
+                    answered.hints.push((partition, produced.leader));
                 }
             }
         });
@@ -494,9 +480,15 @@ impl Sink {
         }
     }
 
-    fn settle(&mut self, place: usize, slot: RequestSlot, produced: &ProducedPartition<'_>, now_us: u64) {
+    fn settle(
+        &mut self,
+        partition: PartitionSlot,
+        slot: RequestSlot,
+        produced: &ProducedPartition<'_>,
+        now_us: u64,
+    ) {
         let Self { partitions, settled, buffered, .. } = self;
-        let queue = &mut partitions[place];
+        let queue = &mut partitions[partition.index()];
         *buffered += queue.of_request(slot).map_or(0, |batch| batch.tokens().len());
         queue.answered(slot, (produced.error, produced.base_offset), now_us, &mut |batch| {
             *buffered -= batch.batch.tokens().len();
@@ -510,8 +502,8 @@ impl Sink {
     fn release(&mut self, slot: RequestSlot, began: bool, now_us: u64) -> bool {
         let Self { requests, partitions, settled, buffered, .. } = self;
         let mut is_whole = true;
-        for place in &requests[slot].partitions {
-            let queue = &mut partitions[*place];
+        for partition in &requests[slot].partitions {
+            let queue = &mut partitions[partition.index()];
             let Some(batch) = queue.of_request(slot) else { continue };
             is_whole = false;
             *buffered += batch.tokens().len();

@@ -13,10 +13,13 @@ use super::{
     sink::Sink,
     transaction::{Ask, Outcome, Transactor},
 };
-use crate::kafka::wire::protocol::{
-    AddPartitionsRequest, AddPartitionsResponse, Api, CoordinatorKind, DecodeError, Decoder, EndTxnRequest,
-    EndTxnResponse, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
-    InitProducerIdResponse, UnsupportedApi,
+use crate::{
+    kafka::wire::protocol::{
+        AddPartitionsRequest, AddPartitionsResponse, Api, CoordinatorKind, DecodeError, Decoder,
+        EndTxnRequest, EndTxnResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+        InitProducerIdRequest, InitProducerIdResponse, TopicRefs, UnsupportedApi,
+    },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// How long a coordinator may not be reached before somebody is asked whether it still is one, µs.
@@ -147,14 +150,13 @@ impl Transacting {
             Some(broker) => self.reach(broker, network, now_us),
         };
         let question_us = network.settings().question_us;
-        let topic = network.cluster.topic().clone();
         let Some(connection) = link.and_then(|link| network.connection(link)) else { return };
         let is_newer = is_newer(connection);
         if ask != Ask::Coordinator {
             self.transactor.note_manner(is_newer);
         }
         let deadline_us = connection.deadline_us(now_us, question_us);
-        match self.send(ask, &topic, connection, deadline_us) {
+        match self.send(ask, sink.table(), connection, deadline_us) {
             Ok(()) => self.transactor.asked(ask),
             Err(_) => self.refused(ask, sink, now_us),
         }
@@ -176,7 +178,7 @@ impl Transacting {
     fn send(
         &self,
         ask: Ask,
-        topic: &str,
+        table: &PartitionTable,
         connection: &mut Connection<Tag<Own>>,
         deadline_us: u64,
     ) -> Result<(), UnsupportedApi> {
@@ -195,8 +197,12 @@ impl Transacting {
                 connection.send(&request, deadline_us, tag)
             }
             Ask::Add(producer) => {
-                let (producer, partitions) = (pair(producer), self.transactor.adding());
-                let request = AddPartitionsRequest { transactional_id: id, producer, topic, partitions };
+                let adding = self.transactor.adding().iter();
+                let mut partitions: Vec<_> = adding.map(|slot| table.place(*slot)).collect();
+                partitions.sort_unstable();
+                let (topics, producer) = (TopicRefs::Names(table.topics()), pair(producer));
+                let request =
+                    AddPartitionsRequest { transactional_id: id, producer, topics, partitions: &partitions };
                 connection.send(&request, deadline_us, tag)
             }
             Ask::End { producer, commit } => {
@@ -269,8 +275,13 @@ impl Transacting {
             }
             Ask::Add(_) => {
                 let answer = AddPartitionsResponse::decode(version, body)?;
-                let errors = answer.partitions.iter().map(|added| (added.partition, added.error));
-                self.added(errors, sink, now_us);
+                let added = answer.partitions.iter().filter_map(|added| {
+                    let topic = sink.table().topic_named(added.topic)?;
+                    let slot = sink.table().slot(TopicPartition { topic, partition: added.partition })?;
+                    Some((slot, added.error))
+                });
+                let errors: Vec<_> = added.collect();
+                self.added(errors.into_iter(), sink, now_us);
                 Ok(answer.throttle_time_ms)
             }
             Ask::End { .. } => {
@@ -282,7 +293,7 @@ impl Transacting {
         }
     }
 
-    fn added(&mut self, errors: impl Iterator<Item = (i32, i16)>, sink: &mut Sink, now_us: u64) {
+    fn added(&mut self, errors: impl Iterator<Item = (PartitionSlot, i16)>, sink: &mut Sink, now_us: u64) {
         let added = self.transactor.added(errors, now_us);
         added.admitted.iter().for_each(|partition| sink.admit(*partition));
         for (partition, error) in added.refused {

@@ -9,6 +9,7 @@
 //! transaction, none begins in an epoch in which one was lost: the next epoch comes first, and the outcome is told then.
 
 use super::{code, idempotence::ProducerId};
+use crate::partitions::PartitionSlot;
 
 /// Pauses before somebody is asked again who is not ready: the first, doubled each time, and the longest, µs.
 const PAUSES_US: (u64, u64) = (20_000, 1_000_000);
@@ -77,9 +78,9 @@ pub struct Opened {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
     /// They are part of the transaction.
-    pub admitted: Vec<i32>,
+    pub admitted: Vec<PartitionSlot>,
     /// They cannot be, and why.
-    pub refused: Vec<(i32, i16)>,
+    pub refused: Vec<(PartitionSlot, i16)>,
 }
 
 /// How transactions begin and end.
@@ -120,9 +121,9 @@ pub struct Transactor {
     not_before_us: u64,
     pause_us: u64,
     /// Partitions that are to be added.
-    wanted: Vec<i32>,
+    wanted: Vec<PartitionSlot>,
     /// Partitions of the request that is under way.
-    adding: Vec<i32>,
+    adding: Vec<PartitionSlot>,
     /// The coordinator may know of the open transaction.
     is_known: bool,
     /// The present epoch must not see another transaction.
@@ -241,13 +242,13 @@ impl Transactor {
     }
 
     /// A partition is to be written to, and has to be added before.
-    pub fn want(&mut self, partition: i32) {
+    pub fn want(&mut self, partition: PartitionSlot) {
         self.wanted.push(partition);
     }
 
     /// The partitions of the request that is to be sent, or under way.
     #[must_use]
-    pub fn adding(&self) -> &[i32] {
+    pub fn adding(&self) -> &[PartitionSlot] {
         &self.adding
     }
 
@@ -376,7 +377,7 @@ impl Transactor {
     }
 
     /// Takes in what was said of the partitions that were to be added.
-    pub fn added(&mut self, errors: impl Iterator<Item = (i32, i16)>, now_us: u64) -> Added {
+    pub fn added(&mut self, errors: impl Iterator<Item = (PartitionSlot, i16)>, now_us: u64) -> Added {
         self.asked = None;
         let mut added = Added::default();
         let (mut again, mut worst) = (false, None);
@@ -395,7 +396,7 @@ impl Transactor {
                 _ => added.refused.push((partition, error)),
             }
         }
-        let is_told = |partition: &i32| {
+        let is_told = |partition: &PartitionSlot| {
             added.admitted.contains(partition) || added.refused.iter().any(|(other, _)| other == partition)
         };
         self.adding.retain(|partition| !is_told(partition));

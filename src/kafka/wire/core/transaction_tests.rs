@@ -1,5 +1,6 @@
 use super::*;
 
+const SLOT: PartitionSlot = PartitionSlot::new(0);
 const FIRST: ProducerId = ProducerId { id: 7, epoch: 0 };
 const NONE: ProducerId = ProducerId { id: -1, epoch: -1 };
 
@@ -70,10 +71,10 @@ impl Played {
 
     /// Adds partition 0.
     fn add(&mut self) {
-        self.transactor.want(0);
+        self.transactor.want(SLOT);
         assert!(matches!(self.ask(), Some(Ask::Add(_))));
-        let added = self.transactor.added([(0, 0)].into_iter(), self.now_us);
-        assert_eq!(added, Added { admitted: vec![0], refused: vec![] });
+        let added = self.transactor.added([(SLOT, 0)].into_iter(), self.now_us);
+        assert_eq!(added, Added { admitted: vec![SLOT], refused: vec![] });
     }
 
     fn end(&mut self, commit: bool) {
@@ -126,7 +127,7 @@ fn each_end_brings_a_new_epoch_in_the_newer_manner() {
 #[test]
 fn what_the_coordinator_never_heard_of_is_over_at_once() {
     let mut played = Played::begun(false);
-    played.transactor.want(0);
+    played.transactor.want(SLOT);
     played.transactor.end(false, Some(5), 0);
     assert_eq!((played.ask(), played.outcome()), (None, Some(Outcome::Aborted(Some(5)))));
 }
@@ -207,7 +208,7 @@ fn a_commit_of_which_nobody_can_tell_is_unknown_and_one_that_was_refused_is_abor
 #[test]
 fn an_abort_of_nothing_is_an_abort() {
     let mut played = Played::begun(false);
-    played.transactor.want(0);
+    played.transactor.want(SLOT);
     played.ask();
     played.lose();
     played.end(false);
@@ -230,9 +231,9 @@ fn who_is_fenced_is_finished_and_says_so() {
         assert_eq!(played.ends_with(true, error), Some(Outcome::Finished(error)));
         assert_eq!((played.transactor.finished(), played.ask()), (Some(error), None));
         let mut played = Played::begun(false);
-        played.transactor.want(0);
+        played.transactor.want(SLOT);
         played.ask();
-        let added = played.transactor.added([(0, error)].into_iter(), 0);
+        let added = played.transactor.added([(SLOT, error)].into_iter(), 0);
         assert_eq!(
             (added, played.outcome()),
             (Added::default(), None),
@@ -278,9 +279,9 @@ fn nobody_else_is_accused_where_a_lost_request_of_ours_may_have_fenced_us() {
 #[test]
 fn an_id_that_has_expired_finishes_the_producer() {
     let mut played = Played::begun(false);
-    played.transactor.want(0);
+    played.transactor.want(SLOT);
     played.ask();
-    played.transactor.added([(0, code::INVALID_PRODUCER_ID_MAPPING)].into_iter(), 0);
+    played.transactor.added([(SLOT, code::INVALID_PRODUCER_ID_MAPPING)].into_iter(), 0);
     assert_eq!(played.transactor.finished(), Some(code::INVALID_PRODUCER_ID_MAPPING));
 }
 
@@ -317,20 +318,30 @@ fn a_coordinator_that_is_busy_is_waited_for_and_one_that_moved_is_looked_for() {
 #[test]
 fn partitions_that_were_not_looked_at_are_asked_again_and_refused_ones_are_told() {
     let mut played = Played::begun(false);
-    (0..4).for_each(|partition| played.transactor.want(partition));
+    let [first, second, third, fourth, other] = [0, 1, 2, 3, 9].map(PartitionSlot::new);
+    for slot in [first, second, third, fourth] {
+        played.transactor.want(slot);
+    }
     assert_eq!(played.ask(), Some(Ask::Add(FIRST)));
-    let errors =
-        [(0, 0), (1, code::OPERATION_NOT_ATTEMPTED), (2, 29), (3, code::UNKNOWN_TOPIC_OR_PARTITION), (9, 0)];
+    let errors = [
+        (first, 0),
+        (second, code::OPERATION_NOT_ATTEMPTED),
+        (third, 29),
+        (fourth, code::UNKNOWN_TOPIC_OR_PARTITION),
+        (other, 0),
+    ];
     let added = played.transactor.added(errors.into_iter(), played.now_us);
-    assert_eq!(added, Added { admitted: vec![0], refused: vec![(2, 29)] });
-    played.transactor.want(5);
+    assert_eq!(added, Added { admitted: vec![first], refused: vec![(third, 29)] });
+    played.transactor.want(other);
     assert_eq!(played.ask(), Some(Ask::Add(FIRST)));
-    assert_eq!(played.transactor.adding(), [1, 3]);
-    played.transactor.added([(1, code::CONCURRENT_TRANSACTIONS), (3, 0)].into_iter(), played.now_us);
+    assert_eq!(played.transactor.adding(), [second, fourth]);
+    played
+        .transactor
+        .added([(second, code::CONCURRENT_TRANSACTIONS), (fourth, 0)].into_iter(), played.now_us);
     assert_eq!(played.ask(), Some(Ask::Add(FIRST)));
-    played.transactor.added([(1, 0)].into_iter(), played.now_us);
+    played.transactor.added([(second, 0)].into_iter(), played.now_us);
     assert_eq!(played.ask(), Some(Ask::Add(FIRST)));
-    assert_eq!(played.transactor.adding(), [5]);
+    assert_eq!(played.transactor.adding(), [other]);
 }
 
 #[test]

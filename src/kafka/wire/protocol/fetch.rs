@@ -1,10 +1,12 @@
 //! Reading record batches. On the data path: nothing is allocated, batches are read where they lie.
 
-use super::{Api, DecodeError, Decoder, Encoder, LeaderHint, Request, TopicRef};
+use super::{Api, DecodeError, Decoder, Encoder, LeaderHint, Request, TopicRef, TopicRefs};
 
 /// A partition that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchPartition {
+    /// Its topic's place among the request's.
+    pub topic: usize,
     /// Its number.
     pub partition: i32,
     /// The leader's epoch by which the position was validated (KIP-320); -1 asks whoever takes himself for the leader.
@@ -18,12 +20,12 @@ pub struct FetchPartition {
     pub max_bytes: i32,
 }
 
-/// Asks for what lies behind positions in partitions of one topic. It is not part of a fetch session (KIP-227).
+/// Asks for what lies behind positions in partitions. It is not part of a fetch session (KIP-227).
 #[derive(Clone, Copy, Debug)]
 pub struct FetchRequest<'a> {
-    /// The topic: its name up to version 12, its id from 13 on.
-    pub topic: TopicRef<'a>,
-    /// Its partitions, in the order in which they are served.
+    /// The topics: by their names up to version 12, by their ids from 13 on.
+    pub topics: TopicRefs<'a>,
+    /// Their partitions, in the order in which they are served. A topic is named again where another one's came between.
     pub partitions: &'a [FetchPartition],
     /// How long the broker waits for `min_bytes`, ms; never 0.
     pub max_wait_ms: i32,
@@ -37,6 +39,20 @@ pub struct FetchRequest<'a> {
     pub rack: &'a str,
 }
 
+impl FetchPartition {
+    fn encode(&self, version: i16, encoder: &mut Encoder<'_>) {
+        encoder.i32(self.partition);
+        encoder.i32(self.leader_epoch);
+        encoder.i64(self.offset);
+        if version >= 12 {
+            encoder.i32(self.last_fetched_epoch);
+        }
+        encoder.i64(NO_LOG);
+        encoder.i32(self.max_bytes);
+        encoder.no_tags();
+    }
+}
+
 /// Outside of any session.
 const NO_SESSION: (i32, i32) = (0, -1);
 /// Of those who are no replica.
@@ -48,7 +64,7 @@ impl Request for FetchRequest<'_> {
     const API: Api = Api::Fetch;
 
     fn encode(&self, version: i16, encoder: &mut Encoder<'_>) {
-        debug_assert_eq!(matches!(self.topic, TopicRef::Id(_)), version >= 13);
+        debug_assert_eq!(self.topics.are_ids(), version >= 13);
         if version < 15 {
             encoder.i32(NO_REPLICA);
         }
@@ -58,20 +74,13 @@ impl Request for FetchRequest<'_> {
         encoder.bool(self.read_committed);
         encoder.i32(NO_SESSION.0);
         encoder.i32(NO_SESSION.1);
-        encoder.array_length(1);
-        encoder.topic(self.topic);
-        encoder.array(self.partitions, |encoder, partition| {
-            encoder.i32(partition.partition);
-            encoder.i32(partition.leader_epoch);
-            encoder.i64(partition.offset);
-            if version >= 12 {
-                encoder.i32(partition.last_fetched_epoch);
-            }
-            encoder.i64(NO_LOG);
-            encoder.i32(partition.max_bytes);
+        let by_topic = || self.partitions.chunk_by(|one, next| one.topic == next.topic);
+        encoder.array_length(by_topic().count());
+        for partitions in by_topic() {
+            encoder.topic(self.topics.at(partitions[0].topic));
+            encoder.array(partitions, |encoder, partition| partition.encode(version, encoder));
             encoder.no_tags();
-        });
-        encoder.no_tags();
+        }
         // Partitions that a session forgets.
         encoder.array_length(0);
         if version >= 11 {

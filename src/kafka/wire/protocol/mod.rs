@@ -20,6 +20,8 @@ mod sasl;
 mod topics;
 mod transaction;
 
+use std::sync::Arc;
+
 pub use api::{Api, ApiRange, UnsupportedApi};
 pub use api_versions::{ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature};
 pub use coordinator::{Coordinator, CoordinatorKind, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -55,6 +57,36 @@ pub enum TopicRef<'a> {
     Name(&'a str),
     /// Its id.
     Id(TopicId),
+}
+
+/// By what a request names its topics, found by their places.
+#[derive(Clone, Copy, Debug)]
+pub enum TopicRefs<'a> {
+    /// All by their names.
+    Names(&'a [Arc<str>]),
+    /// All by their ids.
+    Ids(&'a [TopicId]),
+    /// There is only one.
+    One(TopicRef<'a>),
+}
+
+impl<'a> TopicRefs<'a> {
+    /// The topic at this place.
+    ///
+    /// # Panics
+    /// There is none: a bug.
+    #[must_use]
+    pub fn at(self, place: usize) -> TopicRef<'a> {
+        match self {
+            Self::Names(names) => TopicRef::Name(&names[place]),
+            Self::Ids(ids) => TopicRef::Id(ids[place]),
+            Self::One(topic) => topic,
+        }
+    }
+
+    fn are_ids(self) -> bool {
+        matches!(self, Self::Ids(_) | Self::One(TopicRef::Id(_)))
+    }
 }
 
 #[cfg(test)]

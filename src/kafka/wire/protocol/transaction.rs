@@ -1,18 +1,19 @@
 //! What a transaction's coordinator is told: where it writes, and how it ends.
 
-use super::{Api, DecodeError, Decoder, Encoder, Request};
+use super::{Api, DecodeError, Decoder, Encoder, Request, TopicRefs};
+use crate::partitions::TopicPartition;
 
-/// Tells which partitions of one topic a transaction is about to write to. With `transaction.version` 2 a Produce does.
+/// Tells which partitions a transaction is about to write to. With `transaction.version` 2 a Produce does.
 #[derive(Clone, Copy, Debug)]
 pub struct AddPartitionsRequest<'a> {
     /// The transactional id.
     pub transactional_id: &'a str,
     /// The producer's id and epoch.
     pub producer: (i64, i16),
-    /// The topic.
-    pub topic: &'a str,
-    /// Its partitions.
-    pub partitions: &'a [i32],
+    /// The topics, by their names.
+    pub topics: TopicRefs<'a>,
+    /// Their partitions, sorted.
+    pub partitions: &'a [TopicPartition],
 }
 
 impl Request for AddPartitionsRequest<'_> {
@@ -22,17 +23,22 @@ impl Request for AddPartitionsRequest<'_> {
         encoder.string(self.transactional_id);
         encoder.i64(self.producer.0);
         encoder.i16(self.producer.1);
-        encoder.array_length(1);
-        encoder.string(self.topic);
-        encoder.array(self.partitions, |encoder, partition| encoder.i32(*partition));
-        encoder.no_tags();
+        let by_topic = || self.partitions.chunk_by(|one, next| one.topic == next.topic);
+        encoder.array_length(by_topic().count());
+        for partitions in by_topic() {
+            encoder.topic(self.topics.at(partitions[0].topic));
+            encoder.array(partitions, |encoder, place| encoder.i32(place.partition));
+            encoder.no_tags();
+        }
         encoder.no_tags();
     }
 }
 
 /// What is answered of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddedPartition {
+pub struct AddedPartition<'a> {
+    /// Its topic's name.
+    pub topic: &'a str,
     /// Its number.
     pub partition: i32,
     /// An error, or 0.
@@ -41,25 +47,32 @@ pub struct AddedPartition {
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddPartitionsResponse {
+pub struct AddPartitionsResponse<'a> {
     /// How long it asks us to wait, ms.
     pub throttle_time_ms: i32,
-    /// Its word on each partition of the topic.
-    pub partitions: Vec<AddedPartition>,
+    /// Its word on each partition.
+    pub partitions: Vec<AddedPartition<'a>>,
 }
 
-impl AddPartitionsResponse {
-    /// Reads an answer about one topic.
+impl<'a> AddPartitionsResponse<'a> {
+    /// Reads an answer.
     ///
     /// # Errors
     /// It is no such message.
-    pub fn decode(_version: i16, mut decoder: Decoder<'_>) -> Result<Self, DecodeError> {
+    pub fn decode(_version: i16, mut decoder: Decoder<'a>) -> Result<Self, DecodeError> {
         let throttle_time_ms = decoder.i32()?;
-        let partitions = decoder.partitions_of_topic(|decoder| {
-            Ok(AddedPartition { partition: decoder.i32()?, error: decoder.i16()? })
+        let topics = decoder.array(|decoder| {
+            let topic = decoder.string()?;
+            let partitions = decoder.array(|decoder| {
+                let added = AddedPartition { topic, partition: decoder.i32()?, error: decoder.i16()? };
+                decoder.skip_tags()?;
+                Ok(added)
+            })?;
+            decoder.skip_tags()?;
+            Ok(partitions)
         })?;
         decoder.skip_tags()?;
-        Ok(Self { throttle_time_ms, partitions })
+        Ok(Self { throttle_time_ms, partitions: topics.concat() })
     }
 }
 

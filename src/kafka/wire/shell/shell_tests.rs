@@ -255,7 +255,7 @@ fn a_broker_that_does_not_answer_ends_the_connection_in_time() {
             idle_us: 1_000_000,
             traces: false,
         };
-        let shell = Shell::new(Network::<()>::new(settings, "t"), None);
+        let shell = Shell::new(Network::<()>::new(settings, std::sync::Arc::default()), None);
         let peer = Peer { broker: -1, purpose: Purpose::Control };
         assert_eq!(shell.with(|network, now_us| network.ready(peer, now_us)), None);
         shell.wait(LIMIT).await;

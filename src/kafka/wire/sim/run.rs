@@ -1,6 +1,6 @@
 //! A run in a simulated world: a producer, a consumer, faults, and what has to hold whatever happens.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use super::{
     Flavour,
@@ -23,6 +23,7 @@ use crate::{
             source::{ReadRecord, SourceEvent, SourceSettings, Visitor},
         },
     },
+    partitions::{PartitionSlot, PartitionTable},
     random::Random,
 };
 
@@ -91,7 +92,8 @@ struct Shown {
 }
 
 impl Visitor for Shown {
-    fn record(&mut self, partition: i32, record: &ReadRecord<'_>) {
+    fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>) {
+        let partition = number(slot);
         let token = record.value.and_then(|value| value.try_into().ok()).map(u64::from_be_bytes);
         let token = token.and_then(|token| usize::try_from(token).ok());
         match token {
@@ -100,12 +102,18 @@ impl Visitor for Shown {
         }
     }
 
-    fn event(&mut self, partition: i32, event: SourceEvent<'_>) {
+    fn event(&mut self, slot: PartitionSlot, event: SourceEvent<'_>) {
+        let partition = number(slot);
         match event {
             SourceEvent::Progress { .. } | SourceEvent::AtEnd { .. } | SourceEvent::Error(_) => {}
             event => self.wrong.push(format!("partition {partition}: {event:?}")),
         }
     }
+}
+
+/// All partitions of the topic have the slots of their numbers.
+fn number(slot: PartitionSlot) -> i32 {
+    i32::try_from(slot.index()).expect("few partitions")
 }
 
 struct Run {
@@ -178,13 +186,14 @@ impl Run {
             back_off_us: 50_000,
             question_us: 5_000_000,
         };
+        let table = Arc::new(PartitionTable::of_topic(TOPIC, 0..plan.partitions));
         let reading = ConsumerSettings { network: network("reader"), source, fetch_us: 5_000_000 };
         Self {
             plan,
             server,
-            producer: Producer::new(network("writer"), sink, TOPIC),
+            producer: Producer::new(network("writer"), sink, &table),
             producing: Lines::new(plan.weather),
-            consumer: Consumer::new(reading, TOPIC),
+            consumer: Consumer::new(reading, &table),
             consuming: Lines::new(plan.weather),
             sent: Vec::new(),
             shown: Shown::default(),
@@ -198,8 +207,8 @@ impl Run {
 
     /// Plays it to its end. What was wrong is in `wrong`.
     fn play(mut self) -> Self {
-        for partition in 0..self.plan.partitions {
-            self.consumer.read_from(partition, 0, None, 0);
+        for slot in (0..self.plan.partitions.unsigned_abs()).map(PartitionSlot::new) {
+            self.consumer.read_from(slot, 0, None, 0);
         }
         while !self.is_over() && self.wrong.is_empty() {
             self.step();
@@ -255,12 +264,12 @@ impl Run {
                 value: BatchValue::Copied(&value),
                 headers: &[],
             };
-            match self.producer.push(partition, &record, token) {
+            match self.producer.push(PartitionSlot::new(partition.unsigned_abs()), &record, token) {
                 Ok(()) => {
                     self.sent.push(Sent { partition, fate: None });
                     self.next_push_us += 1 + self.random.below(self.plan.push_most_us);
                 }
-                Err(NotTaken::Full | NotTaken::NoPartition) => {
+                Err(NotTaken::Full) => {
                     self.next_push_us = self.server.now_us() + 1_000;
                     return;
                 }

@@ -13,6 +13,7 @@ use crate::{
     kafka::{Delivery, KafkaError, Outcome},
     ledger::{Entry, KeyAck},
     mutants,
+    partitions::PartitionSlot,
     random::Random,
     record::proof::{InTransaction, Numbering},
     stats::{LatencyRecorder, ProducerStats},
@@ -28,8 +29,7 @@ use crate::{
 /// A record before it is known where it will land.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
-    /// Place of its partition in the shard's list.
-    pub(crate) partition_index: usize,
+    pub(crate) partition: PartitionSlot,
     pub(crate) value_bytes: usize,
     pub(crate) key_index: Option<u64>,
     pub(crate) tombstone: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Draft {
 /// A record that is expected to land here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sending {
-    pub(crate) partition: i32,
+    pub(crate) partition: PartitionSlot,
     pub(crate) offset: i64,
     pub(crate) token: usize,
     /// Its number within run and partition, and its place in its transaction.
@@ -53,16 +53,17 @@ pub(crate) struct Failed {
     pub(crate) error: KafkaError,
     pub(crate) count: u64,
     /// The first of them: its partition, and where it was to land.
-    pub(crate) partition: i32,
+    pub(crate) partition: PartitionSlot,
     pub(crate) offset: i64,
 }
 
 /// All predictions of a shard.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(crate) struct Acks {
+    /// By slot.
     pub(crate) lanes: Vec<Lane>,
-    /// Places of those of which it is known where their logs end.
-    ready: Vec<usize>,
+    /// Those of which it is known where their logs end.
+    ready: Vec<PartitionSlot>,
     pub(crate) window: Window,
     /// What the cluster writes around transactions; `None` without them.
     habits: Option<Habits>,
@@ -97,8 +98,8 @@ pub(crate) struct Acks {
     tombstones: bool,
     /// The last value of each key is written down.
     latest_values: bool,
-    /// Last values that have not yet been handed on, with the place of their partition.
-    latest: Vec<(usize, KeyAck)>,
+    /// Last values that have not yet been handed on, with their partition.
+    latest: Vec<(PartitionSlot, KeyAck)>,
 }
 
 /// An acked record that shows when its transaction is committed.
@@ -115,10 +116,10 @@ impl Acks {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
             Lane::new(id, end_offset, highest_acked, last_consumable)
         };
-        let is_ready = |index: &usize| job.partitions[*index].end_offset != NOT_KNOWN;
+        let is_ready = |slot: &PartitionSlot| job.partitions[slot.index()].end_offset != NOT_KNOWN;
         Self {
             lanes: job.partitions.iter().map(lane).collect(),
-            ready: (0..job.partitions.len()).filter(is_ready).collect(),
+            ready: (0..job.partitions.len()).map(PartitionSlot::at).filter(is_ready).collect(),
             window: Window::new(job.window),
             habits: job.config.transactions.map(|_| Habits::default()),
             is_misplaced: false,
@@ -160,8 +161,8 @@ impl Acks {
         self.window.is_empty()
     }
 
-    /// The place of a partition that records can go to, each as likely as the other; `None` when there is none yet.
-    pub(crate) fn pick(&self, random: &mut Random) -> Option<usize> {
+    /// A partition that records can go to, each as likely as the other; `None` when there is none yet.
+    pub(crate) fn pick(&self, random: &mut Random) -> Option<PartitionSlot> {
         if self.ready.is_empty() {
             return None;
         }
@@ -169,15 +170,14 @@ impl Acks {
     }
 
     /// The partitions that records can go to.
-    pub(crate) fn partition_ids(&self) -> Vec<i32> {
-        self.ready.iter().map(|index| self.lanes[*index].id).collect()
+    pub(crate) fn ready(&self) -> &[PartitionSlot] {
+        &self.ready
     }
 
     /// Those of which it is not known where their next record lands. Of the others it is: whatever was sent there is acked
     /// where it was expected.
-    pub(crate) fn in_doubt(&self) -> Vec<i32> {
-        let lanes = self.ready.iter().map(|index| &self.lanes[*index]);
-        lanes.filter(|lane| lane.is_in_doubt()).map(|lane| lane.id).collect()
+    pub(crate) fn in_doubt(&self) -> Vec<PartitionSlot> {
+        self.ready.iter().copied().filter(|slot| self.lanes[slot.index()].is_in_doubt()).collect()
     }
 
     /// Nothing is known of any of them.
@@ -196,18 +196,19 @@ impl Acks {
             return;
         }
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !self.ready.contains(&index)
+            let slot = PartitionSlot::at(index);
+            if !self.ready.contains(&slot)
                 && let Some(end) = end(lane.id)
             {
                 lane.repredict(end);
-                self.ready.push(index);
+                self.ready.push(slot);
             }
         }
     }
 
     /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.
-    pub(crate) fn lost_at(&self, partition: i32, end_offset: i64) -> Option<i64> {
-        let lane = self.lanes.iter().find(|lane| lane.id == partition)?;
+    pub(crate) fn lost_at(&self, partition: PartitionSlot, end_offset: i64) -> Option<i64> {
+        let lane = &self.lanes[partition.index()];
         let is_lost = end_offset <= lane.highest_acked && !mutants::is_off("truncation-producer");
         (is_lost && !self.tolerate_data_loss).then_some(lane.highest_acked)
     }
@@ -221,11 +222,11 @@ impl Acks {
         if self.window.is_full() {
             return None;
         }
-        let lane = &mut self.lanes[draft.partition_index];
+        let lane = &mut self.lanes[draft.partition.index()];
         let (offset, first) = lane.predict(self.habits.map(|habits| habits.counts()));
         let number = lane.numbers.number(self.habits.map(|_| self.transactions));
         let token = self.window.take(InFlight {
-            partition_index: draft.partition_index,
+            partition: draft.partition,
             predicted_offset: offset,
             sent_us: now_us,
             value_bytes: draft.value_bytes,
@@ -236,24 +237,22 @@ impl Acks {
         let again = self.again > 0;
         self.again -= u64::from(again);
         self.unsent -= 1;
-        Some(Sending { partition: lane.id, offset, token, number, again })
+        Some(Sending { partition: draft.partition, offset, token, number, again })
     }
 
     /// The client did not take the record that was predicted last.
     pub(crate) fn take_back(&mut self, sending: Sending) {
         let record = self.window.release(sending.token);
         self.again += u64::from(sending.again);
-        let lane = &mut self.lanes[record.partition_index];
+        let lane = &mut self.lanes[record.partition.index()];
         lane.take_back(record.first);
         lane.numbers.take_back();
         self.unsent += 1;
     }
 
     /// Starts over from where the log of a partition ends.
-    pub(crate) fn repredict(&mut self, partition: i32, end_offset: i64) {
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == partition) {
-            lane.repredict(end_offset);
-        }
+    pub(crate) fn repredict(&mut self, partition: PartitionSlot, end_offset: i64) {
+        self.lanes[partition.index()].repredict(end_offset);
     }
 
     /// Compares a delivery with its prediction. Returns whether it is one to build on.
@@ -261,10 +260,10 @@ impl Acks {
         let record = self.window.release(delivery.token);
         match delivery.outcome {
             Outcome::Acked { offset } => {
-                if offset <= self.lanes[record.partition_index].highest_acked
+                if offset <= self.lanes[record.partition.index()].highest_acked
                     && !mutants::is_off("refilled-truncation")
                 {
-                    self.below_the_ledger(record.partition_index, offset);
+                    self.below_the_ledger(record.partition, offset);
                 }
                 if offset != record.predicted_offset && !mutants::is_off("bad-offset") {
                     return self.misplaced(&record, offset);
@@ -278,13 +277,12 @@ impl Acks {
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
             Outcome::AckedSomewhere => self.acked(record, false),
             Outcome::Failed(error) | Outcome::Unknown(error) => {
-                self.lanes[record.partition_index].doubt();
+                self.lanes[record.partition.index()].doubt();
                 self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again();
                 if !error.is_let_go() {
-                    let partition = self.lanes[record.partition_index].id;
-                    self.failed(partition, record.predicted_offset, error);
+                    self.failed(record.partition, record.predicted_offset, error);
                 }
                 return false;
             }
@@ -307,7 +305,7 @@ impl Acks {
     #[cold]
     fn misplaced(&mut self, record: &InFlight, offset: i64) -> bool {
         self.stats.bad_offsets.add(1);
-        self.lanes[record.partition_index].doubt();
+        self.lanes[record.partition.index()].doubt();
         self.send_again();
         if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
             habits.hear(first, offset - record.predicted_offset);
@@ -331,8 +329,8 @@ impl Acks {
         if !in_place {
             return;
         }
-        let (index, offset) = (record.partition_index, record.predicted_offset);
-        let lane = &mut self.lanes[index];
+        let (partition, offset) = (record.partition, record.predicted_offset);
+        let lane = &mut self.lanes[partition.index()];
         lane.highest_acked = offset;
         lane.acked.push(offset);
         if self.tombstones {
@@ -340,9 +338,9 @@ impl Acks {
         }
         if self.latest_values {
             let InFlight { key_index, value_bytes, tombstone, .. } = *record;
-            self.latest.push((index, KeyAck { key_index, offset, value_bytes, tombstone }));
+            self.latest.push((partition, KeyAck { key_index, offset, value_bytes, tombstone }));
         }
-        self.stats.max_offsets.set(index, offset);
+        self.stats.max_offsets.set(partition.index(), offset);
     }
 
     /// The transaction was committed: what was acked in it is in the log.
@@ -399,15 +397,15 @@ impl Acks {
 
     /// The log was cut below what was acked, and is being written again.
     #[cold]
-    fn below_the_ledger(&mut self, partition_index: usize, offset: i64) {
+    fn below_the_ledger(&mut self, partition: PartitionSlot, offset: i64) {
         if self.tolerate_data_loss {
             // What was acked before goes first, or it would come back behind the cut.
             self.report_latest();
-            let lost = self.lanes[partition_index].cut(offset, self.tombstones, &mut self.outbox);
+            let lost = self.lanes[partition.index()].cut(offset, self.tombstones, &mut self.outbox);
             self.stats.lost_offsets.add(lost);
             return;
         }
-        let lane = &self.lanes[partition_index];
+        let lane = &self.lanes[partition.index()];
         self.halt.get_or_insert_with(|| {
             Halt::Violation(Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
@@ -425,7 +423,7 @@ impl Acks {
 
     /// A record was not acked, or not even sent. What that means is judged elsewhere.
     #[cold]
-    pub(crate) fn failed(&mut self, partition: i32, offset: i64, error: KafkaError) {
+    pub(crate) fn failed(&mut self, partition: PartitionSlot, offset: i64, error: KafkaError) {
         self.stats.fails.add(1);
         match self.failed.iter_mut().find(|known| known.error == error) {
             Some(known) => known.count += 1,
@@ -454,7 +452,7 @@ impl Acks {
     fn report_latest(&mut self) {
         if !self.latest.is_empty() {
             let lanes = &self.lanes;
-            let acks = self.latest.drain(..).map(|(index, ack)| (lanes[index].id, ack));
+            let acks = self.latest.drain(..).map(|(slot, ack)| (lanes[slot.index()].id, ack));
             self.outbox.push(Message::Entry(Entry::Latest(acks.collect())));
         }
     }

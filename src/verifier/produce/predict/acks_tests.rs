@@ -7,6 +7,9 @@ use crate::{
 };
 use std::{num::NonZeroU64, time::Duration};
 
+/// The only one.
+const SLOT: PartitionSlot = PartitionSlot::new(0);
+
 struct Fixture {
     acks: Acks,
     messages: Receiver<Message>,
@@ -52,7 +55,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
 }
 
 fn draft(tombstone: bool) -> Draft {
-    Draft { partition_index: 0, value_bytes: 8, key_index: Some(0), tombstone }
+    Draft { partition: SLOT, value_bytes: 8, key_index: Some(0), tombstone }
 }
 
 impl Fixture {
@@ -110,7 +113,7 @@ fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
     assert!(run.acks.predict(&draft(false), 0).is_none(), "not before the ends are known again");
     assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (0, 2));
     assert!(run.told().is_empty());
-    run.acks.repredict(4, 107);
+    run.acks.repredict(SLOT, 107);
     run.acks.restart_wanted = false;
     for expected in 107..117 {
         let sending = run.send();
@@ -155,7 +158,7 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
     assert!(run.acks.halt.is_none() && run.acks.restart_wanted);
     assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
     assert_eq!(run.acks.stats.lost_offsets.get(), 51);
-    run.acks.repredict(4, 51);
+    run.acks.repredict(SLOT, 51);
     run.acks.restart_wanted = false;
     let third = run.send();
     run.settle(third, Outcome::Acked { offset: 51 });
@@ -172,7 +175,7 @@ fn failed_sends_are_counted_by_cause_and_sent_again() {
     {
         run.settle(sending, outcome);
     }
-    let failed = |error, count, offset| Failed { error, count, partition: 4, offset };
+    let failed = |error, count, offset| Failed { error, count, partition: SLOT, offset };
     assert_eq!(run.acks.failed, [failed(first, 2, 100), failed(other, 1, 101)]);
     assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
     assert_eq!((run.stats.fails.get(), run.stats.acked.get()), (3, 0));
@@ -282,7 +285,7 @@ fn what_a_failed_transaction_held_is_sent_again() {
     run.acks.abort(false);
     assert_eq!((run.stats.acked.get(), run.stats.failed_transactions.get()), (0, 1));
     assert!(run.told().is_empty() && !run.acks.is_done());
-    run.acks.repredict(4, 102);
+    run.acks.repredict(SLOT, 102);
     run.acks.restart_wanted = false;
     for expected in 102..112 {
         let sending = run.send();
@@ -302,7 +305,7 @@ fn control_records_of_another_cluster_are_learnt_from_one_bad_offset() {
     run.settle(first, Outcome::Acked { offset: 101 });
     assert_eq!(run.stats.bad_offsets.get(), 1, "there was a fence");
     run.acks.abort(false);
-    run.acks.repredict(4, 103);
+    run.acks.repredict(SLOT, 103);
     run.acks.restart_wanted = false;
     for expected in [104, 107, 110] {
         let sending = run.send();
@@ -331,7 +334,7 @@ fn a_transaction_that_failed_for_where_a_record_landed_is_not_followed_by_anothe
         assert_eq!(run.acks.in_doubt().is_empty(), off == 0);
         end += off + 2;
         if off > 0 {
-            run.acks.repredict(4, end);
+            run.acks.repredict(SLOT, end);
             run.acks.restart_wanted = false;
         }
     }
@@ -348,7 +351,7 @@ fn what_keeps_last_values_commits_nothing_that_landed_elsewhere() {
         let outcome = Outcome::Acked { offset };
         assert!(!run.acks.settle(Delivery { token: sending.token, outcome }, 0));
         run.acks.abort(false);
-        run.acks.repredict(4, offset + 2);
+        run.acks.repredict(SLOT, offset + 2);
         run.acks.restart_wanted = false;
     }
 }
@@ -419,7 +422,7 @@ fn what_is_overdue_is_told_by_partition() {
     let (first, second) = (fixture.send(), fixture.send());
     let overdue = |fixture: &Fixture, now_us| fixture.acks.overdue(now_us, Duration::from_secs(5), false);
     assert_eq!(overdue(&fixture, 4_999_999), []);
-    let expected = Overdue { lane: 0, partition: 4, offset: 100, records: 2, in_transaction: false };
+    let expected = Overdue { partition: SLOT, offset: 100, records: 2, in_transaction: false };
     assert_eq!(overdue(&fixture, 5_000_000), [expected]);
     fixture.settle(first, Outcome::Acked { offset: 100 });
     assert_eq!(overdue(&fixture, 5_000_000), [Overdue { offset: 101, records: 1, ..expected }]);

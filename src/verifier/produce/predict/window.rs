@@ -1,12 +1,13 @@
 //! The records of a shard that were sent and not yet delivered.
 
 use super::lane::First;
+use crate::partitions::PartitionSlot;
 
 /// What must be remembered of a record until its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
-    /// Place of the partition in the shard's list.
-    pub partition_index: usize,
+    /// Its partition.
+    pub partition: PartitionSlot,
     /// The offset at which it is expected to land.
     pub predicted_offset: i64,
     /// When it was sent, µs on the shard's clock.

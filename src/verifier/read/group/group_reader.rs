@@ -22,6 +22,7 @@ use crate::{
         LibrdkafkaHub, MemberSettings,
     },
     pace::Pace,
+    partitions::PartitionTable,
     stats::{ReaderBoard, ReaderStats},
     verifier::{
         crew::Crew,
@@ -203,8 +204,9 @@ impl<M: GroupReader> Member<M> {
         };
         // Members without a partition read nothing.
         let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;
+        let table = Arc::new(PartitionTable::of_topic(&context.topic, (0..).take(job.partitions)));
         Ok(Self {
-            client: clients.member(&settings, &[&*context.topic])?,
+            client: clients.member(&settings, &table)?,
             inbox: Inbox {
                 checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),

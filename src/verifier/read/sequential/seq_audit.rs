@@ -3,6 +3,7 @@
 use super::seq_reader::SeqReader;
 use crate::{
     kafka::{Isolation, LogReader},
+    partitions::PartitionSlot,
     verifier::{check::loss, read::checker, shard::Halt},
 };
 
@@ -10,8 +11,8 @@ impl<R: LogReader> SeqReader<'_, R> {
     /// Ends the pass; when it was a whole one, nothing that was acked may be missing.
     pub(crate) async fn close(&mut self) -> Result<(), Halt> {
         let complete = self.pass.is_complete();
-        for track in &self.pass.tracks {
-            self.client.stop(track.partition());
+        for index in 0..self.pass.tracks.len() {
+            self.client.stop(PartitionSlot::at(index));
         }
         if !complete {
             return Ok(());

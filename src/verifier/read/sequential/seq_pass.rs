@@ -6,6 +6,7 @@ use crate::{
     kafka::{Ends, LogEvent, LogVisitor},
     ledger::PartitionLedger,
     mutants,
+    partitions::PartitionSlot,
     record::RecordView,
     stats::CoverageTotals,
     verifier::{
@@ -23,12 +24,11 @@ use crate::{
 /// What a pass changes while the client shows records.
 pub(crate) struct PassState {
     pub(crate) checker: Checker,
+    /// By slot.
     pub(crate) tracks: Vec<Track>,
-    /// Place of each partition in `tracks`, by id.
-    pub(crate) places: Vec<Option<usize>>,
     /// Records that may still be read.
     pub(crate) allowance: Allowance,
-    /// The keys that were read, by place, where values are checked.
+    /// The keys that were read, by slot, where values are checked.
     pub(crate) keys: Vec<SeenKeys>,
     pub(crate) halt: Option<Halt>,
 }
@@ -69,10 +69,6 @@ impl PassState {
         track.unreadable(offset);
         let record = RecordView { offset, ..*record };
         self.halt = self.checker.check(&mut track.state, index, partition, &record).err();
-    }
-
-    pub(crate) fn place(&self, partition: i32) -> Option<usize> {
-        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
     }
 
     /// Decides what the broker's word on a partition means for its reader.
@@ -182,8 +178,11 @@ impl PassState {
 
 impl LogVisitor for PassState {
     #[inline]
-    fn record(&mut self, partition: i32, record: &RecordView<'_>) {
-        let Some(index) = self.place(partition).filter(|_| self.halt.is_none()) else { return };
+    fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) {
+        if self.halt.is_some() {
+            return;
+        }
+        let index = slot.index();
         let track = &mut self.tracks[index];
         if track.is_done() || !self.allowance.take() {
             return;
@@ -193,20 +192,16 @@ impl LogVisitor for PassState {
             return;
         }
         track.read(record.offset, record.leader_epoch);
+        let partition = track.partition();
         let (state, keys) = (&mut track.state, &mut self.keys[index]);
         self.halt = self.checker.check_and_note(state, index, partition, record, keys).err();
     }
 
-    fn event(&mut self, partition: i32, event: LogEvent<'_>) {
+    fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
         if self.halt.is_some() {
             return;
         }
-        if let LogEvent::Refused(error) = event {
-            self.checker.stats().errors.add(1);
-            self.halt = Some(self.checker.refused(partition, error));
-            return;
-        }
-        let Some(index) = self.place(partition) else { return };
+        let index = slot.index();
         let track = &mut self.tracks[index];
         match event {
             LogEvent::Progress { next_offset } => track.progressed(next_offset),
@@ -221,8 +216,12 @@ impl LogVisitor for PassState {
                 self.checker.stats().errors.add(1);
                 track.was_cut(from, to);
             }
+            LogEvent::Refused(error) => {
+                self.checker.stats().errors.add(1);
+                self.halt = Some(self.checker.refused(track.partition(), error));
+            }
             // The client tries again by itself.
-            LogEvent::Gone(_) | LogEvent::Transient(_) | LogEvent::Refused(_) => {
+            LogEvent::Gone(_) | LogEvent::Transient(_) => {
                 self.checker.stats().errors.add(1);
             }
         }

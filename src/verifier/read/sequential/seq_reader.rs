@@ -13,6 +13,7 @@ use crate::{
     config::{ClientKind, ProofConfig},
     kafka::{self, ClientFactory, Ends, Inquiry, LogReader, ReaderSettings, Reply},
     pace::Pace,
+    partitions::{PartitionSlot, PartitionTable},
     stats::ReaderStats,
     verifier::{
         check::{
@@ -100,9 +101,12 @@ async fn one_pass<C: ClientFactory>(
     if pass.spans.is_empty() {
         return Ok(());
     }
-    let client = match client {
-        Some(client) => client,
-        None => client.insert(clients.reader(&settings(context, job), &context.topic)?),
+    let client = if let Some(client) = client {
+        client
+    } else {
+        let partitions = pass.spans.iter().map(|span| span.partition);
+        let table = Arc::new(PartitionTable::of_topic(&context.topic, partitions));
+        client.insert(clients.reader(&settings(context, job), &table)?)
     };
     let mut reader = SeqReader::new(context, job, client, pass, std::mem::take(losses));
     let outcome = reader.read().await;
@@ -146,20 +150,13 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         let track =
             |(span, losses): (&Span, _)| Track::new(*span, losses, checker.consumable_end(span.partition));
         let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
-        let mut places = Vec::new();
-        for (index, track) in tracks.iter().enumerate() {
-            if !track.is_done() {
-                client.read_from(track.partition(), track.place());
-            }
-            let id = track.partition().unsigned_abs() as usize;
-            places.resize(places.len().max(id + 1), None);
-            places[id] = Some(index);
+        for (index, track) in tracks.iter().enumerate().filter(|(_, track)| !track.is_done()) {
+            client.read_from(PartitionSlot::at(index), track.place());
         }
         let state = PassState {
             keys: vec![SeenKeys::default(); tracks.len()],
             checker,
             tracks,
-            places,
             allowance: pass.allowance,
             halt: None,
         };
@@ -226,7 +223,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
                 let Some(ends) = self.ask(index).await else { return false };
                 let track = &mut self.pass.tracks[index];
                 if track.reopen(ends.end.min(last + 1)) {
-                    self.client.read_from(track.partition(), track.place());
+                    self.client.read_from(PartitionSlot::at(index), track.place());
                     reopened = true;
                 }
             }
@@ -240,7 +237,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     /// Where a partition's log starts and ends: nothing is decided without the broker's word, and none is proven
     /// without it either. `None` when the run is ending.
     pub(crate) async fn ask(&mut self, index: usize) -> Option<Ends> {
-        let (partition, stop) = (self.pass.tracks[index].partition(), || self.context.stop_requested());
+        let (partition, stop) = (PartitionSlot::at(index), || self.context.stop_requested());
         while !stop() {
             let ends = kafka::ends(self.client, partition, stop).await;
             if ends.is_some() {
@@ -269,12 +266,12 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
 
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
-        for track in &mut self.pass.tracks {
+        for (index, track) in self.pass.tracks.iter_mut().enumerate() {
             let position = track.position();
             self.watchman.moved(&mut track.watch, position);
             if track.is_done() && !track.is_stopped {
                 track.is_stopped = true;
-                self.client.stop(track.partition());
+                self.client.stop(PartitionSlot::at(index));
             }
         }
     }
@@ -289,11 +286,12 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
-        let tracks = self.pass.tracks.iter_mut().filter(|track| !track.is_done() && !track.is_paused());
-        for track in tracks.filter(|track| track.is_lost() || !others_move) {
+        let tracks = self.pass.tracks.iter_mut().enumerate();
+        let open = tracks.filter(|(_, track)| !track.is_done() && !track.is_paused());
+        for (index, track) in open.filter(|(_, track)| track.is_lost() || !others_move) {
             if track.is_suspect(now, LIMITS) {
                 track.looked = now;
-                suspects.push((track.partition(), track.position()));
+                suspects.push((PartitionSlot::at(index), track.position()));
             }
         }
         if !suspects.is_empty() {
@@ -304,7 +302,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
 
     /// Nothing is decided without the broker's word: one that does not answer is waited for.
     fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
-        let Some(index) = self.pass.place(reply.partition) else { return Ok(()) };
+        let index = reply.partition.index();
         let track = &mut self.pass.tracks[index];
         let Some(ends) = reply.ends else {
             track.watch.unanswered();
@@ -317,7 +315,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         self.pass.leave_out_tail(index, Instant::now());
         let track = &mut self.pass.tracks[index];
         if track.take_reseek() {
-            self.client.read_from(track.partition(), track.place());
+            self.client.read_from(reply.partition, track.place());
         }
         if !track.is_done() && track.position() < ends.end {
             // The broker says that there is more than was shown.

@@ -105,8 +105,13 @@ pub(super) const SINK: SinkSettings = SinkSettings {
 
 impl Cluster {
     pub(super) fn new(sink: SinkSettings, leaders: &[i32]) -> Self {
+        let partitions = (0..).take(leaders.len());
         let mut cluster = Self {
-            producer: Producer::new(network_settings(), sink, TOPIC),
+            producer: Producer::new(
+                network_settings(),
+                sink,
+                &Arc::new(PartitionTable::of_topic(TOPIC, partitions)),
+            ),
             now_us: 0,
             links: Vec::new(),
             leaders: leaders.iter().map(|leader| (*leader, 1)).collect(),
@@ -119,10 +124,10 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn push(&mut self, partition: i32, token: usize) -> Result<(), NotTaken> {
+    pub(super) fn push(&mut self, slot: u32, token: usize) -> Result<(), NotTaken> {
         let value = BatchValue::Copied(b"value");
         let record = NewRecord { timestamp_ms: 1, key: b"key", value, headers: &[] };
-        self.producer.push(partition, &record, token)
+        self.producer.push(PartitionSlot::new(slot), &record, token)
     }
 
     /// Lets everything happen that needs no time, but for the answers to records.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Cause, ProducerId, Sink};
+use crate::partitions::{PartitionSlot, PartitionTable};
 
 /// The transaction that is open.
 #[derive(Clone, Debug)]
@@ -13,6 +14,12 @@ pub(super) struct Transaction {
 }
 
 impl Sink {
+    /// Topics and partitions.
+    #[must_use]
+    pub fn table(&self) -> &PartitionTable {
+        &self.table
+    }
+
     /// A transaction begins; all of the one before is settled. In a new epoch sequence numbers begin at 0.
     pub fn begin_transaction(&mut self, producer: ProducerId, id: &Rc<str>, adds_partitions: bool) {
         self.transaction = Some(Transaction { id: id.clone(), adds_partitions });
@@ -25,38 +32,30 @@ impl Sink {
     }
 
     /// Partitions that have records and are not part of the transaction yet; each is told once.
-    pub fn take_unadmitted(&mut self) -> impl Iterator<Item = i32> {
+    pub fn take_unadmitted(&mut self) -> impl Iterator<Item = PartitionSlot> {
         self.unadmitted.drain(..)
     }
 
     /// A partition is part of the transaction: what it has may go.
-    pub fn admit(&mut self, partition: i32) {
-        if let Some(place) = self.known_place(partition) {
-            self.partitions[place].admit();
-        }
+    pub fn admit(&mut self, partition: PartitionSlot) {
+        self.partitions[partition.index()].admit();
     }
 
     /// A partition cannot be part of the transaction: what it has fails, of this cause.
-    pub fn refuse(&mut self, partition: i32, cause: Cause) {
-        if let Some(place) = self.known_place(partition) {
-            self.let_go_of(place, cause);
-        }
+    pub fn refuse(&mut self, partition: PartitionSlot, cause: Cause) {
+        self.let_go_of(partition.index(), cause);
     }
 
     /// Lets go of all that is not in flight, for this cause; what is gets no other attempt.
     pub fn let_go(&mut self, cause: Cause) {
         if self.records > 0 {
-            (0..self.partitions.len()).for_each(|place| self.let_go_of(place, cause));
+            (0..self.partitions.len()).for_each(|index| self.let_go_of(index, cause));
         }
     }
 
-    fn known_place(&self, partition: i32) -> Option<usize> {
-        *self.places.get(usize::try_from(partition).ok()?)?
-    }
-
-    fn let_go_of(&mut self, place: usize, cause: Cause) {
+    fn let_go_of(&mut self, index: usize, cause: Cause) {
         let Self { partitions, settled, buffered, .. } = self;
-        let queue = &mut partitions[place];
+        let queue = &mut partitions[index];
         queue.let_go(cause, &mut |batch| {
             *buffered -= batch.batch.tokens().len();
             settled.push_back(batch);

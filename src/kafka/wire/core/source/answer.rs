@@ -10,16 +10,19 @@ use super::{
     search::{Search, Tried},
     show::{Arrived, Content, Section},
 };
-use crate::kafka::wire::{
-    batch::Batches,
-    core::{
-        code::{self, Kind},
-        questions::Found,
+use crate::{
+    kafka::wire::{
+        batch::Batches,
+        core::{
+            code::{self, Kind},
+            questions::Found,
+        },
+        protocol::{
+            Api, DecodeError, FetchPartition, FetchResponse, FetchedPartition, LeaderHint, ResponseHeader,
+            TopicRef,
+        },
     },
-    protocol::{
-        Api, DecodeError, FetchPartition, FetchResponse, FetchedPartition, LeaderHint, ResponseHeader,
-        TopicRef,
-    },
+    partitions::{PartitionSlot, TopicPartition},
 };
 
 /// Answers of a broker that may be there or under way: one is shown while the next one comes.
@@ -89,6 +92,11 @@ pub enum AnswerError {
     #[error("the answer has something about partition {0} that was not asked for")]
     NotAsked(i32),
 }
+
+/// Finds the slot of a partition that an answer names.
+pub trait SlotOf: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot> {}
+
+impl<F: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot>> SlotOf for F {}
 
 impl Source {
     /// The next Fetch for a broker, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
@@ -161,14 +169,15 @@ impl Source {
     }
 
     /// The answer to a broker's Fetch has come: `bytes[from..to]`, its header included. What is in it waits to be shown.
-    /// Returns the answer's own fields.
+    /// `slot` finds the partitions that it names. Returns the answer's own fields.
     ///
     /// # Errors
     /// It cannot be the answer. The connection has to be closed; what [`Self::fetch_failed`] does has been done.
     pub fn fetched(
         &mut self,
         broker: i32,
-        (version, topic): (i16, TopicRef<'_>),
+        version: i16,
+        slot: impl SlotOf,
         (bytes, from, to): (Vec<u8>, usize, usize),
         now_us: u64,
     ) -> Result<FetchResponse, AnswerError> {
@@ -177,8 +186,8 @@ impl Source {
         arrived.begin(Some(broker));
         let answer = bytes.get(from..to).unwrap_or_default();
         // Looked at as a whole first: nothing is believed of an answer that turns out to be none.
-        let response = self.check(version, topic, answer, &mut asked).and_then(|response| {
-            self.take_all(version, (&bytes, answer), &asked, &mut arrived, now_us).map(|_| response)
+        let response = check(version, &slot, answer, &mut asked).and_then(|response| {
+            self.take_all((version, &slot), (&bytes, answer), &asked, &mut arrived, now_us).map(|_| response)
         });
         arrived.bytes = bytes;
         if let Ok(FetchResponse { error, .. }) = response
@@ -196,39 +205,10 @@ impl Source {
         response
     }
 
-    /// Whether an answer can be read, and is one to what was asked, of which it notes what it answers.
-    fn check(
-        &self,
-        version: i16,
-        topic: TopicRef<'_>,
-        answer: &[u8],
-        asked: &mut [Asked],
-    ) -> Result<FetchResponse, AnswerError> {
-        let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
-        let (mut cursor, mut wrong) = (0, None);
-        let response = FetchResponse::decode(version, body, |fetched| {
-            let index = self.place(fetched.partition).filter(|_| fetched.topic == topic);
-            match find(asked, &mut cursor, index).map(|place| &mut asked[place]) {
-                Some(asked) if !asked.is_answered => asked.is_answered = true,
-                _ => wrong = Some(fetched.partition),
-            }
-        });
-        let checked = response.map_err(AnswerError::from).and_then(|response| match wrong {
-            Some(partition) => Err(AnswerError::NotAsked(partition)),
-            None => Ok(response),
-        });
-        if checked.is_err() {
-            for asked in asked.iter_mut() {
-                asked.is_answered = false;
-            }
-        }
-        checked
-    }
-
     /// Takes what is there of each partition.
     fn take_all(
         &mut self,
-        version: i16,
+        (version, slot): (i16, &impl SlotOf),
         (bytes, answer): (&[u8], &[u8]),
         asked: &[Asked],
         arrived: &mut Arrived,
@@ -237,7 +217,7 @@ impl Source {
         let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
         let (mut cursor, mut is_front) = (0, true);
         let response = FetchResponse::decode(version, body, |fetched| {
-            let index = self.place(fetched.partition);
+            let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
             let Some(asked) = find(asked, &mut cursor, index).map(|place| asked[place]) else { return };
             if self.positions[asked.index].attempt == asked.attempt {
                 self.take((asked, is_front), &fetched, (bytes, arrived), now_us);
@@ -259,7 +239,7 @@ impl Source {
         let position = &mut self.positions[asked.index];
         position.had_bytes = false;
         if fetched.leader != LeaderHint::NONE {
-            self.hints.push((fetched.partition, fetched.leader));
+            self.hints.push((position.slot, fetched.leader));
         }
         if fetched.error != code::NONE {
             self.fail(asked, fetched.error, arrived, now_us);
@@ -339,6 +319,34 @@ impl Source {
     }
 }
 
+/// Whether an answer can be read, and is one to what was asked, of which it notes what it answers.
+fn check(
+    version: i16,
+    slot: &impl SlotOf,
+    answer: &[u8],
+    asked: &mut [Asked],
+) -> Result<FetchResponse, AnswerError> {
+    let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
+    let (mut cursor, mut wrong) = (0, None);
+    let response = FetchResponse::decode(version, body, |fetched| {
+        let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
+        match find(asked, &mut cursor, index).map(|place| &mut asked[place]) {
+            Some(asked) if !asked.is_answered => asked.is_answered = true,
+            _ => wrong = Some(fetched.partition),
+        }
+    });
+    let checked = response.map_err(AnswerError::from).and_then(|response| match wrong {
+        Some(partition) => Err(AnswerError::NotAsked(partition)),
+        None => Ok(response),
+    });
+    if checked.is_err() {
+        for asked in asked.iter_mut() {
+            asked.is_answered = false;
+        }
+    }
+    checked
+}
+
 /// In place of a leader's epoch, where it is known otherwise who answered.
 const NOBODY_S: i32 = -1;
 
@@ -357,8 +365,10 @@ fn ask(position: &mut Position, room: i32) -> FetchPartition {
     position.stage = Stage::Fetching;
     let epoch = position.epochs.last().filter(|_| !position.leaves_epoch_out && position.search.is_none());
     let wide = position.wide_bytes.map_or(0, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
+    let TopicPartition { topic, partition } = position.place;
     FetchPartition {
-        partition: position.partition,
+        topic,
+        partition,
         leader_epoch: position.leader.map_or(-1, |leader| leader.epoch),
         offset: position.offset,
         last_fetched_epoch: epoch.unwrap_or(-1),

@@ -24,7 +24,7 @@ impl Source {
             Stage::Reading => {
                 let Some(epoch) = position.epoch_to_check() else { return };
                 if position.not_before_us <= now_us {
-                    let id = questions.ask(&[position.partition], What::EpochEnd { epoch }, until_us);
+                    let id = questions.ask(&[position.slot], What::EpochEnd { epoch }, until_us);
                     position.stage = Stage::Checking(id);
                 }
             }
@@ -156,7 +156,7 @@ fn verdict(
 }
 
 fn inquire(position: &Position, questions: &mut Questions, until_us: u64) -> Inquiry {
-    let mut ask = |what| questions.ask(&[position.partition], what, until_us);
+    let mut ask = |what| questions.ask(&[position.slot], what, until_us);
     Inquiry {
         epoch_end: position.epochs.last().map(|epoch| ask(What::EpochEnd { epoch })),
         start: ask(What::Start),

@@ -1,6 +1,6 @@
 //! Reading partitions: positions → fetches → batches → records.
 //!
-//! One machine for all partitions of a topic that a reader has. It says which Fetch is to go to which broker, takes the
+//! One machine for all partitions that a reader has. It says which Fetch is to go to which broker, takes the
 //! answers, and shows what is in them, batch by batch. When an answer comes it only walks over the batches' headers, so that
 //! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and one more is
 //! under way or waits: that bounds the memory, and a reader that is slower than its brokers fetches less.
@@ -32,7 +32,10 @@ use self::{
     show::{Arrived, Shower},
 };
 use super::{cluster::Leader, questions::Questions};
-use crate::kafka::wire::protocol::{FetchPartition, LeaderHint};
+use crate::{
+    kafka::wire::protocol::{FetchPartition, LeaderHint},
+    partitions::{PartitionSlot, PartitionTable},
+};
 
 /// How fetches are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +131,9 @@ pub struct ReadRecord<'a> {
 /// Who is shown what was read.
 pub trait Visitor {
     /// The next record of a partition.
-    fn record(&mut self, partition: i32, record: &ReadRecord<'_>);
+    fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>);
     /// Something else about it.
-    fn event(&mut self, partition: i32, event: SourceEvent<'_>);
+    fn event(&mut self, slot: PartitionSlot, event: SourceEvent<'_>);
 }
 
 /// What is to be asked of a broker.
@@ -142,13 +145,12 @@ pub struct Fetch<'a> {
     pub max_bytes: i32,
 }
 
-/// Reads partitions of one topic.
+/// Reads a table's partitions.
 #[derive(Debug)]
 pub struct Source {
     settings: SourceSettings,
+    /// By slot.
     positions: Vec<Position>,
-    /// Places in `positions`, by partition.
-    places: Vec<Option<usize>>,
     turns: Vec<Turn>,
     /// What has come and is not shown, in the order in which it came.
     arrived: VecDeque<Arrived>,
@@ -157,7 +159,7 @@ pub struct Source {
     shower: Shower,
     /// The request that was made last.
     request: Vec<FetchPartition>,
-    hints: Vec<(i32, LeaderHint)>,
+    hints: Vec<(PartitionSlot, LeaderHint)>,
     /// Some partition waits for its leader's word, or for its leader to be asked.
     is_unsettled: bool,
     is_stale: bool,
@@ -168,11 +170,10 @@ pub struct Source {
 impl Source {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(settings: SourceSettings) -> Self {
+    pub fn new(settings: SourceSettings, table: &PartitionTable) -> Self {
         Self {
             settings,
-            positions: Vec::new(),
-            places: Vec::new(),
+            positions: table.slots().map(|slot| Position::new(slot, table.place(slot))).collect(),
             turns: Vec::new(),
             arrived: VecDeque::new(),
             spare: Vec::new(),
@@ -193,39 +194,24 @@ impl Source {
 
     /// Reads a partition from this offset on. Where the epoch of the record before is known, the leader is asked first
     /// whether it has that record. What has come for an earlier place does not show any more.
-    pub fn read_from(&mut self, partition: i32, offset: i64, epoch_before: Option<i32>) {
-        let Some(index) = self.place_of(partition) else { return };
-        self.positions[index].jump(offset, epoch_before);
-        self.is_unsettled = true;
+    pub fn read_from(&mut self, slot: PartitionSlot, offset: i64, epoch_before: Option<i32>) {
+        if let Some(position) = self.positions.get_mut(slot.index()) {
+            position.jump(offset, epoch_before);
+            self.is_unsettled = true;
+        }
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, partition: i32) {
-        if let Some(index) = self.place(partition) {
-            self.positions[index].stop();
+    pub fn stop(&mut self, slot: PartitionSlot) {
+        if let Some(position) = self.positions.get_mut(slot.index()) {
+            position.stop();
         }
-    }
-
-    fn place(&self, partition: i32) -> Option<usize> {
-        self.places.get(usize::try_from(partition).ok()?).copied().flatten()
-    }
-
-    /// Makes one where there is none; `None` of a partition that cannot be.
-    fn place_of(&mut self, partition: i32) -> Option<usize> {
-        let id = usize::try_from(partition).ok()?;
-        if self.places.len() <= id {
-            self.places.resize(id + 1, None);
-        }
-        Some(*self.places[id].get_or_insert_with(|| {
-            self.positions.push(Position::new(partition));
-            self.positions.len() - 1
-        }))
     }
 
     /// Tells who leads the partitions by now. To be called when that may have changed, and after [`Self::read_from`].
-    pub fn lead(&mut self, leader: impl Fn(i32) -> Option<Leader>) {
+    pub fn lead(&mut self, leader: impl Fn(PartitionSlot) -> Option<Leader>) {
         for (index, position) in self.positions.iter_mut().enumerate() {
-            let (before, now) = (position.leader, leader(position.partition));
+            let (before, now) = (position.leader, leader(position.slot));
             if !position.lead_by(now) {
                 continue;
             }
@@ -244,9 +230,9 @@ impl Source {
     }
 
     /// Partitions that are being read and have no leader.
-    pub fn without_leader(&self) -> impl Iterator<Item = i32> {
+    pub fn without_leader(&self) -> impl Iterator<Item = PartitionSlot> {
         let without = self.positions.iter().filter(|position| position.leader.is_none());
-        without.filter(|position| position.stage != Stage::Idle).map(|position| position.partition)
+        without.filter(|position| position.stage != Stage::Idle).map(|position| position.slot)
     }
 
     /// Asks the questions that are open, and draws the consequences of those that were answered. To be called after
@@ -283,10 +269,8 @@ impl Source {
     }
 
     /// Nobody is known to lead a partition, for this reason: it is told like an answer of a broker.
-    pub fn deny_leader(&mut self, partition: i32, error: i16) {
-        if let Some(index) = self.place(partition) {
-            self.tell_error(index, error);
-        }
+    pub fn deny_leader(&mut self, slot: PartitionSlot, error: i16) {
+        self.tell_error(slot.index(), error);
     }
 
     /// Whether the cluster has to be looked at anew: true once.
@@ -295,7 +279,7 @@ impl Source {
     }
 
     /// Who leads partitions, in the words of brokers that lead them no more (KIP-951).
-    pub fn hints(&mut self) -> impl Iterator<Item = (i32, LeaderHint)> {
+    pub fn hints(&mut self) -> impl Iterator<Item = (PartitionSlot, LeaderHint)> {
         self.hints.drain(..)
     }
 

@@ -1,7 +1,10 @@
 //! Where a partition is read, and what is being done about it.
 
 use super::{epochs::Epochs, search::Search};
-use crate::kafka::wire::core::{cluster::Leader, questions::QuestionId};
+use crate::{
+    kafka::wire::core::{cluster::Leader, questions::QuestionId},
+    partitions::{PartitionSlot, TopicPartition},
+};
 
 /// What is being done about a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,8 @@ pub(super) struct Inquiry {
 /// A partition that is read, or was.
 #[derive(Debug)]
 pub(super) struct Position {
-    pub(super) partition: i32,
+    pub(super) slot: PartitionSlot,
+    pub(super) place: TopicPartition,
     pub(super) stage: Stage,
     /// Raised by a jump: what has come for an earlier place is not shown.
     pub(super) generation: u32,
@@ -65,9 +69,10 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new(partition: i32) -> Self {
+    pub(super) fn new(slot: PartitionSlot, place: TopicPartition) -> Self {
         Self {
-            partition,
+            slot,
+            place,
             stage: Stage::Idle,
             generation: 0,
             attempt: 0,

@@ -14,6 +14,7 @@ use crate::{
         },
         protocol::AbortedTransaction,
     },
+    partitions::PartitionSlot,
     record::headers,
 };
 
@@ -162,22 +163,22 @@ impl Shower {
     fn show(
         &mut self,
         batch: &Batch<'_>,
-        (partition, at): (i32, i64),
+        (slot, at): (PartitionSlot, i64),
         aborted: &mut [AbortedTransaction],
         visitor: &mut impl Visitor,
     ) -> Result<usize, Bad> {
         let open = match self.open.take() {
             Some(open) => Some(open),
-            None => self.begin(batch, (partition, at), aborted, visitor)?,
+            None => self.begin(batch, (slot, at), aborted, visitor)?,
         };
-        Ok(open.map_or(0, |open| self.go_on(batch, (partition, at), open, visitor)))
+        Ok(open.map_or(0, |open| self.go_on(batch, (slot, at), open, visitor)))
     }
 
     /// Checks a batch. `None`: it has no records that are to be shown, which was told.
     fn begin(
         &mut self,
         batch: &Batch<'_>,
-        (partition, at): (i32, i64),
+        (slot, at): (PartitionSlot, i64),
         aborted: &mut [AbortedTransaction],
         visitor: &mut impl Visitor,
     ) -> Result<Option<Open>, Bad> {
@@ -196,7 +197,7 @@ impl Shower {
             self.pass_marker(batch, aborted).map_err(whole)?;
         }
         if batch.is_control() || is_aborted {
-            visitor.event(partition, SourceEvent::Progress { next_offset });
+            visitor.event(slot, SourceEvent::Progress { next_offset });
             return Ok(None);
         }
         let payload = self.unpacker.unpack(batch).map_err(|error| whole(error.to_string()))?;
@@ -215,7 +216,7 @@ impl Shower {
     fn go_on(
         &mut self,
         batch: &Batch<'_>,
-        (partition, at): (i32, i64),
+        (slot, at): (PartitionSlot, i64),
         open: Open,
         visitor: &mut impl Visitor,
     ) -> usize {
@@ -232,24 +233,24 @@ impl Shower {
             };
             if offset >= at {
                 if let Some(from) = malformed.take() {
-                    tell_malformed(partition, (from, offset), visitor);
+                    tell_malformed(slot, (from, offset), visitor);
                 }
                 let sent_ms = (!has_broker_time && timestamp_ms >= 0).then_some(timestamp_ms);
-                visitor.record(partition, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
+                visitor.record(slot, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
                 shown += 1;
             }
             behind = offset.saturating_add(1);
         }
         let (next_offset, all_shown) = (batch.next_offset(), shown_before + shown);
         if records.passed() >= most {
-            tell_malformed(partition, (malformed.unwrap_or(behind), next_offset), visitor);
+            tell_malformed(slot, (malformed.unwrap_or(behind), next_offset), visitor);
         } else if !records.is_over() {
             self.open = Some(Open { place: records.place(), behind, malformed, sound, shown: all_shown });
         } else if let Some(from) = malformed {
-            tell_malformed(partition, (from, next_offset), visitor);
+            tell_malformed(slot, (from, next_offset), visitor);
         } else if behind < next_offset || all_shown == 0 {
             // Compaction may have taken the last ones.
-            visitor.event(partition, SourceEvent::Progress { next_offset });
+            visitor.event(slot, SourceEvent::Progress { next_offset });
         }
         shown
     }
@@ -288,9 +289,9 @@ fn sound(batch: &Batch<'_>, records: Records<'_>) -> Option<i32> {
 
 /// Records that cannot be taken apart, in a batch that fits its checksum.
 #[cold]
-fn tell_malformed(partition: i32, (from, to): (i64, i64), visitor: &mut impl Visitor) {
+fn tell_malformed(slot: PartitionSlot, (from, to): (i64, i64), visitor: &mut impl Visitor) {
     let to = Some(to.max(from.saturating_add(1)));
-    visitor.event(partition, SourceEvent::Unreadable { from, to, cause: MALFORMED });
+    visitor.event(slot, SourceEvent::Unreadable { from, to, cause: MALFORMED });
 }
 
 /// What is wrong with a record that cannot be taken apart.
@@ -330,7 +331,7 @@ impl Source {
             let aborted = &mut arrived.aborted[list.clone()];
             let outcome = match batch {
                 Ok(batch) => {
-                    let place = (position.partition, section.shows_from(&batch));
+                    let place = (position.slot, section.shows_from(&batch));
                     let shown = self.shower.show(&batch, place, aborted, visitor);
                     let next_offset = batch.next_offset();
                     shown.map(|shown| (shown, next_offset)).map_err(|bad| (bad, next_offset))
@@ -414,7 +415,7 @@ fn is_end_news(position: &mut Position, section: &Section, visitor: &mut impl Vi
     }
     let Some(end) = section.new_end else { return false };
     position.told_end = end;
-    visitor.event(position.partition, SourceEvent::AtEnd { end });
+    visitor.event(position.slot, SourceEvent::AtEnd { end });
     true
 }
 
@@ -440,7 +441,7 @@ fn tell(position: &mut Position, content: &Content, visitor: &mut impl Visitor) 
             SourceEvent::Truncated { from, epoch, to }
         }
     };
-    visitor.event(position.partition, event);
+    visitor.event(position.slot, event);
 }
 
 /// A batch cannot be read, or not wholly. Returns whether that was told: it is not as long as nobody knows where it ends.
@@ -451,9 +452,9 @@ fn stumble(
     (bad, rest): (Bad, &[u8]),
     visitor: &mut impl Visitor,
 ) -> bool {
-    let partition = position.partition;
+    let slot = position.slot;
     let mut tell = |from, to| {
-        visitor.event(partition, SourceEvent::Unreadable { from, to, cause: &bad.cause });
+        visitor.event(slot, SourceEvent::Unreadable { from, to, cause: &bad.cause });
     };
     match bad.extent {
         Extent::Sure { from, to } => tell(from, Some(to)),

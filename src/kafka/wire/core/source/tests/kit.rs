@@ -1,5 +1,7 @@
 //! Answers and batches put together field by field, and a reader that notes what it is shown as text.
 
+use std::sync::Arc;
+
 use super::super::*;
 use crate::kafka::wire::{
     batch::{BatchProducer, BatchValue, BatchWriter, Codec, Crc, CrcShift, NewRecord, Packer},
@@ -9,6 +11,7 @@ use crate::kafka::wire::{
     },
     protocol::{Decoder, Encoder, FetchPartition, TopicRef},
 };
+use crate::partitions::TopicPartition;
 
 pub(in crate::kafka::wire::core) const SETTINGS: SourceSettings = SourceSettings {
     max_wait_ms: 500,
@@ -180,12 +183,13 @@ pub(in crate::kafka::wire::core) fn answer(topic: TopicRef<'_>, parts: &[Part]) 
 pub(in crate::kafka::wire::core) struct Notes(pub(in crate::kafka::wire::core) Vec<String>);
 
 impl Visitor for Notes {
-    fn record(&mut self, partition: i32, record: &ReadRecord<'_>) {
+    fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>) {
         let value = record.value.map_or("-".into(), String::from_utf8_lossy);
-        self.0.push(format!("{partition}@{} {value}", record.offset));
+        self.0.push(format!("{}@{} {value}", slot.index(), record.offset));
     }
 
-    fn event(&mut self, partition: i32, event: SourceEvent<'_>) {
+    fn event(&mut self, slot: PartitionSlot, event: SourceEvent<'_>) {
+        let partition = slot.index();
         self.0.push(match event {
             SourceEvent::Progress { next_offset } => format!("{partition}: up to {next_offset}"),
             SourceEvent::AtEnd { end } => format!("{partition}: end {end}"),
@@ -204,6 +208,7 @@ impl Visitor for Notes {
 pub(super) struct Bench {
     pub(super) source: Source,
     pub(super) questions: Questions,
+    table: Arc<PartitionTable>,
     pub(super) now_us: u64,
     leaders: Vec<Leader>,
 }
@@ -219,10 +224,11 @@ impl Bench {
 
     pub(super) fn reading_as(settings: SourceSettings, partitions: i32) -> Self {
         let leaders = (0..partitions).map(|_| Leader { broker: FIRST, epoch: 3 }).collect();
-        let mut bench =
-            Self { source: Source::new(settings), questions: Questions::default(), now_us: 1, leaders };
-        for partition in 0..partitions {
-            bench.source.read_from(partition, 0, None);
+        let table = Arc::new(PartitionTable::of_topic("t", 0..partitions));
+        let source = Source::new(settings, &table);
+        let mut bench = Self { source, questions: Questions::new(table.clone()), table, now_us: 1, leaders };
+        for slot in bench.table.slots() {
+            bench.source.read_from(slot, 0, None);
         }
         bench.lead();
         bench
@@ -230,7 +236,7 @@ impl Bench {
 
     fn lead(&mut self) {
         let Self { source, leaders, .. } = self;
-        source.lead(|partition| leaders.get(partition.unsigned_abs() as usize).copied());
+        source.lead(|slot| leaders.get(slot.index()).copied());
     }
 
     pub(super) fn lead_by(&mut self, partition: usize, broker: i32, epoch: i32) {
@@ -238,8 +244,8 @@ impl Bench {
         self.lead();
     }
 
-    pub(super) fn read_from(&mut self, partition: i32, offset: i64, epoch_before: Option<i32>) {
-        self.source.read_from(partition, offset, epoch_before);
+    pub(super) fn read_from(&mut self, slot: u32, offset: i64, epoch_before: Option<i32>) {
+        self.source.read_from(PartitionSlot::new(slot), offset, epoch_before);
     }
 
     /// What a broker is asked for next.
@@ -266,7 +272,11 @@ impl Bench {
         bytes.extend(answer);
         bytes.extend([0xEE; 5]);
         let place = (bytes, before, before + length);
-        self.source.fetched(broker, (VERSION, TOPIC), place, self.now_us).map(drop)
+        let Self { source, table, now_us, .. } = self;
+        let slot = |topic: TopicRef<'_>, partition| {
+            table.slot(TopicPartition { topic: 0, partition }).filter(|_| topic == TOPIC)
+        };
+        source.fetched(broker, VERSION, slot, place, *now_us).map(drop)
     }
 
     /// Shows everything that is there.
@@ -291,9 +301,8 @@ impl Bench {
     pub(super) fn question(&mut self) -> Option<(u64, i32, String)> {
         self.source.settle(&mut self.questions, self.now_us);
         let leaders = self.leaders.clone();
-        let leader = |partition: i32| {
-            leaders.get(partition.unsigned_abs() as usize).copied().ok_or(code::LEADER_NOT_AVAILABLE)
-        };
+        let leader =
+            |slot: PartitionSlot| leaders.get(slot.index()).copied().ok_or(code::LEADER_NOT_AVAILABLE);
         let broker = *self.questions.wanted(self.now_us, leader).first()?;
         let request = self.questions.next_request(broker, self.now_us, leader)?;
         let text = match request.body {

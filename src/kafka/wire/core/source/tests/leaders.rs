@@ -127,7 +127,7 @@ fn who_does_not_lead_is_asked_again_after_a_while_and_the_cluster_is_looked_at()
         bench.give(FIRST, &[Part { leader: Some((2, 4)), ..failed(0, error) }]);
         assert!(bench.source.take_stale(), "{error}");
         let hints: Vec<_> = bench.source.hints().collect();
-        assert_eq!(hints, [(0, LeaderHint { leader: 2, epoch: 4 })]);
+        assert_eq!(hints, [(PartitionSlot::new(0), LeaderHint { leader: 2, epoch: 4 })]);
         assert_eq!(bench.asks(FIRST), []);
         assert_eq!(bench.source.next_deadline_us(bench.now_us), bench.now_us + SETTINGS.back_off_us);
         bench.pass();

@@ -201,7 +201,7 @@ fn what_came_for_an_earlier_place_is_not_shown() {
     bench.give(FIRST, &both(0));
     assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1)]);
     bench.read_from(0, 7, None);
-    bench.source.stop(1);
+    bench.source.stop(PartitionSlot::new(1));
     assert_eq!(bench.shown(), [""; 0]);
     bench.give(FIRST, &both(1));
     assert_eq!(bench.shown(), [""; 0], "nor what was under way");
@@ -212,10 +212,10 @@ fn what_came_for_an_earlier_place_is_not_shown() {
 fn time_is_the_producer_s_where_it_is_not_the_broker_s() {
     struct Times(Vec<(i32, Option<i64>)>);
     impl Visitor for Times {
-        fn record(&mut self, _partition: i32, record: &ReadRecord<'_>) {
+        fn record(&mut self, _slot: PartitionSlot, record: &ReadRecord<'_>) {
             self.0.push((record.leader_epoch, record.sent_ms));
         }
-        fn event(&mut self, _partition: i32, _event: SourceEvent<'_>) {}
+        fn event(&mut self, _slot: PartitionSlot, _event: SourceEvent<'_>) {}
     }
     let mut bench = Bench::reading(1);
     bench.asks(FIRST);
