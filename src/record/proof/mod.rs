@@ -119,6 +119,7 @@ impl Encoded {
 
 /// The header's value.
 #[must_use]
+#[inline]
 pub fn encode(proof: &Proof, content: &Content) -> Encoded {
     match short_head(proof) {
         Some(head) => encode_short(head, content),
@@ -139,6 +140,7 @@ fn short_head(proof: &Proof) -> Option<u128> {
     fits.then_some(head)
 }
 
+#[inline]
 fn encode_short(head: u128, content: &Content) -> Encoded {
     let mut bytes = [0; LONG_BYTES];
     bytes[..SHORT_DIGESTED_BYTES].copy_from_slice(&head.to_be_bytes());

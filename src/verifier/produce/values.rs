@@ -29,6 +29,7 @@ impl Values {
     }
 
     /// The value of the record that is expected to land at `offset`, and its digest.
+    #[inline]
     pub(crate) fn next(
         &mut self,
         tombstone: bool,

@@ -1,6 +1,6 @@
 //! Predictions and what became of them: the producer's logic without its client.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc};
 
 use super::{
     habits::Habits,
@@ -215,6 +215,7 @@ impl Acks {
 
     /// Predicts where a record lands; `None` when there is none to send, or no room for it,
     /// or a failed prediction has to be cleared up first.
+    #[inline]
     pub(crate) fn predict(&mut self, draft: &Draft, now_us: u64) -> Option<Sending> {
         if self.unsent == 0 || self.restart_wanted {
             return None;
@@ -229,8 +230,8 @@ impl Acks {
             partition: draft.partition,
             predicted_offset: offset,
             sent_us: now_us,
-            value_bytes: draft.value_bytes,
-            key_index: draft.key_index,
+            value_bytes: u32::try_from(draft.value_bytes).unwrap_or(u32::MAX),
+            key_number: draft.key_index.and_then(|index| NonZero::new(index.saturating_add(1))),
             tombstone: draft.tombstone,
             first,
         })?;
@@ -256,6 +257,7 @@ impl Acks {
     }
 
     /// Compares a delivery with its prediction. Returns whether it is one to build on.
+    #[inline]
     pub(crate) fn settle(&mut self, delivery: Delivery, now_us: u64) -> bool {
         let record = self.window.release(delivery.token);
         match delivery.outcome {
@@ -314,6 +316,7 @@ impl Acks {
         self.was_misplaced && !self.latest_values
     }
 
+    #[inline]
     fn acked(&mut self, record: InFlight, in_place: bool) {
         let acked = Pending { record, in_place };
         if self.habits.is_some() {
@@ -324,6 +327,7 @@ impl Acks {
     }
 
     /// The record is in the log for good.
+    #[inline]
     fn in_the_log(&mut self, Pending { record, in_place }: &Pending) {
         self.count_acked(record);
         if !in_place {
@@ -334,11 +338,12 @@ impl Acks {
         lane.highest_acked = offset;
         lane.acked.push(offset);
         if self.tombstones {
-            lane.consumable.acked(record.key_index, offset, record.tombstone);
+            lane.consumable.acked(record.key_index(), offset, record.tombstone);
         }
         if self.latest_values {
-            let InFlight { key_index, value_bytes, tombstone, .. } = *record;
-            self.latest.push((partition, KeyAck { key_index, offset, value_bytes, tombstone }));
+            let (key_index, value_bytes) = (record.key_index(), record.value_bytes as usize);
+            self.latest
+                .push((partition, KeyAck { key_index, offset, value_bytes, tombstone: record.tombstone }));
         }
         self.stats.max_offsets.set(partition.index(), offset);
     }
@@ -389,7 +394,7 @@ impl Acks {
 
     fn count_acked(&mut self, record: &InFlight) {
         self.stats.acked.add(1);
-        self.stats.acked_bytes.add(record.value_bytes as u64);
+        self.stats.acked_bytes.add(record.value_bytes.into());
         if record.tombstone {
             self.stats.tombstones.add(1);
         }

@@ -80,6 +80,7 @@ impl Lane {
     }
 
     /// The offset of the next record, which is counted on from here.
+    #[inline]
     pub(crate) fn predict(&mut self, controls: Option<ControlRecords>) -> (i64, Option<First>) {
         let mut first = None;
         if let Some(controls) = controls.filter(|_| !self.in_transaction) {

@@ -1,25 +1,39 @@
 //! The records of a shard that were sent and not yet delivered.
 
+use std::num::NonZero;
+
 use super::lane::First;
 use crate::partitions::PartitionSlot;
 
-/// What must be remembered of a record until its delivery.
+const _: () = assert!(size_of::<InFlight>() == 64, "one line of the cache");
+
+/// What must be remembered of a record until its delivery: one line of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
 pub struct InFlight {
     /// Its partition.
     pub partition: PartitionSlot,
+    /// Bytes of its value.
+    pub value_bytes: u32,
     /// The offset at which it is expected to land.
     pub predicted_offset: i64,
     /// When it was sent, µs on the shard's clock.
     pub sent_us: u64,
-    /// Bytes of its value.
-    pub value_bytes: usize,
-    /// Its key's index in the key set; `None` for a key of its own.
-    pub key_index: Option<u64>,
+    /// Its key's number in the key set, from 1; `None` for a key of its own.
+    pub key_number: Option<NonZero<u64>>,
     /// Whether its value is null.
     pub tombstone: bool,
     /// Set for the first record of a transaction on its partition.
     pub first: Option<First>,
+}
+
+impl InFlight {
+    /// Its key's index in the key set; `None` for a key of its own.
+    #[must_use]
+    #[inline]
+    pub fn key_index(&self) -> Option<u64> {
+        self.key_number.map(|number| number.get() - 1)
+    }
 }
 
 /// A fixed number of places; a record's place is the token that its delivery brings back.
@@ -44,6 +58,7 @@ impl Window {
 
     /// Whether every place is taken.
     #[must_use]
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.free.is_empty()
     }
@@ -58,6 +73,7 @@ impl Window {
     }
 
     /// A place for a record, or `None` while all are taken. The one used last comes first: it is in cache.
+    #[inline]
     pub fn take(&mut self, record: InFlight) -> Option<usize> {
         let token = self.free.pop()?;
         self.places[token] = record;
@@ -65,6 +81,7 @@ impl Window {
     }
 
     /// The record that has this place, which is free from now on.
+    #[inline]
     pub fn release(&mut self, token: usize) -> InFlight {
         self.free.push(token);
         self.places[token]
