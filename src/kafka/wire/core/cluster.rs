@@ -425,4 +425,29 @@ mod tests {
         assert_eq!(led(&cluster, 0), None);
         assert_eq!(cluster.ask_at_us(), TIMES.shortest_us);
     }
+
+    #[test]
+    fn topics_are_told_apart_by_name_or_id() {
+        let mut table = PartitionTable::of_topic("t", 0..2);
+        let topic = table.add_topic("u");
+        let other = table.add(TopicPartition { topic, partition: 0 }).unwrap();
+        let mut cluster = Cluster::new(Arc::new(table), TIMES);
+        let mut both = answer(1, &[(0, 1, 5), (1, 2, 5)]);
+        let one = both.topics[0].clone();
+        cluster.learn(&both);
+        assert_eq!((cluster.leader(other), cluster.has_topic(other)), (None, false));
+        assert!(matches!(cluster.topics(13, 13), (12, TopicRefs::Names(_))), "one of them has no id");
+        both.topics.insert(0, TopicMetadata { name: "u", id: [2; 16], ..one });
+        cluster.learn(&both);
+        assert!(matches!(cluster.topics(13, 13), (13, TopicRefs::Ids([[1, ..], [2, ..]]))));
+        assert_eq!(cluster.slot(TopicRef::Name("u"), 0), Some(other));
+        assert_eq!(cluster.slot(TopicRef::Id([2; 16]), 0), Some(other));
+        assert_eq!(cluster.slot(TopicRef::Id([1; 16]), 0), Some(PartitionSlot::new(0)));
+        for unknown in [TopicRef::Id([0; 16]), TopicRef::Id([3; 16]), TopicRef::Name("v")] {
+            assert_eq!(cluster.slot(unknown, 0), None, "{unknown:?}");
+        }
+        assert_eq!(cluster.slot(TopicRef::Name("u"), 1), None, "nobody wants it");
+        assert!(cluster.hint(other, LeaderHint { leader: 2, epoch: 6 }));
+        assert_eq!((led(&cluster, 0), led(&cluster, 2)), (Some((1, 5)), Some((2, 6))));
+    }
 }

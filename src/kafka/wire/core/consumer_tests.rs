@@ -2,6 +2,11 @@
 
 use std::collections::VecDeque;
 
+use kafka_protocol::{
+    messages::{self as theirs, RequestHeader},
+    protocol::Decodable,
+};
+
 use super::*;
 use crate::kafka::wire::{
     core::{
@@ -9,12 +14,15 @@ use crate::kafka::wire::{
         connection::ConnectionSettings,
         machine::{Action, Machine, Slices},
         network::Bootstrap,
-        source::tests::kit::{Notes, Part, SETTINGS, TOPIC, answer, batch, failed, part},
+        source::tests::kit::{Notes, Part, SETTINGS, TOPIC, answer, answer_about, batch, failed, part},
     },
     protocol::{Encoder, TopicId},
 };
+use crate::partitions::TopicPartition;
 
 const TOPIC_ID: TopicId = [9; 16];
+/// Of topic `u`, which has one partition.
+const OTHER_ID: TopicId = [8; 16];
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug)]
@@ -22,6 +30,8 @@ struct Asked {
     link: LinkId,
     version: i16,
     correlation_id: i32,
+    /// Behind its length.
+    request: Vec<u8>,
 }
 
 /// A client, and brokers that answer at once what every client asks first.
@@ -40,6 +50,22 @@ struct World {
 
 impl World {
     fn new(fetch_version: i16) -> Self {
+        Self::of(fetch_version, PartitionTable::of_topic("t", 0..3))
+    }
+
+    /// Partition 0 of two topics is read, whose slots are 0 and 1.
+    fn of_two(fetch_version: i16) -> Self {
+        let mut table = PartitionTable::of_topic("t", [0]);
+        let topic = table.add_topic("u");
+        table.add(TopicPartition { topic, partition: 0 });
+        let mut world = Self::of(fetch_version, table);
+        for slot in [0, 1].map(PartitionSlot::new) {
+            world.consumer.read_from(slot, 0, None, 1);
+        }
+        world
+    }
+
+    fn of(fetch_version: i16, table: PartitionTable) -> Self {
         let connection = ConnectionSettings {
             client_id: "c".into(),
             receive_bytes: 256,
@@ -60,7 +86,7 @@ impl World {
         };
         let settings = ConsumerSettings { network, source: SETTINGS, fetch_us: 1_000_000 };
         Self {
-            consumer: Consumer::new(settings, &Arc::new(PartitionTable::of_topic("t", 0..3))),
+            consumer: Consumer::new(settings, &Arc::new(table)),
             now_us: 1,
             fetch_version,
             topic_error: 0,
@@ -103,7 +129,8 @@ impl World {
             let number = |at: usize| i16::from_be_bytes([out[at], out[at + 1]]);
             let length = i32::from_be_bytes([out[0], out[1], out[2], out[3]]);
             let correlation_id = i32::from_be_bytes([out[8], out[9], out[10], out[11]]);
-            let asked = Asked { link, version: number(6), correlation_id };
+            let end = 4 + usize::try_from(length).unwrap();
+            let asked = Asked { link, version: number(6), correlation_id, request: out[4..end].to_vec() };
             match number(4) {
                 18 => self.give(&asked, false, &versions(self.fetch_version)),
                 3 => {
@@ -114,7 +141,7 @@ impl World {
                 2 | 23 => self.questions.push_back(asked),
                 api => panic!("nobody expects {api}"),
             }
-            out.drain(..4 + usize::try_from(length).unwrap());
+            out.drain(..end);
         }
         bytes > 0
     }
@@ -168,7 +195,7 @@ fn versions(fetch: i16) -> Vec<u8> {
     out
 }
 
-/// One broker, which leads two partitions in epoch 3.
+/// One broker, which leads two partitions in epoch 3, and one of another topic.
 fn metadata(topic_error: i16) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = Encoder::new(&mut out, true);
@@ -182,13 +209,19 @@ fn metadata(topic_error: i16) -> Vec<u8> {
     });
     encoder.nullable_string(None);
     encoder.i32(1);
-    encoder.array_length(1);
-    encoder.i16(topic_error);
-    encoder.string("t");
-    encoder.topic_id(if topic_error == 0 { TOPIC_ID } else { TopicId::default() });
+    encoder.array_length(2);
+    topic(&mut encoder, topic_error, ("t", TOPIC_ID), &[0, 1]);
+    topic(&mut encoder, 0, ("u", OTHER_ID), &[0]);
+    encoder.no_tags();
+    out
+}
+
+fn topic(encoder: &mut Encoder<'_>, error: i16, (name, id): (&str, TopicId), partitions: &[i32]) {
+    encoder.i16(error);
+    encoder.string(name);
+    encoder.topic_id(if error == 0 { id } else { TopicId::default() });
     encoder.bool(false);
-    let partitions = if topic_error == 0 { &[0, 1][..] } else { &[] };
-    encoder.array(partitions, |encoder, partition| {
+    encoder.array(if error == 0 { partitions } else { &[] }, |encoder, partition| {
         encoder.i16(0);
         encoder.i32(*partition);
         encoder.i32(1);
@@ -198,8 +231,6 @@ fn metadata(topic_error: i16) -> Vec<u8> {
     });
     encoder.i32(0);
     encoder.no_tags();
-    encoder.no_tags();
-    out
 }
 
 /// The logs of these partitions end at 7.
@@ -251,6 +282,50 @@ fn an_answer_about_another_topic_ends_the_connection_and_is_asked_for_again() {
         world.settle();
         assert_eq!((world.fetches.len(), world.links.len()), (1, 3));
     }
+}
+
+/// Topics of a Fetch, each with its partitions.
+fn fetched(asked: &Asked) -> Vec<(String, TopicId, Vec<i32>)> {
+    let mut body = &*asked.request;
+    RequestHeader::decode(&mut body, 2).unwrap();
+    let request = theirs::FetchRequest::decode(&mut body, asked.version).unwrap();
+    let topic = |topic: theirs::fetch_request::FetchTopic| {
+        let partitions = topic.partitions.iter().map(|partition| partition.partition).collect();
+        (topic.topic.to_string(), *topic.topic_id.as_bytes(), partitions)
+    };
+    request.topics.into_iter().map(topic).collect()
+}
+
+#[test]
+fn partitions_of_several_topics_are_read_over_one_connection_and_told_apart() {
+    let (no_name, no_id) = (String::new(), TopicId::default());
+    let by_name = [("t".to_owned(), no_id, vec![0]), ("u".to_owned(), no_id, vec![0])];
+    let by_id = [(no_name.clone(), TOPIC_ID, vec![0]), (no_name, OTHER_ID, vec![0])];
+    let names = [TOPIC, TopicRef::Name("u")];
+    let ids = [TopicRef::Id(TOPIC_ID), TopicRef::Id(OTHER_ID)];
+    for (version, asked_for, [one, other]) in [(12, by_name, names), (16, by_id, ids)] {
+        let mut world = World::of_two(version);
+        world.settle();
+        let asked = world.fetches.pop_front().unwrap();
+        assert_eq!(fetched(&asked), asked_for);
+        let parts = ["a", "b"].map(|value| [part(0, 9, &[batch(0, 3, &[value])])]);
+        let body = answer_about(&[(other, &parts[1]), (one, &parts[0])]);
+        world.give(&asked, true, &body[5..]);
+        assert_eq!(world.shown(), ["1@0 b", "0@0 a"]);
+    }
+}
+
+#[test]
+fn where_a_topic_has_no_id_all_are_read_by_their_names() {
+    let mut world = World::of_two(16);
+    world.topic_error = code::UNKNOWN_TOPIC_OR_PARTITION;
+    world.settle();
+    assert_eq!(world.shown(), ["0: error 3"]);
+    let asked = world.fetches.pop_front().unwrap();
+    assert_eq!((asked.version, fetched(&asked)), (12, vec![("u".to_owned(), TopicId::default(), vec![0])]));
+    let body = answer(TopicRef::Name("u"), &[part(0, 9, &[batch(0, 3, &["b"])])]);
+    world.give(&asked, true, &body[5..]);
+    assert_eq!(world.shown(), ["1@0 b"]);
 }
 
 #[test]

@@ -63,6 +63,31 @@ fn a_request_keeps_to_its_size_and_partitions_take_turns() {
 }
 
 #[test]
+fn a_request_names_each_of_its_topics_once_wherever_its_turn_begins() {
+    let settings = SinkSettings { request_most_bytes: 250, requests_in_flight: 1, ..SINK };
+    let mut cluster = Cluster::of_two(settings, &[1; 2]);
+    let (mut seen, mut token) = (Vec::new(), 0);
+    for _ in 0..4 {
+        for slot in 0..4 {
+            cluster.push(slot, token).unwrap();
+            token += 1;
+        }
+    }
+    cluster.run();
+    while !cluster.oldest().is_empty() {
+        seen.push(cluster.oldest().iter().map(|sent| sent.1).collect::<Vec<_>>());
+        cluster.answer_oldest(0);
+    }
+    assert_eq!(seen.concat().len(), 4, "{seen:?}");
+    assert!(
+        cluster.settled.iter().all(|(_, fate)| matches!(fate, Fate::Acked { .. })),
+        "{:?}",
+        cluster.settled
+    );
+    assert_eq!(cluster.settled.len(), 4);
+}
+
+#[test]
 fn a_batch_lingers_unless_there_is_no_room_for_more() {
     let mut cluster = Cluster::new(SinkSettings { linger_us: 5_000, records_most: 3, ..SINK }, &[1]);
     cluster.push(0, 0).unwrap();

@@ -1,7 +1,7 @@
 //! Questions between scripted leaders and whoever asks.
 
 use super::*;
-use crate::kafka::wire::protocol::Encoder;
+use crate::{kafka::wire::protocol::Encoder, partitions::TopicPartition};
 
 const SLOT: PartitionSlot = PartitionSlot::new(0);
 const DEADLINE_US: u64 = 5_000_000;
@@ -221,4 +221,29 @@ fn a_request_that_is_not_spoken_is_refused() {
     let number = next(&mut questions, 0, leader).unwrap().number;
     questions.refused(number, code::UNSUPPORTED_VERSION, 0);
     assert_eq!(questions.answers(id), Some(vec![(SLOT, Err(NoAnswer::Error(code::UNSUPPORTED_VERSION)))]));
+}
+
+#[test]
+fn each_topic_is_asked_about_in_a_request_of_its_own() {
+    let mut table = PartitionTable::of_topic("t", [0]);
+    let topic = table.add_topic("u");
+    table.add(TopicPartition { topic, partition: 0 });
+    let mut questions = Questions::new(Arc::new(table));
+    let [one, other] = slots([0, 1]);
+    let id = questions.ask(&[one, other], END, DEADLINE_US);
+    let lead = |_| leader(SLOT);
+    let mut asked = |topic| {
+        let request = questions.next_request(10, 0, lead).unwrap();
+        assert_eq!(request.topic, topic);
+        request.number
+    };
+    let numbers = [asked(0), asked(1)];
+    answer(&mut questions, numbers[1], END, &[(0, 0, 7, 3)], 0);
+    assert_eq!(
+        questions.answers(id),
+        None,
+        "it says nothing of the other topic's partition with that number"
+    );
+    answer(&mut questions, numbers[0], END, &[(0, 0, 5, 3)], 0);
+    assert_eq!(questions.answers(id), Some(vec![(one, found(5, 3)), (other, found(7, 3))]));
 }

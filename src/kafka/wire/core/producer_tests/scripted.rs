@@ -9,6 +9,7 @@ use kafka_protocol::{
         api_versions_response::ApiVersion,
         metadata_request::MetadataRequestTopic,
         metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+        produce_request::{PartitionProduceData, TopicProduceData},
         produce_response::{PartitionProduceResponse, TopicProduceResponse},
     },
     protocol::{Decodable, Encodable, StrBytes},
@@ -26,12 +27,25 @@ use crate::kafka::wire::{
     },
     protocol::Api,
 };
+use crate::partitions::TopicPartition;
+
 pub(super) const TOPIC: &str = "topic";
+const OTHER: &str = "other";
+/// What is added to the numbers of the other topic's partitions.
+pub(super) const OF_OTHER: i32 = 100;
 
 /// The topic's id, in a message of theirs.
 pub(super) fn topic_id() -> MetadataRequestTopic {
-    let bytes = [&[42; 16][..], &[0, 0]].concat();
+    id(42)
+}
+
+fn id(byte: u8) -> MetadataRequestTopic {
+    let bytes = [&[byte; 16][..], &[0, 0]].concat();
     MetadataRequestTopic::decode(&mut &*bytes, 12).unwrap()
+}
+
+fn other_id() -> MetadataRequestTopic {
+    id(43)
 }
 
 /// The versions in which requests are answered: Kafka 4.1's, as far as `kafka-protocol` has them too.
@@ -105,13 +119,22 @@ pub(super) const SINK: SinkSettings = SinkSettings {
 
 impl Cluster {
     pub(super) fn new(sink: SinkSettings, leaders: &[i32]) -> Self {
-        let partitions = (0..).take(leaders.len());
+        Self::of(sink, leaders, PartitionTable::of_topic(TOPIC, (0..).take(leaders.len())))
+    }
+
+    /// The partitions of two topics have the same leaders.
+    pub(super) fn of_two(sink: SinkSettings, leaders: &[i32]) -> Self {
+        let mut table = PartitionTable::of_topic(TOPIC, (0..).take(leaders.len()));
+        let topic = table.add_topic(OTHER);
+        for partition in (0..).take(leaders.len()) {
+            table.add(TopicPartition { topic, partition });
+        }
+        Self::of(sink, leaders, table)
+    }
+
+    fn of(sink: SinkSettings, leaders: &[i32], table: PartitionTable) -> Self {
         let mut cluster = Self {
-            producer: Producer::new(
-                network_settings(),
-                sink,
-                &Arc::new(PartitionTable::of_topic(TOPIC, partitions)),
-            ),
+            producer: Producer::new(network_settings(), sink, &Arc::new(table)),
             now_us: 0,
             links: Vec::new(),
             leaders: leaders.iter().map(|leader| (*leader, 1)).collect(),
@@ -265,11 +288,14 @@ impl Cluster {
                 .with_leader_id(BrokerId(*leader))
                 .with_leader_epoch(*epoch)
         };
-        let topic = MetadataResponseTopic::default()
-            .with_name(Some(TopicName(StrBytes::from_static_str(TOPIC))))
-            .with_topic_id(topic_id().topic_id)
-            .with_partitions((0..).zip(&self.leaders).map(partition).collect());
-        MetadataResponse::default().with_brokers(vec![broker(1), broker(2)]).with_topics(vec![topic])
+        let topic = |name, id: MetadataRequestTopic| {
+            MetadataResponseTopic::default()
+                .with_name(Some(TopicName(StrBytes::from_static_str(name))))
+                .with_topic_id(id.topic_id)
+                .with_partitions((0..).zip(&self.leaders).map(partition).collect())
+        };
+        let topics = vec![topic(OTHER, other_id()), topic(TOPIC, topic_id())];
+        MetadataResponse::default().with_brokers(vec![broker(1), broker(2)]).with_topics(topics)
     }
 
     /// The batches of the oldest request for records that has no answer.
@@ -291,15 +317,20 @@ impl Cluster {
         let Received { link, correlation_id, batches } = self.produced.pop_front().unwrap();
         let partition = |&(_, partition, _, sequence, _): &Sent| {
             let response = PartitionProduceResponse::default()
-                .with_index(partition)
+                .with_index(partition % OF_OTHER)
                 .with_error_code(error)
                 .with_base_offset(if error == 0 { 1_000 + i64::from(sequence) } else { -1 });
             each(partition, response)
         };
-        let topic = TopicProduceResponse::default()
-            .with_topic_id(topic_id().topic_id)
-            .with_partition_responses(batches.iter().map(partition).collect());
-        let response = whole(ProduceResponse::default().with_responses(vec![topic]));
+        let (other, own): (Vec<Sent>, Vec<Sent>) = batches.iter().partition(|sent| sent.1 >= OF_OTHER);
+        let topics =
+            [(other_id(), other), (topic_id(), own)].into_iter().filter(|(_, sent)| !sent.is_empty());
+        let topic = |(id, sent): (MetadataRequestTopic, Vec<Sent>)| {
+            TopicProduceResponse::default()
+                .with_topic_id(id.topic_id)
+                .with_partition_responses(sent.iter().map(partition).collect())
+        };
+        let response = whole(ProduceResponse::default().with_responses(topics.map(topic).collect()));
         self.answer(link, Api::Produce, 13, correlation_id, &response);
         self.run();
     }
@@ -330,14 +361,23 @@ pub(super) fn take_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
 pub(super) fn batches_of(broker: i32, version: i16, mut body: &[u8]) -> Vec<Sent> {
     let request = ProduceRequest::decode(&mut body, version).unwrap();
     assert!(body.is_empty() && request.acks == -1);
-    let [topic] = &request.topic_data[..] else { panic!("one topic") };
-    assert_eq!(topic.topic_id, topic_id().topic_id);
-    let batch = |partition: &kafka_protocol::messages::produce_request::PartitionProduceData| {
+    let ids: Vec<_> = request.topic_data.iter().map(|topic| topic.topic_id).collect();
+    let is_known =
+        [topic_id(), other_id()].map(|id| ids.iter().filter(|known| **known == id.topic_id).count());
+    assert!(
+        is_known.iter().sum::<usize>() == ids.len() && is_known.iter().all(|count| *count <= 1),
+        "{ids:?}"
+    );
+    let batch = |(base, partition): (i32, &PartitionProduceData)| {
         let records = partition.records.as_ref().unwrap();
         let mut batches = Batches::new(records);
         let batch = batches.next().unwrap().unwrap();
         assert!(batch.fits_its_checksum() && batches.next().is_none());
-        (broker, partition.index, batch.producer_id(), batch.base_sequence(), batch.count())
+        (broker, base + partition.index, batch.producer_id(), batch.base_sequence(), batch.count())
     };
-    topic.partition_data.iter().map(batch).collect()
+    let of_topic = |topic: &TopicProduceData| {
+        let base = if topic.topic_id == topic_id().topic_id { 0 } else { OF_OTHER };
+        topic.partition_data.iter().map(|partition| batch((base, partition))).collect::<Vec<_>>()
+    };
+    request.topic_data.iter().flat_map(of_topic).collect()
 }

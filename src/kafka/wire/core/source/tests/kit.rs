@@ -135,13 +135,26 @@ pub(in crate::kafka::wire::core) fn failed(partition: i32, error: i16) -> Part {
 const VERSION: i16 = 12;
 
 pub(in crate::kafka::wire::core) fn answer(topic: TopicRef<'_>, parts: &[Part]) -> Vec<u8> {
+    answer_about(&[(topic, parts)])
+}
+
+pub(in crate::kafka::wire::core) fn answer_about(topics: &[(TopicRef<'_>, &[Part])]) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 7, 0];
     let mut encoder = Encoder::new(&mut out, true);
     encoder.i32(0);
     encoder.i16(code::NONE);
     encoder.i32(0);
-    encoder.array_length(1);
-    encoder.topic(topic);
+    encoder.array_length(topics.len());
+    for (topic, parts) in topics {
+        encoder.topic(*topic);
+        partitions(&mut encoder, parts);
+        encoder.no_tags();
+    }
+    encoder.no_tags();
+    out
+}
+
+fn partitions(encoder: &mut Encoder<'_>, parts: &[Part]) {
     encoder.array(parts, |encoder, part| {
         encoder.i32(part.partition);
         encoder.i16(part.error);
@@ -173,9 +186,6 @@ pub(in crate::kafka::wire::core) fn answer(topic: TopicRef<'_>, parts: &[Part]) 
             encoder.no_tags();
         }
     });
-    encoder.no_tags();
-    encoder.no_tags();
-    out
 }
 
 /// Notes what it is shown.
