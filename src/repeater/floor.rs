@@ -20,7 +20,7 @@ use crate::{
     findings::anomaly::Violation,
     kafka::{ClientSettings, GroupStart, Isolation, KafkaError, MemberSettings},
     pace::{BEHIND_LIMIT, Pace},
-    partitions::{PartitionTable, TopicPartition},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     stats::WorkerStats,
 };
 
@@ -75,6 +75,11 @@ impl Floor {
             failing: Mutex::default(),
             refusals: Mutex::default(),
         }
+    }
+
+    /// A partition's topic, and its number.
+    pub(super) fn name_of(&self, partition: PartitionSlot) -> (&str, i32) {
+        (self.table.topic(partition), self.table.partition(partition))
     }
 
     /// Partitions of all topics.

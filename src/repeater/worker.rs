@@ -20,6 +20,7 @@ use crate::{
         ClientError, ClientSettings, GroupFactory, GroupReader, GroupVisitor, KafkaError, LogEvent,
         SlotWriter,
     },
+    partitions::PartitionSlot,
     record::RecordView,
     stats::{LatencyRecorder, WorkerStats},
 };
@@ -197,22 +198,22 @@ impl Inbox {
         }
     }
 
-    fn body(&mut self, topic: usize, partition: i32, offset: i64, value: &[u8]) {
+    fn body(&mut self, partition: PartitionSlot, offset: i64, value: &[u8]) {
         match Header::decode(value) {
-            Ok(Header { aborted: true, .. }) => self.aborted(topic, partition, offset),
+            Ok(Header { aborted: true, .. }) => self.aborted(partition, offset),
             Ok(header) => {
                 self.stats.consumed.add(1);
                 self.stats.consumed_bytes.add(value.len() as u64);
                 match u64::try_from(self.now_us.saturating_sub(header.sent_at_us)) {
                     Ok(e2e_us) => self.latency.record(e2e_us),
-                    Err(_) => self.came_before_it_was_sent(topic, partition, offset, header.sent_at_us),
+                    Err(_) => self.came_before_it_was_sent(partition, offset, header.sent_at_us),
                 }
                 self.tokens.push(header.token);
             }
             Err(bad) => {
                 self.stats.bad_bodies.add(1);
                 if self.shard.floor.is_first_bad_body() {
-                    let topic = &self.shard.floor.config.topics[topic];
+                    let (topic, partition) = self.shard.floor.name_of(partition);
                     tracing::warn!(
                         "topic {topic} partition {partition} offset {offset}: no repeater's record: {bad}; it is \
                          skipped, and so are others like it, without a word"
@@ -224,7 +225,7 @@ impl Inbox {
 
     /// The clock is looked at again: this thread may have slept since.
     #[cold]
-    fn came_before_it_was_sent(&mut self, topic: usize, partition: i32, offset: i64, sent_at_us: i64) {
+    fn came_before_it_was_sent(&mut self, partition: PartitionSlot, offset: i64, sent_at_us: i64) {
         let lead_us = match u64::try_from(clock::unix_us().saturating_sub(sent_at_us)) {
             Ok(e2e_us) => return self.latency.record(e2e_us),
             Err(_) => sent_at_us.saturating_sub(clock::unix_us()).max(1).unsigned_abs(),
@@ -232,7 +233,7 @@ impl Inbox {
         self.stats.before_sent.add(1);
         self.stats.clock_lead_us.set(self.stats.clock_lead_us.get().max(lead_us));
         if self.shard.floor.is_first_from_the_future() {
-            let topic = &self.shard.floor.config.topics[topic];
+            let (topic, partition) = self.shard.floor.name_of(partition);
             let cause = format!(
                 "clocks differ by at least {:.3} s: the record at topic {topic} partition {partition} offset {offset} says \
                  that it is sent only then; such records are counted apart, and are in no latency, and those that come \
@@ -245,25 +246,19 @@ impl Inbox {
 
     /// Its token is not taken over: whoever aborted the transaction has kept it.
     #[cold]
-    fn aborted(&self, topic: usize, partition: i32, offset: i64) {
+    fn aborted(&self, partition: PartitionSlot, offset: i64) {
         self.stats.aborted_reads.add(1);
         let found = "a record that was written in a transaction which was to be aborted";
         let words = ["records of committed transactions only", found];
-        self.broken(topic, partition, offset, Anomaly::AbortedRead, words);
+        self.broken(partition, offset, Anomaly::AbortedRead, words);
     }
 
     #[cold]
-    fn broken(
-        &self,
-        topic: usize,
-        partition: i32,
-        offset: i64,
-        anomaly: Anomaly,
-        [expected, found]: [&str; 2],
-    ) {
+    fn broken(&self, partition: PartitionSlot, offset: i64, anomaly: Anomaly, [expected, found]: [&str; 2]) {
+        let (topic, partition) = self.shard.floor.name_of(partition);
         self.shard.floor.report(Violation {
             anomaly,
-            topic: self.shard.floor.config.topics[topic].clone(),
+            topic: topic.to_owned(),
             partition,
             offset,
             expected: expected.to_owned(),
@@ -294,27 +289,28 @@ impl Inbox {
 
 impl GroupVisitor for Inbox {
     #[inline]
-    fn record(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         match record.value {
             // What it is, nobody knows.
             _ if !record.has_sound_headers => {
                 let words = [READABLE, "one whose headers cannot be taken apart"];
-                self.broken(topic, partition, record.offset, Anomaly::Corrupt, words);
+                self.broken(partition, record.offset, Anomaly::Corrupt, words);
             }
-            Some(value) => self.body(topic, partition, record.offset, value),
+            Some(value) => self.body(partition, record.offset, value),
             None => self.stats.tombstones_consumed.add(1),
         }
         ControlFlow::Continue(())
     }
 
-    fn assigned(&mut self, _topic: usize, _partition: i32) {}
+    fn assigned(&mut self, _partition: PartitionSlot) {}
 
-    fn event(&mut self, topic: Option<usize>, partition: i32, event: LogEvent<'_>) {
+    fn event(&mut self, partition: Option<PartitionSlot>, event: LogEvent<'_>) {
         match event {
             LogEvent::Unreadable { from, to: None, cause } => {
                 self.stats.faults.add(1);
-                let topic = topic.unwrap_or(0);
-                self.broken(topic, partition, from, Anomaly::Corrupt, [READABLE, cause]);
+                if let Some(partition) = partition {
+                    self.broken(partition, from, Anomaly::Corrupt, [READABLE, cause]);
+                }
             }
             LogEvent::Refused(error) | LogEvent::Gone(error) | LogEvent::Transient(error) => {
                 self.fault(error);

@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     kafka::{ClientError, ClientFactory, KafkaError, LogEvent, MemberSettings},
-    partitions::PartitionTable,
+    partitions::{PartitionSlot, PartitionTable},
     record::RecordView,
 };
 
@@ -38,32 +38,32 @@ pub enum Expected {
     Acked,
 }
 
-/// What is shown the records of a member, of topics that it names by their places in the list subscribed to.
+/// What is shown the records of a member. Of partitions that the topics did not have when the run began, it is shown nothing.
 pub trait GroupVisitor {
     /// The next record of a partition. Its bytes live as long as the call. A record at which the visitor breaks off has not
     /// been consumed, nor is anything shown behind it before the next poll. Where its headers cannot be taken apart, see
     /// [`LogVisitor::record`](super::super::LogVisitor::record).
-    fn record(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()>;
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()>;
 
     /// A partition is this member's from now on. It is read from where the group knows it to have been consumed.
-    fn assigned(&mut self, topic: usize, partition: i32);
+    fn assigned(&mut self, partition: PartitionSlot);
 
-    /// Anything else that a partition has to say; without a topic where it is of none in particular. A member goes on by itself
+    /// Anything else that a partition has to say; without one where it is none in particular. A member goes on by itself
     /// where the log was cut ([`LogEvent::Truncated`]): what it owns is the group's to say.
-    fn event(&mut self, topic: Option<usize>, partition: i32, event: LogEvent<'_>);
+    fn event(&mut self, partition: Option<PartitionSlot>, event: LogEvent<'_>);
 
     /// The group does not take the member in. It asks again by itself; how long that is worth while is the caller's to say.
     fn refused(&mut self, error: KafkaError);
 
     /// The client went astray by itself, and that has been made good: nothing is shown twice, or left out.
-    fn mended(&mut self, partition: i32, what: &'static str, cause: &'static str) {
+    fn mended(&mut self, partition: PartitionSlot, what: &'static str, cause: &'static str) {
         let _ = (partition, what, cause);
     }
 
     /// Whether there should have been records at these offsets, of which the client has shown nothing. One that may leave
     /// something out by itself asks, and looks again, once.
-    fn expects(&self, topic: usize, partition: i32, offsets: Range<i64>) -> Expected {
-        let _ = (topic, partition, offsets);
+    fn expects(&self, partition: PartitionSlot, offsets: Range<i64>) -> Expected {
+        let _ = (partition, offsets);
         Expected::Nothing
     }
 }
@@ -100,12 +100,12 @@ pub trait GroupReader {
     fn state(&self) -> MemberState;
 
     /// Whether this partition is the member's.
-    fn owns(&self, topic: usize, partition: i32) -> bool;
+    fn owns(&self, partition: PartitionSlot) -> bool;
 
     /// Nothing comes of a partition of this member's, though its leader has something at `offset`: a client that would not
     /// say by itself that this cannot be read looks into it.
-    fn look_into(&mut self, topic: usize, partition: i32, offset: i64) {
-        let _ = (topic, partition, offset);
+    fn look_into(&mut self, partition: PartitionSlot, offset: i64) {
+        let _ = (partition, offset);
     }
 
     /// Stays in the group without showing records, until it knows of everything that was consumed. Returns whether it does.

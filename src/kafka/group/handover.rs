@@ -4,15 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crossbeam::atomic::AtomicCell;
 
-use crate::kafka::OffsetAndEpoch;
+use crate::{kafka::OffsetAndEpoch, partitions::PartitionSlot};
 
-/// How far the members of this process have read each partition of a topic, and who wrote that.
+/// How far the members of this process have read each partition, and who wrote that.
 ///
 /// The group itself hands over nothing but an offset. Who goes on there in a log that was cut and written again
 /// meanwhile would not notice. Written with each commit and read when a partition is assigned, off the data path:
 /// the cells, which are wider than a word, may wait for each other.
 #[derive(Debug)]
 pub struct Handover {
+    /// By slot.
     partitions: Vec<Partition>,
 }
 
@@ -45,24 +46,24 @@ impl Handover {
         Self { partitions: partitions.into_iter().map(partition).collect() }
     }
 
-    fn partition(&self, partition: i32) -> Option<&Partition> {
-        self.partitions.get(usize::try_from(partition).ok()?)
+    fn partition(&self, slot: PartitionSlot) -> Option<&Partition> {
+        self.partitions.get(slot.index())
     }
 
     /// The epoch of the partition's leader in the beginning.
-    pub(crate) fn known_epoch(&self, partition: i32) -> i32 {
-        self.partition(partition).map_or(UNKNOWN.leader_epoch, |known| known.known_epoch)
+    pub(crate) fn known_epoch(&self, slot: PartitionSlot) -> i32 {
+        self.partition(slot).map_or(UNKNOWN.leader_epoch, |known| known.known_epoch)
     }
 
     /// The offset behind the last record that any member read, with that record's epoch.
-    pub(crate) fn read(&self, partition: i32) -> OffsetAndEpoch {
-        self.partition(partition).map_or(UNKNOWN, |known| known.read.load())
+    pub(crate) fn read(&self, slot: PartitionSlot) -> OffsetAndEpoch {
+        self.partition(slot).map_or(UNKNOWN, |known| known.read.load())
     }
 
     /// The next offset that the group should be shown; `None` where that is not known. What was there before a log was cut
     /// tells nothing of what is.
-    pub(crate) fn due(&self, partition: i32) -> Option<i64> {
-        let known = self.partition(partition).filter(|known| !known.is_cut.load(Relaxed))?;
+    pub(crate) fn due(&self, slot: PartitionSlot) -> Option<i64> {
+        let known = self.partition(slot).filter(|known| !known.is_cut.load(Relaxed))?;
         match known.read.load() {
             UNKNOWN => known.start,
             OffsetAndEpoch { offset, .. } => Some(offset).filter(|offset| *offset >= 0),
@@ -70,16 +71,16 @@ impl Handover {
     }
 
     /// The log was cut.
-    pub(crate) fn tell_cut(&self, partition: i32) {
-        if let Some(known) = self.partition(partition) {
+    pub(crate) fn tell_cut(&self, slot: PartitionSlot) {
+        if let Some(known) = self.partition(slot) {
             known.is_cut.store(true, Relaxed);
         }
     }
 
     /// A member has read up to here. Another may have been further, or know of a newer leader.
-    pub(crate) fn tell(&self, partition: i32, read: OffsetAndEpoch) {
+    pub(crate) fn tell(&self, slot: PartitionSlot, read: OffsetAndEpoch) {
         let rank = |place: OffsetAndEpoch| (place.leader_epoch, place.offset);
-        if let Some(known) = self.partition(partition) {
+        if let Some(known) = self.partition(slot) {
             let newer = |before: OffsetAndEpoch| (rank(read) > rank(before)).then_some(read);
             // That there is nothing new is no error.
             let _ = known.read.fetch_update(newer);
@@ -87,8 +88,8 @@ impl Handover {
     }
 
     /// What was read up to here is behind something that nobody can read: no leader can be asked about it.
-    pub(crate) fn forget(&self, partition: i32) {
-        if let Some(known) = self.partition(partition) {
+    pub(crate) fn forget(&self, slot: PartitionSlot) {
+        if let Some(known) = self.partition(slot) {
             known.read.store(FORGOTTEN);
         }
     }
@@ -101,20 +102,28 @@ mod tests {
     #[test]
     fn the_newest_epoch_and_the_furthest_offset_count() {
         let handover = Handover::new([(4, Some(3)), (-1, Some(3)), (-1, None)]);
+        let [zero, one, unknown] = [0, 1, 7].map(PartitionSlot::new);
         let place = |offset, leader_epoch| OffsetAndEpoch { offset, leader_epoch };
-        assert_eq!((handover.read(0), handover.known_epoch(0)), (UNKNOWN, 4));
-        handover.tell(0, place(10, 2));
-        handover.tell(0, place(8, 2));
-        assert_eq!(handover.read(0), place(10, 2), "by who hears late that it was taken away");
-        assert_eq!([0, 1, 2].map(|partition| handover.due(partition)), [Some(10), Some(3), None]);
-        handover.tell(0, place(5, 3));
-        assert_eq!(handover.read(0), place(5, 3), "behind a cut");
-        handover.forget(0);
-        assert_eq!((handover.read(0), handover.read(1)), (FORGOTTEN, UNKNOWN));
-        assert_eq!(handover.due(0), None, "members were further than that");
-        handover.tell_cut(1);
-        assert_eq!(handover.due(1), None, "what lay there before tells nothing");
-        handover.tell(7, place(1, 1));
-        assert_eq!((handover.read(7), handover.known_epoch(7)), (UNKNOWN, -1), "no such partition");
+        assert_eq!((handover.read(zero), handover.known_epoch(zero)), (UNKNOWN, 4));
+        handover.tell(zero, place(10, 2));
+        handover.tell(zero, place(8, 2));
+        assert_eq!(handover.read(zero), place(10, 2), "by who hears late that it was taken away");
+        assert_eq!(
+            [0, 1, 2].map(PartitionSlot::new).map(|slot| handover.due(slot)),
+            [Some(10), Some(3), None]
+        );
+        handover.tell(zero, place(5, 3));
+        assert_eq!(handover.read(zero), place(5, 3), "behind a cut");
+        handover.forget(zero);
+        assert_eq!((handover.read(zero), handover.read(one)), (FORGOTTEN, UNKNOWN));
+        assert_eq!(handover.due(zero), None, "members were further than that");
+        handover.tell_cut(one);
+        assert_eq!(handover.due(one), None, "what lay there before tells nothing");
+        handover.tell(unknown, place(1, 1));
+        assert_eq!(
+            (handover.read(unknown), handover.known_epoch(unknown)),
+            (UNKNOWN, -1),
+            "no such partition"
+        );
     }
 }

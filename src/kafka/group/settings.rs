@@ -20,7 +20,7 @@ pub struct MemberSettings {
     pub session_timeout: Option<Duration>,
     /// How long the group waits for its members when it rebalances; `None` is the client's default.
     pub rebalance_timeout: Option<Duration>,
-    /// What members of one process tell each other of the first topic, if anything.
+    /// What members of one process tell each other, if anything.
     pub handover: Option<Arc<Handover>>,
 }
 

@@ -10,8 +10,6 @@ use crate::kafka::KafkaError;
 /// What went wrong with a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault<'a> {
-    /// The partition; negative when it is none in particular.
-    pub partition: i32,
     /// Where it shows, as far as the client says: of a batch that cannot be read, its first offset. Negative where it
     /// does not.
     pub offset: i64,
@@ -73,10 +71,10 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         _ => FaultKind::Passing,
     };
     // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.
-    let (partition, offset, text) = unsafe {
+    let (offset, text) = unsafe {
         let text = rdk::rd_kafka_message_errstr(message);
         let text = if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") };
-        ((*message).partition, (*message).offset, text)
+        ((*message).offset, text)
     };
     let cut = cut(text);
     let kind = match kind {
@@ -85,7 +83,7 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         FaultKind::Passing if text.starts_with("Decompression ") => FaultKind::Corrupt,
         kind => kind,
     };
-    Fault { partition, offset, kind, error: codes::error(code), text, cut }
+    Fault { offset, kind, error: codes::error(code), text, cut }
 }
 
 /// The end of the last record's epoch, which the client tells in words only: without it, a log that was written

@@ -8,6 +8,7 @@ use std::{
     ffi::{CString, c_void},
     ops::ControlFlow,
     ptr::{self, NonNull},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,18 +22,21 @@ use super::{
     membership::{Membership, Unreadable, on_rebalance},
     place::Step,
 };
-use crate::kafka::{
-    ClientError, KafkaError, MemberState,
-    librdkafka::{
-        client::{self, Handle, Queue, Topic},
-        codes,
-        fault::fault,
-        hub::HubBell,
-        message::Message,
-        partitions::{PartitionList, confirm, entries, topic_name},
-        settings::GroupSettings,
-        wake::QueueWake,
+use crate::{
+    kafka::{
+        ClientError, KafkaError, MemberState,
+        librdkafka::{
+            client::{self, Handle, Queue, Topic},
+            codes,
+            fault::fault,
+            hub::HubBell,
+            message::Message,
+            partitions::{PartitionList, confirm, entries, topic_name},
+            settings::GroupSettings,
+            wake::QueueWake,
+        },
     },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// How often a member commits, far below the contract's 5 s.
@@ -73,10 +77,15 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &GroupSettings, topics: &[&str], bell: &HubBell) -> Result<Self, ClientError> {
+    pub fn start(
+        settings: &GroupSettings,
+        table: &Arc<PartitionTable>,
+        bell: &HubBell,
+    ) -> Result<Self, ClientError> {
+        let topics = table.topics();
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names, settings.member.handover.clone()));
+        let membership = Box::new(Membership::new(names, table.clone(), settings.member.handover.clone()));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
@@ -121,9 +130,9 @@ impl GroupConsumer {
     ) -> bool {
         for _ in 0..limit {
             let message = self.next();
-            for (topic, partition) in self.membership.take_arrived() {
-                let due = self.membership.due(topic, partition);
-                let _ = each(GroupEvent::Assigned { topic, partition, due });
+            for partition in self.membership.take_arrived() {
+                let due = self.membership.due(partition);
+                let _ = each(GroupEvent::Assigned { partition, due });
             }
             let Some(message) = message else { return false };
             // SAFETY: the message is alive.
@@ -153,69 +162,68 @@ impl GroupConsumer {
         // SAFETY: the caller's promise.
         let fields = unsafe { &*message };
         let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
+        let slot = topic.and_then(|topic| {
+            self.membership.table().slot(TopicPartition { topic, partition: fields.partition })
+        });
         match fields.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                let (partition, offset) = (fields.partition, fields.offset);
+                let offset = fields.offset;
                 // SAFETY: the message is a record, and the caller's promise is that it is alive.
                 let message = unsafe { Message::new(message) };
                 let mut is_misread = false;
-                let step = |topic| {
+                let step = |partition| {
                     let is_sound = || message.has_sound_headers();
-                    let step =
-                        self.membership.read(topic, partition, offset, message.leader_epoch(), is_sound);
+                    let step = self.membership.read(partition, offset, message.leader_epoch(), is_sound);
                     is_misread = step == Step::Misread;
                     step
                 };
-                let Some(topic) = self.step(topic, partition, offset, step, each) else {
+                let Some(partition) = self.step(slot, offset, step, each) else {
                     return ControlFlow::Continue(());
                 };
-                let flow = each(GroupEvent::Record { topic, partition, message });
+                let flow = each(GroupEvent::Record { partition, message });
                 if flow.is_break() && !is_misread {
-                    self.membership.take_back(topic, partition, offset);
+                    self.membership.take_back(partition, offset);
                 }
                 flow
             }
             // Everything below has been consumed, control records included.
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                let (partition, offset) = (fields.partition, fields.offset);
-                let step = |topic| self.membership.reached(topic, partition, offset);
-                self.step(topic, partition, offset, step, each).map_or(ControlFlow::Continue(()), |topic| {
-                    each(GroupEvent::End { topic, partition, offset })
+                let offset = fields.offset;
+                let step = |partition| self.membership.reached(partition, offset);
+                self.step(slot, offset, step, each).map_or(ControlFlow::Continue(()), |partition| {
+                    each(GroupEvent::End { partition, offset })
                 })
             }
             // SAFETY: the caller's promise.
-            code => each(GroupEvent::Fault { topic, fault: unsafe { fault(message, code) } }),
+            code => each(GroupEvent::Fault { partition: slot, fault: unsafe { fault(message, code) } }),
         }
     }
 
     /// Moves a partition's place over what is shown of it; `None` when it is not ours, or comes again.
     fn step(
         &self,
-        topic: Option<usize>,
-        partition: i32,
+        partition: Option<PartitionSlot>,
         offset: i64,
-        step: impl FnOnce(usize) -> Step,
+        step: impl FnOnce(PartitionSlot) -> Step,
         each: &mut impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
-    ) -> Option<usize> {
-        let topic = topic?;
-        match step(topic) {
+    ) -> Option<PartitionSlot> {
+        let partition = partition?;
+        match step(partition) {
             Step::Nothing => None,
-            Step::Forward | Step::Misread => Some(topic),
+            Step::Forward | Step::Misread => Some(partition),
             Step::Again { position } => {
                 // Only once for each place: where the log was cut, there may be nothing any more at that offset.
-                if let Some(known) = self.topics.get(topic) {
-                    // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
-                    unsafe { rdk::rd_kafka_seek(known.ptr(), partition, position, 0) };
-                }
+                self.seek(partition, position);
                 let _ = each(GroupEvent::WentBack { partition, offset, position });
                 None
             }
             Step::Back { from, epoch } => {
-                self.membership.tell_cut(topic, partition);
-                let _ = each(GroupEvent::Rewound { topic, partition, offset, from, epoch });
-                Some(topic)
+                self.membership.tell_cut(partition);
+                let _ = each(GroupEvent::Rewound { partition, offset, from, epoch });
+                Some(partition)
             }
             Step::Confirm { offset, epoch } => {
+                let TopicPartition { topic, partition } = self.membership.table().place(partition);
                 let name = &self.membership.topics[topic];
                 // SAFETY: the client is alive.
                 unsafe { confirm(self.handle.ptr(), name, partition, offset, epoch) };
@@ -245,35 +253,35 @@ impl GroupConsumer {
 
     /// Goes on at a later offset of a partition, as if everything below had been consumed. Nothing happens where
     /// the partition is another's by now.
-    pub fn pass_over(&mut self, topic: usize, partition: i32, to: i64) {
-        if let Some(known) = self.topics.get(topic)
-            && self.membership.pass_over(topic, partition, to)
-        {
-            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
-            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, to, 0) };
+    pub fn pass_over(&mut self, partition: PartitionSlot, to: i64) {
+        if self.membership.pass_over(partition, to) {
+            self.seek(partition, to);
         }
     }
 
     /// Has the client read from here on once more: it has left out what lies there. Nothing happens where the partition is
     /// another's by now.
-    pub fn read_again(&mut self, topic: usize, partition: i32, from: i64) {
-        if let Some(known) = self.topics.get(topic)
-            && self.membership.read_again(topic, partition, from)
-        {
-            // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
-            unsafe { rdk::rd_kafka_seek(known.ptr(), partition, from, 0) };
+    pub fn read_again(&mut self, partition: PartitionSlot, from: i64) {
+        if self.membership.read_again(partition, from) {
+            self.seek(partition, from);
         }
+    }
+
+    fn seek(&self, partition: PartitionSlot, offset: i64) {
+        let TopicPartition { topic, partition } = self.membership.table().place(partition);
+        // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
+        unsafe { rdk::rd_kafka_seek(self.topics[topic].ptr(), partition, offset, 0) };
     }
 
     /// What lies there cannot be read: nothing of the partition is shown before [`Self::pass_over`]. Returns where that begins;
     /// `None` where the partition is another's by now, or that is known already.
-    pub(super) fn hold(&self, topic: usize, partition: i32, at: Unreadable) -> Option<i64> {
-        self.membership.hold(topic, partition, at)
+    pub(super) fn hold(&self, partition: PartitionSlot, at: Unreadable) -> Option<i64> {
+        self.membership.hold(partition, at)
     }
 
     /// Whether the partition is this member's, and held where what cannot be read begins at `from`.
-    pub(super) fn is_held_at(&self, topic: usize, partition: i32, from: i64) -> bool {
-        self.membership.is_held_at(topic, partition, from)
+    pub(super) fn is_held_at(&self, partition: PartitionSlot, from: i64) -> bool {
+        self.membership.is_held_at(partition, from)
     }
 
     /// Waits until there may be something to show, but not longer than `limit`. It may be cancelled.
@@ -317,8 +325,8 @@ impl GroupConsumer {
 
     /// Whether this partition is the member's.
     #[must_use]
-    pub fn owns(&self, topic: usize, partition: i32) -> bool {
-        self.membership.owns(topic, partition)
+    pub fn owns(&self, partition: PartitionSlot) -> bool {
+        self.membership.owns(partition)
     }
 
     /// How the member stands.

@@ -1,41 +1,38 @@
 //! What librdkafka shows to a member of a group.
 
-use crate::kafka::librdkafka::{fault::Fault, message::Message};
+use crate::{
+    kafka::librdkafka::{fault::Fault, message::Message},
+    partitions::PartitionSlot,
+};
 
 /// What a group's member is shown.
 #[derive(Clone, Copy, Debug)]
 pub enum GroupEvent<'a> {
     /// The next record of a partition.
     Record {
-        /// Place of its topic in the list of those subscribed to.
-        topic: usize,
         /// Its partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// The record.
         message: Message<'a>,
     },
     /// Everything below `offset` has been read, control records included.
     End {
-        /// Place of the topic.
-        topic: usize,
         /// The partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// The offset that the next record will get.
         offset: i64,
     },
     /// A partition is this member's from now on; it starts where the group says.
     Assigned {
-        /// Place of the topic.
-        topic: usize,
         /// The partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// The next offset that it should be shown, where that is known.
         due: Option<i64>,
     },
     /// The client has gone back by itself, to records that it has shown before: they are not shown again.
     WentBack {
         /// The partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// Where it began again.
         offset: i64,
         /// Where the member stands, and goes on.
@@ -43,10 +40,8 @@ pub enum GroupEvent<'a> {
     },
     /// The client goes on from here, and had been further: the log was cut, and written again.
     Rewound {
-        /// Place of the topic.
-        topic: usize,
         /// The partition.
-        partition: i32,
+        partition: PartitionSlot,
         /// Where it goes on.
         offset: i64,
         /// Up to where it had been read.
@@ -56,8 +51,8 @@ pub enum GroupEvent<'a> {
     },
     /// Something went wrong that the client does not get over without a word.
     Fault {
-        /// Place of the topic, if it is of one.
-        topic: Option<usize>,
+        /// The partition, if it is of one.
+        partition: Option<PartitionSlot>,
         /// What.
         fault: Fault<'a>,
     },

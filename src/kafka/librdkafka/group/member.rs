@@ -18,7 +18,7 @@ use crate::{
             settings::{ConsumerSettings, GroupSettings},
         },
     },
-    partitions::{PartitionTable, TopicPartition},
+    partitions::{PartitionSlot, PartitionTable},
     record::RecordView,
 };
 
@@ -35,8 +35,8 @@ const LEFT_OUT: (&str, &str) = (
 pub struct Member {
     /// Closing it before the group has been left would wait for brokers, which may hang.
     consumer: ManuallyDrop<GroupConsumer>,
-    sequels: Sequels,
     table: Arc<PartitionTable>,
+    sequels: Sequels,
     prober: Prober,
     /// What is done when the client has shown what it has.
     due: Vec<Due>,
@@ -45,9 +45,9 @@ pub struct Member {
 /// What has to be done before a partition is read on.
 enum Due {
     /// The client has left out what lies from there on.
-    ReadAgain { topic: usize, partition: i32, from: i64 },
+    ReadAgain { partition: PartitionSlot, from: i64 },
     /// What lies there cannot be read. The client's words, unless its visitor has been shown it.
-    Hold { topic: usize, partition: i32, at: Unreadable, cause: Option<String> },
+    Hold { partition: PartitionSlot, at: Unreadable, cause: Option<String> },
 }
 
 impl Member {
@@ -65,12 +65,11 @@ impl Member {
             reader: ReaderSettings::here_and_there(settings.member.isolation),
             client_cpus: settings.client_cpus.clone(),
         };
-        let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
         Ok(Self {
-            consumer: ManuallyDrop::new(GroupConsumer::start(settings, &topics, bell)?),
-            sequels: Sequels::default(),
-            prober: Prober::new(&looks, table.clone()),
+            consumer: ManuallyDrop::new(GroupConsumer::start(settings, table, bell)?),
             table: table.clone(),
+            sequels: Sequels::new(table.len()),
+            prober: Prober::new(&looks, table.clone()),
             due: Vec::new(),
         })
     }
@@ -78,9 +77,9 @@ impl Member {
     fn do_what_is_due(&mut self, visitor: &mut impl GroupVisitor) {
         for due in std::mem::take(&mut self.due) {
             match due {
-                Due::ReadAgain { topic, partition, from } => self.consumer.read_again(topic, partition, from),
-                Due::Hold { topic, partition, at, cause } => {
-                    self.hold(topic, partition, at, cause.as_deref(), visitor);
+                Due::ReadAgain { partition, from } => self.consumer.read_again(partition, from),
+                Due::Hold { partition, at, cause } => {
+                    self.hold(partition, at, cause.as_deref(), visitor);
                 }
             }
         }
@@ -89,19 +88,16 @@ impl Member {
     #[cold]
     fn hold(
         &mut self,
-        topic: usize,
-        partition: i32,
+        partition: PartitionSlot,
         at: Unreadable,
         cause: Option<&str>,
         visitor: &mut impl GroupVisitor,
     ) {
-        let Some(from) = self.consumer.hold(topic, partition, at) else { return };
+        let Some(from) = self.consumer.hold(partition, at) else { return };
         if let Some(cause) = cause {
-            visitor.event(Some(topic), partition, LogEvent::Unreadable { from, to: None, cause });
+            visitor.event(Some(partition), LogEvent::Unreadable { from, to: None, cause });
         }
-        if let Some(slot) = self.table.slot(TopicPartition { topic, partition }) {
-            self.prober.how_far(slot, from);
-        }
+        self.prober.how_far(partition, from);
     }
 
     /// What has been found out about places.
@@ -109,21 +105,19 @@ impl Member {
         for answer in self.prober.answers() {
             match answer {
                 ProbeAnswer::Malformed { partition, offset } => {
-                    let TopicPartition { topic, partition } = self.table.place(partition);
                     let at = Unreadable::Malformed(offset);
-                    self.hold(topic, partition, at, Some(MALFORMED), visitor);
+                    self.hold(partition, at, Some(MALFORMED), visitor);
                 }
                 ProbeAnswer::Reaches { partition, from, to } => {
-                    let TopicPartition { topic, partition } = self.table.place(partition);
                     // Who owns the partition by now will be asked again.
-                    if !self.consumer.is_held_at(topic, partition, from) {
+                    if !self.consumer.is_held_at(partition, from) {
                         continue;
                     }
                     let to = to.max(from);
-                    self.consumer.pass_over(topic, partition, to);
-                    self.sequels.of(topic, partition).begin(Some(to));
+                    self.consumer.pass_over(partition, to);
+                    self.sequels.of(partition).begin(Some(to));
                     let event = LogEvent::Unreadable { from, to: Some(to), cause: "" };
-                    visitor.event(Some(topic), partition, event);
+                    visitor.event(Some(partition), event);
                 }
                 ProbeAnswer::Leader { .. } => {}
             }
@@ -134,8 +128,8 @@ impl Member {
 impl GroupReader for Member {
     fn poll(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> bool {
         self.hear_probers(visitor);
-        let Self { consumer, sequels, due, .. } = self;
-        let mut showing = Showing { sequels, due, visitor };
+        let Self { consumer, table, sequels, due, .. } = self;
+        let mut showing = Showing { table, sequels, due, visitor };
         let more = consumer.poll_at_most(limit, |event| showing.show(event));
         if self.due.is_empty() {
             return more;
@@ -168,14 +162,12 @@ impl GroupReader for Member {
         self.consumer.state()
     }
 
-    fn owns(&self, topic: usize, partition: i32) -> bool {
-        self.consumer.owns(topic, partition)
+    fn owns(&self, partition: PartitionSlot) -> bool {
+        self.consumer.owns(partition)
     }
 
-    fn look_into(&mut self, topic: usize, partition: i32, offset: i64) {
-        if let Some(slot) = self.table.slot(TopicPartition { topic, partition }) {
-            self.prober.what_is(slot, offset);
-        }
+    fn look_into(&mut self, partition: PartitionSlot, offset: i64) {
+        self.prober.what_is(partition, offset);
     }
 
     fn settle(&mut self) -> bool {
@@ -202,6 +194,7 @@ impl Drop for Member {
 
 /// What the client shows, on its way to the visitor.
 struct Showing<'a, V> {
+    table: &'a PartitionTable,
     sequels: &'a mut Sequels,
     due: &'a mut Vec<Due>,
     visitor: &'a mut V,
@@ -212,79 +205,84 @@ impl<V: GroupVisitor> Showing<'_, V> {
     #[inline]
     fn show(&mut self, event: GroupEvent<'_>) -> ControlFlow<()> {
         match event {
-            GroupEvent::Record { topic, partition, message } => {
-                return self.record(topic, partition, &message.view());
+            GroupEvent::Record { partition, message } => {
+                return self.record(partition, &message.view());
             }
-            GroupEvent::End { topic, partition, offset } => {
-                self.look_for_gap(topic, partition, offset)?;
-                self.sequels.of(topic, partition).begin(Some(offset));
-                self.visitor.event(Some(topic), partition, LogEvent::AtEnd { end: offset });
+            GroupEvent::End { partition, offset } => {
+                self.look_for_gap(partition, offset)?;
+                self.sequels.of(partition).begin(Some(offset));
+                self.visitor.event(Some(partition), LogEvent::AtEnd { end: offset });
             }
-            GroupEvent::Assigned { topic, partition, due } => {
-                self.sequels.of(topic, partition).assigned(due);
-                self.visitor.assigned(topic, partition);
+            GroupEvent::Assigned { partition, due } => {
+                self.sequels.of(partition).assigned(due);
+                self.visitor.assigned(partition);
             }
             GroupEvent::WentBack { partition, offset, position } => {
                 tracing::debug!(
-                    "partition {partition}: the client went back from {position} to {offset} by itself"
+                    "topic {} partition {}: the client went back from {position} to {offset} by itself",
+                    self.table.topic(partition),
+                    self.table.partition(partition)
                 );
                 self.visitor.mended(partition, WENT_BACK.0, WENT_BACK.1);
             }
-            GroupEvent::Rewound { topic, partition, offset, from, epoch } => {
-                self.sequels.of(topic, partition).begin(Some(offset));
+            GroupEvent::Rewound { partition, offset, from, epoch } => {
+                self.sequels.of(partition).begin(Some(offset));
                 let event = LogEvent::Truncated { from, epoch, to: offset };
-                self.visitor.event(Some(topic), partition, event);
+                self.visitor.event(Some(partition), event);
             }
-            GroupEvent::Fault { topic, fault } => return self.fault(topic, &fault),
+            GroupEvent::Fault { partition, fault } => return self.fault(partition, &fault),
         }
         ControlFlow::Continue(())
     }
 
     #[inline]
-    fn record(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         if !record.has_sound_headers {
-            return self.spoilt(topic, partition, record);
+            return self.spoilt(partition, record);
         }
-        self.look_for_gap(topic, partition, record.offset)?;
-        self.visitor.record(topic, partition, record)?;
-        self.sequels.of(topic, partition).begin(Some(record.offset + 1));
+        self.look_for_gap(partition, record.offset)?;
+        self.visitor.record(partition, record)?;
+        self.sequels.of(partition).begin(Some(record.offset + 1));
         ControlFlow::Continue(())
     }
 
     /// Nor can it be known then where the next one begins.
     #[cold]
-    fn spoilt(&mut self, topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
-        self.visitor.record(topic, partition, record)?;
+    fn spoilt(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
+        self.visitor.record(partition, record)?;
         let at = Unreadable::Record(record.offset);
-        self.due.push(Due::Hold { topic, partition, at, cause: None });
+        self.due.push(Due::Hold { partition, at, cause: None });
         ControlFlow::Break(())
     }
 
     /// The client shows what lies at `to`, or that everything below has been read: whether it has left something out before.
     #[inline]
-    fn look_for_gap(&mut self, topic: usize, partition: i32, to: i64) -> ControlFlow<()> {
+    fn look_for_gap(&mut self, partition: PartitionSlot, to: i64) -> ControlFlow<()> {
         let visitor = &*self.visitor;
-        let expected = |from| -> Expected { visitor.expects(topic, partition, from..to) };
-        let Some(from) = self.sequels.of(topic, partition).left_out(to, expected) else {
+        let expected = |from| -> Expected { visitor.expects(partition, from..to) };
+        let Some(from) = self.sequels.of(partition).left_out(to, expected) else {
             return ControlFlow::Continue(());
         };
-        tracing::debug!("partition {partition}: the client left out what lies from {from} to {to}");
+        let (topic, number) = (self.table.topic(partition), self.table.partition(partition));
+        tracing::debug!(
+            "topic {topic} partition {number}: the client left out what lies from {from} to {to}"
+        );
         self.visitor.mended(partition, LEFT_OUT.0, LEFT_OUT.1);
-        self.due.push(Due::ReadAgain { topic, partition, from });
+        self.due.push(Due::ReadAgain { partition, from });
         ControlFlow::Break(())
     }
 
     #[cold]
-    fn fault(&mut self, topic: Option<usize>, fault: &Fault<'_>) -> ControlFlow<()> {
-        let Fault { partition, offset, kind, error, text, .. } = *fault;
+    fn fault(&mut self, partition: Option<PartitionSlot>, fault: &Fault<'_>) -> ControlFlow<()> {
+        let Fault { offset, kind, error, text, .. } = *fault;
         if error.is_group_refusal() {
             self.visitor.refused(error);
             return ControlFlow::Continue(());
         }
-        let event = match (kind, topic) {
-            (FaultKind::Corrupt, Some(topic)) => {
+        let event = match (kind, partition) {
+            (FaultKind::Corrupt, Some(partition)) => {
                 let (at, cause) = (Unreadable::Batch(offset), Some(text.to_owned()));
-                self.due.push(Due::Hold { topic, partition, at, cause });
+                self.due.push(Due::Hold { partition, at, cause });
                 // Behind it the client shows whatever it makes of the bytes that follow.
                 return ControlFlow::Break(());
             }
@@ -293,7 +291,7 @@ impl<V: GroupVisitor> Showing<'_, V> {
             // The client tries again by itself.
             _ => LogEvent::Transient(error),
         };
-        self.visitor.event(topic, partition, event);
+        self.visitor.event(partition, event);
         ControlFlow::Continue(())
     }
 }

@@ -11,9 +11,12 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::place::{CommitNumber, NEW_PLACE, Owned, Place, Step};
-use crate::kafka::{
-    Handover, MemberState, OffsetAndEpoch,
-    librdkafka::partitions::{PartitionList, entries, topic_name},
+use crate::{
+    kafka::{
+        Handover, MemberState, OffsetAndEpoch,
+        librdkafka::partitions::{PartitionList, entries, topic_name},
+    },
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// What cannot be read, as far as it is known where.
@@ -29,28 +32,34 @@ pub(crate) enum Unreadable {
 
 /// Shared by a consumer and its rebalance callback, on one thread.
 pub(crate) struct Membership {
+    /// The topics' names, by their places in the table.
     pub(crate) topics: Vec<CString>,
-    /// Of the first topic.
+    table: Arc<PartitionTable>,
     handover: Option<Arc<Handover>>,
     /// Where results of commits go.
     pub(crate) commits: Cell<*mut rdk::rd_kafka_queue_t>,
     owned: RefCell<Owned>,
     /// Places in partitions that were given up, whose last commit has no answer yet.
-    given_up: RefCell<Vec<((usize, i32), Place)>>,
+    given_up: RefCell<Vec<(PartitionSlot, Place)>>,
     /// The last commit that was sent.
     sent: Cell<CommitNumber>,
     /// How many have their answer, in whatever order.
     answers: Cell<CommitNumber>,
     /// Partitions that were assigned and not yet told of.
-    arrived: RefCell<Vec<(usize, i32)>>,
+    arrived: RefCell<Vec<PartitionSlot>>,
     rebalances: Cell<u64>,
     uncommitted: Cell<u64>,
 }
 
 impl Membership {
-    pub(crate) fn new(topics: Vec<CString>, handover: Option<Arc<Handover>>) -> Self {
+    pub(crate) fn new(
+        topics: Vec<CString>,
+        table: Arc<PartitionTable>,
+        handover: Option<Arc<Handover>>,
+    ) -> Self {
         Self {
             topics,
+            table,
             handover,
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
@@ -63,46 +72,49 @@ impl Membership {
         }
     }
 
+    /// The partitions that it may own.
+    pub(crate) fn table(&self) -> &PartitionTable {
+        &self.table
+    }
+
     /// The client shows a record.
     pub(crate) fn read(
         &self,
-        topic: usize,
-        partition: i32,
+        partition: PartitionSlot,
         offset: i64,
         epoch: i32,
         is_sound: impl FnOnce() -> bool,
     ) -> Step {
-        self.owned.borrow_mut().read(topic, partition, offset, epoch, is_sound)
+        self.owned.borrow_mut().read(partition, offset, epoch, is_sound)
     }
 
     /// A record that the client has shown was not consumed, and none behind it.
-    pub(crate) fn take_back(&self, topic: usize, partition: i32, offset: i64) {
+    pub(crate) fn take_back(&self, partition: PartitionSlot, offset: i64) {
         let mut owned = self.owned.borrow_mut();
         // What was misread has moved no place.
-        if let Some(place) = owned.0.get_mut(&(topic, partition)).filter(|place| place.position == offset + 1)
-        {
+        if let Some(place) = owned.0.get_mut(&partition).filter(|place| place.position == offset + 1) {
             place.position = offset;
         }
     }
 
     /// The client shows the end of the log.
-    pub(crate) fn reached(&self, topic: usize, partition: i32, offset: i64) -> Step {
-        self.owned.borrow_mut().reached(topic, partition, offset)
+    pub(crate) fn reached(&self, partition: PartitionSlot, offset: i64) -> Step {
+        self.owned.borrow_mut().reached(partition, offset)
     }
 
     /// What the client has shown last is to come again, from here on. Returns whether the partition is still ours.
-    pub(crate) fn read_again(&self, topic: usize, partition: i32, from: i64) -> bool {
+    pub(crate) fn read_again(&self, partition: PartitionSlot, from: i64) -> bool {
         let mut owned = self.owned.borrow_mut();
-        let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
+        let Some(place) = owned.0.get_mut(&partition) else { return false };
         place.position = from;
         true
     }
 
     /// What lies at `at` cannot be read, or at the place where the member is: nothing of the partition is shown before it is
     /// known how far that goes. Returns where the search begins; `None` where the partition is another's, or is held already.
-    pub(crate) fn hold(&self, topic: usize, partition: i32, at: Unreadable) -> Option<i64> {
+    pub(crate) fn hold(&self, partition: PartitionSlot, at: Unreadable) -> Option<i64> {
         let mut owned = self.owned.borrow_mut();
-        let place = owned.0.get_mut(&(topic, partition)).filter(|place| place.held.is_none())?;
+        let place = owned.0.get_mut(&partition).filter(|place| place.held.is_none())?;
         place.held = match at {
             // The place may be one of control records before a batch, or lie in it.
             Unreadable::Batch(offset) => Some(offset.max(place.position)),
@@ -115,17 +127,17 @@ impl Membership {
     }
 
     /// Whether this partition is held where what cannot be read begins at `from`.
-    pub(crate) fn is_held_at(&self, topic: usize, partition: i32, from: i64) -> bool {
-        self.owned.borrow().0.get(&(topic, partition)).is_some_and(|place| place.held == Some(from))
+    pub(crate) fn is_held_at(&self, partition: PartitionSlot, from: i64) -> bool {
+        self.owned.borrow().0.get(&partition).is_some_and(|place| place.held == Some(from))
     }
 
     /// What lies below `to` cannot be read. Returns whether the partition is still ours.
-    pub(crate) fn pass_over(&self, topic: usize, partition: i32, to: i64) -> bool {
+    pub(crate) fn pass_over(&self, partition: PartitionSlot, to: i64) -> bool {
         let mut owned = self.owned.borrow_mut();
-        let Some(place) = owned.0.get_mut(&(topic, partition)) else { return false };
+        let Some(place) = owned.0.get_mut(&partition) else { return false };
         // Nobody knows the epoch of what is passed over: no leader can be asked about it.
         (place.position, place.epoch, place.behind, place.held) = (to, -1, to, None);
-        if let Some(handover) = self.handover_of(topic) {
+        if let Some(handover) = &self.handover {
             handover.forget(partition);
         }
         true
@@ -134,12 +146,12 @@ impl Membership {
     /// The group has answered a commit: with the offset below which it knows a partition to have been consumed, or
     /// not at all. What it refused goes into the next commit, if it is still ours; the rest is consumed again by others.
     pub(crate) fn answered(&self, commit: CommitNumber, topic: &CStr, partition: i32, offset: Option<i64>) {
-        let Some(topic) = self.topic_index(topic) else { return };
-        if let Some(place) = self.owned.borrow_mut().0.get_mut(&(topic, partition)) {
+        let Some(partition) = self.slot(topic, partition) else { return };
+        if let Some(place) = self.owned.borrow_mut().0.get_mut(&partition) {
             place.answer(commit, offset);
         }
         self.given_up.borrow_mut().retain_mut(|(which, place)| {
-            if *which == (topic, partition) {
+            if *which == partition {
                 place.answer(commit, offset);
             }
             let keep = place.awaits_answer();
@@ -187,8 +199,8 @@ impl Membership {
         self.owned.borrow().0.values().any(|place| place.committed < 0 && place.position >= 0)
     }
 
-    pub(crate) fn owns(&self, topic: usize, partition: i32) -> bool {
-        self.owned.borrow().0.contains_key(&(topic, partition))
+    pub(crate) fn owns(&self, partition: PartitionSlot) -> bool {
+        self.owned.borrow().0.contains_key(&partition)
     }
 
     pub(crate) fn state(&self) -> MemberState {
@@ -205,9 +217,10 @@ impl Membership {
     pub(crate) fn commit(&self, client: *mut rdk::rd_kafka_t) -> bool {
         let mut owned = self.owned.borrow_mut();
         let Ok(mut list) = PartitionList::new(0) else { return false };
-        for (&(topic, partition), place) in owned.0.iter().filter(|(_, place)| !place.is_committed()) {
+        for (&slot, place) in owned.0.iter().filter(|(_, place)| !place.is_committed()) {
+            let TopicPartition { topic, partition } = self.table.place(slot);
             list.add(&self.topics[topic], partition, place.position);
-            self.hand_over(topic, partition, place);
+            self.hand_over(slot, place);
         }
         if list.is_empty() {
             return false;
@@ -227,33 +240,31 @@ impl Membership {
     }
 
     /// The log was cut.
-    pub(crate) fn tell_cut(&self, topic: usize, partition: i32) {
-        if let Some(handover) = self.handover_of(topic) {
+    pub(crate) fn tell_cut(&self, partition: PartitionSlot) {
+        if let Some(handover) = &self.handover {
             handover.tell_cut(partition);
         }
     }
 
     /// The next offset of a partition that this member was assigned, where that is known.
-    pub(crate) fn due(&self, topic: usize, partition: i32) -> Option<i64> {
-        self.handover_of(topic)?.due(partition)
+    pub(crate) fn due(&self, partition: PartitionSlot) -> Option<i64> {
+        self.handover.as_ref()?.due(partition)
     }
 
-    fn handover_of(&self, topic: usize) -> Option<&Handover> {
-        self.handover.as_deref().filter(|_| topic == 0)
-    }
-
-    fn hand_over(&self, topic: usize, partition: i32, place: &Place) {
-        if let Some(handover) = self.handover_of(topic) {
+    fn hand_over(&self, partition: PartitionSlot, place: &Place) {
+        if let Some(handover) = &self.handover {
             handover.tell(partition, OffsetAndEpoch { offset: place.behind, leader_epoch: place.epoch });
         }
     }
 
-    fn topic_index(&self, name: &CStr) -> Option<usize> {
-        self.topics.iter().position(|topic| topic.as_c_str() == name)
+    /// `None`: the topic did not have this partition when the run began.
+    fn slot(&self, name: &CStr, partition: i32) -> Option<PartitionSlot> {
+        let topic = self.topics.iter().position(|topic| topic.as_c_str() == name)?;
+        self.table.slot(TopicPartition { topic, partition })
     }
 
     /// The partitions that were assigned since the last call.
-    pub(crate) fn take_arrived(&self) -> Vec<(usize, i32)> {
+    pub(crate) fn take_arrived(&self) -> Vec<PartitionSlot> {
         // An empty vector costs nothing.
         self.arrived.take()
     }
@@ -262,12 +273,12 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         for entry in list {
             // SAFETY: the list is alive during the callback.
-            if let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) {
-                let place = self.handover_of(topic).map_or(NEW_PLACE, |known| {
-                    Place::behind(known.read(entry.partition), known.known_epoch(entry.partition))
-                });
-                owned.0.insert((topic, entry.partition), place.after(self.sent.get()));
-                self.arrived.borrow_mut().push((topic, entry.partition));
+            if let Some(slot) = self.slot(unsafe { topic_name(entry) }, entry.partition) {
+                let known = self.handover.as_ref();
+                let place =
+                    known.map_or(NEW_PLACE, |known| Place::behind(known.read(slot), known.known_epoch(slot)));
+                owned.0.insert(slot, place.after(self.sent.get()));
+                self.arrived.borrow_mut().push(slot);
             }
         }
     }
@@ -276,10 +287,9 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         for entry in partitions {
             // SAFETY: the list is alive during the callback.
-            let Some(topic) = self.topic_index(unsafe { topic_name(entry) }) else { continue };
-            let which = (topic, entry.partition);
+            let Some(which) = self.slot(unsafe { topic_name(entry) }, entry.partition) else { continue };
             let Some(place) = owned.0.remove(&which) else { continue };
-            self.hand_over(topic, entry.partition, &place);
+            self.hand_over(which, &place);
             if place.ahead() > 0 && place.awaits_answer() {
                 self.given_up.borrow_mut().push((which, place));
             } else {

@@ -2,31 +2,39 @@ use super::*;
 
 const SOUND: fn() -> bool = || true;
 
+fn table() -> Arc<PartitionTable> {
+    Arc::new(PartitionTable::of_topic("t", 0..8))
+}
+
+fn slot(number: u32) -> PartitionSlot {
+    PartitionSlot::new(number)
+}
+
 #[test]
 fn places_are_handed_over_when_they_are_given_up() {
     let handover = Arc::new(Handover::new([(0, None)]));
-    let membership = Membership::new(vec![c"t".to_owned()], Some(handover.clone()));
-    membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
-    membership.read(0, 0, 6, 3, SOUND);
+    let membership = Membership::new(vec![c"t".to_owned()], table(), Some(handover.clone()));
+    membership.owned.borrow_mut().0.insert(slot(0), NEW_PLACE);
+    membership.read(slot(0), 6, 3, SOUND);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
     // SAFETY: the list is alive.
     membership.revoked(unsafe { entries(list.ptr()) });
-    assert_eq!(handover.read(0), OffsetAndEpoch { offset: 7, leader_epoch: 3 });
+    assert_eq!(handover.read(slot(0)), OffsetAndEpoch { offset: 7, leader_epoch: 3 });
     // SAFETY: the list is alive.
     membership.assigned(unsafe { entries(list.ptr()) });
-    assert_eq!(membership.read(0, 0, 7, 4, SOUND), Step::Confirm { offset: 7, epoch: 3 });
-    assert!(membership.pass_over(0, 0, 9));
-    assert!(handover.read(0).offset < 0, "nobody knows who wrote what cannot be read");
+    assert_eq!(membership.read(slot(0), 7, 4, SOUND), Step::Confirm { offset: 7, epoch: 3 });
+    assert!(membership.pass_over(slot(0), 9));
+    assert!(handover.read(slot(0)).offset < 0, "nobody knows who wrote what cannot be read");
 }
 
 #[test]
 fn a_member_is_settled_when_the_group_knows_all_its_places() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
     assert!(membership.state().settled, "nothing to know");
-    membership.owned.borrow_mut().0.insert((0, 1), NEW_PLACE);
+    membership.owned.borrow_mut().0.insert(slot(1), NEW_PLACE);
     assert!(!membership.state().settled && !membership.has_new_place());
-    membership.reached(0, 1, 0);
+    membership.reached(slot(1), 0);
     assert!(membership.has_new_place());
     membership.answered(1, c"other", 1, Some(0));
     assert!(!membership.state().settled);
@@ -36,12 +44,12 @@ fn a_member_is_settled_when_the_group_knows_all_its_places() {
 
 #[test]
 fn places_that_are_given_up_wait_for_their_last_commit() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
     let mut list = PartitionList::new(4).unwrap();
     // The last one's commit has been answered, and it has gone on since.
-    for (partition, sent) in [(0, 7), (1, 7), (2, 7), (3, 0)] {
+    for (partition, sent) in [(0_i32, 7), (1, 7), (2, 7), (3, 0)] {
         let place = Place { position: 15, committed: 10, sent, ..NEW_PLACE };
-        membership.owned.borrow_mut().0.insert((0, partition), place);
+        membership.owned.borrow_mut().0.insert(slot(partition.unsigned_abs()), place);
         list.add(c"t", partition, 0);
     }
     // SAFETY: the list is alive.
@@ -61,18 +69,18 @@ fn places_that_are_given_up_wait_for_their_last_commit() {
 
 #[test]
 fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
     let place = Place { position: 15, committed: 10, sent: 7, ..NEW_PLACE };
-    membership.owned.borrow_mut().0.insert((0, 0), place);
+    membership.owned.borrow_mut().0.insert(slot(0), place);
     membership.sent.set(7);
     // SAFETY: the list is alive.
     membership.revoked(unsafe { entries(list.ptr()) });
     // SAFETY: the list is alive.
     membership.assigned(unsafe { entries(list.ptr()) });
-    membership.reached(0, 0, 20);
-    membership.owned.borrow_mut().0.get_mut(&(0, 0)).unwrap().sent = 8;
+    membership.reached(slot(0), 20);
+    membership.owned.borrow_mut().0.get_mut(&slot(0)).unwrap().sent = 8;
     membership.answered(7, c"t", 0, None);
     assert_eq!(membership.state().uncommitted, 5, "consumed again, whoever does it");
     membership.answered(8, c"t", 0, Some(20));
@@ -82,9 +90,9 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
 
 #[test]
 fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
     let place = Place { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
-    membership.owned.borrow_mut().0.insert((0, 0), place);
+    membership.owned.borrow_mut().0.insert(slot(0), place);
     membership.sent.set(2);
     let answer = |number, offset| {
         membership.count_answer();
@@ -101,40 +109,40 @@ fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
 
 #[test]
 fn what_is_shown_and_not_consumed_is_not_committed() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
-    membership.owned.borrow_mut().0.insert((0, 0), NEW_PLACE);
-    (4..7).for_each(|offset| _ = membership.read(0, 0, offset, 1, SOUND));
-    membership.take_back(0, 0, 6);
-    assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 6);
-    assert!(membership.read_again(0, 0, 5) && !membership.read_again(0, 1, 5));
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    membership.owned.borrow_mut().0.insert(slot(0), NEW_PLACE);
+    (4..7).for_each(|offset| _ = membership.read(slot(0), offset, 1, SOUND));
+    membership.take_back(slot(0), 6);
+    assert_eq!(membership.owned.borrow().0[&slot(0)].position, 6);
+    assert!(membership.read_again(slot(0), 5) && !membership.read_again(slot(1), 5));
     assert_eq!(
-        membership.read(0, 0, 5, 1, SOUND),
+        membership.read(slot(0), 5, 1, SOUND),
         Step::Forward,
         "and what was left out is none that comes again"
     );
-    membership.take_back(0, 0, 5);
+    membership.take_back(slot(0), 5);
     // What the client made of the bytes behind a batch that could not be read.
-    membership.read(0, 0, 90, 1, SOUND);
-    membership.pass_over(0, 0, 9);
-    assert_eq!(membership.owned.borrow().0[&(0, 0)].position, 9);
+    membership.read(slot(0), 90, 1, SOUND);
+    membership.pass_over(slot(0), 9);
+    assert_eq!(membership.owned.borrow().0[&slot(0)].position, 9);
 }
 
 #[test]
 fn nothing_is_shown_of_a_partition_whose_next_record_cannot_be_read_before_it_is_known_how_far_that_goes() {
-    let membership = Membership::new(vec![c"t".to_owned()], None);
-    assert_eq!(membership.hold(0, 0, Unreadable::Batch(4)), None, "it is not ours");
+    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    assert_eq!(membership.hold(slot(0), Unreadable::Batch(4)), None, "it is not ours");
     let held = |position, at| {
-        membership.owned.borrow_mut().0.insert((0, 0), Place { position, ..NEW_PLACE });
-        membership.hold(0, 0, at)
+        membership.owned.borrow_mut().0.insert(slot(0), Place { position, ..NEW_PLACE });
+        membership.hold(slot(0), at)
     };
     assert_eq!([held(5, Unreadable::Batch(4)), held(5, Unreadable::Batch(7))], [Some(5), Some(7)]);
     assert_eq!([held(-1, Unreadable::Record(9)), held(5, Unreadable::Record(9))], [Some(9), Some(5)]);
     assert_eq!(held(8, Unreadable::Malformed(7)), None, "it has been read meanwhile");
     assert_eq!(held(5, Unreadable::Malformed(7)), Some(7));
-    assert_eq!(membership.hold(0, 0, Unreadable::Batch(7)), None, "it is held already");
-    assert_eq!(membership.read(0, 0, 7, 0, SOUND), Step::Nothing);
-    assert_eq!(membership.reached(0, 0, 9), Step::Nothing);
-    assert!(membership.is_held_at(0, 0, 7) && !membership.is_held_at(0, 0, 5));
-    assert!(membership.pass_over(0, 0, 9) && !membership.is_held_at(0, 0, 7));
-    assert_eq!(membership.read(0, 0, 9, 0, SOUND), Step::Forward);
+    assert_eq!(membership.hold(slot(0), Unreadable::Batch(7)), None, "it is held already");
+    assert_eq!(membership.read(slot(0), 7, 0, SOUND), Step::Nothing);
+    assert_eq!(membership.reached(slot(0), 9), Step::Nothing);
+    assert!(membership.is_held_at(slot(0), 7) && !membership.is_held_at(slot(0), 5));
+    assert!(membership.pass_over(slot(0), 9) && !membership.is_held_at(slot(0), 7));
+    assert_eq!(membership.read(slot(0), 9, 0, SOUND), Step::Forward);
 }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, mem};
 
-use crate::{kafka::OffsetAndEpoch, mutants};
+use crate::{kafka::OffsetAndEpoch, mutants, partitions::PartitionSlot};
 
 /// Commits of a member, counted in the order in which they are sent; 0 is none.
 pub(crate) type CommitNumber = u64;
 
-/// The partitions of a member, by topic and id.
+/// The partitions of a member.
 #[derive(Debug, Default)]
-pub(crate) struct Owned(pub(crate) BTreeMap<(usize, i32), Place>);
+pub(crate) struct Owned(pub(crate) BTreeMap<PartitionSlot, Place>);
 
 /// How far a partition has been consumed; -1 is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +93,12 @@ impl Owned {
     /// unless it is due.
     pub(crate) fn read(
         &mut self,
-        topic: usize,
-        partition: i32,
+        partition: PartitionSlot,
         offset: i64,
         epoch: i32,
         is_sound: impl FnOnce() -> bool,
     ) -> Step {
-        let Some(place) = self.reading(topic, partition) else { return Step::Nothing };
+        let Some(place) = self.reading(partition) else { return Step::Nothing };
         if place.position >= 0 && place.position != offset && !is_sound() {
             return Step::Misread;
         }
@@ -119,14 +118,14 @@ impl Owned {
     }
 
     /// A partition that is ours, and of which the client's next word counts.
-    fn reading(&mut self, topic: usize, partition: i32) -> Option<&mut Place> {
-        self.0.get_mut(&(topic, partition)).filter(|place| place.held.is_none())
+    fn reading(&mut self, partition: PartitionSlot) -> Option<&mut Place> {
+        self.0.get_mut(&partition).filter(|place| place.held.is_none())
     }
 
     /// The client shows the end of the log. One below the position is no proof that the log was cut: the client may
     /// have gone back, and a leader that has just been elected may not know yet how far its followers are.
-    pub(crate) fn reached(&mut self, topic: usize, partition: i32, offset: i64) -> Step {
-        let Some(place) = self.reading(topic, partition) else { return Step::Nothing };
+    pub(crate) fn reached(&mut self, partition: PartitionSlot, offset: i64) -> Step {
+        let Some(place) = self.reading(partition) else { return Step::Nothing };
         if offset < place.position { Step::Nothing } else { place.go(offset, offset) }
     }
 }

@@ -3,7 +3,7 @@
 //! librdkafka throws away what it holds when it goes back by itself (as it does when leaders are elected), and may go on
 //! behind that. It is told to look again before anybody misses anything.
 
-use crate::{kafka::Expected, mutants};
+use crate::{kafka::Expected, mutants, partitions::PartitionSlot};
 
 /// What should come next of a partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,30 +51,19 @@ impl Sequel {
     }
 }
 
-/// Those of all partitions, by the topic's place and the partition's id.
-#[derive(Default)]
-pub(super) struct Sequels(Vec<Vec<Sequel>>);
+/// Those of all partitions, by slot.
+pub(super) struct Sequels(Vec<Sequel>);
 
 impl Sequels {
-    /// A partition's, which need not have been seen before.
-    #[inline]
-    pub(super) fn of(&mut self, topic: usize, partition: i32) -> &mut Sequel {
-        // The client has no partitions below 0.
-        let index = usize::try_from(partition).unwrap_or(0);
-        if self.0.get(topic).is_none_or(|known| known.len() <= index) {
-            self.make_room(topic, index);
-        }
-        &mut self.0[topic][index]
+    /// Of so many partitions nobody knows what comes next.
+    pub(super) fn new(partitions: usize) -> Self {
+        Self(vec![Sequel::default(); partitions])
     }
 
-    #[cold]
-    fn make_room(&mut self, topic: usize, index: usize) {
-        if self.0.len() <= topic {
-            self.0.resize_with(topic + 1, Vec::new);
-        }
-        if self.0[topic].len() <= index {
-            self.0[topic].resize(index + 1, Sequel::default());
-        }
+    /// A partition's.
+    #[inline]
+    pub(super) fn of(&mut self, partition: PartitionSlot) -> &mut Sequel {
+        &mut self.0[partition.index()]
     }
 }
 
@@ -113,14 +102,5 @@ mod tests {
         }
         let asked = sequel.left_out(95, |_| Expected::Acked);
         assert_eq!(asked, Some(90), "what the ledger lists is asked for all the same");
-    }
-
-    #[test]
-    fn each_partition_of_each_topic_has_its_own() {
-        let mut sequels = Sequels::default();
-        sequels.of(1, 2).begin(Some(7));
-        sequels.of(1, 0).begin(Some(3));
-        let due = [(1, 2), (1, 0), (0, 2)].map(|(topic, partition)| sequels.of(topic, partition).due);
-        assert_eq!(due, [Some(7), Some(3), None]);
     }
 }

@@ -108,7 +108,7 @@ impl Places {
 
     #[cold]
     fn fault(&mut self, partition: PartitionSlot, fault: &Fault<'_>, visitor: &mut impl LogVisitor) {
-        let Fault { offset, kind, error, text, cut, .. } = *fault;
+        let Fault { offset, kind, error, text, cut } = *fault;
         let place = self.of(partition).filter(|place| {
             matches!(place.state, State::Reading | State::Confirming | State::Refused { .. })
         });

@@ -56,7 +56,7 @@ fn end<'a>(slot: u32, offset: i64) -> Event<'a> {
 }
 
 fn fault<'a>(kind: FaultKind, offset: i64, cut: Option<LogCut>) -> Event<'a> {
-    let fault = Fault { partition: 0, offset, kind, error: KafkaError::timed_out(), text: "bad", cut };
+    let fault = Fault { offset, kind, error: KafkaError::timed_out(), text: "bad", cut };
     Event::Fault { partition: SLOT, fault }
 }
 

@@ -13,6 +13,7 @@ use crossbeam::channel::Sender;
 use crate::{
     kafka::{Expected, GroupVisitor, KafkaError, LogEvent},
     ledger::{AckedRuns, OffsetRun},
+    partitions::{PartitionSlot, PartitionTable},
     record::RecordView,
     verifier::{
         check::{last_values::SeenKeys, validator::PartitionState},
@@ -47,7 +48,9 @@ pub(crate) enum News {
 /// What changes while the client shows records.
 pub(crate) struct Inbox {
     pub(crate) checker: Checker,
-    /// By partition.
+    /// All partitions of the topic.
+    pub(crate) table: Arc<PartitionTable>,
+    /// By slot.
     pub(crate) lanes: Vec<Lane>,
     pub(crate) news: Sender<News>,
     pub(crate) allowance: Allowance,
@@ -210,12 +213,9 @@ impl Inbox {
 impl GroupVisitor for Inbox {
     /// Breaks off at a record that is one too many, or ends the run: the group does not take it for consumed then.
     #[inline]
-    fn record(&mut self, _topic: usize, partition: i32, record: &RecordView<'_>) -> ControlFlow<()> {
+    fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         self.goes_on()?;
-        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < self.lanes.len()) else {
-            // A partition that the topic did not have when the run began.
-            return ControlFlow::Continue(());
-        };
+        let (index, partition) = (slot.index(), self.table.partition(slot));
         if !self.allowance.take() {
             return ControlFlow::Break(());
         }
@@ -234,9 +234,9 @@ impl GroupVisitor for Inbox {
     }
 
     /// The group's place may be behind what this member has seen of the partition before.
-    fn assigned(&mut self, _topic: usize, partition: i32) {
-        let cut = usize::try_from(partition).ok().and_then(|index| self.cuts.lowest(index));
-        let Some(lane) = self.lane(partition) else { return };
+    fn assigned(&mut self, slot: PartitionSlot) {
+        let cut = self.cuts.lowest(slot.index());
+        let lane = &mut self.lanes[slot.index()];
         (lane.position, lane.unreadable) = (0, None);
         match cut {
             Some(cut) => lane.state.cut(cut),
@@ -244,10 +244,11 @@ impl GroupVisitor for Inbox {
         }
     }
 
-    fn event(&mut self, _topic: Option<usize>, partition: i32, event: LogEvent<'_>) {
+    fn event(&mut self, slot: Option<PartitionSlot>, event: LogEvent<'_>) {
         if self.halt.is_some() {
             return;
         }
+        let partition = slot.map_or(-1, |slot| self.table.partition(slot));
         match event {
             LogEvent::Progress { next_offset: reached } | LogEvent::AtEnd { end: reached } => {
                 if let Some(lane) = self.lane(partition) {
@@ -278,12 +279,12 @@ impl GroupVisitor for Inbox {
         let _ = self.news.send(News::Refused(error));
     }
 
-    fn mended(&mut self, _partition: i32, what: &'static str, cause: &'static str) {
+    fn mended(&mut self, _partition: PartitionSlot, what: &'static str, cause: &'static str) {
         self.checker.mended(what, cause);
     }
 
-    fn expects(&self, _topic: usize, partition: i32, offsets: Range<i64>) -> Expected {
-        self.checker.expects(partition, offsets)
+    fn expects(&self, slot: PartitionSlot, offsets: Range<i64>) -> Expected {
+        self.checker.expects(self.table.partition(slot), offsets)
     }
 }
 

@@ -75,8 +75,6 @@ const PATIENT_LEAVE_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) const STATIC_MEMBER: &str = "group.instance.id";
 /// The shortest that brokers take unless they are told otherwise.
 const STATIC_SESSION: Duration = Duration::from_secs(6);
-/// Place of the only topic in the list of those subscribed to.
-const TOPIC: usize = 0;
 /// Records shown before others have their turn; fewer where each has to wait for its turn.
 const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
@@ -209,6 +207,7 @@ impl<M: GroupReader> Member<M> {
             client: clients.member(&settings, &table)?,
             inbox: Inbox {
                 checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
+                table,
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
                 news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
@@ -286,12 +285,13 @@ impl<M: GroupReader> Member<M> {
 
     /// Where nothing comes of a partition of this member's, there may be what its client has nothing to show of.
     fn look_into_silence(&mut self) {
-        for partition in (0..).take(self.inbox.lanes.len()) {
+        for slot in self.inbox.table.slots() {
+            let partition = self.inbox.table.partition(slot);
             if self.silences.is_told_of(partition)
-                && self.client.owns(TOPIC, partition)
+                && self.client.owns(slot)
                 && let Some(offset) = self.silences.take(partition)
             {
-                self.client.look_into(TOPIC, partition, offset);
+                self.client.look_into(slot, offset);
             }
         }
     }
