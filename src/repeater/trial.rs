@@ -47,6 +47,7 @@ impl<'a> Trial<'a> {
         let wanted = Wanted {
             // A consumer and a producer each, and one that looks at the group's places.
             clients: workers.saturating_mul(2).saturating_add(1),
+            ours: false,
             coordinated: workers.saturating_mul(if self.config.transactions.is_some() { 2 } else { 1 }),
             brokers,
             shards: self.shards,

@@ -164,8 +164,10 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
     let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
     let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
     let in_transactions = config.produce.as_ref().is_some_and(|produce| produce.transactions.is_some());
-    let wanted = |clients, coordinated| Wanted {
+    let ours = config.common.client.kind == ClientKind::Wire;
+    let wanted = |clients, ours, coordinated| Wanted {
         clients,
+        ours,
         coordinated,
         brokers,
         shards,
@@ -173,9 +175,9 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
     };
     // One kind of work follows the other.
     let kinds = [
-        wanted(members, members),
-        wanted(random, 0),
-        wanted(shards, if in_transactions { shards } else { 0 }),
+        wanted(members, false, members),
+        wanted(random, ours, 0),
+        wanted(shards, ours, if in_transactions { shards } else { 0 }),
     ];
     kinds.iter().map(|wanted| wanted.check(limit)).try_fold(usize::MAX, |least, found| Ok(least.min(found?)))
 }
