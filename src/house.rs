@@ -20,12 +20,13 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "partitions/",
     "findings/",
     "record/",
     "ledger/",
     "verifier/check/",
+    "verifier/produce/predict/",
     "kafka/error/",
     "kafka/wire/protocol/",
     "kafka/wire/batch/",

@@ -75,8 +75,8 @@ impl Keeper {
         }
     }
 
-    pub(super) fn enter(&mut self, entry: Entry) {
-        self.fresh.push(entry);
+    pub(super) fn enter(&mut self, entries: Vec<Entry>) {
+        self.fresh.extend(entries);
     }
 
     /// Starts writes when they are due, and learns how the last ones went. In a `hurry`, because the process may end at any
@@ -237,9 +237,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LedgerStore::new(dir.path(), "t");
         let mut keeper = Keeper::new(store.clone(), Ledger::new(1), None);
-        keeper.enter(acked(0));
+        keeper.enter(vec![acked(0)]);
         keeper.start_write();
-        keeper.enter(acked(1));
+        keeper.enter(vec![acked(1)]);
         // The book is away.
         keeper.start_write();
         assert_eq!(keeper.fresh.len(), 1);
@@ -284,11 +284,11 @@ mod tests {
     async fn what_a_long_ledger_waits_for_is_in_its_journal() {
         let dir = tempfile::tempdir().unwrap();
         let (store, mut keeper) = with_long_ledger(dir.path());
-        keeper.enter(acked(0));
+        keeper.enter(vec![acked(0)]);
         keeper.start_write();
         assert!(keeper.writing.is_none(), "it is in no journal yet");
         keeper.start_append();
-        keeper.enter(acked(1));
+        keeper.enter(vec![acked(1)]);
         keeper.start_append();
         keeper.start_write();
         assert!(keeper.writing.is_none() && keeper.fresh.len() == 1, "one thing after the other");
@@ -304,11 +304,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (_, mut keeper) = with_long_ledger(dir.path());
         block_journal(&keeper);
-        keeper.enter(acked(0));
+        keeper.enter(vec![acked(0)]);
         keeper.start_append();
         let error = keeper.finish_append().await.unwrap_err().to_string();
         assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
-        keeper.enter(acked(1));
+        keeper.enter(vec![acked(1)]);
         flush(&mut keeper).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }
@@ -318,9 +318,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (_, mut keeper) = with_long_ledger(dir.path());
         block_journal(&keeper);
-        keeper.enter(acked(0));
+        keeper.enter(vec![acked(0)]);
         keeper.start_append();
-        keeper.enter(acked(1));
+        keeper.enter(vec![acked(1)]);
         flush(&mut keeper).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }

@@ -19,10 +19,13 @@ pub enum Message {
         /// The last values of each key, if they are to be written down.
         latest: Option<LatestValues>,
     },
-    /// What belongs into it.
-    Entry(Entry),
-    /// Ack latencies.
-    AckLatency(LatencyHistogram),
+    /// What a shard's producer has learnt since it said so last.
+    Produced {
+        /// What belongs into the ledger, in this order.
+        entries: Vec<Entry>,
+        /// How long acks took.
+        latency: Option<LatencyHistogram>,
+    },
     /// Latencies of a repeater's worker.
     EchoLatency {
         /// Its number.

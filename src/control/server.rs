@@ -156,19 +156,23 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
         (Message::OpenLedger { store, ledger, latest }, keeper) => {
             *keeper = Some(Keeper::new(store, ledger, latest));
         }
-        (Message::Entry(entry), Some(keeper)) => keeper.enter(entry),
-        (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
-        (Message::AckLatency(latency), _) => {
-            if let Some(producer) = shared.board.get().and_then(|board| board.producer.as_ref()) {
+        (Message::Produced { entries, latency }, keeper) => {
+            let producer = shared.board.get().and_then(|board| board.producer.as_ref());
+            if let (Some(producer), Some(latency)) = (producer, latency) {
                 producer.latency().merge(&latency);
             }
+            // Without a ledger there is nothing to keep.
+            if let Some(keeper) = keeper {
+                keeper.enter(entries);
+            }
         }
+        (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
         (Message::EchoLatency { worker, ack, e2e }, _) => {
             if let Some(board) = shared.repeater.get() {
                 board.merge(worker, ack.as_ref(), e2e.as_ref());
             }
         }
-        // Without a ledger there is nothing to keep; a dropped `Flush` answers by that.
-        (Message::Entry(_) | Message::Flush(_) | Message::Finish, _) => {}
+        // Without a ledger a dropped `Flush` answers by that.
+        (Message::Flush(_) | Message::Finish, _) => {}
     }
 }

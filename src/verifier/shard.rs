@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use thiserror::Error;
 
 use crate::{
@@ -142,50 +142,6 @@ pub fn owned_partitions(shard: usize, shards: usize, partitions: usize) -> Vec<i
     (shard..partitions).step_by(shards.max(1)).filter_map(|partition| i32::try_from(partition).ok()).collect()
 }
 
-/// Messages for the control thread, in order, that wait for room in its queue.
-#[derive(Debug)]
-pub struct Outbox {
-    sender: Sender<Message>,
-    waiting: Vec<Message>,
-}
-
-impl Outbox {
-    /// An empty one.
-    #[must_use]
-    pub fn new(sender: Sender<Message>) -> Self {
-        Self { sender, waiting: Vec::new() }
-    }
-
-    /// Adds a message.
-    pub fn push(&mut self, message: Message) {
-        self.waiting.push(message);
-    }
-
-    /// Sends what there is room for. Returns whether everything is gone.
-    pub fn send(&mut self) -> bool {
-        let mut rest = Vec::new();
-        let mut messages = self.waiting.drain(..);
-        for message in messages.by_ref() {
-            if let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) =
-                self.sender.try_send(message)
-            {
-                rest.push(message);
-                break;
-            }
-        }
-        rest.extend(messages);
-        self.waiting = rest;
-        self.waiting.is_empty()
-    }
-
-    /// Sends everything, however long that takes.
-    pub async fn send_all(&mut self) {
-        while !self.send() {
-            glommio::timer::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
 /// Passes for a reader on a shard, handed out one by one by the main thread.
 #[derive(Clone)]
 pub struct Feed<P> {
@@ -261,7 +217,6 @@ impl<P> Feeder<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ledger::Entry, stats::LatencyHistogram};
 
     #[test]
     fn every_partition_has_one_owner() {
@@ -272,20 +227,5 @@ mod tests {
             assert_eq!(all, (0..i32::try_from(partitions).unwrap()).collect::<Vec<_>>());
         }
         assert!(owned_partitions(5, 8, 3).is_empty());
-    }
-
-    #[test]
-    fn full_queue_keeps_messages_and_their_order() {
-        let (sender, receiver) = bounded(1);
-        let mut outbox = Outbox::new(sender);
-        outbox.push(Message::Entry(Entry::Truncated { partition: 1, offset: 1 }));
-        outbox.push(Message::Entry(Entry::Truncated { partition: 2, offset: 2 }));
-        outbox.push(Message::AckLatency(LatencyHistogram::new()));
-        assert!(!outbox.send());
-        assert!(matches!(receiver.try_recv(), Ok(Message::Entry(Entry::Truncated { partition: 1, .. }))));
-        assert!(!outbox.send());
-        assert!(matches!(receiver.try_recv(), Ok(Message::Entry(Entry::Truncated { partition: 2, .. }))));
-        assert!(outbox.send());
-        assert!(matches!(receiver.try_recv(), Ok(Message::AckLatency(_))));
     }
 }

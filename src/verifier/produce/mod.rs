@@ -3,6 +3,7 @@
 mod ack_watch;
 mod failures;
 pub(crate) mod latecomers;
+mod outbox;
 #[cfg(test)]
 mod played;
 mod predict;

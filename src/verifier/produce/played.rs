@@ -80,8 +80,10 @@ impl Played {
     pub(super) fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::new(self.job.partitions.len());
         for message in self.messages.try_iter() {
-            if let Message::Entry(entry) = message {
-                entry.enter(&mut ledger);
+            if let Message::Produced { entries, .. } = message {
+                for entry in &entries {
+                    entry.enter(&mut ledger);
+                }
             }
         }
         ledger

@@ -137,7 +137,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         }
         let mut open = self.acks.in_doubt();
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
-        self.acks.report();
+        self.report();
         self.asking = true;
         while !open.is_empty() && !self.context.stop_requested() {
             self.report_if_due();

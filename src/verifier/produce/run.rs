@@ -12,6 +12,7 @@ use std::{
 use super::{
     ack_watch::AckWatch,
     latecomers::LateEnds,
+    outbox::Outbox,
     predict::acks::{Acks, Draft, Sending},
     timestamps::{CountedTimestamps, Part},
     values::Values,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
+    control::Message,
     failing::{Backoff, Failing},
     kafka::{
         ClientError, ClientFactory, ClientSettings, HeaderField, LogWriter, Reason, Record, SendError,
@@ -33,7 +35,7 @@ use crate::{
     },
     stats::{ProducerStats, ProducerWants},
     transaction::Transaction,
-    verifier::shard::{Halt, Outbox, ShardContext},
+    verifier::shard::{Halt, ShardContext},
 };
 
 /// What one shard is to produce.
@@ -102,7 +104,7 @@ pub async fn run<C: ClientFactory>(factory: C, context: &ShardContext, job: Prod
         producer.watch.finish();
     }
     producer.stats.wants.set(None);
-    producer.acks.report_all().await;
+    producer.report_all().await;
     result
 }
 
@@ -118,6 +120,7 @@ fn part_of(job: &ProduceJob) -> Part {
 /// The state of one shard's producer. What a delivery means is [`Acks`]' business.
 pub(crate) struct ShardProducer<C: ClientFactory> {
     pub(crate) acks: Acks,
+    outbox: Outbox,
     pub(crate) context: ShardContext,
     pub(crate) config: Arc<ProduceConfig>,
     pub(crate) stats: Arc<ProducerStats>,
@@ -186,7 +189,8 @@ impl<C: ClientFactory> ShardProducer<C> {
             run: job.run,
             late: job.late.clone(),
             asking: false,
-            acks: Acks::new(context.topic.clone(), Outbox::new(context.sender.clone()), job),
+            outbox: Outbox::new(context.sender.clone()),
+            acks: Acks::new(context.topic.clone(), job),
             is_probing: false,
             is_behind: false,
             failing: Failing::default(),
@@ -394,8 +398,8 @@ impl<C: ClientFactory> ShardProducer<C> {
         });
         self.is_probing &= count == 0;
         self.stats.deliveries.add(count as u64);
-        if let Some(halt) = self.acks.halt.take() {
-            return Err(halt);
+        if let Some(violation) = self.acks.violation.take() {
+            return Err(Halt::Violation(violation));
         }
         if !self.acks.failed.is_empty() {
             self.judge_failures()?;
@@ -428,10 +432,29 @@ impl<C: ClientFactory> ShardProducer<C> {
         }
     }
 
+    /// Tells the control thread what was acked, if its queue has room.
+    pub(crate) fn report(&mut self) {
+        if !self.outbox.send() {
+            self.stats.refused_messages.add(1);
+            return;
+        }
+        let (entries, latency) = (self.acks.take_entries(), self.acks.take_latency());
+        if !entries.is_empty() || latency.is_some() {
+            self.outbox.give(Message::Produced { entries, latency });
+        }
+    }
+
+    /// Tells it everything, however long that takes.
+    async fn report_all(&mut self) {
+        self.outbox.empty().await;
+        self.report();
+        self.outbox.empty().await;
+    }
+
     pub(crate) fn report_if_due(&mut self) {
         if self.reported.elapsed() >= REPORT_EVERY {
             self.reported = Instant::now();
-            self.acks.report();
+            self.report();
             self.look_at_pace();
             self.acks.take_in(|partition| self.late.end(partition));
             self.stats.wants.set(self.wants());

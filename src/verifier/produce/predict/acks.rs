@@ -8,7 +8,6 @@ use super::{
     window::{InFlight, Window},
 };
 use crate::{
-    control::Message,
     findings::anomaly::{Anomaly, Violation},
     kafka::{Delivery, KafkaError, Outcome},
     ledger::{Entry, KeyAck},
@@ -16,13 +15,10 @@ use crate::{
     partitions::PartitionSlot,
     random::Random,
     record::proof::{InTransaction, Numbering},
-    stats::{LatencyRecorder, ProducerStats},
-    verifier::{
-        produce::{
-            latecomers::NOT_KNOWN,
-            run::{ProduceJob, ProducePartition},
-        },
-        shard::{Halt, Outbox},
+    stats::{LatencyHistogram, LatencyRecorder, ProducerStats},
+    verifier::produce::{
+        latecomers::NOT_KNOWN,
+        run::{ProduceJob, ProducePartition},
     },
 };
 
@@ -84,12 +80,13 @@ pub(crate) struct Acks {
     again: u64,
     /// A prediction failed: what is in flight must be waited out, and the ends asked for again.
     pub(crate) restart_wanted: bool,
-    /// The first thing that ends the run.
-    pub(crate) halt: Option<Halt>,
+    /// The first promise that an ack has broken: it ends the run.
+    pub(crate) violation: Option<Box<Violation>>,
     /// Why records were not acked, each cause once: to be judged.
     pub(crate) failed: Vec<Failed>,
     latency: LatencyRecorder,
-    outbox: Outbox,
+    /// What belongs into the ledger ahead of all that has not been handed on: a log was cut.
+    entries: Vec<Entry>,
     stats: Arc<ProducerStats>,
     topic: Arc<str>,
     /// An ack below the ledger's end cuts the ledger.
@@ -111,7 +108,7 @@ pub(crate) struct Pending {
 }
 
 impl Acks {
-    pub(crate) fn new(topic: Arc<str>, outbox: Outbox, job: ProduceJob) -> Self {
+    pub(crate) fn new(topic: Arc<str>, job: ProduceJob) -> Self {
         let lane = |partition: &ProducePartition| {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
             Lane::new(id, end_offset, highest_acked, last_consumable)
@@ -131,10 +128,10 @@ impl Acks {
             unsent: job.records,
             again: 0,
             restart_wanted: false,
-            halt: None,
+            violation: None,
             failed: Vec::new(),
             latency: LatencyRecorder::default(),
-            outbox,
+            entries: Vec::new(),
             stats: job.stats,
             topic,
             tolerate_data_loss: job.tolerate_data_loss,
@@ -405,14 +402,15 @@ impl Acks {
     fn below_the_ledger(&mut self, partition: PartitionSlot, offset: i64) {
         if self.tolerate_data_loss {
             // What was acked before goes first, or it would come back behind the cut.
-            self.report_latest();
-            let lost = self.lanes[partition.index()].cut(offset, self.tombstones, &mut self.outbox);
+            let latest = self.take_latest();
+            self.entries.extend(latest);
+            let lost = self.lanes[partition.index()].cut(offset, self.tombstones, &mut self.entries);
             self.stats.lost_offsets.add(lost);
             return;
         }
         let lane = &self.lanes[partition.index()];
-        self.halt.get_or_insert_with(|| {
-            Halt::Violation(Box::new(Violation {
+        self.violation.get_or_insert_with(|| {
+            Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
                 topic: self.topic.to_string(),
                 partition: lane.id,
@@ -422,7 +420,7 @@ impl Acks {
                     "an ack at {offset}: the log was truncated and written again, or the topic created anew"
                 ),
                 evidence: Box::default(),
-            }))
+            })
         });
     }
 
@@ -436,37 +434,24 @@ impl Acks {
         }
     }
 
-    /// Hands what was acked to the control thread, as far as its queue has room.
-    pub(crate) fn report(&mut self) {
-        if !self.outbox.send() {
-            // The lanes keep collecting meanwhile, and their runs stay few.
-            self.stats.refused_messages.add(1);
-            return;
-        }
-        self.report_latest();
-        for lane in &mut self.lanes {
-            lane.report(self.tombstones, &mut self.outbox);
-        }
-        if let Some(latency) = self.latency.take() {
-            self.outbox.push(Message::AckLatency(latency));
-        }
-        self.outbox.send();
+    /// What belongs into the ledger and was not handed on, in its order.
+    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.entries);
+        // Before the lanes: the ledger must not list what the last values do not know.
+        entries.extend(self.take_latest());
+        entries.extend(self.lanes.iter_mut().filter_map(|lane| lane.take_acked(self.tombstones)));
+        entries
     }
 
-    /// Before the lanes: the ledger must not list what the last values do not know.
-    fn report_latest(&mut self) {
-        if !self.latest.is_empty() {
-            let lanes = &self.lanes;
-            let acks = self.latest.drain(..).map(|(slot, ack)| (lanes[slot.index()].id, ack));
-            self.outbox.push(Message::Entry(Entry::Latest(acks.collect())));
-        }
+    fn take_latest(&mut self) -> Option<Entry> {
+        let lanes = &self.lanes;
+        let acks = self.latest.drain(..).map(|(slot, ack)| (lanes[slot.index()].id, ack));
+        Some(acks.collect::<Vec<_>>()).filter(|acks| !acks.is_empty()).map(Entry::Latest)
     }
 
-    /// Hands everything over, however long that takes.
-    pub(crate) async fn report_all(&mut self) {
-        self.outbox.send_all().await;
-        self.report();
-        self.outbox.send_all().await;
+    /// How long acks took since this was asked last.
+    pub(crate) fn take_latency(&mut self) -> Option<LatencyHistogram> {
+        self.latency.take()
     }
 }
 

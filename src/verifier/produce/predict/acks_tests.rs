@@ -1,5 +1,3 @@
-use crossbeam::channel::{Receiver, unbounded};
-
 use super::*;
 use crate::{
     config::{Compression, Fill, ProduceConfig},
@@ -12,7 +10,6 @@ const SLOT: PartitionSlot = PartitionSlot::new(0);
 
 struct Fixture {
     acks: Acks,
-    messages: Receiver<Message>,
     stats: Arc<ProducerStats>,
 }
 
@@ -50,8 +47,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         run: 1,
         late: Arc::default(),
     };
-    let (sender, messages) = unbounded();
-    Fixture { acks: Acks::new("t".into(), Outbox::new(sender), job), messages, stats }
+    Fixture { acks: Acks::new("t".into(), job), stats }
 }
 
 fn draft(tombstone: bool) -> Draft {
@@ -67,18 +63,15 @@ impl Fixture {
         self.acks.settle(Delivery { token: sending.token, outcome }, 1_000);
     }
 
-    /// Everything that was told the control thread, the latencies aside.
+    /// What is handed on for the ledger.
     fn told(&mut self) -> Vec<String> {
-        self.acks.report();
-        let told = self.messages.try_iter().filter_map(|message| match message {
-            Message::Entry(Entry::Acked { partition, runs, last_consumable }) => {
+        let told = self.acks.take_entries().into_iter().map(|entry| match entry {
+            Entry::Acked { partition, runs, last_consumable } => {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
-                Some(format!("{partition}: {} {last_consumable:?}", runs.join(" ")))
+                format!("{partition}: {} {last_consumable:?}", runs.join(" "))
             }
-            Message::Entry(Entry::Truncated { partition, offset }) => {
-                Some(format!("{partition}: cut at {offset}"))
-            }
-            _ => None,
+            Entry::Truncated { partition, offset } => format!("{partition}: cut at {offset}"),
+            Entry::Latest(acks) => format!("{acks:?}"),
         });
         told.collect()
     }
@@ -100,7 +93,7 @@ fn acks_where_predicted_reach_the_ledger() {
     assert_eq!(run.told(), ["4: 100..103 None"]);
     assert_eq!((run.stats.acked.get(), run.stats.acked_bytes.get(), run.stats.bad_offsets.get()), (3, 24, 0));
     assert_eq!(run.stats.max_offsets.get(0), 102);
-    assert!(run.acks.halt.is_none() && !run.acks.restart_wanted);
+    assert!(run.acks.violation.is_none() && !run.acks.restart_wanted);
 }
 
 #[test]
@@ -109,7 +102,7 @@ fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
     let (first, second) = (run.send(), run.send());
     run.settle(first, Outcome::Acked { offset: 105 });
     run.settle(second, Outcome::Acked { offset: 106 });
-    assert!(run.acks.restart_wanted && run.acks.halt.is_none());
+    assert!(run.acks.restart_wanted && run.acks.violation.is_none());
     assert!(run.acks.predict(&draft(false), 0).is_none(), "not before the ends are known again");
     assert_eq!((run.stats.acked.get(), run.stats.bad_offsets.get()), (0, 2));
     assert!(run.told().is_empty());
@@ -140,13 +133,9 @@ fn ack_below_the_ledger_ends_the_run() {
     let mut run = fixture(false, 0.0);
     let sending = run.send();
     run.settle(sending, Outcome::Acked { offset: 99 });
-    match run.acks.halt {
-        Some(Halt::Violation(violation)) => {
-            assert_eq!(violation.anomaly, Anomaly::RefilledTruncation);
-            assert_eq!((violation.partition, violation.offset), (4, 99));
-        }
-        other => panic!("{other:?}"),
-    }
+    let violation = run.acks.violation.expect("a violation");
+    assert_eq!(violation.anomaly, Anomaly::RefilledTruncation);
+    assert_eq!((violation.partition, violation.offset), (4, 99));
 }
 
 #[test]
@@ -155,7 +144,7 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
     let (first, second) = (run.send(), run.send());
     run.settle(first, Outcome::Acked { offset: 100 });
     run.settle(second, Outcome::Acked { offset: 50 });
-    assert!(run.acks.halt.is_none() && run.acks.restart_wanted);
+    assert!(run.acks.violation.is_none() && run.acks.restart_wanted);
     assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
     assert_eq!(run.acks.stats.lost_offsets.get(), 51);
     run.acks.repredict(SLOT, 51);
@@ -177,7 +166,7 @@ fn failed_sends_are_counted_by_cause_and_sent_again() {
     }
     let failed = |error, count, offset| Failed { error, count, partition: SLOT, offset };
     assert_eq!(run.acks.failed, [failed(first, 2, 100), failed(other, 1, 101)]);
-    assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+    assert!(run.acks.violation.is_none() && run.acks.restart_wanted && !run.acks.is_done());
     assert_eq!((run.stats.fails.get(), run.stats.acked.get()), (3, 0));
 }
 
@@ -206,7 +195,7 @@ fn what_the_client_let_go_at_an_answer_without_the_topic_has_not_failed() {
         let mut run = fixture(false, 0.0);
         let sending = run.send();
         run.settle(sending, outcome);
-        assert!(run.acks.halt.is_none() && run.acks.restart_wanted && !run.acks.is_done());
+        assert!(run.acks.violation.is_none() && run.acks.restart_wanted && !run.acks.is_done());
         assert_eq!((run.stats.fails.get(), run.acks.unknown), (0, unknown));
     }
 }
@@ -281,7 +270,7 @@ fn what_a_failed_transaction_held_is_sent_again() {
     let (first, second) = (run.send(), run.send());
     run.settle(first, Outcome::Acked { offset: 100 });
     run.settle(second, Outcome::Failed(kafka_error()));
-    assert!(run.acks.halt.is_none() && run.acks.restart_wanted, "it is tried again");
+    assert!(run.acks.violation.is_none() && run.acks.restart_wanted, "it is tried again");
     run.acks.abort(false);
     assert_eq!((run.stats.acked.get(), run.stats.failed_transactions.get()), (0, 1));
     assert!(run.told().is_empty() && !run.acks.is_done());
@@ -362,14 +351,12 @@ fn watched_keys_travel_with_their_last_place() {
     run.acks.latest_values = true;
     let sending = run.send();
     run.settle(sending, Outcome::Acked { offset: 100 });
-    run.acks.report();
-    let told = run.messages.try_iter().find_map(|message| match message {
-        Message::Entry(Entry::Latest(acks)) => Some(acks),
-        Message::Entry(Entry::Acked { .. }) => panic!("the ledger lists what the last values do not know"),
-        _ => None,
-    });
+    let entries = run.acks.take_entries();
+    let [Entry::Latest(told), Entry::Acked { .. }] = &entries[..] else {
+        panic!("the ledger lists what the last values do not know: {entries:?}")
+    };
     let ack = KeyAck { key_index: Some(0), offset: 100, value_bytes: 8, tombstone: false };
-    assert_eq!(told, Some(vec![(4, ack)]));
+    assert_eq!(*told, [(4, ack)]);
 }
 
 #[test]
@@ -379,20 +366,8 @@ fn watched_keys_travel_first_where_a_cut_is_told_too() {
     let (first, second) = (run.send(), run.send());
     run.settle(first, Outcome::Acked { offset: 100 });
     run.settle(second, Outcome::Acked { offset: 50 });
-    run.acks.report();
-    let told: Vec<_> = run.messages.try_iter().collect();
-    assert!(
-        matches!(
-            told[..],
-            [
-                Message::Entry(Entry::Latest(_)),
-                Message::Entry(Entry::Acked { .. }),
-                Message::Entry(Entry::Truncated { .. }),
-                ..
-            ]
-        ),
-        "{told:?}"
-    );
+    let told = run.acks.take_entries();
+    assert!(matches!(told[..], [Entry::Latest(_), Entry::Acked { .. }, Entry::Truncated { .. }]), "{told:?}");
 }
 
 #[test]

@@ -4,11 +4,9 @@
 //! cluster writes records of its own between ours, which take offsets too.
 
 use crate::{
-    control::Message,
     human::count,
     ledger::{AckedRuns, Consumable, Entry},
     record::proof::Numbering,
-    verifier::shard::Outbox,
 };
 
 /// Offsets that a cluster takes for itself around a transaction's records on a partition.
@@ -137,9 +135,9 @@ impl Lane {
 
     /// The log was cut here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
     #[cold]
-    pub(crate) fn cut(&mut self, offset: i64, tombstones: bool, outbox: &mut Outbox) -> u64 {
-        self.report(tombstones, outbox);
-        outbox.push(Message::Entry(Entry::Truncated { partition: self.id, offset }));
+    pub(crate) fn cut(&mut self, offset: i64, tombstones: bool, entries: &mut Vec<Entry>) -> u64 {
+        entries.extend(self.take_acked(tombstones));
+        entries.push(Entry::Truncated { partition: self.id, offset });
         let lost = self.highest_acked + 1 - offset;
         tracing::warn!(
             "partition {}: the log was cut at {offset}, {} below its last ack",
@@ -151,15 +149,13 @@ impl Lane {
         lost.unsigned_abs()
     }
 
-    /// Hands on what was acked.
-    pub(crate) fn report(&mut self, tombstones: bool, outbox: &mut Outbox) {
-        if !self.acked.is_empty() {
-            outbox.push(Message::Entry(Entry::Acked {
-                partition: self.id,
-                runs: self.acked.take(),
-                last_consumable: tombstones.then(|| self.consumable.last()),
-            }));
-        }
+    /// What was acked, and belongs into the ledger.
+    pub(crate) fn take_acked(&mut self, tombstones: bool) -> Option<Entry> {
+        (!self.acked.is_empty()).then(|| Entry::Acked {
+            partition: self.id,
+            runs: self.acked.take(),
+            last_consumable: tombstones.then(|| self.consumable.last()),
+        })
     }
 }
 
