@@ -1,5 +1,7 @@
 //! The verifier: produce, read back, and prove.
 
+#[doc(hidden)]
+pub mod alone;
 pub mod check;
 mod crew;
 mod phases;

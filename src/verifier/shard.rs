@@ -16,13 +16,7 @@ use crate::{
 };
 
 #[cfg(test)]
-use crate::{
-    app::ending::{Asked, Ending},
-    cli::{self, Command, Program},
-    config::VerifierConfig,
-};
-#[cfg(test)]
-use crossbeam::channel::unbounded;
+use crate::config::VerifierConfig;
 
 /// Why a worker ended before its work was done.
 #[derive(Clone, Debug, Error)]
@@ -115,24 +109,9 @@ impl ShardContext {
 
 #[cfg(test)]
 impl ShardContext {
-    /// The only shard of a verifier with these flags, without a control thread: what it would hear comes out of the channel.
+    /// The only shard of a verifier with these flags, which are its.
     pub(crate) fn played(flags: &str) -> (Self, Box<VerifierConfig>, Receiver<Message>) {
-        let words = flags.split_whitespace().map(Into::into);
-        let Ok(Command::Verifier(config)) = cli::parse(Program::Verifier, words) else {
-            panic!("no flags of a verifier: {flags}")
-        };
-        let ending = Ending::begin(Asked::Verifier(config.clone()));
-        let (sender, messages) = unbounded();
-        let context = Self {
-            place: ShardPlace { index: 0, core: 0, node: 0, client_cpus: CpuSet::default() },
-            shared: Arc::new(Shared::new(&ending, 0)),
-            sender,
-            client: ClientSettings::new(&config.common, "127.0.0.1:1"),
-            kind: config.common.client.kind,
-            topic: config.topic.as_str().into(),
-            stall_after: config.common.stall_after,
-        };
-        (context, config, messages)
+        Self::alone(flags).expect("flags of a verifier")
     }
 }
 

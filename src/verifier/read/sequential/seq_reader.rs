@@ -90,7 +90,8 @@ async fn run_with<C: ClientFactory>(
     }
 }
 
-async fn one_pass<C: ClientFactory>(
+/// One pass, with a client that is made where there is none.
+pub(crate) async fn one_pass<C: ClientFactory>(
     clients: &C,
     context: &ShardContext,
     job: &SeqReadJob,
