@@ -1,6 +1,7 @@
 //! Clients that do what a test tells them, for loops that are generic over clients: no broker, no timer. Tests name partitions
 //! of one topic by their numbers.
 
+mod group;
 mod reader;
 mod writer;
 
@@ -8,10 +9,11 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+pub(crate) use group::{GroupStep, Groups};
 pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
-use super::{ClientError, ClientFactory, ReaderSettings, WriterSettings};
+use super::{ClientError, ClientFactory, GroupFactory, MemberSettings, ReaderSettings, WriterSettings};
 use crate::partitions::PartitionTable;
 
 /// Makes such clients. Its clones share what the test says, and what has happened.
@@ -19,6 +21,7 @@ use crate::partitions::PartitionTable;
 pub(crate) struct Fake {
     reads: Rc<RefCell<Reads>>,
     writes: Rc<RefCell<Writes>>,
+    groups: Rc<RefCell<Groups>>,
 }
 
 impl Fake {
@@ -30,6 +33,11 @@ impl Fake {
     /// What writers have done, and what they are to do.
     pub(crate) fn writes(&self) -> std::cell::RefMut<'_, Writes> {
         self.writes.borrow_mut()
+    }
+
+    /// What members of groups have done, and what becomes of them.
+    pub(crate) fn groups(&self) -> std::cell::RefMut<'_, Groups> {
+        self.groups.borrow_mut()
     }
 }
 
@@ -43,6 +51,18 @@ impl ClientFactory for Fake {
 
     fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
         Ok(Writer::new(self.writes.clone(), settings, table.clone()))
+    }
+}
+
+impl GroupFactory for Fake {
+    type Member = group::Member;
+
+    fn member(
+        &self,
+        settings: &MemberSettings,
+        _table: &Arc<PartitionTable>,
+    ) -> Result<group::Member, ClientError> {
+        Ok(group::Member::new(self.groups.clone(), settings))
     }
 }
 

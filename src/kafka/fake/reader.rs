@@ -135,6 +135,16 @@ fn show(
     (offset, epoch): (i64, i32),
     is_sound: bool,
 ) {
+    record_at(offset, epoch, is_sound, |record| visitor.record(partition, record));
+}
+
+/// Shows a record that names its own offset, or one whose headers cannot be taken apart.
+pub(super) fn record_at<T>(
+    offset: i64,
+    epoch: i32,
+    is_sound: bool,
+    show: impl FnOnce(&RecordView<'_>) -> T,
+) -> T {
     let id = format!("000000.{offset:018}");
     let first_header = is_sound.then_some((RECORD_ID_HEADER.as_bytes(), id.as_bytes()));
     let record = RecordView {
@@ -147,7 +157,7 @@ fn show(
         key: None,
         value: Some(b""),
     };
-    visitor.record(partition, &record);
+    show(&record)
 }
 
 impl LogReader for Reader {

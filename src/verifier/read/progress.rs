@@ -12,7 +12,7 @@ use range_set_blaze::RangeSetBlaze;
 use crate::{
     ledger::{AckedRuns, OffsetRun, PartitionLedger, first_within},
     mutants,
-    verifier::check::loss::{Losses, Missing},
+    verifier::check::loss::{LOOKS, Losses, Missing},
 };
 
 /// What a pass reads of a partition: from `start` up to, and without, `end`.
@@ -52,6 +52,7 @@ pub(crate) struct PartitionProgress {
     pub(crate) left_out: i64,
     /// How often in a row the log was said to end below the position.
     doubts: usize,
+    was_cut: bool,
     /// Records that came one by one, in order: not in `read` yet.
     fresh: AckedRuns,
     read: RangeSetBlaze<i64>,
@@ -72,6 +73,7 @@ impl PartitionProgress {
             consumable_end: None,
             left_out: 0,
             doubts: 0,
+            was_cut: false,
             fresh: AckedRuns::default(),
             read: RangeSetBlaze::new(),
             unreadable: RangeSetBlaze::new(),
@@ -166,6 +168,14 @@ impl PartitionProgress {
         self.doubts
     }
 
+    /// The leader says that the log ends here, and nobody who reads it has noticed anything. Returns whether it was cut: only
+    /// when that was said again and again. One that comes back tells what it knew when it went, and one that was just elected
+    /// may not know how far its followers are.
+    pub(crate) fn is_cut_by_word(&mut self, end: i64) -> bool {
+        let doubts = self.doubts_at(end);
+        doubts == LOOKS || (doubts > 0 && mutants::is_off("doubt-group"))
+    }
+
     /// How often in a row the log was said to end below the position.
     pub(crate) fn doubts(&self) -> usize {
         self.doubts
@@ -174,10 +184,15 @@ impl PartitionProgress {
     /// The log was cut at `end`, after it had been read up to `read_to`. The place goes back, and what follows is new.
     pub(crate) fn cut(&mut self, read_to: i64, end: i64) {
         self.losses.cut(end, read_to);
-        self.doubts = 0;
+        (self.doubts, self.was_cut) = (0, true);
         self.fresh.truncate(end);
         self.read = &self.read - RangeSetBlaze::from_iter([end..=i64::MAX]);
         self.position = end;
+    }
+
+    /// Whether the log was cut below what was read of it. Of keys whose last record was cut off, nobody knows what they hold.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.was_cut
     }
 
     /// Ends what the broker says is longer, and of which nothing was shown since `still_since`, where all has been read that

@@ -30,6 +30,17 @@ fn ends_below_what_was_read_are_counted_until_one_is_not() {
 }
 
 #[test]
+fn an_end_below_what_was_read_is_a_cut_when_it_is_said_again_and_again() {
+    let mut part = progress(0, OPEN_END);
+    part.reached(8);
+    let words: Vec<_> = [5, 5, 8, 5, 6, 5].map(|end| part.is_cut_by_word(end)).into();
+    assert_eq!(words, [false, false, false, false, false, true], "with 8 it was a leader that did not know");
+    assert!(!part.was_cut(), "before it is believed");
+    part.cut(8, 5);
+    assert!(part.was_cut());
+}
+
+#[test]
 fn what_is_shown_again_behind_a_cut_is_new() {
     let mut part = progress(0, 10);
     part.add(&[OffsetRun { lower: 0, upper: 8 }]);

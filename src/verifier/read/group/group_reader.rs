@@ -66,11 +66,11 @@ pub(crate) struct GroupReadPass {
 const WAIT: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a pass waits for commits, and then for the group.
-const SETTLE_LIMIT: Duration = Duration::from_millis(3_500);
-const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+const SETTLE_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 3_500 });
+const LEAVE_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1_500 });
 const SERVE_EVERY: Duration = Duration::from_millis(5);
 /// Where the run goes on: who does not leave keeps its group for as long as its session lasts.
-const PATIENT_LEAVE_LIMIT: Duration = Duration::from_secs(5);
+const PATIENT_LEAVE_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 5_000 });
 /// Has a member keep its place in the group while it is away.
 pub(crate) const STATIC_MEMBER: &str = "group.instance.id";
 /// The shortest that brokers take unless they are told otherwise.
@@ -171,6 +171,11 @@ pub(crate) fn settings(
     }
 }
 
+/// A member's part of what is limited for the group: members without a partition read nothing.
+fn share(job: &GroupReadJob) -> f64 {
+    1.0 / job.config.members.get().min(job.partitions).max(1) as f64
+}
+
 struct Member<M> {
     context: ShardContext,
     client: M,
@@ -200,8 +205,6 @@ impl<M: GroupReader> Member<M> {
             handover: Some(pass.handover.clone()),
             ..settings(&context.client, &job.config, pass.group.clone(), isolation)
         };
-        // Members without a partition read nothing.
-        let share = 1.0 / job.config.members.get().min(job.partitions).max(1) as f64;
         let table = Arc::new(PartitionTable::of_topic(&context.topic, (0..).take(job.partitions)));
         Ok(Self {
             client: clients.member(&settings, &table)?,
@@ -219,7 +222,7 @@ impl<M: GroupReader> Member<M> {
             group: pass.group.clone(),
             silences: pass.silences.clone(),
             done: pass.done.clone(),
-            pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share, 0)),
+            pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share(job), 0)),
             clock: Clock::start(),
             max_uncommitted: job.config.max_uncommitted.map(usize::from),
             is_ours: job.config.name.is_none(),
@@ -337,3 +340,7 @@ impl<M: GroupReader> Member<M> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "group_reader_tests.rs"]
+mod tests;

@@ -7,3 +7,4 @@ pub(crate) mod group_reader;
 pub(crate) mod group_refusal;
 pub(crate) mod part;
 mod sharing;
+mod together;

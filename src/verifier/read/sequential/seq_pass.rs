@@ -137,10 +137,8 @@ impl PassState {
     /// Whether a key was not seen with its last value, if the log still starts where it did.
     pub(crate) fn has_stale_keys(&self, index: usize) -> bool {
         let (track, seen) = (&self.tracks[index], &self.keys[index]);
-        // Of keys whose last record was cut off, nobody knows what they hold.
-        let is_known = !track.state.is_cut(i64::MAX);
         let progress = &track.progress;
-        is_known && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
+        !progress.was_cut() && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
     }
 
     /// Every key must have been seen with its last value, but for those that retention has taken.
