@@ -7,6 +7,8 @@
 mod body;
 mod deliveries;
 mod floor;
+#[cfg(test)]
+mod played;
 mod run;
 mod sender;
 mod standstill;

@@ -1,15 +1,11 @@
 use super::*;
 use crate::{
-    app::{
-        Shared,
-        ending::{Asked, Ending},
-    },
-    cli::{self, Command, Program},
+    app::Shared,
     kafka::{
-        ClientSettings, End, Ended, LocalError, code,
+        End, Ended, LocalError, code,
         fake::{Fake, Reaction, on_an_executor},
     },
-    repeater::floor::Floor,
+    repeater::played::PlayedFloor,
 };
 
 /// The producing half of the only worker of a process, with twenty tokens.
@@ -26,21 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Played {
     /// A repeater with these flags beside topic and group. Must be called on an executor.
     fn new(flags: &str) -> Self {
-        let line = format!("--topic t --group g --workers 1 --payload-size 100 {flags}");
-        let Ok(Command::Repeater(config)) =
-            cli::parse(Program::Repeater, line.split_whitespace().map(Into::into))
-        else {
-            panic!("no flags of a repeater: {line}")
-        };
-        let shared = Arc::new(Shared::new(&Ending::begin(Asked::Repeater(config.clone())), 0));
-        let client = ClientSettings::new(&config.common, "127.0.0.1:1");
-        let (sender, _) = crossbeam::channel::unbounded();
-        let stats = Arc::new(WorkerStats::default());
-        let (topics, stats_of_all) = (vec![("t".to_owned(), 1)], vec![stats.clone()]);
-        let floor = Floor::new(*config, shared.clone(), sender, client, topics, stats_of_all);
-        let core = Rc::new(ShardFloor::new(Arc::new(floor), 1));
+        let PlayedFloor { shard, shared, stats } = PlayedFloor::new(flags);
         let fake = Fake::default();
-        let mut sender = TokenSender::start(fake.clone(), &core, "w", 0).expect("a client");
+        let mut sender = TokenSender::start(fake.clone(), &shard, "w", 0).expect("a client");
         sender.tokens = Tokens::of_worker(0, TOKENS);
         Self { fake, sender, shared, stats }
     }

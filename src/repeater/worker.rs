@@ -29,11 +29,11 @@ use crate::{
 const WAIT: Duration = Duration::from_millis(250);
 /// Records shown before others have their turn; how often commits are looked at, and how often latencies travel to the control thread.
 const BATCH: usize = 512;
-const TEND_EVERY: Duration = Duration::from_millis(100);
+const TEND_EVERY: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 100 });
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How long a stop waits for what is in flight, and then for the group: both fit into the time a process has to end.
-const FLUSH_LIMIT: Duration = Duration::from_millis(3_500);
-const LEAVE_LIMIT: Duration = Duration::from_millis(1_500);
+const FLUSH_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 3_500 });
+const LEAVE_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1_500 });
 
 /// Works until the run is stopped.
 ///
@@ -331,3 +331,7 @@ impl GroupVisitor for Inbox {
         self.end_if_refused(error);
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
