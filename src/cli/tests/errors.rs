@@ -17,7 +17,6 @@ fn repeater(line: &str) -> String {
 #[test]
 fn what_our_own_client_cannot_do_is_named() {
     for (words, lack) in [
-        ("--use-transactions", "transactions (--use-transactions)"),
         ("-X ssl.crl.location=x", "ssl.crl.location"),
         ("-X sasl.kerberos.service.name=x", "sasl.kerberos.service.name"),
         ("-X socket.nagle.disable=true", "socket.nagle.disable"),
