@@ -58,11 +58,29 @@ const OUTSIDE: [&str; 16] = [
 /// Crates that are seen in one folder only.
 const KEPT_TO: [(&str, &str); 2] = [("clap", "cli/"), ("rdkafka", "kafka/librdkafka/")];
 
-/// A source file, and the paths that it names outside of its tests.
+/// What is above the seam: it knows clients by their traits.
+const ABOVE_SEAM: [&str; 4] = ["app/", "control/", "repeater/", "verifier/"];
+/// Where a client is picked, or made on trial.
+const PICKS_CLIENT: [&str; 8] = [
+    "repeater/run.rs",
+    "repeater/trial.rs",
+    "verifier/phases.rs",
+    "verifier/read/group/group_reader.rs",
+    "verifier/read/random_reader.rs",
+    "verifier/read/sequential/seq_reader.rs",
+    "verifier/shard.rs",
+    "verifier/trial.rs",
+];
+/// How a client goes by, in whatever name.
+const CLIENT: &str = "librdkafka";
+
+/// A source file, and what it names outside of its tests.
 struct Source {
     /// From `src/` on.
     file: String,
     paths: BTreeSet<String>,
+    /// Its code, without comments, and without what it says to users.
+    code: String,
 }
 
 fn sources() -> Vec<Source> {
@@ -75,7 +93,10 @@ fn sources() -> Vec<Source> {
             || file.contains("/tests/")
             || file.contains("_tests/")
             || file == "house.rs";
-        (!is_test).then(|| Source { paths: paths(&fs::read_to_string(&path).unwrap(), &module(&file)), file })
+        (!is_test).then(|| {
+            let text = fs::read_to_string(&path).unwrap();
+            Source { paths: paths(&text, &module(&file)), code: without_words(code(&text).as_str()), file }
+        })
     };
     files.into_iter().filter_map(source).collect()
 }
@@ -99,11 +120,9 @@ fn module(file: &str) -> Vec<String> {
 
 /// The paths that a text names, `use` trees taken apart, each from the crate's root or another crate's.
 fn paths(text: &str, module: &[String]) -> BTreeSet<String> {
-    let code: String =
-        text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or("");
+    let code = code(text);
     let mut found = BTreeSet::new();
-    let (mut rest, mut other) = (code, String::new());
+    let (mut rest, mut other) = (code.as_str(), String::new());
     while let Some(at) = rest.find("use ") {
         let is_statement = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
         let (before, behind) = (&rest[..at], &rest[at + 4..]);
@@ -121,6 +140,17 @@ fn paths(text: &str, module: &[String]) -> BTreeSet<String> {
         found.insert(absolute(word, module));
     }
     found
+}
+
+/// A text without its comments and its tests.
+fn code(text: &str) -> String {
+    let code: Vec<_> = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect();
+    code.join("\n").split("#[cfg(test)]\nmod ").next().unwrap_or("").to_owned()
+}
+
+/// Code without what stands between quotes.
+fn without_words(code: &str) -> String {
+    code.replace("\\\"", "").split('"').step_by(2).collect()
 }
 
 /// Shows each path of a `use` tree.
@@ -171,7 +201,7 @@ fn begins_with(path: &str, prefix: &str) -> bool {
 #[test]
 fn arrows_go_downwards_only() {
     let mut broken = Vec::new();
-    for Source { file, paths } in sources() {
+    for Source { file, paths, .. } in sources() {
         let module = module(&file);
         let Some(own) = module.get(1).and_then(|name| layer(name)) else { continue };
         for path in &paths {
@@ -198,7 +228,7 @@ fn every_module_has_its_layer() {
 #[test]
 fn pure_folders_do_no_input_or_output() {
     let mut broken = Vec::new();
-    for Source { file, paths } in sources() {
+    for Source { file, paths, .. } in sources() {
         let is_in = |folders: &[&str]| folders.iter().any(|folder| file.starts_with(folder));
         if is_in(&PURE) && !is_in(&IMPURE) {
             let outside = |path: &&String| OUTSIDE.iter().any(|prefix| begins_with(path, prefix));
@@ -211,13 +241,33 @@ fn pure_folders_do_no_input_or_output() {
 #[test]
 fn some_crates_are_kept_to_their_folder() {
     let mut broken = Vec::new();
-    for Source { file, paths } in sources() {
+    for Source { file, paths, .. } in sources() {
         for (name, folder) in KEPT_TO.iter().filter(|(_, folder)| !file.starts_with(folder)) {
             let used = paths.iter().filter(|path| begins_with(path, name));
             broken.extend(used.map(|path| format!("{file} uses {path}, which is for {folder}")));
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Loops that know their client by its traits only can be played by tests, and run on any other.
+#[test]
+fn a_client_is_named_where_it_is_picked_only() {
+    let is_above = |file: &str| ABOVE_SEAM.iter().any(|folder| file.starts_with(folder));
+    let names_it = |source: &Source| source.code.to_lowercase().contains(CLIENT);
+    let files: Vec<_> =
+        sources().into_iter().filter(|source| is_above(&source.file) && names_it(source)).collect();
+    let named: Vec<_> = files.iter().map(|source| source.file.as_str()).collect();
+    let (allowed, other): (Vec<_>, Vec<_>) = named.into_iter().partition(|file| PICKS_CLIENT.contains(file));
+    assert!(other.is_empty(), "{other:#?}");
+    assert_eq!(allowed.len(), PICKS_CLIENT.len(), "what needs no exception has none: {allowed:#?}");
+}
+
+#[test]
+fn what_is_said_to_users_is_no_code() {
+    let text =
+        "f(\"librdkafka \\\"x\\\" y\"); // librdkafka\ng(\"z\")\n#[cfg(test)]\nmod tests { librdkafka() }";
+    assert_eq!(without_words(&code(text)), "f(); \ng()\n");
 }
 
 #[test]

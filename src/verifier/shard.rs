@@ -10,7 +10,7 @@ use crate::{
     config::ClientKind,
     control::Message,
     findings::anomaly::Violation,
-    kafka::{ClientError, ClientSettings, Librdkafka, wire::Wire},
+    kafka::{ClientError, ClientSettings, CommittedPlaces, Librdkafka, MemberSettings, wire::Wire},
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     verifier::read::stall::USUAL_LIMIT,
 };
@@ -85,6 +85,14 @@ impl ShardContext {
     #[must_use]
     pub fn librdkafka(&self) -> Librdkafka {
         Librdkafka::new(self.client.clone(), self.client_cpus())
+    }
+
+    /// Starts a client that looks at the committed places of a group; does not wait for brokers.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
+        self.librdkafka().committed_places(settings)
     }
 
     /// Makes clients of our own.

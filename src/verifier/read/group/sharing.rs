@@ -138,7 +138,7 @@ pub(super) fn committed_places(
     let context = crew.context(crew.placement.shards[0].clone());
     let isolation = checker::isolation(crew.config.proof);
     let settings = group_reader::settings(&context.client, config, group.to_owned(), isolation);
-    context.librdkafka().committed_places(&settings).ok()
+    context.committed_places(&settings).ok()
 }
 
 #[cfg(test)]
