@@ -33,6 +33,7 @@ use crate::{
     control::Message,
     kafka::{ClientFactory, ClientSettings},
     ledger::{Ledger, OffsetRun},
+    partitions::PartitionTable,
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     stats::{ProducerStats, ReaderStats},
 };
@@ -103,13 +104,20 @@ pub fn read<C: ClientFactory>(clients: &C, records: i64, partitions: i32) -> Res
         }
     }
     let stats = Arc::new(ReaderStats::new(&ids));
-    let job =
-        SeqReadJob { stats: stats.clone(), throughput_bytes_per_s: None, share: 1.0, proof: config.proof };
+    let table = Arc::new(PartitionTable::of_topic(&context.topic, ids.iter().copied()));
+    let job = SeqReadJob {
+        table,
+        stats: stats.clone(),
+        throughput_bytes_per_s: None,
+        share: 1.0,
+        proof: config.proof,
+    };
     let pass = SeqReadPass {
         truth: Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false },
-        spans: ids
-            .iter()
-            .map(|id| Span { partition: *id, start: 0, end: records, leader_epoch: 0 })
+        spans: job
+            .table
+            .slots()
+            .map(|slot| Span { partition: slot, start: 0, end: records, leader_epoch: 0 })
             .collect(),
         allowance: Allowance::All,
         close: Close::default(),

@@ -21,6 +21,7 @@ use crate::{
     findings::Awaited,
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
     ledger::{Ledger, LedgerStore},
+    partitions::{PartitionSlot, PartitionTable},
     runtime::{
         cores::placement::{CoresRequest, Placement, ShardPlace},
         executor::{self, Shard},
@@ -46,6 +47,7 @@ pub(crate) struct Crew<'a> {
 pub(crate) struct Survey {
     pub(crate) truth: Truth,
     /// Where each partition starts and ends, by id.
+    /// By slot of [`Crew::table`].
     pub(crate) spans: Vec<Span>,
 }
 
@@ -102,6 +104,11 @@ impl Crew<'_> {
     pub(crate) fn finish_all(board: &Board) {
         board.producer.iter().for_each(ProducerBoard::finish);
         board.readers.iter().for_each(ReaderBoard::finish);
+    }
+
+    /// All partitions of the topic, each in the slot of its number.
+    pub(crate) fn table(&self) -> Arc<PartitionTable> {
+        Arc::new(PartitionTable::of_topic(&self.config.topic, (0..).take(self.partitions)))
     }
 
     /// The partitions of each shard.
@@ -197,8 +204,8 @@ impl Crew<'_> {
         else {
             return Ok(None);
         };
-        let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(partition, (start, end))| Span {
-            partition,
+        let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(index, (start, end))| Span {
+            partition: PartitionSlot::at(index),
             start,
             end: end.offset,
             leader_epoch: end.leader_epoch,
@@ -414,6 +421,6 @@ where
 
 /// Acked records below the logs' starts: nobody can say any more what they held.
 pub(crate) fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
-    let parts = spans.iter().filter_map(|span| Some((span.start, ledger.partition(span.partition)?)));
+    let parts = (0..).zip(spans).filter_map(|(number, span)| Some((span.start, ledger.partition(number)?)));
     parts.map(|(start, part)| part.count_below(start)).sum()
 }

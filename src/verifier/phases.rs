@@ -24,6 +24,7 @@ use crate::{
     control::Message,
     kafka::{ClientFactory, Coordinator, Trouble},
     ledger::{LatestValues, Ledger, PartitionLedger},
+    partitions::PartitionTable,
     random::Random,
     record::proof,
     runtime::executor::{self, Shard},
@@ -193,10 +194,13 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         return Ok(());
     };
     let (owned, shards) = (crew.owned(), crew.placement.shards.len());
-    let jobs = reader.shards.iter().zip(&owned).map(|(stats, ids)| SeqReadJob {
+    let table = |ids: &Vec<i32>| PartitionTable::of_topic(&crew.config.topic, ids.iter().copied()).into();
+    let tables: Vec<Arc<PartitionTable>> = owned.iter().map(table).collect();
+    let jobs = reader.shards.iter().zip(&tables).map(|(stats, table)| SeqReadJob {
+        table: table.clone(),
         stats: stats.clone(),
         throughput_bytes_per_s: config.throughput_bytes_per_s,
-        share: ids.len() as f64 / crew.partitions.max(1) as f64,
+        share: table.len() as f64 / crew.partitions.max(1) as f64,
         proof: crew.config.proof,
     });
     let (feeders, shards_running) =
@@ -215,7 +219,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         }
         let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         reader.set_removed(removed(&truth.ledger, &spans));
-        let mut parts: Vec<Vec<Span>> = owned.iter().map(|ids| spans_of(ids, &spans)).collect();
+        let mut parts: Vec<Vec<Span>> = tables.iter().map(|table| spans_of(table, &spans)).collect();
         let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
         let total: u64 = sizes.iter().sum();
         if total == 0 && crew.config.passes == Passes::Loop {
@@ -250,9 +254,10 @@ pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
     let Some(config) = &crew.config.rand_read else { return Ok(()) };
     let readers: Vec<_> = board.readers.iter().filter(|reader| reader.kind == ReaderKind::Random).collect();
     let shards = crew.placement.shards.len();
-    let mut jobs = vec![Vec::new(); shards];
+    let (mut jobs, table) = (vec![Vec::new(); shards], crew.table());
     for (index, reader) in readers.iter().enumerate() {
         jobs[index % shards].push(RandReadJob {
+            table: table.clone(),
             stats: reader.shards[0].clone(),
             reads: config.reads_per_reader,
             proof: crew.config.proof,
@@ -298,6 +303,11 @@ fn allowances(left: Option<u64>, continuous: bool, sizes: &[u64]) -> Vec<Allowan
     }
 }
 
-fn spans_of(ids: &[i32], spans: &[Span]) -> Vec<Span> {
-    ids.iter().filter_map(|id| spans.iter().find(|span| span.partition == *id)).copied().collect()
+/// Those of a table's partitions, of all of the topic.
+fn spans_of(table: &PartitionTable, spans: &[Span]) -> Vec<Span> {
+    let span = |slot| {
+        let number = usize::try_from(table.partition(slot)).ok()?;
+        spans.get(number).map(|span| Span { partition: slot, ..*span })
+    };
+    table.slots().filter_map(span).collect()
 }

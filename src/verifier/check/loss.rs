@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use range_set_blaze::RangeSetBlaze;
 
@@ -14,8 +14,8 @@ pub(crate) struct Missing {
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: u64,
-    /// The first ranges: first and last.
-    pub(crate) ranges: Vec<(i64, i64)>,
+    /// The first ranges.
+    pub(crate) ranges: Vec<RangeInclusive<i64>>,
 }
 
 /// How often, and how far apart, leaders are asked before a log counts as cut: one that has just been elected may
@@ -39,7 +39,7 @@ impl Missing {
             return None;
         }
         let (first, last) = (missing.first()?, missing.last()?);
-        let ranges = missing.ranges().take(RANGES).map(|range| (*range.start(), *range.end())).collect();
+        let ranges = missing.ranges().take(RANGES).collect();
         Some(Self { first, last, count: missing.len().try_into().unwrap_or(u64::MAX), ranges })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         losses.cut(6, 8);
         losses.cut(9, 9);
         let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
-        assert_eq!(missing.ranges, [(8, 9)], "acked, and read by nobody");
+        assert_eq!(missing.ranges, [8..=9], "acked, and read by nobody");
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         losses.cut(6, 10);
         losses.read(&read(0, 10));
         let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
-        assert_eq!(missing.ranges, [(6, 9)]);
+        assert_eq!(missing.ranges, [6..=9]);
     }
 
     #[test]

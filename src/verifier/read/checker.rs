@@ -15,6 +15,7 @@ use crate::{
         undecided::{self, Undecided},
     },
     mutants,
+    partitions::{PartitionSlot, PartitionTable},
     record::RecordView,
     stats::{CoverageTotals, ReaderStats},
     verifier::{
@@ -52,6 +53,7 @@ pub(crate) struct Cut {
 /// Holds records against the ledger and counts what they prove.
 pub(crate) struct Checker {
     context: ShardContext,
+    table: Arc<PartitionTable>,
     truth: Truth,
     stats: Arc<ReaderStats>,
     proof: ProofConfig,
@@ -89,11 +91,12 @@ pub(crate) fn consumable_end(ledger: &Ledger, partition: i32) -> Option<i64> {
 impl Checker {
     pub(crate) fn new(
         context: &ShardContext,
+        table: Arc<PartitionTable>,
         truth: Truth,
         stats: Arc<ReaderStats>,
         proof: ProofConfig,
     ) -> Self {
-        let mut checker = Self { context: context.clone(), truth, stats, proof, rules: ANYTHING };
+        let mut checker = Self { context: context.clone(), table, truth, stats, proof, rules: ANYTHING };
         checker.rules = checker.rules();
         checker
     }
@@ -118,9 +121,14 @@ impl Checker {
         &self.stats
     }
 
+    /// A partition's number in its topic.
+    pub(crate) fn number(&self, partition: PartitionSlot) -> i32 {
+        self.table.partition(partition)
+    }
+
     /// One partition's part of the ledger.
-    pub(crate) fn ledger(&self, partition: i32) -> Option<&PartitionLedger> {
-        self.truth.ledger.partition(partition)
+    pub(crate) fn ledger(&self, partition: PartitionSlot) -> Option<&PartitionLedger> {
+        self.truth.ledger.partition(self.number(partition))
     }
 
     /// Whether values are checked.
@@ -134,8 +142,8 @@ impl Checker {
     }
 
     /// Behind what compaction leaves of a partition for certain, by the ledger that the pass is held against.
-    pub(crate) fn consumable_end(&self, partition: i32) -> Option<i64> {
-        consumable_end(&self.truth.ledger, partition)
+    pub(crate) fn consumable_end(&self, partition: PartitionSlot) -> Option<i64> {
+        consumable_end(&self.truth.ledger, self.number(partition))
     }
 
     /// What was read of a partition from `start` on, held against the ledger, and where that does not list it.
@@ -157,18 +165,12 @@ impl Checker {
         (coverage, beyond)
     }
 
-    /// What was acked at or above `start`, and was not read, is told, once. `index` is the partition's place in the counters'
-    /// list.
+    /// What was acked at or above `start`, and was not read, is told, once.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
-    pub(crate) fn tell_lost(
-        &self,
-        index: usize,
-        progress: &mut PartitionProgress,
-        start: i64,
-    ) -> Result<(), Halt> {
-        self.tell_lost_of(self.ledger(progress.partition), index, progress, start)
+    pub(crate) fn tell_lost(&self, progress: &mut PartitionProgress, start: i64) -> Result<(), Halt> {
+        self.tell_lost_of(self.ledger(progress.partition), progress, start)
     }
 
     /// The same of what another ledger lists than the one that the pass is held against.
@@ -178,12 +180,11 @@ impl Checker {
     pub(crate) fn tell_lost_of(
         &self,
         ledger: Option<&PartitionLedger>,
-        index: usize,
         progress: &mut PartitionProgress,
         start: i64,
     ) -> Result<(), Halt> {
         let missing = progress.tell_missing(ledger, start);
-        missing.map_or(Ok(()), |missing| self.lost(index, progress.partition, &missing))
+        missing.map_or(Ok(()), |missing| self.lost(progress.partition, &missing))
     }
 
     /// Whether a log that was cut is counted, instead of being a violation.
@@ -195,7 +196,7 @@ impl Checker {
     /// it is one that was acked, behind nothing but what need not show (markers, what was aborted); if not, it is the
     /// record at the reader's place.
     #[cold]
-    pub(crate) fn place_of_spoilt(&self, partition: i32, position: i64, claimed: i64) -> i64 {
+    pub(crate) fn place_of_spoilt(&self, partition: PartitionSlot, position: i64, claimed: i64) -> i64 {
         let is_next = match self.ledger(partition) {
             Some(ledger) => ledger.contains(claimed) && !ledger.contains_any(position, claimed),
             None => self.rules.visible == Visible::Committed,
@@ -203,18 +204,17 @@ impl Checker {
         if claimed > position && is_next { claimed } else { position }
     }
 
-    /// Checks one record. `index` is the partition's place in the counters' list.
+    /// Checks one record.
     ///
     /// # Errors
     /// The promise that it breaks, unless the run goes on.
     pub(crate) fn check(
         &self,
         state: &mut PartitionState,
-        index: usize,
-        partition: i32,
+        partition: PartitionSlot,
         record: &RecordView<'_>,
     ) -> Result<(), Halt> {
-        self.examine(state, index, partition, record).map(|_| ())
+        self.examine(state, partition, record).map(|_| ())
     }
 
     /// Checks one record, and takes note of its key, where values are checked.
@@ -224,15 +224,14 @@ impl Checker {
     pub(crate) fn check_and_note(
         &self,
         state: &mut PartitionState,
-        index: usize,
-        partition: i32,
+        partition: PartitionSlot,
         record: &RecordView<'_>,
         keys: &mut SeenKeys,
     ) -> Result<(), Halt> {
-        let is_corrupt = self.examine(state, index, partition, record)?;
+        let is_corrupt = self.examine(state, partition, record)?;
         // Of a record that cannot be taken apart, not even the offset is known.
         let Some(latest) = self.latest().filter(|_| record.has_sound_headers) else { return Ok(()) };
-        keys.note(latest, partition, record, is_corrupt);
+        keys.note(latest, self.number(partition), record, is_corrupt);
         Ok(())
     }
 
@@ -241,8 +240,7 @@ impl Checker {
     fn examine(
         &self,
         state: &mut PartitionState,
-        index: usize,
-        partition: i32,
+        partition: PartitionSlot,
         record: &RecordView<'_>,
     ) -> Result<bool, Halt> {
         let counters = &*self.stats;
@@ -250,11 +248,11 @@ impl Checker {
         if record.value.is_none() {
             counters.tombstones_consumed.add(1);
         }
-        if record.offset > counters.max_offsets.get(index) {
-            counters.max_offsets.set(index, record.offset);
+        if record.offset > counters.max_offsets.get(partition.index()) {
+            counters.max_offsets.set(partition.index(), record.offset);
         }
         if state.take_broken() {
-            self.context.shared.violations.add_next(partition, &validator::neighbour(record));
+            self.context.shared.violations.add_next(self.number(partition), &validator::neighbour(record));
         }
         let expected_offset = state.next_offset();
         match state.check(record, self.ledger(partition), self.rules) {
@@ -287,8 +285,10 @@ impl Checker {
         }
         let latest = self.latest().filter(|_| !state.is_cut(record.offset));
         let altered = latest.and_then(|latest| match self.proof.latest_values {
-            LatestChecks::Every => not_latest(latest, self.ledger(partition), partition, record),
-            LatestChecks::Last | LatestChecks::Never => altered_in_place(latest, partition, record),
+            LatestChecks::Every => not_latest(latest, self.ledger(partition), self.number(partition), record),
+            LatestChecks::Last | LatestChecks::Never => {
+                altered_in_place(latest, self.number(partition), record)
+            }
         });
         if let Some((expected, found)) = altered {
             self.broken(Anomaly::StaleValue, partition, record.offset, expected, found)?;
@@ -298,9 +298,9 @@ impl Checker {
 
     /// Nothing lies there.
     #[cold]
-    fn gap(&self, partition: i32, missing: Range<i64>) {
+    fn gap(&self, partition: PartitionSlot, missing: Range<i64>) {
         let ShardContext { topic, shared, .. } = &self.context;
-        shared.gaps.add(topic, partition, missing);
+        shared.gaps.add(topic, self.number(partition), missing);
         if !self.proof.transactions {
             shared.gaps.explain(topic, false);
         }
@@ -308,7 +308,7 @@ impl Checker {
 
     /// A record is there twice that was acked nowhere, as far as is known: the end of the pass decides.
     #[cold]
-    fn sent_again(&self, partition: i32, again: SentAgain) {
+    fn sent_again(&self, partition: PartitionSlot, again: SentAgain) {
         let SentAgain { before, valid, accusation } = again;
         let counters = &*self.stats;
         let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
@@ -324,7 +324,7 @@ impl Checker {
 
     /// A record names another place than its own, and the ledger does not list that yet.
     #[cold]
-    fn lies_elsewhere(&self, partition: i32, record: &RecordView<'_>) {
+    fn lies_elsewhere(&self, partition: PartitionSlot, record: &RecordView<'_>) {
         let undecided = &self.context.shared.undecided;
         let is_open =
             self.ledger(partition).and_then(PartitionLedger::highest).is_none_or(|end| end < record.offset);
@@ -339,7 +339,7 @@ impl Checker {
     ///
     /// # Errors
     /// The promise that this breaks, unless the run goes on.
-    pub(crate) fn finish(&self, state: &mut PartitionState, partition: i32) -> Result<(), Halt> {
+    pub(crate) fn finish(&self, state: &mut PartitionState, partition: PartitionSlot) -> Result<(), Halt> {
         while let Some(broken) = state.finish() {
             self.report(partition, *broken)?;
         }
@@ -349,7 +349,7 @@ impl Checker {
     /// The keys that were not seen with their last value, when all of a partition was read whose log starts at `start`.
     pub(crate) fn stale_keys(&self, progress: &PartitionProgress, start: i64, seen: &SeenKeys) -> Vec<Stale> {
         let partition = progress.partition;
-        let keys = self.latest().and_then(|latest| latest.keys(partition));
+        let keys = self.latest().and_then(|latest| latest.keys(self.number(partition)));
         let log = Log {
             ledger: self.ledger(partition),
             start,
@@ -380,9 +380,10 @@ impl Checker {
     }
 
     /// The cluster does not let us read.
-    pub(crate) fn refused(&self, partition: i32, error: KafkaError) -> Halt {
+    pub(crate) fn refused(&self, partition: Option<PartitionSlot>, error: KafkaError) -> Halt {
         let topic = &self.context.topic;
-        Halt::Failed(format!("topic {topic} partition {partition}: it may not be read: {error}"))
+        let partition = partition.map(|slot| format!(" partition {}", self.number(slot))).unwrap_or_default();
+        Halt::Failed(format!("topic {topic}{partition}: it may not be read: {error}"))
     }
 
     /// A batch does not fit its checksum, or cannot be unpacked, or taken apart.
@@ -390,15 +391,15 @@ impl Checker {
     /// # Errors
     /// That, unless the run goes on.
     #[cold]
-    pub(crate) fn corrupt(&self, partition: i32, offset: i64, found: &str) -> Result<(), Halt> {
+    pub(crate) fn corrupt(&self, partition: PartitionSlot, offset: i64, found: &str) -> Result<(), Halt> {
         self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
     }
 
     /// The client told of a log that was cut, and the leader, asked about that very place, has the record that was read
     /// last: it is counted, and no fault of anybody's.
     #[cold]
-    pub(crate) fn not_cut(&self, partition: i32, position: i64) {
-        tracing::debug!("partition {partition}: the log was not cut below {position}");
+    pub(crate) fn not_cut(&self, partition: PartitionSlot, position: i64) {
+        tracing::debug!("partition {}: the log was not cut below {position}", self.number(partition));
         let cause = "asked about that very place, the leader has the record that was read last, with the same epoch: the \
                      client held an answer against another place than it had asked about";
         self.note("its client took a log to be cut that was not", cause);
@@ -406,8 +407,11 @@ impl Checker {
 
     /// Whether the log was cut cannot be known.
     #[cold]
-    pub(crate) fn uncertain(&self, partition: i32, position: i64) {
-        tracing::debug!("partition {partition}: whether the log was cut below {position} is uncertain");
+    pub(crate) fn uncertain(&self, partition: PartitionSlot, position: i64) {
+        tracing::debug!(
+            "partition {}: whether the log was cut below {position} is uncertain",
+            self.number(partition)
+        );
         let cause = "the record that was read last is not there any more, and its leader's answers prove no truncation: \
                      retention or compaction may have taken it";
         self.note("its client took a log to be cut, and that is uncertain", cause);
@@ -421,9 +425,12 @@ impl Checker {
 
     /// A client has left records out, from one offset up to another.
     #[cold]
-    pub(crate) fn left_out(&self, partition: i32, left_out: Range<i64>) {
+    pub(crate) fn left_out(&self, partition: PartitionSlot, left_out: Range<i64>) {
         let Range { start, end } = left_out;
-        tracing::debug!("partition {partition}: the client left out what lies from {start} to {end}");
+        tracing::debug!(
+            "partition {}: the client left out what lies from {start} to {end}",
+            self.number(partition)
+        );
         let cause = "a client may go on by itself behind where it was told to read; it is looked at before anything is said \
                      to be missing";
         self.note("its client left offsets out, and is told to read them", cause);
@@ -431,7 +438,7 @@ impl Checker {
 
     /// What a reader should have been shown of offsets at which it was shown nothing. Where records may go, or others'
     /// transactions leave markers, only the ledger knows.
-    pub(crate) fn expects(&self, partition: i32, range: Range<i64>) -> Expected {
+    pub(crate) fn expects(&self, partition: PartitionSlot, range: Range<i64>) -> Expected {
         let lists_any = |ledger: &PartitionLedger| ledger.contains_any(range.start, range.end);
         if self.records_may_go() {
             Expected::Nothing
@@ -448,18 +455,21 @@ impl Checker {
         self.context.shared.causes.note("a reader", what, cause);
     }
 
-    /// The log was cut below what was read. `index` is the partition's place in the counters' list.
+    /// The log was cut below what was read.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
     #[cold]
-    pub(crate) fn truncated(&self, index: usize, partition: i32, cut: Cut) -> Result<(), Halt> {
+    pub(crate) fn truncated(&self, partition: PartitionSlot, cut: Cut) -> Result<(), Halt> {
         let Cut { position, end, refilled } = cut;
-        self.context.shared.undecided.forget(partition, end);
+        self.context.shared.undecided.forget(self.number(partition), end);
         let again = if refilled { ", and written again" } else { "" };
         if self.tolerates_data_loss() {
-            self.count_lost(index, position - end);
-            tracing::warn!("partition {partition}: the log was cut from {position} to {end}{again}");
+            self.count_lost(partition, position - end);
+            tracing::warn!(
+                "partition {}: the log was cut from {position} to {end}{again}",
+                self.number(partition)
+            );
             return Ok(());
         }
         let expected = format!("a log that reaches {position}, as far as it was read");
@@ -472,9 +482,9 @@ impl Checker {
         self.broken(anomaly, partition, end, expected, found)
     }
 
-    fn count_lost(&self, index: usize, count: i64) {
+    fn count_lost(&self, partition: PartitionSlot, count: i64) {
         let lost = &self.stats.lost_offsets;
-        lost.set(index, lost.get(index).saturating_add(count));
+        lost.set(partition.index(), lost.get(partition.index()).saturating_add(count));
     }
 
     /// A promise was broken.
@@ -485,7 +495,7 @@ impl Checker {
     pub(crate) fn broken(
         &self,
         anomaly: Anomaly,
-        partition: i32,
+        partition: PartitionSlot,
         offset: i64,
         expected: String,
         found: String,
@@ -495,33 +505,34 @@ impl Checker {
         self.report(partition, Broken { anomaly, offset, expected, found, evidence })
     }
 
-    /// Acked records are gone. `index` is the partition's place in the counters' list.
+    /// Acked records are gone.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
     #[cold]
-    pub(crate) fn lost(&self, index: usize, partition: i32, missing: &Missing) -> Result<(), Halt> {
+    pub(crate) fn lost(&self, partition: PartitionSlot, missing: &Missing) -> Result<(), Halt> {
         if self.tolerates_data_loss() {
-            self.count_lost(index, i64::try_from(missing.count).unwrap_or(i64::MAX));
-            tracing::warn!("partition {partition}: {missing}");
+            self.count_lost(partition, i64::try_from(missing.count).unwrap_or(i64::MAX));
+            tracing::warn!("partition {}: {missing}", self.number(partition));
             return Ok(());
         }
-        let evidence =
-            Evidence { acked_here: Some(true), missing: missing.ranges.clone(), ..Evidence::default() };
+        let ranges = missing.ranges.iter().map(|range| (*range.start(), *range.end()));
+        let evidence = Evidence { acked_here: Some(true), missing: ranges.collect(), ..Evidence::default() };
         let (expected, found) = ("every acked record".to_owned(), missing.to_string());
         let (anomaly, offset) = (Anomaly::LostWrite, missing.first);
         self.report(partition, Broken { anomaly, offset, expected, found, evidence })
     }
 
-    fn violation(&self, partition: i32, broken: Broken) -> Violation {
+    fn violation(&self, partition: PartitionSlot, broken: Broken) -> Violation {
         let Broken { anomaly, offset, expected, found, evidence } = broken;
         let (evidence, topic) = (Box::new(evidence), self.context.topic.to_string());
+        let partition = self.number(partition);
         Violation { anomaly, topic, partition, offset, expected, found, evidence }
     }
 
     /// A promise was broken, and more is known of it.
     #[cold]
-    fn report(&self, partition: i32, broken: Broken) -> Result<(), Halt> {
+    fn report(&self, partition: PartitionSlot, broken: Broken) -> Result<(), Halt> {
         let violation = self.violation(partition, broken);
         if self.proof.keep_going {
             self.context.shared.violations.add(violation);

@@ -12,13 +12,14 @@ use range_set_blaze::RangeSetBlaze;
 use crate::{
     ledger::{AckedRuns, OffsetRun, PartitionLedger, first_within},
     mutants,
+    partitions::PartitionSlot,
     verifier::check::loss::{LOOKS, Losses, Missing},
 };
 
 /// What a pass reads of a partition: from `start` up to, and without, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    pub(crate) partition: i32,
+    pub(crate) partition: PartitionSlot,
     pub(crate) start: i64,
     pub(crate) end: i64,
     /// Of the leader that said so; -1 is not known.
@@ -40,7 +41,7 @@ pub(crate) const TAIL_SILENCE: Duration = Duration::from_secs(5);
 
 /// What a pass has come to in one partition.
 pub(crate) struct PartitionProgress {
-    pub(crate) partition: i32,
+    pub(crate) partition: PartitionSlot,
     /// Where the log starts, as far as the pass goes.
     pub(crate) start: i64,
     end: i64,

@@ -1,7 +1,10 @@
 use super::*;
 
 fn progress(start: i64, end: i64) -> PartitionProgress {
-    PartitionProgress::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default())
+    PartitionProgress::new(
+        Span { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
+        Losses::default(),
+    )
 }
 
 fn ledger(lower: i64, upper: i64) -> PartitionLedger {
@@ -64,7 +67,7 @@ fn what_was_cut_off_is_told_by_the_cut_alone() {
         part.cut(6, 4);
         assert_eq!(part.read_ranges(), RangeSetBlaze::from_iter([0..=3]));
         let missing = part.tell_missing(Some(&ledger(0, 8)), 0).unwrap();
-        assert_eq!(missing.ranges, [(6, 7)], "4 and 5 are in the cut");
+        assert_eq!(missing.ranges, [6..=7], "4 and 5 are in the cut");
         assert_eq!(part.missing(Some(&ledger(0, 8)), 0), None, "told once");
     }
 }
@@ -74,7 +77,7 @@ fn what_was_lost_and_is_read_in_the_next_pass_can_be_lost_again() {
     let mut first = progress(0, 4);
     (0..2).for_each(|offset| first.read(offset));
     assert!(first.tell_missing(Some(&ledger(0, 4)), 0).is_some());
-    let span = Span { partition: 0, start: 0, end: 4, leader_epoch: -1 };
+    let span = Span { partition: PartitionSlot::default(), start: 0, end: 4, leader_epoch: -1 };
     let mut second = PartitionProgress::new(span, first.into_losses());
     (0..4).for_each(|offset| second.read(offset));
     second.settle();

@@ -13,9 +13,7 @@ use super::{
 use crate::{
     config::{ClientKind, ProofConfig},
     findings::anomaly::Anomaly,
-    kafka::{
-        self, ClientError, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings,
-    },
+    kafka::{self, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings},
     mutants,
     partitions::{PartitionSlot, PartitionTable},
     random::Random,
@@ -33,6 +31,8 @@ use crate::{
 /// One reader.
 #[derive(Clone)]
 pub(crate) struct RandReadJob {
+    /// All partitions of the topic, each in the slot of its number.
+    pub(crate) table: Arc<PartitionTable>,
     pub(crate) stats: Arc<ReaderStats>,
     pub(crate) reads: u64,
     pub(crate) proof: ProofConfig,
@@ -42,7 +42,7 @@ pub(crate) struct RandReadJob {
 #[derive(Clone)]
 pub(crate) struct RandReadPass {
     pub(crate) truth: Truth,
-    /// Where each partition of the topic starts and ends, by id.
+    /// Where each partition of the topic starts and ends, by slot.
     pub(crate) spans: Arc<[Span]>,
 }
 
@@ -71,30 +71,14 @@ async fn run_with<C: ClientFactory>(
     let isolation = checker::isolation(job.proof);
     let settings = ReaderSettings { quiet_limit: PATIENCE, ..ReaderSettings::here_and_there(isolation) };
     // One client for all reads: starting one takes longer than a read.
-    let mut client = None;
+    let mut client = clients.reader(&settings, &job.table);
     while let Some(pass) = feed.next().await {
-        let outcome = match client_of(&clients, &context, &settings, &pass, &mut client) {
+        let outcome = match &mut client {
             Ok(client) => RandReader::new(&context, &job, client, pass).read().await,
             Err(error) => Err(Halt::Failed(error.to_string())),
         };
         feed.finish(context.stop_all_on_halt(outcome));
     }
-}
-
-/// The client, which is made for the partitions of the first pass: they stay the same.
-fn client_of<'a, C: ClientFactory>(
-    clients: &C,
-    context: &ShardContext,
-    settings: &ReaderSettings,
-    pass: &RandReadPass,
-    client: &'a mut Option<C::Reader>,
-) -> Result<&'a mut C::Reader, ClientError> {
-    if let Some(client) = client {
-        return Ok(client);
-    }
-    let partitions = pass.spans.iter().map(|span| span.partition);
-    let table = Arc::new(PartitionTable::of_topic(&context.topic, partitions));
-    Ok(client.insert(clients.reader(settings, &table)?))
 }
 
 /// The state of one pass.
@@ -134,7 +118,7 @@ enum Found {
 
 impl<'a, R: LogReader> RandReader<'a, R> {
     fn new(context: &'a ShardContext, job: &RandReadJob, client: &'a mut R, pass: RandReadPass) -> Self {
-        let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
+        let checker = Checker::new(context, job.table.clone(), pass.truth, job.stats.clone(), job.proof);
         Self {
             context,
             client,
@@ -195,7 +179,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     }
 
     /// Counts whether the ledger vouches for a record that was read.
-    fn cover(&mut self, partition: i32, offset: i64) {
+    fn cover(&mut self, partition: PartitionSlot, offset: i64) {
         let is_listed = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
         let count = if is_listed { &mut self.coverage.vouched_for } else { &mut self.coverage.beyond_ledger };
         *count += 1;
@@ -234,9 +218,9 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             if self.context.stop_requested() {
                 return Ok(Found::Stopped);
             }
-            let partition = self.spans[index].partition;
-            let (checker, state) = (&self.checker, &mut self.states[index]);
-            let mut answer = FirstWord { checker, state, index, partition, wanted, outcome: None };
+            let (checker, state, partition) =
+                (&self.checker, &mut self.states[index], PartitionSlot::at(index));
+            let mut answer = FirstWord { checker, state, partition, wanted, outcome: None };
             let got = self.client.poll(&mut answer);
             match answer.outcome {
                 Some(outcome) => return outcome,
@@ -276,7 +260,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
     /// Whether a leader that is asked again and again shows no record at exactly this offset, and one behind it each time.
     async fn is_missing(&mut self, index: usize, offset: i64) -> bool {
-        let (slot, partition) = (PartitionSlot::at(index), self.spans[index].partition);
+        let slot = PartitionSlot::at(index);
         for look in 0..LOOKS {
             if look > 0 {
                 glommio::timer::sleep(LOOK_PAUSE).await;
@@ -284,6 +268,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             self.client.read_from(slot, ReadFrom::offset(offset));
             let shown = self.first_offset(slot, offset).await;
             self.client.stop(slot);
+            let partition = self.checker.number(slot);
             tracing::debug!("is there a record? {partition} {offset}: the leader shows {shown:?}");
             if shown.is_none_or(|shown| shown == offset) || self.context.stop_requested() {
                 return false;
@@ -336,7 +321,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             watch.unanswered();
         } else if (start..end).contains(&wanted) {
             let what = || format!("a record at offset {wanted} or behind");
-            self.watchman.look(watch, partition, (*count, end), what);
+            self.watchman.look(watch, self.checker.number(partition), (*count, end), what);
         }
     }
 }
@@ -372,8 +357,7 @@ impl LogVisitor for FirstOffset {
 struct FirstWord<'a> {
     checker: &'a Checker,
     state: &'a mut PartitionState,
-    index: usize,
-    partition: i32,
+    partition: PartitionSlot,
     wanted: i64,
     /// `None`: it is not over.
     outcome: Option<Result<Found, Halt>>,
@@ -381,23 +365,23 @@ struct FirstWord<'a> {
 
 impl LogVisitor for FirstWord<'_> {
     fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) {
-        if self.outcome.is_some() || slot.index() != self.index {
+        if self.outcome.is_some() || slot != self.partition {
             return;
         }
         let (checker, partition, wanted) = (self.checker, self.partition, self.wanted);
         if !record.has_sound_headers {
             let offset = checker.place_of_spoilt(partition, wanted, record.offset);
             let record = RecordView { offset, ..*record };
-            let told = checker.check(self.state, self.index, partition, &record);
+            let told = checker.check(self.state, partition, &record);
             self.outcome = Some(told.map(|()| Found::Gone));
         } else if record.offset >= wanted {
-            let sound = checker.check(self.state, self.index, partition, record);
+            let sound = checker.check(self.state, partition, record);
             self.outcome = Some(sound.map(|()| Found::Record { offset: record.offset }));
         }
     }
 
     fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
-        if self.outcome.is_some() || slot.index() != self.index {
+        if self.outcome.is_some() || slot != self.partition {
             return;
         }
         let (checker, partition) = (self.checker, self.partition);
@@ -408,7 +392,7 @@ impl LogVisitor for FirstWord<'_> {
                 self.outcome = Some(Ok(Found::End));
                 return;
             }
-            LogEvent::Refused(error) => Some(Err(checker.refused(partition, error))),
+            LogEvent::Refused(error) => Some(Err(checker.refused(Some(partition), error))),
             LogEvent::Unreadable { cause, .. } => {
                 Some(checker.corrupt(partition, self.wanted, cause).map(|()| Found::Gone))
             }

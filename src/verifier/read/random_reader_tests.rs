@@ -20,11 +20,12 @@ struct Played {
 fn played(reads: u64, flags: &str) -> Played {
     let flags = format!("--topic t --rand_read_msgs 1 --proof-header=false {flags}");
     let (context, config, _) = ShardContext::played(&flags);
-    let job = RandReadJob { stats: Arc::new(ReaderStats::new(&[0])), reads, proof: config.proof };
+    let table = Arc::new(PartitionTable::of_topic("t", [0]));
+    let job = RandReadJob { table, stats: Arc::new(ReaderStats::new(&[0])), reads, proof: config.proof };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 10 });
     let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
-    let spans = [Span { partition: 0, start: 5, end: 6, leader_epoch: 0 }];
+    let spans = [Span { partition: PartitionSlot::default(), start: 5, end: 6, leader_epoch: 0 }];
     let played =
         Played { context, job, pass: RandReadPass { truth, spans: spans.into() }, fake: Fake::default() };
     played.ends_at(5, 6)
@@ -43,8 +44,7 @@ impl Played {
 
     fn read(&self) -> Result<(), Halt> {
         let settings = ReaderSettings::here_and_there(Isolation::ReadUncommitted);
-        let table = Arc::new(PartitionTable::of_topic("t", [0]));
-        let mut client = self.fake.reader(&settings, &table).unwrap();
+        let mut client = self.fake.reader(&settings, &self.job.table).unwrap();
         LocalExecutor::default().run(async {
             RandReader::new(&self.context, &self.job, &mut client, self.pass.clone()).read().await
         })

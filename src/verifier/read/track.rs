@@ -14,6 +14,7 @@ use super::{
 use crate::{
     kafka::{Ends, ReadFrom},
     mutants,
+    partitions::PartitionSlot,
     verifier::check::{loss::Losses, validator::PartitionState},
 };
 
@@ -102,7 +103,7 @@ impl Track {
         }
     }
 
-    pub(crate) fn partition(&self) -> i32 {
+    pub(crate) fn partition(&self) -> PartitionSlot {
         self.progress.partition
     }
 

@@ -7,7 +7,11 @@ use crate::{
 };
 
 fn track(start: i64, end: i64) -> Track {
-    Track::new(Span { partition: 0, start, end, leader_epoch: -1 }, Losses::default(), None)
+    Track::new(
+        Span { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
+        Losses::default(),
+        None,
+    )
 }
 
 const LIMITS: Limits = Limits { with_sign: Duration::from_millis(500), without: SILENCE };
@@ -66,7 +70,7 @@ fn a_log_that_ends_below_what_was_read_is_truncated_when_the_client_has_made_sur
     assert_eq!(cut.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
     assert!(cut.is_done() && cut.position() == 4);
     let missing = cut.progress.missing(Some(&ledger(0, 8)), 0).unwrap();
-    assert_eq!(missing.ranges, [(6, 7)], "what was read and is gone has been told");
+    assert_eq!(missing.ranges, [6..=7], "what was read and is gone has been told");
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
     assert_eq!(holes.pass_over(6), Some(3..6));
     assert!(!holes.is_paused() && holes.position() == 6 && !holes.is_done());
     (7..10).for_each(|offset| holes.read(offset, -1));
-    assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [(6, 6)]);
+    assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [6..=6]);
     let mut to_the_end = track(0, 10);
     to_the_end.unreadable(0);
     assert_eq!(to_the_end.pass_over(30), Some(0..10), "nothing is missed behind the end of the part");
@@ -202,7 +206,7 @@ fn missing_is_what_was_acked_and_not_read_above_the_start() {
     }
     let found = holes.progress.missing(Some(&ledger(0, 10)), 3).unwrap();
     assert_eq!((found.first, found.last, found.count), (5, 6, 2));
-    assert_eq!(found.ranges, [(5, 6)]);
+    assert_eq!(found.ranges, [5..=6]);
     assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 7), None, "retention took it");
     assert_eq!(holes.progress.missing(Some(&ledger(8, 10)), 0), None, "nobody was promised it");
     assert_eq!(holes.progress.missing(None, 0), None);
@@ -242,8 +246,11 @@ fn a_start_that_has_moved_counts_though_a_later_leader_names_an_earlier_one() {
 
 #[test]
 fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
-    let mut track =
-        Track::new(Span { partition: 0, start: 0, end: 10, leader_epoch: -1 }, Losses::default(), None);
+    let mut track = Track::new(
+        Span { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 },
+        Losses::default(),
+        None,
+    );
     (0..3).for_each(|offset| track.read(offset, 0));
     // What lies between is missed all the same.
     track.unreadable(5);
@@ -262,7 +269,7 @@ fn a_place_that_moved_meanwhile_waits_anew_for_what_may_be_compacted_away() {
         track.leave_out_tail(now + Duration::from_secs(seconds))
     };
     let now = Instant::now();
-    let span = Span { partition: 0, start: 0, end: 10, leader_epoch: -1 };
+    let span = Span { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 };
     let mut moving = Track::new(span, Losses::default(), Some(2));
     (0..2).for_each(|offset| moving.read(offset, -1));
     assert_eq!((at(&mut moving, 0, now), at(&mut moving, 4, now)), (None, None));

@@ -18,6 +18,7 @@ mod unreadable;
 mod witness;
 
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -163,7 +164,7 @@ impl Reader {
             match answer {
                 ProbeAnswer::Malformed { partition, offset } => self.malformed(partition, offset, visitor),
                 ProbeAnswer::Reaches { partition, from, to } => {
-                    self.go_on_behind(partition, (from, to), visitor);
+                    self.go_on_behind(partition, from..to, visitor);
                 }
                 ProbeAnswer::Leader { suspect, word } => {
                     if word != Word::Unanswered {
@@ -192,15 +193,16 @@ impl Reader {
     fn go_on_behind(
         &mut self,
         partition: PartitionSlot,
-        (from, to): (i64, i64),
+        unreadable: Range<i64>,
         visitor: &mut impl LogVisitor,
     ) {
+        let Range { start: from, end } = unreadable;
         let Some(place) = self.places.of(partition) else { return };
         if place.state != State::Searched || place.position != from {
             return;
         }
         // Where the log was cut meanwhile, that shows where it is read.
-        let to = to.max(from);
+        let to = end.max(from);
         place.go_on(to);
         self.consumer.read_from(partition, to);
         visitor.event(partition, LogEvent::Unreadable { from, to: Some(to), cause: "" });

@@ -29,7 +29,7 @@ pub(crate) enum News {
     Joined,
     /// It has read on in a partition.
     Read {
-        partition: i32,
+        partition: PartitionSlot,
         /// Everything below has been read, by this member or those before it.
         position: i64,
         /// The records that it was shown since it told the last time.
@@ -38,9 +38,9 @@ pub(crate) enum News {
         keys: SeenKeys,
     },
     /// It could not read these offsets, which was told, and goes on behind them.
-    PassedOver { partition: i32, from: i64, to: i64 },
+    PassedOver { partition: PartitionSlot, from: i64, to: i64 },
     /// It goes on from here in a partition of which more was read: the log was cut.
-    Rewound { partition: i32, offset: i64 },
+    Rewound { partition: PartitionSlot, offset: i64 },
     /// The group does not take it in.
     Refused(KafkaError),
 }
@@ -95,24 +95,24 @@ impl Silences {
     }
 
     /// Nothing comes of this partition, whose group stands at `offset`.
-    pub(crate) fn tell(&self, partition: i32, offset: i64) {
+    pub(crate) fn tell(&self, partition: PartitionSlot, offset: i64) {
         if let Some(place) = self.of(partition) {
             place.store(offset, Relaxed);
         }
     }
 
-    pub(crate) fn is_told_of(&self, partition: i32) -> bool {
+    pub(crate) fn is_told_of(&self, partition: PartitionSlot) -> bool {
         self.of(partition).is_some_and(|place| place.load(Relaxed) != NOWHERE)
     }
 
     /// Where that is, if nobody else has taken it.
-    pub(crate) fn take(&self, partition: i32) -> Option<i64> {
+    pub(crate) fn take(&self, partition: PartitionSlot) -> Option<i64> {
         let offset = self.of(partition)?.swap(NOWHERE, Relaxed);
         (offset != NOWHERE).then_some(offset)
     }
 
-    fn of(&self, partition: i32) -> Option<&AtomicI64> {
-        self.0.get(usize::try_from(partition).ok()?)
+    fn of(&self, partition: PartitionSlot) -> Option<&AtomicI64> {
+        self.0.get(partition.index())
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Tells the main thread what is new.
-    pub(crate) fn tell(&mut self, partition: i32, news: &Sender<News>) {
+    pub(crate) fn tell(&mut self, partition: PartitionSlot, news: &Sender<News>) {
         if std::mem::take(&mut self.has_news) {
             let (position, runs) = (self.position, self.read.take());
             let keys = std::mem::take(&mut self.keys);
@@ -143,19 +143,19 @@ impl Lane {
 impl Inbox {
     /// The group has read everything: what this member misses in a transaction will not come any more.
     pub(crate) fn finish(&mut self) -> Result<(), Halt> {
-        for (partition, lane) in (0..).zip(&mut self.lanes) {
+        for (partition, lane) in self.table.slots().zip(&mut self.lanes) {
             self.checker.finish(&mut lane.state, partition)?;
         }
         Ok(())
     }
 
-    fn position(&self, partition: i32) -> i64 {
-        let lane = usize::try_from(partition).ok().and_then(|index| self.lanes.get(index));
+    fn position(&self, partition: PartitionSlot) -> i64 {
+        let lane = self.lanes.get(partition.index());
         lane.map_or(0, |lane| lane.position)
     }
 
-    fn lane(&mut self, partition: i32) -> Option<&mut Lane> {
-        self.lanes.get_mut(usize::try_from(partition).ok()?)
+    fn lane(&mut self, partition: PartitionSlot) -> Option<&mut Lane> {
+        self.lanes.get_mut(partition.index())
     }
 
     fn goes_on(&self) -> ControlFlow<()> {
@@ -164,8 +164,8 @@ impl Inbox {
 
     /// The log was cut. What that means is for the main thread to say; what follows here is new.
     #[cold]
-    fn cut(&mut self, partition: i32, offset: i64) {
-        let Ok(index) = usize::try_from(partition) else { return };
+    fn cut(&mut self, partition: PartitionSlot, offset: i64) {
+        let index = partition.index();
         let Some(lane) = self.lanes.get_mut(index) else { return };
         self.cuts.tell(index, offset);
         lane.tell(partition, &self.news);
@@ -176,8 +176,8 @@ impl Inbox {
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
-    fn spoilt(&mut self, partition: i32, index: usize, record: &RecordView<'_>) {
-        let lane = &mut self.lanes[index];
+    fn spoilt(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
+        let lane = &mut self.lanes[partition.index()];
         let offset = match lane.position {
             // Who has just been given the partition has no place in it yet.
             0 => record.offset,
@@ -185,12 +185,12 @@ impl Inbox {
         };
         lane.unreadable = Some(offset);
         let record = RecordView { offset, ..*record };
-        self.halt = self.checker.check(&mut lane.state, index, partition, &record).err();
+        self.halt = self.checker.check(&mut lane.state, partition, &record).err();
     }
 
     /// What lies at an offset cannot be read, and from `to` on, where that is known, it can be again.
     #[cold]
-    fn unreadable(&mut self, partition: i32, (from, to): (i64, Option<i64>), cause: &str) {
+    fn unreadable(&mut self, partition: PartitionSlot, (from, to): (i64, Option<i64>), cause: &str) {
         let Some(lane) = self.lane(partition) else { return };
         // It may lie behind its batch's beginning.
         let (known, position) = (lane.unreadable, lane.position);
@@ -213,23 +213,22 @@ impl Inbox {
 impl GroupVisitor for Inbox {
     /// Breaks off at a record that is one too many, or ends the run: the group does not take it for consumed then.
     #[inline]
-    fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
+    fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         self.goes_on()?;
-        let (index, partition) = (slot.index(), self.table.partition(slot));
         if !self.allowance.take() {
             return ControlFlow::Break(());
         }
         if !record.has_sound_headers {
-            self.spoilt(partition, index, record);
+            self.spoilt(partition, record);
             return self.goes_on();
         }
-        let lane = &mut self.lanes[index];
+        let lane = &mut self.lanes[partition.index()];
         lane.position = lane.position.max(record.offset + 1);
         lane.read.push(record.offset);
         lane.has_news = true;
         self.uncommitted += 1;
         let (state, keys) = (&mut lane.state, &mut lane.keys);
-        self.halt = self.checker.check_and_note(state, index, partition, record, keys).err();
+        self.halt = self.checker.check_and_note(state, partition, record, keys).err();
         self.goes_on()
     }
 
@@ -248,7 +247,13 @@ impl GroupVisitor for Inbox {
         if self.halt.is_some() {
             return;
         }
-        let partition = slot.map_or(-1, |slot| self.table.partition(slot));
+        let Some(partition) = slot else {
+            self.checker.stats().errors.add(1);
+            if let LogEvent::Refused(error) = event {
+                self.halt = Some(self.checker.refused(None, error));
+            }
+            return;
+        };
         match event {
             LogEvent::Progress { next_offset: reached } | LogEvent::AtEnd { end: reached } => {
                 if let Some(lane) = self.lane(partition) {
@@ -260,7 +265,7 @@ impl GroupVisitor for Inbox {
             LogEvent::Unreadable { from, to, cause } => self.unreadable(partition, (from, to), cause),
             LogEvent::Refused(error) => {
                 self.checker.stats().errors.add(1);
-                self.halt = Some(self.checker.refused(partition, error));
+                self.halt = Some(self.checker.refused(Some(partition), error));
             }
             LogEvent::NotCut { is_certain: true, .. } => {
                 self.checker.not_cut(partition, self.position(partition));
@@ -284,7 +289,7 @@ impl GroupVisitor for Inbox {
     }
 
     fn expects(&self, slot: PartitionSlot, offsets: Range<i64>) -> Expected {
-        self.checker.expects(self.table.partition(slot), offsets)
+        self.checker.expects(slot, offsets)
     }
 }
 
@@ -294,12 +299,14 @@ mod tests {
 
     #[test]
     fn a_silence_is_looked_into_by_one_member() {
-        let silences = Silences::new(2);
-        assert_eq!(silences.take(1), None);
-        silences.tell(1, 0);
-        assert!(silences.is_told_of(1) && !silences.is_told_of(0) && !silences.is_told_of(2));
-        assert_eq!((silences.take(1), silences.take(1)), (Some(0), None));
-        silences.tell(7, 5);
-        assert_eq!(silences.take(7), None, "there is no such partition");
+        let (silences, slot) = (Silences::new(2), PartitionSlot::new);
+        assert_eq!(silences.take(slot(1)), None);
+        silences.tell(slot(1), 0);
+        assert!(
+            silences.is_told_of(slot(1)) && !silences.is_told_of(slot(0)) && !silences.is_told_of(slot(2))
+        );
+        assert_eq!((silences.take(slot(1)), silences.take(slot(1))), (Some(0), None));
+        silences.tell(slot(7), 5);
+        assert_eq!(silences.take(slot(7)), None, "there is no such partition");
     }
 }

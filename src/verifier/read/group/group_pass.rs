@@ -118,7 +118,7 @@ fn one_pass(
     let (done, (sender, news)) = (Arc::new(AtomicBool::new(false)), unbounded());
     let stats = reader.shards[config.members.get()].clone();
     let context = crew.context(crew.placement.shards[0].clone());
-    let checker = Checker::new(&context, truth.clone(), stats, crew.config.proof);
+    let checker = Checker::new(&context, crew.table(), truth.clone(), stats, crew.config.proof);
     let silences = Arc::new(Silences::new(crew.partitions));
     let isolation = checker::isolation(crew.config.proof);
     let mut overseer = Overseer {

@@ -209,7 +209,7 @@ impl<M: GroupReader> Member<M> {
         Ok(Self {
             client: clients.member(&settings, &table)?,
             inbox: Inbox {
-                checker: Checker::new(context, pass.truth.clone(), stats.clone(), job.proof),
+                checker: Checker::new(context, table.clone(), pass.truth.clone(), stats.clone(), job.proof),
                 table,
                 lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
                 news: pass.news.clone(),
@@ -289,10 +289,9 @@ impl<M: GroupReader> Member<M> {
     /// Where nothing comes of a partition of this member's, there may be what its client has nothing to show of.
     fn look_into_silence(&mut self) {
         for slot in self.inbox.table.slots() {
-            let partition = self.inbox.table.partition(slot);
-            if self.silences.is_told_of(partition)
+            if self.silences.is_told_of(slot)
                 && self.client.owns(slot)
-                && let Some(offset) = self.silences.take(partition)
+                && let Some(offset) = self.silences.take(slot)
             {
                 self.client.look_into(slot, offset);
             }
@@ -312,8 +311,8 @@ impl<M: GroupReader> Member<M> {
             // It listens for as long as any member lives.
             let _ = self.inbox.news.send(News::Joined);
         }
-        let Inbox { lanes, news, .. } = &mut self.inbox;
-        for (partition, lane) in (0..).zip(lanes) {
+        let Inbox { table, lanes, news, .. } = &mut self.inbox;
+        for (partition, lane) in table.slots().zip(lanes) {
             lane.tell(partition, news);
         }
     }

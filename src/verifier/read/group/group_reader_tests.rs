@@ -11,6 +11,7 @@ use crate::{
         fake::{Fake, GroupStep},
     },
     ledger::{Ledger, OffsetRun},
+    partitions::PartitionSlot,
     verifier::{read::budget::Budget, shard},
 };
 
@@ -99,10 +100,10 @@ impl Played {
             News::Joined => "joined".to_owned(),
             News::Read { partition, position, runs, .. } => {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
-                format!("{partition}: {} below {position}", runs.join(" "))
+                format!("{}: {} below {position}", partition.index(), runs.join(" "))
             }
-            News::PassedOver { partition, from, to } => format!("{partition}: over {from}..{to}"),
-            News::Rewound { partition, offset } => format!("{partition}: back to {offset}"),
+            News::PassedOver { partition, from, to } => format!("{}: over {from}..{to}", partition.index()),
+            News::Rewound { partition, offset } => format!("{}: back to {offset}", partition.index()),
             News::Refused(error) => format!("refused: {error}"),
         };
         self.news.try_iter().map(words).collect()
@@ -303,8 +304,8 @@ fn where_nothing_comes_whoever_owns_the_partition_looks_into_it() {
     let played = played(1, 9, "");
     let silences = played.pass.silences.clone();
     let stands_still = GroupStep::Do(Box::new(move || {
-        silences.tell(0, 3);
-        silences.tell(1, 0);
+        silences.tell(PartitionSlot::new(0), 3);
+        silences.tell(PartitionSlot::new(1), 0);
     }));
     let fake = played.fake.clone();
     let done = played.pass.done.clone();
@@ -319,7 +320,7 @@ fn where_nothing_comes_whoever_owns_the_partition_looks_into_it() {
     let read = read_together(clients, &played.context, &played.job, &played.pass);
     LocalExecutor::default().run(async { futures_lite::future::zip(read, watch).await.0 }).unwrap();
     assert_eq!(played.fake.groups().looked_into, [(0, 3)]);
-    assert!(played.pass.silences.is_told_of(1), "for whoever owns it");
+    assert!(played.pass.silences.is_told_of(PartitionSlot::new(1)), "for whoever owns it");
 }
 
 #[test]

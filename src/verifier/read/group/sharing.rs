@@ -94,7 +94,9 @@ impl<'a> Sharing<'a> {
                 "a member that died keeps its place until its session is over; look at the coordinator's log";
             return speak.then(|| Awaited { what, from, remedy: remedy.to_owned() }.into());
         }
-        let open = parts.iter().filter(|part| !part.is_done()).map(|part| part.progress.partition);
+        let table = self.crew.table();
+        let open = parts.iter().filter(|part| !part.is_done());
+        let open = open.map(|part| table.partition(part.progress.partition));
         let what = format!("the next record of {}", named("partition", open));
         self.has_others.set(seen.is_ok_and(|group| group.members > members));
         if !self.has_others.get() {

@@ -19,6 +19,7 @@ use crate::{
     kafka::{Isolation, OffsetSpec},
     ledger::{Ledger, PartitionLedger},
     mutants,
+    partitions::PartitionSlot,
     stats::CoverageTotals,
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS, Losses},
@@ -71,9 +72,9 @@ pub(super) fn parts(checker: &Checker, spans: &[Span], losses: Vec<Losses>, cont
 fn ledger_at_end<'a>(
     last: Option<&'a Ledger>,
     checker: &'a Checker,
-    partition: i32,
+    partition: PartitionSlot,
 ) -> Option<&'a PartitionLedger> {
-    last.map_or_else(|| checker.ledger(partition), |ledger| ledger.partition(partition))
+    last.map_or_else(|| checker.ledger(partition), |ledger| ledger.partition(checker.number(partition)))
 }
 
 impl Together<'_> {
@@ -81,16 +82,14 @@ impl Together<'_> {
     pub(super) fn take(&mut self, news: News) {
         match news {
             News::PassedOver { partition, from, to } => {
-                let passed_over = self.part(partition).and_then(|part| part.progress.pass_over(from..to));
+                let passed_over = self.parts[partition.index()].progress.pass_over(from..to);
                 if let Some(Range { start, end }) = passed_over {
-                    tracing::warn!("partition {partition}: offsets {start} to {} are passed over", end - 1);
+                    let number = self.checker.number(partition);
+                    tracing::warn!("partition {number}: offsets {start} to {} are passed over", end - 1);
                 }
             }
             News::Read { partition, position, runs, keys } => {
-                let Some(part) = self.parts.iter_mut().find(|part| part.progress.partition == partition)
-                else {
-                    return;
-                };
+                let part = &mut self.parts[partition.index()];
                 part.progress.reached(position);
                 part.moved = Instant::now();
                 self.watchman.moved(&mut part.watch, part.progress.position);
@@ -106,10 +105,6 @@ impl Together<'_> {
         }
     }
 
-    fn part(&mut self, partition: i32) -> Option<&mut Part> {
-        self.parts.iter_mut().find(|part| part.progress.partition == partition)
-    }
-
     /// Whether there is nothing left to read, as far as the ends are known.
     pub(super) fn is_done(&self) -> bool {
         self.parts.iter().all(Part::is_done)
@@ -118,21 +113,22 @@ impl Together<'_> {
     /// The pass that waited for more is the last one: it ends where the logs end now.
     pub(super) fn close(&mut self, Closing { ledger, ends }: Closing) {
         for (part, end) in self.parts.iter_mut().zip(ends) {
-            let consumable_end = checker::consumable_end(&ledger, part.progress.partition);
+            let consumable_end =
+                checker::consumable_end(&ledger, self.checker.number(part.progress.partition));
             part.progress.close_at(end, consumable_end);
         }
         self.last_ledger = Some(ledger);
     }
 
     #[cold]
-    fn delivered_twice(&mut self, partition: i32, offset: i64) {
+    fn delivered_twice(&mut self, partition: PartitionSlot, offset: i64) {
         let expected = format!("each record once in group '{}'", self.group);
         let found = "one that the group was shown before".to_owned();
         let broken = self.checker.broken(Anomaly::GroupRedelivery, partition, offset, expected, found);
         self.halt = self.halt.take().or(broken.err());
     }
 
-    fn ledger_at_end(&self, partition: i32) -> Option<&PartitionLedger> {
+    fn ledger_at_end(&self, partition: PartitionSlot) -> Option<&PartitionLedger> {
         ledger_at_end(self.last_ledger.as_deref(), &self.checker, partition)
     }
 
@@ -140,7 +136,7 @@ impl Together<'_> {
     fn tell_lost_end(&mut self, index: usize, end: i64) -> Result<(), Halt> {
         let progress = &mut self.parts[index].progress;
         let ledger = ledger_at_end(self.last_ledger.as_deref(), &self.checker, progress.partition);
-        self.checker.tell_lost_of(ledger, index, progress, end)
+        self.checker.tell_lost_of(ledger, progress, end)
     }
 
     /// Whether there is a partition in which the group does not move.
@@ -171,14 +167,14 @@ impl Together<'_> {
         progress.lower_end(end);
         let (partition, position) = (progress.partition, progress.position);
         if let Some(tail) = progress.leave_out_tail(*moved, Instant::now()) {
-            checker::tail_left_out(partition, &tail);
+            checker::tail_left_out(self.checker.number(partition), &tail);
         }
         if has_others {
             // They may have it, and be slow.
             watch.unanswered();
         } else if position < progress.end().min(end) {
             let what = || format!("what lies at offset {position}");
-            let look = self.watchman.look(watch, partition, (position, end), what);
+            let look = self.watchman.look(watch, self.checker.number(partition), (position, end), what);
             if look != Look::Patience {
                 self.silences.tell(partition, position);
             }
@@ -188,10 +184,8 @@ impl Together<'_> {
     /// A member was shown a record below what the group has read, of a later leader than that: where the log was cut, or
     /// behind its control records.
     #[cold]
-    fn rewound(&mut self, partition: i32, offset: i64) {
-        let Some(index) = self.parts.iter().position(|part| part.progress.partition == partition) else {
-            return;
-        };
+    fn rewound(&mut self, partition: PartitionSlot, offset: i64) {
+        let index = partition.index();
         let Some(ends) = (self.ask)(OffsetSpec::End) else { return };
         let position = self.parts[index].progress.position;
         if offset < position {
@@ -208,7 +202,7 @@ impl Together<'_> {
         let part = &mut self.parts[index];
         let (partition, position) = (part.progress.partition, part.progress.position);
         part.progress.cut(position, end);
-        let broken = self.checker.truncated(index, partition, Cut { position, end, refilled });
+        let broken = self.checker.truncated(partition, Cut { position, end, refilled });
         self.halt = self.halt.take().or(broken.err());
     }
 
@@ -280,7 +274,7 @@ impl Together<'_> {
             let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
             let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;
-            beyond.push((progress.partition, rest));
+            beyond.push((self.checker.number(progress.partition), rest));
             if let Some(ledger) = self.checker.ledger(progress.partition) {
                 let below = ledger.count_below(from).saturating_sub(ledger.count_below(progress.start));
                 coverage.committed_before += below;
@@ -307,7 +301,7 @@ impl Together<'_> {
         for (index, start) in starts.into_iter().enumerate() {
             let progress = &mut self.parts[index].progress;
             progress.settle();
-            self.checker.tell_lost(index, progress, start.max(progress.start))?;
+            self.checker.tell_lost(progress, start.max(progress.start))?;
             // Of what was acked since then only the end is certain: what a member's client has left out of the rest, it was
             // not told to read again while nobody knew of it.
             let end = progress.end().max(start);

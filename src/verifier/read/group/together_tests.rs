@@ -9,9 +9,13 @@ use super::*;
 use crate::{
     kafka::KafkaError,
     ledger::OffsetRun,
+    partitions::{PartitionSlot, PartitionTable},
     stats::ReaderStats,
     verifier::{check::last_values::SeenKeys, read::checker::Truth, shard::ShardContext},
 };
+
+/// The only partition.
+const SLOT: PartitionSlot = PartitionSlot::new(0);
 
 /// What brokers answer, one question after the other; the last word stays.
 #[derive(Clone, Default)]
@@ -54,8 +58,9 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
     let group = config.group_read.expect("a group");
     let truth = Truth { ledger: ledger(acked), latest: None, ledger_grows: false };
     let stats = Arc::new(ReaderStats::new(&[0]));
-    let checker = Checker::new(&context, truth, stats.clone(), config.proof);
-    let span = Span { partition: 0, start: 0, end, leader_epoch: 0 };
+    let table = Arc::new(PartitionTable::of_topic("t", [0]));
+    let checker = Checker::new(&context, table, truth, stats.clone(), config.proof);
+    let span = Span { partition: SLOT, start: 0, end, leader_epoch: 0 };
     let brokers = Brokers::default();
     *brokers.starts.borrow_mut() = vec![0];
     brokers.say([Some(end)]);
@@ -86,7 +91,7 @@ impl Played {
     /// A member was shown these, and has come so far.
     fn read(&mut self, offsets: Range<i64>, position: i64) {
         let runs = vec![OffsetRun { lower: offsets.start, upper: offsets.end }];
-        self.together.take(News::Read { partition: 0, position, runs, keys: SeenKeys::default() });
+        self.together.take(News::Read { partition: SLOT, position, runs, keys: SeenKeys::default() });
     }
 
     /// Names and offsets of what was found, and did not end the run.
@@ -146,7 +151,7 @@ fn a_group_that_had_been_there_before_need_not_be_shown_everything() {
 fn what_cannot_be_read_is_not_missed_a_second_time() {
     let mut played = played(10, 10, "");
     played.read(0..3, 3);
-    played.together.take(News::PassedOver { partition: 0, from: 3, to: 6 });
+    played.together.take(News::PassedOver { partition: SLOT, from: 3, to: 6 });
     played.read(6..10, 10);
     assert_eq!(violation(played.together.audit()), None);
 }
@@ -193,7 +198,7 @@ fn a_log_that_members_found_cut_ends_there() {
         let mut played = played(8, 20, "");
         played.read(0..8, 8);
         played.brokers.say([Some(end_now)]);
-        played.together.take(News::Rewound { partition: 0, offset: 5 });
+        played.together.take(News::Rewound { partition: SLOT, offset: 5 });
         assert_eq!(played.halt(), Some((expected, 5)));
         let progress = &played.together.parts[0].progress;
         assert_eq!((progress.position, progress.end(), progress.was_cut()), (5, end_now, true));
@@ -204,7 +209,7 @@ fn a_log_that_members_found_cut_ends_there() {
 fn a_member_that_went_back_less_far_than_the_group_has_come_has_found_no_cut() {
     let mut played = played(8, 20, "");
     played.read(0..5, 5);
-    played.together.take(News::Rewound { partition: 0, offset: 5 });
+    played.together.take(News::Rewound { partition: SLOT, offset: 5 });
     assert_eq!(played.halt(), None, "others had not come further");
     assert!(!played.together.parts[0].progress.was_cut());
 }
@@ -233,7 +238,7 @@ fn who_stands_still_although_there_is_more_is_looked_into_and_stalled_in_the_end
         assert!(began.elapsed() < Duration::from_secs(10), "it is no stall");
         played.look();
     }
-    assert_eq!(played.together.silences.take(0), Some(8), "half-way, a client looks into it");
+    assert_eq!(played.together.silences.take(SLOT), Some(8), "half-way, a client looks into it");
 }
 
 #[test]
@@ -246,7 +251,7 @@ fn what_others_in_the_group_may_have_is_no_stall() {
         played.together.look_at_logs(true);
     }
     played.look();
-    assert_eq!((played.context.shared.stalls.all().len(), played.together.silences.take(0)), (0, None));
+    assert_eq!((played.context.shared.stalls.all().len(), played.together.silences.take(SLOT)), (0, None));
 }
 
 #[test]
@@ -300,13 +305,5 @@ fn what_members_say_of_themselves_is_none_of_its_business() {
     let mut played = played(10, 10, "");
     played.together.take(News::Joined);
     played.together.take(News::Refused(KafkaError::full_group()));
-    played.together.take(News::Read {
-        partition: 7,
-        position: 3,
-        runs: Vec::new(),
-        keys: SeenKeys::default(),
-    });
-    played.together.take(News::Rewound { partition: 7, offset: 0 });
-    played.together.take(News::PassedOver { partition: 7, from: 0, to: 5 });
     assert_eq!((played.halt(), played.together.parts[0].progress.position), (None, 0));
 }

@@ -48,8 +48,8 @@ impl PassState {
     pub(crate) fn close_open_ends(&mut self, closing: &Closing) {
         self.checker.renew_ledger(closing.ledger.clone());
         for Track { progress, .. } in self.tracks.iter_mut().filter(|track| track.progress.is_open()) {
-            let place = usize::try_from(progress.partition).ok();
-            if let Some(end) = place.and_then(|place| closing.ends.get(place)) {
+            let number = usize::try_from(self.checker.number(progress.partition)).ok();
+            if let Some(end) = number.and_then(|number| closing.ends.get(number)) {
                 progress.close_at(*end, self.checker.consumable_end(progress.partition));
             }
         }
@@ -68,7 +68,7 @@ impl PassState {
         let offset = self.checker.place_of_spoilt(partition, track.position(), record.offset);
         track.unreadable(offset);
         let record = RecordView { offset, ..*record };
-        self.halt = self.checker.check(&mut track.state, index, partition, &record).err();
+        self.halt = self.checker.check(&mut track.state, partition, &record).err();
     }
 
     /// Decides what the broker's word on a partition means for its reader.
@@ -81,11 +81,12 @@ impl PassState {
         match judgement {
             Judgement::Wait => Ok(()),
             Judgement::Retention => {
-                tracing::info!("partition {partition}: retention moved the start to {}", track.position());
+                let number = self.checker.number(partition);
+                tracing::info!("partition {number}: retention moved the start to {}", track.position());
                 Ok(())
             }
             Judgement::Truncated { refilled, position, end } => {
-                self.checker.truncated(index, partition, Cut { position, end, refilled })
+                self.checker.truncated(partition, Cut { position, end, refilled })
             }
         }
     }
@@ -94,7 +95,7 @@ impl PassState {
     pub(crate) fn leave_out_tail(&mut self, index: usize, now: Instant) {
         let track = &mut self.tracks[index];
         if let Some(tail) = track.leave_out_tail(now) {
-            checker::tail_left_out(track.partition(), &tail);
+            checker::tail_left_out(self.checker.number(track.partition()), &tail);
         }
     }
 
@@ -104,7 +105,7 @@ impl PassState {
         for Track { progress, .. } in &self.tracks {
             let (part, rest) = self.checker.coverage(progress, progress.start);
             coverage += part;
-            beyond.push((progress.partition, rest));
+            beyond.push((self.checker.number(progress.partition), rest));
         }
         self.checker.stats().coverage.set(coverage, beyond);
     }
@@ -131,7 +132,7 @@ impl PassState {
 
     /// What was acked at or above `start` and is missing is told, once.
     pub(crate) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
-        self.checker.tell_lost(index, &mut self.tracks[index].progress, start)
+        self.checker.tell_lost(&mut self.tracks[index].progress, start)
     }
 
     /// Whether a key was not seen with its last value, if the log still starts where it did.
@@ -158,7 +159,8 @@ impl PassState {
             self.halt = self.checker.corrupt(partition, from, cause).err();
         }
         if let Some(Range { start, end }) = to.and_then(|to| track.pass_over(to)) {
-            tracing::warn!("partition {partition}: offsets {start} to {} are passed over", end - 1);
+            let number = self.checker.number(partition);
+            tracing::warn!("partition {number}: offsets {start} to {} are passed over", end - 1);
         }
     }
 
@@ -190,9 +192,8 @@ impl LogVisitor for PassState {
             return;
         }
         track.read(record.offset, record.leader_epoch);
-        let partition = track.partition();
         let (state, keys) = (&mut track.state, &mut self.keys[index]);
-        self.halt = self.checker.check_and_note(state, index, partition, record, keys).err();
+        self.halt = self.checker.check_and_note(state, slot, record, keys).err();
     }
 
     fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
@@ -216,7 +217,7 @@ impl LogVisitor for PassState {
             }
             LogEvent::Refused(error) => {
                 self.checker.stats().errors.add(1);
-                self.halt = Some(self.checker.refused(track.partition(), error));
+                self.halt = Some(self.checker.refused(Some(track.partition()), error));
             }
             // The client tries again by itself.
             LogEvent::Gone(_) | LogEvent::Transient(_) => {

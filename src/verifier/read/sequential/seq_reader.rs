@@ -35,6 +35,8 @@ use crate::{
 /// What one shard's sequential reader does in each of its passes.
 #[derive(Clone)]
 pub(crate) struct SeqReadJob {
+    /// What it reads.
+    pub(crate) table: Arc<PartitionTable>,
     /// The shard's counters.
     pub(crate) stats: Arc<ReaderStats>,
     /// Bytes per second, for the process; `None` is unlimited.
@@ -48,7 +50,7 @@ pub(crate) struct SeqReadJob {
 #[derive(Clone)]
 pub(crate) struct SeqReadPass {
     pub(crate) truth: Truth,
-    /// What is read of each partition, in the order of the counters' list. An end of [`crate::verifier::read::progress::OPEN_END`]
+    /// What is read of each partition, by slot. An end of [`crate::verifier::read::progress::OPEN_END`]
     /// is waited at for more, until the last pass is asked for.
     pub(crate) spans: Vec<Span>,
     /// Records that this shard reads.
@@ -105,9 +107,7 @@ pub(crate) async fn one_pass<C: ClientFactory>(
     let client = if let Some(client) = client {
         client
     } else {
-        let partitions = pass.spans.iter().map(|span| span.partition);
-        let table = Arc::new(PartitionTable::of_topic(&context.topic, partitions));
-        client.insert(clients.reader(&settings(context, job), &table)?)
+        client.insert(clients.reader(&settings(context, job), &job.table)?)
     };
     let mut reader = SeqReader::new(context, job, client, pass, std::mem::take(losses));
     let outcome = reader.read().await;
@@ -147,7 +147,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         mut losses: Vec<Losses>,
     ) -> Self {
         losses.resize(pass.spans.len(), Losses::default());
-        let checker = Checker::new(context, pass.truth, job.stats.clone(), job.proof);
+        let checker = Checker::new(context, job.table.clone(), pass.truth, job.stats.clone(), job.proof);
         let track =
             |(span, losses): (&Span, _)| Track::new(*span, losses, checker.consumable_end(span.partition));
         let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
@@ -322,7 +322,12 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             // The broker says that there is more than was shown.
             let (partition, position) = (track.partition(), track.position());
             let what = || format!("what lies at offset {position}");
-            self.watchman.look(&mut track.watch, partition, (position, ends.end), what);
+            self.watchman.look(
+                &mut track.watch,
+                self.pass.checker.number(partition),
+                (position, ends.end),
+                what,
+            );
         }
         Ok(())
     }

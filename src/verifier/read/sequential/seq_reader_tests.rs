@@ -24,11 +24,12 @@ fn played(end: i64, flags: &str) -> Played {
     let flags = format!("--topic t --seq_read=1 --proof-header=false {flags}");
     let (context, config, _) = ShardContext::played(&flags);
     let stats = Arc::new(ReaderStats::new(&[0]));
-    let job = SeqReadJob { stats, throughput_bytes_per_s: None, share: 1.0, proof: config.proof };
+    let table = Arc::new(PartitionTable::of_topic("t", [0]));
+    let job = SeqReadJob { table, stats, throughput_bytes_per_s: None, share: 1.0, proof: config.proof };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: end });
     let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
-    let spans = vec![Span { partition: 0, start: 0, end, leader_epoch: 0 }];
+    let spans = vec![Span { partition: PartitionSlot::default(), start: 0, end, leader_epoch: 0 }];
     let pass = SeqReadPass { truth, spans, allowance: Allowance::All, close: Close::default() };
     let fake = Fake::default();
     fake.reads().ends.insert(0, Ends { start: 0, end });
@@ -48,8 +49,7 @@ impl Played {
 
     fn read(&self) -> Result<(), Halt> {
         let settings = ReaderSettings::here_and_there(Isolation::ReadUncommitted);
-        let table = Arc::new(PartitionTable::of_topic("t", [0]));
-        let mut client = self.fake.reader(&settings, &table).unwrap();
+        let mut client = self.fake.reader(&settings, &self.job.table).unwrap();
         LocalExecutor::default().run(async {
             let losses = Vec::new();
             SeqReader::new(&self.context, &self.job, &mut client, self.pass.clone(), losses).read().await

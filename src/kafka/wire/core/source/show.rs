@@ -233,7 +233,7 @@ impl Shower {
             };
             if offset >= at {
                 if let Some(from) = malformed.take() {
-                    tell_malformed(slot, (from, offset), visitor);
+                    tell_malformed(slot, from..offset, visitor);
                 }
                 let sent_ms = (!has_broker_time && timestamp_ms >= 0).then_some(timestamp_ms);
                 visitor.record(slot, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
@@ -243,11 +243,11 @@ impl Shower {
         }
         let (next_offset, all_shown) = (batch.next_offset(), shown_before + shown);
         if records.passed() >= most {
-            tell_malformed(slot, (malformed.unwrap_or(behind), next_offset), visitor);
+            tell_malformed(slot, malformed.unwrap_or(behind)..next_offset, visitor);
         } else if !records.is_over() {
             self.open = Some(Open { place: records.place(), behind, malformed, sound, shown: all_shown });
         } else if let Some(from) = malformed {
-            tell_malformed(slot, (from, next_offset), visitor);
+            tell_malformed(slot, from..next_offset, visitor);
         } else if behind < next_offset || all_shown == 0 {
             // Compaction may have taken the last ones.
             visitor.event(slot, SourceEvent::Progress { next_offset });
@@ -289,8 +289,9 @@ fn sound(batch: &Batch<'_>, records: Records<'_>) -> Option<i32> {
 
 /// Records that cannot be taken apart, in a batch that fits its checksum.
 #[cold]
-fn tell_malformed(slot: PartitionSlot, (from, to): (i64, i64), visitor: &mut impl Visitor) {
-    let to = Some(to.max(from.saturating_add(1)));
+fn tell_malformed(slot: PartitionSlot, range: Range<i64>, visitor: &mut impl Visitor) {
+    let Range { start: from, end } = range;
+    let to = Some(end.max(from.saturating_add(1)));
     visitor.event(slot, SourceEvent::Unreadable { from, to, cause: MALFORMED });
 }
 
