@@ -194,7 +194,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             refusal.map_or_else(String::new, |error| format!(", whose leader refuses what follows: {error}"));
         Halt::Violation(Box::new(Violation {
             anomaly: Anomaly::Truncation,
-            topic: self.context.topic.to_string(),
+            topic: self.table.topic(partition).to_owned(),
             partition: self.table.partition(partition),
             offset: end,
             expected: format!("a log that reaches beyond {highest_acked}, the highest offset that was acked"),

@@ -525,7 +525,7 @@ impl Checker {
 
     fn violation(&self, partition: PartitionSlot, broken: Broken) -> Violation {
         let Broken { anomaly, offset, expected, found, evidence } = broken;
-        let (evidence, topic) = (Box::new(evidence), self.context.topic.to_string());
+        let (evidence, topic) = (Box::new(evidence), self.table.topic(partition).to_owned());
         let partition = self.number(partition);
         Violation { anomaly, topic, partition, offset, expected, found, evidence }
     }
