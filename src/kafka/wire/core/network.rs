@@ -339,6 +339,7 @@ impl<T: Copy> Network<T> {
         let Some((host, port)) = self.address_of(self.slots[index].peer.broker) else {
             // It is not in the cluster's answer: the next one may have it.
             self.cluster.suspect();
+            self.slots[index].not_before_us = now_us + self.settings.reconnect_shortest_us;
             return;
         };
         let slot = &mut self.slots[index];

@@ -201,3 +201,12 @@ fn who_hangs_up_on_the_first_question_may_want_a_name() {
     shake_hands(&mut network, link, 2_000_000);
     assert!(network.trouble().is_some(), "it will do so again");
 }
+
+#[test]
+fn a_broker_whose_address_nobody_names_is_not_looked_for_without_a_pause() {
+    let mut network = network(&["a"]);
+    assert_eq!(network.ready(Peer { broker: 9, purpose: Purpose::Control }, 1_000), None);
+    assert_eq!(opening(&mut network), None, "there is no address");
+    let pause_us = network.settings().reconnect_shortest_us;
+    assert_eq!(network.next_deadline_us(1_000), 1_000 + pause_us, "whoever waits for it sleeps meanwhile");
+}

@@ -98,7 +98,8 @@ impl Transacting {
         let due_us = self.transactor.next_us();
         // What is due waits for a connection, whose own time counts.
         let due_us = if due_us > now_us { due_us } else { u64::MAX };
-        self.unreachable_us.map_or(due_us, |since_us| due_us.min(since_us + UNREACHABLE_US))
+        let missed_us = self.unreachable_us.map_or(u64::MAX, |since_us| since_us + UNREACHABLE_US);
+        if missed_us > now_us { due_us.min(missed_us) } else { due_us }
     }
 
     /// A batch of the open transaction has its fate, and that was told.
@@ -146,7 +147,10 @@ impl Transacting {
 
     fn ask(&mut self, ask: Ask, network: &mut Network<Own>, sink: &mut Sink, now_us: u64) {
         let link = match self.transactor.coordinator().filter(|_| ask != Ask::Coordinator) {
-            None => network.control(now_us),
+            None => {
+                self.unreachable_us = None;
+                network.control(now_us)
+            }
             Some(broker) => self.reach(broker, network, now_us),
         };
         let question_us = network.settings().question_us;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::code::{
-    CONCURRENT_TRANSACTIONS, INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING, INVALID_REQUEST,
-    INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE, PRODUCER_FENCED, TRANSACTION_ABORTABLE,
+    CONCURRENT_TRANSACTIONS, COORDINATOR_LOAD_IN_PROGRESS, INVALID_PRODUCER_EPOCH,
+    INVALID_PRODUCER_ID_MAPPING, INVALID_REQUEST, INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE,
+    NOT_COORDINATOR, PRODUCER_FENCED, TRANSACTION_ABORTABLE,
 };
 
 /// A producer's id and epoch.
@@ -44,6 +45,7 @@ struct Transaction {
 /// A marker that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
+    pub id: String,
     pub producer: Producer,
     pub commit: bool,
     pub places: Vec<Place>,
@@ -63,12 +65,52 @@ pub enum Manner {
 pub struct Coordinator {
     all: BTreeMap<String, Transaction>,
     next_id: i64,
+    /// The node that it is.
+    pub node: i32,
+    /// It has only just become the coordinator, and answers nothing before, µs.
+    loading_until_us: u64,
+    pub broken: Option<Broken>,
+}
+
+/// A rule that the coordinator breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A commit is one of every partition but the first.
+    TearsCommits,
+    /// Every third commit is an abort.
+    AbortsCommits,
+    /// Every third abort is a commit.
+    CommitsAborts,
+    /// It ends what it is told to by whoever had the id.
+    FencesNobody,
+}
+
+impl Broken {
+    pub const ALL: [Self; 4] =
+        [Self::TearsCommits, Self::AbortsCommits, Self::CommitsAborts, Self::FencesNobody];
 }
 
 /// How long it takes to write markers.
 const MARKERS_TAKE_US: u64 = 2_000;
+/// How long it takes a node to become the coordinator.
+const LOADING_TAKES_US: u64 = 50_000;
 
 impl Coordinator {
+    /// Another node is the coordinator.
+    pub fn move_to(&mut self, node: i32, now_us: u64) {
+        self.node = node;
+        self.loading_until_us = now_us + LOADING_TAKES_US;
+    }
+
+    /// Why a node does not answer what only the coordinator can.
+    pub fn absence(&self, node: i32, now_us: u64) -> Result<(), i16> {
+        match node == self.node {
+            false => Err(NOT_COORDINATOR),
+            true if now_us < self.loading_until_us => Err(COORDINATOR_LOAD_IN_PROGRESS),
+            true => Ok(()),
+        }
+    }
+
     /// An id that nobody has.
     pub fn new_id(&mut self) -> Producer {
         self.next_id += 1;
@@ -168,13 +210,14 @@ impl Coordinator {
         commit: bool,
         (manner, now_us): (Manner, u64),
     ) -> Result<Producer, i16> {
+        let broken = self.broken;
         let known = self.of(id, producer)?;
         let is_newer = manner == Manner::Newer;
         // The same question again, whose answer was lost.
         let is_repeated = is_newer
             && producer.1 == known.last_epoch
             && matches!(known.state, State::Ending { .. } | State::Ended { .. });
-        if producer.1 != known.epoch && !is_repeated {
+        if producer.1 != known.epoch && !is_repeated && broken != Some(Broken::FencesNobody) {
             return Err(PRODUCER_FENCED);
         }
         match known.state {
@@ -203,18 +246,34 @@ impl Coordinator {
         ending.map(|one| one.markers_at_us).min()
     }
 
-    /// Markers that are due; their transactions are over with that.
+    /// Markers that are due. [`Self::wrote`] follows for each.
     pub fn due(&mut self, now_us: u64) -> Vec<Marker> {
         let mut markers = Vec::new();
-        for one in self.all.values_mut() {
+        for (id, one) in &mut self.all {
             let State::Ending { commit } = one.state else { continue };
             if one.markers_at_us <= now_us {
-                one.state = State::Ended { commit };
                 let places = std::mem::take(&mut one.places);
-                markers.push(Marker { producer: (one.id, one.epoch), commit, places });
+                let is_third = one.epoch % 3 == 2;
+                let commit = match self.broken {
+                    Some(Broken::AbortsCommits) => commit && !is_third,
+                    Some(Broken::CommitsAborts) => commit || is_third,
+                    _ => commit,
+                };
+                markers.push(Marker { id: id.clone(), producer: (one.id, one.epoch), commit, places });
             }
         }
         markers
+    }
+
+    /// A transaction's markers were written, but for those of these partitions, which nobody leads.
+    pub fn wrote(&mut self, id: &str, missing: Vec<Place>, now_us: u64) {
+        let Some(one) = self.all.get_mut(id) else { return };
+        let State::Ending { commit } = one.state else { return };
+        if missing.is_empty() {
+            one.state = State::Ended { commit };
+        }
+        one.places = missing;
+        one.markers_at_us = now_us + MARKERS_TAKE_US;
     }
 }
 

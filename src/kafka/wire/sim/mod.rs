@@ -25,6 +25,7 @@ mod server;
 mod sessions;
 mod throttle;
 mod topic;
+mod transacting;
 mod transactions;
 mod versions;
 

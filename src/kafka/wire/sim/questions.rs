@@ -31,8 +31,7 @@ use super::{
 };
 use crate::kafka::wire::protocol::TopicId;
 
-/// Who coordinates everything.
-const COORDINATOR: i32 = 0;
+const CONTROLLER: i32 = 0;
 const FIRST_PORT: i32 = 9_092;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -113,7 +112,7 @@ impl Server {
         let answer = MetadataResponse::default()
             .with_brokers(brokers.collect())
             .with_cluster_id(Some(StrBytes::from_static_str("simulated")))
-            .with_controller_id(BrokerId(COORDINATOR))
+            .with_controller_id(BrokerId(CONTROLLER))
             .with_topics(topics);
         Ok(answered(head, &answer))
     }
@@ -137,21 +136,22 @@ impl Server {
         )
     }
 
-    pub fn find_coordinator(head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub fn find_coordinator(&self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: FindCoordinatorRequest = read(head, body)?;
-        let (host, port) = (StrBytes::from_static_str("simulated"), FIRST_PORT + COORDINATOR);
+        let node = self.coordinator.node;
+        let (host, port) = (StrBytes::from_static_str("simulated"), FIRST_PORT + node);
         let answer = FindCoordinatorResponse::default();
         let answer = if head.version >= 4 {
             let all = request.coordinator_keys.iter().map(|key| {
                 Coordinator::default()
                     .with_key(key.clone())
-                    .with_node_id(BrokerId(COORDINATOR))
+                    .with_node_id(BrokerId(node))
                     .with_host(host.clone())
                     .with_port(port)
             });
             answer.with_coordinators(all.collect())
         } else {
-            answer.with_node_id(BrokerId(COORDINATOR)).with_host(host).with_port(port)
+            answer.with_node_id(BrokerId(node)).with_host(host).with_port(port)
         };
         Ok(answered(head, &answer))
     }

@@ -20,6 +20,8 @@ use crate::kafka::wire::protocol::TopicId;
 
 /// `socket.request.max.bytes`.
 const LONGEST_FRAME: usize = 100 << 20;
+/// So long after a node has hung is read what a client had sent that is gone, as if a network had held it back.
+const READ_LATE_US: u64 = 300_000;
 const COMPACTED_EACH_US: u64 = 1_000_000;
 
 /// A connection to a node.
@@ -29,6 +31,8 @@ struct Connection {
     input: Vec<u8>,
     output: Vec<u8>,
     is_closed: bool,
+    /// The client is gone.
+    is_left: bool,
     /// What is not answered yet: nothing else is read meanwhile.
     waiting: Option<Waiting>,
     /// Nothing is read before.
@@ -153,6 +157,7 @@ impl Server {
             input: Vec::new(),
             output: Vec::new(),
             is_closed: false,
+            is_left: false,
             waiting: None,
             muted_until_us: 0,
         };
@@ -166,9 +171,18 @@ impl Server {
         is_up.then(|| self.connect(node))
     }
 
-    /// The client is gone.
+    /// The client is gone. A node that hangs reads later what it has received.
     pub fn hang_up(&mut self, connection: u64) {
-        self.connections.remove(&connection);
+        let is_read_later = |one: &Connection| self.frozen.contains(&one.node) && !one.is_closed;
+        match self.connections.get_mut(&connection).filter(|one| is_read_later(one)) {
+            Some(connection) => connection.is_left = true,
+            None => drop(self.connections.remove(&connection)),
+        }
+    }
+
+    /// Whether a node is there, and at work.
+    pub fn is_able(&self, node: i32) -> bool {
+        node >= 0 && self.is_up(node) && !self.frozen.contains(&node)
     }
 
     /// Whether a node is there.
@@ -200,6 +214,8 @@ impl Server {
     /// It goes on, and is told who leads.
     pub fn thaw_node(&mut self, node: i32) {
         self.frozen.remove(&node);
+        let left = self.connections.values_mut().filter(|one| one.node == node && one.is_left);
+        left.for_each(|one| one.muted_until_us = self.now_us + READ_LATE_US);
         let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
         all.filter(|partition| !partition.in_sync.contains(&node))
             .for_each(|partition| partition.regain(node));
@@ -401,7 +417,7 @@ impl Server {
             ApiKey::ListOffsets => self.list_offsets(head, body),
             ApiKey::OffsetForLeaderEpoch => self.epoch_ends(head, body),
             ApiKey::Metadata => self.metadata(head, body),
-            ApiKey::FindCoordinator => Self::find_coordinator(head, body),
+            ApiKey::FindCoordinator => self.find_coordinator(head, body),
             ApiKey::CreateTopics => self.create_topics(head, body),
             ApiKey::InitProducerId => self.init_producer_id(head, body),
             ApiKey::AddPartitionsToTxn => self.add_partitions(head, body),

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
 
 use super::{
     code::{INVALID_PRODUCER_EPOCH, OPERATION_NOT_ATTEMPTED, PRODUCER_FENCED, UNKNOWN_TOPIC_OR_PARTITION},
-    coordinator::{Manner, Marker, Place},
+    coordinator::{Broken, Manner, Marker, Place},
     server::{Head, Outcome, Server, Unreadable, answered, read},
 };
 
@@ -31,7 +31,8 @@ impl Server {
             None => Ok(self.coordinator.new_id()),
             Some(id) => {
                 let current = (request.producer_id.0, request.producer_epoch);
-                self.coordinator.init(id, request.transaction_timeout_ms, current, now_us)
+                let here = self.coordinator.absence(head.node, now_us);
+                here.and_then(|()| self.coordinator.init(id, request.transaction_timeout_ms, current, now_us))
             }
         };
         let answer = InitProducerIdResponse::default();
@@ -60,7 +61,9 @@ impl Server {
         let places: Vec<Place> =
             asked.iter().map(|(topic, partition)| (topic.to_string(), *partition)).collect();
         let added = if are_there {
-            self.coordinator.add(&request.v3_and_below_transactional_id, producer, &places)
+            let here = self.coordinator.absence(head.node, self.now_us());
+            let id = &request.v3_and_below_transactional_id;
+            here.and_then(|()| self.coordinator.add(id, producer, &places))
         } else {
             Ok(())
         };
@@ -89,8 +92,9 @@ impl Server {
         let manner = if head.version >= NEWER_END { Manner::Newer } else { Manner::Former };
         let producer = (request.producer_id.0, request.producer_epoch);
         let now_us = self.now_us();
-        let next =
-            self.coordinator.end(&request.transactional_id, producer, request.committed, (manner, now_us));
+        let (id, commit) = (&request.transactional_id, request.committed);
+        let here = self.coordinator.absence(head.node, now_us);
+        let next = here.and_then(|()| self.coordinator.end(id, producer, commit, (manner, now_us)));
         let answer = EndTxnResponse::default();
         let answer = match next {
             Ok((id, epoch)) => answer.with_producer_id(id.into()).with_producer_epoch(epoch),
@@ -104,15 +108,25 @@ impl Server {
 
     /// Writes the markers of a transaction that has ended.
     pub fn write_markers(&mut self, marker: &Marker) {
-        let wall_ms = self.wall_ms();
-        for (topic, index) in &marker.places {
+        let (wall_ms, mut missing) = (self.wall_ms(), Vec::new());
+        let is_torn = self.coordinator.broken == Some(Broken::TearsCommits) && marker.commit;
+        for (nth, (topic, index)) in marker.places.iter().enumerate() {
             let Some(settings) = self.topics.get(topic).map(|topic| topic.settings.clone()) else { continue };
+            let Some(leader) = self.partition(topic, *index).map(|partition| partition.leader) else {
+                continue;
+            };
+            if !self.is_able(leader) {
+                missing.push((topic.clone(), *index));
+                continue;
+            }
             let Some(partition) = self.partition(topic, *index) else { continue };
-            let (leader, epoch) = (partition.leader, partition.epoch);
+            let (epoch, commit) = (partition.epoch, marker.commit && !(is_torn && nth == 0));
             if let Some(replica) = partition.replicas.get_mut(&leader) {
-                replica.log.append_marker(marker.producer, marker.commit, epoch, (&settings, wall_ms));
+                replica.log.append_marker(marker.producer, commit, epoch, (&settings, wall_ms));
             }
             partition.replicate();
         }
+        let now_us = self.now_us();
+        self.coordinator.wrote(&marker.id, missing, now_us);
     }
 }
