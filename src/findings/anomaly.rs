@@ -34,6 +34,12 @@ pub enum Anomaly {
     TornTransaction,
     /// A record of an aborted transaction that a `read_committed` reader was shown.
     AbortedRead,
+    /// An abort in the log that the broker's list of aborted transactions lacks.
+    HiddenAbort,
+    /// An abort in the broker's list where the log has a commit.
+    InventedAbort,
+    /// An abort in the broker's list that begins behind the transaction's first record.
+    BelatedAbort,
     /// A value that is not the last one of its key, or a key that is gone.
     StaleValue,
     /// A record that a group delivered twice, which must not happen here.
@@ -56,6 +62,9 @@ impl Anomaly {
             Self::Reorder => "reorder",
             Self::TornTransaction => "torn-transaction",
             Self::AbortedRead => "aborted-read",
+            Self::HiddenAbort => "hidden-abort",
+            Self::InventedAbort => "invented-abort",
+            Self::BelatedAbort => "belated-abort",
             Self::StaleValue => "stale-value",
             Self::GroupRedelivery => "group-redelivery",
         }

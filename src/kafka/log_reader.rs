@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Answers, KafkaError, OffsetSpec, QuestionId};
+use super::{Answers, FalseAbort, KafkaError, OffsetSpec, QuestionId};
 use crate::{partitions::PartitionSlot, record::RecordView};
 
 /// Where a reader is to begin.
@@ -77,6 +77,16 @@ pub enum LogEvent<'a> {
         /// The leader has the record that was shown last, with the same epoch. If not, its answers prove nothing:
         /// retention or compaction may have taken that record.
         is_certain: bool,
+    },
+    /// The brokers' list of aborted transactions, which says what a reader of committed records is shown, contradicts a
+    /// marker in the log. Reading goes on by itself.
+    FalseAbort {
+        /// In which way.
+        kind: FalseAbort,
+        /// The first record that was shown, or not, for the list's sake.
+        first: i64,
+        /// The marker's offset.
+        marker: i64,
     },
     /// The cluster does not let us read here. It will say so again.
     Refused(KafkaError),

@@ -10,6 +10,7 @@ mod ends;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod false_abort;
 mod group;
 mod known_brokers;
 #[allow(unsafe_code)]
@@ -28,6 +29,7 @@ pub use client_factory::ClientFactory;
 pub use ends::{Ends, Inquiry, Reply, ends, offsets};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
+pub use false_abort::FalseAbort;
 pub use group::{
     Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, Handover, MemberSettings, MemberState,
 };

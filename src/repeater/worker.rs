@@ -321,6 +321,7 @@ impl GroupVisitor for Inbox {
             | LogEvent::AtEnd { .. }
             | LogEvent::OutOfRange
             | LogEvent::Truncated { .. }
+            | LogEvent::FalseAbort { .. }
             | LogEvent::NotCut { .. } => {}
         }
     }

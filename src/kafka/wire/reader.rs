@@ -118,6 +118,7 @@ impl<V: LogVisitor> Visitor for Shown<'_, V> {
             SourceEvent::Progress { next_offset } => LogEvent::Progress { next_offset },
             SourceEvent::AtEnd { end } => LogEvent::AtEnd { end },
             SourceEvent::Unreadable { from, to, cause } => LogEvent::Unreadable { from, to, cause },
+            SourceEvent::FalseAbort { kind, first, marker } => LogEvent::FalseAbort { kind, first, marker },
             SourceEvent::OutOfRange => LogEvent::OutOfRange,
             SourceEvent::Truncated { from, epoch, to } => LogEvent::Truncated { from, epoch, to },
             SourceEvent::Error(error) => {

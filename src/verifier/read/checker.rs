@@ -9,7 +9,7 @@ use crate::{
     app::Shared,
     config::{LatestChecks, ProofConfig},
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
-    kafka::{Expected, Isolation, KafkaError},
+    kafka::{Expected, FalseAbort, Isolation, KafkaError},
     ledger::{
         LatestValues, Ledger, PartitionLedger,
         undecided::{self, Undecided},
@@ -393,6 +393,39 @@ impl Checker {
     #[cold]
     pub(crate) fn corrupt(&self, partition: PartitionSlot, offset: i64, found: &str) -> Result<(), Halt> {
         self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
+    }
+
+    /// The broker's list of aborted transactions contradicts a marker in the log.
+    ///
+    /// # Errors
+    /// That, unless the run goes on.
+    #[cold]
+    pub(crate) fn false_abort(
+        &self,
+        partition: PartitionSlot,
+        kind: FalseAbort,
+        (first, marker): (i64, i64),
+    ) -> Result<(), Halt> {
+        let (anomaly, expected, found) = match kind {
+            FalseAbort::Hidden => (Anomaly::HiddenAbort, "aborted", "lacks it, and its records were shown"),
+            FalseAbort::Invented => {
+                (Anomaly::InventedAbort, "committed", "has it aborted, and its records were not shown")
+            }
+            FalseAbort::Belated => {
+                (Anomaly::BelatedAbort, "aborted", "has that begin later, and its first records were shown")
+            }
+        };
+        let is_off = match kind {
+            FalseAbort::Hidden => mutants::is_off("hidden-abort"),
+            FalseAbort::Invented => mutants::is_off("invented-abort"),
+            FalseAbort::Belated => mutants::is_off("belated-abort"),
+        };
+        if is_off {
+            return Ok(());
+        }
+        let expected = format!("a transaction that is {expected}, by its marker at offset {marker}");
+        let found = format!("a list of aborted transactions, the broker's, that {found}");
+        self.broken(anomaly, partition, first, expected, found)
     }
 
     /// The client told of a log that was cut, and the leader, asked about that very place, has the record that was read

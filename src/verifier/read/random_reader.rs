@@ -346,7 +346,11 @@ impl LogVisitor for FirstOffset {
     fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
         let tries_again = matches!(
             event,
-            LogEvent::Progress { .. } | LogEvent::NotCut { .. } | LogEvent::Gone(_) | LogEvent::Transient(_)
+            LogEvent::Progress { .. }
+                | LogEvent::NotCut { .. }
+                | LogEvent::FalseAbort { .. }
+                | LogEvent::Gone(_)
+                | LogEvent::Transient(_)
         );
         self.is_over |= slot == self.slot && !tries_again;
     }
@@ -387,6 +391,10 @@ impl LogVisitor for FirstWord<'_> {
         let (checker, partition) = (self.checker, self.partition);
         let outcome = match event {
             LogEvent::Progress { .. } | LogEvent::NotCut { .. } => return,
+            LogEvent::FalseAbort { kind, first, marker } => {
+                self.outcome = checker.false_abort(partition, kind, (first, marker)).err().map(Err);
+                return;
+            }
             // Nothing but control records from here to the end.
             LogEvent::AtEnd { .. } => {
                 self.outcome = Some(Ok(Found::End));

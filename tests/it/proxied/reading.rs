@@ -84,9 +84,20 @@ fn what_was_aborted_and_not_said_to_be_is_named(cluster: &Cluster) {
     let proxy = Proxy::start(cluster, HideAborted { hidden: 0 });
     let read =
         |work: &str| run(&proxy, &topic, &workdir, &format!("{work} {TRANSACTIONS}")).finish().expect_code(1);
-    for readers in ["--seq_read", "--consumer_group_readers 2"] {
+    for readers in
+        ["--seq_read --client wire", "--seq_read --client librdkafka", "--consumer_group_readers 2"]
+    {
         let finished = read(&format!("{readers} {NAME_ALL}"));
-        assert_eq!(violations(&finished), truth, "{}", finished.transcript());
+        let (hidden, shown): (Vec<_>, Vec<_>) =
+            violations(&finished).into_iter().partition(|named| named.anomaly == "hidden-abort");
+        assert_eq!(shown, truth, "{}", finished.transcript());
+        if readers.ends_with("wire") {
+            // It sees the markers, too.
+            let places = |named: &[Named]| -> Vec<_> {
+                named.iter().map(|named| (named.partition, named.offset)).collect()
+            };
+            assert_eq!(places(&hidden), places(&truth), "{}", finished.transcript());
+        }
         let report = finished.workdir.report();
         let counts = report["violations"].as_array().expect("a list").iter();
         let counts: u64 = counts.filter_map(|found| found["evidence"]["records"]["count"].as_u64()).sum();

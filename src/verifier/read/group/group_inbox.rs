@@ -267,6 +267,9 @@ impl GroupVisitor for Inbox {
                 self.checker.stats().errors.add(1);
                 self.halt = Some(self.checker.refused(Some(partition), error));
             }
+            LogEvent::FalseAbort { kind, first, marker } => {
+                self.halt = self.checker.false_abort(partition, kind, (first, marker)).err();
+            }
             LogEvent::NotCut { is_certain: true, .. } => {
                 self.checker.not_cut(partition, self.position(partition));
             }

@@ -207,6 +207,9 @@ impl LogVisitor for PassState {
             LogEvent::AtEnd { end } => track.reached(end),
             LogEvent::Unreadable { from, to, cause } => self.unreadable(index, (from, to), cause),
             LogEvent::NotCut { next_offset, is_certain } => self.not_cut(index, next_offset, is_certain),
+            LogEvent::FalseAbort { kind, first, marker } => {
+                self.halt = self.checker.false_abort(slot, kind, (first, marker)).err();
+            }
             LogEvent::OutOfRange => {
                 self.checker.stats().errors.add(1);
                 track.refused();

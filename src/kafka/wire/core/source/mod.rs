@@ -19,6 +19,7 @@ mod aborted;
 mod answer;
 mod epochs;
 mod judge;
+mod markers;
 mod position;
 mod search;
 mod show;
@@ -33,7 +34,10 @@ use self::{
 };
 use super::{cluster::Leader, questions::Questions};
 use crate::{
-    kafka::wire::protocol::{FetchPartition, LeaderHint},
+    kafka::{
+        FalseAbort,
+        wire::protocol::{FetchPartition, LeaderHint},
+    },
     partitions::{PartitionSlot, PartitionTable},
 };
 
@@ -106,6 +110,15 @@ pub enum SourceEvent<'a> {
         epoch: i32,
         /// What was read from here on is not in the log any more.
         to: i64,
+    },
+    /// The broker's list of aborted transactions contradicts a marker in the log.
+    FalseAbort {
+        /// In which way.
+        kind: FalseAbort,
+        /// The first record that was shown, or not, for the list's sake.
+        first: i64,
+        /// Where the marker lies.
+        marker: i64,
     },
     /// A broker answered with an error; the partition rests for a while, and is asked for again.
     Error(i16),

@@ -1,6 +1,6 @@
 //! Where a partition is read, and what is being done about it.
 
-use super::{epochs::Epochs, search::Search};
+use super::{epochs::Epochs, markers::Markers, search::Search};
 use crate::{
     kafka::wire::core::{cluster::Leader, questions::QuestionId},
     partitions::{PartitionSlot, TopicPartition},
@@ -66,6 +66,7 @@ pub(super) struct Position {
     pub(super) had_bytes: bool,
     /// The end that was told last.
     pub(super) told_end: i64,
+    pub(super) markers: Markers,
 }
 
 impl Position {
@@ -87,6 +88,7 @@ impl Position {
             wide_bytes: None,
             had_bytes: false,
             told_end: -1,
+            markers: Markers::default(),
         }
     }
 
@@ -110,6 +112,7 @@ impl Position {
         self.generation = self.generation.wrapping_add(1);
         self.attempt = self.attempt.wrapping_add(1);
         self.stage = Stage::Idle;
+        self.markers.forget();
     }
 
     /// What has come from here on is fetched again.

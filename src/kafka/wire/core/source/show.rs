@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{
     ReadRecord, Source, SourceEvent, SourceSettings, Visitor, aborted,
+    markers::{Contradiction, Markers},
     position::{Position, Stage},
     search::Search,
 };
@@ -141,6 +142,14 @@ enum Extent {
     Endless,
 }
 
+/// What is known of transactions where a batch lies.
+struct Told<'a> {
+    /// The broker's list of those that were aborted.
+    aborted: &'a mut [AbortedTransaction],
+    /// What the log says.
+    markers: &'a mut Markers,
+}
+
 /// Checks batches, and shows their records.
 #[derive(Debug)]
 pub(super) struct Shower {
@@ -164,12 +173,12 @@ impl Shower {
         &mut self,
         batch: &Batch<'_>,
         (slot, at): (PartitionSlot, i64),
-        aborted: &mut [AbortedTransaction],
+        told: Told<'_>,
         visitor: &mut impl Visitor,
     ) -> Result<usize, Bad> {
         let open = match self.open.take() {
             Some(open) => Some(open),
-            None => self.begin(batch, (slot, at), aborted, visitor)?,
+            None => self.begin(batch, (slot, at), told, visitor)?,
         };
         Ok(open.map_or(0, |open| self.go_on(batch, (slot, at), open, visitor)))
     }
@@ -179,7 +188,7 @@ impl Shower {
         &mut self,
         batch: &Batch<'_>,
         (slot, at): (PartitionSlot, i64),
-        aborted: &mut [AbortedTransaction],
+        mut told: Told<'_>,
         visitor: &mut impl Visitor,
     ) -> Result<Option<Open>, Bad> {
         let next_offset = batch.next_offset();
@@ -192,9 +201,14 @@ impl Shower {
         let whole = |cause: String| Bad { cause, extent: sure };
         let is_aborted = self.read_committed
             && batch.is_transactional()
-            && aborted::contains(aborted, batch.producer_id(), batch.base_offset());
-        if batch.is_control() {
-            self.pass_marker(batch, aborted).map_err(whole)?;
+            && aborted::contains(told.aborted, batch.producer_id(), batch.base_offset());
+        if self.read_committed {
+            told.markers.pass(batch.base_offset(), next_offset);
+            if batch.is_control() {
+                self.pass_marker(batch, slot, &mut told, visitor).map_err(whole)?;
+            } else if batch.is_transactional() && batch.count() > 0 {
+                told.markers.see(batch.producer_id(), batch.base_offset(), is_aborted);
+            }
         }
         if batch.is_control() || is_aborted {
             visitor.event(slot, SourceEvent::Progress { next_offset });
@@ -256,15 +270,22 @@ impl Shower {
     }
 
     /// A marker says that its producer's transaction is over.
-    fn pass_marker(&mut self, batch: &Batch<'_>, aborted: &mut [AbortedTransaction]) -> Result<(), String> {
-        if !self.read_committed || aborted.is_empty() {
-            return Ok(());
-        }
+    fn pass_marker(
+        &mut self,
+        batch: &Batch<'_>,
+        slot: PartitionSlot,
+        told: &mut Told<'_>,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), String> {
         let payload = self.unpacker.unpack(batch).map_err(|error| error.to_string())?;
         for record in batch.records(payload) {
             let record = record.map_err(|error| error.to_string())?;
-            if record.marker() == Some(Marker::Abort) {
-                aborted::end(aborted, batch.producer_id(), record.offset);
+            let Some(marker) = record.marker() else { continue };
+            if marker == Marker::Abort {
+                aborted::end(told.aborted, batch.producer_id(), record.offset);
+            }
+            if let Some(Contradiction { kind, first }) = told.markers.end(batch.producer_id(), marker) {
+                visitor.event(slot, SourceEvent::FalseAbort { kind, first, marker: record.offset });
             }
         }
         Ok(())
@@ -329,11 +350,12 @@ impl Source {
                 continue;
             };
             let rest = batches.rest();
-            let aborted = &mut arrived.aborted[list.clone()];
             let outcome = match batch {
                 Ok(batch) => {
                     let place = (position.slot, section.shows_from(&batch));
-                    let shown = self.shower.show(&batch, place, aborted, visitor);
+                    let aborted = &mut arrived.aborted[list.clone()];
+                    let told = Told { aborted, markers: &mut position.markers };
+                    let shown = self.shower.show(&batch, place, told, visitor);
                     let next_offset = batch.next_offset();
                     shown.map(|shown| (shown, next_offset)).map_err(|bad| (bad, next_offset))
                 }

@@ -205,6 +205,10 @@ impl Visitor for Notes {
             SourceEvent::AtEnd { end } => format!("{partition}: end {end}"),
             SourceEvent::Unreadable { from, to: Some(to), .. } => format!("{partition}: not {from} to {to}"),
             SourceEvent::Unreadable { from, to: None, .. } => format!("{partition}: not {from} on"),
+            SourceEvent::FalseAbort { kind, first, marker } => {
+                let kind = format!("{kind:?}").to_lowercase();
+                format!("{partition}: {kind} abort from {first}, marker {marker}")
+            }
             SourceEvent::OutOfRange => format!("{partition}: out of range"),
             SourceEvent::Truncated { from, epoch, to } => {
                 format!("{partition}: {from} in epoch {epoch} truncated to {to}")

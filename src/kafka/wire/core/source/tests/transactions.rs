@@ -76,3 +76,43 @@ fn each_partition_has_a_list_of_its_own() {
     bench.give(FIRST, &[one(0, vec![(7, 0)]), one(1, vec![])]);
     assert_eq!(bench.shown(), ["0: up to 1", "1@0 x"]);
 }
+
+/// What is told of a log whose broker has this list.
+fn told(aborted: &[(i64, i64)]) -> Vec<String> {
+    let mut bench = Bench::reading_as(COMMITTED, 1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[Part { aborted: aborted.to_vec(), ..part(0, 99, &log()) }]);
+    bench.shown().into_iter().filter(|text| text.contains("abort")).collect()
+}
+
+#[test]
+fn a_list_that_contradicts_the_markers_is_named() {
+    assert_eq!(told(&[(7, 0), (8, 1)]), [""; 0]);
+    assert_eq!(told(&[(8, 1)]), ["0: hidden abort from 0, marker 4"]);
+    assert_eq!(told(&[]), ["0: hidden abort from 0, marker 4", "0: hidden abort from 1, marker 6"]);
+    assert_eq!(told(&[(7, 3), (8, 1)]), ["0: belated abort from 0, marker 4"]);
+    let invented = told(&[(7, 0), (7, 5), (8, 1), (8, 8)]);
+    assert_eq!(invented, ["0: invented abort from 5, marker 7", "0: invented abort from 8, marker 9"]);
+}
+
+#[test]
+fn a_list_is_for_its_own_answer_and_what_is_missing_proves_nothing() {
+    let aborted = |from: usize, to: usize, aborted: &[(i64, i64)]| Part {
+        aborted: aborted.to_vec(),
+        ..part(0, 99, &log()[from..to])
+    };
+    // The transaction and its marker come in two answers, each of which has it in its list.
+    let mut bench = Bench::reading_as(COMMITTED, 1);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[aborted(0, 4, &[(7, 0), (8, 1)])]);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[aborted(4, 10, &[(7, 0), (8, 1)])]);
+    assert!(!bench.shown().iter().any(|text| text.contains("abort")));
+    // Compaction has taken the marker at 4: the next one of that producer is another transaction's.
+    let mut bench = Bench::reading_as(COMMITTED, 1);
+    bench.asks(FIRST);
+    let mut taken = log();
+    taken.remove(4);
+    bench.give(FIRST, &[Part { aborted: vec![(8, 1)], ..part(0, 99, &taken) }]);
+    assert!(!bench.shown().iter().any(|text| text.contains("abort from 0")));
+}
