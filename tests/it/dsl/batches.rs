@@ -43,6 +43,17 @@ impl RawBatch {
         self.base_offset() + i64::from(i32::from_be_bytes(self.array(23))) + 1
     }
 
+    pub fn producer_id(&self) -> i64 {
+        i64::from_be_bytes(self.array(43))
+    }
+
+    /// Whether it has records of a transaction: no marker is meant.
+    pub fn is_transactional(&self) -> bool {
+        const TRANSACTIONAL: u16 = 1 << 4;
+        const CONTROL: u16 = 1 << 5;
+        u16::from_be_bytes(self.array(21)) & (TRANSACTIONAL | CONTROL) == TRANSACTIONAL
+    }
+
     /// Has its records lie elsewhere. The checksum does not cover that.
     pub fn move_to(&mut self, base_offset: i64) {
         self.0[..8].copy_from_slice(&base_offset.to_be_bytes());

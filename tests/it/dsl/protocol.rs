@@ -7,8 +7,8 @@ use std::{
 
 use kafka_protocol::{
     messages::{
-        ApiKey, ApiVersionsResponse, DescribeClusterResponse, FetchRequest, FetchResponse,
-        FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
+        ApiKey, ApiVersionsResponse, DescribeClusterResponse, EndTxnRequest, EndTxnResponse, FetchRequest,
+        FetchResponse, FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
         OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
         RequestHeader, ResponseHeader,
     },
@@ -79,6 +79,8 @@ bodies![
     Request Fetch FetchRequest,
     Request ListOffsets ListOffsetsRequest,
     Request OffsetForLeaderEpoch OffsetForLeaderEpochRequest,
+    Request EndTxn EndTxnRequest,
+    Response EndTxn EndTxnResponse,
     Response Produce ProduceResponse,
     Response Fetch FetchResponse,
     Response ListOffsets ListOffsetsResponse,

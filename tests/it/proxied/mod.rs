@@ -1,7 +1,9 @@
 //! Faults that no damage to a log can make: a proxy between the verifier and a real broker tells lies, loses
 //! answers and cuts connections. What breaks a promise is named, at its place; what breaks none is not.
 
+mod commits;
 mod ends;
+mod lists;
 mod producing;
 mod reading;
 mod replays;
@@ -19,7 +21,15 @@ use crate::{
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    [producing::tests(), reading::tests(), replays::tests(), ends::tests()].into_iter().flatten().collect()
+    let all = [
+        producing::tests(),
+        reading::tests(),
+        replays::tests(),
+        ends::tests(),
+        commits::tests(),
+        lists::tests(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Few records in a batch, so that there are many batches.
