@@ -21,7 +21,7 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
-use proofload::kafka::wire::{
+use proofload::inside::{
     batch::{BatchProducer, BatchValue, BatchWriter, Batches, Codec, CrcShift, NewRecord, Packer, Unpacker},
     protocol::{
         Api, Decoder, FetchPartition, FetchRequest, FetchResponse, InitProducerIdRequest,

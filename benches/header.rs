@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use proofload::record;
+use proofload::inside::record;
 
 /// Headers in one iteration; enough that a branch predictor cannot learn them by heart.
 const HEADERS: usize = 4096;

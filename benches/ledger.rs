@@ -3,7 +3,7 @@
 use std::{hint::black_box, path::Path};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use proofload::ledger::{AckedRuns, Ledger, LedgerStore, OffsetRun, PartitionLedger};
+use proofload::inside::ledger::{AckedRuns, Ledger, LedgerStore, OffsetRun, PartitionLedger};
 
 /// Acks or look-ups in one iteration.
 const OFFSETS: i64 = 10_000;

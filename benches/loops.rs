@@ -3,15 +3,13 @@
 use std::{future, sync::Arc, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use proofload::{
-    kafka::{
-        Answers, ClientError, ClientFactory, Delivery, Isolation, KafkaError, LogEvent, LogReader,
-        LogVisitor, LogWriter, OffsetSpec, Outcome, QuestionId, ReadFrom, ReaderSettings, Record, SendError,
-        WriterSettings,
-    },
-    partitions::{PartitionSlot, PartitionTable},
+use proofload::inside::{
     record::{self, RECORD_ID_HEADER, RecordView},
-    verifier::alone,
+    shard::{
+        Answers, ClientError, ClientFactory, Delivery, Isolation, KafkaError, LogEvent, LogReader,
+        LogVisitor, LogWriter, OffsetSpec, Outcome, PartitionSlot, PartitionTable, QuestionId, ReadFrom,
+        ReaderSettings, Record, SendError, WriterSettings, alone,
+    },
 };
 
 const PARTITIONS: i32 = 8;
@@ -51,11 +49,11 @@ impl ClientFactory for Nothing {
     type Writer = Writer;
 
     fn reader(&self, _settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
-        Ok(Reader { ids: self.ids.clone(), positions: vec![None; table.len()], turn: 0 })
+        Ok(Reader { ids: self.ids.clone(), positions: vec![None; table.count()], turn: 0 })
     }
 
     fn writer(&self, _settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
-        Ok(Writer { ends: vec![0; table.len()], acked: Vec::new() })
+        Ok(Writer { ends: vec![0; table.count()], acked: Vec::new() })
     }
 }
 

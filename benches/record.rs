@@ -3,14 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use proofload::{
-    config::Fill,
-    random::Random,
-    record::{
-        self, KeyText, PayloadPool, RECORD_ID_HEADER,
-        proof::{self, Content, Proof},
-    },
-};
+use proofload::inside::record::{self, Content, Fill, KeyText, PayloadPool, Proof, RECORD_ID_HEADER, Random};
 
 /// Records in one iteration: what a shard sends in one burst.
 const BURST: i64 = 256;
@@ -72,7 +65,7 @@ fn proof_headers(criterion: &mut Criterion) {
             for (sequence, id) in (0..).zip(&ids) {
                 let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
                 let content = Content::new(Some(id), black_box(7), (RECORD_ID_HEADER.as_bytes(), id));
-                black_box(proof::encode(black_box(&proof), &content));
+                black_box(record::encode(black_box(&proof), &content));
             }
         });
     });

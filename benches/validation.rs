@@ -4,13 +4,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use proofload::{
+use proofload::inside::{
     ledger::{OffsetRun, PartitionLedger},
     record::{
-        self, RECORD_ID_BYTES, RECORD_ID_HEADER, RecordView,
-        proof::{self, Content, Encoded, PROOF_HEADER, Proof},
+        self, Content, Encoded, PROOF_HEADER, PartitionState, Proof, RECORD_ID_BYTES, RECORD_ID_HEADER,
+        RecordView, Rules, Visible,
     },
-    verifier::check::validator::{PartitionState, Rules, Visible},
 };
 
 const RULES: Rules =
@@ -90,8 +89,8 @@ fn proofs(criterion: &mut Criterion) {
 
 fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> Encoded {
     let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
-    let content = Content::new(Some(id), proof::digest_of(Some(value)), (RECORD_ID_HEADER.as_bytes(), id));
-    proof::encode(&proof, &content)
+    let content = Content::new(Some(id), record::digest_of(Some(value)), (RECORD_ID_HEADER.as_bytes(), id));
+    record::encode(&proof, &content)
 }
 
 /// What any digest of a value has to beat: a pass over values that come out of the processor's last cache, as those of a
@@ -103,7 +102,7 @@ fn passes(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(256));
     let all = |pass: fn(&[u8]) -> u64| values.chunks_exact(VALUE_BYTES).map(pass).fold(0, u64::wrapping_add);
     group.bench_function("digest", |bencher| {
-        bencher.iter(|| all(|value| proof::digest_of(Some(black_box(value)))));
+        bencher.iter(|| all(|value| record::digest_of(Some(black_box(value)))));
     });
     group.bench_function("sum_of_words", |bencher| bencher.iter(|| all(|value| sum(black_box(value)))));
     group.finish();

@@ -8,36 +8,39 @@
 #[cfg(test)]
 extern crate self as proofload;
 
-pub mod app;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod control;
-pub mod failing;
-pub mod findings;
+mod app;
+mod cli;
+mod clock;
+mod config;
+mod control;
+mod failing;
+mod findings;
 #[cfg(test)]
 mod house;
-pub mod human;
-pub mod kafka;
-pub mod ledger;
+mod human;
+mod kafka;
+mod ledger;
 mod mutants;
-pub mod pace;
-pub mod partitions;
-pub mod random;
-pub mod record;
-pub mod repeater;
-pub mod runtime;
-pub mod stats;
+mod pace;
+mod partitions;
+mod random;
+mod record;
+mod repeater;
+mod runtime;
+mod stats;
 mod terminal;
-pub mod transaction;
-pub mod verifier;
+mod transaction;
+mod verifier;
+
+pub mod inside;
 
 use std::{
     ffi::OsString,
     io::{self, Write},
 };
 
-use cli::{Command, Program};
+use cli::Command;
+pub use cli::Program;
 
 /// Runs one of the programs on these arguments (without the program's name) and
 /// returns its exit code: 0 all well, 1 the data broke its promise, 2 usage,

@@ -1,7 +1,7 @@
 //! `proofload verifier …` and `proofload repeater …`.
 #![forbid(unsafe_code)]
 
-use proofload::cli::Program;
+use proofload::Program;
 
 /// For librdkafka too: its `malloc` is this one, which halves the cost of reading.
 #[global_allocator]

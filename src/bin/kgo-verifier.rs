@@ -1,7 +1,7 @@
 //! The verifier under the name that scripts know.
 #![forbid(unsafe_code)]
 
-use proofload::cli::Program;
+use proofload::Program;
 
 /// For librdkafka too: its `malloc` is this one, which halves the cost of reading.
 #[global_allocator]

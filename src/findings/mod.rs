@@ -12,7 +12,7 @@ pub mod violations;
 mod waits;
 
 pub use causes::{Cause, Causes};
-pub use complaints::{Complaint, ComplaintKind, Complaints, Heard, Side, Throttling, complaints};
+pub use complaints::{Complaint, ComplaintKind, Heard, Side, Throttling, complaints};
 pub use patience::Patience;
 pub(crate) use stalls::{Explanation, THROTTLED};
 pub use stalls::{Stall, Stalls};

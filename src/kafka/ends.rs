@@ -29,26 +29,6 @@ impl Ends {
 /// Between two looks for answers, where the client cannot wake who waits for them.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks where these partitions start or end, and waits for it; each is answered or has an error, at once when `stop`
-/// becomes true.
-pub async fn offsets<R: LogReader>(
-    reader: &mut R,
-    partitions: &[PartitionSlot],
-    spec: OffsetSpec,
-    stop: impl Fn() -> bool,
-) -> Answers {
-    let question = reader.ask_offsets(partitions, spec);
-    loop {
-        if let Some(answers) = reader.answers(question) {
-            return answers;
-        }
-        if stop() {
-            return partitions.iter().map(|&partition| (partition, Err(KafkaError::timed_out()))).collect();
-        }
-        reader.wait(LOOK_PAUSE).await;
-    }
-}
-
 /// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
 pub async fn ends<R: LogReader>(
     reader: &mut R,

@@ -26,7 +26,7 @@ mod transactions;
 pub mod wire;
 
 pub use client_factory::ClientFactory;
-pub use ends::{Ends, Inquiry, Reply, ends, offsets};
+pub use ends::{Ends, Inquiry, Reply, ends};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use false_abort::FalseAbort;
@@ -34,17 +34,15 @@ pub use group::{
     Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, Handover, MemberSettings, MemberState,
 };
 pub use known_brokers::KnownBrokers;
-pub use librdkafka::{
-    CommittedPlaces, EmbeddedCluster, GroupDescription, GroupMember, Librdkafka, LibrdkafkaHub,
-    LibrdkafkaWorker,
-};
+#[cfg(test)]
+pub use librdkafka::GroupMember;
+pub use librdkafka::{CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaHub};
 pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{
     Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
 };
 pub use observer::{
-    BrokerChange, BrokerStates, Coordinator, Leaders, Look, Observer, Refusal, TopicError, TopicShape,
-    Trouble, named,
+    BrokerChange, BrokerStates, Coordinator, Look, Observer, Refusal, TopicError, TopicShape, Trouble, named,
 };
 pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId, TopicAnswers};
 pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};

@@ -60,14 +60,8 @@ impl PartitionTable {
 
     /// How many partitions there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.places.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 
     /// All slots, in their order.
@@ -134,7 +128,7 @@ mod tests {
         let mut table = PartitionTable::of_topic("a", [2, 0]);
         let b = table.add_topic("b");
         let added = [0, 2].map(|partition| table.add(TopicPartition { topic: b, partition }).unwrap());
-        assert_eq!((added, table.len()), ([2, 3].map(PartitionSlot::new), 4));
+        assert_eq!((added, table.count()), ([2, 3].map(PartitionSlot::new), 4));
         let named: Vec<_> = table.slots().map(|slot| (table.topic(slot), table.partition(slot))).collect();
         assert_eq!(named, [("a", 2), ("a", 0), ("b", 0), ("b", 2)]);
         for slot in table.slots() {
@@ -145,15 +139,15 @@ mod tests {
     #[test]
     fn what_is_there_is_not_added_again() {
         let mut table = PartitionTable::of_topic("a", [0, 3, 0]);
-        assert_eq!((table.len(), table.add_topic("a"), table.topics().len()), (2, 0, 1));
+        assert_eq!((table.count(), table.add_topic("a"), table.topics().len()), (2, 0, 1));
         assert_eq!(table.add(TopicPartition { topic: 0, partition: 3 }), Some(PartitionSlot::new(1)));
-        assert_eq!(table.len(), 2);
+        assert_eq!(table.count(), 2);
     }
 
     #[test]
     fn nothing_has_a_slot_that_cannot_be() {
         let mut table = PartitionTable::of_topic("a", [-1]);
-        assert!(table.is_empty() && table.topics().len() == 1, "the topic is there all the same");
+        assert!(table.count() == 0 && table.topics().len() == 1, "the topic is there all the same");
         assert_eq!(table.add(TopicPartition { topic: 1, partition: 0 }), None, "no such topic");
         for (topic, partition) in [(0, 0), (0, -1), (7, 0)] {
             assert_eq!(table.slot(TopicPartition { topic, partition }), None, "{topic} {partition}");

@@ -79,12 +79,6 @@ pub struct Shard<T> {
 }
 
 impl<T> Shard<T> {
-    /// Where it runs.
-    #[must_use]
-    pub fn place(&self) -> &ShardPlace {
-        &self.place
-    }
-
     /// Whether it has ended, so that [`Shard::join`] returns at once.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -290,7 +284,7 @@ mod tests {
         let shards = shards.unwrap();
         assert_eq!(shards.len(), placement.shards.len());
         for (shard, expected) in shards.into_iter().zip(&placement.shards) {
-            assert_eq!(shard.place(), expected);
+            assert_eq!(&shard.place, expected);
             let (place, thread, cpu) = shard.join().unwrap();
             assert_eq!(&place, expected);
             assert_eq!(thread.name, format!("shard-{}", place.index));

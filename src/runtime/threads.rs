@@ -37,6 +37,7 @@ pub fn list() -> Vec<ThreadInfo> {
 }
 
 /// The calling thread; `None` if `/proc` is not mounted.
+#[cfg(test)]
 #[must_use]
 pub fn current() -> Option<ThreadInfo> {
     of(u32::try_from(nix::unistd::gettid().as_raw()).ok()?)

@@ -13,9 +13,9 @@ mod status;
 
 pub use board::{Board, ProducerBoard, ReaderBoard, ReaderKind};
 pub use counters::{
-    Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals, Wants,
+    Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,
 };
 pub use coverage::{Coverage, CoverageTotals};
 pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
-pub use repeater::{GroupView, Latencies, RepeaterBoard, RepeaterStatus, WorkerStats, WorkerTotals};
+pub use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

@@ -200,7 +200,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         table: table.clone(),
         stats: stats.clone(),
         throughput_bytes_per_s: config.throughput_bytes_per_s,
-        share: table.len() as f64 / crew.partitions.max(1) as f64,
+        share: table.count() as f64 / crew.partitions.max(1) as f64,
         proof: crew.config.proof,
     });
     let (feeders, shards_running) =

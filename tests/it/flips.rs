@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, env};
 
-use proofload::random::Random;
+use proofload::inside::record::Random;
 
 use crate::{
     Test,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use proofload::random::Random;
+use proofload::inside::record::Random;
 
 use crate::{
     Test,

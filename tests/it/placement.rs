@@ -1,6 +1,6 @@
 //! Every thread of the process is where the plan says: the shards', the client library's, and the rest.
 
-use proofload::runtime::cores::cpu_set::CpuSet;
+use proofload::inside::runtime::CpuSet;
 
 use crate::{
     Test,

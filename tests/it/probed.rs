@@ -26,7 +26,7 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, StrBytes},
 };
 
-use proofload::kafka::wire::protocol::{self as wire, Api, ApiRange, encode_request};
+use proofload::inside::protocol::{self as wire, Api, ApiRange, encode_request};
 
 use crate::{
     Test,

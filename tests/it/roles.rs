@@ -15,14 +15,8 @@ use std::{
 
 use nix::{errno::Errno, libc};
 use proofload::{
-    cli::Program,
-    runtime::{
-        cores::{
-            placement::{self, ClientThreads, CoresRequest, ShardLimits},
-            topology::Topology,
-        },
-        executor, panic,
-    },
+    Program,
+    inside::runtime::{ClientThreads, CoresRequest, ShardLimits, Topology, executor, panic, placement},
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
 

@@ -7,7 +7,7 @@ mod operations;
 
 use std::env;
 
-use proofload::random::Random;
+use proofload::inside::record::Random;
 
 use self::operations::{Damage, Operation, PLAIN, Patient, TRANSACTIONAL, VALUED};
 use crate::{

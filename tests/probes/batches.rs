@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::SystemTime};
 
-use proofload::kafka::wire::batch::{
+use proofload::inside::batch::{
     Batch, BatchProducer, BatchValue, BatchWriter, Batches, Crc, CrcShift, Marker, NewRecord,
 };
 

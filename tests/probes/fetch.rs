@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proofload::kafka::wire::protocol::{Api, FetchPartition, FetchResponse, TopicRef};
+use proofload::inside::protocol::{Api, FetchPartition, FetchResponse, TopicRef};
 
 use super::{
     Probe, Scene,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kafka_protocol::{messages as theirs, protocol::Decodable};
-use proofload::kafka::wire::protocol::{Api, MetadataRequest, TopicRef};
+use proofload::inside::protocol::{Api, MetadataRequest, TopicRef};
 
 use super::{
     Probe, Scene,

@@ -1,6 +1,6 @@
 //! Producer ids, epochs and sequences.
 
-use proofload::kafka::wire::protocol::{Api, TopicRef};
+use proofload::inside::protocol::{Api, TopicRef};
 
 use super::{
     Probe, Scene,

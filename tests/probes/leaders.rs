@@ -1,6 +1,6 @@
 //! Leaders that change, and epochs with them.
 
-use proofload::kafka::wire::protocol::Timestamp::{Earliest, Latest};
+use proofload::inside::protocol::Timestamp::{Earliest, Latest};
 
 use super::{
     Probe, Scene,

@@ -21,7 +21,7 @@ mod transactions_v2;
 
 use std::time::Duration;
 
-use proofload::kafka::wire::protocol::Api;
+use proofload::inside::protocol::Api;
 
 pub use scene::Scene;
 

@@ -1,6 +1,6 @@
 //! Where logs and epochs start and end, as long as nobody was elected.
 
-use proofload::kafka::wire::protocol::Timestamp::{Earliest, Latest};
+use proofload::inside::protocol::Timestamp::{Earliest, Latest};
 
 use super::{Probe, Scene, batches::plain, expected::usually, probes};
 

@@ -1,6 +1,6 @@
 //! Batches that a broker takes, and those that it refuses.
 
-use proofload::kafka::wire::protocol::{Api, ProduceRequest, ProduceResponse, TopicRef};
+use proofload::inside::protocol::{Api, ProduceRequest, ProduceResponse, TopicRef};
 
 use super::{
     Probe, Scene,

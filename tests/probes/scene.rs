@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use proofload::{
-    kafka::wire::protocol::{
+use proofload::inside::{
+    protocol::{
         AddPartitionsRequest, AddPartitionsResponse, Api, CoordinatorKind, Decoder, Encoder, EndTxnRequest,
         EndTxnResponse, EpochQuestion, FetchPartition, FetchRequest, FetchResponse, FindCoordinatorRequest,
         FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, LeaderEpochRequest,
@@ -12,7 +12,7 @@ use proofload::{
         OffsetQuestion, ProduceRequest, ProduceResponse, Request, ResponseHeader, Timestamp, TopicId,
         TopicRef, TopicRefs, begin_frame, encode_request, finish_frame,
     },
-    partitions::TopicPartition,
+    shard::TopicPartition,
 };
 
 use super::{Asked, Closed, Kind, World, batches, batches::Made, expected::Expected};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proofload::kafka::wire::protocol::{Api, ProduceResponse, TopicRef};
+use proofload::inside::protocol::{Api, ProduceResponse, TopicRef};
 
 use super::{Probe, Scene, batches::plain, probes};
 

@@ -1,6 +1,6 @@
 //! What is spoken, which topics there are, and topics that were made anew.
 
-use proofload::kafka::wire::protocol::{
+use proofload::inside::protocol::{
     Api, ApiVersionsRequest, ApiVersionsResponse, CreateTopicRequest, CreateTopicsResponse, MetadataRequest,
     MetadataResponse, TopicId, TopicRef,
 };

@@ -1,8 +1,6 @@
 //! Transactions of clients that add partitions themselves: those from before KIP-890.
 
-use proofload::kafka::wire::protocol::{
-    Api, InitProducerIdRequest, InitProducerIdResponse, Timestamp::Latest,
-};
+use proofload::inside::protocol::{Api, InitProducerIdRequest, InitProducerIdResponse, Timestamp::Latest};
 
 use super::{
     Probe, Scene,

@@ -1,6 +1,6 @@
 //! Transactions as of KIP-890: a Produce adds its partition, and each transaction has an epoch of its own.
 
-use proofload::kafka::wire::protocol::{ApiVersionsRequest, ApiVersionsResponse};
+use proofload::inside::protocol::{ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{
     Probe, Scene,

@@ -91,7 +91,7 @@ const PRODUCERS: fn(&Uses<'_>) -> bool = |uses| uses.produces;
 const CONSUMERS: fn(&Uses<'_>) -> bool = |uses| uses.consumes();
 const MEMBERS: fn(&Uses<'_>) -> bool = |uses| uses.group.is_some();
 
-/// What a run decides whatever its flags say. What depends on them follows in [`rules_of`].
+/// What a run decides whatever its flags say.
 const RULES: &[Rule] = &[
     Rule {
         names: &["acks", "request.required.acks"],

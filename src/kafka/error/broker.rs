@@ -3,7 +3,6 @@
 //! Source: `org.apache.kafka.common.protocol.Errors` of Kafka 4.1, <https://kafka.apache.org/protocol#protocol_error_codes>.
 
 /// The codes that something is decided by, under Kafka's names.
-#[expect(missing_docs, reason = "Kafka's protocol documents them")]
 pub mod code {
     pub const NONE: i16 = 0;
     pub const OFFSET_OUT_OF_RANGE: i16 = 1;
@@ -60,7 +59,6 @@ pub mod code {
     pub const OPERATION_NOT_ATTEMPTED: i16 = 55;
     pub const KAFKA_STORAGE_ERROR: i16 = 56;
     pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
-    pub const UNKNOWN_PRODUCER_ID: i16 = 59;
     pub const DELEGATION_TOKEN_AUTHORIZATION_FAILED: i16 = 65;
     pub const DELEGATION_TOKEN_EXPIRED: i16 = 66;
     pub const GROUP_ID_NOT_FOUND: i16 = 69;

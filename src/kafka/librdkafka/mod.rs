@@ -29,6 +29,8 @@ mod trial;
 mod wake;
 
 pub(crate) use admin::client::AdminClient;
-pub use admin::groups::{CommittedPlaces, GroupDescription, GroupMember};
+#[cfg(test)]
+pub use admin::groups::GroupMember;
+pub use admin::groups::{CommittedPlaces, GroupDescription};
 pub use embedded::EmbeddedCluster;
-pub use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};
+pub use factory::{Librdkafka, LibrdkafkaHub};

@@ -26,7 +26,4 @@ mod writer;
 
 pub(crate) use admin::AdminClient;
 pub use factory::Wire;
-pub use reader::Reader;
 pub use settings::lacking;
-pub use trust::Tls;
-pub use writer::Writer;

@@ -21,7 +21,7 @@ use kafka_protocol::{
     },
     protocol::{Decodable, Encodable, StrBytes},
 };
-use proofload::random::Random;
+use proofload::inside::record::Random;
 
 use super::protocol;
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use proofload::runtime::cores::cpu_set::CpuSet;
+use proofload::inside::runtime::CpuSet;
 
 #[derive(Clone, Debug)]
 pub struct Thread {

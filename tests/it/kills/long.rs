@@ -8,9 +8,9 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use proofload::{
+use proofload::inside::{
     ledger::{Ledger, LedgerStore},
-    random::Random,
+    record::Random,
 };
 
 use super::{ENDLESS, GRACE, KILLS, POLL_EVERY, Scene, Way, Word, grace};

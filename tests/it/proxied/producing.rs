@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use proofload::random::Random;
+use proofload::inside::record::Random;
 use serde_json::Value;
 
 use super::{Every, NAME_ALL, SMALL_BATCHES, expect_each_stored_once, named, run, violations};

@@ -1,6 +1,6 @@
 //! What is done to the log of a partition, and what has to be said of it.
 
-use proofload::random::Random;
+use proofload::inside::record::Random;
 
 use crate::dsl::surgery::{Log, Record};
 

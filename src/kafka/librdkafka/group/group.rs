@@ -1,6 +1,6 @@
 //! One member of a consumer group.
 //!
-//! Everything happens on the shard: rebalances are served inside [`GroupConsumer::poll`],
+//! Everything happens on the shard: rebalances are served inside [`GroupConsumer::poll_at_most`],
 //! and nothing here waits for a broker. What a member has consumed is known here, and
 //! committed here: at intervals, before partitions are given up, and at the end.
 

@@ -68,7 +68,7 @@ impl Member {
         Ok(Self {
             consumer: ManuallyDrop::new(GroupConsumer::start(settings, table, bell)?),
             table: table.clone(),
-            sequels: Sequels::new(table.len()),
+            sequels: Sequels::new(table.count()),
             prober: Prober::new(&looks, table.clone()),
             due: Vec::new(),
         })

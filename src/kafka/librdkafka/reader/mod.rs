@@ -88,7 +88,7 @@ impl Reader {
             consumer: Consumer::start(settings, table)?,
             settings: settings.clone(),
             table: table.clone(),
-            places: Places::new(table.len()),
+            places: Places::new(table.count()),
             prober: Prober::new(settings, table.clone()),
             inquiry: None,
             deafness: Deafness::default(),

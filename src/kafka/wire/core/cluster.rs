@@ -88,7 +88,7 @@ impl Cluster {
             topics: vec![KnownTopic::default(); table.topics().len()],
             ids: vec![NO_ID; table.topics().len()],
             brokers: Vec::new(),
-            partitions: vec![Known::default(); table.len()],
+            partitions: vec![Known::default(); table.count()],
             table,
             times,
             asked_us: None,

@@ -10,7 +10,7 @@ use super::{
     notice::{Answered, BrokerName, Notice},
 };
 use crate::{
-    kafka::wire::protocol::{Api, DecodeError, Decoder, MetadataRequest, MetadataResponse},
+    kafka::wire::protocol::{Api, Decoder, MetadataRequest, MetadataResponse},
     partitions::PartitionTable,
 };
 
@@ -487,12 +487,6 @@ impl<T: Copy> Network<T> {
         }
     }
 
-    /// An answer could not be read: nobody knows what it said.
-    pub fn unreadable(&mut self, link: LinkId, response: &Response<T>, error: DecodeError, now_us: u64) {
-        let &Response { api, version, .. } = response;
-        self.fail(link, ConnectionError::Unreadable { api, version, error }, now_us);
-    }
-
     fn learn(&mut self, link: LinkId, response: Response<Tag<T>>, now_us: u64) {
         let Self { slots, cluster, .. } = self;
         let State::Open(connection) = &mut slots[link.slot].state else { return };
@@ -567,12 +561,6 @@ impl<T: Copy> Network<T> {
         let ask_us = self.cluster.ask_at_us();
         // One that is due waits for a connection, whose own time is above.
         if ask_us > now_us || self.slots.is_empty() { slots.min(ask_us) } else { slots }
-    }
-
-    /// What the requests of an API are named in errors.
-    #[must_use]
-    pub fn version_of(&self, link: LinkId, api: Api) -> Option<i16> {
-        self.connection_ref(link)?.version(api).ok()
     }
 }
 

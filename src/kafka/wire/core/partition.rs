@@ -192,12 +192,14 @@ impl PartitionQueue {
 
     /// Whether there is nothing on its way.
     #[must_use]
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Batches in flight.
     #[must_use]
+    #[cfg(test)]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
