@@ -25,6 +25,7 @@ mod server;
 mod sessions;
 mod throttle;
 mod topic;
+mod topics;
 mod transacting;
 mod transactions;
 mod versions;
