@@ -5,7 +5,7 @@ mod scripted;
 
 use kafka_protocol::messages::{BrokerId, produce_response::LeaderIdAndEpoch};
 
-use self::scripted::{Cluster, Received, SINK, TOPIC};
+use self::scripted::{Cluster, OF_OTHER, Received, SINK, TOPIC};
 use super::*;
 use crate::kafka::wire::{
     core::{machine::Machine, partition::Fate},
@@ -64,27 +64,27 @@ fn a_request_keeps_to_its_size_and_partitions_take_turns() {
 
 #[test]
 fn a_request_names_each_of_its_topics_once_wherever_its_turn_begins() {
-    let settings = SinkSettings { request_most_bytes: 250, requests_in_flight: 1, ..SINK };
+    // Three batches of four records have room.
+    let settings = SinkSettings { request_most_bytes: 400, requests_in_flight: 1, ..SINK };
     let mut cluster = Cluster::of_two(settings, &[1; 2]);
-    let (mut seen, mut token) = (Vec::new(), 0);
-    for _ in 0..4 {
-        for slot in 0..4 {
-            cluster.push(slot, token).unwrap();
-            token += 1;
-        }
+    let asked = |cluster: &Cluster| cluster.oldest().iter().map(|sent| sent.1).collect::<Vec<_>>();
+    for token in 0..16 {
+        cluster.push(u32::try_from(token).unwrap() % 4, token).unwrap();
     }
     cluster.run();
-    while !cluster.oldest().is_empty() {
-        seen.push(cluster.oldest().iter().map(|sent| sent.1).collect::<Vec<_>>());
-        cluster.answer_oldest(0);
+    assert_eq!(asked(&cluster), [0, 1, OF_OTHER], "the other topic's second has to wait");
+    for token in 16..19 {
+        cluster.push(u32::try_from(token).unwrap() % 4, token).unwrap();
     }
-    assert_eq!(seen.concat().len(), 4, "{seen:?}");
+    cluster.answer_oldest(0);
+    assert_eq!(asked(&cluster), [0, 1, OF_OTHER, OF_OTHER + 1], "and is the first that is gathered");
+    cluster.answer_oldest(0);
+    assert_eq!(cluster.settled.len(), 7);
     assert!(
         cluster.settled.iter().all(|(_, fate)| matches!(fate, Fate::Acked { .. })),
         "{:?}",
         cluster.settled
     );
-    assert_eq!(cluster.settled.len(), 4);
 }
 
 #[test]
