@@ -20,7 +20,7 @@ use crate::{
     findings::anomaly::Violation,
     kafka::{ClientSettings, GroupStart, Isolation, KafkaError, MemberSettings},
     pace::{BEHIND_LIMIT, Pace},
-    partitions::{PartitionSlot, PartitionTable, TopicPartition},
+    partitions::{PartitionTable, TopicPartition},
     stats::WorkerStats,
 };
 
@@ -78,8 +78,8 @@ impl Floor {
     }
 
     /// A partition's topic, and its number.
-    pub(super) fn name_of(&self, partition: PartitionSlot) -> (&str, i32) {
-        (self.table.topic(partition), self.table.partition(partition))
+    pub(super) fn name_of(&self, place: TopicPartition) -> (&str, i32) {
+        (&self.table.topics()[place.topic], place.partition)
     }
 
     /// Partitions of all topics.

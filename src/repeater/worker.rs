@@ -20,7 +20,7 @@ use crate::{
         ClientError, ClientSettings, GroupFactory, GroupReader, GroupVisitor, KafkaError, LogEvent,
         SlotWriter,
     },
-    partitions::PartitionSlot,
+    partitions::{PartitionSlot, TopicPartition},
     record::RecordView,
     stats::{LatencyRecorder, WorkerStats},
 };
@@ -198,22 +198,35 @@ impl Inbox {
         }
     }
 
-    fn body(&mut self, partition: PartitionSlot, offset: i64, value: &[u8]) {
+    #[inline]
+    fn take(&mut self, place: TopicPartition, record: &RecordView<'_>) {
+        match record.value {
+            // What it is, nobody knows.
+            _ if !record.has_sound_headers => {
+                let words = [READABLE, "one whose headers cannot be taken apart"];
+                self.broken(place, record.offset, Anomaly::Corrupt, words);
+            }
+            Some(value) => self.body(place, record.offset, value),
+            None => self.stats.tombstones_consumed.add(1),
+        }
+    }
+
+    fn body(&mut self, place: TopicPartition, offset: i64, value: &[u8]) {
         match Header::decode(value) {
-            Ok(Header { aborted: true, .. }) => self.aborted(partition, offset),
+            Ok(Header { aborted: true, .. }) => self.aborted(place, offset),
             Ok(header) => {
                 self.stats.consumed.add(1);
                 self.stats.consumed_bytes.add(value.len() as u64);
                 match u64::try_from(self.now_us.saturating_sub(header.sent_at_us)) {
                     Ok(e2e_us) => self.latency.record(e2e_us),
-                    Err(_) => self.came_before_it_was_sent(partition, offset, header.sent_at_us),
+                    Err(_) => self.came_before_it_was_sent(place, offset, header.sent_at_us),
                 }
                 self.tokens.push(header.token);
             }
             Err(bad) => {
                 self.stats.bad_bodies.add(1);
                 if self.shard.floor.is_first_bad_body() {
-                    let (topic, partition) = self.shard.floor.name_of(partition);
+                    let (topic, partition) = self.shard.floor.name_of(place);
                     tracing::warn!(
                         "topic {topic} partition {partition} offset {offset}: no repeater's record: {bad}; it is \
                          skipped, and so are others like it, without a word"
@@ -225,7 +238,7 @@ impl Inbox {
 
     /// The clock is looked at again: this thread may have slept since.
     #[cold]
-    fn came_before_it_was_sent(&mut self, partition: PartitionSlot, offset: i64, sent_at_us: i64) {
+    fn came_before_it_was_sent(&mut self, place: TopicPartition, offset: i64, sent_at_us: i64) {
         let lead_us = match u64::try_from(clock::unix_us().saturating_sub(sent_at_us)) {
             Ok(e2e_us) => return self.latency.record(e2e_us),
             Err(_) => sent_at_us.saturating_sub(clock::unix_us()).max(1).unsigned_abs(),
@@ -233,7 +246,7 @@ impl Inbox {
         self.stats.before_sent.add(1);
         self.stats.clock_lead_us.set(self.stats.clock_lead_us.get().max(lead_us));
         if self.shard.floor.is_first_from_the_future() {
-            let (topic, partition) = self.shard.floor.name_of(partition);
+            let (topic, partition) = self.shard.floor.name_of(place);
             let cause = format!(
                 "clocks differ by at least {:.3} s: the record at topic {topic} partition {partition} offset {offset} says \
                  that it is sent only then; such records are counted apart, and are in no latency, and those that come \
@@ -246,16 +259,16 @@ impl Inbox {
 
     /// Its token is not taken over: whoever aborted the transaction has kept it.
     #[cold]
-    fn aborted(&self, partition: PartitionSlot, offset: i64) {
+    fn aborted(&self, place: TopicPartition, offset: i64) {
         self.stats.aborted_reads.add(1);
         let found = "a record that was written in a transaction which was to be aborted";
         let words = ["records of committed transactions only", found];
-        self.broken(partition, offset, Anomaly::AbortedRead, words);
+        self.broken(place, offset, Anomaly::AbortedRead, words);
     }
 
     #[cold]
-    fn broken(&self, partition: PartitionSlot, offset: i64, anomaly: Anomaly, [expected, found]: [&str; 2]) {
-        let (topic, partition) = self.shard.floor.name_of(partition);
+    fn broken(&self, place: TopicPartition, offset: i64, anomaly: Anomaly, [expected, found]: [&str; 2]) {
+        let (topic, partition) = self.shard.floor.name_of(place);
         self.shard.floor.report(Violation {
             anomaly,
             topic: topic.to_owned(),
@@ -290,16 +303,13 @@ impl Inbox {
 impl GroupVisitor for Inbox {
     #[inline]
     fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
-        match record.value {
-            // What it is, nobody knows.
-            _ if !record.has_sound_headers => {
-                let words = [READABLE, "one whose headers cannot be taken apart"];
-                self.broken(partition, record.offset, Anomaly::Corrupt, words);
-            }
-            Some(value) => self.body(partition, record.offset, value),
-            None => self.stats.tombstones_consumed.add(1),
-        }
+        self.take(self.shard.floor.table.place(partition), record);
         ControlFlow::Continue(())
+    }
+
+    /// Repeaters that began later send tokens there.
+    fn added(&mut self, place: TopicPartition, record: &RecordView<'_>) {
+        self.take(place, record);
     }
 
     fn assigned(&mut self, _partition: PartitionSlot) {}
@@ -309,7 +319,12 @@ impl GroupVisitor for Inbox {
             LogEvent::Unreadable { from, to: None, cause } => {
                 self.stats.faults.add(1);
                 if let Some(partition) = partition {
-                    self.broken(partition, from, Anomaly::Corrupt, [READABLE, cause]);
+                    self.broken(
+                        self.shard.floor.table.place(partition),
+                        from,
+                        Anomaly::Corrupt,
+                        [READABLE, cause],
+                    );
                 }
             }
             LogEvent::Refused(error) | LogEvent::Gone(error) | LogEvent::Transient(error) => {

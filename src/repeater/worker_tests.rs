@@ -318,3 +318,18 @@ fn how_the_member_stands_is_told_to_the_main_thread() {
         assert_eq!(stats.starting.get(), 0);
     });
 }
+
+#[test]
+fn tokens_that_others_send_to_partitions_which_were_added_go_round() {
+    on_an_executor(async {
+        let header = Header { token: 70, sent_at_us: clock::unix_us(), aborted: false };
+        let added = |offset, value| GroupStep::ShowAdded { partition: 7, offset, value };
+        let aborted = Header { aborted: true, ..header }.encode().to_vec();
+        let steps = [assign(), added(0, header.encode().to_vec()), added(1, aborted), token(0, 71)];
+        let played = Played::new("", steps);
+        played.work_until(|played| played.produced() == 5).await;
+        assert!(played.sent().contains(&70));
+        assert_eq!(played.found(), [(Anomaly::AbortedRead, 1)]);
+        assert_eq!(played.floor.shared.violations.kept()[0].partition, 7);
+    });
+}

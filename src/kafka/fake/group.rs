@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     kafka::{Expected, GroupReader, GroupVisitor, KafkaError, LogEvent, MemberSettings, MemberState},
-    partitions::PartitionSlot,
+    partitions::{PartitionSlot, TopicPartition},
     record::RecordView,
 };
 
@@ -40,6 +40,12 @@ pub(crate) enum GroupStep {
     ShowSpoilt {
         partition: u32,
         offset: i64,
+    },
+    /// One with this value, of a partition that the topic got after the member was made.
+    ShowAdded {
+        partition: i32,
+        offset: i64,
+        value: Vec<u8>,
     },
     /// One with this value, and no headers.
     ShowValue {
@@ -123,6 +129,20 @@ impl Groups {
     pub(crate) fn offsets(&self, partition: u32) -> Vec<i64> {
         let of_it = self.consumed.iter().filter(|consumed| consumed.1 == partition);
         of_it.map(|consumed| consumed.2).collect()
+    }
+}
+
+/// A record without headers.
+fn plain(offset: i64, value: Option<&[u8]>) -> RecordView<'_> {
+    RecordView {
+        offset,
+        leader_epoch: 0,
+        sent_ms: None,
+        has_sound_headers: true,
+        first_header: None,
+        second_header: None,
+        key: None,
+        value,
     }
 }
 
@@ -243,18 +263,11 @@ impl Member {
             GroupStep::ShowSpoilt { partition, offset } => {
                 record_at(offset, 0, false, |record| self.show(partition, record, visitor));
             }
+            GroupStep::ShowAdded { partition, offset, value } => {
+                visitor.added(TopicPartition { topic: 0, partition }, &plain(offset, Some(&value)));
+            }
             GroupStep::ShowValue { partition, offset, value } => {
-                let record = RecordView {
-                    offset,
-                    leader_epoch: 0,
-                    sent_ms: None,
-                    has_sound_headers: true,
-                    first_header: None,
-                    second_header: None,
-                    key: None,
-                    value: value.as_deref(),
-                };
-                self.show(partition, &record, visitor);
+                self.show(partition, &plain(offset, value.as_deref()), visitor);
             }
             GroupStep::Say { partition, event } => {
                 self.must_own(partition);

@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     kafka::{ClientError, ClientFactory, KafkaError, LogEvent, MemberSettings},
-    partitions::{PartitionSlot, PartitionTable},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::RecordView,
 };
 
@@ -38,12 +38,18 @@ pub enum Expected {
     Acked,
 }
 
-/// What is shown the records of a member. Of partitions that the topics did not have when the run began, it is shown nothing.
+/// What is shown the records of a member.
 pub trait GroupVisitor {
     /// The next record of a partition. Its bytes live as long as the call. A record at which the visitor breaks off has not
     /// been consumed, nor is anything shown behind it before the next poll. Where its headers cannot be taken apart, see
     /// [`LogVisitor::record`](super::super::LogVisitor::record).
     fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()>;
+
+    /// A record of a partition that its topic got after the member was made: it has no slot, nothing else is said of it, and it
+    /// is consumed like all others, so that a group with newer members does not wait for its place.
+    fn added(&mut self, place: TopicPartition, record: &RecordView<'_>) {
+        let _ = (place, record);
+    }
 
     /// A partition is this member's from now on. It is read from where the group knows it to have been consumed.
     fn assigned(&mut self, partition: PartitionSlot);

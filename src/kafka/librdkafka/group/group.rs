@@ -85,7 +85,7 @@ impl GroupConsumer {
         let topics = table.topics();
         let names =
             topics.iter().map(|topic| client::c_string(topic)).collect::<Result<Vec<CString>, _>>()?;
-        let membership = Box::new(Membership::new(names, table.clone(), settings.member.handover.clone()));
+        let membership = Box::new(Membership::new(names, table, settings.member.handover.clone()));
         let opaque = (&raw const *membership).expose_provenance();
         let cpus = &settings.client_cpus;
         let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), cpus, |conf| {
@@ -162,9 +162,8 @@ impl GroupConsumer {
         // SAFETY: the caller's promise.
         let fields = unsafe { &*message };
         let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
-        let slot = topic.and_then(|topic| {
-            self.membership.table().slot(TopicPartition { topic, partition: fields.partition })
-        });
+        let slot = topic
+            .and_then(|topic| self.membership.slot(TopicPartition { topic, partition: fields.partition }));
         match fields.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 let offset = fields.offset;
@@ -180,6 +179,9 @@ impl GroupConsumer {
                 let Some(partition) = self.step(slot, offset, step, each) else {
                     return ControlFlow::Continue(());
                 };
+                if self.membership.is_added(partition) {
+                    return each(GroupEvent::Added { place: self.membership.place(partition), message });
+                }
                 let flow = each(GroupEvent::Record { partition, message });
                 if flow.is_break() && !is_misread {
                     self.membership.take_back(partition, offset);
@@ -190,12 +192,17 @@ impl GroupConsumer {
             Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                 let offset = fields.offset;
                 let step = |partition| self.membership.reached(partition, offset);
-                self.step(slot, offset, step, each).map_or(ControlFlow::Continue(()), |partition| {
-                    each(GroupEvent::End { partition, offset })
-                })
+                let reached = self.step(slot, offset, step, each);
+                match reached.filter(|partition| !self.membership.is_added(*partition)) {
+                    Some(partition) => each(GroupEvent::End { partition, offset }),
+                    None => ControlFlow::Continue(()),
+                }
             }
-            // SAFETY: the caller's promise.
-            code => each(GroupEvent::Fault { partition: slot, fault: unsafe { fault(message, code) } }),
+            code => {
+                let partition = slot.filter(|partition| !self.membership.is_added(*partition));
+                // SAFETY: the caller's promise.
+                each(GroupEvent::Fault { partition, fault: unsafe { fault(message, code) } })
+            }
         }
     }
 
@@ -214,16 +221,20 @@ impl GroupConsumer {
             Step::Again { position } => {
                 // Only once for each place: where the log was cut, there may be nothing any more at that offset.
                 self.seek(partition, position);
-                let _ = each(GroupEvent::WentBack { partition, offset, position });
+                if !self.membership.is_added(partition) {
+                    let _ = each(GroupEvent::WentBack { partition, offset, position });
+                }
                 None
             }
             Step::Back { from, epoch } => {
                 self.membership.tell_cut(partition);
-                let _ = each(GroupEvent::Rewound { partition, offset, from, epoch });
+                if !self.membership.is_added(partition) {
+                    let _ = each(GroupEvent::Rewound { partition, offset, from, epoch });
+                }
                 Some(partition)
             }
             Step::Confirm { offset, epoch } => {
-                let TopicPartition { topic, partition } = self.membership.table().place(partition);
+                let TopicPartition { topic, partition } = self.membership.place(partition);
                 let name = &self.membership.topics[topic];
                 // SAFETY: the client is alive.
                 unsafe { confirm(self.handle.ptr(), name, partition, offset, epoch) };
@@ -268,7 +279,7 @@ impl GroupConsumer {
     }
 
     fn seek(&self, partition: PartitionSlot, offset: i64) {
-        let TopicPartition { topic, partition } = self.membership.table().place(partition);
+        let TopicPartition { topic, partition } = self.membership.place(partition);
         // SAFETY: the topic is alive. Without a time-out the call waits for nothing.
         unsafe { rdk::rd_kafka_seek(self.topics[topic].ptr(), partition, offset, 0) };
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     kafka::librdkafka::{fault::Fault, message::Message},
-    partitions::PartitionSlot,
+    partitions::{PartitionSlot, TopicPartition},
 };
 
 /// What a group's member is shown.
@@ -12,6 +12,13 @@ pub enum GroupEvent<'a> {
     Record {
         /// Its partition.
         partition: PartitionSlot,
+        /// The record.
+        message: Message<'a>,
+    },
+    /// A record of a partition that its topic got after the member was made.
+    Added {
+        /// Which.
+        place: TopicPartition,
         /// The record.
         message: Message<'a>,
     },

@@ -208,6 +208,7 @@ impl<V: GroupVisitor> Showing<'_, V> {
             GroupEvent::Record { partition, message } => {
                 return self.record(partition, &message.view());
             }
+            GroupEvent::Added { place, message } => self.visitor.added(place, &message.view()),
             GroupEvent::End { partition, offset } => {
                 self.look_for_gap(partition, offset)?;
                 self.sequels.of(partition).begin(Some(offset));

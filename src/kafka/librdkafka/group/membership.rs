@@ -34,7 +34,9 @@ pub(crate) enum Unreadable {
 pub(crate) struct Membership {
     /// The topics' names, by their places in the table.
     pub(crate) topics: Vec<CString>,
-    table: Arc<PartitionTable>,
+    /// Those that topics got since the member was made have slots behind the first `known` ones, which nobody else has.
+    table: RefCell<PartitionTable>,
+    known: usize,
     handover: Option<Arc<Handover>>,
     /// Where results of commits go.
     pub(crate) commits: Cell<*mut rdk::rd_kafka_queue_t>,
@@ -52,14 +54,11 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    pub(crate) fn new(
-        topics: Vec<CString>,
-        table: Arc<PartitionTable>,
-        handover: Option<Arc<Handover>>,
-    ) -> Self {
+    pub(crate) fn new(topics: Vec<CString>, table: &PartitionTable, handover: Option<Arc<Handover>>) -> Self {
         Self {
             topics,
-            table,
+            table: RefCell::new(table.clone()),
+            known: table.slots().count(),
             handover,
             commits: Cell::new(ptr::null_mut()),
             owned: RefCell::default(),
@@ -72,9 +71,19 @@ impl Membership {
         }
     }
 
-    /// The partitions that it may own.
-    pub(crate) fn table(&self) -> &PartitionTable {
-        &self.table
+    /// Topic and number of a partition.
+    pub(crate) fn place(&self, partition: PartitionSlot) -> TopicPartition {
+        self.table.borrow().place(partition)
+    }
+
+    /// Whether its topic got this partition after the member was made.
+    pub(crate) fn is_added(&self, partition: PartitionSlot) -> bool {
+        partition.index() >= self.known
+    }
+
+    /// The slot of a partition; `None` where it has never been this member's, and no topic had it when that was made.
+    pub(crate) fn slot(&self, place: TopicPartition) -> Option<PartitionSlot> {
+        self.table.borrow().slot(place)
     }
 
     /// The client shows a record.
@@ -146,7 +155,7 @@ impl Membership {
     /// The group has answered a commit: with the offset below which it knows a partition to have been consumed, or
     /// not at all. What it refused goes into the next commit, if it is still ours; the rest is consumed again by others.
     pub(crate) fn answered(&self, commit: CommitNumber, topic: &CStr, partition: i32, offset: Option<i64>) {
-        let Some(partition) = self.slot(topic, partition) else { return };
+        let Some(partition) = self.named(topic, partition).and_then(|place| self.slot(place)) else { return };
         if let Some(place) = self.owned.borrow_mut().0.get_mut(&partition) {
             place.answer(commit, offset);
         }
@@ -218,7 +227,7 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         let Ok(mut list) = PartitionList::new(0) else { return false };
         for (&slot, place) in owned.0.iter().filter(|(_, place)| !place.is_committed()) {
-            let TopicPartition { topic, partition } = self.table.place(slot);
+            let TopicPartition { topic, partition } = self.place(slot);
             list.add(&self.topics[topic], partition, place.position);
             self.hand_over(slot, place);
         }
@@ -257,10 +266,9 @@ impl Membership {
         }
     }
 
-    /// `None`: the topic did not have this partition when the run began.
-    fn slot(&self, name: &CStr, partition: i32) -> Option<PartitionSlot> {
+    fn named(&self, name: &CStr, partition: i32) -> Option<TopicPartition> {
         let topic = self.topics.iter().position(|topic| topic.as_c_str() == name)?;
-        self.table.slot(TopicPartition { topic, partition })
+        Some(TopicPartition { topic, partition })
     }
 
     /// The partitions that were assigned since the last call.
@@ -273,12 +281,16 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         for entry in list {
             // SAFETY: the list is alive during the callback.
-            if let Some(slot) = self.slot(unsafe { topic_name(entry) }, entry.partition) {
+            let place = self.named(unsafe { topic_name(entry) }, entry.partition);
+            // Who owns a partition has the group know where it is consumed from, whenever its topic got it.
+            if let Some(slot) = place.and_then(|place| self.table.borrow_mut().add(place)) {
                 let known = self.handover.as_ref();
                 let place =
                     known.map_or(NEW_PLACE, |known| Place::behind(known.read(slot), known.known_epoch(slot)));
                 owned.0.insert(slot, place.after(self.sent.get()));
-                self.arrived.borrow_mut().push(slot);
+                if !self.is_added(slot) {
+                    self.arrived.borrow_mut().push(slot);
+                }
             }
         }
     }
@@ -287,7 +299,8 @@ impl Membership {
         let mut owned = self.owned.borrow_mut();
         for entry in partitions {
             // SAFETY: the list is alive during the callback.
-            let Some(which) = self.slot(unsafe { topic_name(entry) }, entry.partition) else { continue };
+            let place = self.named(unsafe { topic_name(entry) }, entry.partition);
+            let Some(which) = place.and_then(|place| self.slot(place)) else { continue };
             let Some(place) = owned.0.remove(&which) else { continue };
             self.hand_over(which, &place);
             if place.ahead() > 0 && place.awaits_answer() {

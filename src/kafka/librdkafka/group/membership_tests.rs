@@ -13,7 +13,7 @@ fn slot(number: u32) -> PartitionSlot {
 #[test]
 fn places_are_handed_over_when_they_are_given_up() {
     let handover = Arc::new(Handover::new([(0, None)]));
-    let membership = Membership::new(vec![c"t".to_owned()], table(), Some(handover.clone()));
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), Some(handover.clone()));
     membership.owned.borrow_mut().0.insert(slot(0), NEW_PLACE);
     membership.read(slot(0), 6, 3, SOUND);
     let mut list = PartitionList::new(1).unwrap();
@@ -30,7 +30,7 @@ fn places_are_handed_over_when_they_are_given_up() {
 
 #[test]
 fn a_member_is_settled_when_the_group_knows_all_its_places() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     assert!(membership.state().settled, "nothing to know");
     membership.owned.borrow_mut().0.insert(slot(1), NEW_PLACE);
     assert!(!membership.state().settled && !membership.has_new_place());
@@ -44,7 +44,7 @@ fn a_member_is_settled_when_the_group_knows_all_its_places() {
 
 #[test]
 fn places_that_are_given_up_wait_for_their_last_commit() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     let mut list = PartitionList::new(4).unwrap();
     // The last one's commit has been answered, and it has gone on since.
     for (partition, sent) in [(0_i32, 7), (1, 7), (2, 7), (3, 0)] {
@@ -69,7 +69,7 @@ fn places_that_are_given_up_wait_for_their_last_commit() {
 
 #[test]
 fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
     let place = Place { position: 15, committed: 10, sent: 7, ..NEW_PLACE };
@@ -90,7 +90,7 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
 
 #[test]
 fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     let place = Place { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
     membership.owned.borrow_mut().0.insert(slot(0), place);
     membership.sent.set(2);
@@ -109,7 +109,7 @@ fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
 
 #[test]
 fn what_is_shown_and_not_consumed_is_not_committed() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     membership.owned.borrow_mut().0.insert(slot(0), NEW_PLACE);
     (4..7).for_each(|offset| _ = membership.read(slot(0), offset, 1, SOUND));
     membership.take_back(slot(0), 6);
@@ -129,7 +129,7 @@ fn what_is_shown_and_not_consumed_is_not_committed() {
 
 #[test]
 fn nothing_is_shown_of_a_partition_whose_next_record_cannot_be_read_before_it_is_known_how_far_that_goes() {
-    let membership = Membership::new(vec![c"t".to_owned()], table(), None);
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     assert_eq!(membership.hold(slot(0), Unreadable::Batch(4)), None, "it is not ours");
     let held = |position, at| {
         membership.owned.borrow_mut().0.insert(slot(0), Place { position, ..NEW_PLACE });
@@ -145,4 +145,26 @@ fn nothing_is_shown_of_a_partition_whose_next_record_cannot_be_read_before_it_is
     assert!(membership.is_held_at(slot(0), 7) && !membership.is_held_at(slot(0), 5));
     assert!(membership.pass_over(slot(0), 9) && !membership.is_held_at(slot(0), 7));
     assert_eq!(membership.read(slot(0), 9, 0, SOUND), Step::Forward);
+}
+
+#[test]
+fn of_partitions_that_are_added_the_group_is_told_where_they_are_consumed_from() {
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
+    let known = i32::try_from(table().slots().count()).unwrap();
+    let mut list = PartitionList::new(2).unwrap();
+    list.add(c"t", known, 0);
+    list.add(c"t", 0, 0);
+    // SAFETY: the list is alive.
+    membership.assigned(unsafe { entries(list.ptr()) });
+    let added = membership.slot(TopicPartition { topic: 0, partition: known }).unwrap();
+    assert!(membership.is_added(added) && !membership.is_added(PartitionSlot::new(0)));
+    assert_eq!(membership.take_arrived(), [PartitionSlot::new(0)], "nobody else has a slot for it");
+    assert_eq!((membership.state().partitions, membership.state().settled), (2, false));
+    assert_eq!(membership.reached(added, 0), Step::Forward);
+    assert!(membership.has_new_place(), "who comes later waits for it");
+    membership.answered(1, c"t", known, Some(0));
+    assert!(!membership.has_new_place());
+    // SAFETY: the list is alive.
+    membership.revoked(unsafe { entries(list.ptr()) });
+    assert!(!membership.owns(added));
 }
