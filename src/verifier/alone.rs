@@ -12,7 +12,8 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::{
     produce::{
         latecomers::LateEnds,
-        run::{self as producer, ProduceJob, ProducePartition},
+        predict::lane::ProducePartition,
+        run::{self as producer, ProduceJob},
     },
     read::{
         budget::Allowance,

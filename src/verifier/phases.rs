@@ -6,7 +6,8 @@ use super::{
     crew::{Crew, EMPTY_PASS_PAUSE, PassReaders, Survey, join, removed, start_readers, worst},
     produce::{
         latecomers::{self, LateEnds, Latecomers},
-        run::{self as producer, ProduceJob, ProducePartition, transactional_id},
+        predict::lane::ProducePartition,
+        run::{self as producer, ProduceJob, transactional_id},
     },
     read::{
         budget::{self, Allowance, Budget},

@@ -9,14 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::predict::lane::NOT_KNOWN;
 use crate::{
     control::StartWait,
     kafka::{Isolation, OffsetSpec},
     verifier::crew::Crew,
 };
 
-/// Where the log of a partition ends that nobody has been asked about with success.
-pub(crate) const NOT_KNOWN: i64 = -1;
 /// How long all partitions are waited for before the producer begins with those whose logs' ends are known.
 const GRACE: Duration = Duration::from_secs(3);
 /// How often the others are asked for.

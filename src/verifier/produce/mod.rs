@@ -6,7 +6,7 @@ pub(crate) mod latecomers;
 mod outbox;
 #[cfg(test)]
 mod played;
-mod predict;
+pub(crate) mod predict;
 mod recover;
 pub(crate) mod run;
 pub(crate) mod spread;

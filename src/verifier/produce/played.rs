@@ -6,7 +6,8 @@ use crossbeam::channel::Receiver;
 
 use super::{
     latecomers::LateEnds,
-    run::{self, ProduceJob, ProducePartition},
+    predict::lane::ProducePartition,
+    run::{self, ProduceJob},
 };
 use crate::{
     control::Message,

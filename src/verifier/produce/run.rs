@@ -13,7 +13,10 @@ use super::{
     ack_watch::AckWatch,
     latecomers::LateEnds,
     outbox::Outbox,
-    predict::acks::{Acks, Draft, Sending},
+    predict::{
+        acks::{Acks, Draft, Prediction, Sending},
+        lane::ProducePartition,
+    },
     timestamps::{CountedTimestamps, Part},
     values::Values,
 };
@@ -65,19 +68,6 @@ pub struct ProduceJob {
     pub late: Arc<LateEnds>,
 }
 
-/// One partition, as the run finds it.
-#[derive(Clone, Copy, Debug)]
-pub struct ProducePartition {
-    /// Its id.
-    pub id: i32,
-    /// The offset that the next record will get; negative where that is not known yet.
-    pub end_offset: i64,
-    /// The ledger's highest offset; -1 when there is none.
-    pub highest_acked: i64,
-    /// The ledger's word on how far a compacted log can be read.
-    pub last_consumable: i64,
-}
-
 /// Records sent before deliveries are looked at again.
 const BURST: usize = 256;
 /// Delivery events taken before records are sent again.
@@ -95,7 +85,7 @@ pub async fn run<C: ClientFactory>(factory: C, context: &ShardContext, job: Prod
     if job.partitions.is_empty() || job.records == 0 {
         return Ok(());
     }
-    let mut producer = ShardProducer::start(factory, context.clone(), job)?;
+    let mut producer = ShardProducer::start(factory, context.clone(), &job)?;
     let mut result = producer.produce().await;
     if let Err(halt) = result {
         result = Err(producer.explain(halt).await);
@@ -106,6 +96,12 @@ pub async fn run<C: ClientFactory>(factory: C, context: &ShardContext, job: Prod
     producer.stats.wants.set(None);
     producer.report_all().await;
     result
+}
+
+fn prediction(job: &ProduceJob) -> Prediction<'_> {
+    let ProduceJob { config, partitions, records, window, tolerate_data_loss, stats, .. } = job;
+    let (records, window, tolerate_data_loss) = (*records, *window, *tolerate_data_loss);
+    Prediction { config, partitions, records, window, tolerate_data_loss, stats }
 }
 
 fn part_of(job: &ProduceJob) -> Part {
@@ -160,9 +156,9 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
 }
 
 impl<C: ClientFactory> ShardProducer<C> {
-    fn start(factory: C, context: ShardContext, job: ProduceJob) -> Result<Self, ClientError> {
+    fn start(factory: C, context: ShardContext, job: &ProduceJob) -> Result<Self, ClientError> {
         let mut random = Random::from_entropy();
-        let settings = settings(&context, &job, &mut random);
+        let settings = settings(&context, job, &mut random);
         let config = job.config.clone();
         let ids = job.partitions.iter().map(|partition| partition.id);
         let table = Arc::new(PartitionTable::of_topic(&context.topic, ids));
@@ -184,13 +180,13 @@ impl<C: ClientFactory> ShardProducer<C> {
             reported: Instant::now(),
             watch: AckWatch::new(&context, table.clone(), config.linger),
             table,
-            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(&job))),
+            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(job))),
             stats: job.stats.clone(),
             run: job.run,
             late: job.late.clone(),
             asking: false,
             outbox: Outbox::new(context.sender.clone()),
-            acks: Acks::new(context.topic.clone(), job),
+            acks: Acks::new(context.topic.clone(), &prediction(job)),
             is_probing: false,
             is_behind: false,
             failing: Failing::default(),

@@ -4,10 +4,11 @@ use std::{num::NonZero, sync::Arc};
 
 use super::{
     habits::Habits,
-    lane::Lane,
+    lane::{Lane, NOT_KNOWN, ProducePartition},
     window::{InFlight, Window},
 };
 use crate::{
+    config::ProduceConfig,
     findings::anomaly::{Anomaly, Violation},
     kafka::{Delivery, KafkaError, Outcome},
     ledger::{Entry, KeyAck},
@@ -16,11 +17,21 @@ use crate::{
     random::Random,
     record::proof::{InTransaction, Numbering},
     stats::{LatencyHistogram, LatencyRecorder, ProducerStats},
-    verifier::produce::{
-        latecomers::NOT_KNOWN,
-        run::{ProduceJob, ProducePartition},
-    },
 };
+
+/// What is to be predicted, and how.
+pub(crate) struct Prediction<'a> {
+    pub(crate) config: &'a ProduceConfig,
+    /// By slot.
+    pub(crate) partitions: &'a [ProducePartition],
+    /// Records to be sent.
+    pub(crate) records: u64,
+    /// So many may be in flight.
+    pub(crate) window: usize,
+    /// An ack below the ledger's end cuts the ledger.
+    pub(crate) tolerate_data_loss: bool,
+    pub(crate) stats: &'a Arc<ProducerStats>,
+}
 
 /// A record before it is known where it will land.
 #[derive(Clone, Copy, Debug)]
@@ -108,35 +119,36 @@ pub(crate) struct Pending {
 }
 
 impl Acks {
-    pub(crate) fn new(topic: Arc<str>, job: ProduceJob) -> Self {
+    pub(crate) fn new(topic: Arc<str>, prediction: &Prediction<'_>) -> Self {
+        let Prediction { config, partitions, records, window, tolerate_data_loss, stats } = *prediction;
         let lane = |partition: &ProducePartition| {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
             Lane::new(id, end_offset, highest_acked, last_consumable)
         };
-        let is_ready = |slot: &PartitionSlot| job.partitions[slot.index()].end_offset != NOT_KNOWN;
+        let is_ready = |slot: &PartitionSlot| partitions[slot.index()].end_offset != NOT_KNOWN;
         Self {
-            lanes: job.partitions.iter().map(lane).collect(),
-            ready: (0..job.partitions.len()).map(PartitionSlot::at).filter(is_ready).collect(),
-            window: Window::new(job.window),
-            habits: job.config.transactions.map(|_| Habits::default()),
+            lanes: partitions.iter().map(lane).collect(),
+            ready: (0..partitions.len()).map(PartitionSlot::at).filter(is_ready).collect(),
+            window: Window::new(window),
+            habits: config.transactions.map(|_| Habits::default()),
             is_misplaced: false,
             was_misplaced: false,
             transactions: 0,
             unknown: false,
             has_failed: false,
             pending: Vec::new(),
-            unsent: job.records,
+            unsent: records,
             again: 0,
             restart_wanted: false,
             violation: None,
             failed: Vec::new(),
             latency: LatencyRecorder::default(),
             entries: Vec::new(),
-            stats: job.stats,
+            stats: stats.clone(),
             topic,
-            tolerate_data_loss: job.tolerate_data_loss,
-            tombstones: job.config.tombstone_probability > 0.0,
-            latest_values: job.config.latest_values,
+            tolerate_data_loss,
+            tombstones: config.tombstone_probability > 0.0,
+            latest_values: config.latest_values,
             latest: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::{Compression, Fill, ProduceConfig},
-    verifier::produce::{ack_watch::Overdue, run::ProducePartition},
+    verifier::produce::ack_watch::Overdue,
 };
 use std::{num::NonZeroU64, time::Duration};
 
@@ -34,20 +34,16 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         proof_header: true,
     };
     let stats = Arc::new(ProducerStats::new(&[4]));
-    let job = ProduceJob {
-        config: Arc::new(config),
-        partitions: vec![ProducePartition { id: 4, end_offset: 100, highest_acked: 99, last_consumable: 0 }],
+    let partition = ProducePartition { id: 4, end_offset: 100, highest_acked: 99, last_consumable: 0 };
+    let prediction = Prediction {
+        config: &config,
+        partitions: &[partition],
         records: 10,
-        share: 1.0,
         window: 3,
-        partitions_before: 0,
-        topic_partitions: 1,
         tolerate_data_loss: tolerate,
-        stats: stats.clone(),
-        run: 1,
-        late: Arc::default(),
+        stats: &stats,
     };
-    Fixture { acks: Acks::new("t".into(), job), stats }
+    Fixture { acks: Acks::new("t".into(), &prediction), stats }
 }
 
 fn draft(tombstone: bool) -> Draft {

@@ -41,6 +41,22 @@ pub struct First {
     pub counted: ControlRecords,
 }
 
+/// One partition, as the run finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct ProducePartition {
+    /// Its id.
+    pub id: i32,
+    /// The offset that the next record will get; negative where that is not known yet.
+    pub end_offset: i64,
+    /// The ledger's highest offset; -1 when there is none.
+    pub highest_acked: i64,
+    /// The ledger's word on how far a compacted log can be read.
+    pub last_consumable: i64,
+}
+
+/// Where the log of a partition ends that nobody has been asked about with success.
+pub(crate) const NOT_KNOWN: i64 = -1;
+
 /// What a shard's producer knows of one of its partitions.
 pub(crate) struct Lane {
     pub(crate) id: i32,
