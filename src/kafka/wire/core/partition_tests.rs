@@ -7,6 +7,7 @@ const PRODUCER: ProducerId = ProducerId { id: 7, epoch: 0 };
 const OUT_OF_ORDER: i16 = 45;
 const TOO_LARGE: i16 = 10;
 const NOT_LEADER: i16 = 6;
+const NOT_ENOUGH_REPLICAS: i16 = 19;
 const TIMED_OUT: i16 = 7;
 
 /// A queue, and what it said of its batches: the first token of each, and its fate.
@@ -390,7 +391,7 @@ fn what_is_let_go_of_is_not_sent_again_and_what_is_in_flight_is_waited_for() {
     let (first, second) = (tested.start(FIRST).unwrap(), tested.start(FIRST).unwrap());
     tested.let_go();
     assert_eq!(tested.settled, [(6, Fate::Failed(Cause::GivenUp))]);
-    tested.answer(first, NOT_LEADER);
+    tested.answer(first, NOT_ENOUGH_REPLICAS);
     assert_eq!((tested.queue.in_flight(), tested.start(FIRST)), (1, None));
     tested.answer(second, 0);
     assert_eq!(

@@ -45,7 +45,6 @@ impl Verdict {
             code::CORRUPT_MESSAGE
             | code::UNKNOWN_TOPIC_OR_PARTITION
             | code::LEADER_NOT_AVAILABLE
-            | code::NOT_LEADER_OR_FOLLOWER
             | code::BROKER_NOT_AVAILABLE
             | code::REPLICA_NOT_AVAILABLE
             | code::NOT_ENOUGH_REPLICAS
@@ -58,7 +57,9 @@ impl Verdict {
             | code::THROTTLING_QUOTA_EXCEEDED
             | code::UNKNOWN_TOPIC_ID
             | code::INCONSISTENT_TOPIC_ID => Self::Again,
-            code::REQUEST_TIMED_OUT
+            // Who leads no more may have written it before, and waited for its replicas (Kafka's `DelayedProduce`).
+            code::NOT_LEADER_OR_FOLLOWER
+            | code::REQUEST_TIMED_OUT
             | code::NETWORK_EXCEPTION
             | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND
             | code::KAFKA_STORAGE_ERROR => Self::AgainPerhapsWritten,
@@ -115,8 +116,8 @@ mod tests {
         let verdicts: [(Verdict, &[i16]); 6] = [
             (Verdict::Acked, &[0]),
             (Verdict::AckedSomewhere, &[46]),
-            (Verdict::Again, &[2, 3, 5, 6, 8, 9, 14, 15, 16, 19, 51, 74, 75, 89, 100, 103]),
-            (Verdict::AgainPerhapsWritten, &[7, 13, 20, 56]),
+            (Verdict::Again, &[2, 3, 5, 8, 9, 14, 15, 16, 19, 51, 74, 75, 89, 100, 103]),
+            (Verdict::AgainPerhapsWritten, &[6, 7, 13, 20, 56]),
             (
                 Verdict::Refused,
                 &[10, 17, 18, 21, 29, 31, 32, 35, 42, 43, 44, 47, 48, 49, 53, 76, 87, 90, 120],
