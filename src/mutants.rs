@@ -1,19 +1,54 @@
 //! Checks that can be switched off, one at a time, to see that a test misses each of them.
 //!
-//! Only with the feature `mutants`, which no release has; without it this is nothing at all.
-//! `scripts/prove --mutants` reads the names from the calls.
+//! Only in tests and with the feature `mutants`, which no release has; without them this is nothing at all.
+//! `scripts/prove --mutants` reads the names from the calls, and switches one off for a whole process, by the environment.
+//! The simulator switches one off for a while ([`without`]): its canaries.
 
-/// Whether this check is the one that the environment switches off.
-#[cfg(feature = "mutants")]
+/// Whether this check is the one that is switched off.
+#[cfg(any(test, feature = "mutants"))]
 pub(crate) fn is_off(check: &str) -> bool {
+    switched_off_here(check) || switched_off_everywhere(check)
+}
+
+/// No check can be switched off.
+#[cfg(not(any(test, feature = "mutants")))]
+#[inline]
+pub(crate) const fn is_off(_check: &str) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+fn switched_off_everywhere(check: &str) -> bool {
     use std::sync::OnceLock;
     static OFF: OnceLock<Option<String>> = OnceLock::new();
     OFF.get_or_init(|| std::env::var("PROOFLOAD_MUTANT").ok()).as_deref() == Some(check)
 }
 
-/// No check can be switched off.
-#[cfg(not(feature = "mutants"))]
-#[inline]
-pub(crate) const fn is_off(_check: &str) -> bool {
+#[cfg(all(test, not(feature = "mutants")))]
+const fn switched_off_everywhere(_check: &str) -> bool {
     false
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static HERE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+fn switched_off_here(check: &str) -> bool {
+    HERE.get() == Some(check)
+}
+
+#[cfg(all(feature = "mutants", not(test)))]
+const fn switched_off_here(_check: &str) -> bool {
+    false
+}
+
+/// Does something while a check is switched off, in this thread.
+#[cfg(test)]
+pub(crate) fn without<R>(check: Option<&'static str>, what: impl FnOnce() -> R) -> R {
+    let before = HERE.replace(check);
+    let result = what();
+    HERE.set(before);
+    result
 }

@@ -1,5 +1,6 @@
 //! Who leads the partitions of a table, and when to ask for it again.
 
+use crate::mutants;
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
@@ -255,7 +256,7 @@ impl Cluster {
         let known = &mut self.partitions[slot.index()];
         let epoch = Some(told.leader_epoch).filter(|epoch| *epoch >= 0);
         // Brokers learn of elections one after the other: what is older than what is known is no news.
-        if epoch < known.epoch {
+        if epoch < known.epoch && !mutants::is_off("wire-older-is-no-news") {
             self.suspected |= epoch.is_some();
             return false;
         }
@@ -280,7 +281,7 @@ impl Cluster {
 
     /// What is known does not hold any more: it is to be asked soon.
     pub fn suspect(&mut self) {
-        self.suspected = true;
+        self.suspected |= !mutants::is_off("wire-suspects");
     }
 
     /// When to ask, µs; `u64::MAX` while an answer is awaited.

@@ -3,6 +3,7 @@
 //! A connection is a FIFO: brokers answer in the order of the requests. Whatever breaks that, or cannot be read, ends the
 //! connection, and what was in flight on it has an unknown outcome.
 
+use crate::mutants;
 use std::{collections::VecDeque, mem, rc::Rc};
 
 use thiserror::Error;
@@ -257,8 +258,9 @@ impl<T: Copy> Connection<T> {
     /// while: one request waits for it then.
     #[must_use]
     pub fn has_room(&self, most: usize, now_us: u64) -> bool {
-        let most = if now_us < self.muted_until_us { most.min(1) } else { most };
-        self.is_ready() && self.in_flight.len() < most
+        let is_mute = now_us < self.muted_until_us && !mutants::is_off("wire-one-while-mute");
+        let most = if is_mute { most.min(1) } else { most };
+        self.is_ready() && (self.in_flight.len() < most || mutants::is_off("wire-requests-in-flight"))
     }
 
     /// When a request that is sent now is late, if the broker may take so long, µs: one that throttles begins later.
@@ -365,7 +367,10 @@ impl<T: Copy> Connection<T> {
             let front = self.in_flight.pop_front();
             let expected = front.as_ref().map(|request| request.correlation_id);
             let got = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
-            let Some(request) = front.filter(|request| got == Some(request.correlation_id)) else {
+            let fits = |request: &InFlight<T>| {
+                got == Some(request.correlation_id) || mutants::is_off("wire-correlation")
+            };
+            let Some(request) = front.filter(fits) else {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
             let InFlight { api, version, tag, sent_us, partitions, bytes, .. } = request;
@@ -445,7 +450,9 @@ impl<T: Copy> Connection<T> {
     /// Shows it again, when everything is answered that came before. Brokers refuse whatever else is said meanwhile.
     fn log_in_again(&mut self, now_us: u64) -> Result<(), UnsupportedApi> {
         match self.stage {
-            Stage::Draining if self.in_flight.is_empty() => self.log_in(now_us),
+            Stage::Draining if self.in_flight.is_empty() || mutants::is_off("wire-login-alone") => {
+                self.log_in(now_us)
+            }
             _ => Ok(()),
         }
     }
@@ -527,7 +534,9 @@ impl<T: Copy> Connection<T> {
         let pause_us = u64::from(throttle_ms.max(0).unsigned_abs()) * 1_000;
         if pause_us > 0 {
             self.muted_until_us = self.muted_until_us.max(now_us + pause_us);
-            self.in_flight.iter_mut().for_each(|request| request.deadline_us += pause_us);
+            if !mutants::is_off("wire-mute-is-no-delay") {
+                self.in_flight.iter_mut().for_each(|request| request.deadline_us += pause_us);
+            }
         }
     }
 
@@ -552,7 +561,7 @@ impl<T: Copy> Connection<T> {
     /// An answer is late: the connection has to be closed.
     pub fn handle_timeout(&mut self, now_us: u64) -> Result<(), ConnectionError> {
         self.check_deadlines(now_us)?;
-        if self.is_ready() && self.again_us <= now_us {
+        if self.is_ready() && self.again_us <= now_us && !mutants::is_off("wire-login-again") {
             self.stage = Stage::Draining;
         }
         Ok(self.log_in_again(now_us)?)
@@ -564,6 +573,7 @@ impl<T: Copy> Connection<T> {
     /// One is: the connection has to be closed.
     pub fn check_deadlines(&self, now_us: u64) -> Result<(), ConnectionError> {
         match self.in_flight.iter().find(|request| request.deadline_us <= now_us) {
+            Some(_) if mutants::is_off("wire-deadlines") => Ok(()),
             Some(late) => Err(ConnectionError::TimedOut(late.api)),
             None => Ok(()),
         }

@@ -5,6 +5,7 @@
 //! number, so that one batch goes alone until it is acked; and what was in flight to one leader is settled, or its
 //! connection closed, before anything goes to the next one. What is sent again is the same batch, byte for byte.
 
+use crate::mutants;
 use std::collections::VecDeque;
 
 use super::{
@@ -291,10 +292,12 @@ impl PartitionQueue {
         if self.in_flight > 0 && !is_same || is_same && now_us < self.not_before_us {
             return None;
         }
-        let most = if is_same && self.is_warm { MOST_IN_FLIGHT } else { 1 };
+        let is_warm = is_same && self.is_warm || mutants::is_off("wire-one-until-acked");
+        let most = if is_warm { MOST_IN_FLIGHT } else { 1 };
         let batch = self.queue.get(self.in_flight).filter(|_| self.in_flight < most)?;
         // One before it that is to be sent again goes first, when all that are in flight are answered.
-        let is_next = self.queue.iter().take(self.in_flight).all(|before| before.request.is_some());
+        let is_next = self.queue.iter().take(self.in_flight).all(|before| before.request.is_some())
+            || mutants::is_off("wire-retries-first");
         let has_number = batch.numbered.is_some() || self.producer.is_some() && !self.is_broken;
         (is_next && has_number).then_some(self.in_flight)
     }
@@ -335,7 +338,7 @@ impl PartitionQueue {
             self.leader = Some(leader);
             self.is_warm = false;
         }
-        if batch.numbered.is_none()
+        if (batch.numbered.is_none() || mutants::is_off("wire-same-again"))
             && let Some(producer) = self.producer
         {
             let base_sequence = self.next_sequence;
@@ -373,7 +376,8 @@ impl PartitionQueue {
         // Where what was before it has failed, that is what is missing.
         let is_first = place == 0 && batch.doomed.is_none();
         let verdict = Verdict::of(error, Standing { is_first, is_below_acked });
-        batch.perhaps_written |= matches!(verdict, Verdict::AgainPerhapsWritten | Verdict::Unknown);
+        batch.perhaps_written |= matches!(verdict, Verdict::AgainPerhapsWritten | Verdict::Unknown)
+            && !mutants::is_off("wire-timed-out-is-unknown");
         match (verdict, batch.doomed) {
             (Verdict::Acked, _) if base_offset >= 0 => {
                 self.acked(place, Fate::Acked { base_offset }, settled);
@@ -398,7 +402,7 @@ impl PartitionQueue {
         let Some(place) = self.land(request) else { return };
         // On another connection it begins as if with another leader: one goes alone.
         self.is_warm = false;
-        self.queue[place].perhaps_written |= began;
+        self.queue[place].perhaps_written |= began && !mutants::is_off("wire-lost-is-unknown");
         match self.queue[place].doomed {
             Some(cause) => self.drop_one(place, cause, settled),
             // How long a connection is waited for is the connection's business.
@@ -485,7 +489,10 @@ impl PartitionQueue {
 
     /// Once nothing is left that has a number of the old producer's, another one is wanted.
     fn renew_if_broken(&mut self) {
-        if self.is_broken && self.queue.iter().all(|batch| batch.numbered.is_none()) {
+        if self.is_broken
+            && !mutants::is_off("wire-new-producer")
+            && self.queue.iter().all(|batch| batch.numbered.is_none())
+        {
             self.producer = None;
             (self.next_sequence, self.acked_end) = (0, None);
             (self.is_broken, self.is_warm) = (false, false);

@@ -5,6 +5,7 @@
 
 mod transactions;
 
+use crate::mutants;
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
@@ -176,7 +177,7 @@ impl Sink {
     #[must_use]
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.records >= self.settings.records_most
+        self.records >= self.settings.records_most && !mutants::is_off("wire-records-most")
     }
 
     /// Takes a record for a partition.

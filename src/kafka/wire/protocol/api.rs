@@ -1,5 +1,6 @@
 //! Which requests there are, in which versions they are spoken here, and which of those a broker has.
 
+use crate::mutants;
 use std::fmt;
 
 use thiserror::Error;
@@ -111,6 +112,7 @@ impl Api {
         let range = ranges.iter().find(|range| range.key == self.key()).copied();
         let (first, last) = self.spoken();
         match range {
+            Some(_) if mutants::is_off("wire-common-version") => Ok(last),
             Some(range) if range.first.max(first) <= range.last.min(last) => Ok(range.last.min(last)),
             broker => Err(UnsupportedApi { api: self, broker }),
         }

@@ -19,7 +19,8 @@ use crate::{
 };
 
 const TOPIC: &str = "topic";
-const CALM: Weather = Weather { latency_most_us: 1_000, piece_most_bytes: 100, cut: 0.0, refused: 0.0 };
+const CALM: Weather =
+    Weather { latency_most_us: 1_000, piece_most_bytes: 100, cut: 0.0, refused: 0.0, half_open: 0.0 };
 const LIMIT_US: u64 = 500_000;
 
 struct World {

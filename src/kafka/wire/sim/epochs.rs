@@ -20,6 +20,15 @@ impl Epochs {
         }
     }
 
+    /// The log ends at this offset now.
+    pub fn end_log_at(&mut self, offset: i64) {
+        let first = self.0.first().copied();
+        self.0.retain(|(_, start)| *start < offset);
+        if self.0.is_empty() {
+            self.0.extend(first);
+        }
+    }
+
     /// The epoch that is the last one.
     pub fn latest(&self) -> Option<i32> {
         self.0.last().map(|(epoch, _)| *epoch)

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 use super::{
     code::{OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION},
     log::Limits,
-    server::{Canary, Head, Outcome, Server, Unreadable, answered, read, written},
+    server::{Awaited, Canary, Head, Outcome, Server, Unreadable, answered, read, written},
     sessions::Belongs,
 };
 use crate::kafka::wire::protocol::TopicId;
@@ -83,7 +83,7 @@ impl Server {
         let answer = self.fetch_now(head, &wanted, wait_us == 0 || wanted.parts.is_empty());
         Ok(match answer {
             Some(answer) => Outcome::Answer(answer, 0),
-            None => Outcome::Wait(wanted, self.now_us() + wait_us),
+            None => Outcome::Wait(Awaited::Records(wanted), self.now_us() + wait_us),
         })
     }
 
@@ -137,6 +137,9 @@ impl Server {
         read_committed: bool,
     ) -> Result<PartitionData, i16> {
         let (wanted, hides) = (&part.wanted, self.canary == Some(Canary::HidesABatch));
+        if let Some(code) = self.quirks.of_fetch() {
+            return Err(code);
+        }
         let name = if head.version >= BY_ID {
             self.topic_of(&part.id).ok_or(UNKNOWN_TOPIC_ID)?.name.clone()
         } else {

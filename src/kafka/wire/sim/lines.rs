@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::server::Server;
+use kafka_protocol::messages::ApiKey;
+
+use super::{ear::Ear, server::Server};
 use crate::{
     kafka::wire::core::{
         connection::ConnectionError,
@@ -22,7 +24,28 @@ pub struct Weather {
     pub cut: f64,
     /// How likely a connection cannot be opened.
     pub refused: f64,
+    /// How likely nothing more arrives from a piece on, either way, and nobody is told.
+    pub half_open: f64,
 }
+
+impl Weather {
+    /// The same distances, and nothing goes wrong.
+    pub fn calm(self) -> Self {
+        Self { cut: 0.0, refused: 0.0, half_open: 0.0, ..self }
+    }
+}
+
+/// What a client may have in flight on one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct InFlight {
+    pub produce: usize,
+    pub fetch: usize,
+}
+
+/// A connection that nobody answers is given up by whoever opens it after so long, µs.
+const OPENING_US: u64 = 3_000_000;
+/// Questions that a client may have in flight beside its data.
+const QUESTIONS: usize = 12;
 
 /// Bytes on their way, and when they arrive. Empty ones are the end of the connection.
 type Piece = (u64, Vec<u8>);
@@ -40,6 +63,12 @@ struct Line {
     to_client: VecDeque<Piece>,
     /// Nothing goes on it any more, either way.
     is_cut: bool,
+    /// Nothing arrives any more, and nobody knows.
+    is_dead: bool,
+    latency_most_us: u64,
+    ear: Ear,
+    /// Until then the node reads nothing, as the client has been told, µs.
+    muted_until_us: u64,
 }
 
 /// The connections of one client.
@@ -47,20 +76,33 @@ struct Line {
 pub struct Lines {
     weather: Weather,
     all: Vec<Line>,
+    allowed: InFlight,
     /// Connections that were cut.
     pub cuts: usize,
+    /// What the client did that it may not do.
+    pub wrong: Vec<String>,
 }
 
 /// The first node's port; the next ones follow.
 pub const FIRST_PORT: u16 = 9_092;
 
 impl Lines {
+    /// Of a client that may have anything in flight.
     pub fn new(weather: Weather) -> Self {
-        Self { weather, all: Vec::new(), cuts: 0 }
+        Self::allowing(weather, InFlight { produce: usize::MAX / 2, fetch: usize::MAX })
+    }
+
+    pub fn allowing(weather: Weather, allowed: InFlight) -> Self {
+        Self { weather, all: Vec::new(), allowed, cuts: 0, wrong: Vec::new() }
     }
 
     pub fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
+    }
+
+    /// The client closes connections for a reason of its own.
+    pub fn expect_closings(&mut self) {
+        self.all.iter_mut().for_each(|line| line.muted_until_us = 0);
     }
 
     /// Does what the client wants, and carries what is due. Returns whether anything happened.
@@ -76,7 +118,7 @@ impl Lines {
             is_busy |= self.take(index, client, now_us, random);
             is_busy |= self.hand_to_server(index, server);
             is_busy |= self.take_answers(index, server, random);
-            is_busy |= self.hand_to_client(index, client, now_us);
+            is_busy |= self.hand_to_client(index, client, server);
         }
         self.all.retain(|line| !line.is_over());
         is_busy
@@ -85,33 +127,44 @@ impl Lines {
     fn act(&mut self, action: &Action, server: &mut Server, random: &mut Random) {
         match action {
             Action::Open { link, port, .. } => {
-                let node = port
-                    .checked_sub(FIRST_PORT)
-                    .map(i32::from)
-                    .filter(|_| !random.chance(self.weather.refused));
+                let is_refused = random.chance(self.weather.refused);
+                let is_silent = is_refused && random.chance(0.3);
+                let node = port.checked_sub(FIRST_PORT).map(i32::from).filter(|_| !is_refused);
+                let latency_most_us = self.weather.latency_most_us << if random.chance(0.1) { 3 } else { 0 };
+                let takes_us = if is_silent { OPENING_US } else { 1 + random.below(latency_most_us) };
                 self.all.push(Line {
                     link: *link,
                     is_open: false,
-                    opens_us: server.now_us() + self.latency_us(random),
+                    opens_us: server.now_us() + takes_us,
                     node,
                     connection: None,
                     to_server: VecDeque::new(),
                     to_client: VecDeque::new(),
                     is_cut: false,
+                    is_dead: false,
+                    latency_most_us,
+                    ear: Ear::default(),
+                    muted_until_us: 0,
                 });
             }
             Action::Close { link } => {
+                let now_us = server.now_us();
                 if let Some(line) = self.all.iter_mut().find(|line| line.link == *link) {
+                    if line.muted_until_us > now_us && !line.is_cut {
+                        let until_us = line.muted_until_us;
+                        self.wrong.push(format!(
+                            "at {now_us} µs a connection is given up that is mute until {until_us}"
+                        ));
+                    }
+                    if line.is_dead {
+                        line.to_server.clear();
+                    }
                     line.connection.take().into_iter().for_each(|connection| server.hang_up(connection));
                     (line.is_open, line.is_cut, line.opens_us) = (false, true, u64::MAX);
                     line.to_client.clear();
                 }
             }
         }
-    }
-
-    fn latency_us(&self, random: &mut Random) -> u64 {
-        1 + random.below(self.weather.latency_most_us)
     }
 
     fn open(&mut self, index: usize, client: &mut impl Machine, server: &mut Server) -> bool {
@@ -133,7 +186,7 @@ impl Lines {
 
     /// Takes some of what the client writes.
     fn take(&mut self, index: usize, client: &mut impl Machine, now_us: u64, random: &mut Random) -> bool {
-        let (latency_us, cut) = (self.latency_us(random), self.weather.cut);
+        let Weather { cut, half_open, .. } = self.weather;
         let line = &mut self.all[index];
         if !line.is_open || line.is_cut {
             return false;
@@ -147,6 +200,14 @@ impl Lines {
         }
         bytes.truncate(1 + random.index(self.weather.piece_most_bytes));
         client.wrote(line.link, bytes.len());
+        if let Some(wrong) = line.hear(&bytes, self.allowed, now_us) {
+            self.wrong.push(format!("at {now_us} µs {wrong}"));
+        }
+        line.is_dead |= random.chance(half_open);
+        if line.is_dead {
+            return true;
+        }
+        let latency_us = 1 + random.below(line.latency_most_us);
         let is_cut = random.chance(cut);
         self.cuts += usize::from(is_cut);
         send(&mut line.to_server, now_us + latency_us, bytes, is_cut, random);
@@ -156,6 +217,9 @@ impl Lines {
     fn hand_to_server(&mut self, index: usize, server: &mut Server) -> bool {
         let line = &mut self.all[index];
         let Some(bytes) = due(&mut line.to_server, server.now_us()) else { return false };
+        if line.is_dead {
+            return true;
+        }
         let Some(connection) = line.connection else { return true };
         if bytes.is_empty() {
             // What was answered before may still arrive, or not.
@@ -169,11 +233,19 @@ impl Lines {
     }
 
     fn take_answers(&mut self, index: usize, server: &mut Server, random: &mut Random) -> bool {
-        let (latency_us, cut) = (self.latency_us(random), self.weather.cut);
+        let Weather { cut, half_open, .. } = self.weather;
         let line = &mut self.all[index];
         let Some(connection) = line.connection else { return false };
         let bytes = server.output(connection);
         let is_over = server.has_closed(connection);
+        line.is_dead |= !bytes.is_empty() && random.chance(half_open);
+        if line.is_dead {
+            if is_over {
+                line.connection.take().into_iter().for_each(|connection| server.hang_up(connection));
+            }
+            return !bytes.is_empty() || is_over;
+        }
+        let latency_us = 1 + random.below(line.latency_most_us);
         let at_us = server.now_us() + latency_us;
         let is_busy = !bytes.is_empty() || is_over;
         for piece in bytes.chunks(1 + random.index(self.weather.piece_most_bytes)) {
@@ -182,17 +254,23 @@ impl Lines {
             send(&mut line.to_client, at_us, piece.to_vec(), is_cut, random);
         }
         if is_over {
+            server.hang_up(connection);
             line.connection = None;
             line.to_client.push_back((at_us, Vec::new()));
         }
         is_busy
     }
 
-    fn hand_to_client(&mut self, index: usize, client: &mut impl Machine, now_us: u64) -> bool {
+    fn hand_to_client(&mut self, index: usize, client: &mut impl Machine, server: &Server) -> bool {
+        let now_us = server.now_us();
         let line = &mut self.all[index];
         let Some(mut bytes) = due(&mut line.to_client, now_us) else { return false };
-        if line.is_cut {
+        if line.is_cut || line.is_dead {
             return true;
+        }
+        line.ear.hear_server(&bytes);
+        if let Some(connection) = line.connection.filter(|_| line.to_client.is_empty()) {
+            line.muted_until_us = server.muted_until_us(connection);
         }
         if bytes.is_empty() {
             (line.is_cut, line.is_open) = (true, false);
@@ -225,6 +303,22 @@ impl Lines {
 }
 
 impl Line {
+    /// What the client may not write, if it does.
+    fn hear(&mut self, bytes: &[u8], allowed: InFlight, now_us: u64) -> Option<String> {
+        let begun = self.ear.hear_client(bytes);
+        if begun.is_empty() {
+            return None;
+        }
+        let [produce, fetch] = [ApiKey::Produce, ApiKey::Fetch].map(|api| self.ear.in_flight_of(api));
+        let all = self.ear.in_flight();
+        let is_data = begun.iter().any(|api| *api == ApiKey::Produce as i16 || *api == ApiKey::Fetch as i16);
+        if produce > allowed.produce || fetch > allowed.fetch || all > allowed.produce + QUESTIONS {
+            return Some(format!("{produce} Produce, {fetch} Fetch, {all} in all are in flight"));
+        }
+        let is_mute = now_us < self.muted_until_us && is_data;
+        (is_mute && all > 1).then(|| format!("{all} are in flight to a node that is mute"))
+    }
+
     fn is_over(&self) -> bool {
         self.is_cut && self.to_server.is_empty() && self.to_client.is_empty()
     }

@@ -152,30 +152,36 @@ impl Log {
         self.epochs.begin_log_at(start);
     }
 
-    /// Takes from the leader what this replica does not have.
+    /// Takes from the leader what this replica does not have, and gives up what the leader does not have.
     pub fn follow(&mut self, leader: &Self) {
-        if self.end != leader.end || self.epochs.latest() != leader.epochs.latest() {
+        if self.end == leader.end && self.epochs.latest() == leader.epochs.latest() {
+            return;
+        }
+        let own = self.batches.len();
+        let is_prefix = self.start == leader.start
+            && self.segments == leader.segments
+            && self.batches.last().is_none_or(|last| {
+                leader.batches.get(own - 1).is_some_and(|known| Rc::ptr_eq(&known.bytes, &last.bytes))
+            });
+        if is_prefix && own <= leader.batches.len() {
+            self.batches.extend_from_slice(&leader.batches[own..]);
+            (self.end, self.segment_ms) = (leader.end, leader.segment_ms);
+            self.epochs = leader.epochs.clone();
+            self.producers.clone_from(&leader.producers);
+        } else {
             *self = leader.clone();
         }
-    }
-
-    /// The numbers that records have for values, and where they are.
-    pub fn values(&self) -> Vec<(i64, u64)> {
-        let mut all = Vec::new();
-        for stored in &self.batches {
-            let Some(Ok(batch)) = Batches::new(&stored.bytes).next() else { continue };
-            for record in batch.records(batch.payload()).flatten() {
-                let value = record.value.and_then(|value| value.try_into().ok());
-                all.extend(value.map(|value| (record.offset, u64::from_be_bytes(value))));
-            }
-        }
-        all
     }
 
     /// Forgets the last batch, as if it had never been.
     pub fn lose_the_last(&mut self) {
         if let Some(last) = self.batches.pop() {
             self.end = last.base_offset;
+            self.epochs.end_log_at(self.end);
+            self.producers = Producers::default();
+            for stored in &self.batches {
+                self.producers.see(stored);
+            }
         }
     }
 

@@ -8,18 +8,29 @@
 //! answer (`tests/probes`) are asked of it, too, and its answers have to be equal. Requests are read and answers written by
 //! the `kafka-protocol` crate, for the same reason.
 
+mod acks;
 mod admission;
 mod asking;
 mod code;
 mod coordinator;
+mod ear;
 mod epochs;
+mod faults;
 mod fetching;
+mod harming;
+mod judge;
 mod lines;
 mod log;
+mod logins;
+mod looking;
+mod past;
+mod plan;
 mod probed;
 mod producers;
 mod producing;
 mod questions;
+mod quirks;
+mod reading;
 mod run;
 mod server;
 mod sessions;
@@ -29,6 +40,8 @@ mod topics;
 mod transacting;
 mod transactions;
 mod versions;
+mod worlds;
+mod writing;
 
 #[path = "../../../../tests/probes/mod.rs"]
 mod probes;
@@ -36,8 +49,12 @@ mod probes;
 /// Which broker it behaves like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
+    /// Apache Kafka 2.4, the oldest that is spoken with.
+    Kafka24,
     /// Apache Kafka 3.9.
     Kafka39,
     /// Apache Kafka 4.1.
     Kafka41,
+    /// Redpanda, as far as its versions of requests go.
+    Redpanda,
 }

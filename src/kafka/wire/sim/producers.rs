@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::code::{INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, OUT_OF_ORDER_SEQUENCE_NUMBER};
+use super::{
+    code::{INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, OUT_OF_ORDER_SEQUENCE_NUMBER},
+    log::Stored,
+};
+use crate::kafka::wire::batch::{Batches, Marker};
 
 /// Batches that are remembered of a producer.
 const REMEMBERED: usize = 5;
@@ -104,6 +108,22 @@ impl Producers {
         });
         if coming.is_transactional {
             producer.transaction.get_or_insert(base_offset);
+        }
+    }
+
+    /// Takes in what is in the log already.
+    pub fn see(&mut self, stored: &Stored) {
+        let Some(Ok(batch)) = Batches::new(&stored.bytes).next() else { return };
+        let (id, epoch) = (batch.producer_id(), batch.producer_epoch());
+        if batch.is_control() {
+            let first = batch.records(batch.payload()).next().and_then(Result::ok);
+            let commit = first.is_some_and(|record| record.marker() == Some(Marker::Commit));
+            self.ended(id, epoch, stored.base_offset, commit);
+        } else if id >= 0 {
+            let records = i32::try_from(stored.next_offset - stored.base_offset).unwrap_or(i32::MAX);
+            let (first_sequence, is_transactional) = (batch.base_sequence(), batch.is_transactional());
+            let coming = Coming { id, epoch, first_sequence, records, is_transactional };
+            self.wrote(&coming, stored.base_offset, stored.next_offset);
         }
     }
 

@@ -10,6 +10,7 @@ use kafka_protocol::{
 };
 
 use super::{
+    acks::{Acks, Need},
     admission::{self, Refused},
     code::{
         CONCURRENT_TRANSACTIONS, INVALID_PRODUCER_EPOCH, INVALID_RECORD, INVALID_REQUIRED_ACKS,
@@ -19,8 +20,10 @@ use super::{
     },
     log::Landed,
     producers::Producers,
-    server::{Canary, Head, Outcome, Server, Unreadable, read, written},
+    quirks::Quirk,
+    server::{Awaited, Canary, Head, Outcome, Server, Unreadable, read},
 };
+use crate::kafka::wire::batch::{Batch, Unpacker};
 
 /// The first version of which a partition is made part of the transaction (KIP-890).
 const ADDS_PARTITIONS: i16 = 12;
@@ -36,10 +39,13 @@ impl Server {
             return Ok(Outcome::Answer(old_answer(head), 0));
         }
         let request: ProduceRequest = read(head, body)?;
+        if request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>() > 1 {
+            self.largest_produce = self.largest_produce.max(body.len());
+        }
         let whole = whole_error(&request);
         let transactional_id = request.transactional_id.as_ref().map(|id| id.to_string());
         let mut is_refused = whole.is_some();
-        let mut answer = ProduceResponse::default();
+        let (mut answer, mut needs) = (ProduceResponse::default(), Vec::new());
         for topic in &request.topic_data {
             let known = self.name_of(head, &topic.name, topic.topic_id.into_bytes());
             let mut partitions = Vec::new();
@@ -52,6 +58,11 @@ impl Server {
                     }
                 };
                 is_refused |= result.is_err();
+                if let (Ok(landed), Some(name), -1) = (&result, &known, request.acks) {
+                    let place = (answer.responses.len(), partitions.len());
+                    let (topic, partition) = (name.clone(), data.index);
+                    needs.push(Need { topic, place, partition, end: landed.next_offset });
+                }
                 partitions.push(told(data.index, result));
             }
             let topic = TopicProduceResponse::default()
@@ -65,7 +76,13 @@ impl Server {
         }
         let throttle_ms = self.throttle.sent(&head.client_id, body.len(), self.now_us());
         answer.throttle_time_ms = i32::try_from(throttle_ms).unwrap_or(i32::MAX);
-        Ok(Outcome::Answer(written(head, &answer), throttle_ms))
+        let until_us = self.now_us() + u64::try_from(request.timeout_ms).unwrap_or(0) * 1_000;
+        let mut acks = Acks { answer, needs, muted_ms: throttle_ms };
+        let acked = self.acked_now(head, &mut acks, false);
+        Ok(match acked {
+            Some(answer) => Outcome::Answer(answer, throttle_ms),
+            None => Outcome::Wait(Awaited::Acks(acks), until_us),
+        })
     }
 
     /// A topic's name; `None`: no topic has that id.
@@ -95,11 +112,18 @@ impl Server {
         }
         let partition = self.partition(topic, data.index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
         let least = settings.min_in_sync.min(partition.replicas.len());
-        let (epoch, in_sync) = (partition.epoch, partition.in_sync.len());
-        let replica = partition.led_by(head.node, None)?;
+        let (epoch, in_sync) = (partition.led_as(head.node).1, partition.in_sync.len());
+        partition.led_by(head.node, None)?;
         if acks == -1 && in_sync < least {
             return Err(NOT_ENOUGH_REPLICAS.into());
         }
+        let quirk = self.quirks.of_batch();
+        if let Quirk::Before(code) = quirk {
+            return Err(code.into());
+        }
+        let partition = self.partition(topic, data.index).ok_or(UNKNOWN_TOPIC_OR_PARTITION)?;
+        let is_true_leader = partition.leader == head.node;
+        let replica = partition.led_by(head.node, None)?;
         let coming = admission::admit(&batch, &settings, flavour, wall_ms)?;
         if canary == Some(Canary::AcksInVain) && coming.first_sequence % 7 == 3 {
             let end = replica.log.end();
@@ -110,9 +134,17 @@ impl Server {
         }
         let end = replica.log.end();
         let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms))?;
+        if is_true_leader && landed.base_offset >= end {
+            numbers(&batch)
+                .for_each(|(delta, number)| partition.past.wrote(landed.base_offset + delta, number));
+        }
         partition.replicate();
         self.duplicates += usize::from(landed.base_offset < end);
-        Ok(landed)
+        self.tell(|| {
+            let (what, at) = (if landed.base_offset < end { "again" } else { "new" }, landed.base_offset);
+            format!("  partition {}: {coming:?}, {what}, at {at}", data.index)
+        });
+        if let Quirk::After(code) = quirk { Err(code.into()) } else { Ok(landed) }
     }
 
     /// Whether a batch may be part of this transaction. A partition that has records of it already asks nobody.
@@ -138,6 +170,18 @@ impl Server {
             code => code,
         })
     }
+}
+
+/// The numbers that a batch's records have for values, each with its record's place.
+fn numbers(batch: &Batch<'_>) -> std::vec::IntoIter<(i64, u64)> {
+    let mut codecs = Unpacker::new(1 << 20);
+    let records = codecs.unpack(batch).map(|unpacked| batch.records(unpacked));
+    let number = |(delta, record): (i64, crate::kafka::wire::batch::RecordRef<'_>)| {
+        let value = record.value.and_then(|value| value.try_into().ok());
+        value.map(|value| (delta, u64::from_be_bytes(value)))
+    };
+    let all: Vec<_> = (0..).zip(records.into_iter().flatten().flatten()).filter_map(number).collect();
+    all.into_iter()
 }
 
 /// What makes every partition fail.

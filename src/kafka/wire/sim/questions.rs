@@ -33,6 +33,8 @@ use crate::kafka::wire::protocol::TopicId;
 
 const CONTROLLER: i32 = 0;
 const FIRST_PORT: i32 = 9_092;
+/// The first `ListOffsets` that says of which epoch a place is.
+const TELLS_EPOCH: i16 = 4;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
@@ -83,7 +85,7 @@ impl Server {
                 .with_min_version_level(level)
         };
         let features = match self.flavour {
-            Flavour::Kafka39 => Vec::new(),
+            Flavour::Kafka24 | Flavour::Kafka39 | Flavour::Redpanda => Vec::new(),
             Flavour::Kafka41 => vec![feature("transaction.version", 2), feature("group.version", 1)],
         };
         let answer =
@@ -100,12 +102,12 @@ impl Server {
                 .with_port(FIRST_PORT + node)
         });
         let topics = match &request.topics {
-            None => self.topics.values().map(described).collect(),
+            None => self.topics.values().map(|topic| described(topic, head.node)).collect(),
             Some(topics) => topics
                 .iter()
                 .map(|asked| match &asked.name {
-                    Some(name) => self.by_name(name),
-                    None => self.by_id(asked.topic_id.into_bytes()),
+                    Some(name) => self.by_name(name, head.node),
+                    None => self.by_id(asked.topic_id.into_bytes(), head.node),
                 })
                 .collect(),
         };
@@ -117,22 +119,23 @@ impl Server {
         Ok(answered(head, &answer))
     }
 
-    fn by_name(&self, name: &TopicName) -> MetadataResponseTopic {
+    fn by_name(&self, name: &TopicName, node: i32) -> MetadataResponseTopic {
         let unknown =
             |code| MetadataResponseTopic::default().with_error_code(code).with_name(Some(name.clone()));
         if !is_name(name) {
             return unknown(INVALID_TOPIC);
         }
-        self.topics.get(&name.to_string()).map_or_else(|| unknown(UNKNOWN_TOPIC_OR_PARTITION), described)
+        let topic = self.topics.get(&name.to_string());
+        topic.map_or_else(|| unknown(UNKNOWN_TOPIC_OR_PARTITION), |topic| described(topic, node))
     }
 
-    fn by_id(&self, id: TopicId) -> MetadataResponseTopic {
+    fn by_id(&self, id: TopicId, node: i32) -> MetadataResponseTopic {
         self.topic_of(&id).map_or_else(
             || {
                 let unknown = MetadataResponseTopic::default().with_error_code(UNKNOWN_TOPIC_ID);
                 unknown.with_name(None).with_topic_id(topic_id(id))
             },
-            described,
+            |topic| described(topic, node),
         )
     }
 
@@ -171,6 +174,7 @@ impl Server {
                 });
                 match offset {
                     Ok((offset, epoch)) => {
+                        let epoch = if head.version >= TELLS_EPOCH { epoch } else { -1 };
                         answer.with_offset(offset).with_leader_epoch(epoch).with_timestamp(-1)
                     }
                     Err(code) => answer.with_error_code(code).with_offset(-1).with_timestamp(-1),
@@ -268,13 +272,15 @@ fn offset_at(
     })
 }
 
-fn described(topic: &Topic) -> MetadataResponseTopic {
+/// As far as a node knows it.
+fn described(topic: &Topic, node: i32) -> MetadataResponseTopic {
     let brokers = |nodes: Vec<i32>| nodes.into_iter().map(BrokerId).collect::<Vec<_>>();
     let partitions = (0..).zip(&topic.partitions).map(|(index, partition)| {
+        let (leader, epoch) = partition.led_as(node);
         MetadataResponsePartition::default()
             .with_partition_index(index)
-            .with_leader_id(BrokerId(partition.leader))
-            .with_leader_epoch(partition.epoch)
+            .with_leader_id(BrokerId(leader))
+            .with_leader_epoch(epoch)
             .with_replica_nodes(brokers(partition.replicas.keys().copied().collect()))
             .with_isr_nodes(brokers(partition.in_sync.clone()))
     });

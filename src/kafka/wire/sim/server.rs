@@ -9,8 +9,11 @@ use kafka_protocol::{
 
 use super::{
     Flavour,
+    acks::Acks,
     coordinator::Coordinator,
     fetching::Wanted,
+    logins::{Admitted, Session},
+    quirks::Quirks,
     sessions::Sessions,
     throttle::Throttle,
     topic::{Partition, Settings, Topic},
@@ -37,14 +40,24 @@ struct Connection {
     waiting: Option<Waiting>,
     /// Nothing is read before.
     muted_until_us: u64,
+    session: Session,
 }
 
 /// A request that is answered when there is something, or when its time is up.
 #[derive(Debug)]
 struct Waiting {
     head: Head,
-    wanted: Wanted,
+    awaited: Awaited,
     until_us: u64,
+}
+
+/// What it waits for.
+#[derive(Debug)]
+pub enum Awaited {
+    /// Something to read.
+    Records(Wanted),
+    /// Replicas.
+    Acks(Acks),
 }
 
 /// What is known of a request whatever it asks.
@@ -67,7 +80,7 @@ pub enum Outcome {
     /// The connection is ended.
     Close,
     /// It is answered later.
-    Wait(Wanted, u64),
+    Wait(Awaited, u64),
 }
 
 /// A rule that the cluster breaks, to see that it is noticed.
@@ -104,6 +117,18 @@ pub struct Server {
     connections: BTreeMap<u64, Connection>,
     down: BTreeSet<i32>,
     frozen: BTreeSet<i32>,
+    /// Nobody asks without a name, and so long it is good for, ms; `Some(0)`: for ever.
+    pub session_ms: Option<u64>,
+    /// What goes wrong now and then, and passes.
+    pub quirks: Quirks,
+    /// Whether it says what happens.
+    pub tells: bool,
+    /// How often a node did not hear of the others.
+    pub isolations: usize,
+    /// The largest Produce with more than one batch, in bytes.
+    pub largest_produce: usize,
+    /// Connections that it ended because a session was over.
+    pub expired: usize,
     /// Requests that it did not understand.
     pub refused: usize,
     /// Batches that it had already.
@@ -129,6 +154,12 @@ impl Server {
             connections: BTreeMap::new(),
             down: BTreeSet::new(),
             frozen: BTreeSet::new(),
+            session_ms: None,
+            quirks: Quirks::default(),
+            tells: false,
+            isolations: 0,
+            largest_produce: 0,
+            expired: 0,
             refused: 0,
             duplicates: 0,
             canary: None,
@@ -142,6 +173,13 @@ impl Server {
 
     pub fn now_us(&self) -> u64 {
         self.now_us
+    }
+
+    /// Says what happens, where somebody wants to know.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tells {
+            println!("{:>12.6} s  {}", self.now_us as f64 / 1e6, what());
+        }
     }
 
     /// The time of day, ms since 1970.
@@ -160,6 +198,7 @@ impl Server {
             is_left: false,
             waiting: None,
             muted_until_us: 0,
+            session: Session::Unknown,
         };
         self.connections.insert(self.next_connection, connection);
         self.next_connection
@@ -222,22 +261,6 @@ impl Server {
         self.work();
     }
 
-    /// Others lead what a node led, which knows nothing of it yet.
-    pub fn depose_node(&mut self, node: i32) {
-        let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
-        all.filter(|partition| partition.in_sync.len() > 1).for_each(|partition| partition.lose(node, false));
-    }
-
-    /// Another node leads a partition, if there is another one in sync.
-    pub fn elect_another(&mut self, topic: &str, partition: i32) {
-        let Some(partition) = self.partition(topic, partition) else { return };
-        let other = partition.in_sync.iter().copied().find(|node| *node != partition.leader);
-        if let Some(node) = other.filter(|_| partition.leader >= 0) {
-            partition.elect(node);
-            partition.replicate();
-        }
-    }
-
     /// How often leaders of a topic's partitions have changed.
     pub fn elections(&self, topic: &str) -> i32 {
         self.topics
@@ -245,22 +268,14 @@ impl Server {
             .map_or(0, |topic| topic.partitions.iter().map(|partition| partition.epoch).sum())
     }
 
-    /// The numbers that a topic's records have for values: partition, offset, number.
-    pub fn values(&self, topic: &str) -> Vec<(i32, i64, u64)> {
-        let partitions = self.topics.get(topic).map(|topic| &topic.partitions);
-        let all = (0..).zip(partitions.into_iter().flatten()).flat_map(|(index, partition)| {
-            let best = partition.replicas.values().max_by_key(|replica| replica.log.end());
-            let values = best.map(|replica| replica.log.values()).unwrap_or_default();
-            values.into_iter().map(move |(offset, value)| (index, offset, value))
-        });
-        all.collect()
+    /// The number at a place of a partition's log.
+    pub fn value_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
+        self.partition(topic, partition)?.past.at(offset)
     }
 
-    /// The number at a place of a leader's log.
-    pub fn value_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
-        let partition = self.partition(topic, partition)?;
-        let best = partition.replicas.values().max_by_key(|replica| replica.log.end())?;
-        best.log.values().into_iter().find(|(at, _)| *at == offset).map(|(_, value)| value)
+    /// Until when a connection is not read, µs.
+    pub fn muted_until_us(&self, connection: u64) -> u64 {
+        self.connections.get(&connection).map_or(0, |connection| connection.muted_until_us)
     }
 
     /// Bytes of a client's.
@@ -339,10 +354,12 @@ impl Server {
     }
 
     /// Reads and answers all that can be.
-    fn work(&mut self) {
+    pub fn work(&mut self) {
         loop {
-            let before: Vec<u64> = self.connections.keys().copied().collect();
-            let busy = before.into_iter().filter(|connection| self.step(*connection)).count();
+            let pending =
+                self.connections.iter().filter(|(_, one)| one.waiting.is_some() || !one.input.is_empty());
+            let pending: Vec<u64> = pending.map(|(id, _)| *id).collect();
+            let busy = pending.into_iter().filter(|connection| self.step(*connection)).count();
             if busy == 0 {
                 return;
             }
@@ -367,42 +384,69 @@ impl Server {
         if frame.is_empty() {
             return false;
         }
-        let node = connection.node;
+        let (node, session) = (connection.node, connection.session);
         let head = head_of(&frame, node);
-        let outcome = head
-            .as_ref()
-            .map_or(Outcome::Close, |(head, body)| self.serve(head, body).unwrap_or(Outcome::Close));
+        let admitted = head.as_ref().map_or(Admitted::No, |(head, _)| self.admits(head, session));
+        let outcome = match &head {
+            Some((head, body)) if admitted == Admitted::Yes => self.serve(id, head, body),
+            _ => Ok(Outcome::Close),
+        };
+        let outcome = outcome.unwrap_or(Outcome::Close);
+        self.tell(|| told(head.as_ref().map(|(head, _)| head), &outcome));
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         match (outcome, head) {
             (Outcome::Answer(answer, muted_ms), _) => {
                 connection.output.extend(answer);
                 connection.muted_until_us = now_us + u64::from(muted_ms) * 1_000;
             }
-            (Outcome::Wait(wanted, until_us), Some((head, _))) => {
-                connection.waiting = Some(Waiting { head, wanted, until_us });
+            (Outcome::Wait(awaited, until_us), Some((head, _))) => {
+                connection.waiting = Some(Waiting { head, awaited, until_us });
             }
             (Outcome::Silence, _) => {}
             (Outcome::Close | Outcome::Wait(..), _) => {
                 connection.is_closed = true;
-                self.refused += 1;
+                let is_expired = admitted == Admitted::Expired;
+                self.expired += usize::from(is_expired);
+                self.refused += usize::from(!is_expired);
             }
         }
         true
     }
 
-    fn look_again(&mut self, id: u64, waiting: Waiting) -> bool {
+    fn admits(&self, head: &Head, session: Session) -> Admitted {
+        if self.session_ms.is_some() { session.admits(head.api, self.now_us) } else { Admitted::Yes }
+    }
+
+    fn look_again(&mut self, id: u64, mut waiting: Waiting) -> bool {
         let is_over = waiting.until_us <= self.now_us;
-        let answer = self.fetch_now(&waiting.head, &waiting.wanted, is_over);
+        let (answer, muted_ms) = match &mut waiting.awaited {
+            Awaited::Records(wanted) => (self.fetch_now(&waiting.head, wanted, is_over), 0),
+            Awaited::Acks(acks) => {
+                let muted_ms = acks.muted_ms;
+                (self.acked_now(&waiting.head, acks, is_over), muted_ms)
+            }
+        };
+        let now_us = self.now_us;
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let is_answered = answer.is_some();
         match answer {
-            Some(answer) => connection.output.extend(answer),
+            Some(answer) => {
+                connection.output.extend(answer);
+                connection.muted_until_us = now_us + u64::from(muted_ms) * 1_000;
+            }
             None => connection.waiting = Some(waiting),
         }
         is_answered
     }
 
-    fn serve(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    fn in_session(&mut self, id: u64, session: Session, outcome: Outcome) -> Outcome {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.session = session;
+        }
+        outcome
+    }
+
+    fn serve(&mut self, id: u64, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let range = versions::range(self.flavour, head.api);
         let is_known = range.is_some_and(|(first, last)| (first..=last).contains(&head.version));
         if head.api == ApiKey::ApiVersions {
@@ -422,9 +466,30 @@ impl Server {
             ApiKey::InitProducerId => self.init_producer_id(head, body),
             ApiKey::AddPartitionsToTxn => self.add_partitions(head, body),
             ApiKey::EndTxn => self.end_txn(head, body),
+            ApiKey::SaslHandshake => {
+                let (outcome, session) = Self::sasl_handshake(head, body)?;
+                Ok(self.in_session(id, session, outcome))
+            }
+            ApiKey::SaslAuthenticate => {
+                let (outcome, session) = self.sasl_authenticate(head, body)?;
+                Ok(self.in_session(id, session, outcome))
+            }
             _ => Ok(Outcome::Close),
         }
     }
+}
+
+/// What is said of a request.
+fn told(head: Option<&Head>, outcome: &Outcome) -> String {
+    let Some(Head { api, version, client_id, node, .. }) = head else { return "not a request".to_owned() };
+    let what = match outcome {
+        Outcome::Answer(answer, 0) => format!("{} B", answer.len()),
+        Outcome::Answer(answer, muted_ms) => format!("{} B, and mute for {muted_ms} ms", answer.len()),
+        Outcome::Silence => "no answer".to_owned(),
+        Outcome::Close => "the connection is closed".to_owned(),
+        Outcome::Wait(..) => "waits".to_owned(),
+    };
+    format!("{client_id} asks node {node}: {api:?} v{version}: {what}")
 }
 
 /// The next frame, without its length; empty: it is not there as a whole. `None`: there cannot be one.

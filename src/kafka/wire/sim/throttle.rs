@@ -18,6 +18,11 @@ impl Throttle {
         self.limits.insert(client_id.to_owned(), bytes_per_s);
     }
 
+    /// Nobody is limited any more.
+    pub fn lift(&mut self) {
+        self.limits.clear();
+    }
+
     /// So many bytes came; returns how long the client is not heard, ms.
     pub fn sent(&mut self, client_id: &str, bytes: usize, now_us: u64) -> u32 {
         let Some(limit) = self.limits.get(client_id).copied() else { return 0 };

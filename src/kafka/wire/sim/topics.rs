@@ -30,7 +30,8 @@ const TOPICS: [&str; 3] = ["a", "b", "c"];
 const PARTITIONS: i32 = 3;
 const RECORDS: usize = 600;
 const LIMIT_US: u64 = 30_000_000;
-const WEATHER: Weather = Weather { latency_most_us: 2_000, piece_most_bytes: 300, cut: 0.0, refused: 0.0 };
+const WEATHER: Weather =
+    Weather { latency_most_us: 2_000, piece_most_bytes: 300, cut: 0.0, refused: 0.0, half_open: 0.0 };
 const SINK: SinkSettings = SinkSettings {
     linger_us: 0,
     batch_most_bytes: 400,

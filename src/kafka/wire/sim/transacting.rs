@@ -165,6 +165,7 @@ impl World {
             piece_most_bytes: 1 << (4 + random.index(12)),
             cut: if random.chance(0.5) { 0.0 } else { 0.01 },
             refused: if random.chance(0.5) { 0.0 } else { 0.1 },
+            half_open: 0.0,
         };
         let fault_most_us = if random.chance(0.8) { 1 << (16 + random.index(7)) } else { u64::MAX };
         let sink = sink(&mut random);

@@ -28,6 +28,7 @@ impl Server {
         let request: InitProducerIdRequest = read(head, body)?;
         let now_us = self.now_us();
         let producer = match &request.transactional_id {
+            None if let Some(code) = self.quirks.of_id() => Err(code),
             None => Ok(self.coordinator.new_id()),
             Some(id) => {
                 let current = (request.producer_id.0, request.producer_epoch);

@@ -6,33 +6,39 @@ use super::Flavour;
 
 /// First and last, both included; `None`: the request is not known.
 pub fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
-    let (former, newest) = match api {
-        ApiKey::Produce => ((0, 11), (0, 13)),
-        ApiKey::Fetch => ((0, 17), (4, 18)),
-        ApiKey::ListOffsets => ((0, 9), (1, 10)),
-        ApiKey::Metadata => ((0, 12), (0, 13)),
-        ApiKey::FindCoordinator => ((0, 6), (0, 6)),
-        ApiKey::InitProducerId | ApiKey::AddPartitionsToTxn => ((0, 5), (0, 5)),
-        ApiKey::ApiVersions => ((0, 4), (0, 4)),
-        ApiKey::CreateTopics => ((0, 7), (2, 7)),
-        ApiKey::OffsetForLeaderEpoch => ((0, 4), (2, 4)),
-        ApiKey::EndTxn => ((0, 4), (0, 5)),
-        ApiKey::DescribeConfigs => ((0, 4), (1, 4)),
+    let [kafka24, kafka39, kafka41, redpanda] = match api {
+        ApiKey::Produce => [(0, 8), (0, 11), (0, 13), (0, 7)],
+        ApiKey::Fetch => [(0, 11), (0, 17), (4, 18), (4, 11)],
+        ApiKey::ListOffsets => [(0, 5), (0, 9), (1, 10), (0, 3)],
+        ApiKey::Metadata => [(0, 9), (0, 12), (0, 13), (0, 7)],
+        ApiKey::FindCoordinator => [(0, 3), (0, 6), (0, 6), (0, 2)],
+        ApiKey::InitProducerId => [(0, 2), (0, 5), (0, 5), (0, 1)],
+        ApiKey::AddPartitionsToTxn => [(0, 1), (0, 5), (0, 5), (0, 2)],
+        ApiKey::ApiVersions => [(0, 3), (0, 4), (0, 4), (0, 3)],
+        ApiKey::CreateTopics => [(0, 5), (0, 7), (2, 7), (0, 6)],
+        ApiKey::OffsetForLeaderEpoch => [(0, 3), (0, 4), (2, 4), (0, 3)],
+        ApiKey::EndTxn => [(0, 1), (0, 4), (0, 5), (0, 3)],
+        ApiKey::DescribeConfigs => [(0, 2), (0, 4), (1, 4), (0, 4)],
+        ApiKey::SaslHandshake => [(0, 1); 4],
+        ApiKey::SaslAuthenticate => [(0, 1), (0, 2), (0, 2), (0, 1)],
         _ => return None,
     };
     Some(match flavour {
-        Flavour::Kafka39 => former,
-        Flavour::Kafka41 => newest,
+        Flavour::Kafka24 => kafka24,
+        Flavour::Kafka39 => kafka39,
+        Flavour::Kafka41 => kafka41,
+        Flavour::Redpanda => redpanda,
     })
 }
 
 /// Requests that are known.
-pub const KNOWN: [ApiKey; 12] = [
+pub const KNOWN: [ApiKey; 14] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
     ApiKey::FindCoordinator,
+    ApiKey::SaslHandshake,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::InitProducerId,
@@ -40,6 +46,7 @@ pub const KNOWN: [ApiKey; 12] = [
     ApiKey::AddPartitionsToTxn,
     ApiKey::EndTxn,
     ApiKey::DescribeConfigs,
+    ApiKey::SaslAuthenticate,
 ];
 
 /// Advertised, and refused: KIP-896 took these away, KAFKA-18659 says why they are told all the same.

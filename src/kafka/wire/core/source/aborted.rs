@@ -1,5 +1,6 @@
 //! Which transactions were aborted, by the broker's list.
 
+use crate::mutants;
 use std::ops::Range;
 
 use crate::kafka::wire::protocol::AbortedTransaction;
@@ -21,7 +22,8 @@ pub(super) fn note(
 
 /// Whether a batch of a transaction, of this producer and with this first offset, was aborted.
 pub(super) fn contains(aborted: &[AbortedTransaction], producer_id: i64, base_offset: i64) -> bool {
-    of(aborted, producer_id).any(|index| aborted[index].first_offset <= base_offset)
+    !mutants::is_off("wire-aborted")
+        && of(aborted, producer_id).any(|index| aborted[index].first_offset <= base_offset)
 }
 
 /// The marker of a transaction that was aborted has been passed: what its producer writes behind it is another one's.

@@ -1,5 +1,6 @@
 //! Fetches: what is asked of each broker, and what the answers say before anything in them is shown.
 
+use crate::mutants;
 use std::mem;
 
 use thiserror::Error;
@@ -219,7 +220,8 @@ impl Source {
         let response = FetchResponse::decode(version, body, |fetched| {
             let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
             let Some(asked) = find(asked, &mut cursor, index).map(|place| asked[place]) else { return };
-            if self.positions[asked.index].attempt == asked.attempt {
+            if self.positions[asked.index].attempt == asked.attempt || mutants::is_off("wire-earlier-attempt")
+            {
                 self.take((asked, is_front), &fetched, (bytes, arrived), now_us);
             }
             // Of the first partition that has something, the first batch is there as a whole (KIP-74).
@@ -246,7 +248,8 @@ impl Source {
             return;
         }
         position.stage = Stage::Reading;
-        if let Some(diverging) = fetched.diverging.filter(|_| asked.has_epoch) {
+        let diverging = fetched.diverging.filter(|_| asked.has_epoch && !mutants::is_off("wire-diverging"));
+        if let Some(diverging) = diverging {
             let found =
                 Found { offset: diverging.end_offset, epoch: diverging.epoch, leader_epoch: NOBODY_S };
             match position.epochs.parts_at(found, position.offset) {
@@ -292,7 +295,7 @@ impl Source {
             }
         }
         match error {
-            code::OFFSET_OUT_OF_RANGE if asked.has_epoch => {
+            code::OFFSET_OUT_OF_RANGE if asked.has_epoch && !mutants::is_off("wire-denied-twice") => {
                 position.leaves_epoch_out = true;
                 position.stage = Stage::Reading;
             }
@@ -331,7 +334,9 @@ fn check(
     let response = FetchResponse::decode(version, body, |fetched| {
         let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
         match find(asked, &mut cursor, index).map(|place| &mut asked[place]) {
-            Some(asked) if !asked.is_answered => asked.is_answered = true,
+            Some(asked) if !asked.is_answered || mutants::is_off("wire-answered-once") => {
+                asked.is_answered = true;
+            }
             _ => wrong = Some(fetched.partition),
         }
     });

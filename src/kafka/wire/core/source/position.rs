@@ -1,6 +1,7 @@
 //! Where a partition is read, and what is being done about it.
 
 use super::{epochs::Epochs, markers::Markers, search::Search};
+use crate::mutants;
 use crate::{
     kafka::wire::core::{cluster::Leader, questions::QuestionId},
     partitions::{PartitionSlot, TopicPartition},
@@ -165,7 +166,9 @@ impl Position {
     /// a leader whose epoch nobody knows.
     pub(super) fn epoch_to_check(&self) -> Option<i32> {
         let leader = self.leader.filter(|leader| leader.epoch >= 0)?;
-        self.epochs.last().filter(|_| self.confirmed != Some(leader.epoch))
+        self.epochs
+            .last()
+            .filter(|_| self.confirmed != Some(leader.epoch) && !mutants::is_off("wire-asks-whose-log"))
     }
 
     /// Whether it can be asked for in a request to its leader.

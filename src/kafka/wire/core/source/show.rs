@@ -1,5 +1,6 @@
 //! Showing what has come: batch by batch, each checked before its first record is shown.
 
+use crate::mutants;
 use std::ops::Range;
 
 use super::{
@@ -192,7 +193,7 @@ impl Shower {
         visitor: &mut impl Visitor,
     ) -> Result<Option<Open>, Bad> {
         let next_offset = batch.next_offset();
-        if !batch.fits_its_checksum() {
+        if !batch.fits_its_checksum() && !mutants::is_off("wire-checksum") {
             let extent =
                 Extent::Unsure { base: batch.base_offset(), to: next_offset, bytes: batch.bytes().len() };
             return Err(Bad { cause: "a batch that does not fit its checksum".to_owned(), extent });
@@ -329,7 +330,7 @@ impl Source {
                 continue;
             };
             let position = &mut self.positions[section.index];
-            if section.generation != position.generation {
+            if section.generation != position.generation && !mutants::is_off("wire-overtaken") {
                 arrived.next += 1;
                 self.shower.open = None;
                 continue;
@@ -407,7 +408,8 @@ impl Section {
     /// From which offset on a batch's records are shown. Only the first one may begin below what was asked for, and reach
     /// up to it; any other that lies below is what a broker has no reason to send, and whoever checks records sees it.
     fn shows_from(&self, batch: &Batch<'_>) -> i64 {
-        if self.is_first && batch.next_offset() > self.at { self.at } else { i64::MIN }
+        let skips = self.is_first && batch.next_offset() > self.at && !mutants::is_off("wire-skips-below");
+        if skips { self.at } else { i64::MIN }
     }
 
     /// A batch has been shown: the next one begins at this byte, behind this offset.

@@ -1,0 +1,139 @@
+//! A random reader in a simulated world: one record here, one there, and some places that are given up before they come.
+
+use super::{
+    lines::{InFlight, Lines},
+    plan::Plan,
+    reading::{Eyes, Seen, settings},
+    run::{TOPIC, slot, table},
+    server::Server,
+};
+use crate::{
+    kafka::wire::core::{consumer::Consumer, machine::Machine, source::SourceSettings},
+    random::Random,
+};
+
+/// How long it is until it looks again, at the most, µs.
+const PAUSE_MOST_US: u64 = 500_000;
+/// How likely it wants another place before it was shown the first.
+const HASTE: f64 = 0.02;
+
+/// A place that it wants to see.
+#[derive(Clone, Copy, Debug)]
+struct Aim {
+    partition: i32,
+    offset: i64,
+    /// How often something had been lost there.
+    losses: usize,
+}
+
+/// The consumer, its network, and what it wants to see.
+pub struct Looking {
+    consumer: Consumer,
+    pub lines: Lines,
+    partitions: i32,
+    aim: Option<Aim>,
+    next_us: u64,
+    /// Records that it wanted and was shown.
+    pub found: usize,
+    eyes: Eyes,
+    pub wrong: Vec<String>,
+}
+
+impl Looking {
+    pub fn new(plan: &Plan) -> Self {
+        let mut settings = settings("looker", plan);
+        settings.source = SourceSettings { reads_ahead: false, ..settings.source };
+        Self {
+            consumer: Consumer::new(settings, &table(plan)),
+            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch: 1 }),
+            partitions: plan.partitions,
+            aim: None,
+            next_us: 0,
+            found: 0,
+            eyes: Eyes::default(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Wants to see a place, if it is time for that.
+    pub fn aim(&mut self, server: &mut Server, random: &mut Random) {
+        let now_us = server.now_us();
+        let is_due = if self.aim.is_some() { random.chance(HASTE) } else { self.next_us <= now_us };
+        if !is_due {
+            return;
+        }
+        let partition = i32::try_from(random.index(64)).unwrap_or(0) % self.partitions;
+        let Some(past) = server.partition(TOPIC, partition).map(|partition| &partition.past) else { return };
+        let Ok(end @ 1..) = u64::try_from(past.high_watermark()) else {
+            self.next_us = now_us + 100_000;
+            return;
+        };
+        let offset = i64::try_from(random.below(end)).unwrap_or(0);
+        let losses = past.losses.len();
+        if let Some(before) = self.aim.replace(Aim { partition, offset, losses }) {
+            self.consumer.stop(slot(before.partition));
+        }
+        self.consumer.read_from(slot(partition), offset, None, now_us);
+    }
+
+    pub fn handle_timeout(&mut self, now_us: u64) {
+        self.consumer.handle_timeout(now_us);
+    }
+
+    pub fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
+        self.lines.carry(&mut self.consumer, server, random)
+    }
+
+    /// Has shown what has come.
+    pub fn look(&mut self, server: &mut Server, random: &mut Random) {
+        let now_us = server.now_us();
+        while self.consumer.show(&mut self.eyes, now_us) > 0 {
+            let seen = std::mem::take(&mut self.eyes.0);
+            for (index, seen) in seen.iter().enumerate() {
+                // What lies behind in the same batch is shown with it, and is nobody's wish.
+                if index > 0 && self.aim.is_none() {
+                    break;
+                }
+                server.tell(|| format!("  the random reader sees {seen:?}"));
+                self.check(seen, server, random);
+            }
+        }
+    }
+
+    fn check(&mut self, seen: &Seen, server: &mut Server, random: &mut Random) {
+        let now_us = server.now_us();
+        let aim = self.aim;
+        let fine = match (seen, aim) {
+            (&Seen::Record { partition, offset, number: Some(number), .. }, Some(aim)) => {
+                let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
+                self.found += 1;
+                past.is_some_and(|past| {
+                    let is_right = past.next(aim.offset) == Some((offset, number));
+                    let is_cut = past.losses.len() > aim.losses && offset >= aim.offset;
+                    partition == aim.partition && (is_right || is_cut && past.had(offset, number))
+                })
+            }
+            // It did not ask for the log's end, and whoever does not hear of the others has a shorter one.
+            (&Seen::OutOfRange { .. }, Some(_)) if server.isolations > 0 => true,
+            (&Seen::Truncated { partition, .. } | &Seen::OutOfRange { partition }, Some(aim)) => {
+                let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
+                past.is_some_and(|past| past.losses.len() > aim.losses)
+            }
+            (Seen::Progress { .. } | Seen::End { .. }, _) => return,
+            _ => false,
+        };
+        if !fine {
+            self.wrong.push(format!("at {now_us} µs the random reader sees {seen:?}, and wants {aim:?}"));
+        }
+        if let Some(aim) = self.aim.take() {
+            self.consumer.stop(slot(aim.partition));
+        }
+        self.next_us = now_us + random.below(PAUSE_MOST_US);
+    }
+
+    pub fn next_us(&self, now_us: u64) -> u64 {
+        let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
+        let own_us = if self.aim.is_some() { u64::MAX } else { self.next_us.max(now_us + 1) };
+        self.consumer.next_deadline_us(now_us).min(lines_us).min(own_us)
+    }
+}

@@ -1,0 +1,195 @@
+//! A sequential reader in a simulated world: everything is shown to it once, in order, and what was lost is named.
+
+use super::{
+    lines::{InFlight, Lines},
+    past::Past,
+    plan::Plan,
+    run::{TOPIC, known, slot, table},
+    server::Server,
+};
+use crate::{
+    kafka::wire::core::{
+        consumer::{Consumer, ConsumerSettings},
+        machine::Machine,
+        source::{ReadRecord, SourceEvent, Visitor},
+    },
+    partitions::PartitionSlot,
+    random::Random,
+};
+
+/// What a consumer showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Record { partition: i32, offset: i64, epoch: i32, number: Option<u64> },
+    Progress { partition: i32, next: i64 },
+    End { partition: i32, end: i64 },
+    Truncated { partition: i32, to: i64 },
+    OutOfRange { partition: i32 },
+    Strange { partition: i32, what: String },
+}
+
+fn number(slot: PartitionSlot) -> i32 {
+    i32::try_from(slot.index()).expect("few partitions")
+}
+
+/// Takes it down.
+#[derive(Debug, Default)]
+pub struct Eyes(pub Vec<Seen>);
+
+impl Visitor for Eyes {
+    fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>) {
+        let partition = number(slot);
+        let number = record.value.and_then(|value| value.try_into().ok()).map(u64::from_be_bytes);
+        let (offset, epoch) = (record.offset, record.leader_epoch);
+        self.0.push(Seen::Record { partition, offset, epoch, number });
+    }
+
+    fn event(&mut self, slot: PartitionSlot, event: SourceEvent<'_>) {
+        let partition = number(slot);
+        self.0.push(match event {
+            SourceEvent::Progress { next_offset: next } => Seen::Progress { partition, next },
+            SourceEvent::AtEnd { end } => Seen::End { partition, end },
+            SourceEvent::Truncated { to, .. } => Seen::Truncated { partition, to },
+            SourceEvent::OutOfRange => Seen::OutOfRange { partition },
+            SourceEvent::Error(_) => return,
+            event => Seen::Strange { partition, what: format!("{event:?}") },
+        });
+    }
+}
+
+/// What was read of a partition.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    pub records: Vec<(i64, u64)>,
+    /// Of which epoch each of them is.
+    epochs: Vec<i32>,
+    next: i64,
+    /// Losses that it was told of.
+    losses: usize,
+}
+
+/// The consumer, its network, and what it was shown.
+pub struct Reading {
+    consumer: Consumer,
+    pub lines: Lines,
+    pub read: Vec<Read>,
+    eyes: Eyes,
+    pub wrong: Vec<String>,
+}
+
+impl Reading {
+    pub fn new(plan: &Plan) -> Self {
+        let mut consumer = Consumer::new(settings("reader", plan), &table(plan));
+        for partition in 0..plan.partitions {
+            consumer.read_from(slot(partition), 0, None, 0);
+        }
+        let partitions = usize::try_from(plan.partitions).unwrap_or(0);
+        Self {
+            consumer,
+            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch: 1 }),
+            read: vec![Read::default(); partitions],
+            eyes: Eyes::default(),
+            wrong: Vec::new(),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now_us: u64) {
+        self.consumer.handle_timeout(now_us);
+    }
+
+    pub fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
+        self.lines.carry(&mut self.consumer, server, random)
+    }
+
+    /// Has everything shown that has come.
+    pub fn look(&mut self, server: &mut Server) {
+        let now_us = server.now_us();
+        while self.consumer.show(&mut self.eyes, now_us) > 0 {
+            for seen in std::mem::take(&mut self.eyes.0) {
+                server.tell(|| format!("  the reader sees {seen:?}"));
+                self.check(&seen, server);
+            }
+        }
+    }
+
+    fn check(&mut self, seen: &Seen, server: &mut Server) {
+        let (Seen::Record { partition, .. }
+        | Seen::Progress { partition, .. }
+        | Seen::End { partition, .. }
+        | Seen::Truncated { partition, .. }
+        | Seen::OutOfRange { partition }
+        | Seen::Strange { partition, .. }) = *seen;
+        let now_us = server.now_us();
+        let Some(past) = server.partition(TOPIC, partition).map(|partition| &partition.past) else { return };
+        let read = &mut self.read[usize::try_from(partition).unwrap_or(0)];
+        let is_intact = past.losses.len() == read.losses;
+        let fine = match *seen {
+            Seen::Record { offset, epoch, number: Some(number), .. } => {
+                let is_next = past.next(read.next) == Some((offset, number));
+                let is_fine = is_next || !is_intact && offset >= read.next && past.had(offset, number);
+                read.records.push((offset, number));
+                read.epochs.push(epoch);
+                read.next = offset + 1;
+                is_fine
+            }
+            Seen::Progress { next, .. } => {
+                let skips = past.next(read.next).is_some_and(|(offset, _)| offset < next);
+                read.next = read.next.max(next);
+                !skips || !is_intact
+            }
+            Seen::End { end, .. } => end == read.next && (end <= past.high_watermark() || !is_intact),
+            Seen::Truncated { .. } | Seen::OutOfRange { .. } if is_intact => false,
+            Seen::Truncated { to, .. } => {
+                let losses = &past.losses[read.losses..];
+                let is_fine = losses.iter().min().is_some_and(|cut| to >= *cut) && to <= parts(read, past);
+                let epoch_before = read.go_back(to, past);
+                self.consumer.read_from(slot(partition), to, epoch_before, now_us);
+                is_fine
+            }
+            Seen::OutOfRange { .. } => {
+                let to = parts(read, past);
+                let epoch_before = read.go_back(to, past);
+                self.consumer.read_from(slot(partition), to, epoch_before, now_us);
+                true
+            }
+            Seen::Strange { .. } | Seen::Record { number: None, .. } => false,
+        };
+        if !fine {
+            self.wrong.push(format!("at {now_us} µs the reader sees {seen:?}"));
+        }
+    }
+
+    /// Whether all that is in the logs was shown.
+    pub fn is_over(&self, server: &mut Server) -> bool {
+        (0..).zip(&self.read).all(|(partition, read)| {
+            let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
+            past.is_none_or(|past| past.is_all(&read.records))
+        })
+    }
+
+    pub fn next_us(&self, now_us: u64) -> u64 {
+        let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
+        self.consumer.next_deadline_us(now_us).min(lines_us)
+    }
+}
+
+impl Read {
+    /// What was read from here on does not count any more. Returns the epoch of the record before.
+    fn go_back(&mut self, to: i64, past: &Past) -> Option<i32> {
+        self.records.retain(|(offset, _)| *offset < to);
+        self.epochs.truncate(self.records.len());
+        (self.next, self.losses) = (to, past.losses.len());
+        self.epochs.last().copied()
+    }
+}
+
+/// Where what was read parts from the log.
+fn parts(read: &Read, past: &Past) -> i64 {
+    let other = read.records.iter().find(|(offset, number)| past.at(*offset) != Some(*number));
+    other.map_or(read.next, |(offset, _)| *offset)
+}
+
+/// A consumer's, that calls itself so.
+pub fn settings(name: &str, plan: &Plan) -> ConsumerSettings {
+    ConsumerSettings { network: known(name, plan), source: plan.source, fetch_us: 5_000_000 }
+}
