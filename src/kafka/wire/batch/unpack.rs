@@ -1,6 +1,5 @@
 //! Undoes what producers compress batches with, up to a bound.
 
-use crate::mutants;
 use std::{fmt, io::Read};
 
 use flate2::read::MultiGzDecoder;
@@ -9,6 +8,7 @@ use thiserror::Error;
 use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use super::{Batch, Codec};
+use crate::mutants;
 
 /// A batch that cannot be unpacked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -1,10 +1,10 @@
 //! Who leads the partitions of a table, and when to ask for it again.
 
-use crate::mutants;
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
     kafka::wire::protocol::{LeaderHint, MetadataResponse, PartitionMetadata, TopicId, TopicRef, TopicRefs},
+    mutants,
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 

@@ -3,7 +3,6 @@
 //! A connection is a FIFO: brokers answer in the order of the requests. Whatever breaks that, or cannot be read, ends the
 //! connection, and what was in flight on it has an unknown outcome.
 
-use crate::mutants;
 use std::{collections::VecDeque, mem, rc::Rc};
 
 use thiserror::Error;
@@ -13,13 +12,16 @@ use super::{
     login::{Exchange, Login, LoginError},
     notice::Size,
 };
-use crate::kafka::{
-    KafkaError,
-    wire::protocol::{
-        Api, ApiRange, ApiVersionsRequest, ApiVersionsResponse, DecodeError, Decoder, Request,
-        ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-        SaslHandshakeResponse, UnsupportedApi, encode_request,
+use crate::{
+    kafka::{
+        KafkaError,
+        wire::protocol::{
+            Api, ApiRange, ApiVersionsRequest, ApiVersionsResponse, DecodeError, Decoder, Request,
+            ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+            SaslHandshakeResponse, UnsupportedApi, encode_request,
+        },
     },
+    mutants,
 };
 
 /// How this program calls itself to brokers (KIP-511).

@@ -1,7 +1,8 @@
 //! Frames out of a stream of bytes: a length of four bytes, and as many bytes as it says.
 
-use crate::mutants;
 use thiserror::Error;
+
+use crate::mutants;
 
 /// A length that no response has. Nobody knows where the next frame begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -5,7 +5,6 @@
 //! number, so that one batch goes alone until it is acked; and what was in flight to one leader is settled, or its
 //! connection closed, before anything goes to the next one. What is sent again is the same batch, byte for byte.
 
-use crate::mutants;
 use std::collections::VecDeque;
 
 use super::{
@@ -14,7 +13,10 @@ use super::{
     idempotence::{ProducerId, is_before, sequence_after},
     verdict::{Standing, Verdict},
 };
-use crate::kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord, Packer};
+use crate::{
+    kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord, Packer},
+    mutants,
+};
 
 /// Batches of a partition that may be in flight once a leader has acked one: as many as brokers know again.
 const MOST_IN_FLIGHT: usize = 5;
@@ -23,6 +25,8 @@ const SHORTEST_PAUSE_US: u64 = 20_000;
 const LONGEST_PAUSE_US: u64 = 1_000_000;
 /// The same where the markers of the transaction before are being written, which takes a few ms.
 const MARKER_PAUSES_US: (u64, u64) = (1_000, 50_000);
+/// How often a leader is asked again that lacks what another one has acked, before that is believed.
+const MOST_DOUBTS: u8 = 5;
 /// A batch begins with so much room, in bytes, and grows.
 const FIRST_BYTES: usize = 512;
 
@@ -156,6 +160,8 @@ pub struct PartitionQueue {
     leader: Option<Leader>,
     /// That leader has acked something.
     is_warm: bool,
+    /// How often a leader that has acked nothing yet has missed something that another one has acked.
+    doubts: u8,
     /// A number is missing: the next batch needs another producer id.
     is_broken: bool,
     is_transactional: bool,
@@ -177,6 +183,7 @@ impl PartitionQueue {
             in_flight: 0,
             leader: None,
             is_warm: false,
+            doubts: 0,
             is_broken: false,
             is_transactional: false,
             admission: Admission::Open,
@@ -375,7 +382,9 @@ impl PartitionQueue {
         };
         // Where what was before it has failed, that is what is missing.
         let is_first = place == 0 && batch.doomed.is_none();
-        let verdict = Verdict::of(error, Standing { is_first, is_below_acked });
+        let is_doubtful = !self.is_warm && self.acked_end.is_some() && self.doubts < MOST_DOUBTS;
+        let verdict = Verdict::of(error, Standing { is_first, is_below_acked, is_doubtful });
+        self.doubts += u8::from(is_doubtful && is_first && error == code::OUT_OF_ORDER_SEQUENCE_NUMBER);
         batch.perhaps_written |= matches!(verdict, Verdict::AgainPerhapsWritten | Verdict::Unknown)
             && !mutants::is_off("wire-timed-out-is-unknown");
         match (verdict, batch.doomed) {
@@ -452,6 +461,7 @@ impl PartitionQueue {
             self.acked_end = end;
         }
         (self.is_warm, self.pause_us, self.not_before_us) = (true, 0, 0);
+        self.doubts = 0;
         settled(Settled { batch, fate });
     }
 
@@ -495,7 +505,7 @@ impl PartitionQueue {
         {
             self.producer = None;
             (self.next_sequence, self.acked_end) = (0, None);
-            (self.is_broken, self.is_warm) = (false, false);
+            (self.is_broken, self.is_warm, self.doubts) = (false, false, 0);
         }
     }
 }

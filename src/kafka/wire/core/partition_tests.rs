@@ -184,6 +184,26 @@ fn an_old_copy_that_the_broker_has_forgotten_is_in_the_log() {
     assert_eq!(tested.settled, [(4, ACKED), (2, Fate::AckedSomewhere)]);
 }
 
+/// Such a leader was deposed, perhaps, and has not heard of it.
+#[test]
+fn a_new_leader_that_lacks_what_was_acked_is_asked_again_some_times() {
+    let mut tested = Tested::warm(1);
+    for _ in 0..5 {
+        let request = tested.start_at(SECOND, u64::MAX).unwrap();
+        tested.answer(request, OUT_OF_ORDER);
+        assert_eq!(tested.settled, [], "nothing is known");
+    }
+    let request = tested.start_at(SECOND, u64::MAX).unwrap();
+    tested.answer(request, OUT_OF_ORDER);
+    assert_eq!(tested.settled, [(2, unknown(OUT_OF_ORDER))], "it is believed in the end");
+    let mut tested = Tested::warm(1);
+    let request = tested.start_at(SECOND, u64::MAX).unwrap();
+    tested.answer(request, OUT_OF_ORDER);
+    let request = tested.start_at(FIRST, u64::MAX).unwrap();
+    tested.answer(request, 0);
+    assert_eq!(tested.settled, [(2, ACKED)], "the one that leads has it all");
+}
+
 #[test]
 fn a_gap_that_nothing_explains_is_an_unknown_outcome_and_the_end_of_the_producer_id() {
     let mut tested = Tested::warm(3);

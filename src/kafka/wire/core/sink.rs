@@ -5,7 +5,6 @@
 
 mod transactions;
 
-use crate::mutants;
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
@@ -23,6 +22,7 @@ use crate::{
         batch::{Codec, CrcShift, NewRecord, Packer},
         protocol::{Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicRef},
     },
+    mutants,
     partitions::{PartitionSlot, PartitionTable},
 };
 

@@ -9,6 +9,8 @@ pub struct Standing {
     pub is_first: bool,
     /// Something behind it has been acked: so it is in the log.
     pub is_below_acked: bool,
+    /// Another leader has acked what was before it, and this one nothing yet: it may lead no more, and not know that.
+    pub is_doubtful: bool,
 }
 
 /// What becomes of a batch.
@@ -41,7 +43,7 @@ impl Verdict {
             code::NONE => Self::Acked,
             code::DUPLICATE_SEQUENCE_NUMBER => Self::AckedSomewhere,
             code::OUT_OF_ORDER_SEQUENCE_NUMBER if standing.is_below_acked => Self::AckedSomewhere,
-            code::OUT_OF_ORDER_SEQUENCE_NUMBER if !standing.is_first => Self::Again,
+            code::OUT_OF_ORDER_SEQUENCE_NUMBER if !standing.is_first || standing.is_doubtful => Self::Again,
             code::CORRUPT_MESSAGE
             | code::UNKNOWN_TOPIC_OR_PARTITION
             | code::LEADER_NOT_AVAILABLE
@@ -98,6 +100,8 @@ pub fn is_about_leader(error: i16) -> bool {
             | code::NOT_LEADER_OR_FOLLOWER
             | code::REPLICA_NOT_AVAILABLE
             | code::KAFKA_STORAGE_ERROR
+            // A leader that was deposed and has not heard of it lacks what was written since.
+            | code::OUT_OF_ORDER_SEQUENCE_NUMBER
             | code::FENCED_LEADER_EPOCH
             | code::UNKNOWN_LEADER_EPOCH
             | code::UNKNOWN_TOPIC_ID
@@ -109,7 +113,7 @@ pub fn is_about_leader(error: i16) -> bool {
 mod tests {
     use super::*;
 
-    const FIRST: Standing = Standing { is_first: true, is_below_acked: false };
+    const FIRST: Standing = Standing { is_first: true, is_below_acked: false, is_doubtful: false };
 
     #[test]
     fn every_error_of_a_batch_has_its_verdict() {
@@ -133,9 +137,17 @@ mod tests {
 
     #[test]
     fn a_gap_is_the_batch_before_or_a_copy_that_the_broker_has_forgotten() {
-        let out_of_order = |is_first, is_below_acked| Verdict::of(45, Standing { is_first, is_below_acked });
+        let out_of_order = |is_first, is_below_acked| {
+            Verdict::of(45, Standing { is_first, is_below_acked, is_doubtful: false })
+        };
         assert_eq!(out_of_order(false, false), Verdict::Again);
         assert_eq!(out_of_order(true, true), Verdict::AckedSomewhere);
         assert_eq!(out_of_order(true, false), Verdict::Unknown);
+        let doubtful = Standing { is_doubtful: true, ..FIRST };
+        assert_eq!(
+            Verdict::of(45, doubtful),
+            Verdict::Again,
+            "who leads no more lacks what was written since"
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Which requests there are, in which versions they are spoken here, and which of those a broker has.
 
-use crate::mutants;
 use std::fmt;
 
 use thiserror::Error;
+
+use crate::mutants;
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,9 +1,8 @@
 //! Which transactions were aborted, by the broker's list.
 
-use crate::mutants;
 use std::ops::Range;
 
-use crate::kafka::wire::protocol::AbortedTransaction;
+use crate::{kafka::wire::protocol::AbortedTransaction, mutants};
 
 /// Stands for one whose marker has been passed. No offset is as large.
 const OVER: i64 = i64::MAX;

@@ -1,6 +1,5 @@
 //! Fetches: what is asked of each broker, and what the answers say before anything in them is shown.
 
-use crate::mutants;
 use std::mem;
 
 use thiserror::Error;
@@ -23,6 +22,7 @@ use crate::{
             TopicRef,
         },
     },
+    mutants,
     partitions::{PartitionSlot, TopicPartition},
 };
 

@@ -1,9 +1,9 @@
 //! Where a partition is read, and what is being done about it.
 
 use super::{epochs::Epochs, markers::Markers, search::Search};
-use crate::mutants;
 use crate::{
     kafka::wire::core::{cluster::Leader, questions::QuestionId},
+    mutants,
     partitions::{PartitionSlot, TopicPartition},
 };
 

@@ -1,6 +1,5 @@
 //! Showing what has come: batch by batch, each checked before its first record is shown.
 
-use crate::mutants;
 use std::ops::Range;
 
 use super::{
@@ -16,6 +15,7 @@ use crate::{
         },
         protocol::AbortedTransaction,
     },
+    mutants,
     partitions::PartitionSlot,
     record::headers,
 };
