@@ -42,6 +42,7 @@ mod real;
 mod renewed;
 mod roles;
 mod security;
+mod side_by_side;
 mod stalls;
 mod startup;
 mod surgery;
@@ -147,6 +148,7 @@ fn all() -> Vec<(String, Test)> {
         bearer::tests(),
         upheaval::tests(),
         security::tests(),
+        side_by_side::tests(),
         real::tests(),
         endings::tests(),
         coverage::tests(),

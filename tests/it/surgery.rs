@@ -31,7 +31,7 @@ const RECORDS_PER_PARTITION: usize = 60;
 
 /// How a topic is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filling {
+pub enum Filling {
     Plain,
     Transactional,
     /// With few keys, whose last values are written down.
@@ -73,17 +73,17 @@ impl Filling {
 }
 
 /// A topic that was filled and will be damaged.
-struct Ward {
-    title: String,
-    topic: Topic,
-    workdir: Workdir,
-    flags: String,
+pub struct Ward {
+    pub title: String,
+    pub topic: Topic,
+    pub workdir: Workdir,
+    pub flags: String,
     /// By partition, from 1 on; partition 0 stays as it is.
-    operations: Vec<(&'static str, Operation)>,
+    pub operations: Vec<(&'static str, Operation)>,
 }
 
 impl Ward {
-    fn fill(cluster: &Cluster, codec: &str, filling: Filling, seeds: usize) -> Self {
+    pub fn fill(cluster: &Cluster, codec: &str, filling: Filling, seeds: usize) -> Self {
         let operations: Vec<_> = (0..seeds).flat_map(|_| filling.operations().iter().copied()).collect();
         let partitions = operations.len() + 1;
         let (topic, workdir) = (cluster.topic(partitions), Workdir::new());
@@ -98,7 +98,7 @@ impl Ward {
         Self { title, topic, workdir, flags, operations }
     }
 
-    fn damage(&self, cluster: &Cluster) -> Vec<Damage> {
+    pub fn damage(&self, cluster: &Cluster) -> Vec<Damage> {
         let mut file = LedgerFile::read(self.workdir.path(), self.topic.name());
         let operate = |(index, (_, operation)): (usize, &(&str, Operation))| {
             let ranges = &mut file.partition_ranges[index].ranges;
