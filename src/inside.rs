@@ -54,3 +54,14 @@ pub mod runtime {
         executor, panic,
     };
 }
+
+/// A client's connection, and who it says it is.
+pub mod connection {
+    pub use crate::{
+        config::Secret,
+        kafka::wire::core::{
+            connection::{Connection, ConnectionSettings},
+            login::{Login, Mechanism},
+        },
+    };
+}
