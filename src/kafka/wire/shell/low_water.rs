@@ -15,8 +15,8 @@ nix::setsockopt_impl!(ReceiveLowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usiz
 
 /// Below this many bytes a socket is left as it is: changing that takes system calls, too.
 const LEAST_BYTES: usize = 256 << 10;
-/// More is not waited for at once: the kernel makes so much room.
-const MOST_BYTES: usize = 2 << 20;
+/// More is not waited for at once: what has come is taken while the rest is on its way.
+const MOST_BYTES: usize = 1 << 20;
 
 /// What a socket waits for.
 #[derive(Debug)]
