@@ -4,12 +4,13 @@ use std::{
     env, fs,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use proofload::inside::record::Random;
 
-use super::{instruments, mutate::mutate};
+use super::{instruments::Edges, mutate::mutate};
 
 /// Where somebody has the time: how long each target is tried, s.
 const SECONDS: &str = "PROOFLOAD_FUZZ_SECONDS";
@@ -18,9 +19,14 @@ const USUAL: u64 = 3_000;
 /// One input must not take longer.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Memory and edges are the process's: one target at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// A target's inputs so far.
 struct Corpus {
     folder: Option<PathBuf>,
+    /// `None`: nobody knows where a run went.
+    counters: Option<Edges>,
     inputs: Vec<Vec<u8>>,
     /// Of each edge, how often it was gone over at once: a bit for each order of magnitude.
     seen: Vec<u8>,
@@ -30,20 +36,17 @@ struct Corpus {
 impl Corpus {
     /// Keeps an input if its run went where none did before.
     fn consider(&mut self, input: &[u8]) -> bool {
-        let counters = instruments::counters();
+        let Some(counters) = &mut self.counters else { return false };
+        let counters = counters.take().expect("the counters can be read");
         self.seen.resize(counters.len(), 0);
         let mut is_new = false;
-        for (counter, seen) in counters.iter_mut().zip(&mut self.seen) {
-            if *counter == 0 {
-                continue;
-            }
+        for (counter, seen) in counters.iter().zip(&mut self.seen).filter(|(counter, _)| **counter > 0) {
             let order = 1_u8 << counter.ilog2();
             if *seen & order == 0 {
                 is_new = true;
                 self.edges += usize::from(*seen == 0);
                 *seen |= order;
             }
-            *counter = 0;
         }
         if is_new {
             self.inputs.push(input.to_vec());
@@ -69,14 +72,15 @@ impl Corpus {
 pub fn fuzz(target: &str, seeds: &[Vec<u8>], run: impl Fn(&[u8])) {
     let seconds = env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok());
     let folder = seconds.map(|_: u64| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(target));
-    let mut corpus = Corpus { folder, inputs: Vec::new(), seen: Vec::new(), edges: 0 };
-    instruments::counters().fill(0);
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut corpus =
+        Corpus { folder, counters: Edges::find(), inputs: Vec::new(), seen: Vec::new(), edges: 0 };
     let kept = corpus.load();
     for input in seeds.iter().chain(&kept) {
         try_one(&corpus, input, &run);
         corpus.consider(input);
     }
-    let is_blind = instruments::counters().is_empty();
+    let is_blind = corpus.counters.is_none();
     assert!(seconds.is_none() || !is_blind, "built without counters of edges: see scripts/prove --fuzz");
     if is_blind {
         corpus.inputs.extend_from_slice(seeds);
