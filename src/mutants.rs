@@ -2,7 +2,7 @@
 //!
 //! Only in tests and with the feature `mutants`, which no release has; without them this is nothing at all.
 //! `scripts/prove --mutants` reads the names from the calls, and switches one off for a whole process, by the environment.
-//! The simulator switches one off for a while ([`without`]): its canaries.
+//! The simulator switches one off for a while (`without`): its canaries.
 
 /// Whether this check is the one that is switched off.
 #[cfg(any(test, feature = "mutants"))]
