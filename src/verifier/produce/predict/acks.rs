@@ -271,7 +271,7 @@ impl Acks {
         let record = self.window.release(delivery.token);
         match delivery.outcome {
             Outcome::Acked { offset } => {
-                if offset <= self.lanes[record.partition.index()].highest_acked
+                if self.lanes[record.partition.index()].is_refilled(offset, record.predicted_offset)
                     && !mutants::is_off("refilled-truncation")
                 {
                     self.below_the_ledger(record.partition, offset);
@@ -344,7 +344,7 @@ impl Acks {
         }
         let (partition, offset) = (record.partition, record.predicted_offset);
         let lane = &mut self.lanes[partition.index()];
-        lane.highest_acked = offset;
+        lane.highest_acked = lane.highest_acked.max(offset);
         lane.acked.push(offset);
         if self.tombstones {
             lane.consumable.acked(record.key_index(), offset, record.tombstone);
@@ -354,7 +354,7 @@ impl Acks {
             self.latest
                 .push((partition, KeyAck { key_index, offset, value_bytes, tombstone: record.tombstone }));
         }
-        self.stats.max_offsets.set(partition.index(), offset);
+        self.stats.max_offsets.set(partition.index(), lane.highest_acked);
     }
 
     /// The transaction was committed: what was acked in it is in the log.

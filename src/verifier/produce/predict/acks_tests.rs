@@ -134,6 +134,32 @@ fn ack_below_the_ledger_ends_the_run() {
     assert_eq!((violation.partition, violation.offset), (4, 99));
 }
 
+/// Leaders that move have a client ask for some batches twice, and hear of those behind them first.
+#[test]
+fn who_is_acked_late_where_it_was_expected_is_no_truncation() {
+    for tolerate in [false, true] {
+        let mut run = fixture(tolerate, 0.0);
+        let [first, second] = [run.send(), run.send()];
+        run.settle(second, Outcome::Acked { offset: 101 });
+        run.settle(first, Outcome::Acked { offset: 100 });
+        assert!(run.acks.violation.is_none() && !run.acks.restart_wanted);
+        assert_eq!(
+            run.acks.lost_at(second.partition, 101),
+            Some(101).filter(|_| !tolerate),
+            "the highest stays"
+        );
+    }
+}
+
+#[test]
+fn who_is_acked_where_a_shorter_log_was_found_to_end_is_one() {
+    let mut run = fixture(false, 0.0);
+    run.acks.repredict(SLOT, 90);
+    let sending = run.send();
+    run.settle(sending, Outcome::Acked { offset: 90 });
+    assert_eq!(run.acks.violation.expect("a violation").anomaly, Anomaly::RefilledTruncation);
+}
+
 #[test]
 fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
     let mut run = fixture(true, 0.0);

@@ -63,6 +63,8 @@ pub(crate) struct Lane {
     next_offset: i64,
     /// The ledger's highest offset; -1 when there is none.
     pub(crate) highest_acked: i64,
+    /// What was sent here last was expected below that: the log had been found to end there.
+    is_below: bool,
     pub(crate) acked: AckedRuns,
     pub(crate) consumable: Consumable,
     /// What was sent here last was not acked where it was expected: where the next record lands, only the broker knows.
@@ -83,6 +85,7 @@ impl Lane {
             id,
             next_offset: end_offset,
             highest_acked,
+            is_below: end_offset <= highest_acked,
             acked: AckedRuns::default(),
             consumable: Consumable::resume(last_consumable),
             is_in_doubt: false,
@@ -144,9 +147,17 @@ impl Lane {
     /// Starts over from where the log ends.
     pub(crate) fn repredict(&mut self, end_offset: i64) {
         self.next_offset = end_offset;
+        self.is_below = end_offset <= self.highest_acked;
         self.is_in_doubt = false;
         self.in_transaction = false;
         self.after = FirstAfter::Asking;
+    }
+
+    /// Whether an ack at `offset` says that the log was cut below what was acked, and written again. A record that landed
+    /// where it was expected, above all that had been acked when it was sent, was only acked after those behind it.
+    #[inline]
+    pub(crate) fn is_refilled(&self, offset: i64, predicted_offset: i64) -> bool {
+        offset <= self.highest_acked && (self.is_below || offset != predicted_offset)
     }
 
     /// The log was cut here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
@@ -162,6 +173,7 @@ impl Lane {
         );
         self.consumable.truncate(offset);
         self.highest_acked = offset - 1;
+        self.is_below = false;
         lost.unsigned_abs()
     }
 
