@@ -243,7 +243,8 @@ fn read<M: Machine + 'static>(
         Poll::Ready(read) => read.map_err(|error| lost(&error))?,
         Poll::Pending => {
             if session.is_none() {
-                handle.low_water.set_for(stream, machine.missing_bytes(link));
+                let set = handle.low_water.set_for(stream, machine.missing_bytes(link));
+                set.map_err(|error| lost(&error))?;
             }
             return Poll::Pending;
         }

@@ -2,7 +2,7 @@
 //!
 //! A large answer comes in many pieces, and each would wake the shard for nothing: waiting costs more than reading does.
 
-use std::{cell::Cell, net::TcpStream, os::fd::AsRawFd};
+use std::{cell::Cell, io, net::TcpStream, os::fd::AsRawFd};
 
 use nix::sys::socket::{setsockopt, sockopt::SetUsize};
 use socket2::SockRef;
@@ -32,28 +32,36 @@ impl Default for LowWater {
 }
 
 impl LowWater {
-    /// Nothing follows from less than `missing_bytes` more; 0: that is not known. Where the kernel refuses, there is more
-    /// work to do and nothing else.
-    pub(super) fn set_for(&self, socket: &impl AsRawFd, missing_bytes: usize) {
+    /// Nothing follows from less than `missing_bytes` more; 0: that is not known.
+    ///
+    /// # Errors
+    /// It waits for more than that, and cannot be told otherwise, for want of a descriptor for instance. Where it cannot be
+    /// told to wait for more, there is more work to do and nothing else.
+    pub(super) fn set_for(&self, socket: &impl AsRawFd, missing_bytes: usize) -> io::Result<()> {
         let wanted = if missing_bytes < LEAST_BYTES { 1 } else { missing_bytes.min(MOST_BYTES) };
-        if self.set_bytes.get() != wanted && set(socket, wanted).is_some() {
-            self.set_bytes.set(wanted);
+        let before = self.set_bytes.get();
+        if before == wanted {
+            return Ok(());
         }
+        match set(socket, wanted) {
+            Ok(()) => self.set_bytes.set(wanted),
+            Err(error) if wanted < before => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 }
 
 /// glommio's stream shows its socket by number only, and the number of a socket is nothing that safe code can set an option
 /// by: a clone of it is.
-fn set(socket: &impl AsRawFd, bytes: usize) -> Option<()> {
-    let clone = TcpStream::from(SockRef::from(socket).try_clone().ok()?);
-    setsockopt(&clone, ReceiveLowWater, &bytes).ok()
+fn set(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
+    let clone = TcpStream::from(SockRef::from(socket).try_clone()?);
+    Ok(setsockopt(&clone, ReceiveLowWater, &bytes)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, net::TcpListener};
-
-    use std::os::fd::AsFd;
+    use std::{io::Write, net::TcpListener, os::fd::AsFd};
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -73,14 +81,14 @@ mod tests {
         let low_water = LowWater::default();
         sender.write_all(&[0; 1_000]).unwrap();
         assert!(has_something(&receiver));
-        low_water.set_for(&receiver, LEAST_BYTES);
+        low_water.set_for(&receiver, LEAST_BYTES).unwrap();
         assert!(!has_something(&receiver), "less than is waited for");
-        low_water.set_for(&receiver, 0);
+        low_water.set_for(&receiver, 0).unwrap();
         assert!(has_something(&receiver), "nothing is known to be missing");
-        low_water.set_for(&receiver, LEAST_BYTES);
+        low_water.set_for(&receiver, LEAST_BYTES).unwrap();
         sender.write_all(&vec![0; LEAST_BYTES]).unwrap();
         assert!(has_something(&receiver), "enough");
-        low_water.set_for(&receiver, 2 * LEAST_BYTES);
+        low_water.set_for(&receiver, 2 * LEAST_BYTES).unwrap();
         assert!(!has_something(&receiver));
         drop(sender);
         assert!(has_something(&receiver), "nothing more comes");
