@@ -16,11 +16,12 @@ const LAYERS: [&[&str]; 9] = [
     &["app", "failing", "transaction"],
     &["control"],
     &["verifier"],
-    &["inside", "repeater"],
+    &["bench", "inside", "repeater"],
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
+    "bench/result/",
     "partitions/",
     "findings/",
     "record/",
@@ -59,7 +60,7 @@ const OUTSIDE: [&str; 16] = [
 const KEPT_TO: [(&str, &str); 2] = [("clap", "cli/"), ("rdkafka", "kafka/librdkafka/")];
 
 /// What is above the seam: it knows clients by their traits.
-const ABOVE_SEAM: [&str; 4] = ["app/", "control/", "repeater/", "verifier/"];
+const ABOVE_SEAM: [&str; 5] = ["app/", "bench/", "control/", "repeater/", "verifier/"];
 /// Where a client is picked, or made on trial.
 const PICKS_CLIENT: [&str; 8] = [
     "repeater/run.rs",

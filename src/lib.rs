@@ -9,6 +9,7 @@
 extern crate self as proofload;
 
 mod app;
+mod bench;
 mod cli;
 mod clock;
 mod config;

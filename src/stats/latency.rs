@@ -29,6 +29,17 @@ impl LatencyHistogram {
         Self { within, above_range: 0 }
     }
 
+    /// An empty one that tells latencies apart to three significant digits.
+    ///
+    /// # Panics
+    /// Never, as [`Self::new`].
+    #[must_use]
+    #[allow(dead_code, reason = "the benchmark's run comes next")]
+    pub fn fine() -> Self {
+        let within = Histogram::new_with_bounds(1, MAX_US, 3).expect("constant bounds are valid");
+        Self { within, above_range: 0 }
+    }
+
     /// Records one latency; more than an hour counts as an hour, and as above the range.
     pub fn record(&mut self, latency_us: u64) {
         self.within.saturating_record(latency_us.max(1));
@@ -70,6 +81,29 @@ impl LatencyHistogram {
             p90_us: self.within.value_at_quantile(0.9),
             p99_us: self.within.value_at_quantile(0.99),
         }
+    }
+
+    /// The latency that so many of a hundred do not exceed, µs; 0 where none was recorded.
+    #[must_use]
+    pub fn percentile_us(&self, percent: f64) -> u64 {
+        self.within.value_at_percentile(percent)
+    }
+
+    /// The arithmetic mean, µs; 0 where none was recorded.
+    #[must_use]
+    pub fn mean_us(&self) -> f64 {
+        self.within.mean()
+    }
+
+    /// Points of its percentile curve: each percentile (0 to 100, ascending) with its latency, µs; `ticks` of them between 0
+    /// and 50, and as many on each half of what is left from there on.
+    pub fn curve(&self, ticks: u32) -> impl Iterator<Item = (f64, u64)> + '_ {
+        let mut last = -1.0;
+        self.within
+            .iter_quantiles(ticks)
+            // Sums of halves of halves, of which nobody wants the last bits.
+            .map(|point| ((point.quantile_iterated_to() * 1e11).round() / 1e9, point.value_iterated_to()))
+            .filter(move |(percentile, _)| *percentile > std::mem::replace(&mut last, *percentile))
     }
 
     /// The largest latency recorded, µs.

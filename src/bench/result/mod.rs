@@ -1,0 +1,37 @@
+//! The result of a benchmark (`--output`): one JSON document that the chart scripts of OpenMessaging Benchmark read, with all
+//! that they lack in an object `proofload`.
+//!
+//! Pure: values in, values out. Whoever compares results, or draws them, reads these types back from the file.
+
+mod latency;
+mod open_messaging;
+mod proofload;
+mod quantiles;
+mod search;
+
+use serde::{Deserialize, Serialize};
+
+pub use latency::{Latency, LatencyReport, SampleLatency};
+pub use open_messaging::OpenMessaging;
+pub use proofload::{
+    ClientReport, Goal, Machine, ProofReport, Proofload, Sample, Settings, ShardReport, Totals,
+};
+pub use quantiles::Quantiles;
+pub use search::{SearchReport, SearchStep};
+
+/// Of the object `proofload`. It changes when a name goes or changes its meaning, not when one is added.
+pub const FORMAT: u32 = 1;
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BenchResult {
+    /// The fields of OpenMessaging Benchmark's result, under their names.
+    #[serde(flatten)]
+    pub open_messaging: OpenMessaging,
+    /// What they lack.
+    pub proofload: Proofload,
+}
+
+#[cfg(test)]
+#[path = "result_tests.rs"]
+mod tests;
