@@ -104,6 +104,9 @@ pub trait LogWriter {
     /// time, and to the end.
     fn wait(&self, limit: Duration) -> impl Future<Output = ()>;
 
+    /// Whoever sends has no more for now, and waits for something else than this client ([`Self::wait`]): what it was given goes out.
+    fn send_off(&mut self) {}
+
     /// The error that finished this client, if one did: it sends nothing any more, and another has to be made.
     fn fatal_error(&self) -> Option<KafkaError>;
 

@@ -3,6 +3,7 @@
 //! Loops are generic over [`LogReader`], [`LogWriter`] and [`ClientFactory`]. `librdkafka` is the client that stands on the
 //! library of that name, [`wire`] our own (`--client wire`), and `fake` the one that tests play.
 
+mod bell;
 mod blame;
 mod chatter;
 mod client_factory;
@@ -12,6 +13,7 @@ mod error;
 pub(crate) mod fake;
 mod false_abort;
 mod group;
+mod joint;
 mod known_brokers;
 #[allow(unsafe_code)]
 mod librdkafka;
@@ -33,6 +35,7 @@ pub use false_abort::FalseAbort;
 pub use group::{
     Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, Handover, MemberSettings, MemberState,
 };
+pub use joint::JointWorker;
 pub use known_brokers::KnownBrokers;
 #[cfg(test)]
 pub use librdkafka::GroupMember;

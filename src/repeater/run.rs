@@ -28,8 +28,8 @@ use crate::{
     findings::{Awaited, violations::Violations},
     human::count,
     kafka::{
-        ClientError, ClientSettings, GroupDescription, GroupFactory, KafkaError, Librdkafka, LibrdkafkaHub,
-        Observer, SlotWriter, TopicError, TopicShape,
+        ClientError, ClientSettings, GroupDescription, GroupFactory, JointWorker, KafkaError, Librdkafka,
+        LibrdkafkaHub, Observer, SlotWriter, TopicError, TopicShape, wire::Wire,
     },
     runtime::{
         cores::{
@@ -113,6 +113,7 @@ fn work(
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
     let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
     control.shared.connections.store(trial.connections(brokers)?, Relaxed);
+    let kind = config.common.client.on(topics.iter().any(|(_, shape)| shape.is_redpanda));
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let floor =
@@ -127,7 +128,7 @@ fn work(
         count(floor.partitions(), "partition"),
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
-    let shards = spawn(&floor, placement)?;
+    let shards = spawn(&floor, placement, kind)?;
     let member = floor.member();
     let session = member.session(&floor.client);
     let places = Librdkafka::new(floor.client.clone(), topology.allowed.clone()).committed_places(&member)?;
@@ -175,13 +176,17 @@ fn wait_for_topics(
     config.topics.iter().map(wait).collect()
 }
 
-fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
+fn spawn(
+    floor: &Arc<Floor>,
+    placement: &Placement,
+    kind: ClientKind,
+) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
     let (pulses, shards) = (&floor.shared.pulses, placement.shards.len());
     let floor = floor.clone();
     let spawned = executor::spawn_shards(placement, pulses, move |place| {
         let floor = floor.clone();
         async move {
-            let result = run_shard(floor.clone(), place, shards).await;
+            let result = run_shard(floor.clone(), place, shards, kind).await;
             if let Err(error) = &result {
                 floor.shared.lifecycle.fail(error.to_string());
             }
@@ -192,18 +197,32 @@ fn spawn(floor: &Arc<Floor>, placement: &Placement) -> Result<Vec<Shard<Result<(
 }
 
 /// Runs the workers of one shard, each a task of its own.
-async fn run_shard(floor: Arc<Floor>, place: ShardPlace, shards: usize) -> Result<(), ClientError> {
+async fn run_shard(
+    floor: Arc<Floor>,
+    place: ShardPlace,
+    shards: usize,
+    kind: ClientKind,
+) -> Result<(), ClientError> {
     let workers = floor.config.workers.get();
     let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
     // The only client that has members of groups.
     let hub = LibrdkafkaHub::start()?;
+    let wire = Wire::new(floor.client.clone());
     let shard = Rc::new(ShardFloor::new(floor, own.len()));
     let start = |worker| {
         let mut client = shard.floor.client.clone();
         client.client_id = worker::name(&client, worker);
         let name = client.client_id.clone();
-        let clients = hub.worker(client, place.client_cpus.clone());
-        glommio::spawn_local(run_worker(clients, name, shard.clone(), worker))
+        let (shard, cpus) = (shard.clone(), place.client_cpus.clone());
+        match kind {
+            ClientKind::Wire => {
+                let clients = JointWorker::new(&hub, &wire, client, cpus);
+                glommio::spawn_local(run_worker(clients, name, shard, worker))
+            }
+            ClientKind::Librdkafka => {
+                glommio::spawn_local(run_worker(hub.worker(client, cpus), name, shard, worker))
+            }
+        }
     };
     let tasks: Vec<_> = own.into_iter().map(start).collect();
     let mut result = Ok(());

@@ -119,6 +119,11 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         (BURST, Some(Duration::ZERO))
     }
 
+    /// Has what was sent, or is to be ended, go out: somebody else is waited for now.
+    pub(super) fn send_off(&mut self) {
+        self.client.send_off();
+    }
+
     /// Sends one record. Returns whether there was one to send, and room for it.
     fn send_one(&mut self, now_us: u64, sent_at_us: i64) -> bool {
         let Some(aborted) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {

@@ -3,8 +3,8 @@
 use super::{floor, sender};
 use crate::{
     app::error::RunError,
-    config::{Brokers, Compression, RepeaterConfig},
-    kafka::{ClientError, ClientSettings, Librdkafka},
+    config::{Brokers, ClientKind, Compression, RepeaterConfig},
+    kafka::{ClientError, ClientSettings, Librdkafka, wire},
     runtime::{
         cores::cpu_set::CpuSet,
         descriptors::{self, TooFew, Wanted},
@@ -34,7 +34,7 @@ impl<'a> Trial<'a> {
             Brokers::Embedded { brokers } => *brokers,
             Brokers::Bootstrap(list) => list.split(',').count(),
         })?;
-        pages::fit_for(config.workers.get().saturating_mul(2));
+        pages::fit_for(librdkafka_clients(config));
         Ok(trial)
     }
 
@@ -45,9 +45,10 @@ impl<'a> Trial<'a> {
     pub(super) fn connections(&self, brokers: usize) -> Result<usize, TooFew> {
         let workers = self.config.workers.get();
         let wanted = Wanted {
-            // A consumer and a producer each, and one that looks at the group's places.
-            clients: workers.saturating_mul(2).saturating_add(1),
+            // And one that looks at the group's places.
+            clients: librdkafka_clients(self.config).saturating_add(1),
             ours: false,
+            ours_beside: if is_ours(self.config) { workers } else { 0 },
             coordinated: workers.saturating_mul(if self.config.transactions.is_some() { 2 } else { 1 }),
             brokers,
             shards: self.shards,
@@ -57,10 +58,29 @@ impl<'a> Trial<'a> {
     }
 }
 
+fn is_ours(config: &RepeaterConfig) -> bool {
+    config.common.client.kind == ClientKind::Wire
+}
+
+/// How many clients workers have that stand on librdkafka: a member each, and a producer where that is not ours.
+fn librdkafka_clients(config: &RepeaterConfig) -> usize {
+    config.workers.get().saturating_mul(if is_ours(config) { 1 } else { 2 })
+}
+
 /// Whether the clients that the run is going to make can be made of its settings.
 fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let client = ClientSettings::new(&config.common, "");
     let librdkafka = Librdkafka::new(client.clone(), cpus.clone());
-    librdkafka.try_writer(&sender::settings(config, &client.client_id, Compression::None))?;
+    let writer = sender::settings(config, &client.client_id, Compression::None);
+    if is_ours(config) {
+        let bootstrap = match &config.common.brokers {
+            Brokers::Bootstrap(list) => list,
+            // Where they will be is not known yet.
+            Brokers::Embedded { .. } => "localhost",
+        };
+        wire::try_writer(&ClientSettings::new(&config.common, bootstrap), &writer)?;
+    } else {
+        librdkafka.try_writer(&writer)?;
+    }
     librdkafka.try_member(&floor::member(config))
 }

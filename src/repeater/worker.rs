@@ -111,6 +111,7 @@ impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
             if more || (sent > 0 && pause == Some(Duration::ZERO)) {
                 futures_lite::future::yield_now().await;
             } else {
+                self.sender.send_off();
                 self.member.wait(pause.unwrap_or(WAIT).min(WAIT)).await;
             }
         }
@@ -169,6 +170,7 @@ impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
             if self.sender.take_deliveries().is_err() || (self.sender.is_flushed() && settled) {
                 break;
             }
+            self.sender.send_off();
             self.member.wait(Duration::from_millis(20)).await;
         }
         self.stats.enqueued.set(self.sender.enqueued());

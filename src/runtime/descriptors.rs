@@ -52,6 +52,8 @@ pub struct Wanted {
     pub clients: usize,
     /// They are our own, which have connections and nothing else.
     pub ours: bool,
+    /// So many of our own are there beside them.
+    pub ours_beside: usize,
     /// How many of these talk to a coordinator, over a connection of its own.
     pub coordinated: usize,
     /// Brokers of the cluster, as far as they are known.
@@ -68,16 +70,18 @@ impl Wanted {
         // The observer, and what a shard has beside its clients: one that takes another's place, or looks into silence.
         let clients = many(self.clients).saturating_add(many(self.shards)).saturating_add(1);
         let connections = many(self.brokers).saturating_add(1);
-        let mut of_client = if self.ours {
-            connections.saturating_mul(OF_BROKER_OURS)
-        } else {
-            connections.saturating_mul(OF_BROKER).saturating_add(OF_CLIENT)
+        let of_client = |ours: bool| {
+            let there = if self.embedded { connections.saturating_mul(if ours { 2 } else { 1 }) } else { 0 };
+            let here = if ours {
+                connections.saturating_mul(OF_BROKER_OURS)
+            } else {
+                connections.saturating_mul(OF_BROKER).saturating_add(OF_CLIENT)
+            };
+            here.saturating_add(there)
         };
-        if self.embedded {
-            of_client = of_client.saturating_add(connections.saturating_mul(if self.ours { 2 } else { 1 }));
-        }
         clients
-            .saturating_mul(of_client)
+            .saturating_mul(of_client(self.ours))
+            .saturating_add(many(self.ours_beside).saturating_mul(of_client(true)))
             .saturating_add(many(self.coordinated).saturating_mul(OF_BROKER))
             .saturating_add(many(self.shards).saturating_mul(OF_SHARD))
             .saturating_add(OF_PROCESS)
@@ -90,7 +94,8 @@ impl Wanted {
     pub fn check(&self, limit: u64) -> Result<usize, TooFew> {
         let needed = self.descriptors().saturating_add(FEWEST_CONNECTIONS);
         if needed > limit {
-            return Err(TooFew { needed, clients: self.clients, brokers: self.brokers, limit });
+            let clients = self.clients.saturating_add(self.ours_beside);
+            return Err(TooFew { needed, clients, brokers: self.brokers, limit });
         }
         let connections = (limit - needed).saturating_add(FEWEST_CONNECTIONS).min(MOST_CONNECTIONS);
         Ok(usize::try_from(connections).unwrap_or(usize::MAX))
@@ -142,7 +147,16 @@ mod tests {
     #[test]
     fn what_was_counted_is_enough_and_not_much_too_much() {
         let wanted = |clients, coordinated| {
-            Wanted { clients, ours: false, coordinated, brokers: 1, shards: 2, embedded: false }.descriptors()
+            Wanted {
+                clients,
+                ours: false,
+                ours_beside: 0,
+                coordinated,
+                brokers: 1,
+                shards: 2,
+                embedded: false,
+            }
+            .descriptors()
         };
         for (clients, coordinated, seen) in [(120, 120, 989), (20, 20, 189), (64, 0, 417)] {
             let found = wanted(clients, coordinated);
@@ -154,7 +168,8 @@ mod tests {
     #[test]
     fn clients_of_our_own_need_less() {
         let wanted = |clients, ours| {
-            Wanted { clients, ours, coordinated: 0, brokers: 1, shards: 2, embedded: false }.descriptors()
+            Wanted { clients, ours, ours_beside: 0, coordinated: 0, brokers: 1, shards: 2, embedded: false }
+                .descriptors()
         };
         for (clients, seen) in [(64, 154), (2, 30)] {
             assert!((seen..2 * seen + 100).contains(&wanted(clients, true)), "{clients}");
@@ -164,8 +179,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_the_number() {
-        let wanted =
-            Wanted { clients: 64, ours: false, coordinated: 0, brokers: 3, shards: 2, embedded: false };
+        let wanted = Wanted {
+            clients: 64,
+            ours: false,
+            ours_beside: 0,
+            coordinated: 0,
+            brokers: 3,
+            shards: 2,
+            embedded: false,
+        };
         let error = wanted.check(256).unwrap_err();
         let text = error.to_string();
         assert!(
@@ -191,6 +213,7 @@ mod tests {
         let wanted = Wanted {
             clients: usize::MAX,
             ours: false,
+            ours_beside: usize::MAX,
             coordinated: usize::MAX,
             brokers: 9,
             shards: 9,

@@ -168,6 +168,7 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
     let wanted = |clients, ours, coordinated| Wanted {
         clients,
         ours,
+        ours_beside: 0,
         coordinated,
         brokers,
         shards,

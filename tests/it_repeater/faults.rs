@@ -29,8 +29,10 @@ fn words(name: &str, workers: i64) -> String {
 
 pub fn brokers_down_and_back(broker: &Broker) -> Outcome {
     broker.create("outage", 4);
-    let mut repeater =
-        Repeater::start(broker, "--topic outage --group outage --workers 4 --payload-size 1000");
+    let mut repeater = Repeater::start(
+        broker,
+        "--topic outage --group outage --workers 4 --payload-size 1000 --client wire",
+    );
     repeater.grows("consumed", 100, PATIENCE)?;
     broker.stop();
     thread::sleep(Duration::from_secs(30));
@@ -44,7 +46,7 @@ pub fn brokers_down_and_back(broker: &Broker) -> Outcome {
 
 pub fn stop_while_brokers_hang(broker: &Broker) -> Outcome {
     broker.create("hang", 4);
-    let words = "--topic hang --group hang --workers 8 --payload-size 1000 --profile p";
+    let words = "--topic hang --group hang --workers 8 --payload-size 1000 --profile p --client wire";
     let mut repeater = Repeater::start(broker, words);
     repeater.grows("consumed", 100, PATIENCE)?;
     broker.signal("STOP");
@@ -100,9 +102,9 @@ pub fn a_process_is_killed_and_one_is_added(broker: &Broker) -> Outcome {
 
 pub fn a_process_is_frozen_past_its_session(broker: &Broker) -> Outcome {
     broker.create("freeze", 8);
-    let mut survivor = Repeater::start(broker, &words("freeze", 2));
+    let mut survivor = Repeater::start(broker, &(words("freeze", 2) + " --client wire"));
     survivor.grows("consumed", 100, PATIENCE)?;
-    let mut frozen = Repeater::start(broker, &words("freeze", 2));
+    let mut frozen = Repeater::start(broker, &(words("freeze", 2) + " --client wire"));
     // Before it produces it only takes tokens in, and would take all of them into its sleep.
     frozen.grows("produced", 1000, PATIENCE)?;
     frozen.signal("STOP");

@@ -12,25 +12,25 @@ use crate::{
 };
 
 pub fn balance_of_one_process(broker: &Broker) -> Outcome {
-    balance(broker, 1, 20)
+    balance(broker, "librdkafka", 1, 20)
 }
 
 pub fn balance_of_two_processes(broker: &Broker) -> Outcome {
-    balance(broker, 2, 20)
+    balance(broker, "wire", 2, 20)
 }
 
 pub fn balance_of_eight_processes(broker: &Broker) -> Outcome {
-    balance(broker, 8, 5)
+    balance(broker, "wire", 8, 5)
 }
 
 /// At rest every token is in a process or in the log, and the group knows which of those are consumed.
-fn balance(broker: &Broker, processes: i64, workers: i64) -> Outcome {
+fn balance(broker: &Broker, client: &str, processes: i64, workers: i64) -> Outcome {
     let topic = format!("balance-{processes}");
     // So many that no process is without any: members that own nothing consume nothing.
     broker.create(&topic, i32::try_from(processes * workers * 2).expect("a small number"));
     let words = format!(
         "--topic {topic} --group {topic} --workers {workers} --payload-size 1000 --initial-data-mb 1 \
-         --max-buffered-records 8 --remote"
+         --max-buffered-records 8 --remote --client {client}"
     );
     let mut repeaters: Vec<_> = (0..processes).map(|_| Repeater::start(broker, &words)).collect();
     let members = format!("Stable, {} members", processes * workers);
@@ -68,10 +68,21 @@ pub fn eager_members_come_and_go(broker: &Broker) -> Outcome {
 }
 
 pub fn transactions_with_aborts(broker: &Broker) -> Outcome {
-    broker.create("transactions", 4);
-    let words = "--topic transactions --group transactions --workers 3 --payload-size 100 --initial-data-mb 1 \
-                 --max-buffered-records 16 --use-transactions --msgs-per-transaction 5 --transaction-abort-rate 0.3";
-    let mut repeater = Repeater::start(broker, words);
+    transactions(broker, "librdkafka")
+}
+
+pub fn transactions_of_our_own_client(broker: &Broker) -> Outcome {
+    transactions(broker, "wire")
+}
+
+fn transactions(broker: &Broker, client: &str) -> Outcome {
+    let name = format!("transactions-{client}");
+    broker.create(&name, 4);
+    let words = format!(
+        "--topic {name} --group {name} --workers 3 --payload-size 100 --initial-data-mb 1 --max-buffered-records 16 \
+         --use-transactions --msgs-per-transaction 5 --transaction-abort-rate 0.3 --client {client}"
+    );
+    let mut repeater = Repeater::start(broker, &words);
     repeater.grows("consumed", 500, PATIENCE * 2)?;
     let rest = repeater.finish()?;
     let all = tokens(1, 3, 100);

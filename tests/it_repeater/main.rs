@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let cases = cases! {
         loops: balance_of_one_process, balance_of_two_processes, balance_of_eight_processes,
-            eager_members_come_and_go, transactions_with_aborts, activation_twice_and_reset,
+            eager_members_come_and_go, transactions_with_aborts, transactions_of_our_own_client, activation_twice_and_reset,
             very_many_tokens_start_at_once, partitions_that_are_added_get_no_tokens, rate_limit_is_the_process_s;
         clocks: clocks_that_differ_are_named, a_rate_that_tokens_do_not_keep_up_with_is_said_once;
         refusals: missing_topic, bad_bodies, hostname_with_an_underscore, what_is_not_to_be_had,

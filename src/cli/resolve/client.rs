@@ -18,10 +18,12 @@ pub(super) struct Demands<'a> {
 impl Demands<'_> {
     /// What our own client cannot do of that, if anything: a setting's name, or words.
     fn beyond_ours(&self) -> Option<&str> {
-        if self.repeats {
-            return Some("consumer groups");
-        }
         wire::lacking(self.settings)
+    }
+
+    /// Why ours is taken only where somebody asks for it by name, if so.
+    fn not_yet_ours(&self) -> Option<&str> {
+        self.repeats.then_some("consumer groups")
     }
 }
 
@@ -30,7 +32,10 @@ impl Demands<'_> {
 /// # Errors
 /// The one that was asked for cannot do what the run asks.
 pub(super) fn pick(choice: ClientChoice, demands: Demands<'_>) -> Result<ClientPick, UsageError> {
-    let lack = demands.beyond_ours();
+    let mut lack = demands.beyond_ours();
+    if choice == ClientChoice::Auto {
+        lack = lack.or_else(|| demands.not_yet_ours());
+    }
     match (choice, lack) {
         (ClientChoice::Only(ClientKind::Wire), Some(lack)) => {
             Err(UsageError::flag("client", format!("wire has no {lack} yet: give librdkafka")))
@@ -74,9 +79,11 @@ mod tests {
     #[test]
     fn who_is_asked_for_by_name_is_nobody_else() {
         let in_groups = Demands { repeats: true, ..demands(&[]) };
-        let only = |kind| pick(ClientChoice::Only(kind), in_groups);
-        let pick = only(ClientKind::Librdkafka).unwrap();
-        assert_eq!(pick, ClientPick { kind: ClientKind::Librdkafka, is_automatic: false, reason: None });
-        assert!(only(ClientKind::Wire).is_err());
+        for kind in [ClientKind::Librdkafka, ClientKind::Wire] {
+            let pick = pick(ClientChoice::Only(kind), in_groups).unwrap();
+            assert_eq!(pick, ClientPick { kind, is_automatic: false, reason: None });
+        }
+        let settings = [("check.crcs".to_owned(), "true".to_owned())];
+        assert!(pick(ClientChoice::Only(ClientKind::Wire), demands(&settings)).is_err());
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     kafka::{
         ClientError, ClientFactory, ClientSettings, GroupFactory, MemberSettings, ReaderSettings,
-        WriterSettings,
+        WriterSettings, bell::Bell,
     },
     partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
@@ -144,6 +144,13 @@ pub struct LibrdkafkaWorker {
     bell: HubBell,
 }
 
+impl LibrdkafkaWorker {
+    /// Rung by all of them.
+    pub(in crate::kafka) fn bell(&self) -> &Rc<Bell> {
+        self.bell.bell()
+    }
+}
+
 impl ClientFactory for LibrdkafkaWorker {
     type Reader = Reader;
     type Writer = Producer;
@@ -206,7 +213,7 @@ impl Waking {
     pub(super) async fn wait(&self, limit: Duration) {
         match self {
             Self::Own(wake) => wake.wait(limit).await,
-            Self::Hub(bell) => bell.bell().wait_at_most(limit).await,
+            Self::Hub(bell) => bell.wait_at_most(limit).await,
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
     io,
     io::Write,
     os::{
@@ -14,7 +13,6 @@ use std::{
         unix::net::UnixStream as StdStream,
     },
     rc::Rc,
-    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -22,47 +20,10 @@ use futures_lite::{AsyncReadExt, FutureExt};
 use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 
-use crate::{kafka::ClientError, runtime::descriptors};
-
-/// Wakes whoever waits for one worker's clients.
-#[derive(Debug, Default)]
-pub struct Bell {
-    rung: Cell<bool>,
-    waiting: RefCell<Option<Waker>>,
-}
-
-impl Bell {
-    /// Wakes the one who waits, or who will wait next.
-    pub fn ring(&self) {
-        self.rung.set(true);
-        if let Some(waker) = self.waiting.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    /// Waits until the bell has rung since the last wait. One task waits at a time.
-    pub fn wait(&self) -> impl Future<Output = ()> + '_ {
-        poll_fn(|context| {
-            if self.rung.replace(false) {
-                return Poll::Ready(());
-            }
-            *self.waiting.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        })
-    }
-
-    /// Waits for the bell, but not longer than `limit`.
-    pub async fn wait_at_most(&self, limit: Duration) {
-        if limit >= TICK {
-            // It rings before that. A timer for each wait would cost about as much as the wait.
-            return self.wait().await;
-        }
-        let time_is_up = async {
-            sleep(limit).await;
-        };
-        self.wait().or(time_is_up).await;
-    }
-}
+use crate::{
+    kafka::{ClientError, bell::Bell},
+    runtime::descriptors,
+};
 
 /// The socket pair and the bells behind it.
 pub struct WakeHub {
@@ -150,10 +111,22 @@ impl WakeHub {
 }
 
 impl HubBell {
-    /// The bell.
+    /// The bell, for other clients of the same worker.
     #[must_use]
-    pub fn bell(&self) -> &Bell {
+    pub fn bell(&self) -> &Rc<Bell> {
         &self.bell
+    }
+
+    /// Waits for the bell, but not longer than `limit`.
+    pub async fn wait_at_most(&self, limit: Duration) {
+        if limit >= TICK {
+            // It rings before that. A timer for each wait would cost about as much as the wait.
+            return self.bell.wait().await;
+        }
+        let time_is_up = async {
+            sleep(limit).await;
+        };
+        self.bell.wait().or(time_is_up).await;
     }
 
     /// For threads that are no executor's.

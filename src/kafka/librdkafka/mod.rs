@@ -33,4 +33,4 @@ pub(crate) use admin::client::AdminClient;
 pub use admin::groups::GroupMember;
 pub use admin::groups::{CommittedPlaces, GroupDescription};
 pub use embedded::EmbeddedCluster;
-pub use factory::{Librdkafka, LibrdkafkaHub};
+pub use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};

@@ -4,7 +4,7 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
 use super::{reader::Reader, security, settings, trust::Tls, writer::Writer};
 use crate::{
-    kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings},
+    kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings, bell::Bell},
     partitions::PartitionTable,
 };
 
@@ -14,13 +14,21 @@ pub struct Wire {
     client: ClientSettings,
     /// Read when a client is first made; then it is that of all.
     tls: Rc<OnceCell<Option<Tls>>>,
+    /// Of the worker whose clients they are, where it has others beside them.
+    bell: Option<Rc<Bell>>,
 }
 
 impl Wire {
     /// One for this cluster.
     #[must_use]
     pub fn new(client: ClientSettings) -> Self {
-        Self { client, tls: Rc::default() }
+        Self { client, tls: Rc::default(), bell: None }
+    }
+
+    /// Makes the clients of one of many workers on the same shard: what they have rings this bell.
+    #[must_use]
+    pub(in crate::kafka) fn of_worker(&self, client: ClientSettings, bell: &Rc<Bell>) -> Self {
+        Self { client, tls: self.tls.clone(), bell: Some(bell.clone()) }
     }
 
     fn tls(&self) -> Result<Option<Tls>, ClientError> {
@@ -37,10 +45,10 @@ impl ClientFactory for Wire {
     type Writer = Writer;
 
     fn reader(&self, settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
-        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, table))
+        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, table, self.bell.clone()))
     }
 
     fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
-        Writer::start(&self.client, self.tls()?, settings, table)
+        Writer::start(&self.client, self.tls()?, settings, (table, self.bell.clone()))
     }
 }

@@ -26,4 +26,6 @@ mod writer;
 
 pub(crate) use admin::AdminClient;
 pub use factory::Wire;
-pub use settings::lacking;
+pub use reader::Reader as WireReader;
+pub use settings::{lacking, try_writer};
+pub use writer::Writer as WireWriter;

@@ -1,6 +1,6 @@
 //! Reading with our own client.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     asked::{self, ANSWER_US, Asked},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     kafka::{
         Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom,
+        bell::Bell,
     },
     partitions::{PartitionSlot, PartitionTable},
     record::{RecordView, headers},
@@ -31,11 +32,17 @@ pub struct Reader {
 
 impl Reader {
     /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
+    /// What it has rings this bell, too.
     #[must_use]
-    pub fn start(settings: ConsumerSettings, tls: Option<Tls>, table: &Arc<PartitionTable>) -> Self {
+    pub fn start(
+        settings: ConsumerSettings,
+        tls: Option<Tls>,
+        table: &Arc<PartitionTable>,
+        bell: Option<Rc<Bell>>,
+    ) -> Self {
         let read_committed = settings.source.read_committed;
         bearer::keep(settings.network.connection.login.as_ref());
-        let shell = Shell::new(Consumer::new(settings, table), tls);
+        let shell = Shell::ringing(Consumer::new(settings, table), tls, bell);
         Self { shell, read_committed, asked: Asked::default(), table: table.clone() }
     }
 

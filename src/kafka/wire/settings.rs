@@ -71,6 +71,19 @@ const KNOWN: [&str; 15] = [
     "socket.timeout.ms",
 ];
 
+/// What is for groups only, whose membership is librdkafka's in any case.
+const OF_GROUPS: [&str; 9] = [
+    "group.instance.id",
+    "group.protocol",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "auto.offset.reset",
+];
+
 /// What a run asks of a client that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
 pub fn lacks(client: &ClientSettings) -> Option<&str> {
@@ -80,8 +93,9 @@ pub fn lacks(client: &ClientSettings) -> Option<&str> {
 /// What these of a run's settings ask for that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
 pub fn lacking(overrides: &[(String, String)]) -> Option<&str> {
-    let mut names = overrides.iter().map(|(name, _)| name.as_str());
-    names.find(|name| !KNOWN.contains(name) && !security::KNOWN.contains(name))
+    let is_known =
+        |name: &str| KNOWN.contains(&name) || OF_GROUPS.contains(&name) || security::KNOWN.contains(&name);
+    overrides.iter().map(|(name, _)| name.as_str()).find(|name| !is_known(name))
 }
 
 /// Connections, as a run's settings have them.
@@ -139,6 +153,16 @@ pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSett
         answer_us: number(client, &["socket.timeout.ms"], 60_000)? * MS_US,
         deposed_us: 3 * S_US,
     })
+}
+
+/// Finds out whether a client that writes can be made of its settings, without brokers.
+///
+/// # Errors
+/// A setting whose value is none, a file that is no certificate, or a way in that ours does not know.
+pub fn try_writer(client: &ClientSettings, writer: &WriterSettings) -> Result<(), ClientError> {
+    security::try_out(client)?;
+    network(client)?;
+    sink(client, writer).map(drop)
 }
 
 /// Whose transactions a client's are.

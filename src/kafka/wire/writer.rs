@@ -1,6 +1,6 @@
 //! Writes records.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     asked::{self, ANSWER_US, Asked},
@@ -20,7 +20,7 @@ use crate::{
     kafka::{
         Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
         MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
-        Value, WriterSettings, code,
+        Value, WriterSettings, bell::Bell, code,
     },
     partitions::{PartitionSlot, PartitionTable},
 };
@@ -40,6 +40,7 @@ pub struct Writer {
 
 impl Writer {
     /// Must be called on the executor that will use it. It connects at once, and waits for nothing.
+    /// What it has rings this bell, too.
     ///
     /// # Errors
     /// Something is asked for that this client cannot do.
@@ -47,7 +48,7 @@ impl Writer {
         client: &ClientSettings,
         tls: Option<Tls>,
         writer: &WriterSettings,
-        table: &Arc<PartitionTable>,
+        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
     ) -> Result<Self, ClientError> {
         if let Some(what) = settings::lacks(client) {
             return Err(ClientError::Start(format!("our own client has no {what}")));
@@ -64,10 +65,18 @@ impl Writer {
             None => Producer::new(network, sink, table),
         };
         let is_transactional = writer.transactions.is_some();
-        let shell = Shell::new(producer, tls);
+        let shell = Shell::ringing(producer, tls, bell);
         shell.with(Producer::step);
         let (slots, asked, ordered) = (Slots::default(), Asked::default(), Ordered::default());
         Ok(Self { shell, slots, asked, ordered, is_transactional })
+    }
+
+    /// Does what can be done with what it was given since the last look.
+    fn go_on(&self) {
+        self.shell.with(|producer, now_us| {
+            self.ordered.hand_on(producer);
+            producer.step(now_us);
+        });
     }
 }
 
@@ -121,11 +130,13 @@ impl LogWriter for Writer {
 
     async fn wait(&self, limit: Duration) {
         // What was sent since the last look goes out before anything is waited for.
-        self.shell.with(|producer, now_us| {
-            self.ordered.hand_on(producer);
-            producer.step(now_us);
-        });
+        self.go_on();
         self.shell.wait(limit).await;
+    }
+
+    fn send_off(&mut self) {
+        self.go_on();
+        self.shell.ring_if_there_is_news();
     }
 
     fn fatal_error(&self) -> Option<KafkaError> {

@@ -297,7 +297,7 @@ impl GroupConsumer {
 
     /// Waits until there may be something to show, but not longer than `limit`. It may be cancelled.
     pub async fn wait(&self, limit: Duration) {
-        self.bell.bell().wait_at_most(limit).await;
+        self.bell.wait_at_most(limit).await;
     }
 
     /// Whether a commit is still without an answer, and has not been for too long.

@@ -7,7 +7,6 @@ mod link;
 mod low_water;
 mod resolve;
 mod session;
-mod signal;
 mod telling;
 
 use std::{
@@ -20,11 +19,12 @@ use std::{
 use futures_lite::future;
 use glommio::timer::sleep;
 
-use self::{link::Link, signal::Signal};
+use self::link::Link;
 use super::{
     core::machine::{Action, LinkId, Machine},
     trust::Tls,
 };
+use crate::kafka::bell::Bell;
 
 /// Drives a client. Everything stays on the executor that made it; with the last handle the connections are closed.
 #[derive(Debug)]
@@ -40,11 +40,13 @@ struct Inner<M> {
     started: Instant,
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
     /// There is something for whoever waits.
-    news: Signal,
+    news: Bell,
+    /// Of whoever waits for this client and for others: it rings, too.
+    shared: Option<Rc<Bell>>,
     /// Whoever waits was told of what there is, and has not looked at the client since.
     is_told: Cell<bool>,
     /// The timer's deadline has moved forward, or it is all over.
-    timer: Signal,
+    timer: Bell,
     /// When the timer goes off, µs.
     armed_us: Cell<u64>,
     is_over: Cell<bool>,
@@ -54,14 +56,21 @@ impl<M: Machine + 'static> Shell<M> {
     /// Must be called on the executor that will run it. Without `tls` connections are in plain text.
     #[must_use]
     pub fn new(machine: M, tls: Option<Tls>) -> Self {
+        Self::ringing(machine, tls, None)
+    }
+
+    /// The same; this bell rings, too, when there is something.
+    #[must_use]
+    pub fn ringing(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>) -> Self {
         let inner = Rc::new(Inner {
             machine: RefCell::new(machine),
             tls,
             started: Instant::now(),
             links: RefCell::default(),
-            news: Signal::default(),
+            news: Bell::default(),
+            shared,
             is_told: Cell::new(false),
-            timer: Signal::default(),
+            timer: Bell::default(),
             armed_us: Cell::new(0),
             is_over: Cell::new(false),
         });
@@ -72,7 +81,7 @@ impl<M: Machine + 'static> Shell<M> {
     /// Does something with the client, at a time in µs, and then what follows from it: connections are opened, and what can
     /// be written at once is.
     pub fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
-        self.inner.news.clear();
+        self.inner.news.silence();
         self.inner.is_told.set(false);
         let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
         self.inner.pump();
@@ -83,6 +92,17 @@ impl<M: Machine + 'static> Shell<M> {
     #[must_use]
     pub fn machine(&self) -> RefMut<'_, M> {
         self.inner.machine.borrow_mut()
+    }
+
+    /// Rings the bell that is shared if there is something already that whoever waits for that would sleep over: once, until somebody
+    /// looks at the client.
+    pub fn ring_if_there_is_news(&self) {
+        if let Some(shared) = &self.inner.shared
+            && self.inner.machine.borrow().has_news()
+            && !self.inner.is_told.replace(true)
+        {
+            shared.ring();
+        }
     }
 
     /// Waits until there is something, but not longer than `limit`. Who leaves it where it is, because what it waits for
@@ -102,7 +122,7 @@ impl<M: Machine + 'static> Shell<M> {
 impl<M: Machine + 'static> Drop for Shell<M> {
     fn drop(&mut self) {
         self.inner.is_over.set(true);
-        self.inner.timer.set();
+        self.inner.timer.ring();
         let links: Vec<_> = self.inner.links.borrow_mut().drain().collect();
         for (_, link) in links {
             link.stop();
@@ -140,7 +160,7 @@ impl<M: Machine + 'static> Inner<M> {
             telling::tell(notice);
         }
         if machine.next_deadline_us(self.now_us()) < self.armed_us.get() {
-            self.timer.set();
+            self.timer.ring();
         }
     }
 
@@ -148,7 +168,10 @@ impl<M: Machine + 'static> Inner<M> {
     fn after_input(self: &Rc<Self>) {
         self.pump();
         if self.machine.borrow().has_news() {
-            self.news.set();
+            self.news.ring();
+            if let Some(shared) = &self.shared {
+                shared.ring();
+            }
         }
     }
 

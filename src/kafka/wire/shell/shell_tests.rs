@@ -145,6 +145,32 @@ fn a_port_that_closes_the_connection_while_hands_are_shaken_is_named() {
 }
 
 #[test]
+fn who_waits_for_several_clients_is_woken_by_each_and_told_once_of_what_is_left() {
+    let refused = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = [refused(), refused()];
+    on_an_executor(move || async move {
+        let bell = Rc::<Bell>::default();
+        let shell = |port| {
+            let machine = Echoed { port: Some(port), ..Echoed::default() };
+            Shell::ringing(machine, None, Some(bell.clone()))
+        };
+        for shell in ports.map(shell) {
+            shell.with(|_, _| ());
+            bell.wait().await;
+            assert!(shell.machine().error.is_some());
+            let is_rung = || async { future::poll_once(bell.wait()).await.is_some() };
+            shell.ring_if_there_is_news();
+            assert!(is_rung().await, "it would be slept over");
+            shell.ring_if_there_is_news();
+            assert!(!is_rung().await, "who leaves it where it is does not go round and round");
+            shell.with(|echoed, _| echoed.error = None);
+            shell.ring_if_there_is_news();
+            assert!(!is_rung().await);
+        }
+    });
+}
+
+#[test]
 fn an_address_where_nobody_listens_is_named() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     on_an_executor(move || async move {

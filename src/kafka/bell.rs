@@ -1,0 +1,65 @@
+//! A flag that one task waits for: what a client has wakes whoever waits for it.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    task::{Poll, Waker},
+};
+
+/// Rings, and stays rung until somebody has waited for it or silences it. One task waits at a time. Several clients may ring the
+/// same one.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Bell {
+    /// Wakes whoever waits, or will wait next.
+    pub fn ring(&self) {
+        self.rung.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Whoever will wait does so.
+    pub fn silence(&self) {
+        self.rung.set(false);
+    }
+
+    /// Waits until it has rung since the last wait.
+    pub async fn wait(&self) {
+        poll_fn(|context| {
+            if self.rung.take() {
+                return Poll::Ready(());
+            }
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::{block_on, poll_once};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_is_woken_once_for_all_rings() {
+        let bell = Bell::default();
+        let is_woken = || block_on(poll_once(bell.wait())).is_some();
+        assert!(!is_woken());
+        bell.ring();
+        bell.ring();
+        assert_eq!((is_woken(), is_woken()), (true, false));
+        bell.ring();
+        bell.silence();
+        assert!(!is_woken());
+    }
+}

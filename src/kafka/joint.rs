@@ -1,0 +1,61 @@
+//! The clients of one worker where records are our own client's business, and groups librdkafka's.
+
+use std::sync::Arc;
+
+use super::{
+    ClientError, ClientFactory, ClientSettings, GroupFactory, LibrdkafkaHub, MemberSettings, ReaderSettings,
+    WriterSettings,
+    librdkafka::LibrdkafkaWorker,
+    wire::{Wire, WireReader, WireWriter},
+};
+use crate::{partitions::PartitionTable, runtime::cores::cpu_set::CpuSet};
+
+/// Makes the clients of one of many workers on a shard. What any of them has wakes that worker.
+#[derive(Clone)]
+pub struct JointWorker {
+    wire: Wire,
+    groups: LibrdkafkaWorker,
+}
+
+impl JointWorker {
+    /// Whose clients are those of this worker, on a shard that has this hub; librdkafka's threads may run on these CPUs.
+    /// `wire` is the shard's.
+    #[must_use]
+    pub fn new(hub: &LibrdkafkaHub, wire: &Wire, client: ClientSettings, cpus: CpuSet) -> Self {
+        let groups = hub.worker(client.clone(), cpus);
+        Self { wire: wire.of_worker(client, groups.bell()), groups }
+    }
+}
+
+impl ClientFactory for JointWorker {
+    type Reader = WireReader;
+    type Writer = WireWriter;
+
+    fn reader(
+        &self,
+        settings: &ReaderSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<WireReader, ClientError> {
+        self.wire.reader(settings, table)
+    }
+
+    fn writer(
+        &self,
+        settings: &WriterSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<WireWriter, ClientError> {
+        self.wire.writer(settings, table)
+    }
+}
+
+impl GroupFactory for JointWorker {
+    type Member = <LibrdkafkaWorker as GroupFactory>::Member;
+
+    fn member(
+        &self,
+        settings: &MemberSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Self::Member, ClientError> {
+        self.groups.member(settings, table)
+    }
+}
