@@ -61,17 +61,15 @@ fn stays_with_the_next(word: &str) -> bool {
 
 /// Green where all is well, red where it is not, yellow between.
 pub(crate) fn colour_verdict(text: &str) -> String {
-    const COLOURS: [(&str, u8); 10] = [
+    const COLOURS: [(&str, u8); 8] = [
         ("PROVEN", 32),
         ("CONSISTENT", 32),
         ("DONE WITH LOSS", 33),
-        ("DONE", 32),
         ("INTERRUPTED", 33),
         ("STALLED", 33),
         ("NO PROGRESS", 31),
         ("VIOLATION", 31),
         ("FAILED", 31),
-        ("NOT DONE", 31),
     ];
     for (word, colour) in COLOURS {
         let place = format!("proofload: {word}");

@@ -5,9 +5,9 @@ mod broker;
 mod clocks;
 mod faults;
 mod loops;
+mod page;
 mod process;
 mod profile;
-mod readme;
 mod refusals;
 mod strangers;
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             a_profile_that_cannot_be_written, a_transaction_that_may_not_last_so_long;
         strangers: a_stranger_is_not_fed;
         profile: profiles_of_all_ends, a_profile_leaves_nothing_else;
-        readme: one_process_as_in_the_readme, two_processes_as_in_the_readme;
+        page: one_process_as_on_its_page, two_processes_as_on_its_page;
         faults: brokers_down_and_back, stop_while_brokers_hang, a_process_is_killed_and_one_is_added,
             a_process_is_frozen_past_its_session, eight_processes_lose_one_and_wait_for_one_and_gain_one;
     };

@@ -1,5 +1,7 @@
 //! What `--help` and `help TOPIC` print: one layout, 80 columns.
 
+#[cfg(test)]
+pub(super) mod page;
 mod topics;
 
 use std::fmt::Write;

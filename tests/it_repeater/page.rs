@@ -1,4 +1,4 @@
-//! README's examples of the repeater, word for word.
+//! The examples of the page about the repeater, word for word.
 
 use std::{env, fs, net::TcpListener, path::Path, process::Command, time::Instant};
 
@@ -9,8 +9,8 @@ use crate::{
 
 /// The lines behind a prompt that run `kgo-repeater`, or talk to it, block by block.
 fn examples() -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).expect("README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/repeater.md");
+    let text = fs::read_to_string(path).expect("docs/repeater.md");
     let blocks = text.split("```").skip(1).step_by(2);
     let commands = |block: &str| -> Vec<String> {
         block.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
@@ -30,13 +30,13 @@ fn shell(broker: &Broker, line: &str) -> Command {
 /// Runs a line that starts a repeater, in the background or not: the shell becomes it.
 fn start(broker: &Broker, line: &str, port: u16) -> Result<Repeater, String> {
     TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
-        format!("README's examples need port {port}, and something else uses it: {error}")
+        format!("the page's examples need port {port}, and something else uses it: {error}")
     })?;
     let line = line.trim_end_matches('&');
     Ok(Repeater::spawn(&mut shell(broker, &format!("exec {line}")), port))
 }
 
-pub fn one_process_as_in_the_readme(broker: &Broker) -> Outcome {
+pub fn one_process_as_on_its_page(broker: &Broker) -> Outcome {
     let examples = examples();
     ensure(examples.len() == 2 && examples[0].len() == 1, || format!("{examples:?}"))?;
     let mut repeater = start(broker, &examples[0][0], 7884)?;
@@ -47,7 +47,7 @@ pub fn one_process_as_in_the_readme(broker: &Broker) -> Outcome {
     ensure(rest.text.contains("  ack         p50") && rest.text.contains("  end to end  p50"), || rest.text)
 }
 
-pub fn two_processes_as_in_the_readme(broker: &Broker) -> Outcome {
+pub fn two_processes_as_on_its_page(broker: &Broker) -> Outcome {
     let examples = examples();
     ensure(examples.len() == 2 && examples[1].len() == 5, || format!("{examples:?}"))?;
     let lines = &examples[1];
