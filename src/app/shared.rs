@@ -40,6 +40,8 @@ pub struct Shared {
     pub connections: Arc<AtomicUsize>,
     /// Whether the shards come round.
     pub pulses: Arc<Pulses>,
+    /// How many shards there are; 0 until they are placed.
+    pub shards: AtomicUsize,
     /// Brokers that are up, and that are known; zeros until somebody has looked.
     pub brokers: BrokerCount,
     /// The brokers' watcher, from the moment that it looks.
@@ -80,6 +82,7 @@ impl Shared {
             ending: ending.clone(),
             connections: Arc::new(AtomicUsize::new(connections)),
             pulses: Arc::default(),
+            shards: AtomicUsize::new(0),
             brokers: BrokerCount::default(),
             observer: OnceLock::new(),
             watched: OnceLock::new(),

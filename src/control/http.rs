@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     extract::{Query, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -21,7 +21,10 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::guard::{self, Guard};
+use super::{
+    guard::{self, Guard},
+    metrics,
+};
 use crate::{
     app::{Shared, ending::Asked, logging, status},
     runtime::threads,
@@ -42,6 +45,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", any(index))
         .route("/status", any(status))
         .route("/v1/status", any(v1_status))
+        .route("/metrics", any(metrics))
         .route("/reset", any(reset))
         .route("/last_pass", any(last_pass))
         .route("/shutdown", any(shutdown))
@@ -61,6 +65,7 @@ async fn index(State(shared): State<Arc<Shared>>) -> String {
         "proofload {} {}\n\n\
          /status       one JSON object for each worker\n\
          /v1/status    the run as a whole: phase, rates, verdict so far, what is waited for\n\
+         /metrics      counters, gauges and latencies for Prometheus\n\
          {own}\
          /last_pass    let the pass under way be the last; ?timeout=N shows all threads if it takes longer than N s\n\
          /reset        zero the counters\n\
@@ -73,6 +78,10 @@ async fn index(State(shared): State<Arc<Shared>>) -> String {
 
 async fn v1_status(State(shared): State<Arc<Shared>>) -> Response {
     json(&status::of(&shared.ending))
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    metrics::answer(&shared, &headers)
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

@@ -11,6 +11,7 @@ mod keeper;
 mod limits;
 mod listen;
 mod message;
+mod metrics;
 mod progress;
 mod server;
 mod startup;

@@ -47,6 +47,26 @@ pub enum Anomaly {
 }
 
 impl Anomaly {
+    /// All kinds, in the order in which they are declared.
+    pub const ALL: [Self; 16] = [
+        Self::EpochBack,
+        Self::Nonmonotonic,
+        Self::WrongOffset,
+        Self::LostWrite,
+        Self::Truncation,
+        Self::RefilledTruncation,
+        Self::Corrupt,
+        Self::Duplicate,
+        Self::Reorder,
+        Self::TornTransaction,
+        Self::AbortedRead,
+        Self::HiddenAbort,
+        Self::InventedAbort,
+        Self::BelatedAbort,
+        Self::StaleValue,
+        Self::GroupRedelivery,
+    ];
+
     /// The name, as it stands in log lines and reports.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -68,6 +68,14 @@ impl Stalls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there were, and how many of them have not ended; as many as are kept.
+    #[must_use]
+    pub fn count(&self) -> (u64, u64) {
+        let all = self.all();
+        let open = all.iter().filter(|stall| stall.until_ms.is_none()).count();
+        (all.len() as u64, open as u64)
+    }
+
     /// The first that has not ended.
     #[must_use]
     pub fn open(&self) -> Option<Stall> {

@@ -26,6 +26,8 @@ type Place = (Anomaly, String, i32, i64, String);
 #[derive(Debug, Default)]
 pub struct Violations {
     count: AtomicU64,
+    /// By kind, in the order of [`Anomaly::ALL`].
+    counts: [AtomicU64; Anomaly::ALL.len()],
     kept: Mutex<Vec<Violation>>,
     /// Those that are kept.
     known: Mutex<HashSet<Place>>,
@@ -43,6 +45,7 @@ impl Violations {
         if !self.is_new(&violation) || self.belongs_to_another(&violation) {
             return;
         }
+        self.counts[violation.anomaly as usize].fetch_add(1, Relaxed);
         let before = self.count.fetch_add(1, Relaxed);
         match before {
             0..LOGGED => tracing::error!("{violation}"),
@@ -109,6 +112,12 @@ impl Violations {
         self.count.load(Relaxed)
     }
 
+    /// How many there were of a kind.
+    #[must_use]
+    pub fn count_of(&self, anomaly: Anomaly) -> u64 {
+        self.counts[anomaly as usize].load(Relaxed)
+    }
+
     /// The evidence of the first ones.
     pub fn kept(&self) -> MutexGuard<'_, Vec<Violation>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -146,6 +155,11 @@ mod tests {
             violations.add(violation(offset));
         }
         assert_eq!(violations.count(), KEPT as u64 + 3);
+        let counts = Anomaly::ALL.map(|anomaly| (anomaly, violations.count_of(anomaly)));
+        for (anomaly, count) in counts {
+            let expected = if anomaly == Anomaly::LostWrite { KEPT as u64 + 3 } else { 0 };
+            assert_eq!(count, expected, "{anomaly}");
+        }
         assert_eq!(violations.kept().len(), KEPT);
     }
 

@@ -109,6 +109,7 @@ fn work(
     };
     preflight::check(placement.shards.len(), 0)?;
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
+    control.shared.shards.store(placement.shards.len(), Relaxed);
     let board =
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
     let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);

@@ -73,7 +73,9 @@ impl Board {
     pub fn reset(&self) {
         if let Some(board) = &self.producer {
             *lock(&board.base) = board.raw_totals();
-            board.latency().clear();
+            let mut latency = board.latency();
+            lock(&board.latency_before).merge(&latency);
+            latency.clear();
         }
         for board in &self.readers {
             *lock(&board.base) = board.raw_totals();
@@ -91,6 +93,8 @@ pub struct ProducerBoard {
     goal: AtomicU64,
     /// Touched by the control thread only, so that nobody ever waits for it.
     latency: Mutex<LatencyHistogram>,
+    /// Those from before the last reset.
+    latency_before: Mutex<LatencyHistogram>,
     base: Mutex<ProducerTotals>,
 }
 
@@ -104,6 +108,7 @@ impl ProducerBoard {
             complete: AtomicBool::new(false),
             goal: AtomicU64::new(0),
             latency: Mutex::default(),
+            latency_before: Mutex::default(),
             base: Mutex::default(),
         }
     }
@@ -141,7 +146,15 @@ impl ProducerBoard {
         self.complete.load(Relaxed)
     }
 
-    /// Ack latencies of all shards.
+    /// Ack latencies of all shards since the start.
+    #[must_use]
+    pub fn latency_in_all(&self) -> LatencyHistogram {
+        let mut all = lock(&self.latency_before).clone();
+        all.merge(&self.latency());
+        all
+    }
+
+    /// Ack latencies of all shards since the last reset.
     pub fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
         lock(&self.latency)
     }
@@ -337,7 +350,7 @@ mod tests {
         assert_eq!(producer.totals().max_offsets, BTreeMap::from([(2, 7)]));
         board.reset();
         assert_eq!(producer.totals().acked, 0);
-        assert_eq!(producer.latency().count(), 0);
+        assert_eq!((producer.latency().count(), producer.latency_in_all().count()), (0, 1));
         producer.shards[1].acked.add(3);
         assert_eq!(producer.totals().acked, 3);
         assert_eq!(producer.raw_totals().acked, 13);

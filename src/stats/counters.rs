@@ -71,6 +71,13 @@ impl Marks {
         self.values[index].load(Relaxed)
     }
 
+    /// All marks that are set, added up.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        let values = self.values.iter().map(|value| u64::try_from(value.load(Relaxed)).unwrap_or(0));
+        values.sum()
+    }
+
     /// Adds all marks that are set to `totals`, the largest for each partition.
     pub fn collect_into(&self, totals: &mut BTreeMap<i32, i64>) {
         let values = self.values.iter().map(|value| value.load(Relaxed));
@@ -252,6 +259,8 @@ mod tests {
         let mut totals = BTreeMap::new();
         marks.collect_into(&mut totals);
         assert_eq!(totals, BTreeMap::from([(3, 0)]));
+        marks.set(1, 5);
+        assert_eq!(marks.sum(), 5);
     }
 
     #[test]

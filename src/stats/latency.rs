@@ -3,6 +3,16 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+/// Latencies by buckets that do not overlap.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LatencyBuckets {
+    /// The upper bound of each, µs, in rising order, infinity at the end; how many lie above the bound before, and not above
+    /// this one.
+    pub counts: Vec<(f64, u64)>,
+    /// All latencies added up, µs, to the histogram's two digits.
+    pub sum_us: u64,
+}
+
 /// Latencies, µs, to two significant digits, up to an hour; those above are counted, and known to be no more than that.
 #[derive(Clone, Debug)]
 pub struct LatencyHistogram {
@@ -106,6 +116,20 @@ impl LatencyHistogram {
             .filter(move |(percentile, _)| *percentile > std::mem::replace(&mut last, *percentile))
     }
 
+    /// How many lie between these bounds (µs, rising). One that may lie above a bound, by two digits, counts as above it.
+    #[must_use]
+    pub fn buckets(&self, bounds_us: &[u64]) -> LatencyBuckets {
+        let bounds = bounds_us.iter().map(|bound_us| *bound_us as f64).chain([f64::INFINITY]);
+        let mut buckets = LatencyBuckets { counts: bounds.map(|bound| (bound, 0)).collect(), sum_us: 0 };
+        for step in self.within.iter_recorded() {
+            let place = bounds_us.partition_point(|bound_us| *bound_us < step.value_iterated_to());
+            buckets.counts[place].1 += step.count_at_value();
+            let value_us = self.within.median_equivalent(step.value_iterated_to());
+            buckets.sum_us = buckets.sum_us.saturating_add(value_us.saturating_mul(step.count_at_value()));
+        }
+        buckets
+    }
+
     /// The largest latency recorded, µs.
     #[must_use]
     pub fn max_us(&self) -> u64 {
@@ -166,6 +190,19 @@ mod tests {
         total.merge(&second.take().unwrap());
         assert_eq!(total.summary(), LatencySummary { p50_us: 50, p90_us: 90, p99_us: 99 });
         assert!(first.take().is_none(), "taken once");
+    }
+
+    #[test]
+    fn buckets_are_not_better_than_what_was_recorded() {
+        let mut histogram = LatencyHistogram::new();
+        for latency_us in [1, 9, 10, 11, 1_001, 2_000_000] {
+            histogram.record(latency_us);
+        }
+        let LatencyBuckets { counts, sum_us } = histogram.buckets(&[10, 100, 1_000]);
+        // 1,001 and 1,000 are the same to two digits.
+        assert_eq!(counts, [(10.0, 3), (100.0, 1), (1_000.0, 0), (f64::INFINITY, 2)]);
+        assert!(sum_us.abs_diff(2_001_032) < 20_010, "{sum_us}");
+        assert_eq!(LatencyHistogram::new().buckets(&[]).counts, [(f64::INFINITY, 0)]);
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub use counters::{
     Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,
 };
 pub use coverage::{Coverage, CoverageTotals};
-pub use latency::{LatencyHistogram, LatencyRecorder, LatencySummary};
+pub use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, LatencySummary};
 pub use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

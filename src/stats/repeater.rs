@@ -108,6 +108,8 @@ struct WorkerBoard {
     stats: Arc<WorkerStats>,
     /// Touched by the control thread only, so that nobody ever waits for it.
     latencies: Mutex<Latencies>,
+    /// Those from before the last reset.
+    latencies_before: Mutex<Latencies>,
     base: Mutex<WorkerTotals>,
 }
 
@@ -120,6 +122,13 @@ pub struct Latencies {
     pub e2e: LatencyHistogram,
 }
 
+impl Latencies {
+    fn merge(&mut self, other: &Self) {
+        self.ack.merge(&other.ack);
+        self.e2e.merge(&other.e2e);
+    }
+}
+
 impl RepeaterBoard {
     /// For these workers.
     #[must_use]
@@ -127,6 +136,7 @@ impl RepeaterBoard {
         let workers = workers.into_iter().map(|stats| WorkerBoard {
             stats,
             latencies: Mutex::default(),
+            latencies_before: Mutex::default(),
             base: Mutex::default(),
         });
         Self { topics, workers: workers.collect(), group: Mutex::default() }
@@ -160,6 +170,7 @@ impl RepeaterBoard {
         for worker in &self.workers {
             *lock(&worker.base) = worker.stats.totals();
             let mut latencies = lock(&worker.latencies);
+            lock(&worker.latencies_before).merge(&latencies);
             latencies.ack.clear();
             latencies.e2e.clear();
         }
@@ -182,11 +193,30 @@ impl RepeaterBoard {
     pub fn latencies(&self) -> Latencies {
         let mut all = Latencies::default();
         for worker in &self.workers {
-            let latencies = lock(&worker.latencies);
-            all.ack.merge(&latencies.ack);
-            all.e2e.merge(&latencies.e2e);
+            all.merge(&lock(&worker.latencies));
         }
         all
+    }
+
+    /// The latencies of all workers since the start.
+    #[must_use]
+    pub fn latencies_in_all(&self) -> Latencies {
+        let mut all = self.latencies();
+        for worker in &self.workers {
+            all.merge(&lock(&worker.latencies_before));
+        }
+        all
+    }
+
+    /// The topics under test.
+    #[must_use]
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// What each worker counts.
+    pub fn stats(&self) -> impl Iterator<Item = &WorkerStats> {
+        self.workers.iter().map(|worker| &*worker.stats)
     }
 
     /// Each worker: what it has done since the start, the tokens that it holds, its latencies since the last reset.
@@ -288,6 +318,7 @@ mod tests {
         let shown = &board.status()[0];
         assert_eq!((shown.produced, shown.errors, shown.enqueued, shown.latency.ack.p50_us), (0, 0, 7, 0));
         assert_eq!((board.raw_totals().produced, board.enqueued()), (5, 7));
+        assert_eq!((board.latencies().ack.count(), board.latencies_in_all().ack.count()), (0, 1));
     }
 
     #[test]

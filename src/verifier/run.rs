@@ -125,6 +125,7 @@ fn work(
     if config.produce.is_some() {
         crew.store.probe()?;
     }
+    control.shared.shards.store(crew.placement.shards.len(), Relaxed);
     let board = control.shared.board.get_or_init(|| crew.board());
     board.note_ledger(ledger.acked_count());
     tracing::info!(

@@ -29,9 +29,15 @@ pub fn tests() -> Vec<(String, Test)> {
 /// The code that answers a request with these headers.
 #[track_caller]
 fn code(address: SocketAddr, headers: &str) -> u16 {
+    code_of("/status", address, headers)
+}
+
+/// The same for another path.
+#[track_caller]
+fn code_of(path: &str, address: SocketAddr, headers: &str) -> u16 {
     let mut stream = TcpStream::connect(address).expect("a port that listens");
     stream.set_read_timeout(Some(FIRST_STATUS_LIMIT)).expect("a time-out");
-    let request = format!("GET /status HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("an answer");
@@ -65,7 +71,10 @@ fn pages_of_other_sites_are_refused() {
     let run = idle(&mock, "");
     run.harness().until_done();
     for header in ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"] {
-        assert_eq!(code(run.http().address(), &format!("Host: localhost\r\n{header}\r\n")), 403, "{header}");
+        for path in ["/status", "/metrics"] {
+            let headers = format!("Host: localhost\r\n{header}\r\n");
+            assert_eq!(code_of(path, run.http().address(), &headers), 403, "{path}, {header}");
+        }
     }
 }
 
@@ -76,6 +85,7 @@ fn a_token_is_asked_for() {
     let ask = |header: &str| code(run.http().address(), &format!("Host: localhost\r\n{header}"));
     assert_eq!(ask(""), 401);
     assert_eq!(ask("Authorization: Bearer open\r\n"), 401);
+    assert_eq!(code_of("/metrics", run.http().address(), "Host: localhost\r\n"), 401);
     let allowed = ask("Authorization: Bearer open-sesame\r\n");
     assert!([200, 503].contains(&allowed), "{allowed}");
     assert!(!run.transcript().contains("open-sesame"), "{}", run.transcript());

@@ -27,6 +27,7 @@ mod keep_going;
 mod kills;
 mod leaderships;
 mod limits;
+mod metrics;
 mod ours;
 mod pacing;
 mod payload;
@@ -161,6 +162,7 @@ fn all() -> Vec<(String, Test)> {
         flags::tests(),
         contradictions::tests(),
         limits::tests(),
+        metrics::tests(),
         control::tests(),
         guard::tests(),
         pacing::tests(),

@@ -205,6 +205,7 @@ pub(super) const VERIFIER: Words = Words {
     paths: &[
         ("/status", "one JSON object for each worker"),
         ("/v1/status", "phase, rates, verdict so far"),
+        ("/metrics", "counters, gauges and latencies for Prometheus"),
         ("/last_pass", "end after this pass of --loop, or at the end with --continuous"),
         ("/shutdown", "end; the process is gone within 10 s"),
         ("/reset", "zero the counters"),
@@ -231,6 +232,7 @@ pub(super) const REPEATER: Words = Words {
     paths: &[
         ("/status", "one JSON object for each worker"),
         ("/v1/status", "phase, rates, verdict so far"),
+        ("/metrics", "counters, gauges and latencies for Prometheus"),
         ("/activate", "start producing (with --remote)"),
         ("/shutdown", "end; the process is gone within 10 s"),
         ("/reset", "zero the counters"),

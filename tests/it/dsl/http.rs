@@ -50,9 +50,20 @@ impl Http {
 
     /// `None` when nobody answers.
     pub fn ask(&self, method: Method, path: &str) -> Option<Answer> {
-        let request =
-            Request::builder().method(method).uri(format!("http://{}{path}", self.address)).body(());
-        let mut answer = self.agent.run(request.expect("a request")).ok()?;
+        self.ask_as(method, path, &[])
+    }
+
+    /// `None` when nobody answers.
+    pub fn get_as(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        self.ask_as(Method::GET, path, headers)
+    }
+
+    fn ask_as(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = self.agent.run(request.body(()).expect("a request")).ok()?;
         Some(Answer { code: answer.status().as_u16(), body: answer.body_mut().read_to_string().ok()? })
     }
 
