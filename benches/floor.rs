@@ -210,7 +210,7 @@ impl Line {
     }
 
     fn partitions(&mut self, topic: &str) -> Outcome<usize> {
-        self.send(&MetadataRequest { topics: Some(&[topic]) }, METADATA)?;
+        self.send(&MetadataRequest { topics: Some(&[topic]), tell_rights: false }, METADATA)?;
         let answer = MetadataResponse::decode(METADATA, self.receive(Api::Metadata, METADATA)?)?;
         let partitions = answer.topics.first().map_or(0, |topic| topic.partitions.len());
         let leaders =

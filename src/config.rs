@@ -187,6 +187,17 @@ pub struct CommonConfig {
     pub flags: BTreeMap<String, Value>,
 }
 
+/// What the doctor is to look at.
+#[derive(Clone, Debug)]
+pub struct DoctorConfig {
+    /// The cluster, the cores, the log.
+    pub common: CommonConfig,
+    /// A cluster was named; without, only the machine is looked at.
+    pub has_brokers: bool,
+    /// The topic that a run is to use.
+    pub topic: Option<String>,
+}
+
 /// What ends a run that would go on, and what lets it pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 9] = [
     &["app", "failing", "transaction"],
     &["control"],
     &["verifier"],
-    &["bench", "inside", "repeater"],
+    &["bench", "doctor", "inside", "repeater"],
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.

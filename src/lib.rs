@@ -14,6 +14,7 @@ mod cli;
 mod clock;
 mod config;
 mod control;
+mod doctor;
 mod failing;
 mod findings;
 #[cfg(test)]
@@ -65,6 +66,10 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
         Command::Repeater(config) => {
             app::logging::start(&config.common);
             repeater::run(&config)
+        }
+        Command::Doctor(config) => {
+            app::logging::start(&config.common);
+            doctor::run(&config)
         }
     }
 }

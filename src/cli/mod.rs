@@ -2,6 +2,7 @@
 //! line that says why there is none. Nothing here prints or exits.
 
 mod common;
+mod doctor;
 mod duration;
 mod error;
 mod go_flags;
@@ -27,13 +28,14 @@ use clap::{
 use serde_json::Value;
 
 use self::{
+    doctor::DoctorArgs,
     error::UsageError,
     go_flags::Normalised,
     repeater::RepeaterArgs,
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
 };
-use crate::config::{RepeaterConfig, VerifierConfig, is_secret};
+use crate::config::{DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
 
 /// Environment variable for a password that is in nobody's process list.
 pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -75,6 +77,8 @@ pub enum Command {
     Verifier(Box<VerifierConfig>),
     /// The repeater.
     Repeater(Box<RepeaterConfig>),
+    /// A look at the machine and the cluster.
+    Doctor(Box<DoctorConfig>),
 }
 
 /// A command line that runs nothing: help, or an error.
@@ -119,6 +123,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
     match first.as_deref() {
         Some("verifier") => parse_verifier("proofload verifier", args),
         Some("repeater") => parse_repeater("proofload repeater", args),
+        Some("doctor") => parse_doctor(args),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
         Some("help") => Err(help_on("proofload", args)),
         Some("-V" | "-version" | "--version") => Err(version()),
@@ -142,6 +147,13 @@ fn parse_repeater(shown: &'static str, args: impl Iterator<Item = OsString>) -> 
     let mut config = resolve::repeater(&args)?;
     config.common.flags = with_settings(shown_flags, &config.common.client_settings);
     Ok(Command::Repeater(Box::new(config)))
+}
+
+fn parse_doctor(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let shown = "proofload doctor";
+    let args = flags_or_help(shown, "doctor", args)?;
+    let (args, _) = flags::<DoctorArgs>(shown, &help::DOCTOR, args)?;
+    Ok(Command::Doctor(Box::new(resolve::doctor(&args)?)))
 }
 
 /// The words of a program whose first one may be `help`, as it may be for `proofload`: no flag is called so.
@@ -251,6 +263,9 @@ fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit
         }
         [topic] if topic == "repeater" => {
             CliExit::answer(help::program(&RepeaterArgs::command(), &called("repeater"), &help::REPEATER))
+        }
+        [topic] if topic == "doctor" => {
+            CliExit::answer(help::program(&DoctorArgs::command(), &called("doctor"), &help::DOCTOR))
         }
         [topic] => match help::topic(topic) {
             Some(text) => CliExit::answer(text.to_owned()),

@@ -44,6 +44,9 @@ pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{
     Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
 };
+pub(crate) use observer::Described;
+#[cfg(test)]
+pub(crate) use observer::DescribedPartition;
 pub use observer::{
     BrokerChange, BrokerStates, Coordinator, Look, Observer, Refusal, TopicError, TopicShape, Trouble, named,
 };

@@ -117,7 +117,11 @@ pub fn check(shards: usize, others: usize) -> Result<(), PreflightError> {
 }
 
 /// Makes what an executor makes: a plain ring, a probe of its operations, an entry into the kernel, a polled ring.
-fn probe_rings() -> Result<(), PreflightError> {
+///
+/// # Errors
+///
+/// What is in the way, and what to change.
+pub fn probe_rings() -> Result<(), PreflightError> {
     let ring = IoUring::new(2).map_err(|error| explain("io_uring_setup", &error))?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| explain("io_uring_register", &error))?;

@@ -128,7 +128,7 @@ fn speaks_in(kind: Kind, dialect: Dialect, cluster: &Cluster) {
     let mut connection = world.connect(0);
     let topics = Some(&["a"][..]);
     let mut frame = Vec::new();
-    encode_request(&wire::MetadataRequest { topics }, 12, 1, "test", &mut frame);
+    encode_request(&wire::MetadataRequest { topics, tell_rights: false }, 12, 1, "test", &mut frame);
     connection.send(&frame);
     assert_eq!(connection.receive(), Err(Closed));
 }

@@ -32,7 +32,7 @@ fn hears(scene: &mut Scene<'_>) -> &'static str {
 }
 
 fn ask_metadata(scene: &mut Scene<'_>) -> Vec<u8> {
-    scene.frame(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&[]) }).1
+    scene.frame(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&[]), tell_rights: false }).1
 }
 
 fn requests_are_answered_in_order(scene: &mut Scene<'_>) {
@@ -42,7 +42,7 @@ fn requests_are_answered_in_order(scene: &mut Scene<'_>) {
     let (fetch, fetch_frame) =
         scene.frame(scene.version(Api::Fetch), &wait.request(TopicRef::Name(&topic), &[wait.partition()]));
     let (metadata, metadata_frame) =
-        scene.frame(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&[]) });
+        scene.frame(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&[]), tell_rights: false });
     let place = (TopicRef::Name(&topic), 0);
     let (produce, produce_frame) =
         scene.produce_frame(scene.version(Api::Produce), (None, -1), place, &plain(1).bytes());
@@ -113,7 +113,9 @@ fn bytes_behind_the_last_field(scene: &mut Scene<'_>) {
 
 fn answers_end_with_their_last_field(scene: &mut Scene<'_>) {
     let mut read = |version| {
-        let answer = scene.ask(version, &MetadataRequest { topics: Some(&[]) }).expect("an answer");
+        let answer = scene
+            .ask(version, &MetadataRequest { topics: Some(&[]), tell_rights: false })
+            .expect("an answer");
         // By others: we ignore what lies behind the last field.
         let mut rest = answer.body().rest();
         match theirs::MetadataResponse::decode(&mut rest, version) {

@@ -117,8 +117,12 @@ impl<'w> Scene<'w> {
     /// Who leads partition 0, and in which epoch, as this node knows it; `None`: nobody.
     pub fn leader(&mut self) -> Option<(i32, i32)> {
         let topic = self.topic.clone();
-        let answer =
-            self.ask(self.version(Api::Metadata), &MetadataRequest { topics: Some(&[&topic]) }).ok()?;
+        let answer = self
+            .ask(
+                self.version(Api::Metadata),
+                &MetadataRequest { topics: Some(&[&topic]), tell_rights: false },
+            )
+            .ok()?;
         let answer = MetadataResponse::decode(self.version(Api::Metadata), answer.body()).ok()?;
         let partition = answer.topics.first()?.partitions.iter().find(|one| one.partition == 0)?;
         (partition.leader >= 0).then_some((partition.leader, partition.leader_epoch))
@@ -410,7 +414,9 @@ impl<'w> Scene<'w> {
         /// The first version that tells it.
         const VERSION: i16 = 10;
         let topic = self.topic.clone();
-        let answer = self.ask(VERSION, &MetadataRequest { topics: Some(&[&topic]) }).expect("an answer");
+        let answer = self
+            .ask(VERSION, &MetadataRequest { topics: Some(&[&topic]), tell_rights: false })
+            .expect("an answer");
         MetadataResponse::decode(VERSION, answer.body()).expect("an answer").topics[0].id
     }
 }

@@ -26,8 +26,10 @@ pub const PROBES: &[Probe] = probes![
 ];
 
 fn a_missing_topic_is_unknown(scene: &mut Scene<'_>) {
-    let answer =
-        scene.ask(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&["no-such-topic"]) });
+    let answer = scene.ask(
+        scene.version(Api::Metadata),
+        &MetadataRequest { topics: Some(&["no-such-topic"]), tell_rights: false },
+    );
     let answer = answer.expect("an answer");
     let topics =
         MetadataResponse::decode(scene.version(Api::Metadata), answer.body()).expect("an answer").topics;
@@ -98,7 +100,10 @@ fn what_the_cluster_has_agreed_on(scene: &mut Scene<'_>) {
 
 fn a_name_that_cannot_be(scene: &mut Scene<'_>) {
     for topic in ["", "a b", "..", "a/b"] {
-        let answer = scene.ask(scene.version(Api::Metadata), &MetadataRequest { topics: Some(&[topic]) });
+        let answer = scene.ask(
+            scene.version(Api::Metadata),
+            &MetadataRequest { topics: Some(&[topic]), tell_rights: false },
+        );
         let answer = answer.expect("an answer");
         let topics =
             MetadataResponse::decode(scene.version(Api::Metadata), answer.body()).expect("an answer").topics;

@@ -72,7 +72,9 @@ pub(super) fn program(command: &Command, shown: &str, words: &Words) -> String {
         example(&mut text, shown, flags);
     }
     section(&mut text, &format!("Exit codes ({shown} help verdicts)"), EXIT_CODES);
-    section(&mut text, "Control port: curl -X PUT localhost:7884/PATH (help control-port)", words.paths);
+    if !words.paths.is_empty() {
+        section(&mut text, "Control port: curl -X PUT localhost:7884/PATH (help control-port)", words.paths);
+    }
     let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
     text.push('\n');
     paragraph(&mut text, 0, &format!("More: {shown} help TOPIC, with one of {}.", names.join(", ")));
@@ -211,6 +213,18 @@ pub(super) const VERIFIER: Words = Words {
         ("/reset", "zero the counters"),
         ("/print_stack", "print the state of all threads to stdout"),
     ],
+};
+
+pub(super) const DOCTOR: Words = Words {
+    usage: "[--brokers HOST:PORT,... [--topic TOPIC]] [FLAGS]",
+    examples: &[
+        ("", "This machine: kernel, io_uring, limits, cores, clock"),
+        (
+            "--brokers $BROKERS --topic t --enable-tls --username joe --password-file password.txt",
+            "And the cluster: who can be reached, the topic, what we may do with it",
+        ),
+    ],
+    paths: &[],
 };
 
 pub(super) const REPEATER: Words = Words {

@@ -5,10 +5,12 @@ mod client;
 mod common;
 mod connection;
 mod contradictions;
+mod doctor;
 mod idle;
 mod repeater;
 mod verifier;
 
+pub(super) use doctor::doctor;
 pub(super) use repeater::repeater;
 pub(super) use verifier::verifier;
 

@@ -46,6 +46,9 @@ pub(crate) struct Described {
     pub(crate) topic_id: Option<[u8; 16]>,
     /// The topic's partitions, in no order.
     pub(crate) partitions: Vec<DescribedPartition>,
+    /// What we may do with the topic: a bit for each operation, by its number in ACLs. `None` where the client or the
+    /// brokers do not say.
+    pub(crate) rights: Option<u32>,
     /// It is known to be Redpanda's.
     pub(crate) is_redpanda: bool,
 }

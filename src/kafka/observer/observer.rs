@@ -220,6 +220,14 @@ impl Observer {
         Ok(described)
     }
 
+    /// The brokers, and a topic where one is named. Asks once.
+    ///
+    /// # Errors
+    /// The brokers' answer, or that there was none.
+    pub(crate) fn described(&self, topic: Option<&str>) -> Result<Described, KafkaError> {
+        self.admin.describe(topic, ATTEMPT)
+    }
+
     /// The ids of the brokers that the cluster lists, if one of them answers in that time.
     pub(super) fn brokers_within(&self, limit: Duration) -> Option<Vec<i32>> {
         let described = self.admin.describe(None, limit).ok()?;

@@ -72,7 +72,7 @@ fn described(leaders: &[i32]) -> Described {
         brokers: vec![NamedBroker { id: 0, address: "b:1".to_owned() }],
         topic_id: Some([7; 16]),
         partitions: (0..).zip(leaders).map(partition).collect(),
-        is_redpanda: false,
+        ..Described::default()
     }
 }
 

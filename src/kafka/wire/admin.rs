@@ -354,6 +354,7 @@ fn described(has_topic: bool, description: Description) -> Result<Described, Kaf
         brokers: description.brokers.into_iter().map(broker).collect(),
         topic_id: Some(description.topic_id).filter(|id| *id != [0; 16]),
         partitions: partitions.collect(),
+        rights: description.rights.map(i32::cast_unsigned),
         is_redpanda: description.is_redpanda,
     })
 }

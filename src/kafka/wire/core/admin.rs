@@ -94,6 +94,8 @@ pub struct Description {
     pub topic_id: TopicId,
     /// Its partitions, in no order.
     pub partitions: Vec<PartitionDescription>,
+    /// What we may do with the topic: a bit for each operation, by its number in ACLs; `None` where that was not said.
+    pub rights: Option<i32>,
     /// The broker that answers is a Redpanda.
     pub is_redpanda: bool,
 }
@@ -250,7 +252,8 @@ impl Admin {
             let sent = match question {
                 Question::Describe { topic } => {
                     let topics: &[&str] = if topic.is_empty() { &[] } else { &[topic] };
-                    connection.send(&MetadataRequest { topics: Some(topics) }, deadline_us, tag)
+                    let request = MetadataRequest { topics: Some(topics), tell_rights: !topic.is_empty() };
+                    connection.send(&request, deadline_us, tag)
                 }
                 Question::Offsets { topic, partitions, timestamp, read_committed } => {
                     let (timestamp, read_committed) = (*timestamp, *read_committed);
@@ -424,11 +427,11 @@ fn description(answer: &MetadataResponse<'_>) -> Description {
         is_redpanda: answer.cluster_id.is_some_and(|id| id.starts_with(REDPANDA)),
         ..Description::default()
     };
-    let Some(TopicMetadata { error, id, partitions, .. }) = answer.topics.first() else {
+    let Some(TopicMetadata { error, id, partitions, rights, .. }) = answer.topics.first() else {
         description.error = answer.error;
         return description;
     };
-    (description.error, description.topic_id) = (*error, *id);
+    (description.error, description.topic_id, description.rights) = (*error, *id, *rights);
     let partitions = partitions.iter().map(|partition| PartitionDescription {
         id: partition.partition,
         leader: partition.leader,

@@ -332,6 +332,7 @@ mod tests {
             cluster_id: None,
             controller: 1,
             topics: vec![TopicMetadata {
+                rights: None,
                 error: 0,
                 name: "t",
                 id: [id; 16],

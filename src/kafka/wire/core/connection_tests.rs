@@ -70,7 +70,7 @@ fn ready() -> Connection<u8> {
 }
 
 pub(super) fn ask(connection: &mut Connection<u8>, deadline_us: u64, tag: u8) {
-    connection.send(&MetadataRequest { topics: None }, deadline_us, tag).unwrap();
+    connection.send(&MetadataRequest { topics: None, tell_rights: false }, deadline_us, tag).unwrap();
     let bytes = connection.output().len();
     connection.wrote(bytes);
 }

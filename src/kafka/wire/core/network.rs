@@ -538,7 +538,7 @@ impl<T: Copy> Network<T> {
         let deadline_us = connection.deadline_us(now_us, question_us);
         // Whoever has no topic wants to know the brokers.
         let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
-        let request = MetadataRequest { topics: Some(&topics) };
+        let request = MetadataRequest { topics: Some(&topics), tell_rights: false };
         match connection.send(&request, deadline_us, Tag::Metadata) {
             Ok(()) => self.cluster.asked(now_us),
             Err(error) => self.fail(link, error.into(), now_us),

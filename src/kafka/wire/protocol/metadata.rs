@@ -7,10 +7,14 @@ use super::{Api, DecodeError, Decoder, Encoder, Request, TopicId};
 pub struct MetadataRequest<'a> {
     /// Names; `None`: all topics; an empty list: brokers only.
     pub topics: Option<&'a [&'a str]>,
+    /// Whether to say what we may do with each topic (KIP-430); brokers before Kafka 2.3 never do.
+    pub tell_rights: bool,
 }
 
 /// An id that is none: a topic that is asked for by its name has it from version 10 on.
 const NO_ID: TopicId = [0; 16];
+/// Rights that were not asked for.
+const NO_RIGHTS: i32 = i32::MIN;
 
 impl Request for MetadataRequest<'_> {
     const API: Api = Api::Metadata;
@@ -26,13 +30,13 @@ impl Request for MetadataRequest<'_> {
                 encoder.no_tags();
             }),
         }
-        let (make_topics, tell_rights) = (false, false);
+        let (make_topics, tell_rights_on_cluster) = (false, false);
         encoder.bool(make_topics);
         if (8..=10).contains(&version) {
-            encoder.bool(tell_rights);
+            encoder.bool(tell_rights_on_cluster);
         }
         if version >= 8 {
-            encoder.bool(tell_rights);
+            encoder.bool(self.tell_rights);
         }
         encoder.no_tags();
     }
@@ -86,6 +90,8 @@ pub struct TopicMetadata<'a> {
     pub id: TopicId,
     /// Its partitions, in no order.
     pub partitions: Vec<PartitionMetadata<'a>>,
+    /// What we may do with it: a bit for each operation, by its number in ACLs; `None` where that was not said.
+    pub rights: Option<i32>,
 }
 
 /// What is answered.
@@ -134,11 +140,9 @@ fn topic<'a>(version: i16, decoder: &mut Decoder<'a>) -> Result<TopicMetadata<'a
     let id = if version >= 10 { decoder.topic_id()? } else { NO_ID };
     let _is_internal = decoder.bool()?;
     let partitions = decoder.array(partition)?;
-    if version >= 8 {
-        let _rights = decoder.i32()?;
-    }
+    let rights = if version >= 8 { Some(decoder.i32()?).filter(|rights| *rights != NO_RIGHTS) } else { None };
     decoder.skip_tags()?;
-    Ok(TopicMetadata { error, name, id, partitions })
+    Ok(TopicMetadata { error, name, id, partitions, rights })
 }
 
 fn partition<'a>(decoder: &mut Decoder<'a>) -> Result<PartitionMetadata<'a>, DecodeError> {

@@ -140,12 +140,16 @@ proptest! {
     fn metadata_messages(fields in fields()) {
         for version in versions(Api::Metadata) {
             let names = [fields.name.as_str(), "other"];
-            let read: theirs::MetadataRequest = read_by_them(&MetadataRequest { topics: Some(&names) }, version);
+            let read: theirs::MetadataRequest = read_by_them(&MetadataRequest { topics: Some(&names), tell_rights: false }, version);
             let asked = read.topics.unwrap();
             prop_assert_eq!(asked.len(), 2);
             prop_assert_eq!(asked[0].name.as_ref().unwrap().as_str(), &fields.name);
             prop_assert!(!read.allow_auto_topic_creation);
-            let all: theirs::MetadataRequest = read_by_them(&MetadataRequest { topics: None }, version);
+            let rights = MetadataRequest { topics: Some(&names), tell_rights: true };
+            let rights: theirs::MetadataRequest = read_by_them(&rights, version);
+            prop_assert_eq!(rights.include_topic_authorized_operations, version >= 8);
+            prop_assert!(!read.include_topic_authorized_operations);
+            let all: theirs::MetadataRequest = read_by_them(&MetadataRequest { topics: None, tell_rights: false }, version);
             prop_assert!(all.topics.is_none());
 
             let partitions = fields.list.iter().map(|(id, _, epoch)| metadata::MetadataResponsePartition::default()
@@ -156,6 +160,11 @@ proptest! {
                 .with_error_code(5).with_name(Some(fields.topic_name())).with_partitions(partitions.collect());
             if version >= 10 {
                 topic = topic.with_topic_id(fields.id_of_theirs().topic_id);
+            }
+            // What stands there for rights that nobody asked for, and for some.
+            let rights = if fields.flag { fields.number } else { i32::MIN };
+            if version >= 8 {
+                topic = topic.with_topic_authorized_operations(rights);
             }
             let broker = metadata::MetadataResponseBroker::default()
                 .with_node_id(fields.number.into()).with_host(fields.name()).with_port(9092).with_rack(fields.text());
@@ -176,7 +185,10 @@ proptest! {
             }).collect();
             prop_assert!(known.iter().all(|one| one.replicas.ids().eq([1, 2])));
             let id = if version >= 10 { fields.id } else { TopicId::default() };
-            prop_assert_eq!(&ours.topics, &[TopicMetadata { error: 5, name: &fields.name, id, partitions: known }]);
+            prop_assert_eq!(&ours.topics, &[TopicMetadata {
+                error: 5, name: &fields.name, id, partitions: known,
+                rights: Some(rights).filter(|rights| version >= 8 && *rights != i32::MIN),
+            }]);
         }
     }
 
