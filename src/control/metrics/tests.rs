@@ -67,11 +67,11 @@ fn text(shared: &Shared) -> String {
 }
 
 /// The samples of a text: the series, and its value.
-fn samples(text: &str) -> BTreeMap<&str, f64> {
+fn samples(text: &str) -> BTreeMap<&str, &str> {
     let mut samples = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
-        assert_eq!(samples.insert(series, value.parse().unwrap()), None, "{series} comes twice");
+        assert_eq!(samples.insert(series, value), None, "{series} comes twice");
     }
     samples
 }
@@ -95,22 +95,22 @@ fn each_of_64_shards_has_its_own_series() {
         |series: &str| samples.get(series).copied().unwrap_or_else(|| panic!("no {series} in {text}"));
     for shard in 0..SHARDS {
         let acked = format!(r#"proofload_acked_records_total{{topic="t",role="producer",shard="{shard}"}}"#);
-        assert_eq!(value(&acked) as usize, shard + 1);
+        assert_eq!(value(&acked), (shard + 1).to_string());
         let read = |role| {
             value(&format!(r#"proofload_read_records_total{{topic="t",role="{role}",shard="{shard}"}}"#))
         };
         // Readers and members take turns on the shards.
-        assert_eq!(read("sequential-reader"), 1.0);
-        assert_eq!(read("random-reader") as usize, if shard < 2 { 2 } else { 1 });
-        assert_eq!(read("group-reader") as usize, if shard < MEMBERS - SHARDS { 2 } else { 1 });
+        assert_eq!(read("sequential-reader"), "1");
+        assert_eq!(read("random-reader"), if shard < 2 { "2" } else { "1" });
+        assert_eq!(read("group-reader"), if shard < MEMBERS - SHARDS { "2" } else { "1" });
     }
     let of_role = |name: &str, role: &str| value(&format!(r#"{name}{{topic="t",role="{role}"}}"#));
-    assert_eq!(of_role("proofload_read_records_total", "group-reader"), 1.0, "of the group as a whole");
-    assert_eq!(of_role("proofload_asked_records", "producer"), 9_000.0);
-    assert_eq!(of_role("proofload_asked_records", "random-reader"), 660.0);
-    assert_eq!(of_role("proofload_active_workers", "random-reader"), 66.0);
-    assert_eq!(value(r#"proofload_phase{phase="produce"}"#), 1.0);
-    assert_eq!(value("proofload_shards"), 64.0);
+    assert_eq!(of_role("proofload_read_records_total", "group-reader"), "1", "of the group as a whole");
+    assert_eq!(of_role("proofload_asked_records", "producer"), "9000");
+    assert_eq!(of_role("proofload_asked_records", "random-reader"), "660");
+    assert_eq!(of_role("proofload_active_workers", "random-reader"), "66");
+    assert_eq!(value(r#"proofload_phase{phase="produce"}"#), "1");
+    assert_eq!(value("proofload_shards"), "64");
 }
 
 #[test]
@@ -164,20 +164,21 @@ fn latencies_are_cumulative_and_survive_a_reset() {
     board.reset();
     board.merge(64, Some(&histogram), None);
     let after = text(&shared);
-    for (text, times) in [(before, 1.0), (after, 2.0)] {
+    for (text, times) in [(before, 1_u32), (after, 2)] {
         let samples = samples(&text);
         let of = |what: &str, le: &str| {
             samples[format!(r#"proofload_ack_latency_seconds_{what}{{topic="a,b",role="repeater"{le}}}"#)
                 .as_str()]
         };
-        let bucket = |le: &str| of("bucket", &format!(r#",le="{le}""#));
+        let bucket = |le: &str| of("bucket", &format!(r#",le="{le}""#)).parse::<u32>().unwrap();
         let buckets = ["0.00025", "0.0005", "0.001", "30", "+Inf"].map(bucket);
-        assert_eq!(buckets, [1.0, 1.0, 3.0, 3.0, 4.0].map(|count| count * times));
-        assert_eq!(of("count", ""), 4.0 * times);
-        assert!((of("sum", "") - 40.0 * times).abs() < 0.4 * times);
+        assert_eq!(buckets, [1, 1, 3, 3, 4].map(|count| count * times));
+        assert_eq!(of("count", ""), (4 * times).to_string());
+        let (sum_s, times) = (of("sum", "").parse::<f64>().unwrap(), f64::from(times));
+        assert!((sum_s - 40.0 * times).abs() < 0.4 * times, "{sum_s}");
         assert_eq!(
             samples[r#"proofload_end_to_end_latency_seconds_count{topic="a,b",role="repeater"}"#],
-            0.0
+            "0"
         );
     }
 }
@@ -198,14 +199,14 @@ fn violations_are_counted_by_kind() {
     }
     let text = text(&shared);
     let samples = samples(&text);
-    assert_eq!(samples[r#"proofload_violations_total{anomaly="duplicate"}"#], 3.0);
-    assert_eq!(samples[r#"proofload_violations_total{anomaly="lost-write"}"#], 0.0);
+    assert_eq!(samples[r#"proofload_violations_total{anomaly="duplicate"}"#], "3");
+    assert_eq!(samples[r#"proofload_violations_total{anomaly="lost-write"}"#], "0");
 }
 
 /// The values of a text's samples of the first shard, or of no shard in particular.
 fn values(text: &str) -> BTreeSet<u64> {
     let of_shard = samples(text).into_iter().filter(|(series, _)| series.contains(r#"shard="0""#));
-    of_shard.map(|(_, value)| value as u64).collect()
+    of_shard.map(|(_, value)| value.parse().unwrap()).collect()
 }
 
 #[test]
