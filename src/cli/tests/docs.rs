@@ -181,3 +181,28 @@ fn flags_are_told_from_dashes() {
     let text = "`--a_b=1` a--b --c-d|--e {--f} ---- -- --1 (--g)";
     assert_eq!(flags_in(text).collect::<Vec<_>>(), ["a_b", "c-d", "e", "g"]);
 }
+
+/// `a/{b,c}.rs` as `a/b.rs` and `a/c.rs`.
+fn expanded(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let Some((choices, after)) = rest.split_once('}') else { return vec![path.to_owned()] };
+    choices.split(',').flat_map(|choice| expanded(&format!("{before}{choice}{after}"))).collect()
+}
+
+/// Of a page for who works on it; those for users name files of theirs.
+#[test]
+fn every_source_file_on_a_page_exists() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_source = word.ends_with(".rs") && word.contains('/') && !word.contains(' ');
+            for file in if is_source { expanded(word) } else { Vec::new() } {
+                let exists =
+                    ["", "src", "tests"].iter().any(|folder| root().join(folder).join(&file).exists());
+                assert!(exists, "{}: no such file: {file}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
