@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["record"],
     &["ledger"],
     &["cli", "kafka", "stats"],
-    &["app", "failing", "transaction"],
+    &["app", "failing", "producer"],
     &["control"],
     &["verifier"],
     &["bench", "doctor", "inside", "repeater"],

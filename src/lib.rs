@@ -25,13 +25,13 @@ mod ledger;
 mod mutants;
 mod pace;
 mod partitions;
+mod producer;
 mod random;
 mod record;
 mod repeater;
 mod runtime;
 mod stats;
 mod terminal;
-mod transaction;
 mod verifier;
 
 pub mod inside;

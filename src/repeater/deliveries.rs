@@ -2,8 +2,8 @@
 
 use crate::{
     kafka::{Delivery, KafkaError, Outcome},
+    producer::Pending,
     stats::{LatencyRecorder, WorkerStats},
-    transaction::Transaction,
 };
 
 /// What a slot of the producer holds.
@@ -17,9 +17,9 @@ pub(super) struct Flight {
 
 /// What a delivery changes.
 pub(super) struct Deliveries<'a> {
-    pub(super) flights: &'a mut [Flight],
-    pub(super) free: &'a mut Vec<usize>,
-    pub(super) transaction: Option<&'a mut Transaction<i64>>,
+    pub(super) pending: &'a mut Pending<Flight, i64>,
+    /// Its transaction decides what becomes of a record.
+    pub(super) in_transaction: bool,
     pub(super) latency: &'a mut LatencyRecorder,
     pub(super) stats: &'a WorkerStats,
     /// Tokens that were not delivered, or tombstones; why, and whether that is uncertain. Rarely any.
@@ -32,27 +32,27 @@ pub(super) struct Deliveries<'a> {
 
 impl Deliveries<'_> {
     pub(super) fn settle(&mut self, delivery: Delivery) {
-        let flight = self.flights[delivery.token];
-        self.free.push(delivery.token);
+        let flight = self.pending.release(delivery.token);
         let unknown = matches!(delivery.outcome, Outcome::Unknown(_));
         let failure = delivery.outcome.error().map(|error| (error, unknown));
         if failure.is_none() {
             self.latency.record(self.now_us.saturating_sub(flight.sent_us));
         }
-        match (flight.token, self.transaction.as_mut(), failure) {
-            // Its transaction decides; one with a failed record cannot be committed.
-            (token, Some(transaction), failure) => {
-                transaction.settled(token, failure.is_some());
+        match (flight.token, failure) {
+            (token, failure) if self.in_transaction => {
+                // Whether it failed or not: it is in the log with all of its transaction, or not at all.
+                if let Some(token) = token {
+                    self.pending.hold(token);
+                }
                 let cause = failure.map(|(error, _)| error);
-                let is_own = |error: &KafkaError| !error.is_given_up() && !error.is_let_go();
-                self.failed_in_transaction.extend(cause.filter(is_own));
+                self.failed_in_transaction.extend(cause.filter(|error| !error.is_consequence()));
             }
-            (token, None, Some((error, unknown))) => self.failed.push((token, error, unknown)),
-            (Some(_), None, None) => {
+            (token, Some((error, unknown))) => self.failed.push((token, error, unknown)),
+            (Some(_), None) => {
                 self.stats.produced.add(1);
                 self.stats.produced_bytes.add(self.value_bytes as u64);
             }
-            (None, None, None) => self.stats.tombstones.add(1),
+            (None, None) => self.stats.tombstones.add(1),
         }
     }
 }
@@ -64,12 +64,12 @@ mod tests {
     #[test]
     fn a_tombstone_counts_when_it_is_acked() {
         let stats = WorkerStats::default();
-        let (mut flights, mut free, mut latency) =
-            ([Flight::default(); 2], Vec::new(), LatencyRecorder::default());
+        let (mut pending, mut latency) = (Pending::new(2), LatencyRecorder::default());
+        let tokens = [pending.claim(), pending.claim()];
+        assert_eq!(tokens, [Some(0), Some(1)]);
         let mut deliveries = Deliveries {
-            flights: &mut flights,
-            free: &mut free,
-            transaction: None,
+            pending: &mut pending,
+            in_transaction: false,
             latency: &mut latency,
             stats: &stats,
             failed: Vec::new(),
@@ -82,6 +82,6 @@ mod tests {
             deliveries.settle(Delivery { token, outcome });
         }
         assert_eq!(deliveries.failed, [(None, error, false)]);
-        assert_eq!((stats.tombstones.get(), free), (1, vec![0, 1]));
+        assert_eq!((stats.tombstones.get(), pending.in_flight()), (1, 0));
     }
 }

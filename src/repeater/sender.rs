@@ -1,10 +1,6 @@
 //! The producing half of a worker: tokens go out, and what becomes of them is counted.
 
-use std::{
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     body::{HEADER_BYTES, Header, Key},
@@ -15,15 +11,15 @@ use super::{
 use crate::{
     clock,
     config::{Compression, Fill, REPEATER_BATCH_MAX_BYTES, RepeaterConfig},
-    failing::{self, Backoff},
+    failing,
     kafka::{
         ClientError, ClientFactory, KafkaError, LogWriter, Reason, Record, SendError, SlotWriter,
         TransactionSettings, Value, WriterSettings,
     },
     partitions::{PartitionSlot, TopicPartition},
+    producer::{Cause, Change, Pending, Producer},
     random::Random,
     stats::{LatencyRecorder, WorkerStats},
-    transaction::{Change, Transaction},
 };
 
 /// Records sent before deliveries are looked at again.
@@ -32,9 +28,7 @@ const BURST: usize = 256;
 pub(super) const DELIVERY_EVENTS: usize = 64;
 
 pub(super) struct TokenSender<C: ClientFactory> {
-    factory: C,
-    client: C::Writer,
-    settings: WriterSettings,
+    producer: Producer<C>,
     /// The worker's name: its clients' id.
     name: String,
     shard: Rc<ShardFloor>,
@@ -42,18 +36,13 @@ pub(super) struct TokenSender<C: ClientFactory> {
     random: Random,
     /// Tokens that can be sent.
     pub(super) tokens: Tokens,
-    flights: Vec<Flight>,
-    free: Vec<usize>,
-    transaction: Option<Transaction<i64>>,
+    /// Records in flight, and tokens in a transaction that has not ended.
+    pending: Pending<Flight, i64>,
     pub(super) latency: LatencyRecorder,
     /// The client is finished: what is in flight comes back first, then there is a new one.
     restart: bool,
-    /// Between attempts in vain.
-    backoff: Backoff,
     /// Records that take the place of those sent in vain: no rate limit makes them wait once more.
     again: u64,
-    /// Why a record of the open transaction failed.
-    spoilt_by: Option<Reason>,
 }
 
 impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
@@ -66,45 +55,31 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         let config = &shard.floor.config;
         let mut random = Random::from_entropy();
         let settings = settings(config, name, config.compression.pick(&mut random));
-        let client = factory.writer(&settings, &shard.floor.table)?;
-        let transaction = match config.transactions {
-            Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
-            None => None,
-        };
+        let table = shard.floor.table.clone();
         Ok(Self {
-            factory,
-            client,
-            settings,
+            producer: Producer::start(factory, settings, table, config.transactions)?,
             name: name.to_owned(),
             shard: shard.clone(),
             stats: shard.floor.stats[worker].clone(),
             random,
             tokens: Tokens::of_worker(worker, config.tokens_per_worker()),
-            flights: Vec::new(),
-            free: Vec::new(),
-            transaction,
+            // Places are made as they are needed: a worker with few tokens never needs all that it may have.
+            pending: Pending::new(0),
             latency: LatencyRecorder::default(),
             restart: false,
-            backoff: Backoff::default(),
             again: 0,
-            spoilt_by: None,
         })
     }
 
     /// Tokens that are here: waiting, or with the client, or in a transaction that has not ended.
     pub(super) fn enqueued(&self) -> u64 {
-        let in_transaction = self.transaction.as_ref().map_or(0, Transaction::waiting);
-        self.tokens.len() + self.in_flight() + in_transaction
-    }
-
-    fn in_flight(&self) -> u64 {
-        (self.flights.len() - self.free.len()) as u64
+        self.tokens.len() + self.pending.in_flight() + self.pending.held().len() as u64
     }
 
     /// Sends until no token, no slot or no budget is left. Returns how many went, and how long to wait for budget.
     pub(super) fn send_burst(&mut self) -> (usize, Option<Duration>) {
-        if !self.backoff.is_over() {
-            return (0, Some(self.backoff.wait(Instant::now())));
+        if let Some(pause) = self.producer.pause() {
+            return (0, Some(pause));
         }
         let (now_us, sent_at_us) = (self.shard.now_us(), clock::unix_us());
         for sent in 0..BURST {
@@ -121,24 +96,22 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     /// Has what was sent, or is to be ended, go out: somebody else is waited for now.
     pub(super) fn send_off(&mut self) {
-        self.client.send_off();
+        self.producer.client().send_off();
     }
 
     /// Sends one record. Returns whether there was one to send, and room for it.
     fn send_one(&mut self, now_us: u64, sent_at_us: i64) -> bool {
-        let Some(aborted) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
-            return false;
-        };
+        let Some(aborted) = self.producer.accepts() else { return false };
         if self.restart || self.tokens.is_empty() {
             return false;
         }
-        let Some(slot) = self.free_slot() else { return false };
+        let Some(slot) = self.pending.claim().or_else(|| self.new_slot()) else { return false };
         let config = &self.shard.floor.config;
         let tombstone =
             config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
         let token = if tombstone { None } else { self.tokens.take() };
         if let Some(token) = token {
-            self.client.slots().write(slot, &Header { token, sent_at_us, aborted }.encode());
+            self.producer.client().slots().write(slot, &Header { token, sent_at_us, aborted }.encode());
         }
         let number = match config.keys {
             Some(keys) => self.random.below(keys.get()),
@@ -155,31 +128,22 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             token: slot,
         };
         let bytes = config.payload_bytes.get() + HEADER_BYTES;
-        if let Err(error) = self.client.send(&record) {
-            self.free.push(slot);
+        if let Err(error) = self.producer.send(&record) {
+            self.pending.release(slot);
             return self.not_sent(token, error);
         }
-        self.flights[slot] = Flight { token, sent_us: now_us };
+        self.pending.put(slot, Flight { token, sent_us: now_us });
         match self.again {
             0 => self.shard.spend(if tombstone { 0 } else { bytes as u64 }),
             again => self.again = again - 1,
         }
-        if let Some(transaction) = &mut self.transaction {
-            transaction.sent();
-        }
         true
     }
 
-    /// The slot used last comes first: it is in cache.
-    fn free_slot(&mut self) -> Option<usize> {
-        self.free.pop().or_else(|| self.new_slot())
-    }
-
-    /// Slots are made as they are needed: a worker with few tokens never needs all that it may have.
     #[cold]
     fn new_slot(&mut self) -> Option<usize> {
         let config = &self.shard.floor.config;
-        if self.client.slots().count() >= config.max_buffered_records {
+        if self.producer.client().slots().count() >= config.max_buffered_records {
             return None;
         }
         let mut value = vec![0; HEADER_BYTES + config.payload_bytes.get()].into_boxed_slice();
@@ -188,8 +152,9 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             Fill::Random => self.random.fill(&mut value[HEADER_BYTES..]),
             Fill::Printable => self.random.fill_printable(&mut value[HEADER_BYTES..]),
         }
-        self.flights.push(Flight::default());
-        Some(self.client.slots().add(value))
+        let (place, slot) = (self.pending.grow(), self.producer.client().slots().add(value));
+        debug_assert_eq!(place, slot, "a record's place has its slot's number");
+        Some(slot)
     }
 
     #[cold]
@@ -266,7 +231,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     /// A new attempt begins: it waits if the last one got nothing acked.
     fn back_off(&mut self) {
-        self.backoff.ended(self.stats.produced.get() + self.stats.tombstones.get(), Instant::now());
+        self.producer.back_off(self.stats.produced.get() + self.stats.tombstones.get());
     }
 
     /// Takes deliveries, and moves the transaction on. Returns how many deliveries there were.
@@ -274,9 +239,8 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         let now_us = self.shard.now_us();
         // Out of the way of the borrow of the client.
         let mut deliveries = Deliveries {
-            flights: &mut self.flights,
-            free: &mut self.free,
-            transaction: self.transaction.as_mut(),
+            pending: &mut self.pending,
+            in_transaction: self.producer.transaction().is_some(),
             latency: &mut self.latency,
             stats: &self.stats,
             failed: Vec::new(),
@@ -284,7 +248,10 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             now_us,
             value_bytes: self.shard.floor.config.payload_bytes.get() + HEADER_BYTES,
         };
-        let count = self.client.poll(DELIVERY_EVENTS, |delivery| deliveries.settle(delivery));
+        let count = self.producer.poll(DELIVERY_EVENTS, |delivery| {
+            deliveries.settle(delivery);
+            true
+        });
         let (failed, failed_in_transaction) = (deliveries.failed, deliveries.failed_in_transaction);
         if !failed.is_empty() {
             self.back_off();
@@ -294,9 +261,8 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         }
         for error in failed_in_transaction {
             self.stats.failed_in_transactions.add(1);
-            let reason = Reason::from(error);
-            self.judge(&reason);
-            self.spoilt_by.get_or_insert(reason);
+            self.producer.note_failure(error);
+            self.judge(&Reason::from(error));
         }
         self.give_up_what_cannot_end();
         if self.client_is_finished() {
@@ -308,7 +274,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     #[cold]
     fn not_delivered(&mut self, token: Option<i64>, error: KafkaError, unknown: bool) {
-        self.restart |= self.client.fatal_error().is_some();
+        self.restart |= self.producer.fatal_error().is_some();
         if unknown || !(self.restart || error.is_let_go()) {
             self.lose(token, error, unknown);
         } else if let Some(token) = token {
@@ -321,8 +287,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     /// The client gives up what it holds once, when it is finished; what comes back to it later would never have its
     /// delivery, nor its transaction an end. One with a failed record is not in the log, whatever its end.
     fn give_up_what_cannot_end(&mut self) {
-        let has_failed = self.transaction.as_ref().is_some_and(Transaction::has_failed);
-        self.restart |= has_failed && self.client.fatal_error().is_some();
+        self.restart |= self.producer.has_failed() && self.producer.fatal_error().is_some();
     }
 
     /// Looked at when something is wrong already: the question is not free.
@@ -330,58 +295,60 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         if !self.restart {
             return false;
         }
-        if self.in_flight() > 0 {
-            self.client.abandon();
+        if !self.pending.nothing_in_flight() {
+            self.producer.client().abandon();
         }
-        self.in_flight() == 0
+        self.pending.nothing_in_flight()
     }
 
     /// A new client in place of one that a fatal error finished.
     #[cold]
     fn start_over(&mut self) -> Result<(), ClientError> {
-        if let Some(error) = self.client.fatal_error() {
+        if let Some(error) = self.producer.fatal_error() {
             let reason = Reason::from(error);
             self.tell("starting a new producer", &reason);
             self.judge(&reason);
         }
-        self.client = self.factory.writer(&self.settings, &self.shard.floor.table)?;
-        self.flights.clear();
-        self.free.clear();
-        self.restart = false;
-        if let Some(transaction) = &mut self.transaction {
-            for token in transaction.restart(self.client.transactions()?) {
-                self.tokens.give(token);
-            }
+        self.producer.renew(self.producer.settings().compression)?;
+        // They have the numbers of slots that the old client had.
+        self.pending.clear_places();
+        for token in self.pending.take_held() {
+            self.tokens.give(token);
         }
+        self.restart = false;
         Ok(())
     }
 
     fn move_transaction_on(&mut self) {
-        let nothing_in_flight = self.in_flight() == 0;
+        let nothing_in_flight = self.pending.nothing_in_flight();
         let nothing_to_send = self.tokens.is_empty() || self.shard.floor.stop_requested();
-        let Some(transaction) = &mut self.transaction else { return };
-        let starting = transaction.is_starting();
-        match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
+        let starting = self.producer.is_starting();
+        let change = self.producer.advance(nothing_in_flight, nothing_to_send, &mut self.random);
+        if matches!(change, Change::None | Change::Started) {
+            return;
+        }
+        let ended = self.pending.take_held();
+        match change {
             Change::None | Change::Started => {}
-            Change::Committed(tokens) => {
-                let tokens = tokens.len() as u64;
+            Change::Committed => {
+                let tokens = ended.len() as u64;
                 let bytes = self.shard.floor.config.payload_bytes.get() + HEADER_BYTES;
                 self.stats.produced.add(tokens);
                 self.stats.produced_bytes.add(tokens * bytes as u64);
                 self.stats.committed_transactions.add(1);
             }
-            Change::Aborted { records: tokens, intended, reason } => {
+            Change::Aborted { intended, reason } => {
                 if !intended {
-                    self.again += tokens.len() as u64;
+                    self.again += ended.len() as u64;
                     self.transaction_failed(reason);
                 }
                 self.stats.aborted_transactions.add(1);
-                self.stats.aborted_records.add(tokens.len() as u64);
-                for token in tokens {
+                self.stats.aborted_records.add(ended.len() as u64);
+                for &token in &ended {
                     self.tokens.give(token);
                 }
             }
-            Change::Fatal { records: tokens, unknown, reason } => {
+            Change::Fatal { unknown, reason } => {
                 let Reason { error, .. } = reason;
                 if starting && self.shard.floor.judge(error).is_final() {
                     let id = &self.name;
@@ -389,21 +356,19 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
                     self.shard.floor.shared.lifecycle.fail(reason);
                 }
                 self.restart = true;
-                for token in tokens {
+                for &token in &ended {
                     if unknown { self.lose(Some(token), error, true) } else { self.tokens.give(token) }
                 }
             }
         }
+        self.pending.reuse(ended);
     }
 
-    /// What failed in it comes before what the client says of it, which may be a consequence.
     #[cold]
     fn transaction_failed(&mut self, reason: Option<Reason>) {
-        let of_record = self.spoilt_by.take();
-        let is_judged = of_record.is_some();
-        if let Some(reason) = of_record.or(reason) {
+        if let Some(Cause { reason, is_of_record }) = self.producer.cause(reason) {
             self.tell("transactions failed, and their records are sent again", &reason);
-            if !is_judged {
+            if !is_of_record {
                 self.judge(&reason);
             }
         }
@@ -412,12 +377,12 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     /// Whether the coordinator has not let the transactional id in yet.
     pub(super) fn is_starting(&self) -> bool {
-        self.transaction.as_ref().is_some_and(Transaction::is_starting)
+        self.producer.is_starting()
     }
 
     /// Whether everything that was sent has its outcome.
     pub(super) fn is_flushed(&self) -> bool {
-        self.in_flight() == 0 && self.transaction.as_ref().is_none_or(Transaction::is_empty)
+        self.pending.nothing_in_flight() && self.producer.is_empty()
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::*;
 use crate::{
     app::Shared,
@@ -41,7 +43,7 @@ impl Played {
     fn until_done(&mut self) {
         let began = Instant::now();
         while !(self.sender.tokens.is_empty() && self.sender.is_flushed()) {
-            let (waiting, under_way) = (self.sender.tokens.len(), self.sender.in_flight());
+            let (waiting, under_way) = (self.sender.tokens.len(), self.sender.pending.in_flight());
             assert!(began.elapsed() < PATIENCE, "for ever: {waiting} tokens wait, {under_way} are under way");
             self.rounds(1);
         }

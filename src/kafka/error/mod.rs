@@ -85,6 +85,12 @@ impl KafkaError {
         self.class() == ErrorClass::Abandoned && !self.is_let_go()
     }
 
+    /// Whether a client says by this only that it lets go of a record: the reason lies elsewhere.
+    #[must_use]
+    pub fn is_consequence(self) -> bool {
+        self.is_let_go() || self.is_given_up()
+    }
+
     /// Whether the connection itself was refused, by them or by us.
     #[must_use]
     pub fn is_no_admission(self) -> bool {

@@ -119,8 +119,8 @@ impl Acks {
     pub(crate) fn overdue(&self, now_us: u64, age: Duration, ending: bool) -> Vec<Overdue> {
         let age_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         let is_old = |sent_us: u64| now_us.saturating_sub(sent_us) >= age_us;
-        let in_flight = self.window.records().map(|record| (record, false));
-        let acked = self.pending.iter().filter(|_| ending).map(|acked| (&acked.record, true));
+        let in_flight = self.pending.records().map(|record| (record, false));
+        let acked = self.pending.held().iter().filter(|_| ending).map(|acked| (&acked.record, true));
         let mut all: Vec<Overdue> = Vec::new();
         for (record, in_transaction) in in_flight.chain(acked).filter(|(record, _)| is_old(record.sent_us)) {
             let (partition, offset) = (record.partition, record.predicted_offset);

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::{predict::acks::Failed, run::ShardProducer};
 use crate::{
     failing::{self, Done, Judgement},
-    kafka::{ClientFactory, ErrorClass, KafkaError, LogWriter, Reason},
+    kafka::{ClientFactory, KafkaError, Reason},
     partitions::PartitionSlot,
+    producer::Cause,
     verifier::shard::Halt,
 };
 
@@ -24,7 +25,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     pub(crate) fn acked_elsewhere(&mut self) {
         self.elsewhere += 1;
         if self.elsewhere == SOMEBODY_ELSE {
-            let cause = if self.transaction.is_none() {
+            let cause = if self.producer.transaction().is_none() {
                 "does another producer write to this topic? It must have one at a time"
             } else {
                 "does another producer write to this topic? It must have one at a time. Or do leaders move? Then brokers may \
@@ -40,9 +41,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// A new attempt begins. If the last one got nothing acked this one waits, and begins with one record.
     pub(crate) fn back_off(&mut self) {
-        if self.backoff.ended(self.stats.acked.get(), Instant::now()) {
-            self.is_probing = true;
-        }
+        self.is_probing |= self.producer.back_off(self.stats.acked.get());
     }
 
     /// Tells why records were not acked.
@@ -57,11 +56,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             let judgement = self.judge(reason.error);
             if judgement.is_final() && !self.config.tolerate_failed_produce {
                 halt.get_or_insert_with(|| self.not_acked(failed, &reason, judgement));
-            } else if reason.error.class() == ErrorClass::Abandoned {
-                // The client let go of them for a reason that lies elsewhere.
-            } else if self.transaction.is_some() {
-                self.spoilt_by.get_or_insert(reason);
-            } else {
+            } else if self.producer.note_failure(failed.error) {
                 self.tell(NOT_ACKED, &reason, failed.count);
             }
         }
@@ -73,7 +68,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     fn judge(&mut self, error: KafkaError) -> Judgement {
         // What is acked in a transaction has succeeded, whenever that ends.
-        let here = self.stats.acked.get() + self.acks.pending.len() as u64;
+        let here = self.stats.acked.get() + self.acks.pending.held().len() as u64;
         let producer = self.context.shared.board.get().and_then(|board| board.producer.as_ref());
         let in_run = producer.map_or(here, |producer| producer.raw_totals().acked.max(here));
         self.failing.judge(error, Done { here, in_run }, Instant::now())
@@ -101,7 +96,8 @@ impl<C: ClientFactory> ShardProducer<C> {
     }
 
     fn name_of(&self, partition: PartitionSlot) -> String {
-        format!("topic {} partition {}", self.table.topic(partition), self.table.partition(partition))
+        let table = self.producer.table();
+        format!("topic {} partition {}", table.topic(partition), table.partition(partition))
     }
 
     fn not_acked(&self, failed: Failed, reason: &Reason, judgement: Judgement) -> Halt {
@@ -131,7 +127,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// What the cluster has against this producer as a whole: then each record's own error says less.
     fn refusal(&mut self) -> Option<Halt> {
-        let error = self.client.fatal_error().filter(|error| error.is_refusal())?;
+        let error = self.producer.fatal_error().filter(|error| error.is_refusal())?;
         self.judge(error).is_final().then(|| {
             Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic))
         })
@@ -147,7 +143,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             return Err(refusal);
         }
         // A new leader refuses what does not follow what it has.
-        if self.transaction.is_none()
+        if self.producer.transaction().is_none()
             && let Some(halt) = self.find_cut(error).await
         {
             return Err(halt);
@@ -162,16 +158,13 @@ impl<C: ClientFactory> ShardProducer<C> {
         Err(Halt::Failed(format!("topic {topic}: the client is finished{lasting}: {error}")))
     }
 
-    /// A transaction was aborted that was to be committed. What failed in it comes before what the client says of it, which
-    /// may be a consequence.
+    /// A transaction was aborted that was to be committed.
     ///
     /// # Errors
     /// It will be the same for ever, and is not tolerated.
     #[cold]
     pub(crate) fn transaction_failed(&mut self, reason: Option<Reason>) -> Result<(), Halt> {
-        let of_record = self.spoilt_by.take();
-        let is_judged = of_record.is_some();
-        let Some(reason) = of_record.or(reason) else {
+        let Some(Cause { reason, is_of_record }) = self.producer.cause(reason) else {
             let cause = "a record was acked at another offset than predicted";
             self.context.shared.causes.note(WORKER, FAILED_TRANSACTION, cause);
             return Ok(());
@@ -180,7 +173,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         if !self.acks.restart_wanted {
             self.back_off();
         }
-        let judgement = if is_judged { Judgement::TryAgain } else { self.judge(reason.error) };
+        let judgement = if is_of_record { Judgement::TryAgain } else { self.judge(reason.error) };
         if !judgement.is_final() || self.config.tolerate_failed_produce {
             return Ok(());
         }
@@ -197,7 +190,8 @@ impl<C: ClientFactory> ShardProducer<C> {
     pub(crate) fn could_not_start(&mut self, reason: &Reason) -> Result<(), Halt> {
         let judgement = self.judge(reason.error);
         if judgement.is_final() || reason.error.is_fenced() {
-            let (id, topic, lasting) = (self.transactional_id(), &self.context.topic, judgement.words());
+            let (id, topic, lasting) =
+                (self.producer.transactional_id(), &self.context.topic, judgement.words());
             return Err(Halt::Failed(format!(
                 "transactional id '{id}' cannot be used on topic {topic}{lasting}: {reason}"
             )));

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::run::{ShardProducer, WAIT};
 use crate::{
     findings::anomaly::{Anomaly, Violation},
-    kafka::{Answers, ClientFactory, Isolation, KafkaError, LogWriter, OffsetSpec, Reason, WriterSettings},
+    kafka::{Answers, ClientFactory, Isolation, KafkaError, LogWriter, OffsetSpec, Reason},
     partitions::PartitionSlot,
-    transaction::{Change, Transaction},
+    producer::{Change, Transaction},
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS},
         shard::Halt,
@@ -81,11 +81,7 @@ async fn ends(
 impl<C: ClientFactory> ShardProducer<C> {
     /// Whether nothing is under way: no record, and no transaction with records in it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.acks.nothing_in_flight()
-            && self
-                .transaction
-                .as_ref()
-                .is_none_or(|transaction| transaction.is_empty() && transaction.accepts().is_some())
+        self.acks.nothing_in_flight() && self.producer.is_empty() && self.producer.accepts().is_some()
     }
 
     /// Waits out what is in flight, asks where the logs end, and predicts from there.
@@ -106,7 +102,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     pub(crate) async fn ask_ends(&mut self) -> Result<(), Halt> {
         while !self.is_idle() {
             if self.take_deliveries()? == 0 {
-                self.client.wait(WAIT).await;
+                self.producer.wait(WAIT).await;
             }
             if self.context.stop_requested() {
                 // Whoever called sees it too, and drains.
@@ -114,7 +110,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             }
             self.report_if_due();
         }
-        if let Some(error) = self.client.fatal_error() {
+        if let Some(error) = self.producer.fatal_error() {
             self.refuse_to_fence_back(error)?;
             self.survive(error).await?;
             self.renew_client()?;
@@ -139,18 +135,18 @@ impl<C: ClientFactory> ShardProducer<C> {
         // Brokers may take any time to answer, and what is acked belongs in the ledger.
         self.report();
         self.asking = true;
+        let in_transactions = self.producer.transaction().is_some();
         while !open.is_empty() && !self.context.stop_requested() {
             self.report_if_due();
             // What an aborted transaction left takes offsets too.
-            let (context, client) = (&self.context, &mut self.client);
+            let (context, client) = (&self.context, self.producer.client());
             let stop = || context.stop_requested();
             let all = ends(client, &open, Isolation::ReadUncommitted, stop).await;
             // Markers are written a little after a transaction has ended. Where nothing is open any more, all are there.
-            let stable = match self.transaction {
-                Some(_) if started.elapsed() < MARKER_PATIENCE => {
-                    ends(client, &open, Isolation::ReadCommitted, stop).await
-                }
-                _ => all.clone(),
+            let stable = if in_transactions && started.elapsed() < MARKER_PATIENCE {
+                ends(client, &open, Isolation::ReadCommitted, stop).await
+            } else {
+                all.clone()
             };
             let mut too_short = Vec::new();
             for (answer, stable) in all.into_iter().zip(stable) {
@@ -174,7 +170,7 @@ impl<C: ClientFactory> ShardProducer<C> {
                 }
                 glommio::timer::sleep(LOOK_PAUSE).await;
             } else if !open.is_empty() {
-                self.client.wait(WAIT / 10).await;
+                self.producer.wait(WAIT / 10).await;
             }
         }
         self.asking = false;
@@ -194,8 +190,8 @@ impl<C: ClientFactory> ShardProducer<C> {
             refusal.map_or_else(String::new, |error| format!(", whose leader refuses what follows: {error}"));
         Halt::Violation(Box::new(Violation {
             anomaly: Anomaly::Truncation,
-            topic: self.table.topic(partition).to_owned(),
-            partition: self.table.partition(partition),
+            topic: self.producer.table().topic(partition).to_owned(),
+            partition: self.producer.table().partition(partition),
             offset: end,
             expected: format!("a log that reaches beyond {highest_acked}, the highest offset that was acked"),
             found: format!("one that ends at {end}{refused}"),
@@ -206,7 +202,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client
     /// is finished: it is the loss that has to be named then.
     pub(crate) async fn explain(&self, halt: Halt) -> Halt {
-        match (halt, self.client.fatal_error()) {
+        match (halt, self.producer.fatal_error()) {
             (Halt::Failed(reason), Some(error)) => self.find_cut(error).await.unwrap_or(Halt::Failed(reason)),
             (halt, _) => halt,
         }
@@ -214,8 +210,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     pub(crate) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
         // Another client, as this one is finished.
-        let settings = WriterSettings { transactions: None, ..self.settings.clone() };
-        let mut client = self.factory.writer(&settings, &self.table).ok()?;
+        let mut client = self.producer.another().ok()?;
         let mut suspects = Suspects::default();
         while suspects.cut().is_none() {
             glommio::timer::sleep(LOOK_PAUSE).await;
@@ -239,29 +234,23 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// A new client in place of one that is finished, or has sent what it may.
     pub(crate) fn renew_client(&mut self) -> Result<(), Halt> {
-        self.settings.compression = self.config.compression.pick(&mut self.random);
-        self.client = self.factory.writer(&self.settings, &self.table)?;
-        self.client_records = 0;
-        if let Some(transaction) = &mut self.transaction {
-            transaction.restart(self.client.transactions()?);
-        }
-        Ok(())
+        Ok(self.producer.renew(self.config.compression.pick(&mut self.random))?)
     }
 
     /// Ends the transaction when it is time, and draws the consequences. Returns whether something came of it.
     pub(crate) fn move_transaction_on(&mut self) -> Result<bool, Halt> {
+        let Some(transaction) = self.producer.transaction() else { return Ok(false) };
         let (nothing_in_flight, nothing_to_send) = (self.acks.nothing_in_flight(), self.nothing_to_send());
-        let Some(transaction) = &mut self.transaction else { return Ok(false) };
         // Only what has its delivery shows whether it landed where it should. Where something failed nothing is committed,
         // and the client may hold on to the rest until it is told to abort.
         if !nothing_in_flight && !transaction.has_failed() {
             return Ok(false);
         }
         let (starting, old) = (transaction.is_starting(), transaction.may_have_timed_out());
-        match transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
+        match self.producer.advance(nothing_in_flight, nothing_to_send, &mut self.random) {
             Change::None => return Ok(false),
             Change::Started => {}
-            Change::Committed(_) => self.acks.commit(),
+            Change::Committed => self.acks.commit(),
             Change::Aborted { intended: true, .. } => self.acks.abort(true),
             Change::Aborted { reason, .. } => {
                 if old && reason.as_ref().is_some_and(|reason| reason.error.is_fenced()) {
@@ -285,20 +274,16 @@ impl<C: ClientFactory> ShardProducer<C> {
             || self.context.stop_requested()
     }
 
-    pub(crate) fn transactional_id(&self) -> &str {
-        self.settings.transactions.as_ref().map_or("", |transactions| &transactions.id)
-    }
-
     /// Another run has taken the transactional id. A new client of ours would take it back, and so on.
     fn refuse_to_fence_back(&self, error: KafkaError) -> Result<(), Halt> {
-        let timed_out = self.transaction.as_ref().is_none_or(Transaction::may_have_timed_out);
+        let timed_out = self.producer.transaction().is_none_or(Transaction::may_have_timed_out);
         if !error.is_fenced() || timed_out {
             return Ok(());
         }
         Err(Halt::Failed(format!(
             "transactional id '{}' was fenced: another run produces to topic {} under the same --client-name, or the \
              cluster timed its transaction out (--transaction-timeout-ms); what this one had committed is in its ledger",
-            self.transactional_id(),
+            self.producer.transactional_id(),
             self.context.topic
         )))
     }
@@ -307,7 +292,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         tracing::warn!(
             "transactional id '{}': the cluster timed the transaction out{consequence}: raise --transaction-timeout-ms, or \
              lower --msgs-per-transaction",
-            self.transactional_id()
+            self.producer.transactional_id()
         );
     }
 
@@ -322,7 +307,10 @@ impl<C: ClientFactory> ShardProducer<C> {
             reason = reason.error.into();
             self.was_timed_out(", and there is a new producer");
         } else {
-            tracing::info!("transactional id '{}': starting a new producer", self.transactional_id());
+            tracing::info!(
+                "transactional id '{}': starting a new producer",
+                self.producer.transactional_id()
+            );
         }
         self.transaction_failed(Some(reason))?;
         self.acks.doubt_transaction();
@@ -336,10 +324,10 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// none then has an unknown outcome.
     pub(crate) async fn drain(&mut self) -> Result<(), Halt> {
         let until = Instant::now() + DRAIN_LIMIT;
-        let has_started = self.transaction.as_ref().is_none_or(|transaction| !transaction.is_empty());
+        let has_started = self.producer.transaction().is_none_or(|transaction| !transaction.is_empty());
         while has_started && !self.is_idle() && Instant::now() < until {
             if self.take_deliveries()? == 0 {
-                self.client.wait(WAIT).await;
+                self.producer.wait(WAIT).await;
             }
         }
         Ok(())

@@ -24,20 +24,20 @@ use crate::{
     clock::{self, Clock},
     config::ProduceConfig,
     control::Message,
-    failing::{Backoff, Failing},
+    failing::Failing,
     kafka::{
-        ClientError, ClientFactory, ClientSettings, HeaderField, LogWriter, Reason, Record, SendError,
-        TransactionSettings, WriterSettings,
+        ClientError, ClientFactory, ClientSettings, HeaderField, Record, SendError, TransactionSettings,
+        WriterSettings,
     },
     pace::{BEHIND_LIMIT, Pace},
     partitions::PartitionTable,
+    producer::Producer,
     random::Random,
     record::{
         self, KeyText, RECORD_ID_HEADER, RECORD_ID_NAME,
         proof::{self, Content, PROOF_NAME, Proof},
     },
     stats::{ProducerStats, ProducerWants},
-    transaction::Transaction,
     verifier::shard::{Halt, ShardContext},
 };
 
@@ -120,17 +120,9 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
     pub(crate) context: ShardContext,
     pub(crate) config: Arc<ProduceConfig>,
     pub(crate) stats: Arc<ProducerStats>,
-    pub(crate) factory: C,
-    /// Its partitions.
-    pub(crate) table: Arc<PartitionTable>,
-    pub(crate) client: C::Writer,
-    pub(crate) settings: WriterSettings,
-    /// What becomes of its records is [`Acks`]' business.
-    pub(crate) transaction: Option<Transaction<()>>,
+    pub(crate) producer: Producer<C>,
     values: Values,
     pub(crate) random: Random,
-    /// Records that went to this client.
-    pub(crate) client_records: u64,
     pace: Option<Pace>,
     clock: Clock,
     reported: Instant,
@@ -142,12 +134,8 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
     pub(crate) is_probing: bool,
     /// What becomes of the run when something fails.
     pub(crate) failing: Failing,
-    /// Between attempts in vain.
-    pub(crate) backoff: Backoff,
     /// Restarts for which nothing had failed.
     pub(crate) elsewhere: u64,
-    /// Why a record of the open transaction failed.
-    pub(crate) spoilt_by: Option<Reason>,
     /// It was said that the rate is not kept.
     is_behind: bool,
     late: Arc<LateEnds>,
@@ -162,24 +150,15 @@ impl<C: ClientFactory> ShardProducer<C> {
         let config = job.config.clone();
         let ids = job.partitions.iter().map(|partition| partition.id);
         let table = Arc::new(PartitionTable::of_topic(&context.topic, ids));
-        let client = factory.writer(&settings, &table)?;
-        let transaction = match config.transactions {
-            Some(rules) => Some(Transaction::start(rules, client.transactions()?)),
-            None => None,
-        };
+        let producer = Producer::start(factory, settings, table.clone(), config.transactions)?;
         Ok(Self {
-            factory,
-            client,
-            settings,
-            transaction,
-            client_records: 0,
+            producer,
             values: Values::new(&config, &mut random),
             random,
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
             clock: Clock::start(),
             reported: Instant::now(),
-            watch: AckWatch::new(&context, table.clone(), config.linger),
-            table,
+            watch: AckWatch::new(&context, table, config.linger),
             timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(job))),
             stats: job.stats.clone(),
             run: job.run,
@@ -190,16 +169,14 @@ impl<C: ClientFactory> ShardProducer<C> {
             is_probing: false,
             is_behind: false,
             failing: Failing::default(),
-            backoff: Backoff::default(),
             elsewhere: 0,
-            spoilt_by: None,
             context,
             config,
         })
     }
 
     async fn produce(&mut self) -> Result<(), Halt> {
-        if self.transaction.is_some() {
+        if self.producer.transaction().is_some() {
             // What an earlier run left open has been aborted by now, and the logs are longer for it.
             self.acks.doubt_all();
             self.ask_ends().await?;
@@ -218,7 +195,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             let (sent, pause) = self.send_burst()?;
             self.report_if_due();
             if sent + delivered == 0 {
-                self.client.wait(pause.min(WAIT)).await;
+                self.producer.wait(pause.min(WAIT)).await;
             } else {
                 glommio::yield_if_needed().await;
             }
@@ -231,13 +208,13 @@ impl<C: ClientFactory> ShardProducer<C> {
         if (self.is_probing && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
-        if !self.backoff.is_over() {
-            return Ok((0, self.backoff.wait(Instant::now())));
+        if let Some(pause) = self.producer.pause() {
+            return Ok((0, pause));
         }
         let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
         let mut burst = if self.is_probing { 1 } else { BURST };
         if let Some(limit) = self.config.messages_per_producer_id {
-            let room = limit.get() - self.client_records;
+            let room = limit.get() - self.producer.client_records();
             burst = burst.min(usize::try_from(room).unwrap_or(BURST));
         }
         for sent in 0..burst {
@@ -260,14 +237,14 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// Whether the next records belong to another producer id.
     pub(crate) fn client_is_spent(&self) -> bool {
-        self.config.messages_per_producer_id.is_some_and(|limit| self.client_records >= limit.get())
+        self.config
+            .messages_per_producer_id
+            .is_some_and(|limit| self.producer.client_records() >= limit.get())
     }
 
     /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
     fn send_one(&mut self, now_us: u64, today_ms: i64) -> Result<bool, Halt> {
-        let Some(aborting) = self.transaction.as_ref().map_or(Some(false), Transaction::accepts) else {
-            return Ok(false);
-        };
+        let Some(aborting) = self.producer.accepts() else { return Ok(false) };
         let Some(draft) = self.draft() else { return Ok(false) };
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
         if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
@@ -278,10 +255,6 @@ impl<C: ClientFactory> ShardProducer<C> {
             return self.not_sent(sending, error);
         }
         self.stats.sent.add(1);
-        self.client_records += 1;
-        if let Some(transaction) = &mut self.transaction {
-            transaction.sent();
-        }
         if !sending.again
             && let Some(pace) = &mut self.pace
         {
@@ -343,7 +316,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         } else {
             std::slice::from_ref(&first)
         };
-        self.client.send(&Record {
+        self.producer.send(&Record {
             partition: sending.partition,
             key,
             value,
@@ -381,17 +354,8 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// Takes what has come, and moves the transaction on. Returns how much it was.
     pub(crate) fn take_deliveries(&mut self) -> Result<usize, Halt> {
         let now_us = self.clock.now_us();
-        let (acks, transaction) = (&mut self.acks, &mut self.transaction);
-        let count = self.client.poll(DELIVERY_EVENTS, |delivery| {
-            let failed = delivery.outcome.error().is_some();
-            let sound = acks.settle(delivery, now_us);
-            if let Some(transaction) = transaction {
-                transaction.settled(None, failed);
-                if !sound {
-                    transaction.spoil();
-                }
-            }
-        });
+        let acks = &mut self.acks;
+        let count = self.producer.poll(DELIVERY_EVENTS, |delivery| acks.settle(delivery, now_us));
         self.is_probing &= count == 0;
         self.stats.deliveries.add(count as u64);
         if let Some(violation) = self.acks.violation.take() {
@@ -419,12 +383,14 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// What it waits for, if nothing comes of what it does.
     fn wants(&self) -> Option<ProducerWants> {
-        match &self.transaction {
-            Some(transaction) if transaction.is_starting() => Some(ProducerWants::Coordinator),
-            _ if self.asking => Some(ProducerWants::Offsets),
-            _ if !self.acks.nothing_in_flight() => Some(ProducerWants::Acks),
-            Some(transaction) if transaction.is_ending() => Some(ProducerWants::TransactionEnd),
-            _ => None,
+        if self.producer.is_starting() {
+            Some(ProducerWants::Coordinator)
+        } else if self.asking {
+            Some(ProducerWants::Offsets)
+        } else if !self.acks.nothing_in_flight() {
+            Some(ProducerWants::Acks)
+        } else {
+            self.producer.is_ending().then_some(ProducerWants::TransactionEnd)
         }
     }
 
@@ -454,8 +420,8 @@ impl<C: ClientFactory> ShardProducer<C> {
             self.look_at_pace();
             self.acks.take_in(|partition| self.late.end(partition));
             self.stats.wants.set(self.wants());
-            let ending = self.transaction.as_ref().is_some_and(Transaction::is_ending);
-            self.watch.step(&self.acks, &mut self.client, self.clock.now_us(), ending);
+            let ending = self.producer.is_ending();
+            self.watch.step(&self.acks, self.producer.client(), self.clock.now_us(), ending);
         }
     }
 }

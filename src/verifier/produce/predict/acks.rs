@@ -4,8 +4,8 @@ use std::{num::NonZero, sync::Arc};
 
 use super::{
     habits::Habits,
+    in_flight::InFlight,
     lane::{Lane, NOT_KNOWN, ProducePartition},
-    window::{InFlight, Window},
 };
 use crate::{
     config::ProduceConfig,
@@ -14,6 +14,7 @@ use crate::{
     ledger::{Entry, KeyAck},
     mutants,
     partitions::PartitionSlot,
+    producer::Pending,
     random::Random,
     record::proof::{InTransaction, Numbering},
     stats::{LatencyHistogram, LatencyRecorder, ProducerStats},
@@ -71,7 +72,8 @@ pub(crate) struct Acks {
     pub(crate) lanes: Vec<Lane>,
     /// Those of which it is known where their logs end.
     ready: Vec<PartitionSlot>,
-    pub(crate) window: Window,
+    /// What is in flight, and what is acked in a transaction that has not ended.
+    pub(crate) pending: Pending<InFlight, Acked>,
     /// What the cluster writes around transactions; `None` without them.
     habits: Option<Habits>,
     /// A record of the open transaction landed elsewhere, and one of the last one did.
@@ -83,8 +85,6 @@ pub(crate) struct Acks {
     pub(crate) unknown: bool,
     /// A record was not acked since the last start.
     pub(crate) has_failed: bool,
-    /// Acked records whose transaction has not ended.
-    pub(crate) pending: Vec<Pending>,
     /// Records that are still to be sent, those sent in vain included.
     unsent: u64,
     /// Those sent in vain, of these: no rate limit makes them wait once more.
@@ -112,7 +112,7 @@ pub(crate) struct Acks {
 
 /// An acked record that shows when its transaction is committed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct Acked {
     pub(crate) record: InFlight,
     /// Whether it landed where it was expected; the cluster may not have said where.
     in_place: bool,
@@ -129,14 +129,13 @@ impl Acks {
         Self {
             lanes: partitions.iter().map(lane).collect(),
             ready: (0..partitions.len()).map(PartitionSlot::at).filter(is_ready).collect(),
-            window: Window::new(window),
+            pending: Pending::new(window),
             habits: config.transactions.map(|_| Habits::default()),
             is_misplaced: false,
             was_misplaced: false,
             transactions: 0,
             unknown: false,
             has_failed: false,
-            pending: Vec::new(),
             unsent: records,
             again: 0,
             restart_wanted: false,
@@ -154,7 +153,7 @@ impl Acks {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.nothing_to_send() && self.window.is_empty() && self.pending.is_empty()
+        self.nothing_to_send() && self.nothing_in_flight() && self.pending.held().is_empty()
     }
 
     pub(crate) fn nothing_to_send(&self) -> bool {
@@ -167,7 +166,7 @@ impl Acks {
     }
 
     pub(crate) fn nothing_in_flight(&self) -> bool {
-        self.window.is_empty()
+        self.pending.nothing_in_flight()
     }
 
     /// A partition that records can go to, each as likely as the other; `None` when there is none yet.
@@ -229,13 +228,11 @@ impl Acks {
         if self.unsent == 0 || self.restart_wanted {
             return None;
         }
-        if self.window.is_full() {
-            return None;
-        }
+        let token = self.pending.claim()?;
         let lane = &mut self.lanes[draft.partition.index()];
         let (offset, first) = lane.predict(self.habits.map(|habits| habits.counts()));
         let number = lane.numbers.number(self.habits.map(|_| self.transactions));
-        let token = self.window.take(InFlight {
+        let record = InFlight {
             partition: draft.partition,
             predicted_offset: offset,
             sent_us: now_us,
@@ -243,7 +240,8 @@ impl Acks {
             key_number: draft.key_index.and_then(|index| NonZero::new(index.saturating_add(1))),
             tombstone: draft.tombstone,
             first,
-        })?;
+        };
+        self.pending.put(token, record);
         let again = self.again > 0;
         self.again -= u64::from(again);
         self.unsent -= 1;
@@ -252,7 +250,7 @@ impl Acks {
 
     /// The client did not take the record that was predicted last.
     pub(crate) fn take_back(&mut self, sending: Sending) {
-        let record = self.window.release(sending.token);
+        let record = self.pending.release(sending.token);
         self.again += u64::from(sending.again);
         let lane = &mut self.lanes[record.partition.index()];
         lane.take_back(record.first);
@@ -268,7 +266,7 @@ impl Acks {
     /// Compares a delivery with its prediction. Returns whether it is one to build on.
     #[inline]
     pub(crate) fn settle(&mut self, delivery: Delivery, now_us: u64) -> bool {
-        let record = self.window.release(delivery.token);
+        let record = self.pending.release(delivery.token);
         match delivery.outcome {
             Outcome::Acked { offset } => {
                 if self.lanes[record.partition.index()].is_refilled(offset, record.predicted_offset)
@@ -327,9 +325,9 @@ impl Acks {
 
     #[inline]
     fn acked(&mut self, record: InFlight, in_place: bool) {
-        let acked = Pending { record, in_place };
+        let acked = Acked { record, in_place };
         if self.habits.is_some() {
-            self.pending.push(acked);
+            self.pending.hold(acked);
         } else {
             self.in_the_log(&acked);
         }
@@ -337,7 +335,7 @@ impl Acks {
 
     /// The record is in the log for good.
     #[inline]
-    fn in_the_log(&mut self, Pending { record, in_place }: &Pending) {
+    fn in_the_log(&mut self, Acked { record, in_place }: &Acked) {
         self.count_acked(record);
         if !in_place {
             return;
@@ -359,30 +357,28 @@ impl Acks {
 
     /// The transaction was committed: what was acked in it is in the log.
     pub(crate) fn commit(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        for acked in &pending {
+        let held = self.pending.take_held();
+        for acked in &held {
             self.in_the_log(acked);
         }
-        // The room is used again.
-        self.pending = pending;
-        self.pending.clear();
+        self.pending.reuse(held);
         self.end_transaction(true);
     }
 
     /// The transaction was aborted. What was written to be aborted is done with; the rest is sent again.
     pub(crate) fn abort(&mut self, intended: bool) {
+        let held = self.pending.take_held();
         if intended {
-            for index in 0..self.pending.len() {
-                let record = self.pending[index].record;
-                self.count_acked(&record);
+            for acked in &held {
+                self.count_acked(&acked.record);
             }
-            self.stats.aborted_records.add(self.pending.len() as u64);
+            self.stats.aborted_records.add(held.len() as u64);
         } else {
-            self.unsent += self.pending.len() as u64;
-            self.again += self.pending.len() as u64;
+            self.unsent += held.len() as u64;
+            self.again += held.len() as u64;
             self.stats.failed_transactions.add(1);
         }
-        self.pending.clear();
+        self.pending.reuse(held);
         self.end_transaction(false);
     }
 

@@ -2,5 +2,5 @@
 
 pub(crate) mod acks;
 mod habits;
+pub(crate) mod in_flight;
 pub(crate) mod lane;
-pub(crate) mod window;

@@ -1,4 +1,4 @@
-//! A producer's transaction: what is in it, when it ends, and what that means for its records.
+//! A producer's transaction: when it ends, and what that means for its records, which [`Pending`](super::Pending) holds.
 //!
 //! Nothing is said of a record before its transaction has ended, and nothing is guessed where the
 //! end is not known.
@@ -13,17 +13,15 @@ use crate::{
 
 /// What a step did to the records of the transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change<T> {
+pub enum Change {
     /// Nothing.
     None,
     /// There was no transaction, and now there is one.
     Started,
     /// They are in the log.
-    Committed(Vec<T>),
+    Committed,
     /// They are not.
     Aborted {
-        /// The records.
-        records: Vec<T>,
         /// It was to be aborted from the beginning.
         intended: bool,
         /// What the client has against it.
@@ -31,8 +29,6 @@ pub enum Change<T> {
     },
     /// The client is finished.
     Fatal {
-        /// The records.
-        records: Vec<T>,
         /// They may be in the log, or not.
         unknown: bool,
         /// What finished the client.
@@ -50,8 +46,8 @@ enum Stage {
     Ending(End),
 }
 
-/// A transaction whose records stand for something of type `T` each.
-pub struct Transaction<T> {
+/// A transaction, and the next one, and so on, of one client after the other.
+pub struct Transaction {
     rules: TransactionConfig,
     thread: Transactions,
     stage: Stage,
@@ -63,13 +59,11 @@ pub struct Transaction<T> {
     spoilt: bool,
     /// Records sent in it.
     sent: u32,
-    /// Records that have their outcome.
-    settled: Vec<T>,
     outcome: Option<Ended>,
     begun: Instant,
 }
 
-impl<T> Transaction<T> {
+impl Transaction {
     /// Has the client of this thread begin its first transaction.
     #[must_use]
     pub fn start(rules: TransactionConfig, thread: Transactions) -> Self {
@@ -82,16 +76,14 @@ impl<T> Transaction<T> {
             failed: false,
             spoilt: false,
             sent: 0,
-            settled: Vec::new(),
             outcome: None,
             begun: Instant::now(),
         }
     }
 
-    /// Goes on with a new client; returns the records that the old one had not sent for good.
-    pub fn restart(&mut self, thread: Transactions) -> Vec<T> {
-        let fresh = Self::start(self.rules, thread);
-        std::mem::replace(self, fresh).settled
+    /// Goes on with a new client, which has no transaction yet.
+    pub fn restart(&mut self, thread: Transactions) {
+        *self = Self::start(self.rules, thread);
     }
 
     /// Whether the client has not begun its first one yet.
@@ -118,15 +110,11 @@ impl<T> Transaction<T> {
         self.sent += 1;
     }
 
-    /// A record of it has its outcome.
-    pub fn settled(&mut self, record: Option<T>, failed: bool) {
+    /// A record of it has its outcome. One that failed, and one that is not sound, have it aborted: the latter when all its
+    /// records have their outcomes.
+    pub fn settled(&mut self, failed: bool, sound: bool) {
         self.failed |= failed;
-        self.settled.extend(record);
-    }
-
-    /// Has it aborted, when its records have their outcomes.
-    pub fn spoil(&mut self) {
-        self.spoilt = true;
+        self.spoilt |= !sound;
     }
 
     /// Whether a record of it failed.
@@ -137,12 +125,6 @@ impl<T> Transaction<T> {
 
     fn must_abort(&self) -> bool {
         self.failed || self.spoilt
-    }
-
-    /// Records that have their outcome, and wait for that of the transaction.
-    #[must_use]
-    pub fn waiting(&self) -> u64 {
-        self.settled.len() as u64
     }
 
     /// Whether its end is under way.
@@ -159,12 +141,7 @@ impl<T> Transaction<T> {
 
     /// Ends the transaction when it is full, or when waiting for more would be waiting for itself: records do
     /// not come round before it is committed. Tells what became of the one that was ended.
-    pub fn advance(
-        &mut self,
-        nothing_in_flight: bool,
-        nothing_to_send: bool,
-        random: &mut Random,
-    ) -> Change<T> {
+    pub fn advance(&mut self, nothing_in_flight: bool, nothing_to_send: bool, random: &mut Random) -> Change {
         if self.stage != Stage::Open {
             if self.outcome.is_none() {
                 self.outcome = self.thread.outcome();
@@ -187,9 +164,8 @@ impl<T> Transaction<T> {
         Change::None
     }
 
-    fn ended(&mut self, ended: Ended, random: &mut Random) -> Change<T> {
+    fn ended(&mut self, ended: Ended, random: &mut Random) -> Change {
         let (asked, intended) = (self.stage, self.aborting && !self.must_abort());
-        let records = std::mem::take(&mut self.settled);
         // One that finished its client is not followed by another: how long it was open is still asked.
         if !matches!(ended, Ended::Fatal(_)) {
             self.begun = Instant::now();
@@ -198,11 +174,11 @@ impl<T> Transaction<T> {
         self.aborting = self.rules.abort_rate > 0.0 && random.chance(self.rules.abort_rate);
         match ended {
             Ended::Started => Change::Started,
-            Ended::Committed => Change::Committed(records),
-            Ended::Aborted(reason) => Change::Aborted { records, intended, reason },
+            Ended::Committed => Change::Committed,
+            Ended::Aborted(reason) => Change::Aborted { intended, reason },
             Ended::Fatal(reason) => {
                 self.stage = Stage::Starting;
-                Change::Fatal { records, unknown: asked == Stage::Ending(End::Commit), reason }
+                Change::Fatal { unknown: asked == Stage::Ending(End::Commit), reason }
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::kafka::KafkaError;
 
 /// A transaction whose other side the test plays.
 struct Played {
-    transaction: Transaction<u32>,
+    transaction: Transaction,
     asked: Receiver<End>,
     answers: Sender<Ended>,
     random: Random,
@@ -26,7 +26,7 @@ impl Played {
         played
     }
 
-    fn advance(&mut self, nothing_in_flight: bool, nothing_to_send: bool) -> Change<u32> {
+    fn advance(&mut self, nothing_in_flight: bool, nothing_to_send: bool) -> Change {
         self.transaction.advance(nothing_in_flight, nothing_to_send, &mut self.random)
     }
 
@@ -52,15 +52,15 @@ fn what_failed_is_aborted_at_once_and_told_when_the_rest_is_in() {
     let mut played = Played::begun(Duration::from_mins(1));
     (0..2).for_each(|_| played.transaction.sent());
     assert_eq!((played.advance(false, false), played.asked()), (Change::None, None));
-    played.transaction.settled(Some(1), true);
+    played.transaction.settled(true, false);
     assert!(played.transaction.has_failed() && played.transaction.accepts().is_none());
     // The client may hold on to the other one until it is told to abort.
     assert_eq!((played.advance(false, false), played.asked()), (Change::None, Some(End::Abort)));
     let reason = Some(Reason::from(KafkaError::timed_out()));
     played.answers.send(Ended::Aborted(reason.clone())).unwrap();
     assert_eq!(played.advance(false, false), Change::None);
-    played.transaction.settled(Some(2), true);
-    let aborted = Change::Aborted { records: vec![1, 2], intended: false, reason };
+    played.transaction.settled(true, false);
+    let aborted = Change::Aborted { intended: false, reason };
     assert_eq!(played.advance(true, false), aborted);
     assert!(!played.transaction.has_failed() && played.transaction.accepts() == Some(false));
 }
@@ -69,12 +69,11 @@ fn what_failed_is_aborted_at_once_and_told_when_the_rest_is_in() {
 fn what_is_spoilt_is_aborted_and_has_not_failed() {
     let mut played = Played::begun(Duration::from_mins(1));
     played.transaction.sent();
-    played.transaction.settled(Some(1), false);
-    played.transaction.spoil();
+    played.transaction.settled(false, false);
     assert!(!played.transaction.has_failed() && played.transaction.accepts().is_none());
     assert_eq!((played.advance(true, false), played.asked()), (Change::None, Some(End::Abort)));
     played.answers.send(Ended::Aborted(None)).unwrap();
-    let aborted = Change::Aborted { records: vec![1], intended: false, reason: None };
+    let aborted = Change::Aborted { intended: false, reason: None };
     assert_eq!(played.advance(true, false), aborted);
     assert_eq!(played.transaction.accepts(), Some(false));
 }

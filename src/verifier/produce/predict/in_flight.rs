@@ -1,0 +1,37 @@
+//! What is remembered of a record that was sent and not yet delivered.
+
+use std::num::NonZero;
+
+use super::lane::First;
+use crate::partitions::PartitionSlot;
+
+const _: () = assert!(size_of::<InFlight>() == 64, "one line of the cache");
+
+/// What must be remembered of a record until its delivery: one line of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
+pub struct InFlight {
+    /// Its partition.
+    pub partition: PartitionSlot,
+    /// Bytes of its value.
+    pub value_bytes: u32,
+    /// The offset at which it is expected to land.
+    pub predicted_offset: i64,
+    /// When it was sent, µs on the shard's clock.
+    pub sent_us: u64,
+    /// Its key's number in the key set, from 1; `None` for a key of its own.
+    pub key_number: Option<NonZero<u64>>,
+    /// Whether its value is null.
+    pub tombstone: bool,
+    /// Set for the first record of a transaction on its partition.
+    pub first: Option<First>,
+}
+
+impl InFlight {
+    /// Its key's index in the key set; `None` for a key of its own.
+    #[must_use]
+    #[inline]
+    pub fn key_index(&self) -> Option<u64> {
+        self.key_number.map(|number| number.get() - 1)
+    }
+}
