@@ -35,3 +35,21 @@ pub trait ClientFactory: Clone + 'static {
         table: &Arc<PartitionTable>,
     ) -> Result<Self::Writer, ClientError>;
 }
+
+/// Makes readers for one record here and another there.
+pub trait SpotFactory: ClientFactory {
+    /// Looks at one partition at a time: reading another one stops it.
+    type SpotReader: LogReader + 'static;
+
+    /// Starts so many readers, which may share what they have open: a reader is not a client. Nothing waits for brokers. Must
+    /// be called on the executor that will use them.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    fn spot_readers(
+        &self,
+        settings: &ReaderSettings,
+        table: &Arc<PartitionTable>,
+        readers: usize,
+    ) -> Result<Vec<Self::SpotReader>, ClientError>;
+}

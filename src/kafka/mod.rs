@@ -27,7 +27,7 @@ mod token;
 mod transactions;
 pub mod wire;
 
-pub use client_factory::ClientFactory;
+pub use client_factory::{ClientFactory, SpotFactory};
 pub use ends::{Ends, Inquiry, Reply, ends};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};

@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// On one broker and two shards 64 random readers on clients of our own had 154 open, a producer 30.
+    /// On one broker and two shards 64 clients of our own had 154 open, a producer 30.
     #[test]
     fn clients_of_our_own_need_less() {
         let wanted = |clients, ours| {

@@ -1,6 +1,10 @@
 //! What the phases of a run have in common: the shards, the surveys, the passes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{
     check::markers::Markers,
@@ -384,37 +388,45 @@ pub(crate) fn start_readers<J, P, Fut>(
     run: fn(ShardContext, J, Feed<P>) -> Fut,
 ) -> Result<Readers<P>, RunError>
 where
-    J: Clone + Send + Sync + 'static,
+    J: Send + Sync + 'static,
+    P: Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    start_together(crew, jobs, move |context, work| async move {
+        let start = |(job, feed)| glommio::spawn_local(run(context.clone(), job, feed));
+        let tasks: Vec<_> = work.into_iter().map(start).collect();
+        for task in tasks {
+            task.await;
+        }
+    })
+}
+
+/// Starts all jobs of a shard as one task; returns one feeder for each, in the order of shards and their jobs.
+pub(crate) fn start_together<J, P, Fut>(
+    crew: &Crew<'_>,
+    jobs: Vec<Vec<J>>,
+    run: impl Fn(ShardContext, Vec<(J, Feed<P>)>) -> Fut + Send + Sync + 'static,
+) -> Result<Readers<P>, RunError>
+where
+    J: Send + Sync + 'static,
     P: Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let mut feeders = Vec::new();
-    let shard_jobs = jobs.into_iter().map(|jobs| {
-        jobs.into_iter()
-            .map(|job| {
-                let (feeder, feed) = shard::feed();
-                feeders.push(feeder);
-                (job, feed)
-            })
-            .collect::<Vec<_>>()
-    });
-    let shard_jobs: Vec<_> = shard_jobs.collect();
+    let mut with_feed = |job| {
+        let (feeder, feed) = shard::feed();
+        feeders.push(feeder);
+        (job, feed)
+    };
+    let work: Vec<Vec<_>> =
+        jobs.into_iter().map(|jobs| jobs.into_iter().map(&mut with_feed).collect()).collect();
     let contexts: Vec<_> = crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect();
-    let shared = Arc::new((contexts, std::sync::Mutex::new(shard_jobs)));
+    let shared = Arc::new((contexts, Mutex::new(work), run));
     let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
-        let context = shared.0[place.index].clone();
+        let (contexts, work, run) = &*shared;
         // Once for each shard, before its work begins.
-        let jobs = std::mem::take(
-            &mut shared.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[place.index],
-        );
-        async move {
-            let tasks =
-                jobs.into_iter().map(|(job, feed)| glommio::spawn_local(run(context.clone(), job, feed)));
-            let tasks: Vec<_> = tasks.collect();
-            for task in tasks {
-                task.await;
-            }
-        }
+        let work = mem::take(&mut work.lock().unwrap_or_else(PoisonError::into_inner)[place.index]);
+        run(contexts[place.index].clone(), work)
     })?;
     Ok((feeders, shards))
 }

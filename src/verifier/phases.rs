@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    crew::{Crew, EMPTY_PASS_PAUSE, PassReaders, Survey, join, removed, start_readers, worst},
+    crew::{
+        Crew, EMPTY_PASS_PAUSE, PassReaders, Survey, join, removed, start_readers, start_together, worst,
+    },
     produce::{
         latecomers::{self, LateEnds, Latecomers},
         predict::lane::ProducePartition,
@@ -270,7 +272,7 @@ pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
         patient: false,
         close: None,
     };
-    let (feeders, shards_running) = start_readers(crew, jobs, random_reader::run)?;
+    let (feeders, shards_running) = start_together(crew, jobs, random_reader::run)?;
     let result = crew.run_passes(&readers, &feeders, &watched, || {
         let Some(Survey { truth, spans }) = crew.survey()? else { return Ok(None) };
         if spans.iter().all(|span| span.offsets() == 0) {

@@ -165,6 +165,8 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
     let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
     let in_transactions = config.produce.as_ref().is_some_and(|produce| produce.transactions.is_some());
     let ours = config.common.client.kind == ClientKind::Wire;
+    // Of our own client those of a shard share the connections.
+    let random = if ours { random.min(shards) } else { random };
     let wanted = |clients, ours, coordinated| Wanted {
         clients,
         ours,

@@ -13,7 +13,9 @@ pub(crate) use group::{GroupStep, Groups};
 pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
-use super::{ClientError, ClientFactory, GroupFactory, MemberSettings, ReaderSettings, WriterSettings};
+use super::{
+    ClientError, ClientFactory, GroupFactory, MemberSettings, ReaderSettings, SpotFactory, WriterSettings,
+};
 use crate::partitions::PartitionTable;
 
 /// Makes such clients. Its clones share what the test says, and what has happened.
@@ -51,6 +53,19 @@ impl ClientFactory for Fake {
 
     fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
         Ok(Writer::new(self.writes.clone(), settings, table.clone()))
+    }
+}
+
+impl SpotFactory for Fake {
+    type SpotReader = Reader;
+
+    fn spot_readers(
+        &self,
+        settings: &ReaderSettings,
+        table: &Arc<PartitionTable>,
+        readers: usize,
+    ) -> Result<Vec<Reader>, ClientError> {
+        (0..readers).map(|_| self.reader(settings, table)).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     kafka::{
         ClientError, ClientFactory, ClientSettings, GroupFactory, MemberSettings, ReaderSettings,
-        WriterSettings, bell::Bell,
+        SpotFactory, WriterSettings, bell::Bell,
     },
     partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
@@ -107,6 +107,20 @@ impl ClientFactory for Librdkafka {
             None => Waking::Own(QueueWake::new()?),
         };
         Producer::start(&self.producer(settings), table, waking, self.is_warm.clone())
+    }
+}
+
+impl SpotFactory for Librdkafka {
+    type SpotReader = Reader;
+
+    /// A client each.
+    fn spot_readers(
+        &self,
+        settings: &ReaderSettings,
+        table: &Arc<PartitionTable>,
+        readers: usize,
+    ) -> Result<Vec<Reader>, ClientError> {
+        (0..readers).map(|_| self.reader(settings, table)).collect()
     }
 }
 

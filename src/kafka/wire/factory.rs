@@ -2,9 +2,11 @@
 
 use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
-use super::{reader::Reader, security, settings, trust::Tls, writer::Writer};
+use super::{reader::Reader, seats::SeatReader, security, settings, trust::Tls, writer::Writer};
 use crate::{
-    kafka::{ClientError, ClientFactory, ClientSettings, ReaderSettings, WriterSettings, bell::Bell},
+    kafka::{
+        ClientError, ClientFactory, ClientSettings, ReaderSettings, SpotFactory, WriterSettings, bell::Bell,
+    },
     partitions::PartitionTable,
 };
 
@@ -50,5 +52,18 @@ impl ClientFactory for Wire {
 
     fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
         Writer::start(&self.client, self.tls()?, settings, (table, self.bell.clone()))
+    }
+}
+
+impl SpotFactory for Wire {
+    type SpotReader = SeatReader;
+
+    fn spot_readers(
+        &self,
+        settings: &ReaderSettings,
+        table: &Arc<PartitionTable>,
+        readers: usize,
+    ) -> Result<Vec<SeatReader>, ClientError> {
+        Ok(SeatReader::start(settings::consumer(&self.client, settings)?, self.tls()?, table, readers))
     }
 }

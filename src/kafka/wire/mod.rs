@@ -16,6 +16,7 @@ mod factory;
 mod ordered;
 pub mod protocol;
 mod reader;
+mod seats;
 pub mod security;
 pub mod settings;
 pub mod shell;

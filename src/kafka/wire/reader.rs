@@ -93,7 +93,7 @@ impl LogReader for Reader {
 }
 
 /// Shows what the client shows to who looks at logs.
-struct Shown<'a, V>(&'a mut V);
+pub(super) struct Shown<'a, V>(pub(super) &'a mut V);
 
 impl<V: LogVisitor> Visitor for Shown<'_, V> {
     #[inline]

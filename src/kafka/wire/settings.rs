@@ -37,12 +37,17 @@ const RESPONSE_MOST_BYTES: usize = 320 * MIB;
 const FETCH_BYTES: usize = 4 * MIB;
 /// How much of that may be one partition's.
 const PARTITION_BYTES: usize = 2 * MIB;
-/// The same for a reader that wants a record here and there.
-const FETCH_FEW_BYTES: usize = 64 * KIB;
+/// The same for readers that want a record here and there: a batch comes whole, and what lies behind it is of no use.
+const FETCH_FEW_BYTES: usize = 4 * KIB;
+/// Requests of theirs that are under way to one broker. It works on one of a connection at a time; the others lie there
+/// when it is done.
+const READS_IN_FLIGHT: u64 = 8;
 /// A batch that unpacks to more than this is not read.
 const UNPACKED_MOST_BYTES: usize = 128 * MIB;
 /// How long a broker waits before it says that there is nothing new.
-const FETCH_WAIT_MS: i32 = 500;
+const FETCH_WAIT_MS: u64 = 500;
+/// The same where others wait behind who asks.
+const SPOT_WAIT_MS: u64 = 10;
 /// Below what brokers take at once (`socket.request.max.bytes`, 100 MiB), and enough for a broker to be busy with.
 const REQUEST_MOST_BYTES: usize = 8 * MIB;
 /// So much is packed without a pause: on the shard, which answers nobody meanwhile. gzip takes some 30 ms for it.
@@ -133,8 +138,7 @@ pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> 
 /// # Errors
 /// A setting whose value is none.
 pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSettings, ClientError> {
-    let names = ["max.in.flight.requests.per.connection", "max.in.flight"];
-    let requests_in_flight = number(client, &names, REQUESTS_IN_FLIGHT)?;
+    let requests_in_flight = in_flight(client, REQUESTS_IN_FLIGHT)?;
     let codec = match writer.compression {
         Compression::None | Compression::Mixed => Codec::None,
         Compression::Gzip => Codec::Gzip,
@@ -147,7 +151,7 @@ pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSett
         batch_most_bytes: writer.batch_max_bytes,
         codec,
         request_most_bytes: if codec == Codec::None { REQUEST_MOST_BYTES } else { PACKED_MOST_BYTES },
-        requests_in_flight: usize::try_from(requests_in_flight.max(1)).unwrap_or(usize::MAX),
+        requests_in_flight,
         records_most: writer.max_buffered_records,
         replicas_ms: small(number(client, &["request.timeout.ms"], 30_000)?),
         answer_us: number(client, &["socket.timeout.ms"], 60_000)? * MS_US,
@@ -177,9 +181,12 @@ pub fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
 /// # Errors
 /// As for [`network`].
 pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<ConsumerSettings, ClientError> {
-    let (all, each) =
-        if reader.read_ahead { (FETCH_BYTES, PARTITION_BYTES) } else { (FETCH_FEW_BYTES, FETCH_FEW_BYTES) };
-    let max_wait_ms = number(client, &["fetch.wait.max.ms"], FETCH_WAIT_MS.unsigned_abs().into())?;
+    let (all, each, wait_ms, requests_at_once) = if reader.read_ahead {
+        (FETCH_BYTES, PARTITION_BYTES, FETCH_WAIT_MS, 1)
+    } else {
+        (FETCH_FEW_BYTES, FETCH_FEW_BYTES, SPOT_WAIT_MS, in_flight(client, READS_IN_FLIGHT)?)
+    };
+    let max_wait_ms = number(client, &["fetch.wait.max.ms"], wait_ms)?;
     let partition_bytes = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
     Ok(ConsumerSettings {
         network: network(client)?,
@@ -189,6 +196,7 @@ pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<Cons
             min_bytes: small(number(client, &["fetch.min.bytes"], 1)?),
             max_bytes: small(number(client, &["fetch.max.bytes"], all as u64)?),
             partition_max_bytes: small(number(client, &partition_bytes, each as u64)?),
+            requests_at_once,
             reads_ahead: reader.read_ahead,
             read_committed: reader.isolation == Isolation::ReadCommitted,
             step_records: if reader.paced { PACED_RECORDS } else { usize::MAX },
@@ -198,6 +206,12 @@ pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<Cons
         },
         fetch_us: number(client, &["socket.timeout.ms"], 30_000)? * MS_US,
     })
+}
+
+/// Requests in flight on a connection.
+fn in_flight(client: &ClientSettings, default: u64) -> Result<usize, ClientError> {
+    let names = ["max.in.flight.requests.per.connection", "max.in.flight"];
+    Ok(usize::try_from(number(client, &names, default)?.max(1)).unwrap_or(usize::MAX))
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

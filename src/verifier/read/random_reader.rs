@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{ClientKind, ProofConfig},
     findings::anomaly::Anomaly,
-    kafka::{self, ClientFactory, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings},
+    kafka::{self, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings, SpotFactory},
     mutants,
     partitions::{PartitionSlot, PartitionTable},
     random::Random,
@@ -54,28 +54,46 @@ const LOOK_PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { l
 /// Between a read that met the log's end and the next one.
 const END_PAUSE: Duration = Duration::from_millis(10);
 
-/// Reads pass after pass until there is none any more, with whatever client this run reads with.
-pub(crate) async fn run(context: ShardContext, job: RandReadJob, feed: Feed<RandReadPass>) {
+/// A reader, and where its passes come from.
+type Work = (RandReadJob, Feed<RandReadPass>);
+
+/// All readers of a shard read pass after pass until there is none any more, with whatever client this run reads with.
+pub(crate) async fn run(context: ShardContext, work: Vec<Work>) {
     match context.kind {
-        ClientKind::Wire => run_with(context.wire(), context, job, feed).await,
-        ClientKind::Librdkafka => run_with(context.librdkafka(), context, job, feed).await,
+        ClientKind::Wire => run_with(context.wire(), context, work).await,
+        ClientKind::Librdkafka => run_with(context.librdkafka(), context, work).await,
     }
 }
 
-async fn run_with<C: ClientFactory>(
-    clients: C,
+async fn run_with<C: SpotFactory>(clients: C, context: ShardContext, work: Vec<Work>) {
+    let Some((RandReadJob { table, proof, .. }, _)) = work.first() else { return };
+    let isolation = checker::isolation(*proof);
+    let settings = ReaderSettings { quiet_limit: PATIENCE, ..ReaderSettings::here_and_there(isolation) };
+    // Made once for all reads: starting a client takes longer than a read.
+    let clients: Vec<_> = match clients.spot_readers(&settings, table, work.len()) {
+        Ok(clients) => clients.into_iter().map(Ok).collect(),
+        Err(error) => {
+            let halt = Halt::from(error);
+            work.iter().map(|_| Err(halt.clone())).collect()
+        }
+    };
+    let start = |((job, feed), client)| glommio::spawn_local(run_one(context.clone(), job, feed, client));
+    let tasks: Vec<_> = work.into_iter().zip(clients).map(start).collect();
+    for task in tasks {
+        task.await;
+    }
+}
+
+async fn run_one<R: LogReader>(
     context: ShardContext,
     job: RandReadJob,
     feed: Feed<RandReadPass>,
+    mut client: Result<R, Halt>,
 ) {
-    let isolation = checker::isolation(job.proof);
-    let settings = ReaderSettings { quiet_limit: PATIENCE, ..ReaderSettings::here_and_there(isolation) };
-    // One client for all reads: starting one takes longer than a read.
-    let mut client = clients.reader(&settings, &job.table);
     while let Some(pass) = feed.next().await {
         let outcome = match &mut client {
             Ok(client) => RandReader::new(&context, &job, client, pass).read().await,
-            Err(error) => Err(Halt::Failed(error.to_string())),
+            Err(halt) => Err(halt.clone()),
         };
         feed.finish(context.stop_all_on_halt(outcome));
     }

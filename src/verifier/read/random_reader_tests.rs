@@ -44,7 +44,7 @@ impl Played {
 
     fn read(&self) -> Result<(), Halt> {
         let settings = ReaderSettings::here_and_there(Isolation::ReadUncommitted);
-        let mut client = self.fake.reader(&settings, &self.job.table).unwrap();
+        let mut client = self.fake.spot_readers(&settings, &self.job.table, 1).unwrap().remove(0);
         LocalExecutor::default().run(async {
             RandReader::new(&self.context, &self.job, &mut client, self.pass.clone()).read().await
         })

@@ -10,7 +10,7 @@ use super::{
     machine::LinkId,
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
     questions::{QuestionId, Questions, What},
-    source::{AnswerError, Source, SourceSettings, Visitor},
+    source::{AnswerError, Source, SourceSettings, TurnKey, Visitor},
 };
 use crate::{
     kafka::wire::protocol::{Api, FetchRequest, TopicRef},
@@ -25,11 +25,8 @@ const DENIAL_US: u64 = 1_000_000;
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// Records of a broker.
-    Fetch {
-        /// The broker.
-        broker: i32,
-    },
+    /// Records, in this turn.
+    Fetch(TurnKey),
     /// A question, by its number.
     Question(u64),
 }
@@ -48,6 +45,7 @@ pub struct ConsumerSettings {
 /// Reads a table's partitions.
 #[derive(Debug)]
 pub struct Consumer {
+    table: Arc<PartitionTable>,
     network: Network<Sent>,
     source: Source,
     questions: Questions,
@@ -61,18 +59,31 @@ pub struct Consumer {
     /// When it was told last that nobody can say who leads, µs.
     denied_us: Option<u64>,
     /// Used again and again.
-    due: Vec<i32>,
+    due: Vec<TurnKey>,
     /// Used again and again.
-    missing: Vec<PartitionSlot>,
+    missing: Vec<(usize, PartitionSlot)>,
 }
 
 impl Consumer {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(settings: ConsumerSettings, table: &Arc<PartitionTable>) -> Self {
+        let source = Source::new(settings.source, table);
+        Self::of(settings, source, table)
+    }
+
+    /// Reads nothing yet, with so many seats; see [`Source::with_seats`].
+    #[must_use]
+    pub fn with_seats(settings: ConsumerSettings, seats: usize, table: &Arc<PartitionTable>) -> Self {
+        let source = Source::with_seats(settings.source, seats);
+        Self::of(settings, source, table)
+    }
+
+    fn of(settings: ConsumerSettings, source: Source, table: &Arc<PartitionTable>) -> Self {
         Self {
+            table: table.clone(),
             network: Network::new(settings.network, table.clone()),
-            source: Source::new(settings.source, table),
+            source,
             questions: Questions::new(table.clone()),
             fetch_us: settings.fetch_us,
             led: None,
@@ -94,6 +105,36 @@ impl Consumer {
     /// Stops reading a partition.
     pub fn stop(&mut self, slot: PartitionSlot) {
         self.source.stop(slot);
+    }
+
+    /// Has a seat look at a partition, from an offset on.
+    pub fn read_at(&mut self, seat: usize, slot: PartitionSlot, offset: i64, now_us: u64) {
+        self.source.read_at(seat, slot, self.table.place(slot), offset);
+        self.led = None;
+        self.drive(now_us);
+    }
+
+    /// A seat looks at nothing any more.
+    pub fn stop_at(&mut self, seat: usize) {
+        self.source.stop_at(seat);
+    }
+
+    /// The same as [`Self::show`], of what has come for a seat.
+    pub fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
+        let shown = self.source.show_at(seat, visitor);
+        self.drive(now_us);
+        shown
+    }
+
+    /// Seats for which something has come; one may be named more than once.
+    pub fn seats_with_news(&self) -> impl Iterator<Item = usize> {
+        self.source.seats_with_news()
+    }
+
+    /// Whether questions have been answered since somebody looked.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        self.has_answers
     }
 
     /// Shows what has come, one batch or one event at the most. Returns how many records and events that were.
@@ -127,7 +168,7 @@ impl Consumer {
         while let Some(lost) = self.network.poll_lost() {
             for sent in lost.unanswered {
                 match sent {
-                    Sent::Fetch { broker } => self.source.fetch_failed(broker, now_us),
+                    Sent::Fetch(turn) => self.source.fetch_failed(turn, now_us),
                     Sent::Question(number) => self.questions.failed(number, now_us),
                 }
             }
@@ -162,7 +203,7 @@ impl Consumer {
     fn deny(&mut self, now_us: u64) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.extend(self.source.without_leader());
-        for slot in missing.drain(..) {
+        for (index, slot) in missing.drain(..) {
             let cluster = &self.network.cluster;
             let error = match cluster.topic_error(slot) {
                 None => continue,
@@ -171,7 +212,7 @@ impl Consumer {
                 Some(error) => error,
             };
             self.denied_us = Some(now_us);
-            self.source.deny_leader(slot, error);
+            self.source.deny_leader(index, error);
         }
         self.missing = missing;
     }
@@ -180,17 +221,19 @@ impl Consumer {
     fn fetch(&mut self, now_us: u64) {
         let mut due = std::mem::take(&mut self.due);
         due.extend(self.source.due(now_us));
-        for broker in due.drain(..) {
-            self.fetch_from(broker, now_us);
+        for turn in due.drain(..) {
+            self.fetch_in(turn, now_us);
         }
         self.due = due;
     }
 
-    fn fetch_from(&mut self, broker: i32, now_us: u64) {
+    fn fetch_in(&mut self, turn: TurnKey, now_us: u64) {
         let Self { network, source, fetch_us, .. } = self;
-        let Some(link) = network.ready(Peer { broker, purpose: Purpose::Data }, now_us) else { return };
+        let Some(link) = network.ready(Peer { broker: turn.broker, purpose: Purpose::Data }, now_us) else {
+            return;
+        };
         let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
-        if !connection.has_room(1, now_us) {
+        if !connection.has_room(source.settings().requests_at_once, now_us) {
             return;
         }
         let version = match connection.version(Api::Fetch) {
@@ -201,7 +244,7 @@ impl Consumer {
             }
         };
         let SourceSettings { max_wait_ms, min_bytes, read_committed, .. } = *source.settings();
-        let Some(fetch) = source.next_fetch(broker, now_us) else { return };
+        let Some(fetch) = source.next_fetch(turn, now_us) else { return };
         let (version, topics) = cluster.topics(version, FETCH_BY_ID);
         let partitions = fetch.partitions.len();
         let request = FetchRequest {
@@ -215,7 +258,7 @@ impl Consumer {
         };
         let wait_us = u64::from(max_wait_ms.unsigned_abs()) * 1_000;
         let deadline_us = connection.deadline_us(now_us, wait_us + *fetch_us);
-        connection.send_version(&request, version, deadline_us, Tag::Own(Sent::Fetch { broker }));
+        connection.send_version(&request, version, deadline_us, Tag::Own(Sent::Fetch(turn)));
         connection.measure(partitions, 0);
     }
 
@@ -233,12 +276,12 @@ impl Consumer {
                 })
                 .inspect(|_| pass(network, link))
             }
-            Sent::Fetch { broker } => {
+            Sent::Fetch(turn) => {
                 let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
                 let mut spare = source.spare();
                 let (from, to) = connection.swap(&mut spare);
                 let slot = |topic: TopicRef<'_>, partition| cluster.slot(topic, partition);
-                let answered = source.fetched(broker, response.version, slot, (spare, from, to), now_us);
+                let answered = source.fetched(turn, response.version, slot, (spare, from, to), now_us);
                 answered.map(|answer| answer.throttle_time_ms).map_err(|error| unreadable(response, error))
             }
         };

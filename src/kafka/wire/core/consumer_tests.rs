@@ -66,27 +66,19 @@ impl World {
     }
 
     fn of(fetch_version: i16, table: PartitionTable) -> Self {
-        let connection = ConnectionSettings {
-            client_id: "c".into(),
-            receive_bytes: 256,
-            response_most_bytes: 1 << 20,
-            handshake_us: 1_000_000,
-            login: None,
-        };
-        let network = NetworkSettings {
-            bootstrap: vec![Bootstrap { host: "one".into(), port: 9_092 }],
-            connection,
-            refresh: RefreshTimes { age_us: 60_000_000, shortest_us: 100, longest_us: 400 },
-            reconnect_shortest_us: 100,
-            reconnect_longest_us: 400,
-            question_us: 1_000_000,
-            hedge_us: 1_000_000,
-            idle_us: 600_000_000,
-            traces: false,
-        };
-        let settings = ConsumerSettings { network, source: SETTINGS, fetch_us: 1_000_000 };
+        Self::around(fetch_version, Consumer::new(consumer(SETTINGS), &Arc::new(table)))
+    }
+
+    /// So many seats, of which so many requests may be under way at a time.
+    fn with_seats(seats: usize, requests_at_once: usize) -> Self {
+        let settings = consumer(SourceSettings { requests_at_once, ..SETTINGS });
+        let table = Arc::new(PartitionTable::of_topic("t", 0..3));
+        Self::around(12, Consumer::with_seats(settings, seats, &table))
+    }
+
+    fn around(fetch_version: i16, consumer: Consumer) -> Self {
         Self {
-            consumer: Consumer::new(settings, &Arc::new(table)),
+            consumer,
             now_us: 1,
             fetch_version,
             topic_error: 0,
@@ -179,6 +171,29 @@ impl World {
     }
 }
 
+/// How a client reads that reads like this.
+fn consumer(source: SourceSettings) -> ConsumerSettings {
+    let connection = ConnectionSettings {
+        client_id: "c".into(),
+        receive_bytes: 256,
+        response_most_bytes: 1 << 20,
+        handshake_us: 1_000_000,
+        login: None,
+    };
+    let network = NetworkSettings {
+        bootstrap: vec![Bootstrap { host: "one".into(), port: 9_092 }],
+        connection,
+        refresh: RefreshTimes { age_us: 60_000_000, shortest_us: 100, longest_us: 400 },
+        reconnect_shortest_us: 100,
+        reconnect_longest_us: 400,
+        question_us: 1_000_000,
+        hedge_us: 1_000_000,
+        idle_us: 600_000_000,
+        traces: false,
+    };
+    ConsumerSettings { network, source, fetch_us: 1_000_000 }
+}
+
 fn versions(fetch: i16) -> Vec<u8> {
     let ranges = [(1, 4, fetch), (2, 1, 10), (3, 0, 12), (18, 0, 3), (23, 2, 4)];
     let mut out = Vec::new();
@@ -267,6 +282,46 @@ fn records_are_read_over_a_connection_of_their_own_by_name_or_id() {
         assert!(!world.consumer.has_news());
         assert_eq!(world.links.len(), 2, "questions go over another one");
     }
+}
+
+#[test]
+fn seats_have_several_requests_under_way_on_one_connection() {
+    let mut world = World::with_seats(3, 2);
+    for (seat, offset) in [(0, 4), (1, 6), (2, 8)] {
+        world.consumer.read_at(seat, PartitionSlot::new(0), offset, 1);
+    }
+    world.settle();
+    assert_eq!((world.fetches.len(), world.links.len()), (2, 2), "and questions go over another");
+    world.give_parts(TOPIC, &[part(0, 20, &[batch(4, 3, &["a"])])]);
+    assert_eq!(world.fetches.len(), 2, "the third is out");
+    let shown = |world: &mut World, seat| {
+        let mut notes = Notes::default();
+        while world.consumer.show_at(seat, &mut notes, world.now_us) > 0 {}
+        notes.0
+    };
+    let news: Vec<_> = world.consumer.seats_with_news().collect();
+    assert_eq!(
+        (news, shown(&mut world, 1), shown(&mut world, 0)),
+        (vec![0], vec![], vec!["0@4 a".to_owned()])
+    );
+    world.give_parts(TOPIC, &[part(0, 20, &[batch(6, 3, &["b"])])]);
+    world.give_parts(TOPIC, &[part(0, 20, &[batch(8, 3, &["c"])])]);
+    assert_eq!(
+        (shown(&mut world, 2), shown(&mut world, 1)),
+        (vec!["0@8 c".to_owned()], vec!["0@6 b".to_owned()])
+    );
+    assert!(!world.consumer.has_news());
+}
+
+#[test]
+fn a_seat_hears_that_its_partition_is_not_there() {
+    let mut world = World::with_seats(2, 2);
+    world.consumer.read_at(1, PartitionSlot::new(2), 0, 1);
+    world.settle();
+    let mut notes = Notes::default();
+    assert_eq!(world.consumer.show_at(0, &mut notes, world.now_us), 0);
+    assert_eq!(world.consumer.show_at(1, &mut notes, world.now_us), 1);
+    assert_eq!(notes.0, ["2: error 3"]);
 }
 
 #[test]

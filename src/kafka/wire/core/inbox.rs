@@ -98,14 +98,22 @@ impl Inbox {
         }
     }
 
-    /// Exchanges the buffer, with the first frame in it, for a spare one; what lies behind that frame goes over to the
-    /// spare one, and the frame's length is cut off its front. Returns where in `spare` the frame lies now: the first
-    /// byte, and the one behind the last.
+    /// Has the first frame in a spare buffer, without its length: the buffers are exchanged, and what lies behind the frame
+    /// is copied; or the frame is, where it is shorter than that. Returns where in `spare` it lies now: the first byte, and
+    /// the one behind the last.
     pub fn swap(&mut self, spare: &mut Vec<u8>) -> (usize, usize) {
         let (first, end) = (self.start + LENGTH_BYTES, self.frame_end());
-        let rest = self.end - end;
-        if spare.len() < rest.max(self.base) {
-            spare.resize(rest.max(self.base), 0);
+        let (frame, rest) = (end - first.min(end), self.end - end);
+        let is_copied = frame < rest;
+        let wanted = if is_copied { frame } else { rest }.max(self.base);
+        if spare.len() < wanted {
+            // New memory is zero as it comes.
+            *spare = vec![0; wanted];
+        }
+        if is_copied {
+            spare[..frame].copy_from_slice(&self.buffer[first..end]);
+            self.pass();
+            return (0, frame);
         }
         spare[..rest].copy_from_slice(&self.buffer[end..self.end]);
         std::mem::swap(&mut self.buffer, spare);
@@ -200,6 +208,20 @@ mod tests {
         assert!(inbox.buffer.len() <= 128, "{}", inbox.buffer.len());
         feed(&mut inbox, &[0; 1_000], 1_000);
         assert!(inbox.buffer.len() <= 4_096, "{}", inbox.buffer.len());
+    }
+
+    #[test]
+    fn a_short_frame_is_kept_and_what_follows_stays_where_it_is() {
+        let mut inbox = Inbox::new(16, 1_000);
+        feed(&mut inbox, &[frame(b"one"), frame(&[7; 300]), frame(b"three")].concat(), 1_000);
+        let before = inbox.buffer.as_ptr();
+        for (expected, is_copied) in [(&b"one"[..], true), (&[7; 300][..], false), (&b"three"[..], false)] {
+            let mut kept = Vec::new();
+            let (from, to) = inbox.swap(&mut kept);
+            assert_eq!(&kept[from..to], expected);
+            assert_eq!(kept.as_ptr() != before, is_copied || expected == b"three");
+        }
+        assert_eq!(inbox.frame(), Ok(None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod telling;
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashMap,
+    fmt,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -26,15 +27,18 @@ use super::{
 };
 use crate::kafka::bell::Bell;
 
+/// Who else is to hear that there is something, each time that something has come of it.
+type Hear<M> = Box<dyn Fn(&M)>;
+
 /// Drives a client. Everything stays on the executor that made it; with the last handle the connections are closed.
 #[derive(Debug)]
 pub struct Shell<M: Machine + 'static> {
     inner: Rc<Inner<M>>,
 }
 
-#[derive(Debug)]
 struct Inner<M> {
     machine: RefCell<M>,
+    hear: Option<Hear<M>>,
     /// `None`: connections are in plain text.
     tls: Option<Tls>,
     started: Instant,
@@ -52,18 +56,35 @@ struct Inner<M> {
     is_over: Cell<bool>,
 }
 
+impl<M: fmt::Debug> fmt::Debug for Inner<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Inner").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
 impl<M: Machine + 'static> Shell<M> {
     /// Must be called on the executor that will run it. Without `tls` connections are in plain text.
     #[must_use]
     pub fn new(machine: M, tls: Option<Tls>) -> Self {
-        Self::ringing(machine, tls, None)
+        Self::of(machine, tls, None, None)
     }
 
     /// The same; this bell rings, too, when there is something.
     #[must_use]
     pub fn ringing(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>) -> Self {
+        Self::of(machine, tls, shared, None)
+    }
+
+    /// One that several wait for, of which each is to be told by `hear` what concerns it: [`Self::wait`] is for one only.
+    #[must_use]
+    pub fn for_several(machine: M, tls: Option<Tls>, hear: impl Fn(&M) + 'static) -> Self {
+        Self::of(machine, tls, None, Some(Box::new(hear)))
+    }
+
+    fn of(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>, hear: Option<Hear<M>>) -> Self {
         let inner = Rc::new(Inner {
             machine: RefCell::new(machine),
+            hear,
             tls,
             started: Instant::now(),
             links: RefCell::default(),
@@ -85,6 +106,7 @@ impl<M: Machine + 'static> Shell<M> {
         self.inner.is_told.set(false);
         let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
         self.inner.pump();
+        self.inner.tell();
         result
     }
 
@@ -172,6 +194,13 @@ impl<M: Machine + 'static> Inner<M> {
             if let Some(shared) = &self.shared {
                 shared.ring();
             }
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(hear) = &self.hear {
+            hear(&self.machine.borrow());
         }
     }
 

@@ -1,4 +1,5 @@
-//! A random reader in a simulated world: one record here, one there, and some places that are given up before they come.
+//! Random readers in a simulated world, on one client: one record here, one there, and some places that are given up before
+//! they come.
 
 use super::{
     lines::{InFlight, Lines},
@@ -8,7 +9,11 @@ use super::{
     server::Server,
 };
 use crate::{
-    kafka::wire::core::{consumer::Consumer, machine::Machine, source::SourceSettings},
+    kafka::wire::core::{
+        consumer::{Consumer, ConsumerSettings},
+        machine::Machine,
+        source::SourceSettings,
+    },
     random::Random,
 };
 
@@ -26,13 +31,22 @@ struct Aim {
     losses: usize,
 }
 
-/// The consumer, its network, and what it wants to see.
+/// One of the readers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seat {
+    aim: Option<Aim>,
+    next_us: u64,
+}
+
+/// Readers.
+const SEATS: usize = 3;
+
+/// The consumer, its network, and what its readers want to see.
 pub struct Looking {
     consumer: Consumer,
     pub lines: Lines,
     partitions: i32,
-    aim: Option<Aim>,
-    next_us: u64,
+    seats: [Seat; SEATS],
     /// Records that it wanted and was shown.
     pub found: usize,
     eyes: Eyes,
@@ -41,39 +55,47 @@ pub struct Looking {
 
 impl Looking {
     pub fn new(plan: &Plan) -> Self {
-        let mut settings = settings("looker", plan);
-        settings.source = SourceSettings { reads_ahead: false, ..settings.source };
+        let settings = settings("looker", plan);
+        // Not drawn for it: what a seed stands for stays.
+        let fetch = 1 + plan.records % SEATS;
+        let source = SourceSettings { requests_at_once: fetch, ..settings.source };
+        let table = table(plan);
         Self {
-            consumer: Consumer::new(settings, &table(plan)),
-            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch: 1 }),
+            consumer: Consumer::with_seats(ConsumerSettings { source, ..settings }, SEATS, &table),
+            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch }),
             partitions: plan.partitions,
-            aim: None,
-            next_us: 0,
+            seats: [Seat::default(); SEATS],
             found: 0,
             eyes: Eyes::default(),
             wrong: Vec::new(),
         }
     }
 
-    /// Wants to see a place, if it is time for that.
+    /// Those want to see a place for whom it is time for that.
     pub fn aim(&mut self, server: &mut Server, random: &mut Random) {
         let now_us = server.now_us();
-        let is_due = if self.aim.is_some() { random.chance(HASTE) } else { self.next_us <= now_us };
-        if !is_due {
-            return;
+        for seat in 0..SEATS {
+            let Seat { aim, next_us } = self.seats[seat];
+            if if aim.is_some() { random.chance(HASTE) } else { next_us <= now_us } {
+                self.aim_from(seat, server, random);
+            }
         }
+    }
+
+    fn aim_from(&mut self, seat: usize, server: &mut Server, random: &mut Random) {
+        let now_us = server.now_us();
         let partition = i32::try_from(random.index(64)).unwrap_or(0) % self.partitions;
         let Some(past) = server.partition(TOPIC, partition).map(|partition| &partition.past) else { return };
         let Ok(end @ 1..) = u64::try_from(past.high_watermark()) else {
-            self.next_us = now_us + 100_000;
+            self.seats[seat].next_us = now_us + 100_000;
             return;
         };
         let offset = i64::try_from(random.below(end)).unwrap_or(0);
         let losses = past.losses.len();
-        if let Some(before) = self.aim.replace(Aim { partition, offset, losses }) {
-            self.consumer.stop(slot(before.partition));
+        if self.seats[seat].aim.replace(Aim { partition, offset, losses }).is_some() {
+            self.consumer.stop_at(seat);
         }
-        self.consumer.read_from(slot(partition), offset, None, now_us);
+        self.consumer.read_at(seat, slot(partition), offset, now_us);
     }
 
     pub fn handle_timeout(&mut self, now_us: u64) {
@@ -87,22 +109,24 @@ impl Looking {
     /// Has shown what has come.
     pub fn look(&mut self, server: &mut Server, random: &mut Random) {
         let now_us = server.now_us();
-        while self.consumer.show(&mut self.eyes, now_us) > 0 {
-            let seen = std::mem::take(&mut self.eyes.0);
-            for (index, seen) in seen.iter().enumerate() {
-                // What lies behind in the same batch is shown with it, and is nobody's wish.
-                if index > 0 && self.aim.is_none() {
-                    break;
+        for seat in 0..SEATS {
+            while self.consumer.show_at(seat, &mut self.eyes, now_us) > 0 {
+                let seen = std::mem::take(&mut self.eyes.0);
+                for (index, seen) in seen.iter().enumerate() {
+                    // What lies behind in the same batch is shown with it, and is nobody's wish.
+                    if index > 0 && self.seats[seat].aim.is_none() {
+                        break;
+                    }
+                    server.tell(|| format!("  random reader {seat} sees {seen:?}"));
+                    self.check(seat, seen, server, random);
                 }
-                server.tell(|| format!("  the random reader sees {seen:?}"));
-                self.check(seen, server, random);
             }
         }
     }
 
-    fn check(&mut self, seen: &Seen, server: &mut Server, random: &mut Random) {
+    fn check(&mut self, seat: usize, seen: &Seen, server: &mut Server, random: &mut Random) {
         let now_us = server.now_us();
-        let aim = self.aim;
+        let aim = self.seats[seat].aim;
         let fine = match (seen, aim) {
             (&Seen::Record { partition, offset, number: Some(number), .. }, Some(aim)) => {
                 let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
@@ -123,17 +147,16 @@ impl Looking {
             _ => false,
         };
         if !fine {
-            self.wrong.push(format!("at {now_us} µs the random reader sees {seen:?}, and wants {aim:?}"));
+            self.wrong.push(format!("at {now_us} µs random reader {seat} sees {seen:?}, and wants {aim:?}"));
         }
-        if let Some(aim) = self.aim.take() {
-            self.consumer.stop(slot(aim.partition));
-        }
-        self.next_us = now_us + random.below(PAUSE_MOST_US);
+        self.consumer.stop_at(seat);
+        self.seats[seat] = Seat { aim: None, next_us: now_us + random.below(PAUSE_MOST_US) };
     }
 
     pub fn next_us(&self, now_us: u64) -> u64 {
         let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
-        let own_us = if self.aim.is_some() { u64::MAX } else { self.next_us.max(now_us + 1) };
+        let idle = self.seats.iter().filter(|seat| seat.aim.is_none());
+        let own_us = idle.map(|seat| seat.next_us.max(now_us + 1)).min().unwrap_or(u64::MAX);
         self.consumer.next_deadline_us(now_us).min(lines_us).min(own_us)
     }
 }

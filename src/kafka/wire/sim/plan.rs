@@ -101,6 +101,7 @@ fn source(random: &mut Random) -> SourceSettings {
         min_bytes: 1,
         max_bytes: if random.chance(0.5) { 1 << 20 } else { 300 },
         partition_max_bytes: 100 + i32::try_from(random.index(5_000)).unwrap_or(0),
+        requests_at_once: 1,
         reads_ahead: random.chance(0.5),
         read_committed: random.chance(0.5),
         step_records: if random.chance(0.5) { usize::MAX } else { 1 + random.index(20) },

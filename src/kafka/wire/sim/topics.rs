@@ -49,6 +49,7 @@ const SOURCE: SourceSettings = SourceSettings {
     min_bytes: 1,
     max_bytes: 1 << 20,
     partition_max_bytes: 2_000,
+    requests_at_once: 1,
     reads_ahead: true,
     read_committed: false,
     step_records: usize::MAX,

@@ -132,6 +132,7 @@ fn consumer(random: &mut Random, table: &Arc<PartitionTable>) -> Consumer {
         min_bytes: 1,
         max_bytes: 1 << 20,
         partition_max_bytes: 100 + i32::try_from(random.index(5_000)).unwrap_or(0),
+        requests_at_once: 1,
         reads_ahead: random.chance(0.5),
         read_committed: true,
         step_records: usize::MAX,

@@ -5,7 +5,7 @@ use std::mem;
 use thiserror::Error;
 
 use super::{
-    Fetch, Source,
+    Fetch, Source, TurnKey,
     position::{Position, Stage},
     search::{Search, Tried},
     show::{Arrived, Content, Section},
@@ -37,6 +37,8 @@ const CUT_OFF: &str = "a batch that is longer than what the broker has of it";
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     index: usize,
+    /// What it looked at then: a seat may look at another one by now.
+    slot: PartitionSlot,
     attempt: u32,
     offset: i64,
     /// The epoch of the leader, by which it was asked; -1 is unknown.
@@ -48,10 +50,10 @@ struct Asked {
     is_answered: bool,
 }
 
-/// What is going on with one broker.
+/// What is going on with one broker, or between a seat and a broker.
 #[derive(Debug)]
 pub(super) struct Turn {
-    pub(super) broker: i32,
+    pub(super) key: TurnKey,
     /// The partitions that it leads, by their places; those that had something lately are behind the others.
     pub(super) order: Vec<usize>,
     asked: Vec<Asked>,
@@ -73,11 +75,11 @@ impl Turn {
     }
 }
 
-/// A broker's turn, which is made where there is none.
-pub(super) fn turn(turns: &mut Vec<Turn>, broker: i32) -> &mut Turn {
-    let index = turns.iter().position(|turn| turn.broker == broker).unwrap_or_else(|| {
+/// A turn, which is made where there is none.
+pub(super) fn turn(turns: &mut Vec<Turn>, key: TurnKey) -> &mut Turn {
+    let index = turns.iter().position(|turn| turn.key == key).unwrap_or_else(|| {
         let (order, asked) = (Vec::new(), Vec::new());
-        turns.push(Turn { broker, order, asked, is_under_way: false, held: 0 });
+        turns.push(Turn { key, order, asked, is_under_way: false, held: 0 });
         turns.len() - 1
     });
     &mut turns[index]
@@ -100,13 +102,15 @@ pub trait SlotOf: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot> {}
 impl<F: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot>> SlotOf for F {}
 
 impl Source {
-    /// The next Fetch for a broker, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
+    /// The next Fetch of a turn, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
     /// [`Self::fetch_failed`] has to follow.
-    pub fn next_fetch(&mut self, broker: i32, now_us: u64) -> Option<Fetch<'_>> {
-        let Self { settings, positions, turns, request, .. } = self;
+    pub fn next_fetch(&mut self, key: TurnKey, now_us: u64) -> Option<Fetch<'_>> {
+        let Self { settings, positions, turns, first_turn, request, .. } = self;
         let brokers = turns.iter().filter(|turn| !turn.order.is_empty()).count();
         let room = settings.room_for(brokers);
-        let turn = turns.iter_mut().find(|turn| turn.broker == broker && turn.is_free())?;
+        let place = turns.iter().position(|turn| turn.key == key && turn.is_free())?;
+        *first_turn = place + 1;
+        let turn = &mut turns[place];
         request.clear();
         turn.asked.clear();
         let is_ready = |index: &&usize| positions[**index].is_ready(now_us);
@@ -120,6 +124,7 @@ impl Source {
                 max_bytes = max_bytes.max(partition.max_bytes);
                 turn.asked.push(Asked {
                     index,
+                    slot: position.slot,
                     attempt: position.attempt,
                     offset: position.offset,
                     leader_epoch: partition.leader_epoch,
@@ -135,23 +140,23 @@ impl Source {
     }
 
     /// There will be no answer: the connection was closed, or the request could not be sent.
-    pub fn fetch_failed(&mut self, broker: i32, now_us: u64) {
-        let Some(asked) = self.take_asked(broker) else { return };
+    pub fn fetch_failed(&mut self, key: TurnKey, now_us: u64) {
+        let Some(asked) = self.take_asked(key) else { return };
         self.not_answered(&asked, now_us);
-        self.put_back(broker, asked);
+        self.put_back(key, asked);
         (self.is_stale, self.is_unsettled) = (true, true);
     }
 
-    /// What was asked of a broker, if an answer is due.
-    fn take_asked(&mut self, broker: i32) -> Option<Vec<Asked>> {
-        let turn = self.turns.iter_mut().find(|turn| turn.broker == broker && turn.is_under_way)?;
+    /// What was asked in a turn, if an answer is due.
+    fn take_asked(&mut self, key: TurnKey) -> Option<Vec<Asked>> {
+        let turn = self.turns.iter_mut().find(|turn| turn.key == key && turn.is_under_way)?;
         turn.is_under_way = false;
         Some(mem::take(&mut turn.asked))
     }
 
     /// The list is used again.
-    fn put_back(&mut self, broker: i32, asked: Vec<Asked>) {
-        turn(&mut self.turns, broker).asked = asked;
+    fn put_back(&mut self, key: TurnKey, asked: Vec<Asked>) {
+        turn(&mut self.turns, key).asked = asked;
     }
 
     /// Who was asked for and has no answer rests for a while.
@@ -169,22 +174,22 @@ impl Source {
         self.spare.last_mut().map(|spare| mem::take(&mut spare.bytes)).unwrap_or_default()
     }
 
-    /// The answer to a broker's Fetch has come: `bytes[from..to]`, its header included. What is in it waits to be shown.
+    /// The answer to a turn's Fetch has come: `bytes[from..to]`, its header included. What is in it waits to be shown.
     /// `slot` finds the partitions that it names. Returns the answer's own fields.
     ///
     /// # Errors
     /// It cannot be the answer. The connection has to be closed; what [`Self::fetch_failed`] does has been done.
     pub fn fetched(
         &mut self,
-        broker: i32,
+        key: TurnKey,
         version: i16,
         slot: impl SlotOf,
         (bytes, from, to): (Vec<u8>, usize, usize),
         now_us: u64,
     ) -> Result<FetchResponse, AnswerError> {
-        let mut asked = self.take_asked(broker).unwrap_or_default();
+        let mut asked = self.take_asked(key).unwrap_or_default();
         let mut arrived = self.spare.pop().unwrap_or_default();
-        arrived.begin(Some(broker));
+        arrived.begin(Some(key));
         let answer = bytes.get(from..to).unwrap_or_default();
         // Looked at as a whole first: nothing is believed of an answer that turns out to be none.
         let response = check(version, &slot, answer, &mut asked).and_then(|response| {
@@ -201,7 +206,7 @@ impl Source {
         self.is_stale |= response.is_err();
         self.is_unsettled = true;
         self.not_answered(&asked, now_us);
-        self.put_back(broker, asked);
+        self.put_back(key, asked);
         self.keep(arrived);
         response
     }
@@ -218,8 +223,8 @@ impl Source {
         let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
         let (mut cursor, mut is_front) = (0, true);
         let response = FetchResponse::decode(version, body, |fetched| {
-            let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
-            let Some(asked) = find(asked, &mut cursor, index).map(|place| asked[place]) else { return };
+            let slot = slot(fetched.topic, fetched.partition);
+            let Some(asked) = find(asked, &mut cursor, slot).map(|place| asked[place]) else { return };
             if self.positions[asked.index].attempt == asked.attempt || mutants::is_off("wire-earlier-attempt")
             {
                 self.take((asked, is_front), &fetched, (bytes, arrived), now_us);
@@ -332,8 +337,8 @@ fn check(
     let (_, body) = ResponseHeader::decode(Api::Fetch, version, answer)?;
     let (mut cursor, mut wrong) = (0, None);
     let response = FetchResponse::decode(version, body, |fetched| {
-        let index = slot(fetched.topic, fetched.partition).map(PartitionSlot::index);
-        match find(asked, &mut cursor, index).map(|place| &mut asked[place]) {
+        let slot = slot(fetched.topic, fetched.partition);
+        match find(asked, &mut cursor, slot).map(|place| &mut asked[place]) {
             Some(asked) if !asked.is_answered || mutants::is_off("wire-answered-once") => {
                 asked.is_answered = true;
             }
@@ -356,11 +361,11 @@ fn check(
 const NOBODY_S: i32 = -1;
 
 /// Where a partition is in a request. Answers mostly have the request's order: it is looked for from `cursor` on.
-fn find(asked: &[Asked], cursor: &mut usize, index: Option<usize>) -> Option<usize> {
-    let index = index?;
+fn find(asked: &[Asked], cursor: &mut usize, slot: Option<PartitionSlot>) -> Option<usize> {
+    let slot = slot?;
     let (before, behind) = asked.split_at_checked(*cursor)?;
-    let at = behind.iter().position(|asked| asked.index == index).map(|place| *cursor + place);
-    let at = at.or_else(|| before.iter().position(|asked| asked.index == index))?;
+    let at = behind.iter().position(|asked| asked.slot == slot).map(|place| *cursor + place);
+    let at = at.or_else(|| before.iter().position(|asked| asked.slot == slot))?;
     *cursor = at + 1;
     Some(at)
 }

@@ -103,7 +103,7 @@ impl Source {
         if arrived.sections.is_empty() {
             self.recycle(arrived);
         } else {
-            if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.broker) == arrived.broker) {
+            if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.key) == arrived.turn) {
                 turn.held += 1;
                 turn.rotate(&self.positions);
             }

@@ -5,6 +5,10 @@
 //! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and one more is
 //! under way or waits: that bounds the memory, and a reader that is slower than its brokers fetches less.
 //!
+//! **Here and there.** A source can also read with seats: whoever wants one record here and another there has one, and looks
+//! at one partition at a time, which others may look at, too, at other places. A request names a partition once, so that each
+//! seat has requests of its own; so many of them are under way at a time, on one connection.
+//!
 //! **Whose log it is.** A leader that is new is asked first whether its log is the one that was read (KIP-320); then
 //! fetches carry its epoch, so that nobody answers who has been deposed since. `OFFSET_OUT_OF_RANGE` to a Fetch that
 //! also carried the epoch of the last record proves nothing: Kafka answers so where it does not know that epoch
@@ -38,7 +42,8 @@ use crate::{
         FalseAbort,
         wire::protocol::{FetchPartition, LeaderHint},
     },
-    partitions::{PartitionSlot, PartitionTable},
+    mutants,
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// How fetches are made.
@@ -53,6 +58,8 @@ pub struct SourceSettings {
     pub max_bytes: i32,
     /// How much of it may be one partition's, in bytes.
     pub partition_max_bytes: i32,
+    /// Requests that may be under way to a broker: one, or several from different seats.
+    pub requests_at_once: usize,
     /// More of a partition is asked for before what has come of it is shown. Whoever reads here and there does not.
     pub reads_ahead: bool,
     /// Only what is committed is shown.
@@ -158,13 +165,25 @@ pub struct Fetch<'a> {
     pub max_bytes: i32,
 }
 
+/// A request's turn with a broker: of all partitions that it leads, or of one seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnKey {
+    /// The broker.
+    pub broker: i32,
+    /// The seat, where there are any.
+    pub seat: Option<usize>,
+}
+
 /// Reads a table's partitions.
 #[derive(Debug)]
 pub struct Source {
     settings: SourceSettings,
-    /// By slot.
+    /// By slot, or by seat.
     positions: Vec<Position>,
+    has_seats: bool,
     turns: Vec<Turn>,
+    /// The turn that is first looked at: the one behind that which was last.
+    first_turn: usize,
     /// What has come and is not shown, in the order in which it came.
     arrived: VecDeque<Arrived>,
     /// Those that were shown, with their buffers.
@@ -184,10 +203,26 @@ impl Source {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(settings: SourceSettings, table: &PartitionTable) -> Self {
+        let positions = table.slots().map(|slot| Position::new(slot, table.place(slot))).collect();
+        Self::of(settings, positions)
+    }
+
+    /// Reads nothing yet, with so many seats: [`Self::read_at`] and [`Self::show_at`] in place of the like for slots.
+    #[must_use]
+    pub fn with_seats(settings: SourceSettings, seats: usize) -> Self {
+        // Whole batches, or one that is half shown would have to wait for others.
+        let settings = SourceSettings { reads_ahead: false, step_records: usize::MAX, ..settings };
+        let nowhere = |_| Position::new(PartitionSlot::default(), TopicPartition { topic: 0, partition: 0 });
+        Self { has_seats: true, ..Self::of(settings, (0..seats).map(nowhere).collect()) }
+    }
+
+    fn of(settings: SourceSettings, positions: Vec<Position>) -> Self {
         Self {
             settings,
-            positions: table.slots().map(|slot| Position::new(slot, table.place(slot))).collect(),
+            positions,
+            has_seats: false,
             turns: Vec::new(),
+            first_turn: 0,
             arrived: VecDeque::new(),
             spare: Vec::new(),
             shower: Shower::new(&settings),
@@ -214,6 +249,26 @@ impl Source {
         }
     }
 
+    /// Has a seat look at a partition, whose place in the table this is, from an offset on.
+    pub fn read_at(&mut self, seat: usize, slot: PartitionSlot, place: TopicPartition, offset: i64) {
+        self.stop_at(seat);
+        if let Some(position) = self.positions.get_mut(seat) {
+            (position.slot, position.place) = (slot, place);
+            position.jump(offset, None);
+            self.is_unsettled = true;
+        }
+    }
+
+    /// A seat looks at nothing any more. What has come for it is dropped.
+    pub fn stop_at(&mut self, seat: usize) {
+        if let Some(position) = self.positions.get_mut(seat) {
+            position.stop();
+            while let Some(place) = self.arrived_at(seat).filter(|_| !mutants::is_off("wire-overtaken")) {
+                self.retire(place);
+            }
+        }
+    }
+
     /// Stops reading a partition.
     pub fn stop(&mut self, slot: PartitionSlot) {
         if let Some(position) = self.positions.get_mut(slot.index()) {
@@ -223,29 +278,33 @@ impl Source {
 
     /// Tells who leads the partitions by now. To be called when that may have changed, and after [`Self::read_from`].
     pub fn lead(&mut self, leader: impl Fn(PartitionSlot) -> Option<Leader>) {
+        let has_seats = self.has_seats;
         for (index, position) in self.positions.iter_mut().enumerate() {
+            let key = |broker| TurnKey { broker, seat: has_seats.then_some(index) };
             let (before, now) = (position.leader, leader(position.slot));
             if !position.lead_by(now) {
                 continue;
             }
             self.is_unsettled = true;
-            let (before, now) = (before.map(|leader| leader.broker), now.map(|leader| leader.broker));
+            let (before, now) =
+                (before.map(|leader| key(leader.broker)), now.map(|leader| key(leader.broker)));
             if before == now {
                 continue;
             }
-            if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.broker) == before) {
+            if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.key) == before) {
                 turn.order.retain(|place| *place != index);
             }
-            if let Some(broker) = now {
-                answer::turn(&mut self.turns, broker).order.push(index);
+            if let Some(key) = now {
+                answer::turn(&mut self.turns, key).order.push(index);
             }
         }
     }
 
-    /// Partitions that are being read and have no leader.
-    pub fn without_leader(&self) -> impl Iterator<Item = PartitionSlot> {
-        let without = self.positions.iter().filter(|position| position.leader.is_none());
-        without.filter(|position| position.stage != Stage::Idle).map(|position| position.slot)
+    /// What is being read and has no leader: its place among all positions, and its partition.
+    pub fn without_leader(&self) -> impl Iterator<Item = (usize, PartitionSlot)> {
+        let is_without = |position: &Position| position.leader.is_none() && position.stage != Stage::Idle;
+        let all = self.positions.iter().enumerate();
+        all.filter(move |(_, position)| is_without(position)).map(|(index, position)| (index, position.slot))
     }
 
     /// Asks the questions that are open, and draws the consequences of those that were answered. To be called after
@@ -259,12 +318,13 @@ impl Source {
         }
     }
 
-    /// Brokers to which a Fetch can go out now.
-    pub fn due(&self, now_us: u64) -> impl Iterator<Item = i32> {
+    /// Whose turn it is for a Fetch that can go out now; who had the last turn comes last.
+    pub fn due(&self, now_us: u64) -> impl Iterator<Item = TurnKey> {
         let is_due = move |turn: &&Turn| {
             turn.is_free() && turn.order.iter().any(|&index| self.positions[index].is_ready(now_us))
         };
-        self.turns.iter().filter(is_due).map(|turn| turn.broker)
+        let (last, first) = self.turns.split_at(self.first_turn.min(self.turns.len()));
+        first.iter().chain(last).filter(is_due).map(|turn| turn.key)
     }
 
     /// When there is next something to do without anything having come: a pause is over. `u64::MAX`: nothing.
@@ -281,9 +341,20 @@ impl Source {
         !self.arrived.is_empty()
     }
 
-    /// Nobody is known to lead a partition, for this reason: it is told like an answer of a broker.
-    pub fn deny_leader(&mut self, slot: PartitionSlot, error: i16) {
-        self.tell_error(slot.index(), error);
+    /// Seats for which something has come that was not shown; one may be named more than once.
+    pub fn seats_with_news(&self) -> impl Iterator<Item = usize> {
+        self.arrived.iter().filter_map(Arrived::seat)
+    }
+
+    /// Where in the line the first thing is that has come for a seat.
+    fn arrived_at(&self, seat: usize) -> Option<usize> {
+        self.arrived.iter().position(|arrived| arrived.seat() == Some(seat))
+    }
+
+    /// Nobody is known to lead what is read at this place among all positions, for this reason: it is told like an answer of
+    /// a broker.
+    pub fn deny_leader(&mut self, index: usize, error: i16) {
+        self.tell_error(index, error);
     }
 
     /// Whether the cluster has to be looked at anew: true once.

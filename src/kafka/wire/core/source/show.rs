@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    ReadRecord, Source, SourceEvent, SourceSettings, Visitor, aborted,
+    ReadRecord, Source, SourceEvent, SourceSettings, TurnKey, Visitor, aborted,
     markers::{Contradiction, Markers},
     position::{Position, Stage},
     search::Search,
@@ -36,8 +36,8 @@ struct Open {
 /// An answer whose parts wait to be shown, or an event that waits behind what came before.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
-    /// Who sent it; `None`: nobody, it is ours.
-    pub(super) broker: Option<i32>,
+    /// Whose request it answers; `None`: nobody's, it is ours.
+    pub(super) turn: Option<TurnKey>,
     /// The answer.
     pub(super) bytes: Vec<u8>,
     pub(super) sections: Vec<Section>,
@@ -49,11 +49,16 @@ pub(super) struct Arrived {
 
 impl Arrived {
     /// As good as new, but for the buffers.
-    pub(super) fn begin(&mut self, broker: Option<i32>) {
-        self.broker = broker;
+    pub(super) fn begin(&mut self, turn: Option<TurnKey>) {
+        self.turn = turn;
         self.sections.clear();
         self.next = 0;
         self.aborted.clear();
+    }
+
+    /// Whose it is, where there are seats: all of an answer is one's.
+    pub(super) fn seat(&self) -> Option<usize> {
+        self.sections.first().map(|section| section.index)
     }
 
     pub(super) fn note_aborted(&mut self, all: impl Iterator<Item = AbortedTransaction>) -> Range<usize> {
@@ -321,13 +326,38 @@ fn tell_malformed(slot: PartitionSlot, range: Range<i64>, visitor: &mut impl Vis
 const MALFORMED: &str = "a record that cannot be taken apart";
 
 impl Source {
-    /// Shows what has come: a batch, or as much of it as is to be shown at once, or an event, at the most. Returns how many records and events that were; 0: there is
-    /// nothing to show.
+    /// Shows what has come: a batch, or as much of it as is to be shown at once, or an event, at the most. Returns how many
+    /// records and events that were; 0: there is nothing to show.
     pub fn show(&mut self, visitor: &mut impl Visitor) -> usize {
-        while let Some(arrived) = self.arrived.front_mut() {
+        while !self.arrived.is_empty() {
+            if let Some(shown) = self.show_first(visitor) {
+                return shown;
+            }
+        }
+        0
+    }
+
+    /// The same, of what has come for a seat.
+    pub fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor) -> usize {
+        while let Some(place) = self.arrived_at(seat) {
+            // The others keep their order.
+            if let Some(arrived) = self.arrived.remove(place) {
+                self.arrived.push_front(arrived);
+            }
+            if let Some(shown) = self.show_first(visitor) {
+                return shown;
+            }
+        }
+        0
+    }
+
+    /// Shows something of what came first. `None`: there is no more of it.
+    fn show_first(&mut self, visitor: &mut impl Visitor) -> Option<usize> {
+        loop {
+            let arrived = self.arrived.front_mut()?;
             let Some(section) = arrived.sections.get_mut(arrived.next) else {
-                self.retire();
-                continue;
+                self.retire(0);
+                return None;
             };
             let position = &mut self.positions[section.index];
             if section.generation != position.generation && !mutants::is_off("wire-overtaken") {
@@ -339,14 +369,14 @@ impl Source {
                 arrived.next += 1;
                 tell(position, &section.content, visitor);
                 self.is_unsettled = true;
-                return 1;
+                return Some(1);
             };
             let mut batches = Batches::new(&arrived.bytes[from..to]);
             let Some(batch) = batches.next() else {
                 arrived.next += 1;
                 self.is_unsettled |= section.resumes;
                 if is_end_news(position, section, visitor) {
-                    return 1;
+                    return Some(1);
                 }
                 continue;
             };
@@ -368,25 +398,24 @@ impl Source {
                     if self.shower.open.is_none() {
                         section.pass(next_from, next_offset);
                     }
-                    return shown.max(1);
+                    return Some(shown.max(1));
                 }
                 Err((bad, next_offset)) => {
                     let told = stumble(position, section, (bad, rest), visitor);
                     section.pass(next_from, next_offset);
                     self.is_unsettled = true;
                     if told {
-                        return 1;
+                        return Some(1);
                     }
                 }
             }
         }
-        0
     }
 
-    /// What was shown as a whole makes room for the broker's next answer.
-    fn retire(&mut self) {
-        let Some(arrived) = self.arrived.pop_front() else { return };
-        if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.broker) == arrived.broker) {
+    /// What was shown as a whole, or is not to be shown, makes room for the next answer of its turn.
+    pub(super) fn retire(&mut self, place: usize) {
+        let Some(arrived) = self.arrived.remove(place) else { return };
+        if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.key) == arrived.turn) {
             turn.held -= 1;
         }
         self.recycle(arrived);
@@ -395,14 +424,23 @@ impl Source {
     /// Its buffers are used again, unless one large batch has blown them up.
     pub(super) fn recycle(&mut self, mut arrived: Arrived) {
         let usual = usize::try_from(self.settings.max_bytes).unwrap_or(0).saturating_mul(2);
+        // Whoever wants one record asks for little, and gets a batch.
+        let (most, usual) = if self.has_seats {
+            (self.settings.requests_at_once, usual.max(SEAT_BYTES))
+        } else {
+            (2 * self.turns.len() + 1, usual)
+        };
         if arrived.bytes.capacity() > usual {
             arrived.bytes = Vec::new();
         }
-        if self.spare.len() <= 2 * self.turns.len() {
+        if self.spare.len() < most {
             self.spare.push(arrived);
         }
     }
 }
+
+/// A buffer of so many bytes is kept for what seats are shown.
+const SEAT_BYTES: usize = 2 << 20;
 
 impl Section {
     /// From which offset on a batch's records are shown. Only the first one may begin below what was asked for, and reach

@@ -23,7 +23,7 @@ fn a_batch_that_does_not_fit_its_checksum_reaches_up_to_the_next_one() {
         bench.give(FIRST, &[part(0, 9, &[first, flipped(second, at), third.clone()])]);
         bench.asks(FIRST);
         assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 to 5"], "{at}");
-        bench.source.fetch_failed(FIRST, bench.now_us);
+        bench.source.fetch_failed(turn(FIRST), bench.now_us);
         assert_eq!(bench.asks(FIRST), [(0, 5)], "it goes on behind it by itself");
         bench.give(FIRST, &[part(0, 9, &[third])]);
         assert_eq!(bench.shown(), ["0@5 f"]);
@@ -111,7 +111,7 @@ fn a_length_that_cannot_be_has_no_end() {
     assert_eq!(bench.shown(), ["0@0 a", "0@1 b", "0: not 2 on"]);
     assert_eq!(bench.asks(FIRST), [(0, 3)], "its end is looked for");
     bench.read_from(0, 5, None);
-    bench.source.fetch_failed(FIRST, bench.now_us);
+    bench.source.fetch_failed(turn(FIRST), bench.now_us);
     assert_eq!(bench.asks(FIRST), [(0, 5)], "unless somebody knows better");
 }
 

@@ -18,6 +18,7 @@ pub(in crate::kafka::wire::core) const SETTINGS: SourceSettings = SourceSettings
     min_bytes: 1,
     max_bytes: 1 << 20,
     partition_max_bytes: 1 << 16,
+    requests_at_once: 1,
     reads_ahead: true,
     read_committed: false,
     step_records: usize::MAX,
@@ -132,7 +133,7 @@ pub(in crate::kafka::wire::core) fn failed(partition: i32, error: i16) -> Part {
     Part { error, ..part(partition, -1, &[]) }
 }
 
-const VERSION: i16 = 12;
+pub(super) const VERSION: i16 = 12;
 
 pub(in crate::kafka::wire::core) fn answer(topic: TopicRef<'_>, parts: &[Part]) -> Vec<u8> {
     answer_about(&[(topic, parts)])
@@ -227,6 +228,11 @@ pub(super) struct Bench {
     leaders: Vec<Leader>,
 }
 
+/// The turn of all that a broker leads.
+pub(super) fn turn(broker: i32) -> TurnKey {
+    TurnKey { broker, seat: None }
+}
+
 /// The broker that leads at first.
 pub(super) const FIRST: i32 = 1;
 
@@ -265,7 +271,7 @@ impl Bench {
     /// What a broker is asked for next.
     pub(super) fn request(&mut self, broker: i32) -> Option<Vec<FetchPartition>> {
         self.source.settle(&mut self.questions, self.now_us);
-        let fetch = self.source.next_fetch(broker, self.now_us)?;
+        let fetch = self.source.next_fetch(turn(broker), self.now_us)?;
         Some(fetch.partitions.to_vec())
     }
 
@@ -290,7 +296,7 @@ impl Bench {
         let slot = |topic: TopicRef<'_>, partition| {
             table.slot(TopicPartition { topic: 0, partition }).filter(|_| topic == TOPIC)
         };
-        source.fetched(broker, VERSION, slot, place, *now_us).map(drop)
+        source.fetched(turn(broker), VERSION, slot, place, *now_us).map(drop)
     }
 
     /// Shows everything that is there.

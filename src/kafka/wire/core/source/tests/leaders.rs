@@ -169,7 +169,7 @@ fn other_errors_are_told_each_time() {
 fn what_is_not_answered_is_asked_for_again() {
     let mut bench = Bench::reading(2);
     bench.asks(FIRST);
-    bench.source.fetch_failed(FIRST, bench.now_us);
+    bench.source.fetch_failed(turn(FIRST), bench.now_us);
     assert!(bench.source.take_stale());
     assert_eq!(bench.asks(FIRST), []);
     bench.pass();

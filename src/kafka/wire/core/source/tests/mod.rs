@@ -5,4 +5,5 @@ mod broken;
 pub(in crate::kafka::wire::core) mod kit;
 mod leaders;
 mod progress;
+mod seats;
 mod transactions;

@@ -232,7 +232,7 @@ fn what_is_held_is_divided_among_the_brokers() {
     let mut bench =
         Bench::reading_as(SourceSettings { max_bytes: 4 << 20, partition_max_bytes: 3 << 20, ..SETTINGS }, 2);
     let asked = |bench: &mut Bench, broker| {
-        let fetch = bench.source.next_fetch(broker, bench.now_us).unwrap();
+        let fetch = bench.source.next_fetch(turn(broker), bench.now_us).unwrap();
         (fetch.max_bytes, fetch.partitions[0].max_bytes)
     };
     assert_eq!(asked(&mut bench, FIRST), (4 << 20, 3 << 20));
