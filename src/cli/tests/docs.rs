@@ -195,7 +195,9 @@ fn every_source_file_on_a_page_exists() {
     let mut seen = 0;
     for (path, text) in pages() {
         for word in text.split('`').skip(1).step_by(2) {
-            let is_source = word.ends_with(".rs") && word.contains('/') && !word.contains(' ');
+            let is_source = Path::new(word).extension().is_some_and(|end| end == "rs")
+                && word.contains('/')
+                && !word.contains(' ');
             for file in if is_source { expanded(word) } else { Vec::new() } {
                 let exists =
                     ["", "src", "tests"].iter().any(|folder| root().join(folder).join(&file).exists());

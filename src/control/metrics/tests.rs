@@ -158,7 +158,9 @@ fn latencies_are_cumulative_and_survive_a_reset() {
     let (shared, _) = repeater();
     let board = shared.repeater.get().unwrap();
     let mut histogram = LatencyHistogram::new();
-    [100, 900, 900, 40_000_000].into_iter().for_each(|latency_us| histogram.record(latency_us));
+    for latency_us in [100, 900, 900, 40_000_000] {
+        histogram.record(latency_us);
+    }
     board.merge(0, Some(&histogram), None);
     let before = text(&shared);
     board.reset();
