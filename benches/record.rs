@@ -63,7 +63,8 @@ fn proof_headers(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| {
         bencher.iter(|| {
             for (sequence, id) in (0..).zip(&ids) {
-                let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
+                let proof =
+                    Proof { run: 1, sequence, timestamp_ms: Some(1_000), micros: None, transaction: None };
                 let content = Content::new(Some(id), black_box(7), (RECORD_ID_HEADER.as_bytes(), id));
                 black_box(record::encode(black_box(&proof), &content));
             }

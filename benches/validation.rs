@@ -88,7 +88,7 @@ fn proofs(criterion: &mut Criterion) {
 }
 
 fn header(sequence: u64, id: &[u8; RECORD_ID_BYTES], value: &[u8]) -> Encoded {
-    let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), transaction: None };
+    let proof = Proof { run: 1, sequence, timestamp_ms: Some(1_000), micros: None, transaction: None };
     let content = Content::new(Some(id), record::digest_of(Some(value)), (RECORD_ID_HEADER.as_bytes(), id));
     record::encode(&proof, &content)
 }

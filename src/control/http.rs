@@ -38,7 +38,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let config = shared.ending.asked.common();
     let guard = Guard::new(config.token.clone(), &config.allowed_hosts, config.bind);
     let router = match shared.ending.asked {
-        Asked::Verifier(_) => Router::new(),
+        Asked::Verifier(_) | Asked::Bench(_) => Router::new(),
         Asked::Repeater(_) => Router::new().route("/activate", any(activate)),
     };
     router
@@ -58,7 +58,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 /// What there is to ask for.
 async fn index(State(shared): State<Arc<Shared>>) -> String {
     let own = match shared.ending.asked {
-        Asked::Verifier(_) => "",
+        Asked::Verifier(_) | Asked::Bench(_) => "",
         Asked::Repeater(_) => "/activate     start producing\n",
     };
     format!(

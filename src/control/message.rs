@@ -4,7 +4,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::{
     ledger::{Entry, LatestValues, Ledger, LedgerError, LedgerStore},
-    stats::LatencyHistogram,
+    stats::{LatencyHistogram, LoopTimes},
 };
 
 /// One message. Shards send a few each second, however many records they move.
@@ -25,7 +25,11 @@ pub enum Message {
         entries: Vec<Entry>,
         /// How long acks took.
         latency: Option<LatencyHistogram>,
+        /// How long they took, and what was before that, in an open loop.
+        times: Option<Box<LoopTimes>>,
     },
+    /// How long records took until a reader's verdict.
+    EndToEnd(Box<LatencyHistogram>),
     /// Latencies of a repeater's worker.
     EchoLatency {
         /// Its number.

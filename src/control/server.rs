@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Message, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch};
 use crate::{
-    app::Shared,
+    app::{Shared, ending::Asked},
     runtime::pulse::{LISTEN_EVERY, Listener},
     terminal,
 };
@@ -142,7 +142,10 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
         brokers.tell(&shared);
         shared.lifecycle.look_at_time(Instant::now());
         let time = || shared.lifecycle.phase_time();
-        if let Some(board) = shared.board.get() {
+        // A benchmark shows its own.
+        if let Some(board) = shared.board.get()
+            && !matches!(shared.ending.asked, Asked::Bench(_))
+        {
             progress.show(board, time);
         }
         if let Some(board) = shared.repeater.get() {
@@ -156,7 +159,7 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
         (Message::OpenLedger { store, ledger, latest }, keeper) => {
             *keeper = Some(Keeper::new(store, ledger, latest));
         }
-        (Message::Produced { entries, latency }, keeper) => {
+        (Message::Produced { entries, latency, .. }, keeper) => {
             let producer = shared.board.get().and_then(|board| board.producer.as_ref());
             if let (Some(producer), Some(latency)) = (producer, latency) {
                 producer.latency().merge(&latency);
@@ -173,6 +176,6 @@ async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
             }
         }
         // Without a ledger a dropped `Flush` answers by that.
-        (Message::Flush(_) | Message::Finish, _) => {}
+        (Message::Flush(_) | Message::Finish | Message::EndToEnd(_), _) => {}
     }
 }

@@ -27,6 +27,8 @@ const KEPT: usize = 10_000;
 pub struct Undecided {
     /// What it is, if the ledger lists one of its places by the end.
     pub accusation: Violation,
+    /// Its partition's place in the ledger.
+    pub place: i32,
     /// Where the record's number was read before, if that is what is wrong with it.
     pub before: Option<i64>,
 }
@@ -34,7 +36,7 @@ pub struct Undecided {
 impl Undecided {
     /// What becomes of it, by what the ledger lists now.
     fn judge(&self, ledger: &Ledger) -> Judgement {
-        let Some(part) = ledger.partition(self.accusation.partition) else { return Judgement::NoWord };
+        let Some(part) = ledger.partition(self.place) else { return Judgement::NoWord };
         let Some(highest) = part.highest() else { return Judgement::NoWord };
         let mut places = self.before.into_iter().chain([self.accusation.offset]);
         if places.clone().any(|place| part.contains(place)) && !mutants::is_off("acked-later") {
@@ -96,11 +98,11 @@ impl UndecidedRecords {
 
     /// A log was cut, and what was read of it from there on is gone: what the ledger lists there is something else.
     #[cold]
-    pub fn forget(&self, partition: i32, from: i64) {
+    pub fn forget(&self, place: i32, from: i64) {
         let mut kept = self.kept();
         let is_gone = |record: &Undecided| {
             let last = record.before.unwrap_or(i64::MIN).max(record.accusation.offset);
-            record.accusation.partition == partition && last >= from
+            record.place == place && last >= from
         };
         kept.retain(|record| !is_gone(record));
         self.count.store(kept.len(), Relaxed);
@@ -202,7 +204,7 @@ mod tests {
             found: String::new(),
             evidence: Box::default(),
         };
-        Undecided { accusation, before: Some(before) }
+        Undecided { accusation, place: 0, before: Some(before) }
     }
 
     /// Read at `offset`, and says that it lies elsewhere.

@@ -17,6 +17,8 @@ pub struct TopicPartition {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionTable {
     topics: Vec<Arc<str>>,
+    /// By topic, the place of its partition 0 in the ledger.
+    first_places: Vec<i32>,
     /// The partitions, by slot.
     places: Vec<TopicPartition>,
     /// By topic and by number, the slot.
@@ -40,9 +42,17 @@ impl PartitionTable {
     pub fn add_topic(&mut self, topic: &str) -> usize {
         self.topic_named(topic).unwrap_or_else(|| {
             self.topics.push(topic.into());
+            self.first_places.push(0);
             self.slots.push(Vec::new());
             self.topics.len() - 1
         })
+    }
+
+    /// As [`Self::add_topic`], of a topic whose partitions are listed in a ledger behind those of others, from this place on.
+    pub fn add_topic_at(&mut self, topic: &str, first_place: i32) -> usize {
+        let topic = self.add_topic(topic);
+        self.first_places[topic] = first_place;
+        topic
     }
 
     /// The partition's slot, which it gets if it has none; `None` where there is no such topic, or can be no such partition.
@@ -101,6 +111,17 @@ impl PartitionTable {
         self.place(slot).partition
     }
 
+    /// The place of a partition in the ledger: its number, where that is of one topic.
+    ///
+    /// # Panics
+    /// The slot is of another table: a bug.
+    #[must_use]
+    #[inline]
+    pub fn ledger_place(&self, slot: PartitionSlot) -> i32 {
+        let TopicPartition { topic, partition } = self.place(slot);
+        self.first_places[topic] + partition
+    }
+
     /// The name of a partition's topic.
     ///
     /// # Panics
@@ -134,6 +155,15 @@ mod tests {
         for slot in table.slots() {
             assert_eq!(table.slot(table.place(slot)), Some(slot));
         }
+    }
+
+    #[test]
+    fn topics_share_a_ledger() {
+        let mut table = PartitionTable::of_topic("a", [0, 1]);
+        let b = table.add_topic_at("b", 2);
+        let slot = table.add(TopicPartition { topic: b, partition: 1 }).unwrap();
+        assert_eq!((table.ledger_place(PartitionSlot::new(1)), table.ledger_place(slot)), (1, 3));
+        assert_eq!(table.partition(slot), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! [`pages`] keeps many clients from taking too much memory.
 
 pub mod cores;
+pub mod cpu_time;
 pub mod descriptors;
 pub mod executor;
 pub mod exit;

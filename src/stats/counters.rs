@@ -171,6 +171,8 @@ counted! {
         wants: Wants,
         /// Records that have an outcome, whatever it is.
         deliveries: Counter,
+        /// µs of an open loop in which a record was due, and brokers kept it from being sent.
+        blocked_us: Counter,
     }
 }
 

@@ -44,7 +44,6 @@ impl LatencyHistogram {
     /// # Panics
     /// Never, as [`Self::new`].
     #[must_use]
-    #[allow(dead_code, reason = "the benchmark's run comes next")]
     pub fn fine() -> Self {
         let within = Histogram::new_with_bounds(1, MAX_US, 3).expect("constant bounds are valid");
         Self { within, above_range: 0 }

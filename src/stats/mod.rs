@@ -8,6 +8,7 @@ mod counted;
 mod counters;
 mod coverage;
 mod latency;
+mod loop_times;
 mod repeater;
 mod status;
 
@@ -17,5 +18,6 @@ pub use counters::{
 };
 pub use coverage::{Coverage, CoverageTotals};
 pub use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, LatencySummary};
+pub use loop_times::LoopTimes;
 pub use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
 pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};

@@ -86,6 +86,8 @@ pub fn produce<C: ClientFactory>(clients: C, records: u64, partitions: i32) -> R
         stats: Arc::new(ProducerStats::new(&ids)),
         run: 1,
         late: Arc::new(LateEnds::new(ids.len())),
+        table: Arc::new(PartitionTable::of_topic(&context.topic, ids.iter().copied())),
+        open_loop: None,
         config,
     };
     timed(async { producer::run(clients, &context, job).await })
@@ -112,6 +114,7 @@ pub fn read<C: ClientFactory>(clients: &C, records: i64, partitions: i32) -> Res
         throughput_bytes_per_s: None,
         share: 1.0,
         proof: config.proof,
+        end_to_end: None,
     };
     let pass = SeqReadPass {
         truth: Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false },

@@ -160,7 +160,7 @@ impl Crew<'_> {
         Some(self.places(spec, isolation)?.iter().map(|place| place.offset).collect())
     }
 
-    fn places(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<OffsetAndEpoch>> {
+    pub(crate) fn places(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<OffsetAndEpoch>> {
         let mut wait = self.wait("the run");
         let still = |open: &[i32]| wait.still(|| self.offsets_awaited(open));
         let places = self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, still)?;
@@ -234,7 +234,7 @@ impl Crew<'_> {
 
     /// Where what can be read ends. What is listed as committed can be read soon: its marker is on its way, and the
     /// broker does not show it before that has come. What lies behind the log's very end is not waited for: it is lost.
-    fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<OffsetAndEpoch>> {
+    pub(crate) fn readable_ends(&self, ledger: &Ledger) -> Option<Vec<OffsetAndEpoch>> {
         let isolation = isolation(self.config.proof);
         if isolation == Isolation::ReadUncommitted {
             return self.places(OffsetSpec::End, isolation);

@@ -3,12 +3,12 @@
 #[doc(hidden)]
 pub mod alone;
 pub mod check;
-mod crew;
-mod phases;
+pub(crate) mod crew;
+pub(crate) mod phases;
 pub(crate) mod produce;
 pub mod read;
 pub mod run;
 mod second_look;
-mod shard;
-mod trial;
-mod work_watch;
+pub(crate) mod shard;
+pub(crate) mod trial;
+pub(crate) mod work_watch;

@@ -131,6 +131,7 @@ fn produce_jobs(
     let jobs = owned.iter().enumerate().map(|(index, ids)| ProduceJob {
         config: config.clone(),
         partitions: ids.iter().map(partition).collect(),
+        table: Arc::new(PartitionTable::of_topic(&crew.config.topic, ids.iter().copied())),
         records: records[index],
         share: ids.len() as f64 / crew.partitions.max(1) as f64,
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
@@ -140,6 +141,7 @@ fn produce_jobs(
         stats: producer.shards[index].clone(),
         run,
         late: late.clone(),
+        open_loop: None,
     });
     jobs.collect()
 }
@@ -173,7 +175,7 @@ fn supervise<T>(
 }
 
 /// What a shard's producer waits for, and who keeps it waiting.
-fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
+pub(crate) fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
     let id = transactional_id(&crew.client, &crew.config.topic, shard);
     let coordinator = Coordinator::Transactions(&id);
     match wants {
@@ -205,6 +207,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         throughput_bytes_per_s: config.throughput_bytes_per_s,
         share: table.count() as f64 / crew.partitions.max(1) as f64,
         proof: crew.config.proof,
+        end_to_end: None,
     });
     let (feeders, shards_running) =
         start_readers(crew, jobs.map(|job| vec![job]).collect(), seq_reader::run)?;

@@ -150,7 +150,7 @@ fn explain_compaction(mut error: RunError, crew: &Crew<'_>) -> RunError {
     error
 }
 
-fn wait_for_topic(
+pub(crate) fn wait_for_topic(
     config: &VerifierConfig,
     new: Option<&NewTopic>,
     control: &Control,
@@ -165,7 +165,7 @@ fn wait_for_topic(
 }
 
 /// What the run as a whole has shown: a broken promise comes before whatever else went wrong.
-fn verdict(outcome: Result<(), RunError>, control: &Control) -> Result<(), RunError> {
+pub(crate) fn verdict(outcome: Result<(), RunError>, control: &Control) -> Result<(), RunError> {
     let violations = &control.shared.violations;
     let first = violations.kept().first().cloned().map(Box::new);
     match (outcome, first) {
@@ -207,7 +207,7 @@ fn run_phases(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     outcome
 }
 
-fn plan(
+pub(crate) fn plan(
     config: &VerifierConfig,
     topology: &Topology,
     partitions: usize,

@@ -36,8 +36,29 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// What stands in the way.
     pub(crate) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
+        Self::with_ledger(config, cpus, shards, ledger(config)?)
+    }
+
+    /// The same of a run that keeps its ledger to itself: nothing lies anywhere.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub(crate) fn without_ledger(
+        config: &'a VerifierConfig,
+        cpus: &CpuSet,
+        shards: usize,
+    ) -> Result<Self, RunError> {
+        Self::with_ledger(config, cpus, shards, 0)
+    }
+
+    fn with_ledger(
+        config: &'a VerifierConfig,
+        cpus: &CpuSet,
+        shards: usize,
+        listed: usize,
+    ) -> Result<Self, RunError> {
         clients(config, cpus)?;
-        let mut trial = Self { config, listed: ledger(config)?, limit: descriptors::raise(), port: 0 };
+        let mut trial = Self { config, listed, limit: descriptors::raise(), port: 0 };
         let brokers = match &config.common.brokers {
             Brokers::Embedded { brokers } => *brokers,
             Brokers::Bootstrap(list) => list.split(',').count(),

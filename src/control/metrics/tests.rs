@@ -290,6 +290,7 @@ fn every_counter_of_a_producer_is_in_a_metric() {
         lost_offsets,
         overdue,
         refused_messages,
+        blocked_us,
         deliveries,
         // By partition, and no number: `/status` has it.
         max_offsets: _,
@@ -307,6 +308,7 @@ fn every_counter_of_a_producer_is_in_a_metric() {
         aborted_records,
         lost_offsets,
         refused_messages,
+        blocked_us,
         deliveries,
     ];
     for (number, counter) in (1_000..).zip(counters) {

@@ -43,6 +43,8 @@ const READ_ERRORS: &str = "Errors while reading that were survived.";
 const LOST_OFFSETS: &str = "Offsets that are lost, where that is tolerated.";
 const OVERDUE: &str = "Records that were due by the rate limit, and could not be sent then.";
 
+const BLOCKED: &str = "Time of a benchmark in which a record was due, and brokers kept it from being sent.";
+
 /// A verifier's producer.
 pub(super) const PRODUCER: &[Metric<ProducerStats>] = &[
     counter("sent", "records", "Records handed to the client.", |stats| stats.sent.get()),
@@ -67,6 +69,7 @@ pub(super) const PRODUCER: &[Metric<ProducerStats>] = &[
     counter("delayed", "messages", "Messages to the control thread that found its queue full.", |stats| {
         stats.refused_messages.get()
     }),
+    counter("blocked", "microseconds", BLOCKED, |stats| stats.blocked_us.get()),
     gauge("overdue", "records", OVERDUE, |stats| stats.overdue.get()),
 ];
 

@@ -15,14 +15,23 @@
 //! | 98–127 | sequence number within run and partition, from 0 |
 //! | 128–191 | digest of everything above, the key, the value, and the first header's name and value |
 //!
-//! One of a transaction, or with a number that does not fit, has the long one. A third would need another length: a
-//! flipped bit must not make one format of another.
+//! A record of an open loop bears the time at which it was to be sent, to the µs, so that a reader knows how long it took from
+//! then on. It has the timed format: as the short one, but
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0–7 | format, 5 |
+//! | 128–143 | µs of the timestamp, behind its ms |
+//! | 144–207 | digest, of these too |
+//!
+//! One of a transaction, or with a number that does not fit, has the long one. Each has a length of its own: a flipped bit must
+//! not make one format of another.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | format, 3 |
 //! | 1 | the same, every bit turned |
-//! | 2–3 | 0 |
+//! | 2–3 | µs of the timestamp, behind its ms, and 1; 0 for none |
 //! | 4–7 | position of the record among those of its transaction on its partition, from 0 |
 //! | 8–15 | run that wrote it |
 //! | 16–23 | sequence number within run and partition, from 0 |
@@ -57,6 +66,8 @@ pub const PROOF_NAME: &CStr = c"PROOFLOAD";
 
 /// Bytes of its value, in the long format.
 pub const LONG_BYTES: usize = 56;
+/// In the timed one.
+pub const TIMED_BYTES: usize = 26;
 /// In the short one.
 pub const SHORT_BYTES: usize = 24;
 
@@ -65,8 +76,10 @@ pub const RUNS: u64 = 1 << RUN_BITS;
 
 const LONG: u8 = 3;
 const SHORT: u8 = 2;
+const TIMED: u8 = 5;
 /// Where the digest begins: everything before it is digested.
 const LONG_DIGESTED_BYTES: usize = LONG_BYTES - 8;
+const TIMED_DIGESTED_BYTES: usize = TIMED_BYTES - 8;
 const SHORT_DIGESTED_BYTES: usize = SHORT_BYTES - 8;
 /// Bits of the short one's numbers.
 const TIME_BITS: u32 = 42;
@@ -85,8 +98,19 @@ pub struct Proof {
     pub sequence: u64,
     /// Milliseconds since the epoch; `None` where the client chose the time itself.
     pub timestamp_ms: Option<i64>,
+    /// µs behind that, below 1,000; `None` where nobody wants to know the time so well.
+    pub micros: Option<u16>,
     /// `None` outside transactions.
     pub transaction: Option<InTransaction>,
+}
+
+impl Proof {
+    /// When the record was to be sent, µs since 1970; `None` where it does not say.
+    #[must_use]
+    #[inline]
+    pub fn intended_us(&self) -> Option<i64> {
+        Some(self.timestamp_ms?.checked_mul(1_000)? + i64::from(self.micros?))
+    }
 }
 
 /// A record's place in its transaction, on its partition.
@@ -121,9 +145,10 @@ impl Encoded {
 #[must_use]
 #[inline]
 pub fn encode(proof: &Proof, content: &Content) -> Encoded {
-    match short_head(proof) {
-        Some(head) => encode_short(head, content),
-        None => encode_long(proof, content),
+    match (short_head(proof), proof.micros) {
+        (Some(head), None) => encode_short(head, content),
+        (Some(head), Some(micros)) => encode_timed(head, micros, content),
+        (None, _) => encode_long(proof, content),
     }
 }
 
@@ -134,9 +159,10 @@ fn short_head(proof: &Proof) -> Option<u128> {
         .map_or(Some(NO_TIME), |time_ms| u64::try_from(time_ms).ok().filter(|time_ms| *time_ms < NO_TIME))?;
     let fits =
         proof.transaction.is_none() && proof.run >> RUN_BITS == 0 && proof.sequence >> SEQUENCE_BITS == 0;
+    let format = if proof.micros.is_some() { TIMED } else { SHORT };
     let head = [(time, TIME_BITS), (proof.run, RUN_BITS), (proof.sequence, SEQUENCE_BITS)]
         .into_iter()
-        .fold(u128::from(SHORT), |head, (number, bits)| head << bits | u128::from(number));
+        .fold(u128::from(format), |head, (number, bits)| head << bits | u128::from(number));
     fits.then_some(head)
 }
 
@@ -148,12 +174,24 @@ fn encode_short(head: u128, content: &Content) -> Encoded {
     Encoded { bytes, len: SHORT_BYTES }
 }
 
+#[inline]
+fn encode_timed(head: u128, micros: u16, content: &Content) -> Encoded {
+    let mut bytes = [0; LONG_BYTES];
+    bytes[..SHORT_DIGESTED_BYTES].copy_from_slice(&head.to_be_bytes());
+    bytes[SHORT_DIGESTED_BYTES..TIMED_DIGESTED_BYTES].copy_from_slice(&micros.to_be_bytes());
+    bytes[TIMED_DIGESTED_BYTES..TIMED_BYTES]
+        .copy_from_slice(&timed_digest(head, micros, content).to_be_bytes());
+    Encoded { bytes, len: TIMED_BYTES }
+}
+
 fn encode_long(proof: &Proof, content: &Content) -> Encoded {
     let none = InTransaction { index: NO_TRANSACTION, position: 0, previous: 0, skipped: 0 };
     let transaction = proof.transaction.unwrap_or(none);
     let mut bytes = [0; LONG_BYTES];
     bytes[0] = LONG;
     bytes[1] = !LONG;
+    let micros = proof.micros.map_or(0, |micros| micros.saturating_add(1));
+    bytes[2..4].copy_from_slice(&micros.to_be_bytes());
     bytes[4..8].copy_from_slice(&transaction.position.to_be_bytes());
     bytes[8..16].copy_from_slice(&proof.run.to_be_bytes());
     bytes[16..24].copy_from_slice(&proof.sequence.to_be_bytes());
@@ -190,14 +228,14 @@ pub fn second<'a>(name: &[u8], value: &'a [u8]) -> Second<'a> {
     }
     match (written, value) {
         (Some(written), _) => Second::Proof(written),
-        (None, [LONG | SHORT, ..]) => Second::Damaged,
+        (None, [LONG | SHORT | TIMED, ..]) => Second::Damaged,
         (None, [format, turned, ..]) if *turned == !format && !is_of_our_length(value) => Second::Unknown,
         _ => Second::Damaged,
     }
 }
 
 fn is_of_our_length(value: &[u8]) -> bool {
-    [SHORT_BYTES, LONG_BYTES].contains(&value.len())
+    [SHORT_BYTES, TIMED_BYTES, LONG_BYTES].contains(&value.len())
 }
 
 /// A header that is ours by its format.
@@ -205,6 +243,8 @@ fn is_of_our_length(value: &[u8]) -> bool {
 pub enum Written<'a> {
     /// Of a record outside transactions.
     Short(&'a [u8; SHORT_BYTES]),
+    /// The same, of one of an open loop.
+    Timed(&'a [u8; TIMED_BYTES]),
     /// Of any other.
     Long(&'a [u8; LONG_BYTES]),
 }
@@ -214,6 +254,7 @@ impl<'a> Written<'a> {
     fn of(value: &'a [u8]) -> Option<Self> {
         match value {
             [SHORT, ..] => value.try_into().ok().map(Self::Short),
+            [TIMED, ..] => value.try_into().ok().map(Self::Timed),
             [LONG, turned, ..] if *turned == !LONG => value.try_into().ok().map(Self::Long),
             _ => None,
         }
@@ -224,23 +265,15 @@ impl<'a> Written<'a> {
     #[inline]
     pub fn decode(self) -> Proof {
         match self {
-            Self::Short(bytes) => {
-                let head = head(bytes);
-                let number = |skipped: u32, bits: u32| low_word(head >> skipped) & ((1 << bits) - 1);
-                let time = number(RUN_BITS + SEQUENCE_BITS, TIME_BITS);
-                Proof {
-                    run: number(SEQUENCE_BITS, RUN_BITS),
-                    sequence: number(0, SEQUENCE_BITS),
-                    timestamp_ms: (time != NO_TIME).then_some(time.cast_signed()),
-                    transaction: None,
-                }
-            }
+            Self::Short(bytes) => decode_head(head(bytes), None),
+            Self::Timed(bytes) => decode_head(head(bytes), Some(half_word(bytes, SHORT_DIGESTED_BYTES))),
             Self::Long(bytes) => {
                 let index = word(bytes, 32);
                 Proof {
                     run: word(bytes, 8),
                     sequence: word(bytes, 16),
                     timestamp_ms: Some(word(bytes, 24).cast_signed()).filter(|time| *time >= 0),
+                    micros: half_word(bytes, 2).checked_sub(1),
                     transaction: (index != NO_TRANSACTION).then(|| InTransaction {
                         index,
                         position: half(bytes, 4),
@@ -265,6 +298,7 @@ impl<'a> Written<'a> {
     pub fn digest(self, content: &Content) -> u64 {
         match self {
             Self::Short(bytes) => short_digest(head(bytes), content),
+            Self::Timed(bytes) => timed_digest(head(bytes), half_word(bytes, SHORT_DIGESTED_BYTES), content),
             Self::Long(bytes) => long_digest(bytes, content),
         }
     }
@@ -275,6 +309,7 @@ impl<'a> Written<'a> {
     pub fn written_digest(self) -> u64 {
         match self {
             Self::Short(bytes) => word(bytes, SHORT_DIGESTED_BYTES),
+            Self::Timed(bytes) => word(bytes, TIMED_DIGESTED_BYTES),
             Self::Long(bytes) => word(bytes, LONG_DIGESTED_BYTES),
         }
     }
@@ -285,13 +320,32 @@ fn short_digest(head: u128, content: &Content) -> u64 {
     content.seal([(low_word(head >> 64), low_word(head))])
 }
 
+#[inline]
+fn timed_digest(head: u128, micros: u16, content: &Content) -> u64 {
+    content.seal([(low_word(head >> 64), low_word(head)), (u64::from(micros), 0)])
+}
+
+/// What the beginning of a header outside transactions says.
+#[inline]
+fn decode_head(head: u128, micros: Option<u16>) -> Proof {
+    let number = |skipped: u32, bits: u32| low_word(head >> skipped) & ((1 << bits) - 1);
+    let time = number(RUN_BITS + SEQUENCE_BITS, TIME_BITS);
+    Proof {
+        run: number(SEQUENCE_BITS, RUN_BITS),
+        sequence: number(0, SEQUENCE_BITS),
+        timestamp_ms: (time != NO_TIME).then_some(time.cast_signed()),
+        micros,
+        transaction: None,
+    }
+}
+
 fn long_digest(bytes: &[u8; LONG_BYTES], content: &Content) -> u64 {
     content.seal([0, 16, 32].map(|start| (word(bytes, start), word(bytes, start + 8))))
 }
 
-/// All of a short header but the digest.
+/// All of a short header but the digest; the beginning of a timed one.
 #[inline]
-fn head(bytes: &[u8; SHORT_BYTES]) -> u128 {
+fn head(bytes: &[u8]) -> u128 {
     u128::from(word(bytes, 0)) << 64 | u128::from(word(bytes, 8))
 }
 
@@ -306,6 +360,11 @@ fn word(bytes: &[u8], start: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[start..start + 8]);
     u64::from_be_bytes(word)
+}
+
+#[inline]
+fn half_word(bytes: &[u8], start: usize) -> u16 {
+    u16::from_be_bytes([bytes[start], bytes[start + 1]])
 }
 
 fn half(bytes: &[u8], start: usize) -> u32 {

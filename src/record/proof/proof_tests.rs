@@ -7,6 +7,7 @@ const PROOF: Proof = Proof {
     run: 0x12_3456_789A,
     sequence: 77,
     timestamp_ms: Some(1_700_000_000_000),
+    micros: None,
     transaction: Some(InTransaction { index: 5, position: 3, previous: 9, skipped: 2 }),
 };
 
@@ -18,7 +19,9 @@ fn content(key: &[u8], value: Option<&[u8]>, name: &[u8], id: &[u8]) -> Content 
 fn what_is_written_is_read() {
     let id = encode_record_id(42);
     let content = content(&id, Some(b"value"), RECORD_ID_HEADER.as_bytes(), &id);
-    for proof in [PROOF, Proof { timestamp_ms: None, transaction: None, ..PROOF }] {
+    let timed = Proof { micros: Some(999), ..PROOF };
+    let plain = Proof { timestamp_ms: None, transaction: None, ..PROOF };
+    for proof in [PROOF, plain, timed, Proof { transaction: None, micros: Some(0), ..PROOF }] {
         let encoded = encode(&proof, &content);
         let Second::Proof(written) = second(PROOF_HEADER.as_bytes(), encoded.as_bytes()) else {
             panic!("{proof:?} is not known again")
@@ -72,6 +75,19 @@ fn the_formats_stay_what_they_are() {
     assert_eq!(written, LONG_DIGEST, "{written:#x}");
 }
 
+#[test]
+fn a_time_that_is_known_to_the_us_has_its_format() {
+    let content = content(b"k", Some(b"v"), b"n", b"i");
+    let timed = Proof { transaction: None, micros: Some(321), ..PROOF };
+    let encoded = encode(&timed, &content);
+    let (short, bytes) = (encode(&Proof { micros: None, ..timed }, &content), encoded.as_bytes());
+    assert_eq!((bytes.len(), bytes[0], &bytes[16..18]), (TIMED_BYTES, 5, &321_u16.to_be_bytes()[..]));
+    assert_eq!(bytes[1..16], short.as_bytes()[1..16], "the rest is that of the short one");
+    assert_eq!(timed.intended_us(), Some(1_700_000_000_000_321));
+    assert_eq!(Proof { micros: None, ..timed }.intended_us(), None);
+    assert_eq!(encode(&Proof { micros: Some(1), ..PROOF }, &content).as_bytes()[2..4], [0, 2]);
+}
+
 const SHORT_DIGEST: u64 = 0xC525_6D3A_E894_7A41;
 const LONG_DIGEST: u64 = 0x2735_0C3B_C5C4_F169;
 
@@ -92,7 +108,8 @@ fn headers_of_others_are_none_of_ours() {
 
 #[test]
 fn what_was_ours_is_known_by_what_is_left() {
-    for proof in [PROOF, Proof { transaction: None, ..PROOF }] {
+    let plain = Proof { transaction: None, ..PROOF };
+    for proof in [PROOF, plain, Proof { micros: Some(7), ..plain }] {
         let encoded = encode(&proof, &content(b"k", Some(b"v"), b"n", b"i"));
         let bytes = encoded.as_bytes();
         assert!(matches!(second(b"PROOFLOAE", bytes), Second::Misnamed(_)));
@@ -109,10 +126,11 @@ proptest! {
         part in 0..6_usize,
         seed: usize,
         in_transaction: bool,
+        micros in prop::option::of(0..1_000_u16),
         value in prop::collection::vec(any::<u8>(), 1..300),
     ) {
         let (id, name) = (encode_record_id(42), RECORD_ID_HEADER.as_bytes());
-        let proof = Proof { transaction: PROOF.transaction.filter(|_| in_transaction), ..PROOF };
+        let proof = Proof { transaction: PROOF.transaction.filter(|_| in_transaction), micros, ..PROOF };
         let header = encode(&proof, &content(&id, Some(&value), name, &id)).as_bytes().to_vec();
         let mut parts = [id.to_vec(), value, name.to_vec(), id.to_vec(), header, PROOF_HEADER.into()];
         let bit = seed % (parts[part].len() * 8);

@@ -2,7 +2,7 @@ use super::*;
 use crate::record::proof::Numbering;
 
 fn plain(run: u64, sequence: u64) -> Proof {
-    Proof { run, sequence, timestamp_ms: None, transaction: None }
+    Proof { run, sequence, timestamp_ms: None, micros: None, transaction: None }
 }
 
 /// What comes of reading these, in this order.
@@ -68,7 +68,13 @@ fn transactions(sizes: &[(u32, bool)]) -> Vec<Proof> {
     for (index, (size, committed)) in (0..).zip(sizes) {
         for _ in 0..*size {
             let (sequence, transaction) = numbers.number(Some(index));
-            visible.extend(committed.then_some(Proof { run: 1, sequence, timestamp_ms: None, transaction }));
+            visible.extend(committed.then_some(Proof {
+                run: 1,
+                sequence,
+                timestamp_ms: None,
+                micros: None,
+                transaction,
+            }));
         }
         numbers.end_transaction(*committed);
     }

@@ -120,7 +120,7 @@ impl PartitionState {
         // Looked at first: records of transactions go the long way, and need not be half checked before.
         let header = match record.second_header.filter(|_| rules.proof_header) {
             Some((name, value)) => match proof::second(name, value) {
-                Second::Proof(header @ Written::Short(_)) => Some(header),
+                Second::Proof(header @ (Written::Short(_) | Written::Timed(_))) => Some(header),
                 _ => return false,
             },
             None => None,

@@ -160,7 +160,7 @@ struct Sent {
 
 fn sent(names: i64, sequence: u64, transaction: Option<InTransaction>) -> Sent {
     let (id, name, value) = (id(names).into_bytes(), RECORD_ID_HEADER.as_bytes().to_vec(), b"value".to_vec());
-    let proof = Proof { run: 7, sequence, timestamp_ms: Some(1_000), transaction };
+    let proof = Proof { run: 7, sequence, timestamp_ms: Some(1_000), micros: None, transaction };
     let content = Content::new(Some(&id), proof::digest_of(Some(&value)), (&name, &id));
     let second = (PROOF_HEADER.into(), proof::encode(&proof, &content).as_bytes().to_vec());
     Sent { key: id.clone(), id, name, value: Some(value), time_ms: Some(1_000), second }

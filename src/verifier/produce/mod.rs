@@ -3,6 +3,9 @@
 mod ack_watch;
 mod failures;
 pub(crate) mod latecomers;
+pub(crate) mod open_loop;
+#[cfg(test)]
+mod open_loop_tests;
 mod outbox;
 #[cfg(test)]
 mod played;

@@ -59,7 +59,7 @@ mod tests {
         let mut outbox = Outbox::new(sender);
         let message = |partition| {
             let entries = vec![Entry::Truncated { partition, offset: 1 }];
-            Message::Produced { entries, latency: None }
+            Message::Produced { entries, latency: None, times: None }
         };
         let partition = |message| match message {
             Ok(Message::Produced { entries, .. }) => match entries[..] {

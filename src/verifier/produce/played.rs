@@ -16,6 +16,7 @@ use crate::{
         fake::{Fake, on_an_executor},
     },
     ledger::Ledger,
+    partitions::PartitionTable,
     record::proof::{self, PROOF_HEADER, Proof, Second},
     stats::ProducerStats,
     verifier::shard::{Halt, ShardContext},
@@ -54,6 +55,8 @@ impl Played {
             stats: stats.clone(),
             run: 1,
             late: Arc::new(LateEnds::new(ids.len())),
+            table: Arc::new(PartitionTable::of_topic("t", ids.iter().copied())),
+            open_loop: None,
             config,
         };
         Self { fake: Fake::default(), context, job, stats, messages }
@@ -88,6 +91,11 @@ impl Played {
             }
         }
         ledger
+    }
+
+    /// What the main thread was told.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.messages.try_iter().collect()
     }
 
     /// Offsets in the ledger, by partition.

@@ -12,10 +12,12 @@ use std::{
 use super::{
     ack_watch::AckWatch,
     latecomers::LateEnds,
+    open_loop::{Next, OpenLoop, OpenLoopJob},
     outbox::Outbox,
     predict::{
         acks::{Acks, Draft, Prediction, Sending},
         lane::ProducePartition,
+        timing::Timing,
     },
     timestamps::{CountedTimestamps, Part},
     values::Values,
@@ -48,6 +50,8 @@ pub struct ProduceJob {
     pub config: Arc<ProduceConfig>,
     /// The shard's partitions.
     pub partitions: Vec<ProducePartition>,
+    /// The same, by slot.
+    pub table: Arc<PartitionTable>,
     /// Records that this shard produces.
     pub records: u64,
     /// The shard's part of everything that is limited for the process (0..=1).
@@ -66,6 +70,36 @@ pub struct ProduceJob {
     pub run: u64,
     /// Where logs end that was not known when the run began.
     pub late: Arc<LateEnds>,
+    /// Records go by a schedule, until that ends.
+    pub(crate) open_loop: Option<OpenLoopJob>,
+}
+
+/// The time that a record bears.
+#[derive(Clone, Copy, Debug)]
+enum Time {
+    /// The clock's, ms since 1970.
+    Ms(i64),
+    /// When it was to be sent, ms since 1970 and µs behind that.
+    Intended(i64, u16),
+}
+
+impl Time {
+    fn of(unix_us: i64) -> Self {
+        Self::Intended(unix_us.div_euclid(1_000), u16::try_from(unix_us.rem_euclid(1_000)).unwrap_or(0))
+    }
+
+    fn ms(self) -> i64 {
+        match self {
+            Self::Ms(ms) | Self::Intended(ms, _) => ms,
+        }
+    }
+
+    fn micros(self) -> Option<u16> {
+        match self {
+            Self::Ms(_) => None,
+            Self::Intended(_, micros) => Some(micros),
+        }
+    }
 }
 
 /// Records sent before deliveries are looked at again.
@@ -124,6 +158,7 @@ pub(crate) struct ShardProducer<C: ClientFactory> {
     values: Values,
     pub(crate) random: Random,
     pace: Option<Pace>,
+    open_loop: Option<OpenLoop>,
     clock: Clock,
     reported: Instant,
     watch: AckWatch,
@@ -148,24 +183,25 @@ impl<C: ClientFactory> ShardProducer<C> {
         let mut random = Random::from_entropy();
         let settings = settings(&context, job, &mut random);
         let config = job.config.clone();
-        let ids = job.partitions.iter().map(|partition| partition.id);
-        let table = Arc::new(PartitionTable::of_topic(&context.topic, ids));
+        let table = job.table.clone();
         let producer = Producer::start(factory, settings, table.clone(), config.transactions)?;
         Ok(Self {
             producer,
             values: Values::new(&config, &mut random),
             random,
             pace: config.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0)),
-            clock: Clock::start(),
+            open_loop: job.open_loop.as_ref().map(|open_loop| OpenLoop::new(open_loop, job.share)),
+            clock: job.open_loop.as_ref().map_or_else(Clock::start, |open_loop| open_loop.clock),
             reported: Instant::now(),
-            watch: AckWatch::new(&context, table, config.linger),
+            watch: AckWatch::new(&context, table.clone(), config.linger),
             timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(job))),
             stats: job.stats.clone(),
             run: job.run,
             late: job.late.clone(),
             asking: false,
             outbox: Outbox::new(context.sender.clone()),
-            acks: Acks::new(context.topic.clone(), &prediction(job)),
+            acks: Acks::new(table, &prediction(job))
+                .with_timing(job.open_loop.as_ref().map(|_| Timing::default())),
             is_probing: false,
             is_behind: false,
             failing: Failing::default(),
@@ -187,7 +223,9 @@ impl<C: ClientFactory> ShardProducer<C> {
                 return self.drain().await;
             }
             if self.acks.restart_wanted {
+                let began_us = self.clock.now_us();
                 self.restart().await?;
+                self.was_blocked_since(began_us);
             }
             if self.client_is_spent() && self.is_idle() {
                 self.renew_client()?;
@@ -195,7 +233,11 @@ impl<C: ClientFactory> ShardProducer<C> {
             let (sent, pause) = self.send_burst()?;
             self.report_if_due();
             if sent + delivered == 0 {
+                let began_us = self.clock.now_us();
                 self.producer.wait(pause.min(WAIT)).await;
+                if self.open_loop.as_ref().is_some_and(|open_loop| open_loop.lacks_room) {
+                    self.was_blocked_since(began_us);
+                }
             } else {
                 glommio::yield_if_needed().await;
             }
@@ -203,8 +245,50 @@ impl<C: ClientFactory> ShardProducer<C> {
         Ok(())
     }
 
+    /// What an open loop could not send meanwhile it could not send for the brokers' sake.
+    fn was_blocked_since(&self, began_us: u64) {
+        if self.open_loop.is_some() {
+            self.stats.blocked_us.add(self.clock.now_us().saturating_sub(began_us));
+        }
+    }
+
+    /// Whether the next record may go, and when it was to; else how long to wait.
+    #[inline]
+    fn turn(&mut self, now_us: u64) -> Result<u64, Duration> {
+        // What was sent in vain has been paid for: a transaction that fails for its age must not grow old again. And where
+        // all have been sent, nothing is due.
+        if self.acks.sends_again() {
+            return Ok(self.acks.due_again().unwrap_or(now_us));
+        }
+        if let Some(open_loop) = &mut self.open_loop {
+            return match open_loop.next(now_us) {
+                Next::Send(intended_us) => Ok(intended_us),
+                Next::Wait(pause) => Err(pause),
+                Next::Over => {
+                    self.acks.stop_sending();
+                    Err(WAIT)
+                }
+            };
+        }
+        if let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send()) {
+            let pause = pace.wait(now_us);
+            if !pause.is_zero() {
+                return Err(pause);
+            }
+        }
+        Ok(now_us)
+    }
+
     /// Sends until the window is full, the burst is over, or the pace says wait.
     fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
+        if let Some(open_loop) = &mut self.open_loop {
+            // Until it turns out that there is.
+            open_loop.lacks_room = true;
+            let measured = open_loop.look();
+            if let (Some(timing), Some(measured)) = (&mut self.acks.timing, measured) {
+                timing.measure(measured);
+            }
+        }
         if (self.is_probing && !self.acks.nothing_in_flight()) || self.client_is_spent() {
             return Ok((0, WAIT));
         }
@@ -218,17 +302,16 @@ impl<C: ClientFactory> ShardProducer<C> {
             burst = burst.min(usize::try_from(room).unwrap_or(BURST));
         }
         for sent in 0..burst {
-            // What was sent in vain has been paid for: a transaction that fails for its age must not grow old again. And where
-            // all have been sent, nothing is due.
-            if !self.acks.sends_again()
-                && let Some(pace) = self.pace.as_mut().filter(|_| !self.acks.nothing_to_send())
-            {
-                let pause = pace.wait(now_us);
-                if !pause.is_zero() {
+            let intended_us = match self.turn(now_us) {
+                Ok(intended_us) => intended_us,
+                Err(pause) => {
+                    if let Some(open_loop) = &mut self.open_loop {
+                        open_loop.lacks_room = false;
+                    }
                     return Ok((sent, pause));
                 }
-            }
-            if !self.send_one(now_us, today_ms)? {
+            };
+            if !self.send_one(now_us, intended_us, today_ms)? {
                 return Ok((sent, WAIT));
             }
         }
@@ -243,11 +326,16 @@ impl<C: ClientFactory> ShardProducer<C> {
     }
 
     /// Sends one record to a partition chosen at random. Returns whether there was one to send, and room for it.
-    fn send_one(&mut self, now_us: u64, today_ms: i64) -> Result<bool, Halt> {
+    fn send_one(&mut self, now_us: u64, intended_us: u64, today_ms: i64) -> Result<bool, Halt> {
         let Some(aborting) = self.producer.accepts() else { return Ok(false) };
-        let Some(draft) = self.draft() else { return Ok(false) };
+        let late_us = u32::try_from(now_us.saturating_sub(intended_us)).unwrap_or(u32::MAX);
+        let Some(draft) = self.draft(late_us) else { return Ok(false) };
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
-        if let Err(error) = self.hand_over(&draft, sending, aborting, today_ms) {
+        let time = self
+            .open_loop
+            .as_ref()
+            .map_or(Time::Ms(today_ms), |open_loop| Time::of(open_loop.unix_us(intended_us)));
+        if let Err(error) = self.hand_over(&draft, sending, aborting, time) {
             self.acks.take_back(sending);
             if let Some(timestamps) = &mut self.timestamps {
                 timestamps.take_back();
@@ -260,11 +348,14 @@ impl<C: ClientFactory> ShardProducer<C> {
         {
             pace.spend(draft.value_bytes as u64);
         }
+        if let Some(open_loop) = self.open_loop.as_mut().filter(|_| !sending.again) {
+            open_loop.sent();
+        }
         Ok(true)
     }
 
     /// What the next record is to be; `None` while no partition has a leader.
-    fn draft(&mut self) -> Option<Draft> {
+    fn draft(&mut self, late_us: u32) -> Option<Draft> {
         let partition = self.acks.pick(&mut self.random)?;
         let config = &self.config;
         let tombstone =
@@ -274,6 +365,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             value_bytes: if tombstone { 0 } else { config.value_bytes },
             key_index: config.key_set_cardinality.map(|keys| self.random.below(keys)),
             tombstone,
+            late_us,
         })
     }
 
@@ -282,7 +374,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         draft: &Draft,
         sending: Sending,
         aborting: bool,
-        today_ms: i64,
+        time: Time,
     ) -> Result<(), SendError> {
         let (id, aborted_id);
         let record_id: &[u8] = if aborting {
@@ -295,12 +387,12 @@ impl<C: ClientFactory> ShardProducer<C> {
         let set_key = draft.key_index.map(KeyText::of_set);
         let key = set_key.as_ref().map_or(record_id, KeyText::as_bytes);
         let (value, value_digest) = self.values.next(draft.tombstone, sending.offset, &mut self.random);
-        let timestamp_ms = self.timestamps.as_mut().map_or(today_ms, CountedTimestamps::next_ms);
+        let timestamp_ms = self.timestamps.as_mut().map_or(time.ms(), CountedTimestamps::next_ms);
         let proof = self.config.proof_header.then(|| {
             let (sequence, transaction) = sending.number;
             // The client takes 0 for "now".
             let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
-            let proof = Proof { run: self.run, sequence, timestamp_ms, transaction };
+            let proof = Proof { run: self.run, sequence, timestamp_ms, micros: time.micros(), transaction };
             let content = if aborting {
                 Content::new(Some(key), value_digest, (RECORD_ID_HEADER.as_bytes(), record_id))
             } else {
@@ -369,6 +461,9 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// Whether what was due has been sent: a rate that acks do not keep up with is not the one that was asked for.
     fn look_at_pace(&mut self) {
+        if let Some(open_loop) = &self.open_loop {
+            self.stats.overdue.set(open_loop.overdue(self.clock.now_us()));
+        }
         let (Some(pace), Some(rate)) = (&self.pace, self.config.throughput_bytes_per_s) else { return };
         self.stats.overdue.set(pace.missed_bytes() / self.config.value_bytes.max(1) as u64);
         if pace.behind() >= BEHIND_LIMIT && !std::mem::replace(&mut self.is_behind, true) {
@@ -401,8 +496,9 @@ impl<C: ClientFactory> ShardProducer<C> {
             return;
         }
         let (entries, latency) = (self.acks.take_entries(), self.acks.take_latency());
-        if !entries.is_empty() || latency.is_some() {
-            self.outbox.give(Message::Produced { entries, latency });
+        let times = self.acks.timing.as_mut().and_then(Timing::take);
+        if !entries.is_empty() || latency.is_some() || times.is_some() {
+            self.outbox.give(Message::Produced { entries, latency, times });
         }
     }
 

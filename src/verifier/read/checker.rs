@@ -83,8 +83,8 @@ pub(crate) fn tail_left_out(partition: i32, tail: &Range<i64>) {
 
 /// Behind what compaction leaves of a partition for certain: what was acked there may have gone, and there may be nothing to
 /// be shown any more. `None` where nothing may go.
-pub(crate) fn consumable_end(ledger: &Ledger, partition: i32) -> Option<i64> {
-    let part = ledger.partition(partition).filter(|_| ledger.adjust_consumable_offsets)?;
+pub(crate) fn consumable_end(ledger: &Ledger, place: i32) -> Option<i64> {
+    let part = ledger.partition(place).filter(|_| ledger.adjust_consumable_offsets)?;
     Some(part.last_consumable + 1)
 }
 
@@ -126,9 +126,14 @@ impl Checker {
         self.table.partition(partition)
     }
 
+    /// A partition's place in the ledger.
+    pub(crate) fn place(&self, partition: PartitionSlot) -> i32 {
+        self.table.ledger_place(partition)
+    }
+
     /// One partition's part of the ledger.
     pub(crate) fn ledger(&self, partition: PartitionSlot) -> Option<&PartitionLedger> {
-        self.truth.ledger.partition(self.number(partition))
+        self.truth.ledger.partition(self.place(partition))
     }
 
     /// Whether values are checked.
@@ -143,7 +148,7 @@ impl Checker {
 
     /// Behind what compaction leaves of a partition for certain, by the ledger that the pass is held against.
     pub(crate) fn consumable_end(&self, partition: PartitionSlot) -> Option<i64> {
-        consumable_end(&self.truth.ledger, self.number(partition))
+        consumable_end(&self.truth.ledger, self.place(partition))
     }
 
     /// What was read of a partition from `start` on, held against the ledger, and where that does not list it.
@@ -273,7 +278,7 @@ impl Checker {
                 }
                 // The first record of a partition says what the others are like.
                 if expected_offset == 0 && !self.proof.transactions && validator::is_in_transaction(record) {
-                    self.context.shared.gaps.explain(&self.context.topic, true);
+                    self.context.shared.gaps.explain(self.table.topic(partition), true);
                 }
             }
             Err(broken) => {
@@ -299,7 +304,7 @@ impl Checker {
     /// Nothing lies there.
     #[cold]
     fn gap(&self, partition: PartitionSlot, missing: Range<i64>) {
-        let ShardContext { topic, shared, .. } = &self.context;
+        let (topic, shared) = (self.table.topic(partition), &self.context.shared);
         shared.gaps.add(topic, self.number(partition), missing);
         if !self.proof.transactions {
             shared.gaps.explain(topic, false);
@@ -313,7 +318,8 @@ impl Checker {
         let counters = &*self.stats;
         let counter = if valid { &counters.valid_reads } else { &counters.out_of_scope_invalid_reads };
         counter.add(1);
-        let record = Undecided { accusation: self.violation(partition, accusation), before: Some(before) };
+        let (accusation, place) = (self.violation(partition, accusation), self.place(partition));
+        let record = Undecided { accusation, place, before: Some(before) };
         let Shared { undecided, causes, .. } = &*self.context.shared;
         // Where a log may be cut, what the ledger lists in the end may be something else.
         let left = if self.tolerates_data_loss() { Some(record) } else { undecided.hold(record) };
@@ -329,9 +335,10 @@ impl Checker {
         let is_open =
             self.ledger(partition).and_then(PartitionLedger::highest).is_none_or(|end| end < record.offset);
         if is_open && !self.tolerates_data_loss() && undecided.has_room() {
-            let accusation = self.violation(partition, wrong_offset(record));
+            let (accusation, place) =
+                (self.violation(partition, wrong_offset(record)), self.place(partition));
             // Where there is no room any more, it is a record that nobody was promised.
-            let _ = undecided.hold(Undecided { accusation, before: None });
+            let _ = undecided.hold(Undecided { accusation, place, before: None });
         }
     }
 
@@ -381,7 +388,7 @@ impl Checker {
 
     /// The cluster does not let us read.
     pub(crate) fn refused(&self, partition: Option<PartitionSlot>, error: KafkaError) -> Halt {
-        let topic = &self.context.topic;
+        let topic = partition.map_or(&*self.context.topic, |slot| self.table.topic(slot));
         let partition = partition.map(|slot| format!(" partition {}", self.number(slot))).unwrap_or_default();
         Halt::Failed(format!("topic {topic}{partition}: it may not be read: {error}"))
     }
@@ -495,7 +502,7 @@ impl Checker {
     #[cold]
     pub(crate) fn truncated(&self, partition: PartitionSlot, cut: Cut) -> Result<(), Halt> {
         let Cut { position, end, refilled } = cut;
-        self.context.shared.undecided.forget(self.number(partition), end);
+        self.context.shared.undecided.forget(self.place(partition), end);
         let again = if refilled { ", and written again" } else { "" };
         if self.tolerates_data_loss() {
             self.count_lost(partition, position - end);

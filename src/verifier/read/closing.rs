@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 /// ends: what was acked while the pass went on is missed where a log does not reach so far.
 pub(crate) struct Closing {
     pub(crate) ledger: Arc<Ledger>,
-    /// Where each log ends, by partition.
+    /// Where each log ends, by the partitions' places in the ledger.
     pub(crate) ends: Vec<i64>,
 }
 

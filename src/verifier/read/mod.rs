@@ -3,6 +3,7 @@
 pub mod budget;
 pub(crate) mod checker;
 pub(crate) mod closing;
+pub(crate) mod end_to_end;
 pub(crate) mod group;
 pub(crate) mod progress;
 pub(crate) mod random_reader;

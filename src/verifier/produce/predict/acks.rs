@@ -6,6 +6,7 @@ use super::{
     habits::Habits,
     in_flight::InFlight,
     lane::{Lane, NOT_KNOWN, ProducePartition},
+    timing::Timing,
 };
 use crate::{
     config::ProduceConfig,
@@ -13,7 +14,7 @@ use crate::{
     kafka::{Delivery, KafkaError, Outcome},
     ledger::{Entry, KeyAck},
     mutants,
-    partitions::PartitionSlot,
+    partitions::{PartitionSlot, PartitionTable},
     producer::Pending,
     random::Random,
     record::proof::{InTransaction, Numbering},
@@ -41,6 +42,8 @@ pub(crate) struct Draft {
     pub(crate) value_bytes: usize,
     pub(crate) key_index: Option<u64>,
     pub(crate) tombstone: bool,
+    /// How long ago it was to be sent, µs.
+    pub(crate) late_us: u32,
 }
 
 /// A record that is expected to land here.
@@ -96,10 +99,12 @@ pub(crate) struct Acks {
     /// Why records were not acked, each cause once: to be judged.
     pub(crate) failed: Vec<Failed>,
     latency: LatencyRecorder,
+    /// Of an open loop.
+    pub(crate) timing: Option<Timing>,
     /// What belongs into the ledger ahead of all that has not been handed on: a log was cut.
     entries: Vec<Entry>,
     stats: Arc<ProducerStats>,
-    topic: Arc<str>,
+    table: Arc<PartitionTable>,
     /// An ack below the ledger's end cuts the ledger.
     tolerate_data_loss: bool,
     /// Tombstones are written: the ledger says how far a compacted log can be read.
@@ -119,7 +124,7 @@ pub(crate) struct Acked {
 }
 
 impl Acks {
-    pub(crate) fn new(topic: Arc<str>, prediction: &Prediction<'_>) -> Self {
+    pub(crate) fn new(table: Arc<PartitionTable>, prediction: &Prediction<'_>) -> Self {
         let Prediction { config, partitions, records, window, tolerate_data_loss, stats } = *prediction;
         let lane = |partition: &ProducePartition| {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
@@ -142,14 +147,21 @@ impl Acks {
             violation: None,
             failed: Vec::new(),
             latency: LatencyRecorder::default(),
+            timing: None,
             entries: Vec::new(),
             stats: stats.clone(),
-            topic,
+            table,
             tolerate_data_loss,
             tombstones: config.tombstone_probability > 0.0,
             latest_values: config.latest_values,
             latest: Vec::new(),
         }
+    }
+
+    /// The same, with the times of an open loop's records.
+    pub(crate) fn with_timing(mut self, timing: Option<Timing>) -> Self {
+        self.timing = timing;
+        self
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -163,6 +175,16 @@ impl Acks {
     /// Whether the next record takes the place of one that was sent in vain.
     pub(crate) fn sends_again(&self) -> bool {
         self.again > 0
+    }
+
+    /// When the next record was to be sent, where that takes the place of one that was sent in vain in an open loop.
+    pub(crate) fn due_again(&self) -> Option<u64> {
+        self.timing.as_ref().and_then(Timing::due_again)
+    }
+
+    /// Nothing is sent any more but what was sent in vain.
+    pub(crate) fn stop_sending(&mut self) {
+        self.unsent = self.again;
     }
 
     pub(crate) fn nothing_in_flight(&self) -> bool {
@@ -236,6 +258,7 @@ impl Acks {
             partition: draft.partition,
             predicted_offset: offset,
             sent_us: now_us,
+            late_us: draft.late_us,
             value_bytes: u32::try_from(draft.value_bytes).unwrap_or(u32::MAX),
             key_number: draft.key_index.and_then(|index| NonZero::new(index.saturating_add(1))),
             tombstone: draft.tombstone,
@@ -244,6 +267,9 @@ impl Acks {
         self.pending.put(token, record);
         let again = self.again > 0;
         self.again -= u64::from(again);
+        if again && let Some(timing) = &mut self.timing {
+            timing.sent_again();
+        }
         self.unsent -= 1;
         Some(Sending { partition: draft.partition, offset, token, number, again })
     }
@@ -252,6 +278,11 @@ impl Acks {
     pub(crate) fn take_back(&mut self, sending: Sending) {
         let record = self.pending.release(sending.token);
         self.again += u64::from(sending.again);
+        if sending.again
+            && let Some(timing) = &mut self.timing
+        {
+            timing.take_back(&record);
+        }
         let lane = &mut self.lanes[record.partition.index()];
         lane.take_back(record.first);
         lane.numbers.take_back();
@@ -281,15 +312,19 @@ impl Acks {
                     habits.hear(first, 0);
                 }
                 self.latency.record(now_us.saturating_sub(record.sent_us));
+                self.timed(&record, now_us);
                 self.acked(record, true);
             }
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
-            Outcome::AckedSomewhere => self.acked(record, false),
+            Outcome::AckedSomewhere => {
+                self.timed(&record, now_us);
+                self.acked(record, false);
+            }
             Outcome::Failed(error) | Outcome::Unknown(error) => {
                 self.lanes[record.partition.index()].doubt();
                 self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
-                self.send_again();
+                self.send_again(&record);
                 if !error.is_let_go() {
                     self.failed(record.partition, record.predicted_offset, error);
                 }
@@ -299,8 +334,18 @@ impl Acks {
         true
     }
 
+    #[inline]
+    fn timed(&mut self, record: &InFlight, now_us: u64) {
+        if let Some(timing) = &mut self.timing {
+            timing.acked(record, now_us);
+        }
+    }
+
     /// As another record, from where the logs end then.
-    fn send_again(&mut self) {
+    fn send_again(&mut self, record: &InFlight) {
+        if let Some(timing) = &mut self.timing {
+            timing.failed(record);
+        }
         self.unsent += 1;
         self.again += 1;
         self.restart_wanted = true;
@@ -315,7 +360,7 @@ impl Acks {
     fn misplaced(&mut self, record: &InFlight, offset: i64) -> bool {
         self.stats.bad_offsets.add(1);
         self.lanes[record.partition.index()].doubt();
-        self.send_again();
+        self.send_again(record);
         if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
             habits.hear(first, offset - record.predicted_offset);
         }
@@ -376,6 +421,9 @@ impl Acks {
         } else {
             self.unsent += held.len() as u64;
             self.again += held.len() as u64;
+            if let Some(timing) = &mut self.timing {
+                held.iter().for_each(|acked| timing.failed(&acked.record));
+            }
             self.stats.failed_transactions.add(1);
         }
         self.pending.reuse(held);
@@ -420,8 +468,8 @@ impl Acks {
         self.violation.get_or_insert_with(|| {
             Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
-                topic: self.topic.to_string(),
-                partition: lane.id,
+                topic: self.table.topic(partition).to_owned(),
+                partition: self.table.partition(partition),
                 offset,
                 expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
                 found: format!(

@@ -35,6 +35,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
     };
     let stats = Arc::new(ProducerStats::new(&[4]));
     let partition = ProducePartition { id: 4, end_offset: 100, highest_acked: 99, last_consumable: 0 };
+    let table = Arc::new(PartitionTable::of_topic("t", [4]));
     let prediction = Prediction {
         config: &config,
         partitions: &[partition],
@@ -43,11 +44,11 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         tolerate_data_loss: tolerate,
         stats: &stats,
     };
-    Fixture { acks: Acks::new("t".into(), &prediction), stats }
+    Fixture { acks: Acks::new(table, &prediction), stats }
 }
 
 fn draft(tombstone: bool) -> Draft {
-    Draft { partition: SLOT, value_bytes: 8, key_index: Some(0), tombstone }
+    Draft { partition: SLOT, value_bytes: 8, key_index: Some(0), tombstone, late_us: 0 }
 }
 
 impl Fixture {

@@ -21,6 +21,8 @@ pub struct InFlight {
     pub sent_us: u64,
     /// Its key's number in the key set, from 1; `None` for a key of its own.
     pub key_number: Option<NonZero<u64>>,
+    /// How long before that it was to be sent, µs: 0 without an open loop.
+    pub late_us: u32,
     /// Whether its value is null.
     pub tombstone: bool,
     /// Set for the first record of a transaction on its partition.
@@ -28,6 +30,13 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// When it was to be sent, µs on the shard's clock.
+    #[must_use]
+    #[inline]
+    pub fn intended_us(&self) -> u64 {
+        self.sent_us.saturating_sub(u64::from(self.late_us))
+    }
+
     /// Its key's index in the key set; `None` for a key of its own.
     #[must_use]
     #[inline]

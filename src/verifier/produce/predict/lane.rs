@@ -44,7 +44,7 @@ pub struct First {
 /// One partition, as the run finds it.
 #[derive(Clone, Copy, Debug)]
 pub struct ProducePartition {
-    /// Its id.
+    /// Its place in the ledger: its number, where that is of one topic.
     pub id: i32,
     /// The offset that the next record will get; negative where that is not known yet.
     pub end_offset: i64,

@@ -4,3 +4,4 @@ pub(crate) mod acks;
 mod habits;
 pub(crate) mod in_flight;
 pub(crate) mod lane;
+pub(crate) mod timing;

@@ -74,7 +74,7 @@ fn ledger_at_end<'a>(
     checker: &'a Checker,
     partition: PartitionSlot,
 ) -> Option<&'a PartitionLedger> {
-    last.map_or_else(|| checker.ledger(partition), |ledger| ledger.partition(checker.number(partition)))
+    last.map_or_else(|| checker.ledger(partition), |ledger| ledger.partition(checker.place(partition)))
 }
 
 impl Together<'_> {
@@ -114,7 +114,7 @@ impl Together<'_> {
     pub(super) fn close(&mut self, Closing { ledger, ends }: Closing) {
         for (part, end) in self.parts.iter_mut().zip(ends) {
             let consumable_end =
-                checker::consumable_end(&ledger, self.checker.number(part.progress.partition));
+                checker::consumable_end(&ledger, self.checker.place(part.progress.partition));
             part.progress.close_at(end, consumable_end);
         }
         self.last_ledger = Some(ledger);
@@ -274,7 +274,7 @@ impl Together<'_> {
             let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
             let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;
-            beyond.push((self.checker.number(progress.partition), rest));
+            beyond.push((self.checker.place(progress.partition), rest));
             if let Some(ledger) = self.checker.ledger(progress.partition) {
                 let below = ledger.count_below(from).saturating_sub(ledger.count_below(progress.start));
                 coverage.committed_before += below;

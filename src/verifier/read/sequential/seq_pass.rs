@@ -15,6 +15,7 @@ use crate::{
             budget::Allowance,
             checker::{self, Checker, Cut},
             closing::Closing,
+            end_to_end::EndToEnd,
             track::{Judgement, Track},
         },
         shard::Halt,
@@ -30,6 +31,8 @@ pub(crate) struct PassState {
     pub(crate) allowance: Allowance,
     /// The keys that were read, by slot, where values are checked.
     pub(crate) keys: Vec<SeenKeys>,
+    /// How long records took, where that is measured.
+    pub(crate) end_to_end: Option<EndToEnd>,
     pub(crate) halt: Option<Halt>,
 }
 
@@ -48,8 +51,8 @@ impl PassState {
     pub(crate) fn close_open_ends(&mut self, closing: &Closing) {
         self.checker.renew_ledger(closing.ledger.clone());
         for Track { progress, .. } in self.tracks.iter_mut().filter(|track| track.progress.is_open()) {
-            let number = usize::try_from(self.checker.number(progress.partition)).ok();
-            if let Some(end) = number.and_then(|number| closing.ends.get(number)) {
+            let place = usize::try_from(self.checker.place(progress.partition)).ok();
+            if let Some(end) = place.and_then(|place| closing.ends.get(place)) {
                 progress.close_at(*end, self.checker.consumable_end(progress.partition));
             }
         }
@@ -105,7 +108,7 @@ impl PassState {
         for Track { progress, .. } in &self.tracks {
             let (part, rest) = self.checker.coverage(progress, progress.start);
             coverage += part;
-            beyond.push((self.checker.number(progress.partition), rest));
+            beyond.push((self.checker.place(progress.partition), rest));
         }
         self.checker.stats().coverage.set(coverage, beyond);
     }
@@ -194,6 +197,9 @@ impl LogVisitor for PassState {
         track.read(record.offset, record.leader_epoch);
         let (state, keys) = (&mut track.state, &mut self.keys[index]);
         self.halt = self.checker.check_and_note(state, slot, record, keys).err();
+        if let Some(end_to_end) = self.end_to_end.as_mut().filter(|_| self.halt.is_none()) {
+            end_to_end.note(record);
+        }
     }
 
     fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {

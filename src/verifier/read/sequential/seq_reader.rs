@@ -24,6 +24,7 @@ use crate::{
             budget::Allowance,
             checker::{self, Checker, Truth},
             closing::Close,
+            end_to_end::{EndToEnd, EndToEndJob},
             progress::Span,
             stall::Watchman,
             track::{Limits, SILENCE, Track},
@@ -44,6 +45,8 @@ pub(crate) struct SeqReadJob {
     /// The shard's part of that (0..=1).
     pub(crate) share: f64,
     pub(crate) proof: ProofConfig,
+    /// It measures how long records took.
+    pub(crate) end_to_end: Option<EndToEndJob>,
 }
 
 /// One pass over a shard's partitions.
@@ -159,6 +162,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             checker,
             tracks,
             allowance: pass.allowance,
+            end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
             halt: None,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
@@ -183,6 +187,9 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             self.read_to_ends().await?;
         }
         self.pass.note_coverage();
+        if let Some(end_to_end) = &mut self.pass.end_to_end {
+            end_to_end.report(true);
+        }
         self.close().await
     }
 
@@ -253,7 +260,13 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     fn poll(&mut self) -> Result<usize, Halt> {
         let pass = &mut self.pass;
         let bytes_before = pass.checker.stats().bytes.get();
+        if let Some(end_to_end) = &mut pass.end_to_end {
+            end_to_end.begin_batch();
+        }
         let got = self.client.poll(pass);
+        if let Some(end_to_end) = &mut pass.end_to_end {
+            end_to_end.report(false);
+        }
         if let Some(pace) = &mut self.pace {
             pace.spend(pass.checker.stats().bytes.get() - bytes_before);
         }

@@ -25,7 +25,14 @@ fn played(end: i64, flags: &str) -> Played {
     let (context, config, _) = ShardContext::played(&flags);
     let stats = Arc::new(ReaderStats::new(&[0]));
     let table = Arc::new(PartitionTable::of_topic("t", [0]));
-    let job = SeqReadJob { table, stats, throughput_bytes_per_s: None, share: 1.0, proof: config.proof };
+    let job = SeqReadJob {
+        table,
+        stats,
+        throughput_bytes_per_s: None,
+        share: 1.0,
+        proof: config.proof,
+        end_to_end: None,
+    };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: end });
     let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
