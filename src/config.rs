@@ -1,6 +1,7 @@
 //! What a run was asked to do, after every flag has been parsed, checked and
 //! resolved. Workers see these types and never the command line's.
 
+mod bench;
 mod startup;
 mod work;
 
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
 pub use startup::StartupTimeout;
 pub use work::{
     Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,

@@ -8,7 +8,18 @@ use std::{
 
 /// Modules by layer, the lowest first. What is in one layer may use that layer, and all below it.
 const LAYERS: [&[&str]; 9] = [
-    &["clock", "config", "human", "mutants", "pace", "partitions", "random", "runtime", "terminal"],
+    &[
+        "clock",
+        "config",
+        "human",
+        "mutants",
+        "pace",
+        "partitions",
+        "random",
+        "runtime",
+        "schedule",
+        "terminal",
+    ],
     &["findings"],
     &["record"],
     &["ledger"],
@@ -62,7 +73,9 @@ const KEPT_TO: [(&str, &str); 2] = [("clap", "cli/"), ("rdkafka", "kafka/librdka
 /// What is above the seam: it knows clients by their traits.
 const ABOVE_SEAM: [&str; 5] = ["app/", "bench/", "control/", "repeater/", "verifier/"];
 /// Where a client is picked, or made on trial.
-const PICKS_CLIENT: [&str; 8] = [
+const PICKS_CLIENT: [&str; 10] = [
+    "bench/outcome.rs",
+    "bench/shards.rs",
     "repeater/run.rs",
     "repeater/trial.rs",
     "verifier/phases.rs",

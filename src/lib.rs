@@ -30,6 +30,7 @@ mod random;
 mod record;
 mod repeater;
 mod runtime;
+mod schedule;
 mod stats;
 mod terminal;
 mod verifier;
@@ -70,6 +71,10 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
         Command::Doctor(config) => {
             app::logging::start(&config.common);
             doctor::run(&config)
+        }
+        Command::Bench(config) => {
+            app::logging::start(&config.verifier.common);
+            bench::run(&config)
         }
     }
 }

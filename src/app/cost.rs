@@ -1,10 +1,13 @@
 //! What a run has taken of the machine.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{fs, num::NonZeroUsize, thread, time::Duration};
 
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeVal,
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeVal,
+    },
+    unistd::{SysconfVar, sysconf},
 };
 
 use crate::human;
@@ -26,6 +29,17 @@ impl Cost {
     pub(crate) fn of_cores(&self, took: Duration) -> String {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         of_cores(self.user_ms + self.system_ms, took, cores)
+    }
+
+    /// Memory of this process now; 0 where the system does not tell.
+    pub(crate) fn memory_now_bytes() -> u64 {
+        // The second number is that of resident pages.
+        let pages = fs::read_to_string("/proc/self/statm")
+            .ok()
+            .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+        let page_bytes =
+            sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|bytes| u64::try_from(bytes).ok());
+        pages.zip(page_bytes).map_or(0, |(pages, bytes)| pages * bytes)
     }
 
     /// That of this process; zeros where the system does not tell.

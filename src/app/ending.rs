@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{CommonConfig, LogFormat, RepeaterConfig, VerifierConfig},
+    config::{BenchConfig, CommonConfig, LogFormat, RepeaterConfig, VerifierConfig},
 };
 
 /// How long a thread that must end the process waits for summary and report: a disk or a reader may hang.
@@ -35,6 +35,8 @@ pub enum Asked {
     Verifier(Box<VerifierConfig>),
     /// A repeater's.
     Repeater(Box<RepeaterConfig>),
+    /// A benchmark's.
+    Bench(Box<BenchConfig>),
 }
 
 impl Asked {
@@ -44,6 +46,7 @@ impl Asked {
         match self {
             Self::Verifier(_) => "verifier",
             Self::Repeater(_) => "repeater",
+            Self::Bench(_) => "bench",
         }
     }
 
@@ -53,6 +56,7 @@ impl Asked {
         match self {
             Self::Verifier(config) => &config.common,
             Self::Repeater(config) => &config.common,
+            Self::Bench(config) => &config.verifier.common,
         }
     }
 }
@@ -195,6 +199,7 @@ impl Ending {
             (_, None) => facts::of_error(error),
             (Asked::Verifier(config), Some(shared)) => facts::of_verifier(config, shared, error),
             (Asked::Repeater(config), Some(shared)) => facts::of_repeater(config, shared, error),
+            (Asked::Bench(config), Some(shared)) => facts::of_verifier(&config.verifier, shared, error),
         }
     }
 
@@ -276,6 +281,8 @@ impl Ending {
             text += &match &self.asked {
                 Asked::Verifier(config) => super::summary::lines(config, &shared, self),
                 Asked::Repeater(config) => super::repeater_summary::lines(config, &shared, self),
+                // It is over, or it was ended from outside.
+                Asked::Bench(_) => shared.bench_summary.get().cloned().unwrap_or_default(),
             };
         }
         text.trim_end().to_owned()

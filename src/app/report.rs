@@ -319,6 +319,7 @@ fn topics(asked: &Asked) -> Vec<String> {
     match asked {
         Asked::Verifier(config) => vec![config.topic.clone()],
         Asked::Repeater(config) => config.topics.clone(),
+        Asked::Bench(config) => config.topics.clone(),
     }
 }
 
@@ -349,7 +350,7 @@ pub(crate) fn group(asked: &Asked, board: &RepeaterBoard) -> Group {
         board.group(),
         match asked {
             Asked::Repeater(config) => config.group.clone(),
-            Asked::Verifier(_) => String::new(),
+            Asked::Verifier(_) | Asked::Bench(_) => String::new(),
         },
     );
     Group { name, state: view.state, members: view.members }
@@ -460,6 +461,7 @@ pub(crate) fn phases(
         let moved = match (&ending.asked, board, repeater) {
             (Asked::Verifier(config), Some(board), _) => moved_in(config, board, phase.name),
             (Asked::Repeater(config), _, Some(board)) => echoed(config, board),
+            (Asked::Bench(config), Some(board), _) => moved_in(&config.verifier, board, PRODUCE),
             _ => Moved::default(),
         };
         let took_s = phase.took.as_secs_f64().max(1e-3);

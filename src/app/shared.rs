@@ -22,6 +22,8 @@ pub struct Shared {
     pub board: OnceLock<Board>,
     /// The repeater's workers, from the moment that they exist.
     pub repeater: OnceLock<RepeaterBoard>,
+    /// What a benchmark has to say behind its verdict, from the moment that it has measured.
+    pub bench_summary: OnceLock<String>,
     /// What was found and did not end the run.
     pub violations: Violations,
     /// Records of which only a later look at the ledger tells what they prove.
@@ -73,6 +75,7 @@ impl Shared {
             lifecycle: Lifecycle::default(),
             board: OnceLock::new(),
             repeater: OnceLock::new(),
+            bench_summary: OnceLock::new(),
             violations: Violations::default(),
             undecided: UndecidedRecords::default(),
             gaps: Gaps::default(),

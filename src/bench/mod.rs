@@ -1,4 +1,20 @@
 //! The benchmark: a load at a rate, read while it is written, and proven like any other run.
+//!
+//! Producers and readers are the verifier's, on the same shards at the same time. What is measured, and how a rate is looked
+//! for, is the main thread's.
 
-#[allow(dead_code, unused_imports, reason = "the run that fills it comes next")]
+mod client_verdict;
+mod finding;
+mod ground;
+mod machine;
+mod meter;
+mod outcome;
+mod progress;
 pub mod result;
+mod run;
+mod search;
+mod shards;
+mod summary;
+mod window;
+
+pub use run::run;

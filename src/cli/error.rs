@@ -29,13 +29,13 @@ pub enum UsageError {
         why: String,
     },
     /// `proofload` alone needs to be told which program to be.
-    #[error("{}: no such command: accepts verifier, repeater or doctor, then flags; see --help", OneLine(.0))]
+    #[error("{}: no such command: accepts verifier, repeater, bench or doctor, then flags; see --help", OneLine(.0))]
     NoSuchCommand(String),
     /// `proofload help` with something else.
     #[error("help {}: no such topic: accepts one of {}", OneLine(.0), topics())]
     NoSuchTopic(String),
     /// The first word is missing, or is a flag.
-    #[error("a command comes first: accepts verifier, repeater or doctor, then flags; see --help")]
+    #[error("a command comes first: accepts verifier, repeater, bench or doctor, then flags; see --help")]
     NoCommand,
     /// None of the flags that ask for work.
     #[error(

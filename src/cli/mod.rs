@@ -1,6 +1,7 @@
 //! The command line: from words to a resolved configuration, or to the one
 //! line that says why there is none. Nothing here prints or exits.
 
+mod bench;
 mod common;
 mod doctor;
 mod duration;
@@ -28,6 +29,7 @@ use clap::{
 use serde_json::Value;
 
 use self::{
+    bench::BenchArgs,
     doctor::DoctorArgs,
     error::UsageError,
     go_flags::Normalised,
@@ -35,7 +37,7 @@ use self::{
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
 };
-use crate::config::{DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
+use crate::config::{BenchConfig, DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
 
 /// Environment variable for a password that is in nobody's process list.
 pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -79,6 +81,8 @@ pub enum Command {
     Repeater(Box<RepeaterConfig>),
     /// A look at the machine and the cluster.
     Doctor(Box<DoctorConfig>),
+    /// The benchmark.
+    Bench(Box<BenchConfig>),
 }
 
 /// A command line that runs nothing: help, or an error.
@@ -124,6 +128,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
         Some("verifier") => parse_verifier("proofload verifier", args),
         Some("repeater") => parse_repeater("proofload repeater", args),
         Some("doctor") => parse_doctor(args),
+        Some("bench") => parse_bench(args),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
         Some("help") => Err(help_on("proofload", args)),
         Some("-V" | "-version" | "--version") => Err(version()),
@@ -154,6 +159,15 @@ fn parse_doctor(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit
     let args = flags_or_help(shown, "doctor", args)?;
     let (args, _) = flags::<DoctorArgs>(shown, &help::DOCTOR, args)?;
     Ok(Command::Doctor(Box::new(resolve::doctor(&args)?)))
+}
+
+fn parse_bench(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let args = flags_or_help("proofload bench", "bench", args)?;
+    let (mut args, shown_flags) = flags::<BenchArgs>("proofload bench", &help::BENCH, args)?;
+    let mut config = resolve::bench(&mut args)?;
+    let common = &mut config.verifier.common;
+    common.flags = with_settings(shown_flags, &common.client_settings);
+    Ok(Command::Bench(Box::new(config)))
 }
 
 /// The words of a program whose first one may be `help`, as it may be for `proofload`: no flag is called so.
@@ -266,6 +280,9 @@ fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit
         }
         [topic] if topic == "doctor" => {
             CliExit::answer(help::program(&DoctorArgs::command(), &called("doctor"), &help::DOCTOR))
+        }
+        [topic] if topic == "bench" => {
+            CliExit::answer(help::program(&BenchArgs::command(), &called("bench"), &help::BENCH))
         }
         [topic] => match help::topic(topic) {
             Some(text) => CliExit::answer(text.to_owned()),

@@ -19,8 +19,8 @@ const LATEST: &[(&str, LatestChecks)] = &[("every", LatestChecks::Every), ("last
 const MAX_COUNT: i128 = u64::MAX as i128;
 const MAX_READERS: i128 = 100_000;
 /// franz-go refuses less, and librdkafka less than 1,000.
-const MIN_BATCH_BYTES: i128 = 1024;
-const MAX_BATCH_BYTES: i128 = 1_000_000_000;
+pub(super) const MIN_BATCH_BYTES: i128 = 1024;
+pub(super) const MAX_BATCH_BYTES: i128 = 1_000_000_000;
 
 /// Produce records to a topic, read them back, and check that each is where it belongs
 #[derive(Debug, Parser)]

@@ -4,6 +4,7 @@
 //! was started: see `dsl/janitor.rs`.
 
 mod bearer;
+mod bench;
 mod blame;
 mod chaos;
 mod ci_job;
@@ -147,6 +148,7 @@ fn all() -> Vec<(String, Test)> {
         values::tests(),
         verdicts::tests(),
         bearer::tests(),
+        bench::tests(),
         upheaval::tests(),
         security::tests(),
         side_by_side::tests(),

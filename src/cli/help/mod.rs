@@ -254,6 +254,30 @@ pub(super) const REPEATER: Words = Words {
     ],
 };
 
+pub(super) const BENCH: Words = Words {
+    usage: "[--rate RATE] [FLAGS]",
+    examples: &[
+        (
+            "--brokers $BROKERS --topic t --msg_size 1024 --rate 50k --output result.json",
+            "50,000 records a second for a minute: latencies, and the proof",
+        ),
+        (
+            "--brokers $BROKERS --topic t --msg_size 1024 --rate max --duration 30s",
+            "As fast as acks come: what the cluster takes, and who held it back",
+        ),
+        (
+            "--brokers $BROKERS --topic t --msg_size 1024 --find-rate --slo p99=20ms",
+            "The highest rate at which 99% of acks come within 20 ms",
+        ),
+    ],
+    paths: &[
+        ("/status", "one JSON object for each worker"),
+        ("/v1/status", "phase, rates, verdict so far"),
+        ("/shutdown", "end; the process is gone within 10 s"),
+        ("/print_stack", "print the state of all threads to stdout"),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

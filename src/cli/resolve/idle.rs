@@ -4,6 +4,7 @@ use std::{env, time::Duration};
 
 use super::super::{
     PASSWORD_VARIABLE,
+    bench::BenchArgs,
     common::{SecurityArgs, TransactionArgs},
     repeater::RepeaterArgs,
     verifier::VerifierArgs,
@@ -73,6 +74,11 @@ pub(super) fn verifier(args: &VerifierArgs) -> Vec<String> {
 
 /// What to tell of a repeater's flags, one line each.
 pub(super) fn repeater(args: &RepeaterArgs) -> Vec<String> {
+    password(&args.security).into_iter().chain(transactions(&args.transaction)).collect()
+}
+
+/// What to tell of a benchmark's flags, one line each.
+pub(super) fn bench(args: &BenchArgs) -> Vec<String> {
     password(&args.security).into_iter().chain(transactions(&args.transaction)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! From flags to the resolved configuration: everything that takes more than
 //! one value to judge is judged here.
 
+mod bench;
 mod client;
 mod common;
 mod connection;
@@ -10,6 +11,7 @@ mod idle;
 mod repeater;
 mod verifier;
 
+pub(super) use bench::bench;
 pub(super) use doctor::doctor;
 pub(super) use repeater::repeater;
 pub(super) use verifier::verifier;

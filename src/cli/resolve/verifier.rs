@@ -28,7 +28,7 @@ use crate::{
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 /// The second header in a record: its name, its value, and a byte for the length of each.
-const PROOF_HEADER_BYTES: usize = PROOF_HEADER.len() + LONG_BYTES + 2;
+pub(super) const PROOF_HEADER_BYTES: usize = PROOF_HEADER.len() + LONG_BYTES + 2;
 /// `value-` and 18 digits.
 const LATEST_VALUE_BYTES: usize = 24;
 

@@ -9,7 +9,7 @@ use std::{
 use clap::CommandFactory;
 
 use super::{
-    super::{help, repeater::RepeaterArgs, verifier::VerifierArgs},
+    super::{bench::BenchArgs, help, repeater::RepeaterArgs, verifier::VerifierArgs},
     Program, run,
 };
 
@@ -64,8 +64,12 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
-fn commands() -> [(&'static str, clap::Command); 2] {
-    [("proofload verifier", VerifierArgs::command()), ("proofload repeater", RepeaterArgs::command())]
+fn commands() -> [(&'static str, clap::Command); 3] {
+    [
+        ("proofload verifier", VerifierArgs::command()),
+        ("proofload repeater", RepeaterArgs::command()),
+        ("proofload bench", BenchArgs::command()),
+    ]
 }
 
 /// Words that begin with two dashes, without what follows `=`.
@@ -134,7 +138,13 @@ fn command_lines(text: &str) -> Vec<String> {
         let piece = piece.trim_end_matches('&').split('#').next().unwrap_or_default();
         let piece =
             if piece.starts_with("verifier ") { format!("proofload {piece}") } else { piece.to_owned() };
-        let is_ours = ["proofload verifier -", "proofload repeater -", "kgo-verifier -", "kgo-repeater -"];
+        let is_ours = [
+            "proofload verifier -",
+            "proofload repeater -",
+            "proofload bench -",
+            "kgo-verifier -",
+            "kgo-repeater -",
+        ];
         if is_ours.iter().any(|start| piece.starts_with(start)) && !piece.contains('…') {
             lines.push(piece);
         }

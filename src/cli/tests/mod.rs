@@ -1,5 +1,6 @@
 //! Command lines as users and harnesses write them, from words to configuration.
 
+mod bench;
 mod docs;
 mod errors;
 mod flags;

@@ -1,0 +1,155 @@
+//! Looking for the highest rate that holds an objective: each rate that the search names is set, measured and judged.
+
+use std::time::Duration;
+
+use super::{
+    client_verdict::ClientVerdict,
+    meter::{self, Load, Meter},
+    result::{SearchReport, SearchStep},
+    search::{self, FIRST_RATE, GaveWay, Measured, Next, Outcome, Search, StepKind},
+    window::Window,
+};
+use crate::{
+    config::{BenchConfig, BenchRate, Objective, ObjectiveOn},
+    stats::LatencyHistogram,
+};
+
+/// How long a rate is measured that is not to be confirmed, as a part of the time that was asked for, and in all.
+const OF_DURATION: u32 = 6;
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(15);
+/// How long the acks of a rate are waited for, beyond the objective, before the next rate is tried.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a broker that was given too much may take to come to rest.
+const REST: Duration = Duration::from_mins(1);
+
+/// What came of it.
+pub(super) struct Found {
+    pub(super) report: SearchReport,
+    /// The last rate that was measured, records a second.
+    pub(super) rate: f64,
+    pub(super) window: Window,
+    /// Why no rate was found, if none was.
+    pub(super) missed: Option<String>,
+}
+
+/// Looks for it.
+pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Objective) -> Found {
+    let first = match config.rate {
+        BenchRate::Max => FIRST_RATE,
+        BenchRate::RecordsPerS(rate) => rate,
+    };
+    let short = (config.duration / OF_DURATION).clamp(SHORTEST, LONGEST).min(config.duration);
+    let mut search = Search::new(first);
+    let mut report = SearchReport {
+        objective: objective.words.clone(),
+        objective_on: objective.on.to_string(),
+        found_records_per_s: None,
+        failed_records_per_s: None,
+        gave_way: None,
+        steps: Vec::new(),
+    };
+    let mut last = None;
+    while let Next::Try(kind, rate) = search.next() {
+        let settle = if last.is_none() { config.warmup } else { config.warmup.min(short / 2) };
+        let measure = if kind == StepKind::Confirm { config.duration } else { short };
+        let load = Load { records_per_s: Some(rate), settle, measure, is_last: false };
+        let window = meter.measure(&load);
+        meter.pause();
+        let window = meter.settle(window, objective.limit + PATIENCE);
+        if meter.is_over() {
+            last = Some((rate, window));
+            break;
+        }
+        let (window, step, outcome) = judge(meter, window, objective, kind, rate);
+        tell(&step, objective);
+        search.tell(outcome);
+        report.steps.push(step);
+        let window = meter.rest(window, REST);
+        last = Some((rate, window));
+    }
+    meter.end();
+    let (rate, window) = last.unwrap_or_else(|| (first, meter.empty()));
+    let missed = conclude(&search, &mut report, objective);
+    Found { report, rate, window, missed }
+}
+
+fn judge(
+    meter: &Meter<'_>,
+    mut window: Window,
+    objective: &Objective,
+    kind: StepKind,
+    rate: f64,
+) -> (Window, SearchStep, Outcome) {
+    window.finish();
+    let (verdict, _) = meter::verdict(&window, Some(rate));
+    let latency_us = latency_us(&window, objective);
+    let measured = Measured {
+        rate,
+        achieved: window.counts().acked as f64 / window.measured_s(),
+        latency: Duration::from_micros(latency_us),
+        overdue: window.end().overdue,
+        backlog: window.end().backlog,
+        unanswered: meter.in_flight(),
+        is_client_bound: verdict == ClientVerdict::ClientBound,
+    };
+    let gave_way = search::assess(&measured, objective.limit);
+    let step = SearchStep {
+        kind: kind.name().to_owned(),
+        rate_records_per_s: rate,
+        achieved_records_per_s: measured.achieved,
+        measured_s: window.measured_s(),
+        latency_us,
+        overdue_records: measured.overdue,
+        backlog_records: measured.backlog,
+        held: gave_way.is_none(),
+        gave_way: gave_way.map(|what| what.name().to_owned()),
+    };
+    (window, step, Outcome { achieved: measured.achieved, gave_way })
+}
+
+fn latency_us(window: &Window, objective: &Objective) -> u64 {
+    let histogram = match objective.on {
+        ObjectiveOn::Publish => &window.total.own.publish,
+        ObjectiveOn::EndToEnd => &window.total.end_to_end,
+    };
+    histogram.percentile_us(objective.percentile)
+}
+
+fn tell(step: &SearchStep, objective: &Objective) {
+    let latency = LatencyHistogram::text(step.latency_us);
+    let how = step.gave_way.as_ref().map_or_else(|| "holds".to_owned(), |what| format!("{what} gave way"));
+    let percentile = objective.percentile;
+    tracing::info!(
+        "find-rate ({}): {:.0} records/s: {:.0} acked, {} p{percentile} {latency}: {how}",
+        step.kind,
+        step.rate_records_per_s,
+        step.achieved_records_per_s,
+        objective.on
+    );
+}
+
+/// Says what was found, or why nothing was.
+fn conclude(search: &Search, report: &mut SearchReport, objective: &Objective) -> Option<String> {
+    let high = search.high();
+    report.failed_records_per_s = high.map(|(rate, _)| rate);
+    report.gave_way = high.map(|(_, what): (f64, GaveWay)| what.name().to_owned());
+    match search.next() {
+        Next::Found(rate) => {
+            report.found_records_per_s = Some(rate);
+            None
+        }
+        Next::Missed(rate) => {
+            let latency = report.steps.last().map_or(0, |step| step.latency_us);
+            let what = report.gave_way.as_deref().unwrap_or("latency");
+            Some(format!(
+                "not even {rate:.0} records/s hold {} ({}): {} there, and {what} gave way first",
+                objective.words,
+                objective.on,
+                LatencyHistogram::text(latency)
+            ))
+        }
+        // It was stopped.
+        Next::Try(..) => None,
+    }
+}

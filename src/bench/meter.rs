@@ -1,0 +1,311 @@
+//! The main thread's ear: what shards tell goes into the ledger and the window under way, and the clock is watched.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    client_verdict::{self, ClientVerdict, Observed},
+    ground::Ground,
+    progress::Progress,
+    shards::Shards,
+    window::{Counts, Moment, Window},
+};
+use crate::{
+    app::Cost,
+    control::Message,
+    ledger::Ledger,
+    runtime::cpu_time::CpuTimes,
+    stats::{Board, ProducerStats},
+    verifier::{phases::producer_s_trouble, produce::open_loop::Step, shard::Halt, work_watch::WorkWatch},
+};
+
+/// Between two looks.
+pub(super) const LOOK: Duration = Duration::from_millis(10);
+/// Of a sample.
+const SECOND_US: u64 = 1_000_000;
+/// From when a step is set until its first record is due: all shards have heard of it by then.
+const LEAD_US: u64 = 50_000;
+
+/// A rate, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Of all shards; `None`: as fast as acks come.
+    pub(super) records_per_s: Option<f64>,
+    /// Before it is measured.
+    pub(super) settle: Duration,
+    pub(super) measure: Duration,
+    /// Nothing follows.
+    pub(super) is_last: bool,
+}
+
+/// Everything that is heard.
+pub(super) struct Meter<'a> {
+    ground: &'a Ground<'a>,
+    board: &'a Board,
+    pub(super) shards: Shards,
+    /// What was acked.
+    pub(super) ledger: Ledger,
+    /// What became of the producers that are done.
+    pub(super) outcomes: Vec<Result<(), Halt>>,
+    window: Option<Window>,
+    cpu: CpuTimes,
+    progress: Progress,
+    /// Who waits, and for what.
+    watch: WorkWatch<'a, (usize, crate::stats::ProducerWants)>,
+}
+
+impl<'a> Meter<'a> {
+    pub(super) fn new(ground: &'a Ground<'a>, board: &'a Board, shards: Shards) -> Self {
+        let cores = ground.placement().shards.iter().map(|place| place.core).collect();
+        Self {
+            ledger: Ledger::new(ground.partitions()),
+            outcomes: Vec::new(),
+            window: None,
+            cpu: CpuTimes::start(cores),
+            progress: Progress::new(&ground.config.verifier.common, ground.has_readers()),
+            // A rate keeps it busy; what stands still for seconds waits for somebody.
+            watch: WorkWatch::new(ground.crews[0].wait("the producer"), false),
+            ground,
+            board,
+            shards,
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.shards.clock.now_us()
+    }
+
+    fn producers(&self) -> &'a [Arc<ProducerStats>] {
+        self.board.producer.as_ref().map_or(&[], |producer| &producer.shards)
+    }
+
+    /// Sets a load and measures it. The window is not finished: more may be acked.
+    pub(super) fn measure(&mut self, load: &Load) -> Window {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let start_us = self.now_us() + LEAD_US;
+        let from_us = start_us + us(load.settle);
+        let to_us = from_us + us(load.measure);
+        self.shards.measured.from_us.set(from_us);
+        self.shards.measured.to_us.set(to_us);
+        self.set(&Step {
+            start_us,
+            end_us: to_us,
+            records_per_s: load.records_per_s,
+            measured: from_us..to_us,
+            is_last: load.is_last,
+        });
+        self.progress.set(load, to_us - start_us, start_us);
+        self.until(from_us);
+        self.window = Some(Window::begin(self.moment(), self.ground.has_readers()));
+        let mut next_us = from_us;
+        while next_us < to_us && !self.is_over() {
+            next_us = (next_us + SECOND_US).min(to_us);
+            self.until(next_us);
+            let moment = self.moment();
+            if let Some(window) = &mut self.window {
+                window.sample(moment);
+            }
+        }
+        self.taken()
+    }
+
+    /// Drops what is due and was not sent.
+    pub(super) fn pause(&mut self) {
+        let now_us = self.now_us();
+        let records_per_s = Some(1.0);
+        self.set(&Step {
+            start_us: now_us,
+            end_us: now_us,
+            records_per_s,
+            measured: self.shards.measured.from_us.get()..self.shards.measured.to_us.get(),
+            is_last: false,
+        });
+    }
+
+    /// Nothing more is to be sent.
+    pub(super) fn end(&mut self) {
+        let now_us = self.now_us();
+        let records_per_s = Some(1.0);
+        self.set(&Step { start_us: now_us, end_us: now_us, records_per_s, measured: 0..0, is_last: true });
+    }
+
+    fn set(&self, step: &Step) {
+        for shard in &self.shards.steps {
+            // A shard that is done needs none.
+            let _ = shard.send(step.clone());
+        }
+    }
+
+    /// Listens for a window's last acks: until none is missing, or for so long.
+    pub(super) fn settle(&mut self, window: Window, limit: Duration) -> Window {
+        self.listen_until(window, limit, |meter| meter.in_flight() == 0)
+    }
+
+    /// The same until readers have come to the end, too.
+    pub(super) fn rest(&mut self, window: Window, limit: Duration) -> Window {
+        self.listen_until(window, limit, |meter| meter.in_flight() == 0 && meter.backlog() == 0)
+    }
+
+    fn listen_until(&mut self, window: Window, limit: Duration, is_enough: impl Fn(&Self) -> bool) -> Window {
+        self.window = Some(window);
+        let until = Instant::now() + limit;
+        while !is_enough(self) && Instant::now() < until && !self.is_over() {
+            self.look();
+        }
+        self.listen();
+        self.taken()
+    }
+
+    /// Listens until all producers are done, for the sake of this window.
+    pub(super) fn finish(&mut self, window: Window) -> Window {
+        self.window = Some(window);
+        while self.outcomes.len() < self.shards.steps.len() {
+            self.look();
+        }
+        self.watch.ended();
+        self.listen();
+        self.taken()
+    }
+
+    fn taken(&mut self) -> Window {
+        match self.window.take() {
+            Some(window) => window,
+            None => self.empty(),
+        }
+    }
+
+    /// A window in which nothing was measured.
+    pub(super) fn empty(&mut self) -> Window {
+        Window::begin(self.moment(), self.ground.has_readers())
+    }
+
+    /// Listens to what readers still have to say of this window.
+    pub(super) fn last_words(&mut self, window: &mut Window) {
+        while let Ok(message) = self.shards.messages.try_recv() {
+            if let Message::EndToEnd(histogram) = message {
+                window.add_end_to_end(&histogram);
+            }
+        }
+    }
+
+    /// Whether the work is to end, or has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.ground.lifecycle().stop_requested() || self.outcomes.len() >= self.shards.steps.len()
+    }
+
+    fn until(&mut self, at_us: u64) {
+        while self.now_us() < at_us && !self.is_over() {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        thread::sleep(LOOK);
+        self.listen();
+        let producers = self.producers();
+        let lifecycle = self.ground.lifecycle();
+        if !lifecycle.has_begun() && producers.iter().any(|stats| stats.acked.get() > 0) {
+            lifecycle.begin();
+        }
+        let standing = producers
+            .iter()
+            .enumerate()
+            .map(|(index, stats)| (stats.progress(), stats.wants.get().map(|wants| (index, wants))));
+        let crew = &self.ground.crews[0];
+        self.watch.look(standing, |(shard, wants), _| Some(producer_s_trouble(crew, shard, wants)));
+        let (counts, overdue, backlog) = (self.counts(), self.overdue(), self.backlog());
+        self.progress.show(self.shards.clock.now_us(), &counts, overdue, backlog);
+    }
+
+    fn listen(&mut self) {
+        while let Ok(message) = self.shards.messages.try_recv() {
+            match message {
+                Message::Produced { entries, latency, times } => {
+                    for entry in &entries {
+                        entry.enter(&mut self.ledger);
+                    }
+                    if let (Some(producer), Some(latency)) = (&self.board.producer, latency) {
+                        producer.latency().merge(&latency);
+                    }
+                    if let Some(times) = times {
+                        self.progress.add_own(&times);
+                        self.window.iter_mut().for_each(|window| window.add_own(&times));
+                    }
+                }
+                Message::EndToEnd(histogram) => {
+                    self.progress.add_end_to_end(&histogram);
+                    self.window.iter_mut().for_each(|window| window.add_end_to_end(&histogram));
+                }
+                // Nobody here sends anything else.
+                _ => {}
+            }
+        }
+        while let Ok(outcome) = self.shards.done.try_recv() {
+            self.outcomes.push(outcome);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let producer = self.board.producer.as_ref().map(crate::stats::ProducerBoard::raw_totals);
+        let producer = producer.unwrap_or_default();
+        let mut counts = Counts {
+            sent: producer.sent,
+            acked: producer.acked,
+            acked_bytes: producer.acked_bytes,
+            failed: producer.fails,
+            ..Counts::default()
+        };
+        for reader in &self.board.readers {
+            let totals = reader.raw_totals();
+            counts.read += totals.records();
+            counts.read_bytes += totals.bytes;
+        }
+        counts
+    }
+
+    fn overdue(&self) -> u64 {
+        self.producers().iter().map(|stats| stats.overdue.get()).sum()
+    }
+
+    fn backlog(&self) -> u64 {
+        if !self.ground.has_readers() {
+            return 0;
+        }
+        let counts = self.counts();
+        counts.acked.saturating_sub(counts.read)
+    }
+
+    /// Records that were sent and have no outcome.
+    pub(super) fn in_flight(&self) -> u64 {
+        let producers = self.producers().iter();
+        producers.map(|stats| stats.sent.get().saturating_sub(stats.deliveries.get())).sum()
+    }
+
+    fn moment(&mut self) -> Moment {
+        let cores = self.cpu.look();
+        self.progress.set_busy(&cores);
+        Moment {
+            at_s: self.now_us() as f64 / 1e6,
+            counts: self.counts(),
+            blocked_us: self.producers().iter().map(|stats| stats.blocked_us.get()).collect(),
+            cores,
+            overdue: self.overdue(),
+            backlog: self.backlog(),
+            memory_bytes: Cost::memory_now_bytes(),
+        }
+    }
+}
+
+/// Whether the client held a load back, and why.
+pub(super) fn verdict(window: &Window, records_per_s: Option<f64>) -> (ClientVerdict, String) {
+    client_verdict::judge(&Observed {
+        goal_records_per_s: records_per_s,
+        achieved_records_per_s: window.counts().acked as f64 / window.measured_s(),
+        measured_s: window.measured_s(),
+        overdue_records: window.end().overdue,
+        shards: window.shards(),
+    })
+}

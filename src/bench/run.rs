@@ -1,0 +1,257 @@
+//! A benchmark's run from its first line to its last: the main thread's part.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{
+    finding,
+    ground::{Ground, Placed},
+    meter::{LOOK, Load, Meter},
+    outcome::{self, Outcome},
+    shards::{self, Shards},
+    summary,
+    window::Window,
+};
+use crate::{
+    app::{
+        broker::Cluster,
+        ending::{Asked, Ending},
+        error::RunError,
+        frame,
+    },
+    config::{BenchConfig, BenchRate, ClientKind, VerifierConfig},
+    control::Control,
+    human::count,
+    kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError},
+    ledger::{LedgerStore, files::whole_file},
+    runtime::{cores::topology::Topology, preflight},
+    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
+    verifier::{
+        crew::{Crew, join, worst},
+        run::{plan, verdict, wait_for_topic},
+        shard::Halt,
+        trial::Trial,
+    },
+};
+
+/// The only phase.
+const BENCH: &str = "bench";
+
+/// Does what was asked for; returns the exit code.
+#[must_use]
+pub fn run(config: &BenchConfig) -> u8 {
+    let verifier = &config.verifier;
+    if verifier.common.print_placement {
+        return frame::print_plan(|topology| {
+            plan(verifier, topology, verifier.common.new_topic_partitions * config.topics.len())
+        });
+    }
+    frame::run(Asked::Bench(Box::new(config.clone())), |ending| run_to_end(config, ending))
+}
+
+fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError> {
+    let verifier = &config.verifier;
+    // Before anything narrows this thread's own mask.
+    let topology = Topology::detect()?;
+    let most = plan(verifier, &topology, usize::MAX)?.shards.len();
+    // A shard has a client that writes, and one that reads.
+    let trial = Trial::without_ledger(verifier, &topology.allowed, most * 2)?;
+    if let Some(path) = &config.output {
+        whole_file::probe(path).map_err(|error| {
+            RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
+        })?;
+    }
+    ending.begin_report()?;
+    let cluster = Cluster::open(&verifier.common, &config.topics[0])?;
+    cluster.add_topics(&config.topics[1..], verifier.common.new_topic_partitions)?;
+    let control = Control::start(ending)?;
+    control.shared.connections.store(trial.port, Relaxed);
+    let mut measured = None;
+    let result = work(&trial, config, &topology, &cluster, &control, &mut measured);
+    control.shared.lifecycle.finish_work();
+    let result = match &measured {
+        Some(outcome) => tell(outcome, config, ending, &control, result),
+        None => result,
+    };
+    ending.close(result.as_ref().err());
+    if verifier.common.remote && result.is_ok() {
+        control.stay();
+    }
+    control.finish();
+    result
+}
+
+/// Writes the result, and has the summary ready.
+fn tell(
+    outcome: &Outcome,
+    config: &BenchConfig,
+    ending: &Ending,
+    control: &Control,
+    result: Result<(), RunError>,
+) -> Result<(), RunError> {
+    let facts = ending.facts(result.as_ref().err());
+    let document = outcome::document(outcome, config, (ending, &control.shared), &facts);
+    // Told once.
+    let _ = control.shared.bench_summary.set(summary::lines(outcome, config, &control.shared));
+    let Some(path) = &config.output else { return result };
+    // Numbers, texts and lists: nothing in it can fail to become JSON.
+    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
+    text.push(b'\n');
+    let written = whole_file::replace(path, &text).map_err(|error| {
+        RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
+    });
+    result.and(written)
+}
+
+fn work(
+    trial: &Trial<'_>,
+    config: &BenchConfig,
+    topology: &Topology,
+    cluster: &Cluster,
+    control: &Control,
+    measured: &mut Option<Outcome>,
+) -> Result<(), RunError> {
+    let common = &config.verifier.common;
+    let client = ClientSettings::new(common, cluster.bootstrap());
+    // Who looks at the cluster needs an executor of its own where it is our own client.
+    let observers = usize::from(common.client.kind == ClientKind::Wire);
+    if observers > 0 {
+        preflight::check(1, observers)?;
+    }
+    let observer = Arc::new(Observer::start(&client, &topology.allowed, common.client.kind)?);
+    let most = plan(&config.verifier, topology, usize::MAX)?.shards.len();
+    let new_topic = trial.new_topic(&observer, most * 2)?;
+    let named = |topic: &String| VerifierConfig { topic: topic.clone(), ..config.verifier.clone() };
+    let configs: Vec<VerifierConfig> = config.topics.iter().map(named).collect();
+    let mut shapes = Vec::new();
+    for of_topic in &configs {
+        match wait_for_topic(of_topic, new_topic, control, &observer) {
+            Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
+            shape => shapes.push(shape?),
+        }
+    }
+    let partitions = shapes.iter().map(|shape| shape.partitions).sum();
+    let placement = plan(&config.verifier, topology, partitions)?;
+    let brokers = shapes.iter().map(|shape| shape.brokers).max().unwrap_or(1);
+    control.shared.connections.store(trial.connections(brokers, placement.shards.len() * 2)?, Relaxed);
+    preflight::check(placement.shards.len(), observers)?;
+    control.shared.shards.store(placement.shards.len(), Relaxed);
+    let kind = common.client.on(shapes.iter().any(|shape| shape.is_redpanda));
+    let watched: Vec<_> =
+        config.topics.iter().cloned().zip(shapes.iter().map(|shape| shape.partitions)).collect();
+    control.watch(observer.clone(), &watched, common.metadata_max_age);
+    let crew = |(config, shape): (_, &crate::kafka::TopicShape)| Crew {
+        config,
+        control,
+        observer: observer.clone(),
+        kind,
+        client: client.clone(),
+        placement: placement.clone(),
+        partitions: shape.partitions,
+        brokers,
+        // Nothing of it is ever written down.
+        store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
+    };
+    let crews = configs.iter().zip(&shapes).map(crew).collect();
+    let ground = Ground { config, control, crews };
+    tracing::info!(
+        "{}: {}, {}",
+        count(config.topics.len(), "topic"),
+        count(partitions, "partition"),
+        count(placement.shards.len(), "shard")
+    );
+    let outcome = bench(&ground, measured);
+    verdict(outcome, control)
+}
+
+/// The workers, for all who look at them.
+fn board(ground: &Ground<'_>) -> Board {
+    let dealt = ground.dealt();
+    let places = |own: &Vec<Placed>| own.iter().map(|placed| placed.place).collect::<Vec<_>>();
+    let producers = dealt.iter().map(|own| Arc::new(ProducerStats::new(&places(own))));
+    let reader = ground.has_readers().then(|| {
+        let readers = dealt.iter().map(|own| Arc::new(ReaderStats::new(&places(own))));
+        ReaderBoard::new(ReaderKind::Sequential, readers.collect())
+    });
+    let producer = ProducerBoard::new(producers.collect());
+    Board::new(ground.config.topics[0].clone(), Some(producer), reader.into_iter().collect())
+}
+
+fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunError> {
+    let (Some(produce), shared) = (&ground.config.verifier.produce, &ground.control.shared) else {
+        return Ok(());
+    };
+    let ends = ground.of_all(|crew| crew.places(OffsetSpec::End, Isolation::ReadUncommitted));
+    let Some(ends) = ground.stopped(ends)? else { return Ok(()) };
+    let board = shared.board.get_or_init(|| board(ground));
+    let (Some(producer), reader) = (&board.producer, board.readers.first()) else { return Ok(()) };
+    shared.ending.begin_phase(BENCH);
+    let shards = shards::start(ground, produce, &ends, (producer, reader))?;
+    let mut meter = Meter::new(ground, board, shards);
+    let (window, records_per_s, search, missed) = load(&mut meter, ground.config);
+    let mut window = meter.finish(window);
+    let producers = worst(std::mem::take(&mut meter.outcomes));
+    let readers = close(ground, board, &mut meter, &mut window, producers.is_ok());
+    window.finish();
+    shared.ending.end_phase();
+    let cores = ground.placement().shards.iter().map(|place| place.core).collect();
+    let partitions = ground.crews.iter().map(|crew| crew.partitions).collect();
+    let kind = ground.crews[0].kind;
+    *measured = Some(Outcome { window, records_per_s, search, kind, partitions, cores });
+    let Meter { shards: Shards { running, feeders, .. }, .. } = meter;
+    // No pass follows.
+    drop(feeders);
+    join(running)?;
+    Crew::finish_all(board);
+    producers.and(readers)?;
+    missed.map_or(Ok(()), |missed| Err(RunError::Failed(missed)))
+}
+
+type Loaded = (Window, Option<f64>, Option<super::result::SearchReport>, Option<String>);
+
+/// Sets the load that was asked for, or looks for the one that holds.
+fn load(meter: &mut Meter<'_>, config: &BenchConfig) -> Loaded {
+    if let Some(objective) = &config.find {
+        let found = finding::find(meter, config, objective);
+        return (found.window, Some(found.rate), Some(found.report), found.missed);
+    }
+    let records_per_s = match config.rate {
+        BenchRate::Max => None,
+        BenchRate::RecordsPerS(rate) => Some(rate),
+    };
+    let load = Load { records_per_s, settle: config.warmup, measure: config.duration, is_last: true };
+    (meter.measure(&load), records_per_s, None, None)
+}
+
+/// All is acked: readers read to the ends of the logs, and nothing of what was acked may be missing there.
+fn close(
+    ground: &Ground<'_>,
+    board: &Board,
+    meter: &mut Meter<'_>,
+    window: &mut Window,
+    is_sound: bool,
+) -> Result<(), RunError> {
+    let lifecycle = ground.lifecycle();
+    if let Some(producer) = board.producer.as_ref().filter(|_| is_sound && !lifecycle.stop_requested()) {
+        producer.complete();
+        producer.finish();
+    }
+    let ledger = Arc::new(std::mem::take(&mut meter.ledger));
+    board.note_ledger(ledger.acked_count());
+    let Some(reader) = board.readers.first() else { return Ok(()) };
+    if !lifecycle.stop_requested()
+        && let Some(closing) = ground.closing(&ledger)
+    {
+        meter.shards.close.tell(closing);
+    }
+    let mut outcomes: Vec<Result<(), Halt>> = Vec::new();
+    while let Some(feeder) = meter.shards.feeders.get(outcomes.len()) {
+        outcomes.extend(feeder.wait_for(LOOK));
+        meter.last_words(window);
+    }
+    outcomes.push(ground.decide(&ledger));
+    worst(outcomes)?;
+    if !lifecycle.stop_requested() {
+        reader.end_pass();
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! What a person wants to read when a benchmark is over: the lines behind the verdict, on one screen.
+
+use std::fmt::Write;
+
+use indicatif::HumanCount;
+
+use super::{
+    outcome::Outcome,
+    result::{Latency, SearchReport},
+};
+use crate::{
+    app::{Cost, Shared},
+    config::{BenchConfig, BenchReaders},
+    human,
+    stats::{LatencyHistogram, ReaderBoard},
+};
+
+const MIB: f64 = 1_048_576.0;
+
+/// The lines.
+pub(super) fn lines(outcome: &Outcome, config: &BenchConfig, shared: &Shared) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, outcome, config, shared);
+    text
+}
+
+fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Shared) -> std::fmt::Result {
+    let (totals, measured_s) = (outcome.totals(), outcome.window.measured_s());
+    let has_readers = config.readers != BenchReaders::None;
+    if let Some(search) = &outcome.search {
+        found(text, search)?;
+    }
+    let rate = |records: f64| HumanCount(rounded(records)).to_string();
+    let goal = outcome
+        .records_per_s
+        .map_or_else(|| " (closed loop)".to_owned(), |goal| format!(" of {}/s", rate(goal)));
+    writeln!(
+        text,
+        "  publish     {}/s{goal}, {:.1} MiB/s, {} in {measured_s:.1} s",
+        rate(totals.publish_records_per_s),
+        totals.publish_bytes_per_s / MIB,
+        human::count(totals.acked_records, "record")
+    )?;
+    if has_readers {
+        let backlog = outcome.window.end().backlog;
+        let rate = rate(totals.consume_records_per_s);
+        writeln!(text, "  read        {rate}/s, {} behind at the end", human::count(backlog, "record"))?;
+    }
+    writeln!(text, "  latency          p50        p95        p99      p99.9        max")?;
+    let latencies = outcome.latencies(has_readers);
+    // In a closed loop a record is due when there is room for it.
+    let is_open = outcome.records_per_s.is_some();
+    let rows = [
+        ("publish", Some(latencies.publish)),
+        ("  delay", Some(latencies.delay).filter(|_| is_open)),
+        ("  service", Some(latencies.service).filter(|_| is_open)),
+        ("end to end", latencies.end_to_end),
+    ];
+    for (name, latency) in rows {
+        latency.map_or(Ok(()), |latency| row(text, name, &latency))?;
+    }
+    let (verdict, reason) = outcome.client();
+    writeln!(text, "  client      {verdict}: {reason}")?;
+    let busy: Vec<_> =
+        outcome.window.shards().iter().map(|shard| format!("{:.0}%", shard.busy * 100.0)).collect();
+    let (overdue, cost) = (outcome.window.end().overdue, Cost::so_far());
+    writeln!(
+        text,
+        "              cpu of each shard {}, {} overdue at the end, at most {} MiB of memory",
+        busy.join(" "),
+        human::count(overdue, "record"),
+        cost.memory_bytes >> 20
+    )?;
+    if let Some(board) = shared.board.get() {
+        let acked = board.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
+        let proven: u64 = board.readers.iter().map(ReaderBoard::proven).sum();
+        let (acked, proven) = (HumanCount(acked), HumanCount(proven));
+        writeln!(text, "  proof       {proven} of {acked} acked records proven valid, warm-up included")?;
+    }
+    shared.causes.write(text)?;
+    if let Some(path) = &config.output {
+        writeln!(text, "  result      {}", path.display())?;
+    }
+    Ok(())
+}
+
+fn found(text: &mut String, search: &SearchReport) -> std::fmt::Result {
+    let objective = format!("{} ({})", search.objective, search.objective_on);
+    let Some(rate) = search.found_records_per_s else {
+        return writeln!(text, "  found       no rate that holds {objective}");
+    };
+    let above = match (search.failed_records_per_s, &search.gave_way) {
+        (Some(failed), Some(what)) => format!("; at {}/s {what} gave way", HumanCount(rounded(failed))),
+        _ => String::new(),
+    };
+    let rate = HumanCount(rounded(rate));
+    writeln!(text, "  found       {rate}/s hold {objective}, confirmed{above}")
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never below 0, and saturates")]
+fn rounded(rate: f64) -> u64 {
+    rate.round() as u64
+}
+
+fn row(text: &mut String, name: &str, latency: &Latency) -> std::fmt::Result {
+    let Latency { p50_us, p95_us, p99_us, p999_us, max_us, .. } = *latency;
+    write!(text, "    {name:<10}")?;
+    for value in [p50_us, p95_us, p99_us, p999_us, max_us] {
+        write!(text, " {:>10}", short(value))?;
+    }
+    writeln!(text)
+}
+
+/// To the µs, where that is of interest.
+fn short(latency_us: u64) -> String {
+    match latency_us {
+        0..1_000 => format!("{latency_us} µs"),
+        1_000..100_000 => format!("{:.2} ms", latency_us as f64 / 1e3),
+        _ => LatencyHistogram::text(latency_us),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_stand_in_columns() {
+        let latency = Latency {
+            p50_us: 850,
+            p95_us: 1_234,
+            p99_us: 99_999,
+            p999_us: 2_000_000,
+            max_us: u64::MAX,
+            ..Latency::default()
+        };
+        let mut text = String::new();
+        row(&mut text, "publish", &latency).unwrap();
+        assert_eq!(text, "    publish        850 µs    1.23 ms  100.00 ms  2000.0 ms      > 1 h\n");
+    }
+
+    #[test]
+    fn what_was_found_is_said_with_what_gave_way() {
+        let mut search = SearchReport {
+            objective: "p99=20ms".into(),
+            objective_on: "publish".into(),
+            found_records_per_s: Some(12_345.6),
+            failed_records_per_s: Some(12_700.0),
+            gave_way: Some("latency".into()),
+            steps: Vec::new(),
+        };
+        let said = |search: &SearchReport| {
+            let mut text = String::new();
+            found(&mut text, search).unwrap();
+            text
+        };
+        let expected =
+            "  found       12,346/s hold p99=20ms (publish), confirmed; at 12,700/s latency gave way\n";
+        assert_eq!(said(&search), expected);
+        search.found_records_per_s = None;
+        assert_eq!(said(&search), "  found       no rate that holds p99=20ms (publish)\n");
+    }
+}

@@ -1,0 +1,87 @@
+//! What a benchmark is to do.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use super::VerifierConfig;
+
+/// How fast records are to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum BenchRate {
+    /// As fast as acks come.
+    Max,
+    /// So many a second, above 0, whatever becomes of them.
+    RecordsPerS(f64),
+}
+
+/// Who reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum BenchReaders {
+    /// The shards read the partitions that they write to.
+    Direct,
+    /// Nobody.
+    None,
+}
+
+impl fmt::Display for BenchReaders {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Direct => "direct",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Which latency an objective speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ObjectiveOn {
+    /// From the intended time to the ack.
+    #[default]
+    Publish,
+    /// From the intended time to a reader's verdict.
+    EndToEnd,
+}
+
+impl fmt::Display for ObjectiveOn {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Publish => "publish",
+            Self::EndToEnd => "end-to-end",
+        })
+    }
+}
+
+/// A latency that a rate must hold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Objective {
+    /// As it was given, such as `p99=20ms`.
+    pub words: String,
+    /// Of a hundred records, so many may not take longer: above 0, up to 100.
+    pub percentile: f64,
+    /// Than this.
+    pub limit: Duration,
+    /// From where to where.
+    pub on: ObjectiveOn,
+}
+
+/// The benchmark's run.
+#[derive(Clone, Debug, Serialize)]
+pub struct BenchConfig {
+    /// What it has in common with a verifier that produces, and reads what it has produced: its topic is the first.
+    pub verifier: VerifierConfig,
+    /// The topics, at least one.
+    pub topics: Vec<String>,
+    /// How fast; where a rate is looked for, the first that is tried.
+    pub rate: BenchRate,
+    /// Look for the highest rate that holds this.
+    pub find: Option<Objective>,
+    /// Who reads.
+    pub readers: BenchReaders,
+    /// How long is measured.
+    pub duration: Duration,
+    /// How long before that.
+    pub warmup: Duration,
+    /// Where the result goes; `None`: nowhere.
+    pub output: Option<PathBuf>,
+}
