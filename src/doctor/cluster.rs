@@ -212,7 +212,7 @@ fn rights(name: &str, rights: Option<u32>) -> Finding {
         return Finding::good("permissions", format!("we may read and write {name}"));
     }
     let lacking = lacking.join(", ");
-    let change = format!("kafka-acls --add --allow-principal User:NAME --topic {name} --operation …");
+    let change = "allow it (kafka-acls), or use another --username";
     Finding::bad("permissions", format!("we lack {lacking} on {name}: {change}"))
 }
 
