@@ -125,7 +125,11 @@ impl Server {
                 .with_records(Some(Vec::new().into()))
         });
         let bytes = data.records.as_deref().map_or(0, <[u8]>::len);
-        let is_urgent = data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default();
+        let end = if read_committed { data.last_stable_offset } else { data.high_watermark };
+        // What a leader does not know to be committed is not waited for (seen of Kafka 4.1).
+        let is_ahead = data.error_code == 0 && part.wanted.fetch_offset > end;
+        self.ahead += usize::from(is_ahead);
+        let is_urgent = is_ahead || data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default();
         Got { data: data.with_partition_index(part.wanted.partition), bytes, is_urgent }
     }
 

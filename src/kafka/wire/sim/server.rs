@@ -133,6 +133,8 @@ pub struct Server {
     pub refused: usize,
     /// Batches that it had already.
     pub duplicates: usize,
+    /// Answers about places that a leader does not know to be committed.
+    pub ahead: usize,
     pub canary: Option<Canary>,
     next_connection: u64,
     next_topic: u64,
@@ -162,6 +164,7 @@ impl Server {
             expired: 0,
             refused: 0,
             duplicates: 0,
+            ahead: 0,
             canary: None,
             next_connection: 0,
             next_topic: 0,

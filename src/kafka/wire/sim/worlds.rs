@@ -133,7 +133,7 @@ fn each_broken_rule_of_a_broker_is_found() {
 }
 
 /// Rules of the client, each with a switch that breaks it.
-const RULES: [&str; 17] = [
+const RULES: [&str; 18] = [
     "wire-common-version",
     "wire-deadlines",
     "wire-login-again",
@@ -146,6 +146,7 @@ const RULES: [&str; 17] = [
     "wire-asks-whose-log",
     "wire-records-most",
     "wire-requests-in-flight",
+    "wire-rests-ahead",
     "wire-retries-first",
     "wire-same-again",
     "wire-skips-below",

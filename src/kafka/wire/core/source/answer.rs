@@ -275,7 +275,13 @@ impl Source {
             return;
         }
         walk(position, (asked, is_front), (fetched, end, self.settings.reads_ahead), (bytes, arrived));
-        if position.had_bytes && position.stage == Stage::Reading && position.offset == asked.offset {
+        // A leader that is new does not know yet what is committed. It answers at once where a place is behind that, and would
+        // have no time left to find out.
+        let is_ahead = position.offset > end && !mutants::is_off("wire-rests-ahead");
+        if (position.had_bytes || is_ahead)
+            && position.stage == Stage::Reading
+            && position.offset == asked.offset
+        {
             // Nothing that leads on: the next answer may be the same, and is not asked for in a hurry.
             position.rest_until(now_us + self.settings.back_off_us);
         }

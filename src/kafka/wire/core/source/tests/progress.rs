@@ -190,7 +190,22 @@ fn a_leader_that_knows_of_less_than_was_read_tells_no_end() {
     bench.asks(FIRST);
     bench.give(FIRST, &[part(0, 4, &[])]);
     assert_eq!(bench.shown(), [""; 0]);
+    bench.pass();
     assert_eq!(bench.asks(FIRST), [(0, 5)]);
+}
+
+/// It answers at once, and has other things to do.
+#[test]
+fn a_leader_that_knows_of_less_than_was_read_is_not_asked_without_a_pause() {
+    let mut bench = Bench::reading(2);
+    bench.read_from(0, 5, None);
+    bench.asks(FIRST);
+    bench.give(FIRST, &[part(0, 4, &[]), part(1, 0, &[])]);
+    assert_eq!(bench.shown(), ["1: end 0"]);
+    assert_eq!(bench.asks(FIRST), [(1, 0)], "the other one is waited for");
+    bench.pass();
+    bench.give(FIRST, &[part(1, 0, &[])]);
+    assert_eq!(bench.asks(FIRST), [(0, 5), (1, 0)]);
 }
 
 #[test]
