@@ -18,8 +18,12 @@ use crate::{
     partitions::{PartitionSlot, PartitionTable},
 };
 
-/// How long a partition rests after an answer that was none, µs.
+/// How long a partition rests after an answer that was none, µs; doubled each time.
 const BACK_OFF_US: u64 = 100_000;
+/// So often is that doubled: a leader that is new may take seconds, and has other things to do.
+const MOST_DOUBLINGS: u32 = 3;
+/// Who rests no longer than this goes with the request of one that does not, µs: many requests cost a broker more than one.
+const EARLY_US: u64 = BACK_OFF_US / 2;
 
 /// How long answers are kept behind their deadline, µs: whoever asked may have lost interest.
 const KEPT_US: u64 = 60_000_000;
@@ -43,6 +47,22 @@ pub enum What {
         /// The epoch.
         epoch: i32,
     },
+}
+
+impl What {
+    /// Whether one request can ask both, of different partitions.
+    fn goes_with(self, other: Self) -> bool {
+        let are_epochs = matches!((self, other), (Self::EpochEnd { .. }, Self::EpochEnd { .. }));
+        are_epochs || self == other
+    }
+}
+
+/// A partition of a request.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    partition: i32,
+    leader_epoch: i32,
+    what: What,
 }
 
 /// What a leader answered.
@@ -105,6 +125,8 @@ struct Open {
     deadline_us: u64,
     /// It rests until then.
     not_before_us: u64,
+    /// How often in a row there was no answer.
+    attempts: u32,
     /// The request that has it, and the leader's epoch that went with it.
     sent: Option<(u64, i32)>,
     /// What a broker said last, if that was no answer.
@@ -124,8 +146,14 @@ impl Open {
             self.answer = Some(Err(NoAnswer::Error(error)));
         } else {
             self.last_error = Some(error);
-            self.not_before_us = now_us + BACK_OFF_US;
+            self.rest(now_us);
         }
+    }
+
+    fn rest(&mut self, now_us: u64) {
+        self.sent = None;
+        self.not_before_us = now_us + (BACK_OFF_US << self.attempts.min(MOST_DOUBLINGS));
+        self.attempts += 1;
     }
 }
 
@@ -156,6 +184,7 @@ impl Questions {
             what,
             deadline_us,
             not_before_us: 0,
+            attempts: 0,
             sent: None,
             last_error: None,
             answer: None,
@@ -207,7 +236,7 @@ impl Questions {
                 Err(error) => {
                     open.refused(error, now_us);
                     // It needs no pause: whoever leads by then is asked as soon as that is known.
-                    open.not_before_us = 0;
+                    (open.not_before_us, open.attempts) = (0, 0);
                     self.is_stale = true;
                 }
             }
@@ -228,15 +257,21 @@ impl Questions {
         let first = waiting.find(|open| led_by(open.slot).is_some())?;
         let (what, topic) = (first.what, table.place(first.slot).topic);
         *last_request += 1;
-        let (number, mut asked) = (*last_request, Vec::new());
-        for open in all.iter_mut().filter(|open| open.waits(now_us) && open.what == what) {
+        let (number, mut asked) = (*last_request, Vec::<Asked>::new());
+        for open in all.iter_mut().filter(|open| open.waits(now_us + EARLY_US) && what.goes_with(open.what)) {
             let place = table.place(open.slot);
             let Some(leader) = led_by(open.slot).filter(|_| place.topic == topic) else { continue };
-            open.sent = Some((number, leader.epoch));
             // A request names a partition once; whoever asks the same gets the same answer.
-            if !asked.contains(&(place.partition, leader.epoch)) {
-                asked.push((place.partition, leader.epoch));
+            match asked.iter().find(|asked| asked.partition == place.partition) {
+                Some(asked) if asked.what != open.what => continue,
+                Some(_) => {}
+                None => asked.push(Asked {
+                    partition: place.partition,
+                    leader_epoch: leader.epoch,
+                    what: open.what,
+                }),
             }
+            open.sent = Some((number, leader.epoch));
         }
         Some(QuestionRequest { number, topic, body: body(what, &asked) })
     }
@@ -301,8 +336,7 @@ impl Questions {
     /// What is still open of a request will have no answer: the connection was closed, or it was too late.
     pub fn failed(&mut self, number: u64, now_us: u64) {
         for open in self.open.iter_mut().filter(|open| open.sent.is_some_and(|(sent, _)| sent == number)) {
-            open.sent = None;
-            open.not_before_us = now_us + BACK_OFF_US;
+            open.rest(now_us);
             self.is_stale = true;
         }
     }
@@ -342,18 +376,20 @@ impl Questions {
     }
 }
 
-fn body(what: What, asked: &[(i32, i32)]) -> QuestionBody {
+fn body(what: What, asked: &[Asked]) -> QuestionBody {
     let (timestamp, read_committed) = match what {
-        What::EpochEnd { epoch } => {
-            let question =
-                |&(partition, current_epoch): &(i32, i32)| EpochQuestion { partition, current_epoch, epoch };
-            return QuestionBody::EpochEnds(asked.iter().map(question).collect());
-        }
+        What::EpochEnd { .. } => return QuestionBody::EpochEnds(asked.iter().filter_map(epoch).collect()),
         What::Start => (Timestamp::Earliest, false),
         What::End { read_committed } => (Timestamp::Latest, read_committed),
     };
-    let question = |&(partition, leader_epoch): &(i32, i32)| OffsetQuestion { partition, leader_epoch };
+    let question =
+        |&Asked { partition, leader_epoch, .. }: &Asked| OffsetQuestion { partition, leader_epoch };
     QuestionBody::Offsets { partitions: asked.iter().map(question).collect(), timestamp, read_committed }
+}
+
+fn epoch(asked: &Asked) -> Option<EpochQuestion> {
+    let What::EpochEnd { epoch } = asked.what else { return None };
+    Some(EpochQuestion { partition: asked.partition, current_epoch: asked.leader_epoch, epoch })
 }
 
 #[cfg(test)]

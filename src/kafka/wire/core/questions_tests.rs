@@ -171,7 +171,37 @@ fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
     assert!(questions.take_stale());
     let number = next(&mut questions, BACK_OFF_US, leader).unwrap().number;
     questions.answered(number, 4, Decoder::new(&[1], false), BACK_OFF_US).unwrap_err();
-    assert!(next(&mut questions, 2 * BACK_OFF_US, leader).is_some());
+    assert!(next(&mut questions, 3 * BACK_OFF_US, leader).is_some());
+}
+
+#[test]
+fn the_pause_grows_while_there_is_no_answer() {
+    let mut questions = questions();
+    questions.ask(&slots([0]), END, u64::MAX);
+    let mut now_us = 0;
+    for times in [1, 2, 4, 8, 8] {
+        let number = next(&mut questions, now_us, leader).unwrap().number;
+        answer(&mut questions, number, END, &[(0, code::OFFSET_NOT_AVAILABLE, -1, -1)], now_us);
+        now_us += times * BACK_OFF_US;
+        assert_eq!(next(&mut questions, now_us - 1, leader), None);
+    }
+}
+
+#[test]
+fn who_is_nearly_due_goes_with_who_is() {
+    let mut questions = questions();
+    for (slot, asked_us) in [(0, 0), (2, EARLY_US - 1)] {
+        questions.ask(&slots([slot]), EPOCH_END, DEADLINE_US);
+        let number = next(&mut questions, asked_us, leader).unwrap().number;
+        questions.failed(number, asked_us);
+    }
+    questions.ask(&slots([0]), What::EpochEnd { epoch: 1 }, DEADLINE_US);
+    let asked = |partition, epoch| EpochQuestion { partition, current_epoch: 3, epoch };
+    let body = |asked: &[EpochQuestion]| QuestionBody::EpochEnds(asked.to_vec());
+    let both = next(&mut questions, BACK_OFF_US, leader).unwrap();
+    assert_eq!(both.body, body(&[asked(0, 2), asked(2, 2)]), "a request asks one thing of a partition");
+    let other = next(&mut questions, BACK_OFF_US, leader).unwrap();
+    assert_eq!(other.body, body(&[asked(0, 1)]));
 }
 
 #[test]
