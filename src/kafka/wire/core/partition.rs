@@ -155,6 +155,8 @@ pub struct PartitionQueue {
     next_sequence: i32,
     /// The sequence number behind the last one that was acked.
     acked_end: Option<i32>,
+    /// The leader that has acked it.
+    acked_by: Option<Leader>,
     in_flight: usize,
     /// The leader that was sent to last.
     leader: Option<Leader>,
@@ -180,6 +182,7 @@ impl PartitionQueue {
             producer: None,
             next_sequence: 0,
             acked_end: None,
+            acked_by: None,
             in_flight: 0,
             leader: None,
             is_warm: false,
@@ -376,8 +379,10 @@ impl PartitionQueue {
     ) {
         let Some(place) = self.land(request) else { return };
         let batch = &mut self.queue[place];
+        // Another leader may have lost what it knew of the producer, and the batch with that.
+        let has_it_acked = self.acked_by == self.leader || mutants::is_off("wire-acked-by-whom");
         let is_below_acked = match (batch.end_sequence(), self.acked_end) {
-            (Some(end), Some(acked)) => is_before(end, acked),
+            (Some(end), Some(acked)) => has_it_acked && is_before(end, acked),
             _ => false,
         };
         // Where what was before it has failed, that is what is missing.
@@ -458,7 +463,7 @@ impl PartitionQueue {
         let Some(batch) = self.queue.remove(place) else { return };
         let end = batch.end_sequence();
         if self.acked_end.is_none_or(|acked| end.is_some_and(|end| is_before(acked, end))) {
-            self.acked_end = end;
+            (self.acked_end, self.acked_by) = (end, self.leader);
         }
         (self.is_warm, self.pause_us, self.not_before_us) = (true, 0, 0);
         self.doubts = 0;

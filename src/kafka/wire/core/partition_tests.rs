@@ -184,6 +184,22 @@ fn an_old_copy_that_the_broker_has_forgotten_is_in_the_log() {
     assert_eq!(tested.settled, [(4, ACKED), (2, Fate::AckedSomewhere)]);
 }
 
+/// A leader that has lost what it knew of a producer calls everything out of order.
+#[test]
+fn an_old_copy_that_another_leader_does_not_know_may_be_lost() {
+    for next in [SECOND, Leader { epoch: FIRST.epoch + 1, ..FIRST }] {
+        let mut tested = Tested::warm(2);
+        let requests = [(); 2].map(|()| tested.start(FIRST).unwrap());
+        tested.answer(requests[0], TIMED_OUT);
+        tested.answer(requests[1], 0);
+        for _ in 0..=MOST_DOUBTS {
+            let again = tested.start_at(next, u64::MAX).unwrap();
+            tested.answer(again, OUT_OF_ORDER);
+        }
+        assert_eq!(tested.settled, [(4, ACKED), (2, unknown(OUT_OF_ORDER))], "{next:?}");
+    }
+}
+
 /// Such a leader was deposed, perhaps, and has not heard of it.
 #[test]
 fn a_new_leader_that_lacks_what_was_acked_is_asked_again_some_times() {

@@ -7,7 +7,7 @@ use super::code;
 pub struct Standing {
     /// Everything before it has been settled.
     pub is_first: bool,
-    /// Something behind it has been acked: so it is in the log.
+    /// The same leader has acked something behind it: so it is in the log.
     pub is_below_acked: bool,
     /// Another leader has acked what was before it, and this one nothing yet: it may lead no more, and not know that.
     pub is_doubtful: bool,
@@ -35,7 +35,7 @@ impl Verdict {
     /// Of an error that a broker answered for a batch.
     ///
     /// A duplicate of one of the last five batches is acked with its old offset. An older one is out of order for Kafka,
-    /// since it keeps five only; where something behind it was acked, that is the reason. Where something before it has
+    /// since it keeps five only; where the same leader has acked something behind it, that is the reason. Where something before it has
     /// not been settled, that is missing, and both are sent again.
     #[must_use]
     pub fn of(error: i16, standing: Standing) -> Self {

@@ -62,11 +62,8 @@ impl Run {
     fn fits(&mut self, token: usize, sent: Sent, times: usize) -> bool {
         let past = self.server.partition(TOPIC, sent.partition).map(|partition| &partition.past);
         let is_lost = past.is_some_and(|past| past.has_lost(token as u64));
-        // A leader that has lost what it knew of a producer takes what lies behind a batch, and then refuses that.
-        let has_forgotten = past.is_some_and(|past| !past.losses.is_empty());
         match sent.fate {
-            Some(Fate::Acked { .. }) => times == 1 || times == 0 && is_lost,
-            Some(Fate::AckedSomewhere) => times == 1 || times == 0 && has_forgotten,
+            Some(Fate::Acked { .. } | Fate::AckedSomewhere) => times == 1 || times == 0 && is_lost,
             Some(Fate::Failed(_)) => times == 0,
             Some(Fate::Unknown(_)) | None => times <= 1,
         }

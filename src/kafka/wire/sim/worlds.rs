@@ -133,7 +133,8 @@ fn each_broken_rule_of_a_broker_is_found() {
 }
 
 /// Rules of the client, each with a switch that breaks it.
-const RULES: [&str; 18] = [
+const RULES: [&str; 19] = [
+    "wire-acked-by-whom",
     "wire-common-version",
     "wire-deadlines",
     "wire-login-again",
