@@ -23,8 +23,9 @@ const MOST_IN_FLIGHT: usize = 5;
 /// The first pause before a batch is sent again to the same leader, µs; doubled each time.
 const SHORTEST_PAUSE_US: u64 = 20_000;
 const LONGEST_PAUSE_US: u64 = 1_000_000;
-/// The same where the markers of the transaction before are being written, which takes a few ms.
-const MARKER_PAUSES_US: (u64, u64) = (1_000, 50_000);
+/// The same where the markers of the transaction before are being written, which takes a few ms; seconds where leaders move,
+/// and with each attempt a broker asks the coordinator.
+const MARKER_PAUSES_US: (u64, u64) = (1_000, 200_000);
 /// How often a leader is asked again that lacks what another one has acked, before that is believed.
 const MOST_DOUBTS: u8 = 5;
 /// A batch begins with so much room, in bytes, and grows.

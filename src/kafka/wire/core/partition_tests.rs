@@ -441,7 +441,7 @@ fn what_is_let_go_of_is_not_sent_again_and_what_is_in_flight_is_waited_for() {
 fn markers_that_are_being_written_are_waited_for_shortly() {
     let mut tested = Tested::with_batches(1);
     let mut now_us = 0;
-    for pause_us in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 50_000, 50_000] {
+    for pause_us in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 200_000, 200_000] {
         let request = tested.start_at(FIRST, now_us).unwrap();
         tested.queue.answered(request, (code::CONCURRENT_TRANSACTIONS, -1), now_us, &mut |_| panic!());
         assert_eq!(tested.queue.not_before_us() - now_us, pause_us);
