@@ -27,6 +27,8 @@ pub enum Ended {
     Committed,
     /// Its records do not show, whatever was asked for; why, where something went wrong.
     Aborted(Option<Reason>),
+    /// Nobody can tell whether its records show, and why. Nothing that was lost of it can fall upon the next one, which has begun.
+    Unknown(Reason),
     /// This producer is finished, and nobody knows what became of the transaction.
     Fatal(Reason),
 }

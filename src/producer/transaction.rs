@@ -27,6 +27,11 @@ pub enum Change {
         /// What the client has against it.
         reason: Option<Reason>,
     },
+    /// Nobody can tell whether they are. The next one has begun.
+    Unknown {
+        /// Why.
+        reason: Reason,
+    },
     /// The client is finished.
     Fatal {
         /// They may be in the log, or not.
@@ -176,6 +181,7 @@ impl Transaction {
             Ended::Started => Change::Started,
             Ended::Committed => Change::Committed,
             Ended::Aborted(reason) => Change::Aborted { intended, reason },
+            Ended::Unknown(reason) => Change::Unknown { reason },
             Ended::Fatal(reason) => {
                 self.stage = Stage::Starting;
                 Change::Fatal { unknown: asked == Stage::Ending(End::Commit), reason }

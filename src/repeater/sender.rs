@@ -348,6 +348,11 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
                     self.tokens.give(token);
                 }
             }
+            Change::Unknown { reason } => {
+                for &token in &ended {
+                    self.lose(Some(token), reason.error, true);
+                }
+            }
             Change::Fatal { unknown, reason } => {
                 let Reason { error, .. } = reason;
                 if starting && self.shard.floor.judge(error).is_final() {

@@ -168,3 +168,18 @@ fn tokens_of_a_transaction_of_which_nobody_knows_are_lost_or_not() {
         assert_eq!((stats.produced.get(), stats.lost_unknown.get(), clients), (TOKENS - 5, 5, 2));
     });
 }
+
+#[test]
+fn the_same_client_goes_on_where_it_can_behind_a_transaction_of_which_nobody_knows() {
+    on_an_executor(async {
+        let mut played = Played::new("--use-transactions --msgs-per-transaction 5");
+        let mut commits = 0;
+        played.fake.writes().end(move |end| {
+            commits += usize::from(end == End::Commit);
+            (end == End::Commit && commits == 2).then(|| Ended::Unknown(KafkaError::timed_out().into()))
+        });
+        played.until_done();
+        let (stats, clients) = (&played.stats, played.fake.writes().clients());
+        assert_eq!((stats.produced.get(), stats.lost_unknown.get(), clients), (TOKENS - 5, 5, 1));
+    });
+}

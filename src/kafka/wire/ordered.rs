@@ -49,6 +49,7 @@ fn ended(outcome: Outcome) -> Ended {
         Outcome::Started => Ended::Started,
         Outcome::Committed => Ended::Committed,
         Outcome::Aborted(error) => Ended::Aborted(error.map(reason)),
-        Outcome::Unknown(error) | Outcome::Finished(error) => Ended::Fatal(reason(error)),
+        Outcome::Unknown(error) => Ended::Unknown(reason(error)),
+        Outcome::Finished(error) => Ended::Fatal(reason(error)),
     }
 }

@@ -260,6 +260,10 @@ impl<C: ClientFactory> ShardProducer<C> {
                 self.transaction_failed(reason)?;
                 self.acks.abort(false);
             }
+            Change::Unknown { reason, .. } => {
+                self.transaction_failed(Some(reason))?;
+                self.give_up_on_transaction();
+            }
             Change::Fatal { reason, .. } if starting => self.could_not_start(&reason)?,
             Change::Fatal { reason, .. } => self.transaction_is_finished(reason)?,
         }
@@ -313,11 +317,16 @@ impl<C: ClientFactory> ShardProducer<C> {
             );
         }
         self.transaction_failed(Some(reason))?;
+        self.give_up_on_transaction();
+        self.renew_client()
+    }
+
+    /// Its records may show, or not: they are a run of their own, and where the next ones land has to be asked.
+    fn give_up_on_transaction(&mut self) {
         self.acks.doubt_transaction();
         self.acks.abort(false);
         self.acks.unknown = true;
         self.acks.restart_wanted = true;
-        self.renew_client()
     }
 
     /// Takes the deliveries that still come, for a while, and commits what they make complete; what has

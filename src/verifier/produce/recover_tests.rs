@@ -343,6 +343,21 @@ fn a_transaction_of_which_nobody_knows_is_sent_again_by_another_client() {
 }
 
 #[test]
+fn a_transaction_of_which_nobody_knows_is_sent_again_by_the_same_client_where_that_goes_on() {
+    let played = Played::new("--produce_msgs 8 --use-transactions --msgs-per-transaction 4", 1);
+    let mut is_first = true;
+    played.fake.writes().end(move |end| {
+        let fails = end == End::Commit && std::mem::take(&mut is_first);
+        fails.then(|| Ended::Unknown(broker(code::INVALID_TXN_STATE).into()))
+    });
+    assert!(played.run().is_ok());
+    assert_eq!((played.stats.acked.get(), played.fake.writes().clients()), (8, 1));
+    assert_eq!(played.stats.failed_transactions.get(), 1);
+    let runs: Vec<u64> = played.proofs().iter().map(|proof| proof.run).collect();
+    assert_eq!(runs, [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2], "what shows of it is out of nobody's order");
+}
+
+#[test]
 fn markers_that_are_on_their_way_are_waited_for() {
     let played = Played::new("--produce_msgs 4 --use-transactions --msgs-per-transaction 4", 1);
     // Where the last stable offset is told before the marker is there, it is below the log's end.
