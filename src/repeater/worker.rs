@@ -71,6 +71,8 @@ struct Inbox {
     stats: Arc<WorkerStats>,
     latency: LatencyRecorder,
     last_fault: Option<KafkaError>,
+    /// What cannot be read and was told, of which it is not known yet how far it goes: where it begins.
+    unreadable: Vec<(PartitionSlot, i64)>,
     /// Tokens that came with the last look, and the time of that.
     tokens: Vec<i64>,
     now_us: i64,
@@ -195,6 +197,7 @@ impl Inbox {
             stats,
             latency: LatencyRecorder::default(),
             last_fault: None,
+            unreadable: Vec::new(),
             tokens: Vec::new(),
             now_us: 0,
         }
@@ -268,6 +271,26 @@ impl Inbox {
         self.broken(place, offset, Anomaly::AbortedRead, words);
     }
 
+    /// Told once, whether it is known at once how far it goes or later.
+    #[cold]
+    fn unreadable(&mut self, partition: Option<PartitionSlot>, (from, is_over): (i64, bool), cause: &str) {
+        let Some(slot) = partition else { return self.stats.faults.add(1) };
+        let before = self.unreadable.iter().position(|told| *told == (slot, from));
+        match before {
+            Some(index) if is_over => _ = self.unreadable.swap_remove(index),
+            Some(_) => {}
+            // Behind a record that was shown, and named then.
+            None if is_over && cause.is_empty() => {}
+            None => {
+                self.stats.faults.add(1);
+                self.broken(self.shard.floor.table.place(slot), from, Anomaly::Corrupt, [READABLE, cause]);
+                if !is_over {
+                    self.unreadable.push((slot, from));
+                }
+            }
+        }
+    }
+
     #[cold]
     fn broken(&self, place: TopicPartition, offset: i64, anomaly: Anomaly, [expected, found]: [&str; 2]) {
         let (topic, partition) = self.shard.floor.name_of(place);
@@ -318,23 +341,14 @@ impl GroupVisitor for Inbox {
 
     fn event(&mut self, partition: Option<PartitionSlot>, event: LogEvent<'_>) {
         match event {
-            LogEvent::Unreadable { from, to: None, cause } => {
-                self.stats.faults.add(1);
-                if let Some(partition) = partition {
-                    self.broken(
-                        self.shard.floor.table.place(partition),
-                        from,
-                        Anomaly::Corrupt,
-                        [READABLE, cause],
-                    );
-                }
+            LogEvent::Unreadable { from, to, cause } => {
+                self.unreadable(partition, (from, to.is_some()), cause);
             }
             LogEvent::Refused(error) | LogEvent::Gone(error) | LogEvent::Transient(error) => {
                 self.fault(error);
             }
             // Tokens come from wherever there is something to consume; what was cut off is for the verifier to judge.
-            LogEvent::Unreadable { .. }
-            | LogEvent::Progress { .. }
+            LogEvent::Progress { .. }
             | LogEvent::AtEnd { .. }
             | LogEvent::OutOfRange
             | LogEvent::Truncated { .. }

@@ -265,10 +265,22 @@ fn what_cannot_be_read_is_named_once_and_the_rest_goes_round() {
 }
 
 #[test]
+fn what_cannot_be_read_is_named_too_where_it_is_known_at_once_how_far_it_goes() {
+    on_an_executor(async {
+        let unreadable = |from| say(LogEvent::Unreadable { from, to: Some(from + 2), cause: "x" });
+        let steps = [assign(), token(0, 70), unreadable(1), unreadable(3), token(5, 71)];
+        let played = Played::new("", steps);
+        played.work_until(|played| played.produced() == 5).await;
+        assert_eq!(played.found(), [(Anomaly::Corrupt, 1), (Anomaly::Corrupt, 3)]);
+    });
+}
+
+#[test]
 fn a_record_that_cannot_be_taken_apart_gives_no_token() {
     on_an_executor(async {
         let spoilt = GroupStep::ShowSpoilt { partition: 0, offset: 1 };
-        let played = Played::new("", [assign(), token(0, 70), spoilt, token(4, 71)]);
+        let so_far = say(LogEvent::Unreadable { from: 1, to: Some(4), cause: "" });
+        let played = Played::new("", [assign(), token(0, 70), spoilt, so_far, token(4, 71)]);
         played.work_until(|played| played.produced() == 5).await;
         assert_eq!(
             (played.found(), played.floor.stats.tombstones_consumed.get()),
