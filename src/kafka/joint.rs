@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    ClientError, ClientFactory, ClientSettings, GroupFactory, LibrdkafkaHub, MemberSettings, ReaderSettings,
-    WriterSettings,
-    librdkafka::LibrdkafkaWorker,
+    ClientError, ClientFactory, ClientSettings, GroupFactory, Joined, LibrdkafkaHub, MemberSettings,
+    ReaderSettings, WriterSettings,
+    librdkafka::{LibrdkafkaWorker, Presence},
     wire::{Wire, WireReader, WireWriter},
 };
 use crate::{partitions::PartitionTable, runtime::cores::cpu_set::CpuSet};
@@ -49,13 +49,17 @@ impl ClientFactory for JointWorker {
 }
 
 impl GroupFactory for JointWorker {
-    type Member = <LibrdkafkaWorker as GroupFactory>::Member;
+    type Member = Joined<Presence, WireReader>;
 
     fn member(
         &self,
         settings: &MemberSettings,
         table: &Arc<PartitionTable>,
     ) -> Result<Self::Member, ClientError> {
-        self.groups.member(settings, table)
+        let membership = self.groups.presence(settings, table)?;
+        let reader = self.wire.reader_of_member(settings, table)?;
+        let (wire, of_added) = (self.wire.clone(), settings.clone());
+        let another = move |table: &Arc<PartitionTable>| wire.reader_of_member(&of_added, table);
+        Ok(Joined::new((membership, reader), another, settings, table))
     }
 }

@@ -96,6 +96,12 @@ pub enum LogEvent<'a> {
     Transient(KafkaError),
 }
 
+/// A reader that shows no more at once than it is asked to.
+pub trait PortionedReader: LogReader {
+    /// As [`LogReader::poll`], of so many records at the most.
+    fn poll_at_most(&mut self, limit: usize, visitor: &mut impl LogVisitor) -> usize;
+}
+
 /// What is shown the records of a reader.
 pub trait LogVisitor {
     /// The next record of a partition. Its bytes live as long as the call. Where its headers cannot be taken apart

@@ -33,14 +33,15 @@ pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
 pub use false_abort::FalseAbort;
 pub use group::{
-    Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, Handover, MemberSettings, MemberState,
+    CommitNumber, CommitWord, Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, GroupWord,
+    Handover, Joined, MemberSettings, MemberState, Membership,
 };
 pub use joint::JointWorker;
 pub use known_brokers::KnownBrokers;
 #[cfg(test)]
 pub use librdkafka::GroupMember;
 pub use librdkafka::{CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaHub};
-pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
+pub use log_reader::{LogEvent, LogReader, LogVisitor, PortionedReader, ReadFrom};
 pub use log_writer::{
     Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
 };

@@ -48,7 +48,7 @@ impl<'a> Trial<'a> {
             // And one that looks at the group's places.
             clients: librdkafka_clients(self.config).saturating_add(1),
             ours: false,
-            ours_beside: if is_ours(self.config) { workers } else { 0 },
+            ours_beside: if is_ours(self.config) { workers.saturating_mul(2) } else { 0 },
             coordinated: workers.saturating_mul(if self.config.transactions.is_some() { 2 } else { 1 }),
             brokers,
             shards: self.shards,

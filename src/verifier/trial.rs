@@ -129,7 +129,7 @@ fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
             librdkafka.try_reader(&reader(true))?;
         }
     }
-    // A group's members stand on librdkafka, whatever the others do.
+    // That members are in a group is librdkafka's business, whoever reads for them.
     let Some(group) = &config.group_read else { return Ok(()) };
     librdkafka.try_member(&group_reader::settings(&client, group, SOME_GROUP.to_owned(), isolation))
 }
@@ -199,7 +199,7 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
     };
     // One kind of work follows the other.
     let kinds = [
-        wanted(members, false, members),
+        Wanted { ours_beside: if ours { members } else { 0 }, ..wanted(members, false, members) },
         wanted(random, ours, 0),
         wanted(shards, ours, if in_transactions { shards } else { 0 }),
     ];

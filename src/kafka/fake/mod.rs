@@ -2,6 +2,7 @@
 //! of one topic by their numbers.
 
 mod group;
+mod membership;
 mod reader;
 mod writer;
 
@@ -10,6 +11,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use glommio::{LocalExecutorBuilder, Placement};
 
 pub(crate) use group::{GroupStep, Groups};
+pub(crate) use membership::{Memberships, PlayedMembership};
 pub(crate) use reader::{Call, Reader, Reads, Step};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     kafka::{
-        Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec, QuestionId,
-        ReadFrom,
+        Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec,
+        PortionedReader, QuestionId, ReadFrom,
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::{RECORD_ID_HEADER, RecordView},
@@ -176,35 +176,7 @@ impl LogReader for Reader {
     }
 
     fn poll(&mut self, visitor: &mut impl LogVisitor) -> usize {
-        let step = loop {
-            let step = self.0.borrow_mut().next();
-            match step {
-                // It may look at what has been read.
-                Some(Step::Do(happens)) => happens(),
-                step => break step,
-            }
-        };
-        match step {
-            Some(Step::Show { partition, offsets, epoch }) => {
-                self.0.borrow().must_be_reading(partition);
-                let partition = self.slot(partition);
-                offsets.map(|offset| show(visitor, partition, (offset, epoch), true)).count()
-            }
-            Some(Step::ShowSpoilt { partition, offset }) => {
-                self.0.borrow().must_be_reading(partition);
-                show(visitor, self.slot(partition), (offset, 0), false);
-                1
-            }
-            Some(Step::Say(partition, event)) => {
-                self.0.borrow().must_be_reading(partition);
-                if matches!(event, LogEvent::OutOfRange | LogEvent::Truncated { .. }) {
-                    self.0.borrow_mut().reading.remove(&partition);
-                }
-                visitor.event(self.slot(partition), event);
-                1
-            }
-            _ => 0,
-        }
+        self.poll_at_most(usize::MAX, visitor)
     }
 
     async fn wait(&self, limit: Duration) {
@@ -231,5 +203,45 @@ impl LogReader for Reader {
         let (_, partitions, spec) = reads.under_way.swap_remove(place);
         let answer = |partition| (self.slot(partition), reads.answer(partition, spec));
         Some(partitions.into_iter().map(answer).collect())
+    }
+}
+
+impl PortionedReader for Reader {
+    fn poll_at_most(&mut self, limit: usize, visitor: &mut impl LogVisitor) -> usize {
+        let step = loop {
+            let step = self.0.borrow_mut().next();
+            match step {
+                // It may look at what has been read.
+                Some(Step::Do(happens)) => happens(),
+                step => break step,
+            }
+        };
+        match step {
+            Some(Step::Show { partition, offsets, epoch }) => {
+                self.0.borrow().must_be_reading(partition);
+                let to =
+                    offsets.end.min(offsets.start.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
+                if to < offsets.end {
+                    let rest = Step::Show { partition, offsets: to..offsets.end, epoch };
+                    self.0.borrow_mut().steps.push_front(rest);
+                }
+                let partition = self.slot(partition);
+                (offsets.start..to).map(|offset| show(visitor, partition, (offset, epoch), true)).count()
+            }
+            Some(Step::ShowSpoilt { partition, offset }) => {
+                self.0.borrow().must_be_reading(partition);
+                show(visitor, self.slot(partition), (offset, 0), false);
+                1
+            }
+            Some(Step::Say(partition, event)) => {
+                self.0.borrow().must_be_reading(partition);
+                if matches!(event, LogEvent::OutOfRange | LogEvent::Truncated { .. }) {
+                    self.0.borrow_mut().reading.remove(&partition);
+                }
+                visitor.event(self.slot(partition), event);
+                1
+            }
+            _ => 0,
+        }
     }
 }

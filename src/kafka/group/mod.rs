@@ -1,9 +1,17 @@
 //! Reading as a member of a group: what every client that does so tells the loops that check, or echo.
 
+mod added;
 mod group_reader;
 mod handover;
+mod joined;
+mod lane;
+mod membership;
 mod settings;
+mod showing;
+mod standing;
 
 pub use group_reader::{Expected, GroupFactory, GroupReader, GroupVisitor, MemberState};
 pub use handover::Handover;
+pub use joined::Joined;
+pub use membership::{CommitNumber, CommitWord, GroupWord, Membership};
 pub use settings::{GroupStart, MemberSettings};

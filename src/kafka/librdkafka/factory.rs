@@ -7,7 +7,7 @@ use rdkafka::bindings as rdk;
 
 use super::{
     admin::groups::CommittedPlaces,
-    group::Member,
+    group::{Member, Presence},
     hub::{HubBell, Ringer, WakeHub},
     producer::Producer,
     reader::Reader,
@@ -159,6 +159,15 @@ pub struct LibrdkafkaWorker {
 }
 
 impl LibrdkafkaWorker {
+    /// Starts a member of a group that reads nothing.
+    pub(in crate::kafka) fn presence(
+        &self,
+        settings: &MemberSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Presence, ClientError> {
+        Presence::start(&self.clients.group(settings), table, &self.bell)
+    }
+
     /// Rung by all of them.
     pub(in crate::kafka) fn bell(&self) -> &Rc<Bell> {
         self.bell.bell()

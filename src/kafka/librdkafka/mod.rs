@@ -34,3 +34,4 @@ pub use admin::groups::GroupMember;
 pub use admin::groups::{CommittedPlaces, GroupDescription};
 pub use embedded::EmbeddedCluster;
 pub use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};
+pub use group::Presence;

@@ -9,6 +9,9 @@ use crate::kafka::ClientError;
 /// An owned `rd_kafka_topic_partition_list_t`.
 pub(crate) struct PartitionList(NonNull<rdk::rd_kafka_topic_partition_list_t>);
 
+// SAFETY: a list is plain memory that is ours, and of no thread.
+unsafe impl Send for PartitionList {}
+
 impl PartitionList {
     /// An empty one, with room for so many.
     pub(crate) fn new(size: usize) -> Result<Self, ClientError> {

@@ -281,6 +281,19 @@ impl GroupSettings {
         self.client.finish(config)
     }
 
+    /// Of a member that reads nothing, since somebody else does.
+    pub(crate) fn of_presence(&self) -> ClientConfig {
+        let mut config = self.config();
+        // What slips through before a partition is paused is thrown away.
+        config
+            .set("enable.partition.eof", "false")
+            .set("check.crcs", "false")
+            .set("queued.min.messages", "1")
+            .set("queued.max.messages.kbytes", "1")
+            .set("fetch.message.max.bytes", "1");
+        config
+    }
+
     /// How much a member reads ahead. A process may have hundreds: together they keep to what four of them may have.
     fn queue_kbytes(&self) -> usize {
         let (least, most) = match self.member.start {

@@ -5,7 +5,8 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc};
 use super::{reader::Reader, seats::SeatReader, security, settings, trust::Tls, writer::Writer};
 use crate::{
     kafka::{
-        ClientError, ClientFactory, ClientSettings, ReaderSettings, SpotFactory, WriterSettings, bell::Bell,
+        ClientError, ClientFactory, ClientSettings, MemberSettings, ReaderSettings, SpotFactory,
+        WriterSettings, bell::Bell,
     },
     partitions::PartitionTable,
 };
@@ -31,6 +32,18 @@ impl Wire {
     #[must_use]
     pub(in crate::kafka) fn of_worker(&self, client: ClientSettings, bell: &Rc<Bell>) -> Self {
         Self { client, tls: self.tls.clone(), bell: Some(bell.clone()) }
+    }
+
+    /// Starts a client that reads for a member of a group; does not wait for brokers.
+    ///
+    /// # Errors
+    /// As for [`ClientFactory::reader`].
+    pub(in crate::kafka) fn reader_of_member(
+        &self,
+        member: &MemberSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Reader, ClientError> {
+        Ok(Reader::start(settings::member(&self.client, member)?, self.tls()?, table, self.bell.clone()))
     }
 
     fn tls(&self) -> Result<Option<Tls>, ClientError> {

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     kafka::{
-        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom,
-        bell::Bell,
+        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, PortionedReader,
+        QuestionId, ReadFrom, bell::Bell,
     },
     partitions::{PartitionSlot, PartitionTable},
     record::{RecordView, headers},
@@ -67,13 +67,7 @@ impl LogReader for Reader {
     }
 
     fn poll(&mut self, visitor: &mut impl LogVisitor) -> usize {
-        let (shown, unchecked) = self
-            .shell
-            .with(|consumer, now_us| (consumer.show(&mut Shown(visitor), now_us), consumer.take_unchecked()));
-        if let Some(error) = unchecked {
-            self.say_unchecked(error);
-        }
-        shown
+        self.poll_at_most(usize::MAX, visitor)
     }
 
     async fn wait(&self, limit: Duration) {
@@ -89,6 +83,19 @@ impl LogReader for Reader {
 
     fn answers(&mut self, question: QuestionId) -> Option<Answers> {
         self.asked.take(question, |inner| self.shell.machine().questions().answers(inner))
+    }
+}
+
+impl PortionedReader for Reader {
+    fn poll_at_most(&mut self, limit: usize, visitor: &mut impl LogVisitor) -> usize {
+        let (shown, unchecked) = self.shell.with(|consumer, now_us| {
+            let shown = consumer.show(limit, &mut Shown(visitor), now_us);
+            (shown, consumer.take_unchecked())
+        });
+        if let Some(error) = unchecked {
+            self.say_unchecked(error);
+        }
+        shown
     }
 }
 

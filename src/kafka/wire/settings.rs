@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     config::Compression,
-    kafka::{ClientError, ClientSettings, Isolation, ReaderSettings, TransactionSettings, WriterSettings},
+    kafka::{
+        ClientError, ClientSettings, GroupStart, Isolation, MemberSettings, ReaderSettings,
+        TransactionSettings, WriterSettings,
+    },
 };
 
 const KIB: usize = 1 << 10;
@@ -42,6 +45,14 @@ const FETCH_FEW_BYTES: usize = 4 * KIB;
 /// Requests of theirs that are under way to one broker. It works on one of a connection at a time; the others lie there
 /// when it is done.
 const READS_IN_FLIGHT: u64 = 8;
+/// How much comes in one answer of the members of a process together, as long as there are not so many that each has its least; and
+/// of one member at the most. Each holds three of them.
+const MEMBERS_BYTES: usize = 8 * MIB;
+const MEMBER_MOST_BYTES: usize = 2 * MIB;
+/// The same where what is read is sent again.
+const ECHOING_BYTES: usize = 4 * MIB;
+const ECHOING_MOST_BYTES: usize = 256 * KIB;
+const MEMBER_LEAST_BYTES: usize = 64 * KIB;
 /// A batch that unpacks to more than this is not read.
 const UNPACKED_MOST_BYTES: usize = 128 * MIB;
 /// How long a broker waits before it says that there is nothing new.
@@ -181,11 +192,38 @@ pub fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
 /// # Errors
 /// As for [`network`].
 pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<ConsumerSettings, ClientError> {
-    let (all, each, wait_ms, requests_at_once) = if reader.read_ahead {
+    let room = if reader.read_ahead {
         (FETCH_BYTES, PARTITION_BYTES, FETCH_WAIT_MS, 1)
     } else {
         (FETCH_FEW_BYTES, FETCH_FEW_BYTES, SPOT_WAIT_MS, in_flight(client, READS_IN_FLIGHT)?)
     };
+    consumer_with(client, reader, room)
+}
+
+/// A client that reads for a member of a group, as a run's settings have it. The members of a process share the memory.
+///
+/// # Errors
+/// As for [`network`].
+pub fn member(client: &ClientSettings, member: &MemberSettings) -> Result<ConsumerSettings, ClientError> {
+    let reader = ReaderSettings { read_ahead: true, ..ReaderSettings::here_and_there(member.isolation) };
+    let (together, most) = match member.start {
+        GroupStart::Start => (MEMBERS_BYTES, MEMBER_MOST_BYTES),
+        // Who echoes has few records under way.
+        GroupStart::End => (ECHOING_BYTES, ECHOING_MOST_BYTES),
+    };
+    let all = (together / member.members.max(1)).clamp(MEMBER_LEAST_BYTES, most);
+    let room = (all, all.div_ceil(2).max(MEMBER_LEAST_BYTES), FETCH_WAIT_MS, 1);
+    let mut settings = consumer_with(client, &reader, room)?;
+    settings.network.connection.receive_bytes = RECEIVE_BYTES.min(all);
+    Ok(settings)
+}
+
+/// One to whom so much comes in one answer of all brokers together, and of each partition; brokers wait so long, and have so many requests.
+fn consumer_with(
+    client: &ClientSettings,
+    reader: &ReaderSettings,
+    (all, each, wait_ms, requests_at_once): (usize, usize, u64, usize),
+) -> Result<ConsumerSettings, ClientError> {
     let max_wait_ms = number(client, &["fetch.wait.max.ms"], wait_ms)?;
     let partition_bytes = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
     Ok(ConsumerSettings {

@@ -147,9 +147,8 @@ impl GroupConsumer {
     /// between two messages of a batch makes it lose the first (seen: one to four records of a partition that
     /// stays, each time that other members leave).
     fn next(&self) -> Option<MessagePtr> {
-        // SAFETY: the queue is alive; a message that is returned is ours to destroy. Callbacks that run in here
-        // touch `membership` through a shared reference only.
-        NonNull::new(unsafe { rdk::rd_kafka_consume_queue(self.queue.ptr(), 0) }).map(MessagePtr)
+        // Callbacks that run in here touch `membership` through a shared reference only.
+        next_message(&self.queue)
     }
 
     /// # Safety
@@ -401,8 +400,21 @@ impl GroupConsumer {
     }
 }
 
+/// The next message of a consumer's queue. Its callbacks run in here.
+pub(super) fn next_message(queue: &Queue) -> Option<MessagePtr> {
+    // SAFETY: the queue is alive; a message that is returned is ours to destroy.
+    NonNull::new(unsafe { rdk::rd_kafka_consume_queue(queue.ptr(), 0) }).map(MessagePtr)
+}
+
 /// A message that was taken from a queue.
-struct MessagePtr(NonNull<rdk::rd_kafka_message_t>);
+pub(super) struct MessagePtr(NonNull<rdk::rd_kafka_message_t>);
+
+impl MessagePtr {
+    /// It is alive for as long as this value.
+    pub(super) fn ptr(&self) -> *const rdk::rd_kafka_message_t {
+        self.0.as_ptr()
+    }
+}
 
 impl Drop for MessagePtr {
     fn drop(&mut self) {
@@ -418,7 +430,7 @@ impl Drop for GroupConsumer {
     }
 }
 
-fn subscribe(handle: &Handle, topics: &[CString]) -> Result<(), ClientError> {
+pub(super) fn subscribe(handle: &Handle, topics: &[CString]) -> Result<(), ClientError> {
     let mut list = PartitionList::new(topics.len())?;
     for topic in topics {
         list.add(topic, client::ANY_PARTITION, rdk::RD_KAFKA_OFFSET_INVALID.into());

@@ -345,7 +345,11 @@ pub(crate) unsafe extern "C" fn on_rebalance(
 ///
 /// # Safety
 /// Client and list are alive.
-unsafe fn obey(client: *mut rdk::rd_kafka_t, code: Code, list: *const rdk::rd_kafka_topic_partition_list_t) {
+pub(super) unsafe fn obey(
+    client: *mut rdk::rd_kafka_t,
+    code: Code,
+    list: *const rdk::rd_kafka_topic_partition_list_t,
+) {
     // SAFETY: the caller's promise; the protocol's name is static or null; an error that is returned is
     // ours to destroy, and null is taken. An error means that the group has moved on, and calls again.
     unsafe {

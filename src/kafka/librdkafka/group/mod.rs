@@ -6,6 +6,8 @@ mod group_event;
 mod member;
 mod membership;
 mod place;
+mod presence;
 mod sequel;
 
 pub use member::Member;
+pub use presence::Presence;

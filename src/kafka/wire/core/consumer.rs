@@ -137,10 +137,10 @@ impl Consumer {
         self.has_answers
     }
 
-    /// Shows what has come, one batch or one event at the most. Returns how many records and events that were.
-    pub fn show(&mut self, visitor: &mut impl Visitor, now_us: u64) -> usize {
+    /// Shows what has come, one batch or one event at the most, and so many records. Returns how many records and events that were.
+    pub fn show(&mut self, limit: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
         self.has_answers = false;
-        let shown = self.source.show(visitor);
+        let shown = self.source.show_at_most(limit, visitor);
         self.drive(now_us);
         shown
     }

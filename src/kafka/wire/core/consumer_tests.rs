@@ -165,7 +165,7 @@ impl World {
 
     fn shown(&mut self) -> Vec<String> {
         let mut notes = Notes::default();
-        while self.consumer.show(&mut notes, self.now_us) > 0 {}
+        while self.consumer.show(usize::MAX, &mut notes, self.now_us) > 0 {}
         self.settle();
         notes.0
     }

@@ -104,7 +104,7 @@ impl Reading {
     /// Has everything shown that has come.
     pub fn look(&mut self, server: &mut Server) {
         let now_us = server.now_us();
-        while self.consumer.show(&mut self.eyes, now_us) > 0 {
+        while self.consumer.show(usize::MAX, &mut self.eyes, now_us) > 0 {
             for seen in std::mem::take(&mut self.eyes.0) {
                 server.tell(|| format!("  the reader sees {seen:?}"));
                 self.check(&seen, server);

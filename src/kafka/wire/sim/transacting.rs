@@ -229,7 +229,7 @@ impl World {
                 | self.consuming.carry(&mut self.consumer, &mut self.server, &mut self.random);
             self.settle();
             self.move_on();
-            while self.consumer.show(&mut self.shown, now_us) > 0 {}
+            while self.consumer.show(usize::MAX, &mut self.shown, now_us) > 0 {}
             if !is_busy {
                 break;
             }

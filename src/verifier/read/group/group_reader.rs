@@ -16,9 +16,9 @@ use crossbeam::channel::Sender;
 use super::group_inbox::{Cuts, Inbox, Lane, News, Silences};
 use crate::{
     clock::Clock,
-    config::{GroupReadConfig, ProofConfig},
+    config::{ClientKind, GroupReadConfig, ProofConfig},
     kafka::{
-        ClientError, ClientSettings, GroupFactory, GroupReader, GroupStart, Handover, Isolation,
+        ClientError, ClientSettings, GroupFactory, GroupReader, GroupStart, Handover, Isolation, JointWorker,
         LibrdkafkaHub, MemberSettings,
     },
     pace::Pace,
@@ -101,14 +101,20 @@ pub(crate) fn jobs(
     (0..shards).map(job).collect()
 }
 
-/// Reads pass after pass until there is none any more. Members have librdkafka's client, whatever the run's others are.
+/// Reads pass after pass until there is none any more. That its members are in the group is librdkafka's business, whoever reads.
 pub(crate) async fn run(context: ShardContext, job: GroupReadJob, feed: Feed<GroupReadPass>) {
-    let hub = LibrdkafkaHub::start();
-    let clients = || match &hub {
-        Ok(hub) => Ok(hub.worker(context.client.clone(), context.client_cpus())),
-        Err(error) => Err(Halt::Failed(error.to_string())),
-    };
-    run_with(clients, &context, &job, &feed).await;
+    let (hub, wire) = (LibrdkafkaHub::start(), context.wire());
+    let hub = || hub.as_ref().map_err(|error| Halt::Failed(error.to_string()));
+    let (client, cpus) = (|| context.client.clone(), || context.client_cpus());
+    match context.kind {
+        ClientKind::Wire => {
+            let clients = || Ok(JointWorker::new(hub()?, &wire, client(), cpus()));
+            run_with(clients, &context, &job, &feed).await;
+        }
+        ClientKind::Librdkafka => {
+            run_with(|| Ok(hub()?.worker(client(), cpus())), &context, &job, &feed).await;
+        }
+    }
 }
 
 /// The same, with what makes each member's client.

@@ -163,6 +163,8 @@ pub(super) struct Shower {
     read_committed: bool,
     /// So many records are shown at once.
     step_records: usize,
+    /// So many are shown now.
+    limit: usize,
     /// The batch that was shown last, if there is more of it.
     open: Option<Open>,
 }
@@ -170,7 +172,13 @@ pub(super) struct Shower {
 impl Shower {
     pub(super) fn new(settings: &SourceSettings) -> Self {
         let &SourceSettings { unpacked_most_bytes, read_committed, step_records, .. } = settings;
-        Self { unpacker: Unpacker::new(unpacked_most_bytes), read_committed, step_records, open: None }
+        Self {
+            unpacker: Unpacker::new(unpacked_most_bytes),
+            read_committed,
+            step_records,
+            limit: step_records,
+            open: None,
+        }
     }
 
     /// Shows a batch from offset `at` on, or the next part of it: that goes on as long as [`Self::open`] says so. Returns
@@ -245,7 +253,7 @@ impl Shower {
         let mut shown = 0;
         let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
         let most = sound.unwrap_or(i32::MAX);
-        while shown < self.step_records && records.passed() < most {
+        while shown < self.limit && records.passed() < most {
             let Some(record) = records.next() else { break };
             let Ok(RecordRef { offset, timestamp_ms, key, value, headers }) = record else {
                 malformed.get_or_insert(behind);
@@ -326,6 +334,14 @@ fn tell_malformed(slot: PartitionSlot, range: Range<i64>, visitor: &mut impl Vis
 const MALFORMED: &str = "a record that cannot be taken apart";
 
 impl Source {
+    /// As [`Self::show`], of so many records at the most.
+    pub fn show_at_most(&mut self, limit: usize, visitor: &mut impl Visitor) -> usize {
+        self.shower.limit = limit.clamp(1, self.shower.step_records.max(1));
+        let shown = self.show(visitor);
+        self.shower.limit = self.shower.step_records;
+        shown
+    }
+
     /// Shows what has come: a batch, or as much of it as is to be shown at once, or an event, at the most. Returns how many
     /// records and events that were; 0: there is nothing to show.
     pub fn show(&mut self, visitor: &mut impl Visitor) -> usize {

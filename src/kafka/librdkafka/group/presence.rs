@@ -1,0 +1,480 @@
+//! A member of a group that reads nothing: somebody else does, from where the group says.
+//!
+//! librdkafka joins, is dealt partitions, keeps its session alive and commits. What it is dealt it has to be told to read, or the
+//! group would not take it for taken over; it is paused at once, before it and behind. Those calls wait for the library's own thread,
+//! and the question for the group's places waits for the coordinator: none of them is made on the shard's thread.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    ffi::{CString, c_void},
+    mem::ManuallyDrop,
+    ptr,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    bindings as rdk,
+    types::{RDKafkaRespErr as Code, RDKafkaType},
+};
+
+use super::{
+    group::{MessagePtr, next_message, subscribe},
+    membership::obey,
+};
+use crate::{
+    kafka::{
+        ClientError, CommitNumber, CommitWord, GroupWord, Membership,
+        librdkafka::{
+            client::{self, Handle, Queue, Topic},
+            codes,
+            fault::{FaultKind, fault},
+            hub::HubBell,
+            partitions::{PartitionList, entries, topic_name},
+            settings::GroupSettings,
+            wake::QueueWake,
+        },
+    },
+    partitions::{PartitionTable, TopicPartition},
+};
+
+/// How long the coordinator has to say where the group is, before it is asked again.
+const PLACES_LIMIT_MS: i32 = 1_000;
+/// And how long it rests before that.
+const PLACES_PAUSE: Duration = Duration::from_millis(100);
+/// How often the library is looked at: what it has to say is about the group, and seldom anything.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How long the client has to tell the group that its subscription is gone.
+const UNSUBSCRIBE_TIME: Duration = Duration::from_millis(100);
+
+/// The client, and what its callback leaves behind; the client goes first.
+struct Client {
+    handle: Handle,
+    changes: Box<Changes>,
+    /// The topics' names, by their places in the table.
+    topics: Vec<CString>,
+}
+
+/// What the group wants changed, in its order. Only touched by the thread that polls.
+type Changes = Mutex<VecDeque<Change>>;
+
+/// Partitions that come, or go.
+struct Change {
+    code: Code,
+    is_lost: bool,
+    partitions: PartitionList,
+}
+
+/// What is done beside the shard's thread, one after the other.
+enum Job {
+    /// The client takes partitions over, and the group is asked for its places in them.
+    TakeOver(PartitionList),
+    /// The group is asked once more.
+    AskAgain(PartitionList),
+    /// The client gives partitions up.
+    GiveUp(Code, PartitionList),
+}
+
+/// What has come of jobs.
+#[derive(Default)]
+struct Desk {
+    waiting: VecDeque<Job>,
+    is_busy: bool,
+    words: VecDeque<GroupWord>,
+}
+
+/// How far a member is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// It has taken its subscription back, and is closed at this time.
+    At(Instant),
+    Begun,
+}
+
+/// Such a member, used by one shard.
+pub struct Presence {
+    // Fields are dropped in this order: references first, the client last.
+    _topics: Vec<Topic>,
+    queue: Queue,
+    main_queue: Queue,
+    commits: Queue,
+    bell: HubBell,
+    /// Closing it before the group has been left would wait for brokers, which may hang.
+    client: ManuallyDrop<Arc<Client>>,
+    desk: Rc<RefCell<Desk>>,
+    revoked: Option<(Code, PartitionList)>,
+    commit_words: VecDeque<CommitWord>,
+    sent: CommitNumber,
+    /// Partitions that are its own.
+    owned: usize,
+    closing: Closing,
+    looked: Instant,
+    /// There was something at the last look, and there may be more.
+    goes_on: bool,
+}
+
+impl Presence {
+    /// Starts a client and subscribes; does not wait for the group. Must be called on the executor that will use it.
+    ///
+    /// # Errors
+    /// A setting that is not accepted, or a client that cannot start.
+    pub fn start(
+        settings: &GroupSettings,
+        table: &Arc<PartitionTable>,
+        bell: &HubBell,
+    ) -> Result<Self, ClientError> {
+        let names = table.topics().iter().map(|topic| client::c_string(topic)).collect::<Result<_, _>>()?;
+        let changes = Box::<Changes>::default();
+        let opaque = (&raw const *changes).expose_provenance();
+        let (config, cpus) = (settings.of_presence(), &settings.client_cpus);
+        let handle = Handle::start_with(RDKafkaType::RD_KAFKA_CONSUMER, &config, cpus, |conf| {
+            // SAFETY: the configuration is alive. The callback is only called on the thread that polls, and not after the
+            // client has gone, which goes before `changes`.
+            unsafe {
+                rdk::rd_kafka_conf_set_opaque(conf, ptr::with_exposed_provenance_mut::<c_void>(opaque));
+                rdk::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
+            }
+        })?;
+        // Held so that their partitions are known, and can be paused, before they are taken over.
+        let topics = table.topics().iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
+        let (queue, main_queue, commits) = (handle.consumer_queue(), handle.main_queue(), handle.new_queue());
+        bell.attach(queue.ptr());
+        bell.attach(commits.ptr());
+        let client = Client { handle, changes, topics: names };
+        subscribe(&client.handle, &client.topics)?;
+        Ok(Self {
+            _topics: topics,
+            queue,
+            main_queue,
+            commits,
+            bell: bell.clone(),
+            client: ManuallyDrop::new(Arc::new(client)),
+            desk: Rc::default(),
+            revoked: None,
+            commit_words: VecDeque::new(),
+            sent: 0,
+            owned: 0,
+            closing: Closing::No,
+            looked: Instant::now(),
+            goes_on: false,
+        })
+    }
+
+    fn begin(&self, job: Job) {
+        let was_busy = {
+            let mut desk = self.desk.borrow_mut();
+            desk.waiting.push_back(job);
+            std::mem::replace(&mut desk.is_busy, true)
+        };
+        // It may begin before this returns.
+        if !was_busy {
+            let (client, desk) = ((*self.client).clone(), self.desk.clone());
+            glommio::spawn_local(work(client, desk, self.bell.clone())).detach();
+        }
+    }
+
+    /// Takes what the library has for this member. Returns whether there was anything.
+    fn look(&mut self) -> bool {
+        let message = next_message(&self.queue);
+        let changes = std::mem::take(&mut *lock(&self.client.changes));
+        let is_any = message.is_some() || !changes.is_empty();
+        for Change { code, is_lost, partitions: list } in changes {
+            let partitions = self.client.places(&list);
+            if code == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+                self.owned += partitions.len();
+                self.begin(Job::TakeOver(list));
+                self.say(GroupWord::Assigned(partitions));
+            } else {
+                self.owned = self.owned.saturating_sub(partitions.len());
+                self.revoked = Some((code, list));
+                self.say(GroupWord::Revoked { partitions, is_lost });
+            }
+        }
+        if let Some(message) = message {
+            self.hear_of_trouble(&message);
+        }
+        is_any
+    }
+
+    fn say(&self, word: GroupWord) {
+        self.desk.borrow_mut().words.push_back(word);
+    }
+
+    /// A record that slipped through before its partition was paused is nobody's.
+    fn hear_of_trouble(&self, message: &MessagePtr) {
+        // SAFETY: the message is alive.
+        let fields = unsafe { &*message.ptr() };
+        if fields.err == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        // SAFETY: the message is alive.
+        let fault = unsafe { fault(message.ptr(), fields.err) };
+        match fault.kind {
+            _ if fault.error.is_group_refusal() => self.say(GroupWord::Refused(fault.error)),
+            // Of what lies in the log, who reads it speaks.
+            FaultKind::OutOfRange | FaultKind::Truncated | FaultKind::Corrupt => {}
+            FaultKind::Gone | FaultKind::Refused | FaultKind::Passing => {
+                self.say(GroupWord::Trouble(None, fault.error));
+            }
+        }
+    }
+
+    fn hear_of_commits(&mut self) {
+        while self.main_queue.poll(0).is_some() {
+            // Errors of the client as a whole (a broker that went) are the observer's to tell.
+        }
+        while let Some(event) = self.commits.poll(0) {
+            if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
+                continue;
+            }
+            // SAFETY: the event is alive and of this kind; the list lives as long as it.
+            unsafe {
+                let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
+                let all = codes::check(rdk::rd_kafka_event_error(event.ptr()));
+                for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
+                    let Some(place) = self.client.place(entry) else { continue };
+                    let result = all.and(codes::check(entry.err)).map(|()| entry.offset);
+                    self.commit_words.push_back(CommitWord::Place(number, place, result));
+                }
+                self.commit_words.push_back(CommitWord::Over(number));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.closing = Closing::Begun;
+        // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
+        unsafe {
+            let error = rdk::rd_kafka_consumer_close_queue(self.client.handle.ptr(), self.queue.ptr());
+            rdk::rd_kafka_error_destroy(error);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        // SAFETY: the client is alive.
+        self.closing == Closing::Begun
+            && unsafe { rdk::rd_kafka_consumer_closed(self.client.handle.ptr()) != 0 }
+    }
+}
+
+impl Membership for Presence {
+    fn word(&mut self) -> Option<GroupWord> {
+        loop {
+            let word = self.desk.borrow_mut().words.pop_front();
+            if word.is_some() {
+                return word;
+            }
+            let now = Instant::now();
+            if !self.goes_on && now < self.looked + LOOK_EVERY {
+                return None;
+            }
+            self.looked = now;
+            self.goes_on = self.look();
+            if !self.goes_on {
+                return None;
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        if let Some((code, partitions)) = self.revoked.take() {
+            self.begin(Job::GiveUp(code, partitions));
+        }
+    }
+
+    fn commit(&mut self, places: &[(TopicPartition, i64)]) -> Option<CommitNumber> {
+        let mut list = PartitionList::new(places.len()).ok()?;
+        for (TopicPartition { topic, partition }, offset) in places {
+            list.add(&self.client.topics[*topic], *partition, *offset);
+        }
+        let number = self.sent + 1;
+        let opaque = ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0));
+        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue, and the
+        // number with it, which nobody takes for an address.
+        let code = unsafe {
+            rdk::rd_kafka_commit_queue(self.client.handle.ptr(), list.ptr(), self.commits.ptr(), None, opaque)
+        };
+        (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
+            self.sent = number;
+            number
+        })
+    }
+
+    fn commit_word(&mut self) -> Option<CommitWord> {
+        if self.commit_words.is_empty() {
+            self.hear_of_commits();
+        }
+        self.commit_words.pop_front()
+    }
+
+    async fn wait(&self, limit: Duration) {
+        self.bell.wait_at_most(limit).await;
+    }
+
+    /// Closing a member that owns nothing ends it without a word to the group, which then waits for its session to end (seen with
+    /// librdkafka 2.12.1). Taking its subscription back first does send that word.
+    fn begin_leaving(&mut self) {
+        if self.owned == 0 {
+            // SAFETY: the client is alive. It cannot fail for one in a group.
+            unsafe { rdk::rd_kafka_unsubscribe(self.client.handle.ptr()) };
+            self.closing = Closing::At(Instant::now() + UNSUBSCRIBE_TIME);
+        } else {
+            self.close();
+        }
+    }
+
+    fn has_left(&mut self) -> bool {
+        if matches!(self.closing, Closing::At(time) if Instant::now() >= time) {
+            self.close();
+        }
+        self.is_closed()
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        QueueWake::detach(self.queue.ptr());
+        QueueWake::detach(self.commits.ptr());
+        if self.is_closed() {
+            // SAFETY: the client is not used again here; a job that still has it keeps it alive.
+            unsafe { ManuallyDrop::drop(&mut self.client) };
+        }
+    }
+}
+
+impl Client {
+    fn place(&self, entry: &rdk::rd_kafka_topic_partition_t) -> Option<TopicPartition> {
+        // SAFETY: the entry's list is alive: whoever has the entry has it.
+        let name = unsafe { topic_name(entry) };
+        let topic = self.topics.iter().position(|topic| topic.as_c_str() == name)?;
+        Some(TopicPartition { topic, partition: entry.partition })
+    }
+
+    fn places(&self, list: &PartitionList) -> Vec<TopicPartition> {
+        // SAFETY: the list is alive.
+        unsafe { entries(list.ptr()) }.iter().filter_map(|entry| self.place(entry)).collect()
+    }
+
+    /// The client's assignment is what the group wants, and none of it is fetched.
+    fn take_over(&self, list: &PartitionList) {
+        let assign = Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        // SAFETY: client and list are alive. A partition that is not known yet is not paused, and is paused behind that.
+        unsafe {
+            rdk::rd_kafka_pause_partitions(self.handle.ptr(), list.ptr());
+            obey(self.handle.ptr(), assign, list.ptr());
+            rdk::rd_kafka_pause_partitions(self.handle.ptr(), list.ptr());
+        }
+    }
+
+    /// Where the group is in these partitions, and in which of them it could not be told.
+    fn ask_for_places(&self, list: &PartitionList) -> (Vec<GroupWord>, Option<PartitionList>) {
+        let Ok(mut asked) = copy(list, rdk::RD_KAFKA_OFFSET_INVALID.into()) else {
+            return (Vec::new(), None);
+        };
+        // SAFETY: client and list are alive; the call writes offsets and errors into the list.
+        let all =
+            unsafe { codes::check(rdk::rd_kafka_committed(self.handle.ptr(), asked.ptr(), PLACES_LIMIT_MS)) };
+        let (mut words, mut again) = (Vec::new(), Vec::new());
+        // SAFETY: the list is alive, and not changed meanwhile.
+        for entry in unsafe { entries(asked.ptr()) } {
+            let Some(place) = self.place(entry) else { continue };
+            match all.and(codes::check(entry.err)) {
+                Ok(()) => {
+                    words.push(GroupWord::Place(place, Some(entry.offset).filter(|offset| *offset >= 0)));
+                }
+                Err(error) => {
+                    if error.is_refusal() {
+                        words.push(GroupWord::Trouble(Some(place), error));
+                    }
+                    again.push(place);
+                }
+            }
+        }
+        if again.is_empty() {
+            return (words, None);
+        }
+        if let Ok(rest) = PartitionList::new(again.len()) {
+            asked = rest;
+            for TopicPartition { topic, partition } in again {
+                asked.add(&self.topics[topic], partition, rdk::RD_KAFKA_OFFSET_INVALID.into());
+            }
+        }
+        (words, Some(asked))
+    }
+
+    /// Done on a thread that may wait.
+    fn do_job(&self, job: Job) -> (Vec<GroupWord>, Option<PartitionList>) {
+        match job {
+            Job::TakeOver(list) => {
+                self.take_over(&list);
+                self.ask_for_places(&list)
+            }
+            Job::AskAgain(list) => self.ask_for_places(&list),
+            Job::GiveUp(code, list) => {
+                // SAFETY: client and list are alive.
+                unsafe { obey(self.handle.ptr(), code, list.ptr()) };
+                (Vec::new(), None)
+            }
+        }
+    }
+}
+
+/// Does what waits, until nothing does.
+async fn work(client: Arc<Client>, desk: Rc<RefCell<Desk>>, bell: HubBell) {
+    loop {
+        let job = desk.borrow_mut().waiting.pop_front();
+        let Some(job) = job else { break };
+        if matches!(job, Job::AskAgain(_)) {
+            glommio::timer::sleep(PLACES_PAUSE).await;
+        }
+        let client = client.clone();
+        let (words, again) = glommio::executor().spawn_blocking(move || client.do_job(job)).await;
+        let mut desk = desk.borrow_mut();
+        desk.words.extend(words);
+        desk.waiting.extend(again.map(Job::AskAgain));
+        bell.bell().ring();
+    }
+    desk.borrow_mut().is_busy = false;
+}
+
+fn lock(changes: &Changes) -> std::sync::MutexGuard<'_, VecDeque<Change>> {
+    changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same partitions, with another offset.
+fn copy(list: &PartitionList, offset: i64) -> Result<PartitionList, ClientError> {
+    // SAFETY: the list is alive.
+    let all = unsafe { entries(list.ptr()) };
+    let mut copied = PartitionList::new(all.len())?;
+    for entry in all {
+        // SAFETY: the entry's list is alive.
+        copied.add(unsafe { topic_name(entry) }, entry.partition, offset);
+    }
+    Ok(copied)
+}
+
+/// Called by librdkafka on the thread that polls. The client is told what becomes of it later, by whoever may wait.
+///
+/// # Safety
+/// `opaque` is the consumer's [`Changes`], alive; the list of changes, unless null, is alive.
+unsafe extern "C" fn on_rebalance(
+    client: *mut rdk::rd_kafka_t,
+    code: Code,
+    changes: *mut rdk::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the caller's promise.
+    let (kept, partitions) = unsafe { (&*opaque.cast::<Changes>(), entries(changes)) };
+    // SAFETY: the client is alive.
+    let is_lost = unsafe { rdk::rd_kafka_assignment_lost(client) != 0 };
+    let Ok(mut list) = PartitionList::new(partitions.len()) else { return };
+    for entry in partitions {
+        // The offset is one that is not asked for: nothing is fetched from it.
+        // SAFETY: the list is alive during the callback.
+        list.add(unsafe { topic_name(entry) }, entry.partition, 0);
+    }
+    lock(kept).push_back(Change { code, is_lost, partitions: list });
+}
