@@ -109,7 +109,7 @@ fn settings_that_librdkafka_does_not_take_together_are_refused() {
     }
     expect_usage_error(
         Run::repeater(),
-        "--group g -X max.in.flight=6",
+        "--group g -X max.in.flight=6 --client librdkafka",
         &["`max.in.flight` must be set <= 5"],
     );
 }

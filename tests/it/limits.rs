@@ -28,12 +28,16 @@ fn limited(run: Run, ulimit: &str) -> Run {
 fn too_few_descriptors_are_named_before_anything_is_done(cluster: &Cluster) {
     let topic = Topic::missing(cluster.bootstrap());
     // Of our own client readers of a shard share one.
-    for work in ["--rand_read_msgs 5 --parallel 64 --client librdkafka", "--consumer_group_readers 64"] {
+    for (work, clients) in [
+        ("--rand_read_msgs 5 --parallel 64 --client librdkafka", "64 clients"),
+        ("--consumer_group_readers 64 --client librdkafka", "64 clients"),
+        // And who reads for each.
+        ("--consumer_group_readers 64", "128 clients"),
+    ] {
         let run =
             Run::verifier().args(topic.flags()).args("--cores 1 --create-topic --produce_msgs 10").args(work);
         let finished = limited(run, "-n 256").finish().expect_code(3);
-        let finished =
-            finished.expect_one_error(&["64 clients", "limit is 256", "`ulimit -n ", "LimitNOFILE="]);
+        let finished = finished.expect_one_error(&[clients, "limit is 256", "`ulimit -n ", "LimitNOFILE="]);
         assert!(finished.workdir.contents().is_empty(), "a file was touched");
     }
     let words = format!("--brokers {} --topic {} --group g", cluster.bootstrap(), topic.name());

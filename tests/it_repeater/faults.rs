@@ -102,9 +102,9 @@ pub fn a_process_is_killed_and_one_is_added(broker: &Broker) -> Outcome {
 
 pub fn a_process_is_frozen_past_its_session(broker: &Broker) -> Outcome {
     broker.create("freeze", 8);
-    let mut survivor = Repeater::start(broker, &(words("freeze", 2) + " --client wire"));
+    let mut survivor = Repeater::start(broker, &(words("freeze", 2) + " --client librdkafka"));
     survivor.grows("consumed", 100, PATIENCE)?;
-    let mut frozen = Repeater::start(broker, &(words("freeze", 2) + " --client wire"));
+    let mut frozen = Repeater::start(broker, &(words("freeze", 2) + " --client librdkafka"));
     // Before it produces it only takes tokens in, and would take all of them into its sleep.
     frozen.grows("produced", 1000, PATIENCE)?;
     frozen.signal("STOP");

@@ -45,8 +45,8 @@ fn main() -> ExitCode {
     let together = cases! {
         faults: a_process_is_killed_and_one_is_added, a_process_is_frozen_past_its_session;
         loops: balance_of_one_process, balance_of_two_processes, balance_of_eight_processes,
-            eager_members_come_and_go, transactions_with_aborts, transactions_of_our_own_client, activation_twice_and_reset,
-            partitions_that_are_added_get_no_tokens;
+            eager_members_come_and_go, transactions_with_aborts, transactions_of_our_own_client,
+            activation_twice_and_reset, partitions_that_are_added_get_no_tokens;
         clocks: clocks_that_differ_are_named;
         refusals: missing_topic, bad_bodies, hostname_with_an_underscore, what_is_not_to_be_had,
             a_profile_that_cannot_be_written, a_transaction_that_may_not_last_so_long;

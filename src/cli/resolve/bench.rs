@@ -38,13 +38,7 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
         deadline: args.end.deadline,
         max_outage: args.end.max_outage,
     };
-    let uses = Uses {
-        produces: true,
-        reads,
-        group: None,
-        committed: args.transaction.use_transactions,
-        repeats: false,
-    };
+    let uses = Uses { produces: true, reads, group: None, committed: args.transaction.use_transactions };
     let groups = Groups {
         cluster: &args.cluster,
         security: &args.security,

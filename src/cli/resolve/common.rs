@@ -16,8 +16,7 @@ use super::{
         error::UsageError,
         values::{OrOff, whole},
     },
-    client::{self, Demands},
-    connection,
+    client, connection,
     contradictions::{self, Uses},
 };
 use crate::config::{
@@ -51,9 +50,8 @@ pub(super) fn common(
     let listed = contradictions::take_brokers(&mut settings, cluster.brokers.as_deref(), &given)?;
     let brokers = brokers(cluster.brokers.as_deref().or(listed.as_deref()).unwrap_or(DEFAULT_BROKERS))?;
     let settings = contradictions::check(&settings, &given, uses)?;
-    let demands = Demands { settings: &settings.kept, repeats: uses.repeats };
     Ok(CommonConfig {
-        client: client::pick(cluster.client, demands)?,
+        client: client::pick(cluster.client, &settings.kept)?,
         new_topic: new_topic(cluster, &brokers, placement.print_placement)?,
         brokers,
         security: connection::security(security)?,

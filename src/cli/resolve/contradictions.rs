@@ -8,7 +8,6 @@ use super::super::error::UsageError;
 
 /// What a run does with its clients.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(super) struct Uses<'a> {
     /// It has producers.
     pub(super) produces: bool,
@@ -18,8 +17,6 @@ pub(super) struct Uses<'a> {
     pub(super) group: Option<Members<'a>>,
     /// Consumers are shown what was committed only.
     pub(super) committed: bool,
-    /// It is a repeater: nothing is read or written but through its group.
-    pub(super) repeats: bool,
 }
 
 impl Uses<'_> {
@@ -408,7 +405,7 @@ mod tests {
     }
 
     fn everything() -> Uses<'static> {
-        Uses { produces: true, reads: true, group: Some(members(1)), committed: true, repeats: false }
+        Uses { produces: true, reads: true, group: Some(members(1)), committed: true }
     }
 
     fn refusal(settings: &[(&str, &str)], uses: &Uses<'_>) -> String {

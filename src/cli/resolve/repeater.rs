@@ -79,7 +79,6 @@ fn uses(args: &RepeaterArgs) -> Uses<'_> {
             session_flag: None,
         }),
         committed: args.transaction.use_transactions,
-        repeats: true,
     }
 }
 

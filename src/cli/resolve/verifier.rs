@@ -103,7 +103,6 @@ fn uses(args: &VerifierArgs) -> Uses<'_> {
                 .map(|_| "consumer-group-session-timeout-s"),
         }),
         committed: args.transaction.use_transactions,
-        repeats: false,
     }
 }
 

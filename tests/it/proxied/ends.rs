@@ -176,8 +176,9 @@ fn an_epoch_said_to_end_early_is_no_cut_where_its_records_are_there(cluster: &Cl
 fn a_group_whose_client_goes_back_by_itself_reads_on(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
     let proxy = new_leaders(cluster);
-    let work =
-        format!("--consumer_group_readers 1 --group-consume-exactly-once {WAITING} --report report.json");
+    let work = format!(
+        "--consumer_group_readers 1 --client librdkafka --group-consume-exactly-once {WAITING} --report report.json"
+    );
     let reader = run(&proxy, &topic, &workdir, &work).with_control().start();
     wait_for_reads(&reader, 200);
     wait_until("a step back", || reader.stderr().contains("its client went back by itself"));

@@ -55,7 +55,7 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
     for (readers, words) in [
         ("--seq_read --client librdkafka", "400 records proven valid"),
-        ("--consumer_group_readers 1", "400 records proven valid"),
+        ("--consumer_group_readers 1 --client librdkafka", "400 records proven valid"),
         ("--rand_read_msgs 30", "30 records proven valid"),
     ] {
         let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
@@ -70,12 +70,14 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
 /// Ours is shown what librdkafka passes over: what a broker sends against the request is in no order.
 fn what_was_not_asked_for_is_named_by_our_own_client(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
-    let work = format!("--seq_read --client wire {SMALL_ANSWERS} {NAME_ALL}");
-    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
-    let named = violations(&finished);
-    assert!(!named.is_empty() && named.iter().all(|one| one.anomaly == "nonmonotonic"), "{named:?}");
-    finished.expect_output(&["400 proven valid"]);
+    for readers in ["--seq_read", "--consumer_group_readers 1"] {
+        let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
+        let work = format!("{readers} --client wire {SMALL_ANSWERS} {NAME_ALL}");
+        let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
+        let named = violations(&finished);
+        assert!(!named.is_empty() && named.iter().all(|one| one.anomaly == "nonmonotonic"), "{named:?}");
+        finished.expect_output(&["400 proven valid"]);
+    }
 }
 
 /// Answers with that for good, and with the beginning of what would come next.
@@ -112,7 +114,7 @@ fn records(message: &Message) -> Vec<u8> {
 /// The client counts such an answer among those that were cut off. Bytes that nobody can read it has not been sent.
 fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1"] {
+    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1 --client librdkafka"] {
         let again = Again { which: Every::nth(1, usize::MAX), first: Vec::new() };
         let proxy = Proxy::start(cluster, AgainAndMore { again, times: 0 });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
@@ -129,7 +131,7 @@ fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
 /// To the client there is nothing to show. That nothing is lost only because nobody could read it is for nobody to say.
 fn an_answer_that_comes_again_for_good_is_a_stall(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1"] {
+    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1 --client librdkafka"] {
         let proxy = Proxy::start(cluster, Again { which: Every::nth(1, usize::MAX), first: Vec::new() });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
         let run = run(&proxy, &topic, &workdir, &work).start();
@@ -141,6 +143,9 @@ fn an_answer_that_comes_again_for_good_is_a_stall(cluster: &Cluster) {
         finished.expect_output(&[&format!("waited for what lies at offset {read_to}: ")]);
     }
 }
+
+/// A group whose client goes astray by itself.
+const OF_LIBRDKAFKA: &str = "--consumer_group_readers 1 --client librdkafka";
 
 /// Adds to the first answer that has enough of them a batch that it has already.
 struct AgainBehind {
@@ -176,7 +181,7 @@ fn a_batch_that_comes_again_behind_later_ones_is_named(cluster: &Cluster) {
 fn a_group_is_shown_it_once(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
     let proxy = Proxy::start(cluster, AgainBehind { partition: 1, shown_twice: None });
-    let work = format!("--consumer_group_readers 1 --group-consume-exactly-once {SMALL_ANSWERS} {NAME_ALL}");
+    let work = format!("{OF_LIBRDKAFKA} --group-consume-exactly-once {SMALL_ANSWERS} {NAME_ALL}");
     let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
     assert!(proxy.rule().shown_twice.is_some(), "an answer of three batches");
     assert_eq!(
@@ -210,7 +215,7 @@ impl Rule for LeaveOut {
 fn what_a_group_s_client_leaves_out_is_read_before_it_is_missed(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
     let proxy = Proxy::start(cluster, LeaveOut { partition: 1, left_out: None });
-    let work = format!("--consumer_group_readers 1 --group-consume-exactly-once {SMALL_ANSWERS} {NAME_ALL}");
+    let work = format!("{OF_LIBRDKAFKA} --group-consume-exactly-once {SMALL_ANSWERS} {NAME_ALL}");
     let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
     assert!(proxy.rule().left_out.is_some(), "an answer of three batches");
     assert_eq!(
