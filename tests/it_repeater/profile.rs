@@ -45,8 +45,9 @@ fn check(path: &Path) -> Outcome {
 
 pub fn profiles_of_all_ends(broker: &Broker) -> Outcome {
     broker.create("profile", 4);
+    // Whose threads do work.
     let words = "--topic profile --group profile --workers 4 --payload-size 1000 --max-buffered-records 64 \
-                 --profile p";
+                 --profile p --client librdkafka";
     for end in ["INT", "TERM", "shutdown"] {
         let mut repeater = Repeater::start(broker, words);
         // As much work as gives tens of samples to each kind of thread, however slow the machine.
