@@ -1,4 +1,6 @@
-//! Batches that were read already, shown again.
+//! Batches that were read already, shown again, and those that are not shown for a while.
+
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(a_batch_that_comes_again_behind_later_ones_is_named),
         Real(a_group_is_shown_it_once),
         Real(what_a_group_s_client_leaves_out_is_read_before_it_is_missed),
+        Real(a_group_s_client_that_sleeps_is_roused),
         Real(a_batch_in_the_place_of_another_is_named),
     ]
 }
@@ -191,6 +194,44 @@ fn a_group_is_shown_it_once(cluster: &Cluster) {
         finished.transcript()
     );
     finished.expect_output(&["400 records proven valid", "its client went back by itself"]);
+}
+
+/// Shows a group's client nothing of a partition behind its first batch, before somebody else has asked for that.
+struct Hide {
+    partition: i32,
+    /// Answers about both partitions: the member's.
+    whole: usize,
+    until: Option<Instant>,
+}
+
+impl Rule for Hide {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        let Body::FetchResponse(answer) = &message.body else { return Fate::Pass };
+        let parts: usize = answer.responses.iter().map(|topic| topic.partitions.len()).sum();
+        self.whole += usize::from(parts == 2);
+        if parts == 1 && self.whole > 10 {
+            // Long enough for the other one's word to arrive.
+            self.until.get_or_insert_with(|| Instant::now() + Duration::from_secs(1));
+            return Fate::Pass;
+        }
+        if self.until.is_none_or(|until| Instant::now() < until) {
+            edit_batches(message, |partition, batches| {
+                batches.retain(|batch| partition != self.partition || batch.base_offset() == 0);
+            });
+        }
+        Fate::Pass
+    }
+}
+
+/// It is not the broker that stands still where another client is shown what lies there.
+fn a_group_s_client_that_sleeps_is_roused(cluster: &Cluster) {
+    let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
+    let proxy = Proxy::start(cluster, Hide { partition: 1, whole: 0, until: None });
+    let work = format!("--consumer_group_readers 1 {SMALL_ANSWERS} {NAME_ALL}");
+    let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
+    assert_eq!(violations(&finished), [], "{}", finished.transcript());
+    let said = "its client showed nothing where another one is shown records";
+    finished.expect_output(&["400 records proven valid", said]);
 }
 
 /// Leaves a batch out of the first answer that has enough of them.

@@ -277,6 +277,11 @@ impl GroupConsumer {
         }
     }
 
+    /// Whether the client has shown nothing of a partition at or above `offset`, and could have.
+    pub(super) fn is_silent_at(&self, partition: PartitionSlot, offset: i64) -> bool {
+        self.membership.is_silent_at(partition, offset)
+    }
+
     fn seek(&self, partition: PartitionSlot, offset: i64) {
         let TopicPartition { topic, partition } = self.membership.place(partition);
         // SAFETY: the topic is alive. Without a time-out the call waits for nothing.

@@ -30,6 +30,10 @@ const LEFT_OUT: (&str, &str) = (
     "its client left offsets out, and is told to read them",
     "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is said to be missing",
 );
+const SLEPT: (&str, &str) = (
+    "its client showed nothing where another one is shown records, and is told to read again",
+    "librdkafka loses sight of a partition now and then when leaders are elected",
+);
 
 /// A member of a group, used by one shard.
 pub struct Member {
@@ -40,6 +44,8 @@ pub struct Member {
     prober: Prober,
     /// What is done when the client has shown what it has.
     due: Vec<Due>,
+    /// Where others are shown something of what the client has not shown.
+    silent: Vec<(PartitionSlot, i64)>,
 }
 
 /// What has to be done before a partition is read on.
@@ -71,7 +77,19 @@ impl Member {
             sequels: Sequels::new(table.count()),
             prober: Prober::new(&looks, table.clone()),
             due: Vec::new(),
+            silent: Vec::new(),
         })
+    }
+
+    /// The client has shown all that it had. Where it still lacks what others are shown, it sleeps.
+    #[cold]
+    fn rouse(&mut self, visitor: &mut impl GroupVisitor) {
+        for (partition, offset) in std::mem::take(&mut self.silent) {
+            if self.consumer.is_silent_at(partition, offset) {
+                visitor.mended(partition, SLEPT.0, SLEPT.1);
+                self.consumer.read_again(partition, offset);
+            }
+        }
     }
 
     fn do_what_is_due(&mut self, visitor: &mut impl GroupVisitor) {
@@ -108,6 +126,7 @@ impl Member {
                     let at = Unreadable::Malformed(offset);
                     self.hold(partition, at, Some(MALFORMED), visitor);
                 }
+                ProbeAnswer::Readable { partition, offset } => self.silent.push((partition, offset)),
                 ProbeAnswer::Reaches { partition, from, to } => {
                     // Who owns the partition by now will be asked again.
                     if !self.consumer.is_held_at(partition, from) {
@@ -131,6 +150,9 @@ impl GroupReader for Member {
         let Self { consumer, table, sequels, due, .. } = self;
         let mut showing = Showing { table, sequels, due, visitor };
         let more = consumer.poll_at_most(limit, |event| showing.show(event));
+        if !more && !self.silent.is_empty() {
+            self.rouse(visitor);
+        }
         if self.due.is_empty() {
             return more;
         }

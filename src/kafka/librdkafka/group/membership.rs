@@ -135,6 +135,13 @@ impl Membership {
         place.held
     }
 
+    /// Whether this partition is read, and nothing of it at or above `offset` has been shown.
+    pub(crate) fn is_silent_at(&self, partition: PartitionSlot, offset: i64) -> bool {
+        let owned = self.owned.borrow();
+        let place = owned.0.get(&partition).filter(|place| place.held.is_none());
+        place.is_some_and(|place| (0..=offset).contains(&place.position))
+    }
+
     /// Whether this partition is held where what cannot be read begins at `from`.
     pub(crate) fn is_held_at(&self, partition: PartitionSlot, from: i64) -> bool {
         self.owned.borrow().0.get(&partition).is_some_and(|place| place.held == Some(from))

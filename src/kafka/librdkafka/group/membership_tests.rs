@@ -29,6 +29,19 @@ fn places_are_handed_over_when_they_are_given_up() {
 }
 
 #[test]
+fn who_has_shown_what_lies_there_or_must_not_does_not_sleep() {
+    let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
+    let is_silent = |offset| membership.is_silent_at(slot(0), offset);
+    assert!(!is_silent(7), "it is another's");
+    membership.owned.borrow_mut().0.insert(slot(0), NEW_PLACE);
+    assert!(!is_silent(7), "it has not begun");
+    membership.read(slot(0), 6, 3, SOUND);
+    assert_eq!([6, 7, 8].map(is_silent), [false, true, true]);
+    membership.hold(slot(0), Unreadable::Malformed(7));
+    assert!(!is_silent(7), "it has been told to wait");
+}
+
+#[test]
 fn a_member_is_settled_when_the_group_knows_all_its_places() {
     let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     assert!(membership.state().settled, "nothing to know");

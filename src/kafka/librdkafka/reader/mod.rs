@@ -163,6 +163,8 @@ impl Reader {
         for answer in answers {
             match answer {
                 ProbeAnswer::Malformed { partition, offset } => self.malformed(partition, offset, visitor),
+                // A client that shows nothing for long is renewed in any case.
+                ProbeAnswer::Readable { .. } => {}
                 ProbeAnswer::Reaches { partition, from, to } => {
                     self.go_on_behind(partition, from..to, visitor);
                 }

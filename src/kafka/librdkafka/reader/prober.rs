@@ -34,8 +34,10 @@ enum Question {
 /// What was found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// What lies at this offset cannot be taken apart. Whatever else it may be is no answer.
+    /// What lies at this offset cannot be taken apart.
     Malformed { partition: PartitionSlot, offset: i64 },
+    /// Somebody else is shown a record at this offset, or behind it. Whatever else may be there is no answer.
+    Readable { partition: PartitionSlot, offset: i64 },
     /// From an offset on, up to and without another, nothing can be read.
     Reaches { partition: PartitionSlot, from: i64, to: i64 },
     /// What the leader has at a place that was suspected.
@@ -130,10 +132,11 @@ async fn answer(
     // Who is not wanted any more is dropped.
     let stop = &|| false;
     match question {
-        Question::What => {
-            let found = unreadable::look(consumer, partition, offset, stop).await;
-            (found == Found::Malformed).then_some(Answer::Malformed { partition, offset })
-        }
+        Question::What => match unreadable::look(consumer, partition, offset, stop).await {
+            Found::Malformed => Some(Answer::Malformed { partition, offset }),
+            Found::Record => Some(Answer::Readable { partition, offset }),
+            Found::End | Found::Spoilt | Found::Nothing => None,
+        },
         Question::HowFar => {
             let to = unreadable::end(consumer, partition, offset, stop).await?;
             Some(Answer::Reaches { partition, from: offset, to })

@@ -26,8 +26,10 @@ pub const MALFORMED: &str = "one with a record that cannot be taken apart";
 /// What lies at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Records, or the end of the log.
-    Something,
+    /// A record, there or behind it.
+    Record,
+    /// The end of the log.
+    End,
     /// A batch that does not fit its checksum, or cannot be unpacked, or a record whose headers cannot be read. The
     /// client says so, or shows it, to whoever reads there.
     Spoilt,
@@ -62,7 +64,7 @@ pub(super) async fn end(
             continue;
         }
         match look(consumer, partition, offset, stop).await {
-            Found::Something => skip.succeeded(),
+            Found::Record | Found::End => skip.succeeded(),
             Found::Spoilt | Found::Malformed => skip.failed(),
             Found::Nothing => {}
         }
@@ -87,7 +89,8 @@ pub(super) async fn look(
             _ if found != Found::Nothing => {}
             Event::Fault { fault, .. } if fault.kind == FaultKind::Corrupt => found = Found::Spoilt,
             Event::Record { record, .. } if !record.has_sound_headers => found = Found::Spoilt,
-            Event::Record { .. } | Event::End { .. } => found = Found::Something,
+            Event::Record { .. } => found = Found::Record,
+            Event::End { .. } => found = Found::End,
             // The client tries again by itself. That there is nothing so far behind is for whoever knows where the log
             // starts and ends: behind such a batch the client may take any bytes for another, and go where they say.
             Event::Fault { .. } => {}
