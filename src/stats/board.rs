@@ -61,10 +61,10 @@ impl Board {
     pub fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
         let producer = self.producer.iter().map(|board| {
             let (totals, latency) = (board.totals(), board.latency().summary());
-            WorkerStatus::Producer(ProducerStatus::new(&self.topic, &totals, latency, board.is_active()))
+            WorkerStatus::Producer(ProducerStatus::new(&self.topic, totals, latency, board.is_active()))
         });
         let readers = self.readers.iter().map(|board| {
-            WorkerStatus::Reader(ReaderStatus::new(&self.topic, &board.totals(), schema, board.is_active()))
+            WorkerStatus::Reader(ReaderStatus::new(&self.topic, board.totals(), schema, board.is_active()))
         });
         producer.chain(readers).collect()
     }

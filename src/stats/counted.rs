@@ -1,16 +1,82 @@
-//! Counters that are added up: each is one line.
+//! Counters that are added up: each is one line, with the name that it has in `/status`.
 
-/// Defines what a shard counts, and the sums over shards that others look at. A field of `added` is a
-/// [`Counter`](super::Counter) or a [`Gauge`](super::Gauge) of the shard and a number of the sums; one of `marks` holds
-/// [`Marks`](super::Marks), of which the sums keep the largest by partition; what is `apart` is the shard's only.
+use std::collections::BTreeMap;
+
+use super::{Counter, Gauge, Marks, counters::keep_largest};
+
+/// Something that a shard counts, and what it is for several shards together.
+pub(crate) trait Counted {
+    /// Its value, or the values of several added up.
+    type Sum: Default;
+
+    /// Its value now.
+    fn value(&self) -> Self::Sum;
+    /// Adds a value to others.
+    fn add(sum: &mut Self::Sum, value: Self::Sum);
+    /// What has come since it was `base`.
+    fn since(sum: &mut Self::Sum, base: &Self::Sum);
+}
+
+impl Counted for Counter {
+    type Sum = u64;
+
+    fn value(&self) -> u64 {
+        self.get()
+    }
+
+    fn add(sum: &mut u64, value: u64) {
+        *sum = sum.wrapping_add(value);
+    }
+
+    fn since(sum: &mut u64, base: &u64) {
+        *sum = sum.saturating_sub(*base);
+    }
+}
+
+impl Counted for Gauge {
+    type Sum = u64;
+
+    fn value(&self) -> u64 {
+        self.get()
+    }
+
+    fn add(sum: &mut u64, value: u64) {
+        *sum = sum.wrapping_add(value);
+    }
+
+    fn since(sum: &mut u64, base: &u64) {
+        *sum = sum.saturating_sub(*base);
+    }
+}
+
+impl Counted for Marks {
+    /// The largest of each partition.
+    type Sum = BTreeMap<i32, i64>;
+
+    fn value(&self) -> Self::Sum {
+        let mut all = BTreeMap::new();
+        self.collect_into(&mut all);
+        all
+    }
+
+    fn add(sum: &mut Self::Sum, value: Self::Sum) {
+        keep_largest(sum, value);
+    }
+
+    /// Marks have no beginning.
+    fn since(_: &mut Self::Sum, _: &Self::Sum) {}
+}
+
+/// Defines what a shard counts, and the sums over shards that others look at. A field of `counted` is one of the shard and a
+/// sum; one with `as` a name is shown under it in the status, in the order of the fields: as it is, or, with `by` a function
+/// of sum and schema, as that has it, or not at all where it has nothing. What is `apart` is the shard's only.
 macro_rules! counted {
     (
         $(#[$stats_attribute:meta])*
         shard $stats:ident;
         $(#[$totals_attribute:meta])*
         sums $totals:ident;
-        added { $($(#[$doc:meta])* $field:ident: $kind:ty,)* }
-        marks { $($(#[$mark_doc:meta])* $mark:ident,)* }
+        counted { $($(#[$doc:meta])* $field:ident: $kind:ty $(as $name:literal $(by $show:path)?)?,)* }
         apart { $($(#[$apart_doc:meta])* $apart:ident: $apart_kind:ty,)* }
     ) => {
         $(#[$stats_attribute])*
@@ -18,44 +84,47 @@ macro_rules! counted {
         #[repr(align(128))]
         pub struct $stats {
             $($(#[$doc])* pub $field: $kind,)*
-            $($(#[$mark_doc])* pub $mark: $crate::stats::Marks,)*
             $($(#[$apart_doc])* pub $apart: $apart_kind,)*
         }
 
         $(#[$totals_attribute])*
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct $totals {
-            $($(#[$doc])* pub $field: u64,)*
-            $($(#[$mark_doc])* pub $mark: std::collections::BTreeMap<i32, i64>,)*
+            $($(#[$doc])* pub $field: <$kind as $crate::stats::counted::Counted>::Sum,)*
         }
 
         impl $stats {
             /// Everything since the start.
             #[must_use]
-            #[expect(clippy::allow_attributes, reason = "not everything that is counted has marks")]
             pub fn totals(&self) -> $totals {
-                #[allow(unused_mut, reason = "not everything that is counted has marks")]
-                let mut totals = $totals {
-                    $($field: self.$field.get(),)*
-                    $($mark: std::collections::BTreeMap::new(),)*
-                };
-                $(self.$mark.collect_into(&mut totals.$mark);)*
-                totals
+                use $crate::stats::counted::Counted;
+                $totals { $($field: self.$field.value(),)* }
             }
         }
 
         impl $totals {
             /// What has come since they were `base`. Marks stay as they are.
             pub(super) fn since(mut self, base: &Self) -> Self {
-                $(self.$field = self.$field.saturating_sub(base.$field);)*
+                $(<$kind as $crate::stats::counted::Counted>::since(&mut self.$field, &base.$field);)*
                 self
+            }
+
+            /// Puts what is shown into an object of the status.
+            pub(super) fn show<M: serde::ser::SerializeMap>(
+                &self,
+                object: &mut M,
+                schema: $crate::config::StatusSchema,
+            ) -> Result<(), M::Error> {
+                // Not every table has something that one schema shows, and another does not.
+                let _ = schema;
+                $($($crate::stats::counted::entry!(object, schema, $name, self.$field $(, $show)?);)?)*
+                Ok(())
             }
         }
 
         impl std::ops::AddAssign for $totals {
             fn add_assign(&mut self, other: Self) {
-                $(self.$field = self.$field.wrapping_add(other.$field);)*
-                $($crate::stats::counters::keep_largest(&mut self.$mark, other.$mark);)*
+                $(<$kind as $crate::stats::counted::Counted>::add(&mut self.$field, other.$field);)*
             }
         }
 
@@ -69,4 +138,17 @@ macro_rules! counted {
     };
 }
 
+/// One entry of an object.
+macro_rules! entry {
+    ($object:ident, $schema:ident, $name:literal, $sum:expr) => {
+        $object.serialize_entry($name, &$sum)?;
+    };
+    ($object:ident, $schema:ident, $name:literal, $sum:expr, $show:path) => {
+        if let Some(shown) = $show(&$sum, $schema) {
+            $object.serialize_entry($name, &shown)?;
+        }
+    };
+}
+
 pub(super) use counted;
+pub(super) use entry;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Coverage, counted::counted};
+use crate::config::StatusSchema;
 
 /// A counter that one thread writes and others may read.
 ///
@@ -136,33 +137,31 @@ counted! {
     shard ProducerStats;
     /// The producer's counters, added up.
     sums ProducerTotals;
-    added {
+    counted {
         /// Records handed to the client.
-        sent: Counter,
+        sent: Counter as "sent",
         /// Records acked at the offset that was predicted.
-        acked: Counter,
+        acked: Counter as "acked",
         /// Value bytes of those.
         acked_bytes: Counter,
         /// Records acked elsewhere.
-        bad_offsets: Counter,
+        bad_offsets: Counter as "bad_offsets",
+        /// Highest acked offset of each partition.
+        max_offsets: Marks as "max_offsets_produced",
         /// Times that the end offsets were asked for again.
-        restarts: Counter,
+        restarts: Counter as "restarts",
         /// Records that were not acked.
-        fails: Counter,
+        fails: Counter as "fails",
         /// Tombstones among the acked.
-        tombstones: Counter,
+        tombstones: Counter as "tombstones_produced",
         /// Transactions that failed, and were aborted and tried again.
-        failed_transactions: Counter,
+        failed_transactions: Counter as "failed_transactions",
         /// Acked records of transactions that were to be aborted.
-        aborted_records: Counter,
+        aborted_records: Counter as "aborted_transaction_msgs",
         /// Acked offsets that were cut off, and whose loss is tolerated: at most so many.
         lost_offsets: Counter,
         /// Records that were due by the rate limit, and for which there was no room then.
         overdue: Gauge,
-    }
-    marks {
-        /// Highest acked offset of each partition.
-        max_offsets,
     }
     apart {
         /// Messages for the control thread that found its queue full, and went later.
@@ -197,32 +196,48 @@ counted! {
     shard ReaderStats;
     /// A reader's counters, added up.
     sums ReaderTotals;
-    added {
+    counted {
         /// Records that name their own offset.
-        valid_reads: Counter,
+        valid_reads: Counter as "valid_reads",
         /// Records in the ledger that do not.
-        invalid_reads: Counter,
+        invalid_reads: Counter as "invalid_reads",
         /// Jumps forward that nothing was said of.
-        offset_gaps: Counter,
+        offset_gaps: Counter as "offset_gaps" by in_second_schema,
         /// Records outside the ledger that do not name their offset.
-        out_of_scope_invalid_reads: Counter,
+        out_of_scope_invalid_reads: Counter as "out_of_scope_invalid_reads",
+        /// Highest offset of each partition that was read.
+        max_offsets: Marks as "max_offsets_consumed",
+        /// Offsets of each partition that were lost and tolerated.
+        lost_offsets: Marks as "lost_offsets" by where_some_are_lost,
         /// Null values.
-        tombstones_consumed: Counter,
+        tombstones_consumed: Counter as "tombstones_consumed",
         /// Value bytes of all records.
         bytes: Counter,
         /// Errors that were survived.
         errors: Counter,
     }
-    marks {
-        /// Highest offset of each partition that was read.
-        max_offsets,
-        /// Offsets of each partition that were lost and tolerated.
-        lost_offsets,
-    }
     apart {
         /// How much of the last pass a ledger vouches for.
         coverage: Coverage,
     }
+}
+
+/// The first schema has no such field.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "sums of other kinds are shown likewise")]
+fn in_second_schema(sum: &u64, schema: StatusSchema) -> Option<u64> {
+    (schema == StatusSchema::V2).then_some(*sum)
+}
+
+/// `null` until something is lost.
+#[expect(
+    clippy::option_option,
+    clippy::unnecessary_wraps,
+    reason = "an entry without a value is not one that is left out, as others may be"
+)]
+fn where_some_are_lost(sums: &BTreeMap<i32, i64>, _: StatusSchema) -> Option<Option<BTreeMap<i32, i64>>> {
+    let lost: BTreeMap<_, _> =
+        sums.iter().filter(|(_, count)| **count > 0).map(|(id, count)| (*id, *count)).collect();
+    Some((!lost.is_empty()).then_some(lost))
 }
 
 impl ReaderStats {

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Counter, Gauge, LatencyHistogram, LatencySummary, counted::counted};
+use crate::config::StatusSchema;
 
 counted! {
     /// What a worker has done. On cache lines of its own.
@@ -14,13 +15,13 @@ counted! {
     /// A worker's counters at a moment, or those of several added up.
     #[derive(Copy)]
     sums WorkerTotals;
-    added {
+    counted {
         /// Tokens acked, in committed transactions where there are any.
-        produced: Counter,
+        produced: Counter as "produced",
         /// Value bytes of those.
         produced_bytes: Counter,
         /// Tokens taken over from records.
-        consumed: Counter,
+        consumed: Counter as "consumed",
         /// Value bytes of those.
         consumed_bytes: Counter,
         /// Tokens lost because their record was refused, or failed for certain.
@@ -55,7 +56,6 @@ counted! {
         /// Records that were due by the rate limit, and for which there was no token then.
         overdue: Gauge,
     }
-    marks {}
     apart {
         /// Tokens that are here: waiting, or sent and without an outcome.
         enqueued: Gauge,
@@ -155,10 +155,8 @@ impl RepeaterBoard {
             let (totals, latencies) = (worker.totals(), lock(&worker.latencies));
             RepeaterStatus {
                 topics: self.topics.clone(),
-                produced: totals.produced,
-                consumed: totals.consumed,
+                totals,
                 enqueued: worker.stats.enqueued.get(),
-                errors: totals.errors(),
                 latency: LatencyStatus { ack: latencies.ack.summary(), e2e: latencies.e2e.summary() },
             }
         };
@@ -264,14 +262,24 @@ impl WorkerBoard {
 }
 
 /// One worker's object in `/status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct RepeaterStatus {
     topics: Vec<String>,
-    produced: u64,
-    consumed: u64,
+    totals: WorkerTotals,
     enqueued: u64,
-    errors: u64,
     latency: LatencyStatus,
+}
+
+impl Serialize for RepeaterStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("topics", &self.topics)?;
+        self.totals.show(&mut object, StatusSchema::default())?;
+        object.serialize_entry("enqueued", &self.enqueued)?;
+        object.serialize_entry("errors", &self.totals.errors())?;
+        object.serialize_entry("latency", &self.latency)?;
+        object.end()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -312,11 +320,14 @@ mod tests {
         latency.record(9);
         board.merge(0, Some(&latency), None);
         board.merge(2, Some(&latency), None);
-        assert_eq!((board.status()[0].produced, board.status()[0].errors), (5, 1));
+        assert_eq!((board.status()[0].totals.produced, board.status()[0].totals.errors()), (5, 1));
         assert_eq!((board.latencies().ack.count(), board.latencies().e2e.count()), (1, 0));
         board.reset();
         let shown = &board.status()[0];
-        assert_eq!((shown.produced, shown.errors, shown.enqueued, shown.latency.ack.p50_us), (0, 0, 7, 0));
+        assert_eq!(
+            (shown.totals.produced, shown.totals.errors(), shown.enqueued, shown.latency.ack.p50_us),
+            (0, 0, 7, 0)
+        );
         assert_eq!((board.raw_totals().produced, board.enqueued()), (5, 7));
         assert_eq!((board.latencies().ack.count(), board.latencies_in_all().ack.count()), (0, 1));
     }
