@@ -1,7 +1,7 @@
 //! The house's rules, held against the sources: arrows between folders go downwards only, and pure folders do no I/O.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -226,6 +226,26 @@ fn arrows_go_downwards_only() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Within a layer, too, nobody uses whoever uses him: each top module can be read, and moved, with those below it only.
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Source { file, paths, .. } in sources() {
+        let Some(own) = module(&file).get(1).cloned().filter(|own| layer(own).is_some()) else { continue };
+        let named = paths.iter().filter_map(|path| path.strip_prefix("crate::")?.split("::").next());
+        let others: Vec<_> = named.filter(|name| *name != own && layer(name).is_some()).collect();
+        arrows.entry(own).or_default().extend(others.into_iter().map(str::to_owned));
+    }
+    // Who uses nobody that is left is taken away, again and again: what stays is in a circle, or above one.
+    while let Some(lowest) = arrows.iter().find(|(_, others)| others.is_empty()).map(|(own, _)| own.clone()) {
+        arrows.remove(&lowest);
+        for others in arrows.values_mut() {
+            others.remove(&lowest);
+        }
+    }
+    assert!(arrows.is_empty(), "{arrows:#?}");
 }
 
 #[test]

@@ -45,13 +45,16 @@ pub mod shard {
 
 /// Cores, executors, and what a panic does.
 pub mod runtime {
-    pub use crate::runtime::{
-        cores::{
-            cpu_set::CpuSet,
-            placement::{self, ClientThreads, CoresRequest, ShardLimits},
-            topology::Topology,
+    pub use crate::{
+        app::panic,
+        runtime::{
+            cores::{
+                cpu_set::CpuSet,
+                placement::{self, ClientThreads, CoresRequest, ShardLimits},
+                topology::Topology,
+            },
+            executor,
         },
-        executor, panic,
     };
 }
 

@@ -49,7 +49,7 @@ pub use cli::Program;
 /// returns its exit code: 0 all well, 1 the data broke its promise, 2 usage,
 /// 3 the work could not be done.
 pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
-    runtime::panic::install_hook(app::ending::close_on_panic);
+    app::panic::install_hook(app::ending::close_on_panic);
     let command = match cli::parse(program, arguments) {
         Ok(command) => command,
         Err(exit) => {
@@ -91,5 +91,5 @@ pub fn main(built: Program) -> ! {
     let program = app::title::take_name().and_then(|name| Program::called(&name)).unwrap_or(built);
     let code = run(program, std::env::args_os().skip(1));
     let _ = io::stdout().flush();
-    runtime::exit::at_once(code.into())
+    app::exit::at_once(code.into())
 }

@@ -32,12 +32,11 @@ pub use message::Message;
 pub use startup::StartWait;
 
 use crate::{
-    app::{Shared, WatchedTopics, ending::Ending, error::RunError},
+    app::{Shared, WatchedTopics, ending::Ending, error::RunError, exit},
     config::CommonConfig,
     findings::{Awaited, Waiting},
     kafka::Observer,
     ledger::LedgerError,
-    runtime::exit,
 };
 
 /// Why there is no control thread.

@@ -1,19 +1,17 @@
-//! Where threads run, and how they start and end.
+//! Where threads run, and how they start.
 //!
 //! Thread-per-core only pays when *every* thread of the process is where the plan says, a C library's threads
 //! included. So one place looks at the machine ([`cores::topology`]), one decides ([`cores::placement`]), one obeys
 //! ([`executor`] for shards, [`cores::affinity`] for everybody else's threads), and one looks whether it came true
-//! ([`threads`]). [`pulse`] tells of shards that are held up, and three more turn what would be an obscure
-//! failure into a sentence: [`descriptors`] and [`preflight`] before the first executor exists, [`mod@panic`] after a bug.
+//! ([`threads`]). [`pulse`] tells of shards that are held up, and two more turn what would be an obscure
+//! failure into a sentence before the first executor exists: [`descriptors`] and [`preflight`].
 //! [`pages`] keeps many clients from taking too much memory.
 
 pub mod cores;
 pub mod cpu_time;
 pub mod descriptors;
 pub mod executor;
-pub mod exit;
 pub mod pages;
-pub mod panic;
 pub mod preflight;
 pub mod profile;
 pub mod pulse;
