@@ -67,9 +67,10 @@ pub trait Machine {
 const MOST_SLICES: usize = 128;
 
 /// Pieces of what goes out, for one system call.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Slices<'a> {
-    array: [IoSlice<'a>; MOST_SLICES],
+    /// Made with the first piece: most connections have nothing to say most of the time.
+    array: Option<[IoSlice<'a>; MOST_SLICES]>,
     used: usize,
     bytes: usize,
 }
@@ -78,7 +79,7 @@ impl<'a> Slices<'a> {
     /// None.
     #[must_use]
     pub fn new() -> Self {
-        Self { array: [IoSlice::new(&[]); MOST_SLICES], used: 0, bytes: 0 }
+        Self::default()
     }
 
     /// Adds a piece, if there is room for it. Returns whether there was.
@@ -86,7 +87,8 @@ impl<'a> Slices<'a> {
         if piece.is_empty() {
             return true;
         }
-        let Some(slot) = self.array.get_mut(self.used) else { return false };
+        let array = self.array.get_or_insert([IoSlice::new(&[]); MOST_SLICES]);
+        let Some(slot) = array.get_mut(self.used) else { return false };
         *slot = IoSlice::new(piece);
         self.used += 1;
         self.bytes += piece.len();
@@ -102,18 +104,12 @@ impl<'a> Slices<'a> {
     /// The pieces.
     #[must_use]
     pub fn as_io_slices(&self) -> &[IoSlice<'a>] {
-        &self.array[..self.used]
+        self.array.as_ref().map_or(&[], |array| &array[..self.used])
     }
 
     /// The first piece; empty where there is none.
     #[must_use]
     pub fn first(&self) -> &[u8] {
-        &self.array[0]
-    }
-}
-
-impl Default for Slices<'_> {
-    fn default() -> Self {
-        Self::new()
+        self.as_io_slices().first().map_or(&[], |piece| piece)
     }
 }
