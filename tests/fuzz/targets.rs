@@ -5,12 +5,7 @@ use std::rc::Rc;
 use proofload::inside::{
     batch::{Batches, Unpacker},
     connection::{Connection, ConnectionSettings, Login, Mechanism, Secret},
-    protocol::{
-        AddPartitionsResponse, Api, ApiVersionsResponse, CreateTopicsResponse, DecodeError, Decoder,
-        DescribeSettingsResponse, EndTxnResponse, FetchResponse, FetchedPartition, FindCoordinatorResponse,
-        InitProducerIdResponse, LeaderEpochResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
-        ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse,
-    },
+    protocol::{Api, FetchedPartition, ResponseHeader},
 };
 
 use super::instruments::most_held;
@@ -46,35 +41,14 @@ pub fn responses(input: &[u8]) {
     let spoken = spoken();
     let (api, version) = spoken[usize::from(*which) % spoken.len()];
     within(bytes.len() * TIMES + BESIDE, || {
+        let see = |one: &FetchedPartition<'_>| {
+            let aborted = one.aborted().count();
+            assert!(aborted <= RESPONSE_MOST && one.batches.len() <= RESPONSE_MOST);
+        };
         if let Ok((_, decoder)) = ResponseHeader::decode(api, version, bytes) {
-            let _ = decode(api, version, decoder);
+            let _ = api.read_answer(version, decoder, see);
         }
     });
-}
-
-fn decode(api: Api, version: i16, decoder: Decoder<'_>) -> Result<(), DecodeError> {
-    match api {
-        Api::Produce => ProduceResponse::decode(version, decoder, |_| ()).map(drop),
-        Api::Fetch => {
-            let see = |one: FetchedPartition<'_>| {
-                let aborted = one.aborted().count();
-                assert!(aborted <= RESPONSE_MOST && one.batches.len() <= RESPONSE_MOST);
-            };
-            FetchResponse::decode(version, decoder, see).map(drop)
-        }
-        Api::ListOffsets => ListOffsetsResponse::decode(version, decoder).map(drop),
-        Api::Metadata => MetadataResponse::decode(version, decoder).map(drop),
-        Api::FindCoordinator => FindCoordinatorResponse::decode(version, decoder).map(drop),
-        Api::SaslHandshake => SaslHandshakeResponse::decode(version, decoder).map(drop),
-        Api::ApiVersions => ApiVersionsResponse::decode(version, decoder).map(drop),
-        Api::CreateTopics => CreateTopicsResponse::decode(version, decoder).map(drop),
-        Api::InitProducerId => InitProducerIdResponse::decode(version, decoder).map(drop),
-        Api::OffsetForLeaderEpoch => LeaderEpochResponse::decode(version, decoder).map(drop),
-        Api::AddPartitionsToTxn => AddPartitionsResponse::decode(version, decoder).map(drop),
-        Api::EndTxn => EndTxnResponse::decode(version, decoder).map(drop),
-        Api::DescribeConfigs => DescribeSettingsResponse::decode(version, decoder).map(drop),
-        Api::SaslAuthenticate => SaslAuthenticateResponse::decode(version, decoder).map(drop),
-    }
 }
 
 /// Batches as a fetch has them, whether they fit their checksums or not.

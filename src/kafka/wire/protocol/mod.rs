@@ -4,6 +4,7 @@
 //! crate's, which serves as an oracle for every message and version. What responses hold is borrowed from their bytes.
 //! Fields and their order: Kafka's message definitions, `clients/src/main/resources/common/message`.
 
+mod answers;
 mod api;
 mod api_versions;
 mod coordinator;
