@@ -1,5 +1,7 @@
 //! Waiting for the markers of transactions that are known to be committed.
 
+use std::ops::Range;
+
 use crate::{
     findings::Awaited,
     kafka::OffsetAndEpoch,
@@ -35,7 +37,7 @@ impl Markers {
         let parts = ledger.partitions().iter().map(PartitionLedger::highest).zip(logs);
         let mut first = None;
         for (id, ((highest, log), watch)) in (0..).zip(parts.zip(&mut self.watches)) {
-            let Some(highest) = highest.filter(|highest| holds_up(*highest, log)) else {
+            let Some(highest) = highest.filter(|highest| holds_up(*highest, log.0..log.1)) else {
                 self.watchman.settled(watch);
                 continue;
             };
@@ -68,9 +70,9 @@ impl HeldUp {
     }
 }
 
-/// Whether an acked record is there, and is not shown yet.
-fn holds_up(highest: i64, (readable_end, log_end): (i64, i64)) -> bool {
-    (readable_end..log_end).contains(&highest)
+/// Whether an acked record is there, and is not shown yet: what lies from the end of what can be read on is not.
+fn holds_up(highest: i64, not_shown: Range<i64>) -> bool {
+    not_shown.contains(&highest)
 }
 
 #[cfg(test)]
@@ -79,8 +81,8 @@ mod tests {
 
     #[test]
     fn only_what_lies_between_the_two_ends_is_waited_for() {
-        assert!(holds_up(7, (5, 9)) && holds_up(5, (5, 9)));
-        assert!(!holds_up(4, (5, 9)), "it is shown");
-        assert!(!holds_up(9, (5, 9)), "it is lost");
+        assert!(holds_up(7, 5..9) && holds_up(5, 5..9));
+        assert!(!holds_up(4, 5..9), "it is shown");
+        assert!(!holds_up(9, 5..9), "it is lost");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum News {
         keys: SeenKeys,
     },
     /// It could not read these offsets, which was told, and goes on behind them.
-    PassedOver { partition: PartitionSlot, from: i64, to: i64 },
+    PassedOver { partition: PartitionSlot, offsets: Range<i64> },
     /// It goes on from here in a partition of which more was read: the log was cut.
     Rewound { partition: PartitionSlot, offset: i64 },
     /// The group does not take it in.
@@ -201,7 +201,7 @@ impl Inbox {
             lane.position = position.max(to);
             lane.has_news = true;
             // It listens for as long as any member lives.
-            let _ = self.news.send(News::PassedOver { partition, from, to });
+            let _ = self.news.send(News::PassedOver { partition, offsets: from..to });
         }
         if known.is_none() {
             self.checker.stats().errors.add(1);

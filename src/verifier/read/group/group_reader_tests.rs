@@ -102,7 +102,7 @@ impl Played {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
                 format!("{}: {} below {position}", partition.index(), runs.join(" "))
             }
-            News::PassedOver { partition, from, to } => format!("{}: over {from}..{to}", partition.index()),
+            News::PassedOver { partition, offsets } => format!("{}: over {offsets:?}", partition.index()),
             News::Rewound { partition, offset } => format!("{}: back to {offset}", partition.index()),
             News::Refused(error) => format!("refused: {error}"),
         };

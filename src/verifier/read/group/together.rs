@@ -81,8 +81,8 @@ impl Together<'_> {
     /// What a member has read, or could not read. What it says of itself is for others.
     pub(super) fn take(&mut self, news: News) {
         match news {
-            News::PassedOver { partition, from, to } => {
-                let passed_over = self.parts[partition.index()].progress.pass_over(from..to);
+            News::PassedOver { partition, offsets } => {
+                let passed_over = self.parts[partition.index()].progress.pass_over(offsets);
                 if let Some(Range { start, end }) = passed_over {
                     let number = self.checker.number(partition);
                     tracing::warn!("partition {number}: offsets {start} to {} are passed over", end - 1);

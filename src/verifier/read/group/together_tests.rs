@@ -151,7 +151,7 @@ fn a_group_that_had_been_there_before_need_not_be_shown_everything() {
 fn what_cannot_be_read_is_not_missed_a_second_time() {
     let mut played = played(10, 10, "");
     played.read(0..3, 3);
-    played.together.take(News::PassedOver { partition: SLOT, from: 3, to: 6 });
+    played.together.take(News::PassedOver { partition: SLOT, offsets: 3..6 });
     played.read(6..10, 10);
     assert_eq!(violation(played.together.audit()), None);
 }
