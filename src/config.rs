@@ -2,6 +2,7 @@
 //! resolved. Workers see these types and never the command line's.
 
 mod bench;
+mod compare;
 mod startup;
 mod work;
 
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
+pub use compare::{CompareConfig, FIGURES, Gate, NoGate};
 pub use startup::StartupTimeout;
 pub use work::{
     Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,

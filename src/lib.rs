@@ -12,6 +12,7 @@ mod app;
 mod bench;
 mod cli;
 mod clock;
+mod compare;
 mod config;
 mod control;
 mod doctor;
@@ -76,6 +77,7 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
             app::logging::start(&config.verifier.common);
             bench::run(&config)
         }
+        Command::Compare(config) => compare::run(&config),
     }
 }
 

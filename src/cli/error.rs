@@ -29,13 +29,15 @@ pub enum UsageError {
         why: String,
     },
     /// `proofload` alone needs to be told which program to be.
-    #[error("{}: no such command: accepts verifier, repeater, bench or doctor, then flags; see --help", OneLine(.0))]
+    #[error("{}: no such command: accepts verifier, repeater, bench, compare or doctor, then flags; see --help", OneLine(.0))]
     NoSuchCommand(String),
     /// `proofload help` with something else.
     #[error("help {}: no such topic: accepts one of {}", OneLine(.0), topics())]
     NoSuchTopic(String),
     /// The first word is missing, or is a flag.
-    #[error("a command comes first: accepts verifier, repeater, bench or doctor, then flags; see --help")]
+    #[error(
+        "a command comes first: accepts verifier, repeater, bench, compare or doctor, then flags; see --help"
+    )]
     NoCommand,
     /// None of the flags that ask for work.
     #[error(
@@ -43,6 +45,11 @@ pub enum UsageError {
          --consumer_group_readers N"
     )]
     NoWork,
+    /// One file, or none.
+    #[error(
+        "compare: accepts the old result, then new ones: OLD.json NEW.json..., made by proofload bench --output"
+    )]
+    NothingToCompare,
     /// Clap and our own reading of the flags disagree.
     #[error("{}", OneLine(.0))]
     Other(String),

@@ -3,6 +3,7 @@
 
 mod bench;
 mod common;
+mod compare;
 mod doctor;
 mod duration;
 mod error;
@@ -30,6 +31,7 @@ use serde_json::Value;
 
 use self::{
     bench::BenchArgs,
+    compare::CompareArgs,
     doctor::DoctorArgs,
     error::UsageError,
     go_flags::Normalised,
@@ -37,7 +39,7 @@ use self::{
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
 };
-use crate::config::{BenchConfig, DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
+use crate::config::{BenchConfig, CompareConfig, DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
 
 /// Environment variable for a password that is in nobody's process list.
 pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -83,6 +85,8 @@ pub enum Command {
     Doctor(Box<DoctorConfig>),
     /// The benchmark.
     Bench(Box<BenchConfig>),
+    /// Results of it, held against each other.
+    Compare(Box<CompareConfig>),
 }
 
 /// A command line that runs nothing: help, or an error.
@@ -129,6 +133,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
         Some("repeater") => parse_repeater("proofload repeater", args),
         Some("doctor") => parse_doctor(args),
         Some("bench") => parse_bench(args),
+        Some("compare") => parse_compare(args),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
         Some("help") => Err(help_on("proofload", args)),
         Some("-V" | "-version" | "--version") => Err(version()),
@@ -168,6 +173,13 @@ fn parse_bench(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit>
     let common = &mut config.verifier.common;
     common.flags = with_settings(shown_flags, &common.client_settings);
     Ok(Command::Bench(Box::new(config)))
+}
+
+fn parse_compare(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let shown = "proofload compare";
+    let (files, words) = compare::apart(flags_or_help(shown, "compare", args)?);
+    let (args, _) = flags::<CompareArgs>(shown, &help::COMPARE, words.into_iter())?;
+    Ok(Command::Compare(Box::new(compare::resolve(args, &files)?)))
 }
 
 /// The words of a program whose first one may be `help`, as it may be for `proofload`: no flag is called so.
@@ -283,6 +295,9 @@ fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit
         }
         [topic] if topic == "bench" => {
             CliExit::answer(help::program(&BenchArgs::command(), &called("bench"), &help::BENCH))
+        }
+        [topic] if topic == "compare" => {
+            CliExit::answer(help::program(&CompareArgs::command(), &called("compare"), &help::COMPARE))
         }
         [topic] => match help::topic(topic) {
             Some(text) => CliExit::answer(text.to_owned()),

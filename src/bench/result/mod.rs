@@ -34,4 +34,4 @@ pub struct BenchResult {
 
 #[cfg(test)]
 #[path = "result_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -215,6 +215,22 @@ pub(super) const VERIFIER: Words = Words {
     ],
 };
 
+pub(super) const COMPARE: Words = Words {
+    usage: "OLD.json NEW.json... [FLAGS]",
+    examples: &[
+        ("old.json new.json", "Two runs of proofload bench --output"),
+        (
+            "old1.json,old2.json new1.json,new2.json",
+            "Several of each side: how much runs differ is known then",
+        ),
+        (
+            "old.json new.json --fail-on 'p99>+10%' --fail-on 'rate<-5%'",
+            "A gate: exit code 1 where one of these holds",
+        ),
+    ],
+    paths: &[],
+};
+
 pub(super) const DOCTOR: Words = Words {
     usage: "[--brokers HOST:PORT,... [--topic TOPIC]] [FLAGS]",
     examples: &[

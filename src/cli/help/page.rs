@@ -13,20 +13,25 @@ Made from the flags' definition by `PROOFLOAD_WRITE_DOCS=1 cargo test --lib docs
 a value after a space or `=`; a flag without a value is on or off (`--seq_read`, `--seq_read=false`).
 ";
 
-/// The page for these programs: first the flags that all of them have alike, then each one's own.
-pub(in crate::cli) fn flags(programs: &[(&str, Command)]) -> String {
+/// The page for these programs: first the flags that all of them have alike, then each one's own, then those of programs
+/// that stand `alone`.
+pub(in crate::cli) fn flags(programs: &[(&str, Command)], alone: &[(&str, Command)]) -> String {
     let of = |command: &Command| -> Vec<Arg> {
         command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().collect()
     };
     let mut each: Vec<_> = programs.iter().map(|(name, command)| (*name, of(command))).collect();
     let all = each.clone();
+    let alone: Vec<_> = alone.iter().map(|(name, command)| (*name, of(command))).collect();
     let is_common = |arg: &Arg| all.iter().all(|(_, args)| args.iter().any(|other| row(other) == row(arg)));
     let common: Vec<_> =
         all.first().into_iter().flat_map(|(_, args)| args).filter(|arg| is_common(arg)).collect();
     let mut text = HEAD.to_owned();
-    section(&mut text, "All programs", common.into_iter());
+    section(&mut text, "Verifier, repeater and bench", common.into_iter());
     for (name, args) in &mut each {
         args.retain(|arg| !is_common(arg));
+        section(&mut text, &format!("`{name}`"), args.iter());
+    }
+    for (name, args) in &alone {
         section(&mut text, &format!("`{name}`"), args.iter());
     }
     text

@@ -9,7 +9,7 @@ use std::{
 use clap::CommandFactory;
 
 use super::{
-    super::{bench::BenchArgs, help, repeater::RepeaterArgs, verifier::VerifierArgs},
+    super::{bench::BenchArgs, compare::CompareArgs, help, repeater::RepeaterArgs, verifier::VerifierArgs},
     Program, run,
 };
 
@@ -72,6 +72,10 @@ fn commands() -> [(&'static str, clap::Command); 3] {
     ]
 }
 
+fn alone() -> [(&'static str, clap::Command); 1] {
+    [("proofload compare", CompareArgs::command())]
+}
+
 /// Words that begin with two dashes, without what follows `=`.
 fn flags_in(text: &str) -> impl Iterator<Item = &str> {
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
@@ -88,7 +92,7 @@ fn flags_in(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_page_of_flags_is_made_of_their_definition() {
-    let (path, made) = (root().join("docs/flags.md"), help::page::flags(&commands()));
+    let (path, made) = (root().join("docs/flags.md"), help::page::flags(&commands(), &alone()));
     if env::var_os("PROOFLOAD_WRITE_DOCS").is_some() {
         fs::write(&path, &made).expect("docs/flags.md is written");
     }
@@ -103,7 +107,7 @@ fn the_page_of_flags_is_made_of_their_definition() {
 
 #[test]
 fn every_flag_on_a_page_exists() {
-    let commands = commands();
+    let commands: Vec<_> = commands().into_iter().chain(alone()).collect();
     let known: BTreeSet<_> = commands
         .iter()
         .flat_map(|(_, command)| command.get_arguments().filter_map(clap::Arg::get_long))

@@ -241,7 +241,7 @@ fn missing_parts() {
 
 #[test]
 fn proofload_needs_a_command() {
-    let command = "accepts verifier, repeater, bench or doctor, then flags; see --help";
+    let command = "accepts verifier, repeater, bench, compare or doctor, then flags; see --help";
     for words in [&[][..], &["--topic", "t"], &[""]] {
         assert_eq!(refusal(Program::Proofload, words), format!("a command comes first: {command}"));
     }

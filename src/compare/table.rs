@@ -1,0 +1,116 @@
+//! A comparison as text, and as JSON.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::{
+    comparison::{Outcome, Row},
+    metric::Unit,
+};
+
+/// Columns behind the name, right-aligned: old, new, change.
+const NAME: usize = 16;
+const FIGURE: usize = 14;
+
+/// The table, a line for each figure.
+pub(super) fn text(rows: &[Row]) -> String {
+    let mut text =
+        format!("  {:NAME$}{:>FIGURE$}{:>FIGURE$}{:>10}  {:22}\n", "", "old", "new", "change", "with 95 %");
+    for row in rows {
+        let unit = row.metric.unit;
+        let range =
+            row.range.map_or_else(String::new, |(low, high)| format!("{} to {}", part(low), part(high)));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {:NAME$}{:>FIGURE$}{:>FIGURE$}{:>10}  {range:22}{}",
+            row.metric.name,
+            figure(row.old, unit),
+            figure(row.new, unit),
+            part(row.change),
+            row.outcome.words(),
+        );
+    }
+    text
+}
+
+/// `+12.3 %`
+fn part(change: f64) -> String {
+    format!("{:+.1} %", change * 100.0)
+}
+
+fn figure(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::RecordsPerS => format!("{value:.0}/s"),
+        Unit::Micros if value >= 1e6 => format!("{:.2} s", value / 1e6),
+        Unit::Micros if value >= 1e3 => format!("{:.2} ms", value / 1e3),
+        Unit::Micros => format!("{value:.1} µs"),
+    }
+}
+
+/// The figures, with their units in their names.
+pub(super) fn json(rows: &[Row]) -> Value {
+    let row = |row: &Row| {
+        let unit = match row.metric.unit {
+            Unit::RecordsPerS => "records_per_s",
+            Unit::Micros => "us",
+        };
+        let outcome = match row.outcome {
+            Outcome::NoDifference => "no-difference",
+            Outcome::Better => "better",
+            Outcome::Worse => "worse",
+            Outcome::Unknown => "unknown",
+        };
+        json!({
+            "figure": row.metric.name,
+            "unit": unit,
+            "old": row.old,
+            "new": row.new,
+            "change": row.change,
+            "change_low": row.range.map(|(low, _)| low),
+            "change_high": row.range.map(|(_, high)| high),
+            "p": row.p,
+            "outcome": outcome,
+        })
+    };
+    rows.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::metric::METRICS, *};
+
+    #[test]
+    fn a_table_says_what_changed_by_how_much_and_whether_that_matters() {
+        let rows = [
+            Row {
+                metric: &METRICS[0],
+                old: 141_303.2,
+                new: 150_000.0,
+                change: 0.0615,
+                range: Some((0.02, 0.1)),
+                p: Some(0.2),
+                outcome: Outcome::NoDifference,
+            },
+            Row {
+                metric: &METRICS[3],
+                old: 950.0,
+                new: 6_200.0,
+                change: 5.5,
+                range: None,
+                p: None,
+                outcome: Outcome::Unknown,
+            },
+        ];
+        let text = text(&rows);
+        let words =
+            |line: usize| text.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(0), "old new change with 95 %");
+        assert_eq!(words(1), "rate 141303/s 150000/s +6.2 % +2.0 % to +10.0 % no difference");
+        assert_eq!(words(2), "p99 950.0 µs 6.20 ms +550.0 % too short to tell");
+        let json = json(&rows);
+        assert_eq!((&json[0]["unit"], &json[1]["p"]), (&"records_per_s".into(), &Value::Null));
+        assert_eq!(json[0]["outcome"], "no-difference");
+    }
+}
