@@ -87,6 +87,7 @@ fn judge(
     let measured = Measured {
         rate,
         achieved: window.counts().acked as f64 / window.measured_s(),
+        measured_s: window.measured_s(),
         latency: Duration::from_micros(latency_us),
         overdue: window.end().overdue,
         backlog: window.end().backlog,

@@ -275,7 +275,9 @@ impl<'a> Meter<'a> {
             return 0;
         }
         let counts = self.counts();
-        counts.acked.saturating_sub(counts.read)
+        let aborted = self.producers().iter().map(|stats| stats.aborted_records.get()).sum();
+        // What was aborted on purpose is acked, and shown to nobody.
+        counts.acked.saturating_sub(aborted).saturating_sub(counts.read)
     }
 
     /// Records that were sent and have no outcome.

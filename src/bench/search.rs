@@ -163,6 +163,8 @@ pub struct Measured {
     pub rate: f64,
     /// Acks a second.
     pub achieved: f64,
+    /// For how long, s.
+    pub measured_s: f64,
     /// The latency that the objective speaks of.
     pub latency: Duration,
     /// Records that were due and not sent at the end.
@@ -182,10 +184,14 @@ pub fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
     const ACKED: f64 = 0.99;
     /// What readers may be behind, as time: they fetch in large pieces.
     const BEHIND_S: f64 = 1.0;
-    let Measured { rate, achieved, latency, overdue, backlog, unanswered, is_client_bound } = *measured;
+    /// What may be under way at the end, as time, where latency may be as long.
+    const UNDER_WAY_S: f64 = 0.1;
+    let Measured { rate, achieved, measured_s, latency, overdue, backlog, unanswered, is_client_bound } =
+        *measured;
+    let acked = ACKED - limit.as_secs_f64().min(UNDER_WAY_S) / measured_s.max(1.0);
     // As much of what is due as comes in the time that latency may take is no backlog.
     let may_be_overdue = rate * limit.as_secs_f64().max(0.02);
-    let grows = achieved < rate * ACKED || overdue as f64 > may_be_overdue || unanswered > 0;
+    let grows = achieved < rate * acked || overdue as f64 > may_be_overdue || unanswered > 0;
     if grows && is_client_bound {
         Some(GaveWay::Client)
     } else if grows || backlog as f64 > rate * BEHIND_S {
@@ -219,6 +225,7 @@ mod tests {
             Measured {
                 rate,
                 achieved,
+                measured_s: 1_000.0,
                 latency: Duration::from_secs_f64(latency_ms / 1e3),
                 overdue: if load > 1.0 { 1_000_000 } else { 0 },
                 backlog: 0,
@@ -302,6 +309,7 @@ mod tests {
         let sound = Measured {
             rate: 1_000.0,
             achieved: 999.0,
+            measured_s: 10.0,
             latency: Duration::from_millis(5),
             overdue: 10,
             backlog: 900,
@@ -313,6 +321,7 @@ mod tests {
         assert_eq!(of(Measured { latency: Duration::from_millis(21), ..sound }), Some(GaveWay::Latency));
         for backlog in [
             Measured { achieved: 980.0, ..sound },
+            Measured { achieved: 987.0, ..sound },
             Measured { overdue: 30, ..sound },
             Measured { backlog: 1_001, ..sound },
             Measured { unanswered: 1, ..sound },
@@ -322,5 +331,7 @@ mod tests {
         let tired = Measured { achieved: 980.0, is_client_bound: true, ..sound };
         assert_eq!(of(tired), Some(GaveWay::Client));
         assert_eq!(of(Measured { is_client_bound: true, ..sound }), None, "as long as it can");
+        let short = Measured { achieved: 981.0, measured_s: 2.0, ..sound };
+        assert_eq!((of(short), of(Measured { achieved: 979.0, ..short })), (None, Some(GaveWay::Backlog)));
     }
 }

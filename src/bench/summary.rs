@@ -73,7 +73,10 @@ fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Sh
         cost.memory_bytes >> 20
     )?;
     if let Some(board) = shared.board.get() {
-        let acked = board.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
+        let acked = board.producer.as_ref().map_or(0, |producer| {
+            let totals = producer.raw_totals();
+            totals.acked.saturating_sub(totals.aborted_records)
+        });
         let proven: u64 = board.readers.iter().map(ReaderBoard::proven).sum();
         let (acked, proven) = (HumanCount(acked), HumanCount(proven));
         writeln!(text, "  proof       {proven} of {acked} acked records proven valid, warm-up included")?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Cluster, Mock, Run, topic::unique_name},
+    dsl::{Cluster, Mock, Run, schema::Schema, topic::unique_name},
     tests,
 };
 
@@ -21,7 +21,9 @@ pub fn tests() -> Vec<(String, Test)> {
 
 fn result(run: &crate::dsl::Finished) -> Value {
     let text = std::fs::read(run.workdir.path().join("result.json")).expect("a result");
-    serde_json::from_slice(&text).expect("JSON")
+    let document = serde_json::from_slice(&text).expect("JSON");
+    Schema::of_benchmarks().expect_valid(&document);
+    document
 }
 
 fn a_rate_is_kept_and_proven_by_either_client(cluster: &Cluster) {
@@ -84,11 +86,12 @@ fn a_broken_second_of_a_broker_is_in_the_latencies_and_shifts_nothing(cluster: &
 
 fn an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there() {
     let mock = Mock::start();
+    let topic = mock.topic(1);
     mock.slow_down(Duration::from_millis(100));
     let work = format!(
-        "bench --brokers {} --partitions 1 --msg_size 100 --find-rate --slo p50=20ms --rate 10 --duration 2s --warmup 0 \
+        "bench {} --msg_size 100 --find-rate --slo p50=20ms --rate 10 --duration 2s --warmup 0 \
          --output result.json",
-        mock.bootstrap()
+        topic.flags()
     );
     let run = Run::proofload().args(work).finish().expect_code(3);
     let run = run.expect_output(&[

@@ -9,8 +9,15 @@ pub struct Schema(Value);
 
 impl Schema {
     pub fn of_reports() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
-        let text = fs::read(path).expect("the schema of reports");
+        Self::of("docs/report.schema.json")
+    }
+
+    pub fn of_benchmarks() -> Self {
+        Self::of("docs/bench.schema.json")
+    }
+
+    fn of(file: &str) -> Self {
+        let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a schema");
         Self(serde_json::from_slice(&text).expect("a schema is JSON"))
     }
 

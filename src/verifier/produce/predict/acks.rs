@@ -422,7 +422,9 @@ impl Acks {
             self.unsent += held.len() as u64;
             self.again += held.len() as u64;
             if let Some(timing) = &mut self.timing {
-                held.iter().for_each(|acked| timing.failed(&acked.record));
+                for acked in &held {
+                    timing.failed(&acked.record);
+                }
             }
             self.stats.failed_transactions.add(1);
         }
