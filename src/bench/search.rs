@@ -184,14 +184,16 @@ pub fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
     const ACKED: f64 = 0.99;
     /// What readers may be behind, as time: they fetch in large pieces.
     const BEHIND_S: f64 = 1.0;
-    /// What may be under way at the end, as time, where latency may be as long.
-    const UNDER_WAY_S: f64 = 0.1;
+    /// At the most, what is under way at the end, as time: as much as comes while one is.
+    const UNDER_WAY_S: f64 = 0.25;
     let Measured { rate, achieved, measured_s, latency, overdue, backlog, unanswered, is_client_bound } =
         *measured;
-    let acked = ACKED - limit.as_secs_f64().min(UNDER_WAY_S) / measured_s.max(1.0);
+    // And one that is due at this very moment.
+    let missing = rate * latency.as_secs_f64().min(UNDER_WAY_S) + 1.0;
+    let may_be_acked = rate * ACKED - missing / measured_s.max(1.0);
     // As much of what is due as comes in the time that latency may take is no backlog.
     let may_be_overdue = rate * limit.as_secs_f64().max(0.02);
-    let grows = achieved < rate * acked || overdue as f64 > may_be_overdue || unanswered > 0;
+    let grows = achieved < may_be_acked || overdue as f64 > may_be_overdue || unanswered > 0;
     if grows && is_client_bound {
         Some(GaveWay::Client)
     } else if grows || backlog as f64 > rate * BEHIND_S {
@@ -331,7 +333,8 @@ mod tests {
         let tired = Measured { achieved: 980.0, is_client_bound: true, ..sound };
         assert_eq!(of(tired), Some(GaveWay::Client));
         assert_eq!(of(Measured { is_client_bound: true, ..sound }), None, "as long as it can");
-        let short = Measured { achieved: 981.0, measured_s: 2.0, ..sound };
+        let latency = Duration::from_millis(19);
+        let short = Measured { achieved: 981.0, measured_s: 2.0, latency, ..sound };
         assert_eq!((of(short), of(Measured { achieved: 979.0, ..short })), (None, Some(GaveWay::Backlog)));
     }
 }
