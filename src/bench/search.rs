@@ -192,7 +192,7 @@ pub fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
     let missing = rate * latency.as_secs_f64().min(UNDER_WAY_S) + 1.0;
     let may_be_acked = rate * ACKED - missing / measured_s.max(1.0);
     // As much of what is due as comes in the time that latency may take is no backlog.
-    let may_be_overdue = rate * limit.as_secs_f64().max(0.02);
+    let may_be_overdue = rate * limit.as_secs_f64().max(0.02) + 1.0;
     let grows = achieved < may_be_acked || overdue as f64 > may_be_overdue || unanswered > 0;
     if grows && is_client_bound {
         Some(GaveWay::Client)
