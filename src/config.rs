@@ -16,7 +16,9 @@ use std::{
 };
 
 pub use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
-pub use compare::{CompareConfig, FIGURES, Gate, NoGate};
+#[cfg(test)]
+pub(crate) use compare::FIGURES;
+pub use compare::{CompareConfig, Gate, NoGate};
 pub use startup::StartupTimeout;
 pub use work::{
     Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
