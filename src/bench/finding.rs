@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{BenchConfig, BenchRate, Objective, ObjectiveOn},
+    findings::complaints,
     stats::LatencyHistogram,
 };
 
@@ -22,6 +23,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a broker that was given too much may take to come to rest.
 const REST: Duration = Duration::from_mins(1);
+/// How far back brokers look when they hold a client to a quota, by default: what was too much counts for so long.
+const QUOTA_WINDOW: Duration = Duration::from_secs(11);
 
 /// What came of it.
 pub(super) struct Found {
@@ -51,6 +54,7 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
     };
     let mut last = None;
     while let Next::Try(kind, rate) = search.next() {
+        let throttled_ms = complaints().throttled_ms();
         let settle = if last.is_none() { config.warmup } else { config.warmup.min(short / 2) };
         let measure = if kind == StepKind::Confirm { config.duration } else { short };
         let load = Load { records_per_s: Some(rate), settle, measure, is_last: false };
@@ -65,7 +69,11 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
         tell(&step, objective);
         search.tell(outcome);
         report.steps.push(step);
-        let window = meter.rest(window, REST);
+        let mut window = meter.rest(window, REST);
+        if complaints().throttled_ms() > throttled_ms {
+            // Or the next rate would pay for this one.
+            window = meter.idle(window, QUOTA_WINDOW);
+        }
         last = Some((rate, window));
     }
     meter.end();

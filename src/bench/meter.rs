@@ -149,6 +149,11 @@ impl<'a> Meter<'a> {
         self.listen_until(window, limit, |meter| meter.in_flight() == 0 && meter.backlog() == 0)
     }
 
+    /// Nothing is sent for so long.
+    pub(super) fn idle(&mut self, window: Window, time: Duration) -> Window {
+        self.listen_until(window, time, |_| false)
+    }
+
     fn listen_until(&mut self, window: Window, limit: Duration, is_enough: impl Fn(&Self) -> bool) -> Window {
         self.window = Some(window);
         let until = Instant::now() + limit;
