@@ -28,6 +28,10 @@ pub fn tests() -> Vec<(String, Test)> {
     ]
 }
 
+/// What one client commits the other goes on from.
+const OURS: &str = "--client wire";
+const LIBRDKAFKA: &str = "--client librdkafka";
+
 fn run(topic: &Topic, workdir: &Workdir, work: &str) -> Run {
     Run::verifier().in_dir(workdir).args(topic.flags()).args(work)
 }
@@ -79,18 +83,18 @@ fn a_group_proves_everything_and_leaves_no_group_behind(cluster: &Cluster) {
 fn a_named_group_goes_on_where_it_was(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 3, 900);
     let name = format!("named-{}", topic.name());
-    let read = || {
-        let work = format!("--consumer_group_readers 2 --consumer_group_name {name}");
+    let read = |client: &str| {
+        let work = format!("--consumer_group_readers 2 --consumer_group_name {name} {client}");
         run(&topic, &workdir, &work).finish()
     };
-    read().expect_code(0).expect_output(&["group       900 records proven valid", "CONSISTENT: "]);
+    read(OURS).expect_code(0).expect_output(&["group       900 records proven valid", "CONSISTENT: "]);
     let words = format!(
         "NO PROGRESS: there was nothing to read in topic {} behind the committed places of group {name}",
         topic.name()
     );
-    read().expect_code(3).expect_output(&["group       0 records proven valid", &words]);
+    read(LIBRDKAFKA).expect_code(3).expect_output(&["group       0 records proven valid", &words]);
     run(&topic, &workdir, "--produce_msgs 300 --msg_size 10").finish().expect_code(0);
-    read().expect_code(0).expect_output(&["group       300 records proven valid"]);
+    read(OURS).expect_code(0).expect_output(&["group       300 records proven valid"]);
     assert_eq!(topic.groups(&name), std::slice::from_ref(&name), "a group that somebody named is his");
 }
 
@@ -135,11 +139,12 @@ fn no_more_is_uncommitted_than_was_asked_for(cluster: &Cluster) {
 }
 
 /// Another member takes partitions, and gives them back at their start.
-fn rewound(cluster: &Cluster, flags: &str) -> crate::dsl::Finished {
+fn rewound(cluster: &Cluster, client: &str, flags: &str) -> crate::dsl::Finished {
     let (topic, workdir) = filled(cluster, 2, 400);
     let name = format!("rewound-{}", topic.name());
-    let work =
-        format!("--consumer_group_readers 1 --consumer_group_name {name} --continuous --remote {flags}");
+    let work = format!(
+        "--consumer_group_readers 1 --consumer_group_name {name} --continuous --remote {client} {flags}"
+    );
     let group = run(&topic, &workdir, &work).with_control().start();
     group.harness().until("all reads", |workers| workers[0].reader().validator.valid_reads == 400);
     topic.rewind_group(&name);
@@ -153,25 +158,30 @@ fn rewound(cluster: &Cluster, flags: &str) -> crate::dsl::Finished {
 }
 
 fn redelivery_is_legal(cluster: &Cluster) {
-    rewound(cluster, "").expect_code(0).expect_no_output(&["VIOLATION", "nonmonotonic"]);
+    for client in [OURS, LIBRDKAFKA] {
+        rewound(cluster, client, "").expect_code(0).expect_no_output(&["VIOLATION", "nonmonotonic"]);
+    }
 }
 
 fn redelivery_is_a_violation_where_each_record_must_come_once(cluster: &Cluster) {
-    let finished = rewound(cluster, "--group-consume-exactly-once");
+    let finished = rewound(cluster, OURS, "--group-consume-exactly-once");
     finished.expect_code(1).expect_one_error(&["group-redelivery", "offset 0", "each record once in group"]);
 }
 
 fn a_looping_group_leaves_none_behind(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 2, 200);
-    let group = run(&topic, &workdir, "--consumer_group_readers 2 --loop --remote").with_control().start();
-    group.harness().until("three passes", |workers| workers[0].reader().validator.valid_reads >= 600);
-    group.http().order("/last_pass");
-    let workers = group.harness().until_done();
-    assert_eq!(workers[0].reader().validator.valid_reads % 200, 0, "whole passes: {workers:?}");
-    let pid = group.pid();
-    group.http().order("/shutdown");
-    group.finish().expect_code(0);
-    assert_eq!(own_groups(&topic, pid), [""; 0]);
+    for client in [OURS, LIBRDKAFKA] {
+        let work = format!("--consumer_group_readers 2 --loop --remote {client}");
+        let group = run(&topic, &workdir, &work).with_control().start();
+        group.harness().until("three passes", |workers| workers[0].reader().validator.valid_reads >= 600);
+        group.http().order("/last_pass");
+        let workers = group.harness().until_done();
+        assert_eq!(workers[0].reader().validator.valid_reads % 200, 0, "whole passes: {workers:?}");
+        let pid = group.pid();
+        group.http().order("/shutdown");
+        group.finish().expect_code(0);
+        assert_eq!(own_groups(&topic, pid), [""; 0]);
+    }
 }
 
 fn a_continuous_group_waits_for_more(cluster: &Cluster) {
@@ -205,7 +215,7 @@ fn a_group_that_stopped_goes_on_with_the_next_record(cluster: &Cluster) {
     let flags = format!("--consumer_group_readers 1 --consumer_group_name {name}");
     let first = run(&topic, &workdir, &format!("{flags} --seq_read_msgs 700")).finish();
     first.expect_code(0).expect_output(&["group       700 records proven valid"]);
-    let rest = run(&topic, &workdir, &flags).finish();
+    let rest = run(&topic, &workdir, &format!("{flags} {LIBRDKAFKA}")).finish();
     rest.expect_code(0).expect_output(&["group       1,300 records proven valid"]);
 }
 
@@ -234,7 +244,8 @@ fn a_group_that_ends_in_a_control_record_finishes(cluster: &Cluster) {
         .finish()
         .expect_code(0)
         .expect_output(&["group       60 records proven valid"]);
-    let plain = run(&topic, &workdir, "--consumer_group_readers 2").finish().expect_code(0);
+    let plain = format!("--consumer_group_readers 2 {LIBRDKAFKA}");
+    let plain = run(&topic, &workdir, &plain).finish().expect_code(0);
     plain.expect_output(&["group       60 records proven valid"]);
 }
 

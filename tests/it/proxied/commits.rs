@@ -19,6 +19,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Shared(Release::Former, an_end_that_is_told_twice_ends_one_transaction_before_kip_890),
         Shared(Release::Newest, an_end_that_is_not_told_or_not_answered_is_asked_again),
         Shared(Release::Former, an_end_that_is_not_told_or_not_answered_is_asked_again_before_kip_890),
+        Shared(Release::Newest, an_end_that_is_swallowed_or_whose_answer_is_is_asked_again),
         Shared(Release::Newest, an_end_that_comes_late_does_not_fall_upon_the_next_transaction),
         Shared(Release::Former, an_end_that_comes_late_does_not_fall_upon_the_next_one_before_kip_890),
         Shared(Release::Former, transactions_in_the_dialect_of_kafka_2_4),
@@ -30,11 +31,22 @@ const RECORDS: usize = 400;
 
 /// Produces in transactions through a proxy, and holds the log against the ledger.
 fn produces<R: Rule>(cluster: &Cluster, dialect: Dialect, rule: R, happened: fn(&R) -> bool) {
+    produces_with(cluster, dialect, rule, happened, "");
+}
+
+/// The same, with these flags beside.
+fn produces_with<R: Rule>(
+    cluster: &Cluster,
+    dialect: Dialect,
+    rule: R,
+    happened: fn(&R) -> bool,
+    flags: &str,
+) {
     let (topic, workdir) = (cluster.topic(2), Workdir::new());
     let proxy = Proxy::start_with(cluster, dialect, rule);
     let work = format!(
         "--produce_msgs {RECORDS} --msg_size 50 --use-transactions --msgs-per-transaction 8 --cores 1 \
-         --transaction-abort-rate 0.3 --client wire {NAME_ALL}"
+         --transaction-abort-rate 0.3 --client wire {NAME_ALL} {flags}"
     );
     let produce = Run::verifier().in_dir(&workdir).args(proxy.flags(&topic)).args(work);
     let finished = produce.finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR", "was fenced"]);
@@ -95,6 +107,25 @@ fn an_end_that_is_not_told_or_not_answered_is_asked_again(cluster: &Cluster) {
 
 fn an_end_that_is_not_told_or_not_answered_is_asked_again_before_kip_890(cluster: &Cluster) {
     an_end_that_is_not_told_or_not_answered_is_asked_again(cluster);
+}
+
+/// Nobody hears of some of them, nor of the answers to others, and connections stay open.
+struct Swallow(Cut);
+
+impl Rule for Swallow {
+    fn pass(&mut self, message: &mut Message) -> Fate {
+        match self.0.pass(message) {
+            Fate::CutAt(_) => Fate::Swallow,
+            fate => fate,
+        }
+    }
+}
+
+/// Whoever waits for an answer that does not come gives its connection up after a while, and asks over another one.
+fn an_end_that_is_swallowed_or_whose_answer_is_is_asked_again(cluster: &Cluster) {
+    let rule = Swallow(Cut { requests: Every::nth(5, 2), answers: Every::nth(7, 2) });
+    let happened = |rule: &Swallow| rule.0.requests.hits == 2 && rule.0.answers.hits == 2;
+    produces_with(cluster, Dialect::Own, rule, happened, "-X socket.timeout.ms=1000");
 }
 
 /// Keeps some back until the next transaction has records.
