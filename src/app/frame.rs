@@ -7,9 +7,12 @@ use super::{
     error::RunError,
     logging,
 };
-use crate::runtime::cores::{
-    placement::{Placement, PlacementError},
-    topology::Topology,
+use crate::{
+    config::{ClientKind, ClientPick},
+    runtime::cores::{
+        placement::{Placement, PlacementError},
+        topology::Topology,
+    },
 };
 
 /// A run from its first line to its last; returns the exit code.
@@ -22,6 +25,18 @@ pub(crate) fn run(asked: Asked, work: impl FnOnce(&Arc<Ending>) -> Result<(), Ru
         tracing::error!("{error}");
     }
     code
+}
+
+/// Who writes and reads on a cluster of which it is known whether it is Redpanda's; said where that is another one than was picked.
+pub(crate) fn client_on(pick: &ClientPick, is_redpanda: bool) -> ClientKind {
+    let kind = pick.on(is_redpanda);
+    if kind != pick.kind {
+        tracing::info!(
+            "librdkafka writes and reads: these brokers are Redpanda's, where our own client has not been proven yet \
+             (--client wire takes it all the same)"
+        );
+    }
+    kind
 }
 
 /// Shows where the shards would run, and does nothing else (`--print-placement`); returns the exit code.

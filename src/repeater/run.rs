@@ -114,7 +114,8 @@ fn work(
         control.shared.repeater.get_or_init(|| RepeaterBoard::new(config.topics.clone(), stats.clone()));
     let brokers = topics.iter().map(|(_, shape)| shape.brokers).max().unwrap_or(1);
     control.shared.connections.store(trial.connections(brokers)?, Relaxed);
-    let kind = config.common.client.on(topics.iter().any(|(_, shape)| shape.is_redpanda));
+    let is_redpanda = topics.iter().any(|(_, shape)| shape.is_redpanda);
+    let kind = frame::client_on(&config.common.client, is_redpanda);
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let floor =

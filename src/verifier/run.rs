@@ -90,13 +90,7 @@ fn work(
     let placement = plan(config, topology, partitions)?;
     control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
     preflight::check(placement.shards.len(), observers)?;
-    let kind = config.common.client.on(is_redpanda);
-    if kind != config.common.client.kind {
-        tracing::info!(
-            "librdkafka writes and reads: these brokers are Redpanda's, where our own client has not been proven yet \
-             (--client wire takes it all the same)"
-        );
-    }
+    let kind = frame::client_on(&config.common.client, is_redpanda);
     let topics = [(config.topic.clone(), partitions)];
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
     let crew = Crew {
