@@ -313,7 +313,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         // They have the numbers of slots that the old client had.
         self.pending.clear_places();
         for token in self.pending.take_held() {
-            self.tokens.give(token);
+            self.send_again(token);
         }
         self.restart = false;
         Ok(())
@@ -362,11 +362,18 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
                 }
                 self.restart = true;
                 for &token in &ended {
-                    if unknown { self.lose(Some(token), error, true) } else { self.tokens.give(token) }
+                    if unknown { self.lose(Some(token), error, true) } else { self.send_again(token) }
                 }
             }
         }
         self.pending.reuse(ended);
+    }
+
+    /// It was sent in vain. The rate limit does not make it wait once more: a transactional id that expires between two records
+    /// would expire for ever.
+    fn send_again(&mut self, token: i64) {
+        self.tokens.give(token);
+        self.again += 1;
     }
 
     #[cold]

@@ -183,3 +183,25 @@ fn the_same_client_goes_on_where_it_can_behind_a_transaction_of_which_nobody_kno
         assert_eq!((stats.produced.get(), stats.lost_unknown.get(), clients), (TOKENS - 5, 5, 1));
     });
 }
+
+/// A transactional id that expires between two records would expire for ever.
+#[test]
+fn what_a_finished_client_gives_back_does_not_wait_for_the_rate_once_more() {
+    on_an_executor(async {
+        let mut played = Played::new("--use-transactions --msgs-per-transaction 1 --rate-limit-bps 1000000");
+        let forgotten = KafkaError::Broker(code::INVALID_PRODUCER_ID_MAPPING);
+        played.fake.writes().react(
+            move |arrival| {
+                if arrival.nth == 0 { Reaction::Fail(forgotten) } else { Reaction::Ack }
+            },
+        );
+        played.fake.writes().end(move |end| (end == End::Abort).then(|| Ended::Fatal(forgotten.into())));
+        let began = Instant::now();
+        while played.fake.writes().clients() < 2 {
+            assert!(began.elapsed() < PATIENCE, "it goes on with a finished client");
+            played.sender.take_deliveries().expect("a client");
+            played.sender.send_burst();
+        }
+        assert_eq!(played.sender.again, 1);
+    });
+}
