@@ -227,7 +227,7 @@ impl Rule for Hide {
 fn a_group_s_client_that_sleeps_is_roused(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 2, "--produce_msgs 400");
     let proxy = Proxy::start(cluster, Hide { partition: 1, whole: 0, until: None });
-    let work = format!("--consumer_group_readers 1 {SMALL_ANSWERS} {NAME_ALL}");
+    let work = format!("{OF_LIBRDKAFKA} {SMALL_ANSWERS} {NAME_ALL}");
     let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(0);
     assert_eq!(violations(&finished), [], "{}", finished.transcript());
     let said = "its client showed nothing where another one is shown records";
