@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{go_flags::FlagError, help, values::Accepts};
+use super::{generate, go_flags::FlagError, help, values::Accepts};
 
 /// A command line that asks for something that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum UsageError {
     /// `proofload help` with something else.
     #[error("help {}: no such topic: accepts one of {}", OneLine(.0), topics())]
     NoSuchTopic(String),
+    /// `proofload generate` with something else.
+    #[error("generate {}: no such file: accepts names, and one of {}", OneLine(.0), files())]
+    NoSuchFile(String),
     /// The first word is missing, or is a flag.
     #[error(
         "a command comes first: accepts verifier, repeater, bench, compare or doctor, then flags; see --help"
@@ -65,6 +68,10 @@ impl UsageError {
     pub fn flag(flag: &'static str, why: impl Into<String>) -> Self {
         Self::Flag { flag, why: why.into() }
     }
+}
+
+fn files() -> String {
+    generate::names().trim().replace('\n', ", ")
 }
 
 fn topics() -> String {

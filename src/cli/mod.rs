@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod duration;
 mod error;
+mod generate;
 mod go_flags;
 mod help;
 mod repeater;
@@ -134,6 +135,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
         Some("doctor") => parse_doctor(args),
         Some("bench") => parse_bench(args),
         Some("compare") => parse_compare(args),
+        Some("generate") => Err(generate_file(args)),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
         Some("help") => Err(help_on("proofload", args)),
         Some("-V" | "-version" | "--version") => Err(version()),
@@ -180,6 +182,19 @@ fn parse_compare(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
     let (files, words) = compare::apart(flags_or_help(shown, "compare", args)?);
     let (args, _) = flags::<CompareArgs>(shown, &help::COMPARE, words.into_iter())?;
     Ok(Command::Compare(Box::new(compare::resolve(args, &files)?)))
+}
+
+/// One of the files that packages have beside the program; which there are, for `names`.
+fn generate_file(args: impl Iterator<Item = OsString>) -> CliExit {
+    let words: Vec<_> = args.map(|word| word.to_string_lossy().into_owned()).collect();
+    match words.as_slice() {
+        [name] if name == "names" => CliExit::answer(generate::names()),
+        [name] => match generate::file(name) {
+            Some(text) => CliExit::answer(text),
+            None => UsageError::NoSuchFile(name.clone()).into(),
+        },
+        several => UsageError::NoSuchFile(several.join(" ")).into(),
+    }
 }
 
 /// The words of a program whose first one may be `help`, as it may be for `proofload`: no flag is called so.

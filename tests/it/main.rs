@@ -14,6 +14,7 @@ mod coverage;
 mod create;
 mod cycles;
 mod disk;
+mod doctor;
 mod dsl;
 mod elections;
 mod embedded;
@@ -31,6 +32,7 @@ mod limits;
 mod metrics;
 mod ours;
 mod pacing;
+mod packages;
 mod payload;
 mod permanent;
 mod placement;
@@ -167,6 +169,8 @@ fn all() -> Vec<(String, Test)> {
         metrics::tests(),
         control::tests(),
         guard::tests(),
+        packages::tests(),
+        doctor::tests(),
         pacing::tests(),
         preload::tests(),
         create::tests(),

@@ -66,6 +66,16 @@ pub(super) fn program(command: &Command, shown: &str, words: &Words) -> String {
         }
         entry(&mut text, &flag(arg), &explanation(arg), EXPLAINED_AT);
     }
+    text += &behind_flags(shown, words);
+    let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+    text.push('\n');
+    paragraph(&mut text, 0, &format!("More: {shown} help TOPIC, with one of {}.", names.join(", ")));
+    text
+}
+
+/// What stands behind the flags: examples, exit codes, and the paths of the control port.
+pub(super) fn behind_flags(shown: &str, words: &Words) -> String {
+    let mut text = String::new();
     text.push_str("\nExamples\n");
     for (flags, what) in words.examples {
         paragraph(&mut text, 2, &format!("# {what}"));
@@ -75,9 +85,6 @@ pub(super) fn program(command: &Command, shown: &str, words: &Words) -> String {
     if !words.paths.is_empty() {
         section(&mut text, "Control port: curl -X PUT localhost:7884/PATH (help control-port)", words.paths);
     }
-    let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
-    text.push('\n');
-    paragraph(&mut text, 0, &format!("More: {shown} help TOPIC, with one of {}.", names.join(", ")));
     text
 }
 

@@ -16,6 +16,7 @@ use super::{
 /// Flags of other programs that the pages name.
 const FOREIGN: &[&str] = &[
     "all-targets",
+    "binary",
     "bootstrap-server",
     "canaries",
     "checks",
@@ -39,6 +40,7 @@ const FOREIGN: &[&str] = &[
     "records",
     "release",
     "rings",
+    "rm",
     "runs",
     "security-opt",
     "seed",
