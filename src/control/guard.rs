@@ -21,6 +21,9 @@ use crate::config::Secret;
 const NO_HOST_OF_OURS: &str =
     "the Host header is no address, no name of this host, and none that --allow-host lists\n";
 
+/// Where the page is.
+const PAGE: &str = "/";
+
 /// What a request must bring.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
@@ -43,14 +46,16 @@ impl Guard {
     }
 
     /// Why the request is refused; `None` when it may pass.
-    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    ///
+    /// The page is shown without a token: it has no data, and asks for one before it shows any.
+    fn refusal(&self, path: &str, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
         if headers.contains_key(ORIGIN) || is_cross_site(headers) {
             return Some((StatusCode::FORBIDDEN, "requests from web pages are refused\n"));
         }
         if !headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(|host| self.knows(host))) {
             return Some((StatusCode::FORBIDDEN, NO_HOST_OF_OURS));
         }
-        let token = self.token.as_ref()?;
+        let token = self.token.as_ref().filter(|_| path != PAGE)?;
         let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let sent = sent.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
         let refused = (StatusCode::UNAUTHORIZED, "the bearer token of --token-file is required\n");
@@ -82,7 +87,7 @@ fn same(left: &[u8], right: &[u8]) -> bool {
 
 /// Lets a request through, or answers it with the reason why not.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.refusal(request.headers()) {
+    match guard.refusal(request.uri().path(), request.headers()) {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
     }
@@ -93,12 +98,16 @@ mod tests {
     use super::*;
 
     fn refused(token: Option<&str>, headers: &[(&'static str, &'static str)]) -> Option<u16> {
+        refused_at("/status", token, headers)
+    }
+
+    fn refused_at(path: &str, token: Option<&str>, headers: &[(&'static str, &'static str)]) -> Option<u16> {
         let guard = Guard {
             hosts: Some(vec!["load.example".into(), "worker-3".into()]),
             token: token.map(|token| Secret::new(token.to_owned())),
         };
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        guard.refusal(&headers.collect()).map(|(status, _)| status.as_u16())
+        guard.refusal(path, &headers.collect()).map(|(status, _)| status.as_u16())
     }
 
     #[test]
@@ -150,5 +159,14 @@ mod tests {
         assert_eq!(refused(Some("secret"), &[host]), Some(401));
         assert_eq!(refused(Some("secret"), &[host, ("authorization", "Bearer secreT")]), Some(401));
         assert_eq!(refused(Some("secret"), &[host, ("authorization", "Bearer secret")]), None);
+    }
+
+    #[test]
+    fn the_page_alone_is_shown_without_a_token_and_to_nobody_from_elsewhere() {
+        let host = ("host", "127.0.0.1");
+        assert_eq!(refused_at("/", Some("secret"), &[host]), None);
+        assert_eq!(refused_at("/v1/events", Some("secret"), &[host]), Some(401));
+        assert_eq!(refused_at("/", None, &[("host", "evil.example")]), Some(403));
+        assert_eq!(refused_at("/", None, &[host, ("sec-fetch-site", "cross-site")]), Some(403));
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::{
     guard::{self, Guard},
-    metrics,
+    live, metrics,
 };
 use crate::{
     app::{Shared, ending::Asked, logging, status},
@@ -45,6 +45,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", any(index))
         .route("/status", any(status))
         .route("/v1/status", any(v1_status))
+        .route("/v1/events", any(events))
         .route("/metrics", any(metrics))
         .route("/reset", any(reset))
         .route("/last_pass", any(last_pass))
@@ -55,8 +56,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
-/// What there is to ask for.
-async fn index(State(shared): State<Arc<Shared>>) -> String {
+/// What there is to ask for; for a browser the page.
+async fn index(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    if live::wants_page(&headers) { live::page() } else { paths(&shared).into_response() }
+}
+
+fn paths(shared: &Shared) -> String {
     let own = match shared.ending.asked {
         Asked::Verifier(_) | Asked::Bench(_) => "",
         Asked::Repeater(_) => "/activate     start producing\n",
@@ -65,6 +70,8 @@ async fn index(State(shared): State<Arc<Shared>>) -> String {
         "proofload {} {}\n\n\
          /status       one JSON object for each worker\n\
          /v1/status    the run as a whole: phase, rates, verdict so far, what is waited for\n\
+         /             in a browser: the run as it goes\n\
+         /v1/events    what that page shows, as server-sent events\n\
          /metrics      counters, gauges and latencies for Prometheus\n\
          {own}\
          /last_pass    let the pass under way be the last; ?timeout=N shows all threads if it takes longer than N s\n\
@@ -78,6 +85,13 @@ async fn index(State(shared): State<Arc<Shared>>) -> String {
 
 async fn v1_status(State(shared): State<Arc<Shared>>) -> Response {
     json(&status::of(&shared.ending))
+}
+
+/// `violations=N`: those that whoever asks has seen already.
+async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let seen =
+        query.iter().filter(|(name, _)| name == "violations").find_map(|(_, value)| value.parse().ok());
+    live::events(shared, seen.unwrap_or(0))
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {

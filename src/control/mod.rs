@@ -10,6 +10,7 @@ mod http;
 mod keeper;
 mod limits;
 mod listen;
+mod live;
 mod message;
 mod metrics;
 mod progress;

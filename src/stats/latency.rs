@@ -76,6 +76,16 @@ impl LatencyHistogram {
         self.above_range += other.above_range;
     }
 
+    /// What has been recorded since it was `before`, which must have been recorded in this one.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut news = self.clone();
+        // It fails where more would be taken away than there is, which no earlier state of it can have.
+        let _ = news.within.subtract(&before.within);
+        news.above_range = news.above_range.saturating_sub(before.above_range);
+        news
+    }
+
     /// Forgets all records.
     pub fn clear(&mut self) {
         self.within.reset();
@@ -202,6 +212,21 @@ mod tests {
         assert_eq!(counts, [(10.0, 3), (100.0, 1), (1_000.0, 0), (f64::INFINITY, 2)]);
         assert!(sum_us.abs_diff(2_001_032) < 20_010, "{sum_us}");
         assert_eq!(LatencyHistogram::new().buckets(&[]).counts, [(f64::INFINITY, 0)]);
+    }
+
+    #[test]
+    fn what_came_since_is_what_came_since() {
+        let mut histogram = LatencyHistogram::new();
+        for latency_us in [5, 5, 70] {
+            histogram.record(latency_us);
+        }
+        let before = histogram.clone();
+        assert_eq!(histogram.since(&before).count(), 0);
+        for latency_us in [9, u64::MAX] {
+            histogram.record(latency_us);
+        }
+        let news = histogram.since(&before);
+        assert_eq!((news.count(), news.above_range(), news.summary().p50_us), (2, 1, 9));
     }
 
     #[test]

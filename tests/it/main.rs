@@ -29,6 +29,7 @@ mod keep_going;
 mod kills;
 mod leaderships;
 mod limits;
+mod live;
 mod metrics;
 mod ours;
 mod pacing;
@@ -166,6 +167,7 @@ fn all() -> Vec<(String, Test)> {
         flags::tests(),
         contradictions::tests(),
         limits::tests(),
+        live::tests(),
         metrics::tests(),
         control::tests(),
         guard::tests(),

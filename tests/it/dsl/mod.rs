@@ -1,6 +1,7 @@
 //! What the tests are written in: processes under test, clusters, topics, and a harness that polls.
 
 pub mod batches;
+mod browser;
 pub mod cluster;
 pub mod codecs;
 pub mod elector;
@@ -27,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use browser::Browser;
 pub use cluster::{Cluster, Mock, Release};
 pub use elector::Elector;
 pub use http::{Harness, Http};

@@ -1,0 +1,111 @@
+//! A browser without a window, asked over Chromium's own protocol.
+
+use std::{
+    cell::RefCell,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::{Workdir, wait_for};
+
+/// Where Debian's package has it.
+const PROGRAM: &str = "/usr/bin/chromium";
+
+/// A browser with one page.
+pub struct Browser {
+    process: Child,
+    pipes: RefCell<Pipes>,
+    session: String,
+    // It goes with the browser.
+    _profile: Workdir,
+}
+
+struct Pipes {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    last_id: u64,
+}
+
+impl Browser {
+    /// Whether there is one, and what is missing where not.
+    pub fn is_there() -> Result<(), String> {
+        if Path::new(PROGRAM).exists() {
+            return Ok(());
+        }
+        Err("no browser is installed (package chromium)".to_owned())
+    }
+
+    /// Opens a page, in a window of so many pixels.
+    pub fn open(address: &str, (width, height): (u32, u32)) -> Self {
+        let profile = Workdir::new();
+        // It listens on descriptors 3 and 4.
+        let script = format!(
+            "exec {PROGRAM} --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+             --disable-background-networking --window-size={width},{height} --user-data-dir=\"$0\" \
+             --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1"
+        );
+        let mut process = Command::new("bash")
+            .arg("-c")
+            .arg(script)
+            .arg(profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash");
+        let (input, output) = (process.stdin.take().expect("a pipe"), process.stdout.take().expect("a pipe"));
+        let pipes = RefCell::new(Pipes { input, output: BufReader::new(output), last_id: 0 });
+        let mut browser = Self { process, pipes, session: String::new(), _profile: profile };
+        let page = browser.ask("Target.createTarget", &json!({ "url": address }));
+        let target = json!({ "targetId": page["targetId"], "flatten": true });
+        let session = browser.ask("Target.attachToTarget", &target);
+        session["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
+        browser
+    }
+
+    /// What an expression of the page's amounts to.
+    pub fn value(&self, expression: &str) -> Value {
+        let asked = json!({ "expression": expression, "returnByValue": true });
+        let answer = self.ask("Runtime.evaluate", &asked);
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression of the page's is true.
+    #[track_caller]
+    pub fn wait_until(&self, expression: &str) {
+        let is_so = || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            (self.value(expression) == Value::Bool(true)).then_some(())
+        };
+        wait_for(&format!("{expression}, in {}", self.value("document.body.innerText")), is_so);
+    }
+
+    fn ask(&self, method: &str, params: &Value) -> Value {
+        let mut pipes = self.pipes.borrow_mut();
+        pipes.last_id += 1;
+        let id = pipes.last_id;
+        let mut question = json!({ "id": id, "method": method, "params": params });
+        if !self.session.is_empty() {
+            question["sessionId"] = self.session.clone().into();
+        }
+        pipes.input.write_all(format!("{question}\0").as_bytes()).expect("a browser that listens");
+        loop {
+            let mut answer = Vec::new();
+            let length = pipes.output.read_until(0, &mut answer).expect("a browser that answers");
+            assert!(length > 0, "the browser has gone");
+            let answer: Value = serde_json::from_slice(&answer[..length - 1]).expect("JSON");
+            if answer["id"] == id {
+                return answer["result"].clone();
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
