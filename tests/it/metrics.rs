@@ -1,14 +1,19 @@
 //! `/metrics`, as Prometheus asks for it, and its own tool reads it.
 
 use std::{
-    io::Write,
-    process::{Command, Stdio},
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use serde_json::Value;
+
 use crate::{
     Test,
-    dsl::{EXIT_LIMIT, Http, Mock, PATIENCE, Run, wait_for},
+    dsl::{EXIT_LIMIT, Http, Mock, PATIENCE, Run, Workdir, ports, wait_for, wait_until},
     tests,
 };
 
@@ -16,6 +21,7 @@ pub fn tests() -> Vec<(String, Test)> {
     tests![
         Alone(scrapes_tell_what_a_run_has_done_and_never_break_off),
         If(promtool_is_there, promtool_has_nothing_to_say),
+        If(prometheus_is_there, prometheus_answers_every_query_of_the_dashboard),
     ]
 }
 
@@ -29,10 +35,16 @@ fn promtool_is_there() -> Result<(), String> {
     found.map(|_| ()).map_err(|_| "promtool is not installed (package prometheus)".to_owned())
 }
 
+fn prometheus_is_there() -> Result<(), String> {
+    let found =
+        Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.map(|_| ()).map_err(|_| "Prometheus is not installed (package prometheus)".to_owned())
+}
+
 /// The values of all series that begin so, added up.
-fn sum(text: &str, series: &str) -> f64 {
+fn sum(text: &str, series: &str) -> u64 {
     let lines = text.lines().filter(|line| line.starts_with(series));
-    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
 fn scrape(http: &Http) -> Option<String> {
@@ -42,31 +54,41 @@ fn scrape(http: &Http) -> Option<String> {
     Some(answer.body)
 }
 
+/// All that comes back, whole or not; `None` where that is nothing.
+fn scrape_bare(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept: {ACCEPT}\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    // Who is gone has reset the connection.
+    let _ = stream.read_to_end(&mut answer);
+    (!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).into_owned())
+}
+
 fn scrapes_tell_what_a_run_has_done_and_never_break_off() {
     let mock = Mock::start();
-    let topic = mock.topic(2);
-    mock.take_down();
-    let work = "--produce_msgs 500 --msg_size 50 --seq_read --remote";
-    let run = Run::verifier().args(topic.flags()).args(work).with_control().start();
+    let name = "made-later";
+    let work = format!("--brokers {} --topic {name}", mock.bootstrap());
+    let work = format!("{work} --produce_msgs 500 --msg_size 50 --seq_read --remote");
+    let run = Run::verifier().args(work).with_control().start();
     let http = run.http();
     let early = wait_for("a first scrape", || scrape(&http));
-    assert_eq!(sum(&early, "proofload_known_brokers"), 0.0, "{early}");
     assert!(early.contains("proofload_run_info{program=\"verifier\""), "{early}");
     assert!(!early.contains("proofload_acked_records"), "there are no workers yet: {early}");
-    mock.bring_up();
+    mock.topic_named(name, 2);
     run.harness().until_done();
     http.order("/reset");
     let done = scrape(&http).expect("a scrape");
-    assert_eq!(sum(&done, "proofload_acked_records_total{"), 500.0, "{done}");
-    assert_eq!(sum(&done, "proofload_ack_latency_seconds_count"), 500.0);
-    assert_eq!(sum(&done, "proofload_proven_records_total"), 500.0);
-    assert_eq!(sum(&done, "proofload_violations_total"), 0.0);
-    assert_eq!(sum(&done, "proofload_work_done"), 1.0);
+    assert_eq!(sum(&done, "proofload_acked_records_total{"), 500, "{done}");
+    assert_eq!(sum(&done, "proofload_ack_latency_seconds_count"), 500);
+    assert_eq!(sum(&done, "proofload_proven_records_total"), 500);
+    assert_eq!(sum(&done, "proofload_violations_total"), 0);
+    assert_eq!(sum(&done, "proofload_work_done"), 1);
     let plain = http.get("/metrics").expect("a scrape").body;
     assert!(plain.contains("# TYPE proofload_acked_records_total counter\n"), "{plain}");
     http.order("/shutdown");
-    // A scrape is whole, or there is no connection.
-    while scrape(&http).is_some() {}
+    while let Some(answer) = scrape_bare(http.address()) {
+        assert!(answer.ends_with("# EOF\n"), "half an answer: {answer}");
+    }
     run.finish_within(EXIT_LIMIT).expect_code(0);
 }
 
@@ -102,4 +124,86 @@ fn promtool_has_nothing_to_say() {
         http.order("/shutdown");
         run.finish_within(PATIENCE);
     }
+}
+
+/// Prometheus, which scrapes one process five times a second.
+struct Prometheus {
+    process: Child,
+    http: Http,
+    // It goes with it.
+    _folder: Workdir,
+}
+
+impl Prometheus {
+    fn start(scraped: SocketAddr) -> Self {
+        let (folder, port) = (Workdir::new(), ports::free_port());
+        let config = format!(
+            "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: proofload\n  static_configs: \
+             [{{targets: ['{scraped}']}}]\n"
+        );
+        folder.write("prometheus.yml", config);
+        let process = Command::new("prometheus")
+            .current_dir(folder.path())
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus");
+        Self { process, http: Http::to(port), _folder: folder }
+    }
+
+    /// What it answers to a query; `None` while it does not.
+    fn ask(&self, query: &str) -> Option<Value> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        self.http.get(&format!("/api/v1/query?query={encoded}"))?.json()
+    }
+
+    /// Whether there is something to see of it.
+    fn knows(&self, query: &str) -> bool {
+        let answer = self.ask(query);
+        answer.is_some_and(|answer| answer["data"]["result"].as_array().is_some_and(|list| !list.is_empty()))
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The queries of the dashboard, for all processes and topics, with rates over as long as the test has.
+fn queries() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana-dashboard.json");
+    let dashboard: Value = serde_json::from_slice(&fs::read(path).expect("the dashboard")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let queries = targets.map(|target| target["expr"].as_str().expect("a query"));
+    queries
+        .map(|query| {
+            let query = query.replace("$instance", ".*").replace("$topic", ".*");
+            query.replace("$__rate_interval", "10s")
+        })
+        .collect()
+}
+
+fn prometheus_answers_every_query_of_the_dashboard() {
+    let work = "--brokers embedded --topic t --produce_msgs 100000 --msg_size 50 --seq_read --remote \
+                --produce-throughput-bps 100000";
+    let run = Run::verifier().args(work).with_control().start();
+    run.harness().first();
+    let prometheus = Prometheus::start(run.http().address());
+    wait_until("a scrape", || prometheus.knows("rate(proofload_acked_records_total[10s]) > 0"));
+    for query in queries() {
+        let answer = prometheus.ask(&query).expect("an answer");
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        // Nobody has broken a promise, and only repeaters know of the whole way.
+        if !query.ends_with("> 0") && !query.contains("end_to_end") {
+            wait_until(&query, || prometheus.knows(&query));
+        }
+    }
+    run.http().order("/shutdown");
+    run.finish_within(EXIT_LIMIT).expect_code(0);
 }
