@@ -9,6 +9,8 @@ use crate::stats::{ProducerStats, ReaderStats, WorkerStats};
 pub(super) struct Metric<S> {
     about: About,
     value: fn(&S) -> u64,
+    /// It is counted in µs, and told in seconds, as Prometheus wants times.
+    is_us: bool,
 }
 
 const fn counter<S>(
@@ -17,7 +19,12 @@ const fn counter<S>(
     help: &'static str,
     value: fn(&S) -> u64,
 ) -> Metric<S> {
-    Metric { about: About { kind: Kind::Counter, name, unit, help }, value }
+    Metric { about: About { kind: Kind::Counter, name, unit, help }, value, is_us: false }
+}
+
+/// A counter of µs.
+const fn time<S>(name: &'static str, help: &'static str, value: fn(&S) -> u64) -> Metric<S> {
+    Metric { about: About { kind: Kind::Counter, name, unit: "seconds", help }, value, is_us: true }
 }
 
 const fn gauge<S>(
@@ -26,7 +33,7 @@ const fn gauge<S>(
     help: &'static str,
     value: fn(&S) -> u64,
 ) -> Metric<S> {
-    Metric { about: About { kind: Kind::Gauge, name, unit, help }, value }
+    Metric { about: About { kind: Kind::Gauge, name, unit, help }, value, is_us: false }
 }
 
 // A metric that several roles have says the same of all of them.
@@ -69,7 +76,7 @@ pub(super) const PRODUCER: &[Metric<ProducerStats>] = &[
     counter("delayed", "messages", "Messages to the control thread that found its queue full.", |stats| {
         stats.refused_messages.get()
     }),
-    counter("blocked", "microseconds", BLOCKED, |stats| stats.blocked_us.get()),
+    time("blocked", BLOCKED, |stats| stats.blocked_us.get()),
     gauge("overdue", "records", OVERDUE, |stats| stats.overdue.get()),
 ];
 
@@ -172,7 +179,8 @@ pub(super) fn add<'a, S: 'a>(
         for (sum, metric) in iter::zip(sums, metrics) {
             let mut labels = role_labels(topic, role);
             labels.extend(shard.map(|shard| ("shard", shard.to_string())));
-            families.add(metric.about, labels, Value::Whole(sum));
+            let value = if metric.is_us { Value::Seconds(sum as f64 / 1e6) } else { Value::Whole(sum) };
+            families.add(metric.about, labels, value);
         }
     }
 }
