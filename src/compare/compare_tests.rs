@@ -7,13 +7,15 @@ use crate::{
 };
 
 /// A run of a minute at 1,000 records a second, with latencies around `p50_us` that wander by a tenth.
-fn result(random: &mut Random, p50_us: f64) -> BenchResult {
+fn result(random: &mut Random, p50_us: u32) -> BenchResult {
     let mut result = example();
     let mut drift = 0.0;
     let mut latency = || {
         let noise = |random: &mut Random| random.below(2_001) as f64 / 1_000.0 - 1.0;
         drift = 0.5 * drift + 0.05 * noise(random);
-        let value = p50_us * (1.0 + drift);
+        let value = f64::from(p50_us) * (1.0 + drift);
+        // Latencies here are positive, and below a minute.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rounded = |value: f64| value.round() as u64;
         let (p99_us, max_us) =
             (rounded(value * (3.0 + noise(random))), rounded(value * (6.0 + 3.0 * noise(random))));
@@ -31,7 +33,7 @@ fn result(random: &mut Random, p50_us: f64) -> BenchResult {
     let proofload = &mut result.proofload;
     proofload.samples = (0..60).map(&mut sample).collect();
     let publish =
-        Latency { count: 60_000, p50_us: p50_us as u64, p99_us: p50_us as u64 * 3, ..Latency::default() };
+        Latency { count: 60_000, p50_us: p50_us.into(), p99_us: u64::from(p50_us) * 3, ..Latency::default() };
     proofload.latencies = crate::bench::result::LatencyReport { publish, ..Default::default() };
     proofload.totals.publish_records_per_s = 1_000.0;
     (proofload.totals.acked_records, proofload.client.cpu_s) = (60_000, 12.0);
@@ -54,8 +56,8 @@ fn runs_of_the_same_do_not_differ_and_a_linger_is_found() {
     let (mut quiet, mut found) = (0, 0);
     for _ in 0..100 {
         let (one, two, slow) =
-            (result(&mut random, 900.0), result(&mut random, 900.0), result(&mut random, 6_000.0));
-        let rows = comparison::rows(&[one.clone()], &[two], 0.1);
+            (result(&mut random, 900), result(&mut random, 900), result(&mut random, 6_000));
+        let rows = comparison::rows(std::slice::from_ref(&one), &[two], 0.1);
         quiet += u32::from(rows.iter().all(|row| row.outcome == Outcome::NoDifference));
         let rows = comparison::rows(&[one], &[slow], 0.1);
         found += u32::from(outcomes(&rows).contains(&("p50", Outcome::Worse)));
@@ -67,7 +69,7 @@ fn runs_of_the_same_do_not_differ_and_a_linger_is_found() {
 #[test]
 fn better_and_worse_are_told_by_the_figure() {
     let mut random = Random::from_seed(4);
-    let (old, mut new) = (result(&mut random, 900.0), result(&mut random, 450.0));
+    let (old, mut new) = (result(&mut random, 900), result(&mut random, 450));
     for sample in &mut new.proofload.samples {
         sample.acked_records /= 2;
     }
@@ -79,7 +81,7 @@ fn better_and_worse_are_told_by_the_figure() {
     assert!(!told.iter().any(|(name, _)| name.starts_with("end-to-end")), "nobody read: {told:?}");
     let rate = &rows[0];
     assert!((rate.change + 0.5).abs() < 1e-9 && rate.p == Some(0.0), "{}", rate.change);
-    let mut short = result(&mut random, 900.0);
+    let mut short = result(&mut random, 900);
     short.proofload.samples.truncate(3);
     let rows = comparison::rows(&[old], &[short], 0.1);
     assert!(rows.iter().all(|row| row.outcome == Outcome::Unknown));
@@ -88,7 +90,7 @@ fn better_and_worse_are_told_by_the_figure() {
 #[test]
 fn small_changes_count_only_where_they_are_asked_for() {
     let mut random = Random::from_seed(5);
-    let (old, new) = (result(&mut random, 900.0), result(&mut random, 970.0));
+    let (old, new) = (result(&mut random, 900), result(&mut random, 970));
     let p50 =
         |least| outcomes(&comparison::rows(std::slice::from_ref(&old), std::slice::from_ref(&new), least))[2];
     assert_eq!(p50(0.1), ("p50", Outcome::NoDifference));
@@ -99,12 +101,12 @@ fn small_changes_count_only_where_they_are_asked_for() {
 #[test]
 fn of_several_runs_each_is_one_value() {
     let mut random = Random::from_seed(6);
-    let mut side = |medians: [f64; 3]| medians.map(|median| result(&mut random, median));
-    let (old, new) = (side([700.0, 900.0, 1_200.0]), side([800.0, 1_100.0, 1_300.0]));
+    let mut side = |medians: [u32; 3]| medians.map(|median| result(&mut random, median));
+    let (old, new) = (side([700, 900, 1_200]), side([800, 1_100, 1_300]));
     let p50 = |old: &[BenchResult], new: &[BenchResult]| outcomes(&comparison::rows(old, new, 0.1))[2].1;
     assert_eq!(p50(&old, &new), Outcome::NoDifference);
     assert_eq!(p50(&old[..1], &new[1..2]), Outcome::Worse, "alone they seem to differ");
-    let apart = side([20_700.0, 21_900.0, 23_200.0]);
+    let apart = side([20_700, 21_900, 23_200]);
     assert_eq!(p50(&old, &apart), Outcome::Worse);
 }
 
@@ -116,8 +118,8 @@ fn write(path: &Path, result: &BenchResult) {
 fn a_gate_decides_the_exit_code_and_is_written_down() {
     let (dir, mut random) = (tempfile::tempdir().unwrap(), Random::from_seed(8));
     let [old, new, output] = ["old.json", "new.json", "out.json"].map(|name| dir.path().join(name));
-    write(&old, &result(&mut random, 900.0));
-    write(&new, &result(&mut random, 1_800.0));
+    write(&old, &result(&mut random, 900));
+    write(&new, &result(&mut random, 1_800));
     let config = |gate: &str| CompareConfig {
         old: vec![old.clone()],
         new: vec![vec![new.clone()]],

@@ -156,7 +156,7 @@ impl Prometheus {
 
     /// What it answers to a query; `None` while it does not.
     fn ask(&self, query: &str) -> Option<Value> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = query.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
         self.http.get(&format!("/api/v1/query?query={encoded}"))?.json()
     }
 
