@@ -98,8 +98,12 @@ impl<'a> Meter<'a> {
             is_last: load.is_last,
         });
         self.progress.set(load, to_us - start_us, start_us);
+        self.window = Some(self.empty());
         self.until(from_us);
-        self.window = Some(Window::begin(self.moment(), self.ground.has_readers()));
+        let moment = self.moment();
+        if let Some(window) = &mut self.window {
+            window.start(moment);
+        }
         let mut next_us = from_us;
         while next_us < to_us && !self.is_over() {
             next_us = (next_us + SECOND_US).min(to_us);

@@ -108,6 +108,13 @@ impl Window {
         }
     }
 
+    /// Its time begins only now. What was told of its records before stays in it: who listens may be late, and those who tell
+    /// are not.
+    pub(super) fn start(&mut self, begin: Moment) {
+        (self.last, self.period_begin) = (begin.clone(), begin.clone());
+        self.begin = begin;
+    }
+
     /// Records were acked.
     pub(super) fn add_own(&mut self, times: &LoopTimes) {
         self.second.own.merge(times);
@@ -255,6 +262,19 @@ mod tests {
         assert_eq!(result.publish_rate, [50.0, 50.0, 50.0], "two periods of 10 s, and one of 6");
         assert_eq!(result.publish_latency_max.len(), 3);
         assert!(result.aggregated_publish_latency_max >= 90.0);
+    }
+
+    #[test]
+    fn what_is_told_of_its_records_before_it_is_noticed_to_begin_is_kept() {
+        let mut window = Window::begin(moment(0.0, 500, 0), true);
+        window.add_own(&times(1_000));
+        window.start(moment(10.0, 1_000, 0));
+        window.sample(moment(11.0, 1_050, 250_000));
+        window.finish();
+        assert_eq!((window.counts().acked, window.total.own.publish.count()), (50, 1));
+        assert_eq!(window.samples[0].publish.count, 1);
+        assert!((window.open_messaging.publish_rate[0] - 50.0).abs() < 1e-9);
+        assert!((window.measured_s() - 1.0).abs() < 1e-9);
     }
 
     #[test]

@@ -60,7 +60,13 @@ mod verdicts;
 mod waits;
 mod watching;
 
-use std::sync::{Arc, Once};
+use std::{
+    env,
+    fs::File,
+    io::Write,
+    sync::{Arc, Once},
+    time::Instant,
+};
 
 use dsl::{Cluster, Release, Secured, cluster::NoCluster, janitor, run::speaking};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -119,7 +125,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     janitor::start();
-    let trials = all().into_iter().map(|(name, test)| Trial::ignorable_test(name, || run(test)));
+    let trials = all().into_iter().map(|(name, test)| {
+        let called = name.clone();
+        Trial::ignorable_test(name, move || timed(&called, || run(test)))
+    });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     janitor::finish();
     conclusion.exit();
@@ -185,6 +194,18 @@ fn all() -> Vec<(String, Test)> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// With `PROOFLOAD_TIMES=FILE` each test leaves a line there: its seconds and its name.
+fn timed<T>(name: &str, test: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let outcome = test();
+    if let Some(path) = env::var_os("PROOFLOAD_TIMES") {
+        let mut file =
+            File::options().append(true).create(true).open(path).expect("PROOFLOAD_TIMES names a file");
+        writeln!(file, "{:6.1} {name}", began.elapsed().as_secs_f64()).expect("it is written");
+    }
+    outcome
 }
 
 fn run(test: Test) -> Result<Completion, Failed> {
