@@ -263,10 +263,8 @@ impl Report {
     }
 
     fn write(&self, document: &Document) -> Result<(), ReportError> {
-        // Numbers, texts and lists: nothing in it can fail to become JSON.
-        let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
-        text.push(b'\n');
-        whole_file::replace(&self.0, &text).map_err(|source| ReportError { path: self.0.clone(), source })
+        whole_file::replace_with_json(&self.0, document)
+            .map_err(|source| ReportError { path: self.0.clone(), source })
     }
 }
 
@@ -315,7 +313,7 @@ fn document(ending: &Ending, facts: &Facts, verdict: &Verdict, exit_code: u8) ->
     }
 }
 
-fn topics(asked: &Asked) -> Vec<String> {
+pub(crate) fn topics(asked: &Asked) -> Vec<String> {
     match asked {
         Asked::Verifier(config) => vec![config.topic.clone()],
         Asked::Repeater(config) => config.topics.clone(),

@@ -93,10 +93,7 @@ fn tell(
     // Told once.
     let _ = control.shared.bench_summary.set(summary::lines(outcome, config, &control.shared));
     let Some(path) = &config.output else { return result };
-    // Numbers, texts and lists: nothing in it can fail to become JSON.
-    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
-    text.push(b'\n');
-    let written = whole_file::replace(path, &text).map_err(|error| {
+    let written = whole_file::replace_with_json(path, &document).map_err(|error| {
         RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
     });
     result.and(written)

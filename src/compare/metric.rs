@@ -22,6 +22,17 @@ pub(super) struct Metric {
     pub(super) second: fn(&Sample) -> Option<f64>,
 }
 
+impl Metric {
+    /// A time, of which less is better.
+    const fn time(
+        name: &'static str,
+        whole: fn(&BenchResult) -> Option<f64>,
+        second: fn(&Sample) -> Option<f64>,
+    ) -> Self {
+        Self { name, unit: Unit::Micros, more_is_better: false, whole, second }
+    }
+}
+
 /// All of them, in the order in which they are shown.
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -31,69 +42,53 @@ pub(super) const METRICS: &[Metric] = &[
         whole: |result| Some(result.proofload.totals.publish_records_per_s),
         second: |sample| (sample.took_s > 0.0).then(|| sample.acked_records as f64 / sample.took_s),
     },
-    Metric {
-        name: "mean",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.publish.mean_us),
-        second: |sample| of(&sample.publish, sample.publish.mean_us),
-    },
-    Metric {
-        name: "p50",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.publish.p50_us as f64),
-        second: |sample| of(&sample.publish, sample.publish.p50_us as f64),
-    },
-    Metric {
-        name: "p99",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.publish.p99_us as f64),
-        second: |sample| of(&sample.publish, sample.publish.p99_us as f64),
-    },
-    Metric {
-        name: "max",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.publish.max_us as f64),
-        second: |sample| of(&sample.publish, sample.publish.max_us as f64),
-    },
-    Metric {
-        name: "delay-p99",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.delay.p99_us as f64),
-        second: |sample| of(&sample.delay, sample.delay.p99_us as f64),
-    },
-    Metric {
-        name: "end-to-end-p50",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.end_to_end?.p50_us as f64),
-        second: |sample| sample.end_to_end.and_then(|latency| of(&latency, latency.p50_us as f64)),
-    },
-    Metric {
-        name: "end-to-end-p99",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| Some(result.proofload.latencies.end_to_end?.p99_us as f64),
-        second: |sample| sample.end_to_end.and_then(|latency| of(&latency, latency.p99_us as f64)),
-    },
-    Metric {
-        name: "cpu",
-        unit: Unit::Micros,
-        more_is_better: false,
-        whole: |result| {
+    Metric::time(
+        "mean",
+        |result| Some(result.proofload.latencies.publish.mean_us),
+        |sample| of(&sample.publish, sample.publish.mean_us),
+    ),
+    Metric::time(
+        "p50",
+        |result| Some(result.proofload.latencies.publish.p50_us as f64),
+        |sample| of(&sample.publish, sample.publish.p50_us as f64),
+    ),
+    Metric::time(
+        "p99",
+        |result| Some(result.proofload.latencies.publish.p99_us as f64),
+        |sample| of(&sample.publish, sample.publish.p99_us as f64),
+    ),
+    Metric::time(
+        "max",
+        |result| Some(result.proofload.latencies.publish.max_us as f64),
+        |sample| of(&sample.publish, sample.publish.max_us as f64),
+    ),
+    Metric::time(
+        "delay-p99",
+        |result| Some(result.proofload.latencies.delay.p99_us as f64),
+        |sample| of(&sample.delay, sample.delay.p99_us as f64),
+    ),
+    Metric::time(
+        "end-to-end-p50",
+        |result| Some(result.proofload.latencies.end_to_end?.p50_us as f64),
+        |sample| sample.end_to_end.and_then(|latency| of(&latency, latency.p50_us as f64)),
+    ),
+    Metric::time(
+        "end-to-end-p99",
+        |result| Some(result.proofload.latencies.end_to_end?.p99_us as f64),
+        |sample| sample.end_to_end.and_then(|latency| of(&latency, latency.p99_us as f64)),
+    ),
+    Metric::time(
+        "cpu",
+        |result| {
             let (cpu_us, records) =
                 (result.proofload.client.cpu_s * 1e6, result.proofload.totals.acked_records);
             (records > 0).then(|| cpu_us / records as f64)
         },
-        second: |sample| {
+        |sample| {
             let busy_us = sample.busy_shares.iter().sum::<f64>() * sample.took_s * 1e6;
             (sample.acked_records > 0).then(|| busy_us / sample.acked_records as f64)
         },
-    },
+    ),
 ];
 
 /// A latency of a second in which there was one.

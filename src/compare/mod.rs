@@ -7,7 +7,11 @@ mod series;
 mod settings;
 mod table;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -25,7 +29,7 @@ use gate::{Passage, judge};
 #[derive(Debug, Error)]
 enum CompareError {
     #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: is no result of proofload bench (--output): {reason}", path.display())]
     NoResult { path: PathBuf, reason: serde_json::Error },
     #[error(
@@ -37,7 +41,7 @@ enum CompareError {
     #[error("{}: has nothing of {figure}, which --fail-on asks for", path.display())]
     NoFigure { path: PathBuf, figure: &'static str },
     #[error("--output {}: cannot be written: {source}", path.display())]
-    Unwritable { path: PathBuf, source: std::io::Error },
+    Unwritable { path: PathBuf, source: io::Error },
 }
 
 /// Compares; returns the exit code: 1 where a condition of `--fail-on` holds, 3 where something cannot be compared.
@@ -45,7 +49,8 @@ pub(crate) fn run(config: &CompareConfig) -> u8 {
     match compare(config) {
         Ok(is_failure) => u8::from(is_failure),
         Err(error) => {
-            eprintln!("proofload: compare: {error}");
+            // Nobody is left to tell when the terminal is gone.
+            let _ = writeln!(io::stderr(), "proofload: compare: {error}");
             3
         }
     }
@@ -138,10 +143,8 @@ fn verdict(rows: &[Row]) -> String {
 fn write(config: &CompareConfig, documents: &[Value], failures: &[String]) -> Result<(), CompareError> {
     let Some(path) = &config.output else { return Ok(()) };
     let document = json!({ "format": 1, "old": config.old, "comparisons": documents, "failed_on": failures });
-    // Numbers, texts and lists: nothing in it can fail to become JSON.
-    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
-    text.push(b'\n');
-    whole_file::replace(path, &text).map_err(|source| CompareError::Unwritable { path: path.clone(), source })
+    whole_file::replace_with_json(path, &document)
+        .map_err(|source| CompareError::Unwritable { path: path.clone(), source })
 }
 
 #[cfg(test)]

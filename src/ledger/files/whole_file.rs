@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use twox_hash::XxHash3_64;
 
 /// Replaces a file: a temporary one beside it, fsync, rename, fsync of the folder.
@@ -18,6 +19,16 @@ use twox_hash::XxHash3_64;
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Prepared::write(path, content)?.put()?;
     sync_folder(path)
+}
+
+/// Replaces a file by one JSON document, for people too: with line breaks, the last one included.
+///
+/// # Errors
+/// The system refused, or the document cannot become JSON; the file is the one that was there before.
+pub fn replace_with_json(path: &Path, document: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    replace(path, &text)
 }
 
 /// The new content of a file, safe on the disk beside it.
