@@ -299,25 +299,16 @@ fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit
     let words = args.map(|word| word.to_string_lossy().into_owned());
     match words.filter(|word| !word.is_empty()).collect::<Vec<_>>().as_slice() {
         [] => CliExit::answer(help::top()),
-        [topic] if topic == "verifier" => {
-            CliExit::answer(help::program(&VerifierArgs::command(), &called("verifier"), &help::VERIFIER))
+        [topic] => {
+            let known = generate::commands().into_iter().find(|known| known.name == topic.as_str());
+            let text = known
+                .map(|known| help::program(&known.command, &called(known.name), known.words))
+                .or_else(|| help::topic(topic).map(str::to_owned));
+            match text {
+                Some(text) => CliExit::answer(text),
+                None => UsageError::NoSuchTopic(topic.clone()).into(),
+            }
         }
-        [topic] if topic == "repeater" => {
-            CliExit::answer(help::program(&RepeaterArgs::command(), &called("repeater"), &help::REPEATER))
-        }
-        [topic] if topic == "doctor" => {
-            CliExit::answer(help::program(&DoctorArgs::command(), &called("doctor"), &help::DOCTOR))
-        }
-        [topic] if topic == "bench" => {
-            CliExit::answer(help::program(&BenchArgs::command(), &called("bench"), &help::BENCH))
-        }
-        [topic] if topic == "compare" => {
-            CliExit::answer(help::program(&CompareArgs::command(), &called("compare"), &help::COMPARE))
-        }
-        [topic] => match help::topic(topic) {
-            Some(text) => CliExit::answer(text.to_owned()),
-            None => UsageError::NoSuchTopic(topic.clone()).into(),
-        },
         several => UsageError::NoSuchTopic(several.join(" ")).into(),
     }
 }

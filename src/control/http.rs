@@ -3,6 +3,7 @@
 //! Any method is accepted on every path, because scripts use PUT and harnesses GET.
 
 use std::{
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -89,9 +90,13 @@ async fn v1_status(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `violations=N`: those that whoever asks has seen already.
 async fn events(State(shared): State<Arc<Shared>>, Query(query): Query<Vec<(String, String)>>) -> Response {
-    let seen =
-        query.iter().filter(|(name, _)| name == "violations").find_map(|(_, value)| value.parse().ok());
-    live::events(shared, seen.unwrap_or(0))
+    live::events(shared, number(&query, "violations").unwrap_or(0))
+}
+
+/// The last number that a query gives under this name; whatever else is said there does no harm.
+fn number<N: FromStr>(query: &[(String, String)], name: &str) -> Option<N> {
+    let given = query.iter().filter(|(known, _)| known == name);
+    given.filter_map(|(_, value)| value.parse().ok()).next_back()
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
@@ -133,9 +138,7 @@ async fn activate(State(shared): State<Arc<Shared>>) {
 /// however often, is answered with 200 as well.
 async fn last_pass(State(shared): State<Arc<Shared>>, Query(query): Query<Vec<(String, String)>>) {
     shared.lifecycle.request_last_pass();
-    let given = query.iter().filter(|(name, _)| name == "timeout");
-    let timeout_s = given.filter_map(|(_, value)| value.parse::<u64>().ok()).next_back();
-    if let Some(timeout_s) = timeout_s {
+    if let Some(timeout_s) = number(&query, "timeout") {
         tokio::spawn(dump_if_late(shared, Duration::from_secs(timeout_s)));
     }
 }

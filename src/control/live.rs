@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::{
     app::{
-        Shared,
+        Shared, report,
         status::{self, Status},
     },
     stats::{LatencyHistogram, LatencySummary, ProducerBoard},
@@ -119,9 +119,6 @@ impl Viewer {
     }
 
     fn event(&mut self) -> Event {
-        let of_verifier = self.shared.board.get().map(|board| vec![board.topic.clone()]);
-        let of_repeater = || self.shared.repeater.get().map(|board| board.topics().to_vec());
-        let topics = of_verifier.or_else(of_repeater).unwrap_or_default();
         let (ack, end_to_end) = latencies(&self.shared);
         let violations: Vec<_> = {
             let kept = self.shared.violations.kept();
@@ -131,7 +128,7 @@ impl Viewer {
         self.violations += violations.len();
         Event {
             status: status::of(&self.shared.ending),
-            topics,
+            topics: report::topics(&self.shared.ending.asked),
             latency: Latency {
                 ack: news(&mut self.ack, ack),
                 end_to_end: news(&mut self.end_to_end, end_to_end),

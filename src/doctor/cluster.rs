@@ -11,7 +11,7 @@ use crate::{
     config::{ClientKind, CommonConfig},
     findings::complaints,
     human::count,
-    kafka::{BrokerStates, ClientSettings, Described, KafkaError, Observer, named},
+    kafka::{BrokerStates, ClientSettings, Described, KafkaError, Observer, named, wire},
     runtime::cores::topology::Topology,
 };
 
@@ -20,8 +20,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How long the cluster has to say what it is like.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
-/// The port where none is named.
-const USUAL_PORT: u16 = 9092;
 
 /// Operations on a topic that a run needs, by their number in ACLs.
 const NEEDED_RIGHTS: [(u32, &str, &str); 3] = [
@@ -38,20 +36,19 @@ pub(super) fn look(
     can_run: bool,
     tell: &mut impl FnMut(Finding),
 ) {
-    let reached = list.split(',').filter(|address| {
-        let finding = broker(address, connect(address));
-        let is_there = finding.health == super::finding::Health::Good;
-        tell(finding);
-        is_there
-    });
-    if reached.count() == 0 {
+    let mut is_reached = false;
+    for address in list.split(',') {
+        let connected = connect(address);
+        is_reached |= connected.is_ok();
+        tell(broker(address, connected));
+    }
+    if !is_reached {
         return;
     }
-    let described = match describe(list, topic, common, can_run) {
+    let (brokers, topic_found) = match describe(list, topic, common, can_run) {
         Ok(described) => described,
         Err(why) => return tell(Finding::bad("cluster", why)),
     };
-    let (brokers, topic_found) = described;
     let others = brokers.iter().filter(|address| !list.split(',').any(|listed| listed == *address));
     for address in others {
         tell(advertised(address, connect(address)));
@@ -64,14 +61,11 @@ pub(super) fn look(
 
 /// Whether a connection is taken.
 fn connect(address: &str) -> io::Result<()> {
-    let address = if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        address.to_owned()
-    } else {
-        format!("{address}:{USUAL_PORT}")
-    };
+    let place = wire::settings::address(address).map_err(|error| io::Error::other(error.to_string()))?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    let resolved =
-        address.to_socket_addrs().map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
+    let resolved = (&*place.host, place.port)
+        .to_socket_addrs()
+        .map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))?;
     for address in resolved {
         match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
             Ok(_) => return Ok(()),

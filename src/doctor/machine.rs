@@ -30,16 +30,18 @@ const EARLIEST: Duration = Duration::from_hours(490_896);
 pub(super) fn look(common: &CommonConfig) -> (Vec<Finding>, bool) {
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     let mut findings = vec![kernel(&release.unwrap_or_default())];
-    let plan = Topology::detect().map_err(|error| error.to_string()).map(|topology| {
-        let limits = ShardLimits { partitions: usize::MAX, max_buffered_records: None };
-        let plan = placement::plan(&topology, &common.cores, common.client_threads, &limits);
-        findings.push(cores(&topology, &plan));
-        plan.map_or(1, |plan| plan.shards.len())
-    });
-    let shards = plan.unwrap_or_else(|error| {
-        findings.push(Finding::bad("cores", error));
-        1
-    });
+    let limits = ShardLimits { partitions: usize::MAX, max_buffered_records: None };
+    let shards = match Topology::detect() {
+        Ok(topology) => {
+            let plan = placement::plan(&topology, &common.cores, common.client_threads, &limits);
+            findings.push(cores(&topology, &plan));
+            plan.map_or(1, |plan| plan.shards.len())
+        }
+        Err(error) => {
+            findings.push(Finding::bad("cores", error.to_string()));
+            1
+        }
+    };
     // One more for whoever watches the brokers.
     let checked = preflight::check(shards, 1);
     // Where memory is short, nobody has looked at the rings.

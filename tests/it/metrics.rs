@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{EXIT_LIMIT, Http, Mock, PATIENCE, Run, Workdir, ports, wait_for, wait_until},
+    dsl::{EXIT_LIMIT, Http, Mock, PATIENCE, Run, Workdir, ports, tool_is_there, wait_for, wait_until},
     tests,
 };
 
@@ -30,15 +30,11 @@ const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 fn promtool_is_there() -> Result<(), String> {
-    let found =
-        Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.map(|_| ()).map_err(|_| "promtool is not installed (package prometheus)".to_owned())
+    tool_is_there("promtool", "prometheus")
 }
 
 fn prometheus_is_there() -> Result<(), String> {
-    let found =
-        Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.map(|_| ()).map_err(|_| "Prometheus is not installed (package prometheus)".to_owned())
+    tool_is_there("prometheus", "prometheus")
 }
 
 /// The values of all series that begin so, added up.

@@ -7,7 +7,11 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{Test, dsl::Workdir, tests};
+use crate::{
+    Test,
+    dsl::{Workdir, tool_is_there},
+    tests,
+};
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![
@@ -16,19 +20,14 @@ pub fn tests() -> Vec<(String, Test)> {
     ]
 }
 
-fn is_there(tool: &str, package: &str) -> Result<(), String> {
-    let found = Command::new(tool).arg("--version").output();
-    found.map(|_| ()).map_err(|_| format!("{tool} is not installed (package {package})"))
-}
-
 fn dpkg_is_there() -> Result<(), String> {
-    is_there("dpkg-deb", "dpkg")?;
-    is_there("objdump", "binutils")?;
+    tool_is_there("dpkg-deb", "dpkg")?;
+    tool_is_there("objdump", "binutils")?;
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("only root may install packages".to_owned()) }
 }
 
 fn jq_is_there() -> Result<(), String> {
-    is_there("jq", "jq")
+    tool_is_there("jq", "jq")
 }
 
 fn source(path: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use super::Described;
 use crate::cli::help;
 
 /// That of `proofload` as a whole.
-pub(super) fn top() -> String {
+pub(super) fn top(commands: &[Described]) -> String {
     let command = clap::Command::new("proofload")
         .version(env!("CARGO_PKG_VERSION"))
         .about("load generator for Kafka that proves, record by record, what became of each");
@@ -17,9 +17,8 @@ pub(super) fn top() -> String {
     roff.control("SH", ["COMMANDS AND TOPICS"]);
     verbatim(&mut roff, &help::top());
     roff.control("SH", ["SEE ALSO"]);
-    roff.text([roman(
-        "proofload-verifier(1), proofload-repeater(1), proofload-bench(1), proofload-compare(1), proofload-doctor(1)",
-    )]);
+    let pages: Vec<_> = commands.iter().map(|command| format!("{}(1)", command.page)).collect();
+    roff.text([roman(pages.join(", "))]);
     rendered(command, &roff)
 }
 
@@ -28,10 +27,8 @@ pub(super) fn page(described: &Described) -> String {
     let shown = format!("proofload {}", described.name);
     let also = described.link.map(|link| format!(" It is the same program as {link}.")).unwrap_or_default();
     let about = described.command.get_about().map(ToString::to_string).unwrap_or_default();
-    let command = described.command.clone().name(described.page).long_about(format!(
-        "{about}.{also}\n\nFlags are written as in Go: -name and --name are the same, a value follows after a \
-         space or '='. A flag without a value is on or off: --name, --name=false."
-    ));
+    let about = format!("{about}.{also}\n\n{}", help::GO_FLAGS);
+    let command = described.command.clone().name(described.page).long_about(about);
     let mut roff = Roff::default();
     roff.control("SH", ["EXAMPLES AND EXIT CODES"]);
     verbatim(&mut roff, &help::behind_flags(&shown, described.words));

@@ -9,17 +9,18 @@ use clap::CommandFactory;
 use super::{BenchArgs, CompareArgs, DoctorArgs, RepeaterArgs, VerifierArgs, help};
 
 /// A command of `proofload`, and what else it is called by.
-struct Described {
-    name: &'static str,
+pub(super) struct Described {
+    pub(super) name: &'static str,
     /// Its man page.
     page: &'static str,
     /// The name of the link that is this command.
     link: Option<&'static str>,
-    command: clap::Command,
-    words: &'static help::Words,
+    pub(super) command: clap::Command,
+    pub(super) words: &'static help::Words,
 }
 
-fn commands() -> [Described; 5] {
+/// All of them.
+pub(super) fn commands() -> [Described; 5] {
     [
         Described {
             name: "verifier",
@@ -71,7 +72,7 @@ pub(super) fn names() -> String {
 pub(super) fn file(name: &str) -> Option<String> {
     let commands = commands();
     match name {
-        "proofload.1" => Some(man::top()),
+        "proofload.1" => Some(man::top(&commands)),
         "proofload.bash" => Some(completions::bash(&commands)),
         "_proofload" => Some(completions::zsh(&commands)),
         "proofload.fish" => Some(completions::fish(&commands)),

@@ -18,6 +18,10 @@ const EXPLAINED_AT: usize = 31;
 /// A blank that no line is broken at.
 const NO_BREAK: char = '\u{a0}';
 
+/// How flags may be written.
+pub(super) const GO_FLAGS: &str = "Flags are written as in Go: -name and --name are the same, a value follows after \
+                                   a space or '='. A flag without a value is on or off: --name, --name=false.";
+
 const TOP: &str = include_str!("top.txt");
 
 /// What each of the two programs has to say beside its flags.
@@ -52,12 +56,7 @@ pub(super) fn program(command: &Command, shown: &str, words: &Words) -> String {
     paragraph(&mut text, 0, &format!("{about}."));
     // Writing to a string cannot fail.
     let _ = write!(text, "\nUsage: {shown} {}\n\n", words.usage);
-    paragraph(
-        &mut text,
-        0,
-        "Flags are written as in Go: -name and --name are the same, a value follows after a space or '='. A flag \
-         without a value is on or off: --name, --name=false.",
-    );
+    paragraph(&mut text, 0, GO_FLAGS);
     let mut heading = None;
     for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
         if arg.get_help_heading() != heading {

@@ -21,6 +21,9 @@ const BOUNDS_US: [u64; 16] = [
 const ASKED: About = gauge("asked", "records", "Records that there are to send or to read, as far as known.");
 const ACTIVE: About = gauge("active", "workers", "Producers and readers whose work is not yet done.");
 const PASSES: About = counter("read", "passes", "Passes of readers that came to their end.");
+const PROVEN: About = counter("proven", "records", "Records that the ledger lists, of passes that are over.");
+const BEYOND_LEDGER: About =
+    counter("beyond_ledger", "records", "Records that it does not list, of the same passes.");
 const LEDGER: About = gauge("ledger", "records", "Records that the ledger lists, as far as this run knows.");
 const ACK_LATENCY: About = latency("ack_latency", "From sending a record to its ack.");
 const END_TO_END_LATENCY: About = latency("end_to_end_latency", "From sending a record to reading it.");
@@ -132,14 +135,15 @@ fn of_verifier(families: &mut Families, board: &Board, shards: usize) {
             workers.map(|(shard, stats)| ((role, Some(shard)), &**stats)),
         );
     }
-    let mut sums: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    let mut sums: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
     for reader in &board.readers {
         let sum = sums.entry(role_of(reader.kind)).or_default();
-        let more = [reader.goal(), reader.is_active().into(), reader.passes()];
+        let active = reader.is_active().into();
+        let more = [reader.goal(), active, reader.passes(), reader.proven(), reader.beyond_ledger()];
         sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     }
     for (role, values) in sums {
-        for (about, value) in [ASKED, ACTIVE, PASSES].into_iter().zip(values) {
+        for (about, value) in [ASKED, ACTIVE, PASSES, PROVEN, BEYOND_LEDGER].into_iter().zip(values) {
             families.add(about, role_labels(topic, role), Value::Whole(value));
         }
     }

@@ -48,9 +48,9 @@ pub(super) enum Value {
     Latencies(LatencyBuckets),
 }
 
-/// All metrics of a scrape.
+/// All metrics of a scrape, by name and unit.
 #[derive(Debug, Default)]
-pub(super) struct Families(BTreeMap<&'static str, Vec<Family>>);
+pub(super) struct Families(BTreeMap<(&'static str, &'static str), Family>);
 
 #[derive(Debug)]
 struct Family {
@@ -61,13 +61,8 @@ struct Family {
 impl Families {
     /// Adds a sample. Nobody else may have added one with the same labels.
     pub(super) fn add(&mut self, about: About, labels: Labels, value: Value) {
-        let same_name = self.0.entry(about.name).or_default();
-        let known = same_name.iter().position(|family| family.about.unit == about.unit);
-        let place = known.unwrap_or_else(|| {
-            same_name.push(Family { about, samples: Vec::new() });
-            same_name.len() - 1
-        });
-        same_name[place].samples.push((labels, value));
+        let family = self.0.entry((about.name, about.unit));
+        family.or_insert_with(|| Family { about, samples: Vec::new() }).samples.push((labels, value));
     }
 
     /// Their text.
@@ -96,13 +91,13 @@ impl Families {
             let labels = labels.iter().flat_map(|(labels, _)| labels.iter().map(|(name, _)| *name));
             (name, family.about, labels.collect())
         };
-        self.0.values().flatten().map(described).collect()
+        self.0.values().map(described).collect()
     }
 }
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        for Family { about, samples } in self.0.values().flatten() {
+        for Family { about, samples } in self.0.values() {
             let unit = match about.unit {
                 "" => None,
                 "bytes" => Some(Unit::Bytes),

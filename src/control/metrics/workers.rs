@@ -98,12 +98,6 @@ pub(super) const READER: &[Metric<ReaderStats>] = &[
         "Records outside the ledger that do not name their offset.",
         |stats| stats.out_of_scope_invalid_reads.get(),
     ),
-    counter("proven", "records", "Records that the ledger lists, of passes that are over.", |stats| {
-        stats.coverage.vouched_for_in_all().min(stats.valid_reads.get())
-    }),
-    counter("beyond_ledger", "records", "Records that it does not list, of the same passes.", |stats| {
-        stats.coverage.beyond_ledger_in_all()
-    }),
     counter("offset", "gaps", "Jumps forward that nothing explains.", |stats| stats.offset_gaps.get()),
     counter("lost", "offsets", LOST_OFFSETS, |stats| stats.lost_offsets.sum()),
 ];

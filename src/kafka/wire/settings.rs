@@ -283,7 +283,11 @@ fn bootstrap(list: &str) -> Result<Vec<Bootstrap>, ClientError> {
     if all.is_empty() { Err(ClientError::Start("the list of brokers is empty".to_owned())) } else { Ok(all) }
 }
 
-fn address(entry: &str) -> Result<Bootstrap, ClientError> {
+/// Takes `host`, `host:port`, `[v6]:port` or an IPv6 address alone apart; 9092 is the port where none is named.
+///
+/// # Errors
+/// It is no address.
+pub(crate) fn address(entry: &str) -> Result<Bootstrap, ClientError> {
     let wrong = || ClientError::Start(format!("'{}' is no broker's address", entry.escape_default()));
     let plain = entry.split_once("://").map_or(entry, |(_, rest)| rest);
     let (host, port) = match plain.strip_prefix('[') {

@@ -24,6 +24,7 @@ pub mod topic;
 pub mod wire;
 
 use std::{
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -45,6 +46,12 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 /// The contract's limit for the end of a process, and for its first status.
 pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
 pub const FIRST_STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether a tool runs, and what is missing where not.
+pub fn tool_is_there(tool: &str, package: &str) -> Result<(), String> {
+    let found = Command::new(tool).arg("--version").output();
+    found.map(|_| ()).map_err(|_| format!("{tool} is not installed (package {package})"))
+}
 
 /// Polls until there is an answer; `None` when it takes too long.
 pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {

@@ -58,7 +58,7 @@ fn an_answer_that_comes_again_for_a_while_costs_nothing(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
     for (readers, words) in [
         ("--seq_read --client librdkafka", "400 records proven valid"),
-        ("--consumer_group_readers 1 --client librdkafka", "400 records proven valid"),
+        (OF_LIBRDKAFKA, "400 records proven valid"),
         ("--rand_read_msgs 30", "30 records proven valid"),
     ] {
         let proxy = Proxy::start(cluster, Again { which: Every::nth(2, 8), first: Vec::new() });
@@ -117,7 +117,7 @@ fn records(message: &Message) -> Vec<u8> {
 /// The client counts such an answer among those that were cut off. Bytes that nobody can read it has not been sent.
 fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1 --client librdkafka"] {
+    for readers in ["--seq_read --client librdkafka", OF_LIBRDKAFKA] {
         let again = Again { which: Every::nth(1, usize::MAX), first: Vec::new() };
         let proxy = Proxy::start(cluster, AgainAndMore { again, times: 0 });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
@@ -134,7 +134,7 @@ fn and_so_it_is_with_the_beginning_of_more_behind_it(cluster: &Cluster) {
 /// To the client there is nothing to show. That nothing is lost only because nobody could read it is for nobody to say.
 fn an_answer_that_comes_again_for_good_is_a_stall(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 400");
-    for readers in ["--seq_read --client librdkafka", "--consumer_group_readers 1 --client librdkafka"] {
+    for readers in ["--seq_read --client librdkafka", OF_LIBRDKAFKA] {
         let proxy = Proxy::start(cluster, Again { which: Every::nth(1, usize::MAX), first: Vec::new() });
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL} --stall-after 1s");
         let run = run(&proxy, &topic, &workdir, &work).start();
