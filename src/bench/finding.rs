@@ -58,21 +58,21 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
         let settle = if last.is_none() { config.warmup } else { config.warmup.min(short / 2) };
         let measure = if kind == StepKind::Confirm { config.duration } else { short };
         let load = Load { records_per_s: Some(rate), settle, measure, is_last: false };
-        let window = meter.measure(&load);
+        let mut window = meter.measure(&load);
         meter.pause();
-        let window = meter.settle(window, objective.limit + PATIENCE);
+        meter.settle(&mut window, objective.limit + PATIENCE);
         if meter.is_over() {
             last = Some((rate, window));
             break;
         }
-        let (window, step, outcome) = judge(meter, window, objective, kind, rate);
+        let (step, outcome) = judge(meter, &mut window, objective, kind, rate);
         tell(&step, objective);
         search.tell(outcome);
         report.steps.push(step);
-        let mut window = meter.rest(window, REST);
+        meter.rest(&mut window, REST);
         if complaints().throttled_ms() > throttled_ms {
             // Or the next rate would pay for this one.
-            window = meter.idle(window, QUOTA_WINDOW);
+            meter.idle(&mut window, QUOTA_WINDOW);
         }
         last = Some((rate, window));
     }
@@ -84,14 +84,14 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
 
 fn judge(
     meter: &Meter<'_>,
-    mut window: Window,
+    window: &mut Window,
     objective: &Objective,
     kind: StepKind,
     rate: f64,
-) -> (Window, SearchStep, Outcome) {
+) -> (SearchStep, Outcome) {
     window.finish();
-    let (verdict, _) = meter::verdict(&window, Some(rate));
-    let latency_us = latency_us(&window, objective);
+    let (verdict, _) = meter::verdict(window, Some(rate));
+    let latency_us = latency_us(window, objective);
     let measured = Measured {
         rate,
         achieved: window.counts().acked as f64 / window.measured_s(),
@@ -114,7 +114,7 @@ fn judge(
         held: gave_way.is_none(),
         gave_way: gave_way.map(|what| what.name().to_owned()),
     };
-    (window, step, Outcome { achieved: measured.achieved, gave_way })
+    (step, Outcome { achieved: measured.achieved, gave_way })
 }
 
 fn latency_us(window: &Window, objective: &Objective) -> u64 {

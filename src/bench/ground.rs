@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     app::{Lifecycle, error::RunError},
-    config::{BenchConfig, BenchReaders},
+    config::BenchConfig,
     control::Control,
     kafka::OffsetAndEpoch,
     ledger::Ledger,
@@ -29,6 +29,13 @@ pub(super) struct Placed {
     pub(super) place: i32,
 }
 
+impl Placed {
+    /// Its own of a list by places.
+    pub(super) fn of<T: Copy>(self, all: &[T]) -> Option<T> {
+        all.get(usize::try_from(self.place).ok()?).copied()
+    }
+}
+
 impl Ground<'_> {
     pub(super) fn placement(&self) -> &Placement {
         &self.crews[0].placement
@@ -39,7 +46,7 @@ impl Ground<'_> {
     }
 
     pub(super) fn has_readers(&self) -> bool {
-        self.config.readers != BenchReaders::None
+        self.config.verifier.has_readers()
     }
 
     /// The number of all partitions.
@@ -96,18 +103,8 @@ impl Ground<'_> {
     /// # Errors
     /// The first promise that was broken, unless the run goes on.
     pub(super) fn decide(&self, ledger: &Ledger) -> Result<(), Halt> {
-        let shared = &self.control.shared;
-        let decided = shared.undecided.decide(ledger);
-        for record in &decided.unlisted {
-            crate::ledger::undecided::note_resend(&shared.causes, record);
-        }
-        for violation in decided.broken {
-            if !self.config.verifier.proof.keep_going {
-                return Err(Halt::Violation(Box::new(violation)));
-            }
-            shared.violations.add(violation);
-        }
-        Ok(())
+        // What follows is the same whichever topic a record is of.
+        self.crews[0].draw_consequences(self.control.shared.undecided.decide(ledger))
     }
 
     /// Nothing came of something because the run is being stopped.

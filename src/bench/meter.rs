@@ -1,6 +1,7 @@
 //! The main thread's ear: what shards tell goes into the ledger and the window under way, and the clock is watched.
 
 use std::{
+    ops::Range,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -19,7 +20,7 @@ use crate::{
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
     stats::{Board, ProducerStats},
-    verifier::{phases::producer_s_trouble, produce::open_loop::Step, shard::Halt, work_watch::WorkWatch},
+    verifier::{phases::look_at_producers, produce::open_loop::Step, shard::Halt, work_watch::WorkWatch},
 };
 
 /// Between two looks.
@@ -50,7 +51,6 @@ pub(super) struct Meter<'a> {
     pub(super) ledger: Ledger,
     /// What became of the producers that are done.
     pub(super) outcomes: Vec<Result<(), Halt>>,
-    window: Option<Window>,
     cpu: CpuTimes,
     progress: Progress,
     /// Who waits, and for what.
@@ -63,7 +63,6 @@ impl<'a> Meter<'a> {
         Self {
             ledger: Ledger::new(ground.partitions()),
             outcomes: Vec::new(),
-            window: None,
             cpu: CpuTimes::start(cores),
             progress: Progress::new(&ground.config.verifier.common, ground.has_readers()),
             // A rate keeps it busy; what stands still for seconds waits for somebody.
@@ -98,42 +97,32 @@ impl<'a> Meter<'a> {
             is_last: load.is_last,
         });
         self.progress.set(load, to_us - start_us, start_us);
-        self.window = Some(self.empty());
-        self.until(from_us);
-        let moment = self.moment();
-        if let Some(window) = &mut self.window {
-            window.start(moment);
-        }
+        let mut window = self.empty();
+        self.until(&mut window, from_us);
+        window.start(self.moment());
         let mut next_us = from_us;
         while next_us < to_us && !self.is_over() {
             next_us = (next_us + SECOND_US).min(to_us);
-            self.until(next_us);
-            let moment = self.moment();
-            if let Some(window) = &mut self.window {
-                window.sample(moment);
-            }
+            self.until(&mut window, next_us);
+            window.sample(self.moment());
         }
-        self.taken()
+        window
     }
 
     /// Drops what is due and was not sent.
-    pub(super) fn pause(&mut self) {
-        let now_us = self.now_us();
-        let records_per_s = Some(1.0);
-        self.set(&Step {
-            start_us: now_us,
-            end_us: now_us,
-            records_per_s,
-            measured: self.shards.measured.from_us.get()..self.shards.measured.to_us.get(),
-            is_last: false,
-        });
+    pub(super) fn pause(&self) {
+        let measured = &self.shards.measured;
+        self.send_nothing(measured.from_us.get()..measured.to_us.get(), false);
     }
 
     /// Nothing more is to be sent.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&self) {
+        self.send_nothing(0..0, true);
+    }
+
+    fn send_nothing(&self, measured: Range<u64>, is_last: bool) {
         let now_us = self.now_us();
-        let records_per_s = Some(1.0);
-        self.set(&Step { start_us: now_us, end_us: now_us, records_per_s, measured: 0..0, is_last: true });
+        self.set(&Step { start_us: now_us, end_us: now_us, records_per_s: Some(1.0), measured, is_last });
     }
 
     fn set(&self, step: &Step) {
@@ -144,46 +133,36 @@ impl<'a> Meter<'a> {
     }
 
     /// Listens for a window's last acks: until none is missing, or for so long.
-    pub(super) fn settle(&mut self, window: Window, limit: Duration) -> Window {
-        self.listen_until(window, limit, |meter| meter.in_flight() == 0)
+    pub(super) fn settle(&mut self, window: &mut Window, limit: Duration) {
+        self.listen_until(window, limit, |meter| meter.in_flight() == 0);
     }
 
     /// The same until readers have come to the end, too.
-    pub(super) fn rest(&mut self, window: Window, limit: Duration) -> Window {
-        self.listen_until(window, limit, |meter| meter.in_flight() == 0 && meter.backlog() == 0)
+    pub(super) fn rest(&mut self, window: &mut Window, limit: Duration) {
+        let is_at_rest = |meter: &Self| meter.in_flight() == 0 && meter.backlog(&meter.counts()) == 0;
+        self.listen_until(window, limit, is_at_rest);
     }
 
     /// Nothing is sent for so long.
-    pub(super) fn idle(&mut self, window: Window, time: Duration) -> Window {
-        self.listen_until(window, time, |_| false)
+    pub(super) fn idle(&mut self, window: &mut Window, time: Duration) {
+        self.listen_until(window, time, |_| false);
     }
 
-    fn listen_until(&mut self, window: Window, limit: Duration, is_enough: impl Fn(&Self) -> bool) -> Window {
-        self.window = Some(window);
+    fn listen_until(&mut self, window: &mut Window, limit: Duration, is_enough: impl Fn(&Self) -> bool) {
         let until = Instant::now() + limit;
         while !is_enough(self) && Instant::now() < until && !self.is_over() {
-            self.look();
+            self.look(window);
         }
-        self.listen();
-        self.taken()
+        self.listen(window);
     }
 
     /// Listens until all producers are done, for the sake of this window.
-    pub(super) fn finish(&mut self, window: Window) -> Window {
-        self.window = Some(window);
+    pub(super) fn finish(&mut self, window: &mut Window) {
         while self.outcomes.len() < self.shards.steps.len() {
-            self.look();
+            self.look(window);
         }
         self.watch.ended();
-        self.listen();
-        self.taken()
-    }
-
-    fn taken(&mut self) -> Window {
-        match self.window.take() {
-            Some(window) => window,
-            None => self.empty(),
-        }
+        self.listen(window);
     }
 
     /// A window in which nothing was measured.
@@ -205,31 +184,25 @@ impl<'a> Meter<'a> {
         self.ground.lifecycle().stop_requested() || self.outcomes.len() >= self.shards.steps.len()
     }
 
-    fn until(&mut self, at_us: u64) {
+    fn until(&mut self, window: &mut Window, at_us: u64) {
         while self.now_us() < at_us && !self.is_over() {
-            self.look();
+            self.look(window);
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, window: &mut Window) {
         thread::sleep(LOOK);
-        self.listen();
+        self.listen(window);
         let producers = self.producers();
-        let lifecycle = self.ground.lifecycle();
-        if !lifecycle.has_begun() && producers.iter().any(|stats| stats.acked.get() > 0) {
-            lifecycle.begin();
+        look_at_producers(&self.ground.crews[0], producers, &mut self.watch);
+        if self.progress.is_due() {
+            let (now_us, counts, overdue) = (self.now_us(), self.counts(), self.overdue());
+            let backlog = self.backlog(&counts);
+            self.progress.show(now_us, &counts, overdue, backlog);
         }
-        let standing = producers
-            .iter()
-            .enumerate()
-            .map(|(index, stats)| (stats.progress(), stats.wants.get().map(|wants| (index, wants))));
-        let crew = &self.ground.crews[0];
-        self.watch.look(standing, |(shard, wants), _| Some(producer_s_trouble(crew, shard, wants)));
-        let (counts, overdue, backlog) = (self.counts(), self.overdue(), self.backlog());
-        self.progress.show(self.shards.clock.now_us(), &counts, overdue, backlog);
     }
 
-    fn listen(&mut self) {
+    fn listen(&mut self, window: &mut Window) {
         while let Ok(message) = self.shards.messages.try_recv() {
             match message {
                 Message::Produced { entries, latency, times } => {
@@ -241,12 +214,12 @@ impl<'a> Meter<'a> {
                     }
                     if let Some(times) = times {
                         self.progress.add_own(&times);
-                        self.window.iter_mut().for_each(|window| window.add_own(&times));
+                        window.add_own(&times);
                     }
                 }
                 Message::EndToEnd(histogram) => {
                     self.progress.add_end_to_end(&histogram);
-                    self.window.iter_mut().for_each(|window| window.add_end_to_end(&histogram));
+                    window.add_end_to_end(&histogram);
                 }
                 // Nobody here sends anything else.
                 _ => {}
@@ -258,19 +231,17 @@ impl<'a> Meter<'a> {
     }
 
     fn counts(&self) -> Counts {
-        let producer = self.board.producer.as_ref().map(crate::stats::ProducerBoard::raw_totals);
-        let producer = producer.unwrap_or_default();
-        let mut counts = Counts {
-            sent: producer.sent,
-            acked: producer.acked,
-            acked_bytes: producer.acked_bytes,
-            failed: producer.fails,
-            ..Counts::default()
-        };
-        for reader in &self.board.readers {
-            let totals = reader.raw_totals();
-            counts.read += totals.records();
-            counts.read_bytes += totals.bytes;
+        let mut counts = Counts::default();
+        for shard in self.producers() {
+            counts.sent += shard.sent.get();
+            counts.acked += shard.acked.get();
+            counts.acked_bytes += shard.acked_bytes.get();
+            counts.failed += shard.fails.get();
+        }
+        for shard in self.board.readers.iter().flat_map(|reader| &reader.shards) {
+            // A reader's progress is the records that it has read.
+            counts.read += shard.progress();
+            counts.read_bytes += shard.bytes.get();
         }
         counts
     }
@@ -279,11 +250,10 @@ impl<'a> Meter<'a> {
         self.producers().iter().map(|stats| stats.overdue.get()).sum()
     }
 
-    fn backlog(&self) -> u64 {
+    fn backlog(&self, counts: &Counts) -> u64 {
         if !self.ground.has_readers() {
             return 0;
         }
-        let counts = self.counts();
         let aborted = self.producers().iter().map(|stats| stats.aborted_records.get()).sum();
         // What was aborted on purpose is acked, and shown to nobody.
         counts.acked.saturating_sub(aborted).saturating_sub(counts.read)
@@ -298,13 +268,14 @@ impl<'a> Meter<'a> {
     fn moment(&mut self) -> Moment {
         let cores = self.cpu.look();
         self.progress.set_busy(&cores);
+        let counts = self.counts();
         Moment {
             at_s: self.now_us() as f64 / 1e6,
-            counts: self.counts(),
+            backlog: self.backlog(&counts),
+            counts,
             blocked_us: self.producers().iter().map(|stats| stats.blocked_us.get()).collect(),
             cores,
             overdue: self.overdue(),
-            backlog: self.backlog(),
             memory_bytes: Cost::memory_now_bytes(),
         }
     }

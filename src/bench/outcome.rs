@@ -18,7 +18,7 @@ use crate::{
         ending::Ending,
         verdict::{Facts, Verdict},
     },
-    config::{BenchConfig, BenchReaders, ClientKind},
+    config::{BenchConfig, ClientKind},
     record::{
         RECORD_ID_BYTES, RECORD_ID_HEADER,
         proof::{LONG_BYTES, PROOF_HEADER, TIMED_BYTES},
@@ -99,7 +99,7 @@ pub(super) fn document(
     facts: &Facts,
 ) -> BenchResult {
     let verdict = Verdict::of(facts);
-    let has_readers = config.readers != BenchReaders::None;
+    let has_readers = config.verifier.has_readers();
     let settings = settings(outcome, config);
     let open_messaging = OpenMessaging {
         workload: workload(&settings),

@@ -1,6 +1,10 @@
 //! A benchmark's run from its first line to its last: the main thread's part.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{
     finding,
@@ -56,9 +60,7 @@ fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError
     // A shard has a client that writes, and one that reads.
     let trial = Trial::without_ledger(verifier, &topology.allowed, most * 2)?;
     if let Some(path) = &config.output {
-        whole_file::probe(path).map_err(|error| {
-            RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
-        })?;
+        whole_file::probe(path).map_err(|error| unwritable(path, &error))?;
     }
     ending.begin_report()?;
     let cluster = Cluster::open(&verifier.common, &config.topics[0])?;
@@ -80,6 +82,10 @@ fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError
     result
 }
 
+fn unwritable(path: &Path, error: &io::Error) -> RunError {
+    RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
+}
+
 /// Writes the result, and has the summary ready.
 fn tell(
     outcome: &Outcome,
@@ -88,14 +94,12 @@ fn tell(
     control: &Control,
     result: Result<(), RunError>,
 ) -> Result<(), RunError> {
-    let facts = ending.facts(result.as_ref().err());
-    let document = outcome::document(outcome, config, (ending, &control.shared), &facts);
     // Told once.
     let _ = control.shared.bench_summary.set(summary::lines(outcome, config, &control.shared));
     let Some(path) = &config.output else { return result };
-    let written = whole_file::replace_with_json(path, &document).map_err(|error| {
-        RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
-    });
+    let facts = ending.facts(result.as_ref().err());
+    let document = outcome::document(outcome, config, (ending, &control.shared), &facts);
+    let written = whole_file::replace_with_json(path, &document).map_err(|error| unwritable(path, &error));
     result.and(written)
 }
 
@@ -184,8 +188,8 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     shared.ending.begin_phase(BENCH);
     let shards = shards::start(ground, produce, &ends, (producer, reader))?;
     let mut meter = Meter::new(ground, board, shards);
-    let (window, records_per_s, search, missed) = load(&mut meter, ground.config);
-    let mut window = meter.finish(window);
+    let (mut window, records_per_s, search, missed) = load(&mut meter, ground.config);
+    meter.finish(&mut window);
     let producers = worst(std::mem::take(&mut meter.outcomes));
     let readers = close(ground, board, &mut meter, &mut window, producers.is_ok());
     window.finish();

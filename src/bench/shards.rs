@@ -1,9 +1,6 @@
 //! Starting the shards of a benchmark: each writes to its partitions, and reads them, on one executor.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use glommio::{Latency, Shares};
@@ -19,9 +16,10 @@ use crate::{
     partitions::PartitionSlot,
     random::Random,
     record::proof,
-    runtime::executor::{self, Shard},
+    runtime::executor::Shard,
     stats::{ProducerBoard, ReaderBoard},
     verifier::{
+        crew::{Readers, start_together},
         produce::{
             latecomers::LateEnds,
             open_loop::{OpenLoopJob, Step},
@@ -36,7 +34,7 @@ use crate::{
             progress::{OPEN_END, Span},
             sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
         },
-        shard::{Feed, Feeder, Halt, ShardContext, feed},
+        shard::{Feed, Feeder, Halt, ShardContext},
     },
 };
 
@@ -65,7 +63,7 @@ pub(super) struct Shards {
 /// What a shard does.
 struct ShardJob {
     produce: ProduceJob,
-    read: Option<(SeqReadJob, Feed<SeqReadPass>)>,
+    read: Option<SeqReadJob>,
 }
 
 /// Starts them. Readers begin where the logs end now.
@@ -89,7 +87,7 @@ pub(super) fn start(
     let counts: Vec<u64> = dealt.iter().map(|own| own.len() as u64).collect();
     let windows = budget::shares(produce.max_buffered_records as u64, &counts);
     let produce = Arc::new(produce.clone());
-    let (mut steps, mut feeders, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut jobs) = (Vec::new(), Vec::new());
     for (index, own) in dealt.iter().enumerate() {
         let (step_sender, step_receiver) = unbounded();
         let table = ground.table(own);
@@ -110,40 +108,38 @@ pub(super) fn start(
             config: produce.clone(),
         };
         let read = readers.map(|readers| {
-            let (feeder, feed) = feed();
-            feeder.start(pass(ground, own, ends, &close));
-            feeders.push(feeder);
             let end_to_end = EndToEndJob { clock, epoch_us, run, measured: measured.clone() };
-            let job = SeqReadJob {
+            SeqReadJob {
                 table,
                 stats: readers.shards[index].clone(),
                 throughput_bytes_per_s: None,
                 share,
                 proof: ground.config.verifier.proof,
                 end_to_end: Some(end_to_end),
-            };
-            (job, feed)
+            }
         });
         steps.push(step_sender);
-        jobs.push(ShardJob { produce: job, read });
+        jobs.push(vec![ShardJob { produce: job, read }]);
     }
-    let running = match ground.crews[0].kind {
-        ClientKind::Wire => spawn(ground, jobs, &sender, &done_sender, ShardContext::wire),
-        ClientKind::Librdkafka => spawn(ground, jobs, &sender, &done_sender, ShardContext::librdkafka),
+    let (feeders, running) = match ground.crews[0].kind {
+        ClientKind::Wire => spawn(ground, jobs, (sender, done_sender), ShardContext::wire),
+        ClientKind::Librdkafka => spawn(ground, jobs, (sender, done_sender), ShardContext::librdkafka),
     }?;
+    for (feeder, own) in feeders.iter().zip(&dealt).filter(|_| readers.is_some()) {
+        feeder.start(pass(ground, own, ends, &close));
+    }
     Ok(Shards { running, steps, messages, done, feeders, close, clock, measured })
 }
 
 fn begun(placed: Placed, ends: &[OffsetAndEpoch]) -> ProducePartition {
-    let end_offset =
-        usize::try_from(placed.place).ok().and_then(|place| ends.get(place)).map_or(0, |end| end.offset);
+    let end_offset = placed.of(ends).map_or(0, |end| end.offset);
     ProducePartition { id: placed.place, end_offset, highest_acked: -1, last_consumable: 0 }
 }
 
 /// One pass, from where the logs end now until it is closed.
 fn pass(ground: &Ground<'_>, own: &[Placed], ends: &[OffsetAndEpoch], close: &Close) -> SeqReadPass {
     let span = |(slot, placed): (usize, &Placed)| {
-        let end = usize::try_from(placed.place).ok().and_then(|place| ends.get(place));
+        let end = placed.of(ends);
         Span {
             partition: PartitionSlot::at(slot),
             start: end.map_or(0, |end| end.offset),
@@ -162,38 +158,25 @@ fn pass(ground: &Ground<'_>, own: &[Placed], ends: &[OffsetAndEpoch], close: &Cl
 
 fn spawn<C: ClientFactory>(
     ground: &Ground<'_>,
-    jobs: Vec<ShardJob>,
-    sender: &Sender<Message>,
-    done: &Sender<Result<(), Halt>>,
+    jobs: Vec<Vec<ShardJob>>,
+    (sender, done): (Sender<Message>, Sender<Result<(), Halt>>),
     clients: fn(&ShardContext) -> C,
-) -> Result<Vec<Shard<()>>, RunError> {
-    let placement = ground.placement();
-    let contexts: Vec<_> = placement
-        .shards
-        .iter()
-        .map(|place| ShardContext { sender: sender.clone(), ..ground.crews[0].context(place.clone()) })
-        .collect();
-    let jobs: Vec<_> = jobs.into_iter().map(Some).collect();
-    let (shared, done) = (Arc::new((contexts, Mutex::new(jobs))), done.clone());
-    let spawned = executor::spawn_shards(placement, &ground.control.shared.pulses, move |place| {
-        let context = shared.0[place.index].clone();
-        // Once for each shard, before its work begins.
-        let job = shared.1.lock().unwrap_or_else(PoisonError::into_inner)[place.index].take();
-        let done = done.clone();
+) -> Result<Readers<SeqReadPass>, RunError> {
+    start_together(&ground.crews[0], jobs, move |context, jobs| {
+        let (context, done) = (ShardContext { sender: sender.clone(), ..context }, done.clone());
         async move {
-            if let Some(job) = job {
-                work(clients(&context), context, job, done).await;
+            for (job, feed) in jobs {
+                work(clients(&context), context.clone(), (job, feed), done.clone()).await;
             }
         }
-    });
-    Ok(spawned?)
+    })
 }
 
 /// Writes and reads, in turns that are short: who is busy must not hold up the other's clock.
 async fn work<C: ClientFactory>(
     clients: C,
     context: ShardContext,
-    job: ShardJob,
+    (job, feed): (ShardJob, Feed<SeqReadPass>),
     done: Sender<Result<(), Halt>>,
 ) {
     let queue =
@@ -201,7 +184,7 @@ async fn work<C: ClientFactory>(
     let ShardJob { produce, read } = job;
     let reader_s = context.clone();
     let reading = async move {
-        if let Some((job, feed)) = read {
+        if let Some(job) = read {
             seq_reader::run(reader_s, job, feed).await;
         }
     };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::{Cost, Shared},
-    config::{BenchConfig, BenchReaders},
+    config::BenchConfig,
     human,
     stats::{LatencyHistogram, ReaderBoard},
 };
@@ -27,7 +27,7 @@ pub(super) fn lines(outcome: &Outcome, config: &BenchConfig, shared: &Shared) ->
 
 fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Shared) -> std::fmt::Result {
     let (totals, measured_s) = (outcome.totals(), outcome.window.measured_s());
-    let has_readers = config.readers != BenchReaders::None;
+    let has_readers = config.verifier.has_readers();
     if let Some(search) = &outcome.search {
         found(text, search)?;
     }

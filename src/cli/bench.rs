@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use super::{
     common::{
         BatchArgs, ClusterArgs, ControlArgs, HOUR, MAX_INT, OutputArgs, PlacementArgs, SecurityArgs,
-        TransactionArgs,
+        TransactionArgs, limit,
     },
     duration::{BareUnit, duration},
     values::{Accepts, OrOff, Parsed, choice, topic_name, whole, whole_or_off},
@@ -126,12 +126,10 @@ pub(super) struct BenchEndArgs {
     #[arg(long)]
     pub keep_going: bool,
     /// The whole run ends after so long, with exit code 3
-    #[arg(long, value_name = "DURATION",
-          value_parser = duration(BareUnit::Refused, Duration::from_millis(1), HOUR * 24 * 365))]
+    #[arg(long, value_name = "DURATION", value_parser = limit())]
     pub deadline: Option<Duration>,
     /// A broker that is away for longer ends the run, with exit code 3
-    #[arg(long, value_name = "DURATION",
-          value_parser = duration(BareUnit::Refused, Duration::from_millis(1), HOUR * 24 * 365))]
+    #[arg(long, value_name = "DURATION", value_parser = limit())]
     pub max_outage: Option<Duration>,
 }
 

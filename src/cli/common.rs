@@ -250,6 +250,7 @@ pub(super) struct EndArgs {
     pub max_outage: Option<Duration>,
 }
 
-fn limit() -> impl Fn(&str) -> Parsed<Duration> + Clone + Send + Sync + 'static {
+/// A limit on how long something may take.
+pub(super) fn limit() -> impl Fn(&str) -> Parsed<Duration> + Clone + Send + Sync + 'static {
     duration(BareUnit::Refused, Duration::from_millis(1), HOUR * 24 * 365)
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::bench::result::BenchResult;
 
 /// So improbable must a difference be where there is none, to be told as one.
-const SIGNIFICANT: f64 = 0.05;
+pub(super) const SIGNIFICANT: f64 = 0.05;
 
 /// What became of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

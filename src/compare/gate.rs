@@ -1,10 +1,7 @@
 //! `--fail-on`: when a comparison is a failure.
 
-use super::comparison::Row;
+use super::comparison::{Row, SIGNIFICANT};
 use crate::config::Gate;
-
-/// So probable may a change be where there is none, for a gate to let it pass.
-const BY_CHANCE: f64 = 0.05;
 
 /// What a condition says of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +20,7 @@ pub(super) fn judge(gate: &Gate, rows: &[Row]) -> Passage {
         return Passage::NoFigure;
     };
     let is_beyond = if gate.is_above { row.change > gate.change } else { row.change < gate.change };
-    if is_beyond && row.p.is_none_or(|p| p < BY_CHANCE) { Passage::Shut } else { Passage::Open }
+    if is_beyond && row.p.is_none_or(|p| p < SIGNIFICANT) { Passage::Shut } else { Passage::Open }
 }
 
 #[cfg(test)]

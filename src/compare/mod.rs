@@ -137,7 +137,7 @@ fn verdict(rows: &[Row]) -> String {
     };
     let told: Vec<_> =
         [Outcome::Worse, Outcome::Better, Outcome::Unknown].into_iter().filter_map(names).collect();
-    if told.is_empty() { "no difference".to_owned() } else { told.join("; ") }
+    if told.is_empty() { Outcome::NoDifference.words().to_owned() } else { told.join("; ") }
 }
 
 fn write(config: &CompareConfig, documents: &[Value], failures: &[String]) -> Result<(), CompareError> {

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use crate::bench::result::Proofload;
 
 /// Flags that say where something goes to, and not what is done.
-const OF_NO_MATTER: [&str; 12] = [
+const OF_NO_MATTER: [&str; 10] = [
     "output",
-    "hdr",
-    "html",
     "report",
     "topic",
     "remote",

@@ -35,8 +35,7 @@ impl LatencyHistogram {
     /// Never: the bounds are constants that the histogram accepts, as the tests show.
     #[must_use]
     pub fn new() -> Self {
-        let within = Histogram::new_with_bounds(1, MAX_US, 2).expect("constant bounds are valid");
-        Self { within, above_range: 0 }
+        Self::with_digits(2)
     }
 
     /// An empty one that tells latencies apart to three significant digits.
@@ -45,7 +44,11 @@ impl LatencyHistogram {
     /// Never, as [`Self::new`].
     #[must_use]
     pub fn fine() -> Self {
-        let within = Histogram::new_with_bounds(1, MAX_US, 3).expect("constant bounds are valid");
+        Self::with_digits(3)
+    }
+
+    fn with_digits(digits: u8) -> Self {
+        let within = Histogram::new_with_bounds(1, MAX_US, digits).expect("constant bounds are valid");
         Self { within, above_range: 0 }
     }
 

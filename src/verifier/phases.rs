@@ -159,23 +159,32 @@ fn supervise<T>(
     while !is_over() {
         std::thread::sleep(LOOK_PAUSE);
         latecomers.look(is_over);
-        // Whatever a shard wants behind its first ack, it is there again.
-        if !crew.lifecycle().has_begun() && producer.shards.iter().any(|stats| stats.acked.get() > 0) {
-            crew.lifecycle().begin();
-        }
-        let workers = producer.shards.iter().enumerate();
-        let standing = |(index, stats): (usize, &Arc<ProducerStats>)| {
-            (stats.progress(), stats.wants.get().map(|wants| (index, wants)))
-        };
-        watch.look(workers.map(standing), |(shard, wants), _| Some(producer_s_trouble(crew, shard, wants)));
+        look_at_producers(crew, &producer.shards, &mut watch);
     }
     watch.ended();
     latecomers.ended();
     crew.lifecycle().begin();
 }
 
+/// One look at shards that produce: the run has begun with the first ack, and who stands still is said to wait.
+pub(crate) fn look_at_producers(
+    crew: &Crew<'_>,
+    shards: &[Arc<ProducerStats>],
+    watch: &mut WorkWatch<'_, (usize, ProducerWants)>,
+) {
+    // Whatever a shard wants behind its first ack, it is there again.
+    if !crew.lifecycle().has_begun() && shards.iter().any(|stats| stats.acked.get() > 0) {
+        crew.lifecycle().begin();
+    }
+    let standing = |(index, stats): (usize, &Arc<ProducerStats>)| {
+        (stats.progress(), stats.wants.get().map(|wants| (index, wants)))
+    };
+    let workers = shards.iter().enumerate().map(standing);
+    watch.look(workers, |(shard, wants), _| Some(producer_s_trouble(crew, shard, wants)));
+}
+
 /// What a shard's producer waits for, and who keeps it waiting.
-pub(crate) fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
+fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
     let id = transactional_id(&crew.client, &crew.config.topic, shard);
     let coordinator = Coordinator::Transactions(&id);
     match wants {

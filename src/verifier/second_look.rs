@@ -70,10 +70,19 @@ impl Crew<'_> {
                 || Decided { broken: Vec::new(), unlisted: shared.undecided.take() },
                 |ledger| shared.undecided.decide(&ledger),
             );
-            decided.unlisted.iter().for_each(|record| undecided::note_resend(&shared.causes, record));
-            self.accuse(decided.broken)?;
+            self.draw_consequences(decided)?;
         }
         Ok(())
+    }
+
+    /// Counts what the client itself sent twice, and accuses where a promise was broken.
+    ///
+    /// # Errors
+    /// The first promise that was broken, unless the run goes on.
+    pub(crate) fn draw_consequences(&self, decided: Decided) -> Result<(), Halt> {
+        let causes = &self.control.shared.causes;
+        decided.unlisted.iter().for_each(|record| undecided::note_resend(causes, record));
+        self.accuse(decided.broken)
     }
 
     fn accuse(&self, violations: Vec<Violation>) -> Result<(), Halt> {
