@@ -193,6 +193,26 @@ pub struct CommonConfig {
     pub flags: BTreeMap<String, Value>,
 }
 
+impl Brokers {
+    /// How many there are, as far as that is known before one has answered.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        match self {
+            Self::Embedded { brokers } => *brokers,
+            Self::Bootstrap(list) => list.split(',').count(),
+        }
+    }
+
+    /// The list that settings of clients are tried out with: where embedded ones will be is not known yet.
+    #[must_use]
+    pub fn to_try(&self) -> &str {
+        match self {
+            Self::Embedded { .. } => "localhost",
+            Self::Bootstrap(list) => list,
+        }
+    }
+}
+
 /// What the doctor is to look at.
 #[derive(Clone, Debug)]
 pub struct DoctorConfig {

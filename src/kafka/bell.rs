@@ -4,7 +4,11 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     task::{Poll, Waker},
+    time::Duration,
 };
+
+use futures_lite::future;
+use glommio::timer::sleep;
 
 /// Rings, and stays rung until somebody has waited for it or silences it. One task waits at a time. Several clients may ring the
 /// same one.
@@ -39,6 +43,14 @@ impl Bell {
                 *waker = Some(context.waker().clone());
             }
             Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits for that, but not longer than `limit`. Must be called on an executor.
+    pub async fn wait_at_most(&self, limit: Duration) {
+        future::or(self.wait(), async {
+            sleep(limit).await;
         })
         .await;
     }

@@ -30,10 +30,7 @@ impl<'a> Trial<'a> {
     pub(super) fn of(config: &'a RepeaterConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
         clients(config, cpus)?;
         let mut trial = Self { config, shards, limit: descriptors::raise(), port: 0 };
-        trial.port = trial.connections(match &config.common.brokers {
-            Brokers::Embedded { brokers } => *brokers,
-            Brokers::Bootstrap(list) => list.split(',').count(),
-        })?;
+        trial.port = trial.connections(config.common.brokers.listed())?;
         pages::fit_for(librdkafka_clients(config));
         Ok(trial)
     }
@@ -73,12 +70,8 @@ fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     let librdkafka = Librdkafka::new(client.clone(), cpus.clone());
     let writer = sender::settings(config, &client.client_id, Compression::None);
     if is_ours(config) {
-        let bootstrap = match &config.common.brokers {
-            Brokers::Bootstrap(list) => list,
-            // Where they will be is not known yet.
-            Brokers::Embedded { .. } => "localhost",
-        };
-        wire::try_writer(&ClientSettings::new(&config.common, bootstrap), &writer)?;
+        let client = ClientSettings::new(&config.common, config.common.brokers.to_try());
+        wire::try_writer(&client, &writer)?;
     } else {
         librdkafka.try_writer(&writer)?;
     }

@@ -59,11 +59,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, RunError> {
         clients(config, cpus)?;
         let mut trial = Self { config, listed, limit: descriptors::raise(), port: 0 };
-        let brokers = match &config.common.brokers {
-            Brokers::Embedded { brokers } => *brokers,
-            Brokers::Bootstrap(list) => list.split(',').count(),
-        };
-        trial.port = trial.connections(brokers, shards)?;
+        trial.port = trial.connections(config.common.brokers.listed(), shards)?;
         let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
         let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
         match config.common.client.kind {
@@ -136,12 +132,7 @@ fn clients(config: &VerifierConfig, cpus: &CpuSet) -> Result<(), ClientError> {
 
 /// The same for clients of our own, whose settings are all that there is to find out.
 fn wire_clients(config: &VerifierConfig) -> Result<(), ClientError> {
-    let bootstrap = match &config.common.brokers {
-        Brokers::Bootstrap(list) => list,
-        // Where they will be is not known yet.
-        Brokers::Embedded { .. } => "localhost",
-    };
-    let client = ClientSettings::new(&config.common, bootstrap);
+    let client = ClientSettings::new(&config.common, config.common.brokers.to_try());
     wire::security::try_out(&client)?;
     if let Some(produce) = &config.produce {
         wire::settings::sink(&client, &writer(&client, produce))?;

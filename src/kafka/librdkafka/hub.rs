@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use futures_lite::{AsyncReadExt, FutureExt};
+use futures_lite::AsyncReadExt;
 use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 
@@ -123,10 +123,7 @@ impl HubBell {
             // It rings before that. A timer for each wait would cost about as much as the wait.
             return self.bell.wait().await;
         }
-        let time_is_up = async {
-            sleep(limit).await;
-        };
-        self.bell.wait().or(time_is_up).await;
+        self.bell.wait_at_most(limit).await;
     }
 
     /// For threads that are no executor's.

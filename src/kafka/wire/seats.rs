@@ -2,9 +2,6 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use futures_lite::future;
-use glommio::timer::sleep;
-
 use super::{
     asked::{self, ANSWER_US, Asked},
     bearer,
@@ -103,10 +100,7 @@ impl LogReader for SeatReader {
     }
 
     async fn wait(&self, limit: Duration) {
-        future::or(self.shared.news[self.seat].wait(), async {
-            sleep(limit).await;
-        })
-        .await;
+        self.shared.news[self.seat].wait_at_most(limit).await;
     }
 
     fn ask_offsets(&mut self, partitions: &[PartitionSlot], spec: OffsetSpec) -> QuestionId {

@@ -42,8 +42,6 @@ pub(crate) struct OpenLoop {
     share: f64,
     schedule: Option<Schedule>,
     is_last: bool,
-    /// The last record was not taken for want of room.
-    pub(crate) lacks_room: bool,
 }
 
 /// How long nothing is to be sent while there is no step.
@@ -62,7 +60,7 @@ pub(crate) enum Next {
 
 impl OpenLoop {
     pub(crate) fn new(job: &OpenLoopJob, share: f64) -> Self {
-        Self { job: job.clone(), share, schedule: None, is_last: false, lacks_room: false }
+        Self { job: job.clone(), share, schedule: None, is_last: false }
     }
 
     /// Takes up what the main thread has set. Returns which records are measured from now on, where that has changed.

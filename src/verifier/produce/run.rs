@@ -74,31 +74,19 @@ pub struct ProduceJob {
     pub(crate) open_loop: Option<OpenLoopJob>,
 }
 
-/// The time that a record bears.
+/// The time that a record bears: the clock's, or in an open loop when it was to be sent.
 #[derive(Clone, Copy, Debug)]
-enum Time {
-    /// The clock's, ms since 1970.
-    Ms(i64),
-    /// When it was to be sent, ms since 1970 and µs behind that.
-    Intended(i64, u16),
+struct Time {
+    /// ms since 1970.
+    ms: i64,
+    /// µs behind that, of an open loop's.
+    micros: Option<u16>,
 }
 
 impl Time {
-    fn of(unix_us: i64) -> Self {
-        Self::Intended(unix_us.div_euclid(1_000), u16::try_from(unix_us.rem_euclid(1_000)).unwrap_or(0))
-    }
-
-    fn ms(self) -> i64 {
-        match self {
-            Self::Ms(ms) | Self::Intended(ms, _) => ms,
-        }
-    }
-
-    fn micros(self) -> Option<u16> {
-        match self {
-            Self::Ms(_) => None,
-            Self::Intended(_, micros) => Some(micros),
-        }
+    fn intended(unix_us: i64) -> Self {
+        let micros = u16::try_from(unix_us.rem_euclid(1_000)).unwrap_or(0);
+        Self { ms: unix_us.div_euclid(1_000), micros: Some(micros) }
     }
 }
 
@@ -230,12 +218,12 @@ impl<C: ClientFactory> ShardProducer<C> {
             if self.client_is_spent() && self.is_idle() {
                 self.renew_client()?;
             }
-            let (sent, pause) = self.send_burst()?;
+            let (sent, pause, lacks_room) = self.send_burst()?;
             self.report_if_due();
             if sent + delivered == 0 {
                 let began_us = self.clock.now_us();
                 self.producer.wait(pause.min(WAIT)).await;
-                if self.open_loop.as_ref().is_some_and(|open_loop| open_loop.lacks_room) {
+                if lacks_room {
                     self.was_blocked_since(began_us);
                 }
             } else {
@@ -279,21 +267,19 @@ impl<C: ClientFactory> ShardProducer<C> {
         Ok(now_us)
     }
 
-    /// Sends until the window is full, the burst is over, or the pace says wait.
-    fn send_burst(&mut self) -> Result<(usize, Duration), Halt> {
-        if let Some(open_loop) = &mut self.open_loop {
-            // Until it turns out that there is.
-            open_loop.lacks_room = true;
-            let measured = open_loop.look();
-            if let (Some(timing), Some(measured)) = (&mut self.acks.timing, measured) {
-                timing.measure(measured);
-            }
+    /// Sends until the window is full, the burst is over, or the pace says wait. Returns how many records it sent, how long to wait,
+    /// and whether that is for want of room, where else nothing is due.
+    fn send_burst(&mut self) -> Result<(usize, Duration, bool), Halt> {
+        if let Some(measured) = self.open_loop.as_mut().and_then(OpenLoop::look)
+            && let Some(timing) = &mut self.acks.timing
+        {
+            timing.measure(measured);
         }
         if (self.is_probing && !self.acks.nothing_in_flight()) || self.client_is_spent() {
-            return Ok((0, WAIT));
+            return Ok((0, WAIT, true));
         }
         if let Some(pause) = self.producer.pause() {
-            return Ok((0, pause));
+            return Ok((0, pause, true));
         }
         let (now_us, today_ms) = (self.clock.now_us(), clock::unix_ms());
         let mut burst = if self.is_probing { 1 } else { BURST };
@@ -304,18 +290,13 @@ impl<C: ClientFactory> ShardProducer<C> {
         for sent in 0..burst {
             let intended_us = match self.turn(now_us) {
                 Ok(intended_us) => intended_us,
-                Err(pause) => {
-                    if let Some(open_loop) = &mut self.open_loop {
-                        open_loop.lacks_room = false;
-                    }
-                    return Ok((sent, pause));
-                }
+                Err(pause) => return Ok((sent, pause, false)),
             };
             if !self.send_one(now_us, intended_us, today_ms)? {
-                return Ok((sent, WAIT));
+                return Ok((sent, WAIT, true));
             }
         }
-        Ok((burst, Duration::ZERO))
+        Ok((burst, Duration::ZERO, true))
     }
 
     /// Whether the next records belong to another producer id.
@@ -331,10 +312,9 @@ impl<C: ClientFactory> ShardProducer<C> {
         let late_us = u32::try_from(now_us.saturating_sub(intended_us)).unwrap_or(u32::MAX);
         let Some(draft) = self.draft(late_us) else { return Ok(false) };
         let Some(sending) = self.acks.predict(&draft, now_us) else { return Ok(false) };
-        let time = self
-            .open_loop
-            .as_ref()
-            .map_or(Time::Ms(today_ms), |open_loop| Time::of(open_loop.unix_us(intended_us)));
+        let time = self.open_loop.as_ref().map_or(Time { ms: today_ms, micros: None }, |open_loop| {
+            Time::intended(open_loop.unix_us(intended_us))
+        });
         if let Err(error) = self.hand_over(&draft, sending, aborting, time) {
             self.acks.take_back(sending);
             if let Some(timestamps) = &mut self.timestamps {
@@ -387,12 +367,12 @@ impl<C: ClientFactory> ShardProducer<C> {
         let set_key = draft.key_index.map(KeyText::of_set);
         let key = set_key.as_ref().map_or(record_id, KeyText::as_bytes);
         let (value, value_digest) = self.values.next(draft.tombstone, sending.offset, &mut self.random);
-        let timestamp_ms = self.timestamps.as_mut().map_or(time.ms(), CountedTimestamps::next_ms);
+        let timestamp_ms = self.timestamps.as_mut().map_or(time.ms, CountedTimestamps::next_ms);
         let proof = self.config.proof_header.then(|| {
             let (sequence, transaction) = sending.number;
             // The client takes 0 for "now".
             let timestamp_ms = Some(timestamp_ms).filter(|time| *time > 0);
-            let proof = Proof { run: self.run, sequence, timestamp_ms, micros: time.micros(), transaction };
+            let proof = Proof { run: self.run, sequence, timestamp_ms, micros: time.micros, transaction };
             let content = if aborting {
                 Content::new(Some(key), value_digest, (RECORD_ID_HEADER.as_bytes(), record_id))
             } else {

@@ -18,6 +18,7 @@ use rdkafka::{
 };
 
 use super::{
+    closing::Closing,
     group_event::GroupEvent,
     membership::{Membership, Unreadable, on_rebalance},
     place::Step,
@@ -41,8 +42,6 @@ use crate::{
 
 /// How often a member commits, far below the contract's 5 s.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// How long the client has to tell the group that its subscription is gone.
-const UNSUBSCRIBE_TIME: Duration = Duration::from_millis(100);
 /// How long a commit may stay without an answer before the next one is sent.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -61,15 +60,6 @@ pub struct GroupConsumer {
     /// The cluster does not let this member commit.
     refused: Option<KafkaError>,
     closing: Closing,
-}
-
-/// How far a member is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
-    No,
-    /// It has taken its subscription back, and is closed at this time.
-    At(Instant),
-    Begun,
 }
 
 impl GroupConsumer {
@@ -363,45 +353,24 @@ impl GroupConsumer {
     }
 
     /// Begins to leave the group; [`Self::leave`] says when that is done. What the group does not know of now, it never will.
-    ///
-    /// Closing a member that owns nothing ends it without a word to the group, which then waits for its session to
-    /// end (seen with librdkafka 2.12.1). Taking its subscription back first does send that word.
     pub fn begin_leaving(&mut self) {
         let owns_nothing = self.membership.state().partitions == 0;
         self.membership.give_up_on_commits();
-        if owns_nothing {
-            // SAFETY: the client is alive. It cannot fail for one in a group.
-            unsafe { rdk::rd_kafka_unsubscribe(self.handle.ptr()) };
-            self.closing = Closing::At(Instant::now() + UNSUBSCRIBE_TIME);
-        } else {
-            self.close();
-        }
-    }
-
-    fn close(&mut self) {
-        self.closing = Closing::Begun;
-        // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
-        unsafe {
-            let error = rdk::rd_kafka_consumer_close_queue(self.handle.ptr(), self.queue.ptr());
-            rdk::rd_kafka_error_destroy(error);
-        }
+        self.closing.begin(owns_nothing, &self.handle, &self.queue);
     }
 
     /// Serves what leaving takes. Returns whether the group has been left. Records are not shown any more.
     pub fn leave(&mut self) -> bool {
         // A message that is shown after `begin_leaving` belongs to whoever owns the partition next.
         while self.next().is_some() {}
-        if matches!(self.closing, Closing::At(time) if Instant::now() >= time) {
-            self.close();
-        }
+        self.closing.go_on(&self.handle, &self.queue);
         self.has_left()
     }
 
     /// Whether the group has been left.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        // SAFETY: the client is alive.
-        self.closing == Closing::Begun && unsafe { rdk::rd_kafka_consumer_closed(self.handle.ptr()) != 0 }
+        self.closing.is_over(&self.handle)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Members of groups.
 
+mod closing;
 #[expect(clippy::module_inception, reason = "the client's consumer itself")]
 mod group;
 mod group_event;

@@ -21,6 +21,7 @@ use rdkafka::{
 };
 
 use super::{
+    closing::Closing,
     group::{MessagePtr, next_message, subscribe},
     membership::obey,
 };
@@ -46,8 +47,6 @@ const PLACES_LIMIT_MS: i32 = 1_000;
 const PLACES_PAUSE: Duration = Duration::from_millis(100);
 /// How often the library is looked at: what it has to say is about the group, and seldom anything.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// How long the client has to tell the group that its subscription is gone.
-const UNSUBSCRIBE_TIME: Duration = Duration::from_millis(100);
 
 /// The client, and what its callback leaves behind; the client goes first.
 struct Client {
@@ -83,15 +82,6 @@ struct Desk {
     waiting: VecDeque<Job>,
     is_busy: bool,
     words: VecDeque<GroupWord>,
-}
-
-/// How far a member is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
-    No,
-    /// It has taken its subscription back, and is closed at this time.
-    At(Instant),
-    Begun,
 }
 
 /// Such a member, used by one shard.
@@ -243,21 +233,6 @@ impl Presence {
             }
         }
     }
-
-    fn close(&mut self) {
-        self.closing = Closing::Begun;
-        // SAFETY: client and queue are alive; an error that is returned is ours to destroy, and null is taken.
-        unsafe {
-            let error = rdk::rd_kafka_consumer_close_queue(self.client.handle.ptr(), self.queue.ptr());
-            rdk::rd_kafka_error_destroy(error);
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        // SAFETY: the client is alive.
-        self.closing == Closing::Begun
-            && unsafe { rdk::rd_kafka_consumer_closed(self.client.handle.ptr()) != 0 }
-    }
 }
 
 impl Membership for Presence {
@@ -314,23 +289,13 @@ impl Membership for Presence {
         self.bell.wait_at_most(limit).await;
     }
 
-    /// Closing a member that owns nothing ends it without a word to the group, which then waits for its session to end (seen with
-    /// librdkafka 2.12.1). Taking its subscription back first does send that word.
     fn begin_leaving(&mut self) {
-        if self.owned == 0 {
-            // SAFETY: the client is alive. It cannot fail for one in a group.
-            unsafe { rdk::rd_kafka_unsubscribe(self.client.handle.ptr()) };
-            self.closing = Closing::At(Instant::now() + UNSUBSCRIBE_TIME);
-        } else {
-            self.close();
-        }
+        self.closing.begin(self.owned == 0, &self.client.handle, &self.queue);
     }
 
     fn has_left(&mut self) -> bool {
-        if matches!(self.closing, Closing::At(time) if Instant::now() >= time) {
-            self.close();
-        }
-        self.is_closed()
+        self.closing.go_on(&self.client.handle, &self.queue);
+        self.closing.is_over(&self.client.handle)
     }
 }
 
@@ -338,7 +303,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         QueueWake::detach(self.queue.ptr());
         QueueWake::detach(self.commits.ptr());
-        if self.is_closed() {
+        if self.closing.is_over(&self.client.handle) {
             // SAFETY: the client is not used again here; a job that still has it keeps it alive.
             unsafe { ManuallyDrop::drop(&mut self.client) };
         }

@@ -121,6 +121,7 @@ impl Consumer {
 
     /// The same as [`Self::show`], of what has come for a seat.
     pub fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
+        self.has_answers = false;
         let shown = self.source.show_at(seat, visitor);
         self.drive(now_us);
         shown

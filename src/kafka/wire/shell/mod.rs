@@ -18,7 +18,6 @@ use std::{
 };
 
 use futures_lite::future;
-use glommio::timer::sleep;
 
 use self::link::Link;
 use super::{
@@ -134,10 +133,7 @@ impl<M: Machine + 'static> Shell<M> {
         if self.inner.machine.borrow().has_news() && !self.inner.is_told.replace(true) {
             return future::yield_now().await;
         }
-        future::or(self.inner.news.wait(), async {
-            sleep(limit).await;
-        })
-        .await;
+        self.inner.news.wait_at_most(limit).await;
     }
 }
 
@@ -213,11 +209,7 @@ impl<M: Machine + 'static> Inner<M> {
             let deadline_us = self.machine.borrow().next_deadline_us(now_us);
             let pause_us = deadline_us.saturating_sub(now_us).clamp(SHORTEST_US, LONGEST_US);
             self.armed_us.set(now_us + pause_us);
-            let pause = sleep(Duration::from_micros(pause_us));
-            future::or(self.timer.wait(), async {
-                pause.await;
-            })
-            .await;
+            self.timer.wait_at_most(Duration::from_micros(pause_us)).await;
             let now_us = self.now_us();
             if !self.is_over.get() && deadline_us.min(self.armed_us.get()) <= now_us {
                 self.machine.borrow_mut().handle_timeout(now_us);

@@ -300,7 +300,7 @@ fn news_that_nobody_takes_are_told_once_and_keep_nobody_from_work() {
         let has_worked = Rc::new(Cell::new(false));
         let work = has_worked.clone();
         glommio::spawn_local(async move {
-            sleep(Duration::from_millis(1)).await;
+            glommio::timer::sleep(Duration::from_millis(1)).await;
             work.set(true);
         })
         .detach();
