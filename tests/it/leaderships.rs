@@ -6,7 +6,9 @@
 mod dump;
 
 use std::{
-    env, thread,
+    env,
+    panic::{self, AssertUnwindSafe},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -121,20 +123,14 @@ impl Role {
     /// Ends it, and says what it has found.
     fn finish(mut self) -> Verdict {
         let run = self.running.take().expect("a role that works");
-        if self.is_reader() {
-            run.harness().first();
-            run.http().order("/last_pass");
-            run.harness().until_done();
-            run.http().order("/shutdown");
-        } else {
-            run.signal(Signal::SIGINT);
-        }
+        // A role that ends before its time must not keep what the others found from being dumped.
+        let is_led = panic::catch_unwind(AssertUnwindSafe(|| self.lead_to_an_end(&run))).is_ok();
         let pid = run.pid();
         let finished = run.finish();
         let report = self.report();
         let accused = named(&report["violations"]).chain(named(&report["gaps"]));
         let accused: Vec<_> = accused.map(|named| (self.topic.clone(), named)).collect();
-        let is_right = self.is_well(&finished, &report) && accused.is_empty();
+        let is_right = is_led && self.is_well(&finished, &report) && accused.is_empty();
         if !is_right {
             eprintln!("{}: {}", self.name, finished.transcript());
         }
@@ -142,6 +138,17 @@ impl Role {
         let rate = format!("{:.0} a second while leaders moved", self.rate_per_s);
         println!("elections: {:<14} {}; {rate}{} {word}", self.name, what(&report), causes(&report));
         Verdict { name: self.name, pid, told: finished.stderr, is_right, accused }
+    }
+
+    fn lead_to_an_end(&self, run: &Running) {
+        if !self.is_reader() {
+            run.signal(Signal::SIGINT);
+            return;
+        }
+        run.harness().first();
+        run.http().order("/last_pass");
+        run.harness().until_done();
+        run.http().order("/shutdown");
     }
 
     /// Nobody was accused, and the process ended well.

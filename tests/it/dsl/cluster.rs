@@ -158,6 +158,11 @@ impl Cluster {
         self.dir.join(format!("node-{node}/data/{}-{partition}", topic.name()))
     }
 
+    /// What a node has to say.
+    pub fn server_log_of(&self, node: usize) -> PathBuf {
+        self.dir.join(format!("node-{node}/server.log"))
+    }
+
     /// SIGKILL.
     pub fn kill(&self, node: usize) {
         self.script_on_node("stop", node, &["--kill"]);

@@ -7,6 +7,9 @@ use crate::dsl::{Cluster, Topic, janitor, run::Named};
 /// Lines around a place that are shown, and partitions that are dumped.
 const AROUND: usize = 6;
 const MOST: usize = 20;
+/// Lines of a broker's log that are shown of a partition, and characters of each: some name every partition.
+const TOLD: usize = 120;
+const WIDTH: usize = 600;
 const NODES: usize = 3;
 
 /// Dumps each accused partition of one node after the other, around the places that were named.
@@ -29,6 +32,10 @@ pub fn accused(cluster: &Cluster, accused: &[(Topic, Named)]) {
             let folder = cluster.partition_folder_of(node, topic, *partition);
             println!("elections: the log of node {node} around offset {first}:");
             for line in around(&dump(&folder), first) {
+                println!("elections:   {line}");
+            }
+            println!("elections: what node {node} did with it:");
+            for line in told(&cluster.server_log_of(node), &format!("{name}-{partition}")) {
                 println!("elections:   {line}");
             }
         }
@@ -57,6 +64,18 @@ fn dump(folder: &Path) -> String {
         .output();
     output
         .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The last lines of a broker's log that are about a partition: its leaders, its in-sync replicas, where it was cut off.
+fn told(log: &Path, partition: &str) -> Vec<String> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let is_about = |line: &&str| {
+        let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
+        line.split(partition).skip(1).any(ends)
+    };
+    let lines: Vec<_> =
+        text.lines().filter(is_about).map(|line| line.chars().take(WIDTH).collect()).collect();
+    lines[lines.len().saturating_sub(TOLD)..].to_vec()
 }
 
 /// The lines of the batches around an offset.
