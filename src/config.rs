@@ -15,13 +15,14 @@ use std::{
     time::Duration,
 };
 
-pub use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
+pub(crate) use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
 #[cfg(test)]
 pub(crate) use compare::FIGURES;
-pub use compare::{CompareConfig, Gate, NoGate};
-pub use startup::StartupTimeout;
-pub use work::{
-    Compression, FakeTimestamps, Fill, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
+pub(crate) use compare::{CompareConfig, Gate, NoGate};
+pub(crate) use startup::StartupTimeout;
+pub use work::Fill;
+pub(crate) use work::{
+    Compression, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
     RandReadConfig, SeqReadConfig, TransactionConfig,
 };
 
@@ -32,7 +33,7 @@ use crate::runtime::cores::placement::{ClientThreads, CoresRequest};
 
 /// Where the cluster under test lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum Brokers {
+pub(crate) enum Brokers {
     /// A bootstrap list, `host:port[,host:port…]`.
     Bootstrap(String),
     /// An in-process mock cluster with so many brokers.
@@ -44,7 +45,7 @@ pub enum Brokers {
 
 /// How much the log says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Verbosity {
+pub(crate) enum Verbosity {
     /// What happened, once per change.
     #[default]
     Normal,
@@ -56,7 +57,7 @@ pub enum Verbosity {
 
 /// Shape of the log lines on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -66,7 +67,7 @@ pub enum LogFormat {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum ProgressMode {
+pub(crate) enum ProgressMode {
     /// On a terminal a bar, elsewhere and in a JSON log lines.
     #[default]
     Auto,
@@ -80,7 +81,7 @@ pub enum ProgressMode {
 
 /// Whether what is printed has colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum ColorMode {
+pub(crate) enum ColorMode {
     /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     #[default]
     Auto,
@@ -92,7 +93,7 @@ pub enum ColorMode {
 
 /// Which fields `/status` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum StatusSchema {
+pub(crate) enum StatusSchema {
     /// Without `offset_gaps`, for harnesses that do not know the field.
     V1,
     /// All fields of the contract.
@@ -102,7 +103,7 @@ pub enum StatusSchema {
 
 /// Who speaks to the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum ClientKind {
+pub(crate) enum ClientKind {
     /// Our own client.
     Wire,
     /// librdkafka.
@@ -111,7 +112,7 @@ pub enum ClientKind {
 
 /// Who speaks to the brokers in a run, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ClientPick {
+pub(crate) struct ClientPick {
     /// Who does.
     pub kind: ClientKind,
     /// Nobody asked for it by name: what the cluster is may still change it.
@@ -124,14 +125,14 @@ impl ClientPick {
     /// Who writes and reads on a cluster of which it is known whether it is Redpanda's. Ours has been tried there in its
     /// dialect only, not on its logs: it is taken where somebody asks for it.
     #[must_use]
-    pub fn on(&self, is_redpanda: bool) -> ClientKind {
+    pub(crate) fn on(&self, is_redpanda: bool) -> ClientKind {
         if self.is_automatic && is_redpanda { ClientKind::Librdkafka } else { self.kind }
     }
 }
 
 /// What both programs share: the cluster, the cores, the control port, the log.
 #[derive(Clone, Debug, Serialize)]
-pub struct CommonConfig {
+pub(crate) struct CommonConfig {
     /// The cluster under test.
     pub brokers: Brokers,
     /// How we prove who we are, and who the brokers are.
@@ -196,7 +197,7 @@ pub struct CommonConfig {
 impl Brokers {
     /// How many there are, as far as that is known before one has answered.
     #[must_use]
-    pub fn listed(&self) -> usize {
+    pub(crate) fn listed(&self) -> usize {
         match self {
             Self::Embedded { brokers } => *brokers,
             Self::Bootstrap(list) => list.split(',').count(),
@@ -205,7 +206,7 @@ impl Brokers {
 
     /// The list that settings of clients are tried out with: where embedded ones will be is not known yet.
     #[must_use]
-    pub fn to_try(&self) -> &str {
+    pub(crate) fn to_try(&self) -> &str {
         match self {
             Self::Embedded { .. } => "localhost",
             Self::Bootstrap(list) => list,
@@ -215,7 +216,7 @@ impl Brokers {
 
 /// What the doctor is to look at.
 #[derive(Clone, Debug)]
-pub struct DoctorConfig {
+pub(crate) struct DoctorConfig {
     /// The cluster, the cores, the log.
     pub common: CommonConfig,
     /// A cluster was named; without, only the machine is looked at.
@@ -226,7 +227,7 @@ pub struct DoctorConfig {
 
 /// What ends a run that would go on, and what lets it pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Only a run that has done all that was asked for passes.
     pub require_complete: bool,
     /// How long producers and readers work.
@@ -239,7 +240,7 @@ pub struct Limits {
 
 /// What a topic is made like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NewTopic {
+pub(crate) struct NewTopic {
     /// Partitions, at least one.
     pub partitions: usize,
     /// Replicas; `None` is the cluster's default.
@@ -291,14 +292,14 @@ fn names_and_harmless_values<S: Serializer>(
 
 /// Whether the value of a client setting must not be seen.
 #[must_use]
-pub fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     ["password", "secret", "token", "jaas", ".pem"].iter().any(|word| key.contains(word))
 }
 
 /// What the connections to the brokers are secured with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Security {
+pub(crate) struct Security {
     /// Who we are; `None` is nobody in particular.
     pub sasl: Option<Sasl>,
     /// How connections are encrypted; `None` is not at all.
@@ -307,7 +308,7 @@ pub struct Security {
 
 /// A user and how the password is proven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sasl {
+pub(crate) struct Sasl {
     /// Name of the mechanism, such as `SCRAM-SHA-256`.
     pub mechanism: &'static str,
     /// The user.
@@ -320,7 +321,7 @@ pub struct Sasl {
 
 /// Certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// What to trust; `None` is what the system trusts.
     pub ca: Option<PathBuf>,
     /// Our own certificate and its key.
@@ -331,7 +332,7 @@ pub struct Tls {
 
 /// The verifier's run.
 #[derive(Clone, Debug, Serialize)]
-pub struct VerifierConfig {
+pub(crate) struct VerifierConfig {
     /// What both programs share.
     pub common: CommonConfig,
     /// The topic under test; empty only where `common.print_placement` is set and no topic was given.
@@ -357,17 +358,17 @@ pub struct VerifierConfig {
 impl VerifierConfig {
     /// Whether anything is read.
     #[must_use]
-    pub fn has_readers(&self) -> bool {
+    pub(crate) fn has_readers(&self) -> bool {
         self.seq_read.is_some() || self.rand_read.is_some() || self.group_read.is_some()
     }
 }
 
 /// Largest record batch of the repeater, which has no flag for it.
-pub const REPEATER_BATCH_MAX_BYTES: usize = 1_048_576;
+pub(crate) const REPEATER_BATCH_MAX_BYTES: usize = 1_048_576;
 
 /// The repeater's run.
 #[derive(Clone, Debug, Serialize)]
-pub struct RepeaterConfig {
+pub(crate) struct RepeaterConfig {
     /// What both programs share.
     pub common: CommonConfig,
     /// The topics that tokens travel through; at least one, none twice.
@@ -403,7 +404,7 @@ pub struct RepeaterConfig {
 impl RepeaterConfig {
     /// Tokens of each worker, at least one.
     #[must_use]
-    pub fn tokens_per_worker(&self) -> u64 {
+    pub(crate) fn tokens_per_worker(&self) -> u64 {
         self.initial_data_bytes / self.workers.get() as u64 / self.payload_bytes.get() as u64
     }
 }

@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses between attempts of which none got anything done. They grow, so that something that fails at once and for
 /// ever fails some tens of times a second.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     done: u64,
     pause: Duration,
     until: Option<Instant>,
@@ -26,7 +26,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// An attempt has ended; `done` is what has been done in all by now. Returns whether it got nothing done.
-    pub fn ended(&mut self, done: u64, now: Instant) -> bool {
+    pub(crate) fn ended(&mut self, done: u64, now: Instant) -> bool {
         let in_vain = std::mem::replace(&mut self.done, done) == done;
         self.pause =
             if in_vain { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) } else { Duration::ZERO };
@@ -36,13 +36,13 @@ impl Backoff {
 
     /// How long the next attempt has to wait.
     #[must_use]
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
         self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// Whether there is nothing to wait for: looked at for each burst, and without asking what time it is.
     #[must_use]
-    pub fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         let Some(until) = self.until else { return true };
         if Instant::now() < until {
             return false;
@@ -54,7 +54,7 @@ impl Backoff {
 
 /// What an error means for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub(crate) enum Judgement {
     /// It is tried again.
     TryAgain,
     /// It will be the same for ever.
@@ -66,13 +66,13 @@ pub enum Judgement {
 impl Judgement {
     /// Whether the run has to end.
     #[must_use]
-    pub fn is_final(self) -> bool {
+    pub(crate) fn is_final(self) -> bool {
         self != Self::TryAgain
     }
 
     /// What is added to the error, to say why it ends the run.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::TryAgain | Self::Permanent => "",
             Self::Lasting => " (for 30 s, in which nothing was acked)",
@@ -82,7 +82,7 @@ impl Judgement {
 
 /// How much has succeeded so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
+pub(crate) struct Done {
     /// Of those who are judged together.
     pub here: u64,
     /// In the whole run: whose rights are judged is all of it.
@@ -92,14 +92,14 @@ pub struct Done {
 impl Done {
     /// Of a run that is judged as a whole.
     #[must_use]
-    pub fn all(count: u64) -> Self {
+    pub(crate) fn all(count: u64) -> Self {
         Self { here: count, in_run: count }
     }
 }
 
 /// Judges the errors of one producer, or of several that succeed or fail together.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Failing {
+pub(crate) struct Failing {
     /// What had been done when it failed last.
     done: u64,
     patience: Patience,
@@ -110,7 +110,7 @@ pub struct Failing {
 impl Failing {
     /// Something failed; `done` is what has succeeded so far.
     #[cold]
-    pub fn judge(&mut self, error: KafkaError, done: Done, now: Instant) -> Judgement {
+    pub(crate) fn judge(&mut self, error: KafkaError, done: Done, now: Instant) -> Judgement {
         self.look(done.here);
         match error.class() {
             ErrorClass::Invalid => Judgement::Permanent,
@@ -129,13 +129,13 @@ impl Failing {
 
     /// Nothing failed just now: perhaps since there is nothing left that could. Returns the error that has lasted for
     /// too long.
-    pub fn overdue(&mut self, done: u64, now: Instant) -> Option<KafkaError> {
+    pub(crate) fn overdue(&mut self, done: u64, now: Instant) -> Option<KafkaError> {
         self.look(done);
         self.last.filter(|_| self.patience.is_over(now)).map(|(error, _)| error)
     }
 
     /// Brokers are away: what failed before that is not what keeps it from going on.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.patience.succeeded();
         self.last = None;
     }
@@ -149,7 +149,7 @@ impl Failing {
 
 /// What the user can change about records that brokers refuse, with the flags that say what those are like.
 #[must_use]
-pub fn remedy(error: KafkaError, size_flags: &str, time_flags: &str) -> String {
+pub(crate) fn remedy(error: KafkaError, size_flags: &str, time_flags: &str) -> String {
     if error.is_about_size() {
         format!(
             ": a batch must fit into the topic's max.message.bytes: lower {size_flags}, or raise max.message.bytes"

@@ -6,20 +6,20 @@ use indicatif::HumanCount;
 
 /// A number of things: `1 shard`, `1,234 shards`.
 #[must_use]
-pub fn count(number: impl TryInto<u64>, thing: &str) -> String {
+pub(crate) fn count(number: impl TryInto<u64>, thing: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     format!("{} {thing}{}", HumanCount(number), if number == 1 { "" } else { "s" })
 }
 
 /// A number and what is counted, where `(s)` goes when it is one: `1 restart` and `2 restarts` of `restart(s)`.
 #[must_use]
-pub fn counted(number: u64, things: &str) -> String {
+pub(crate) fn counted(number: u64, things: &str) -> String {
     format!("{} {}", HumanCount(number), things.replace("(s)", if number == 1 { "" } else { "s" }))
 }
 
 /// So many in this time, for one second: `141,303`, and in parts of one where it is below that: `0.4`.
 #[must_use]
-pub fn per_second(number: u64, took: Duration) -> String {
+pub(crate) fn per_second(number: u64, took: Duration) -> String {
     let took_us = took.as_micros().max(1_000);
     let whole = u128::from(number) * 1_000_000 / took_us;
     let exact = number as f64 * 1e6 / took_us as f64;
@@ -34,7 +34,7 @@ pub fn per_second(number: u64, took: Duration) -> String {
 
 /// How much of a limit was reached, both in bytes for one second: `3.8 of the limit's 4.8 MiB/s were reached`.
 #[must_use]
-pub fn of_limit(reached_bytes_per_s: f64, limit_bytes_per_s: u64) -> String {
+pub(crate) fn of_limit(reached_bytes_per_s: f64, limit_bytes_per_s: u64) -> String {
     let (unit, bytes, digits) = match limit_bytes_per_s {
         0..1_024 => ("B/s", 1.0, 0),
         1_024..1_048_576 => ("KiB/s", 1_024.0, 1),
@@ -46,13 +46,13 @@ pub fn of_limit(reached_bytes_per_s: f64, limit_bytes_per_s: u64) -> String {
 
 /// How long something took: `0.71 s`, `5 min 3 s`, `3 h 12 min`, `2 days 3 h`.
 #[must_use]
-pub fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     if time < Duration::from_mins(1) { format!("{:.2} s", time.as_secs_f64()) } else { span(time) }
 }
 
 /// A time that need not be exact, in at most two units: `3 s`, `5 min 3 s`, `3 h 12 min`, `2 days 3 h`.
 #[must_use]
-pub fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let s = time.as_secs() + u64::from(time.subsec_millis() >= 500);
     match s {
         0..60 => format!("{s} s"),

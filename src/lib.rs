@@ -2,6 +2,8 @@
 //! the cluster lost, moved, repeated, reordered and altered nothing.
 //!
 //! `docs/ARCHITECTURE.md` draws the threads and the way data takes through them.
+// Whatever is not in here or in `inside` is for the library alone, and what nobody uses is found out.
+#![warn(unreachable_pub)]
 #![deny(unsafe_code)]
 
 // What unit tests share with those of `tests/` has one name for both.

@@ -6,11 +6,11 @@
 use std::{num::NonZeroU64, time::Duration};
 
 /// How far one may be behind its schedule, as time, before that is said.
-pub const BEHIND_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const BEHIND_LIMIT: Duration = Duration::from_secs(1);
 
 /// A bucket that fills at a steady rate and is emptied by what is sent.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     bytes_per_s: f64,
     /// What may go at once after a pause.
     burst_bytes: f64,
@@ -25,7 +25,7 @@ impl Pace {
     /// Lets `share` (0..=1) of `limit_bytes_per_s` pass. `now_us` is on the clock
     /// that later calls use, µs.
     #[must_use]
-    pub fn new(limit_bytes_per_s: NonZeroU64, share: f64, now_us: u64) -> Self {
+    pub(crate) fn new(limit_bytes_per_s: NonZeroU64, share: f64, now_us: u64) -> Self {
         let bytes_per_s = (limit_bytes_per_s.get() as f64 * share).max(1.0);
         // A tenth of a second smooths over the executor's own delays without
         // letting a stalled run catch up by a flood.
@@ -43,7 +43,7 @@ impl Pace {
     ///
     /// A record larger than the bucket goes when the bucket is in credit, and its
     /// excess is paid for by those that follow: no size can block for ever.
-    pub fn wait(&mut self, now_us: u64) -> Duration {
+    pub(crate) fn wait(&mut self, now_us: u64) -> Duration {
         let elapsed_s = now_us.saturating_sub(self.last_us) as f64 / 1e6;
         self.last_us = self.last_us.max(now_us);
         let due_bytes = self.available_bytes + elapsed_s * self.bytes_per_s;
@@ -59,7 +59,7 @@ impl Pace {
     }
 
     /// Takes what was sent out of the bucket.
-    pub fn spend(&mut self, bytes: u64) {
+    pub(crate) fn spend(&mut self, bytes: u64) {
         self.available_bytes -= bytes as f64;
         self.spends = self.spends.saturating_add(1).min(2);
     }
@@ -73,13 +73,13 @@ impl Pace {
         clippy::cast_sign_loss,
         reason = "never below 0, and saturates"
     )]
-    pub fn missed_bytes(&self) -> u64 {
+    pub(crate) fn missed_bytes(&self) -> u64 {
         self.missed_bytes as u64
     }
 
     /// The same as time, at the rate that was asked for.
     #[must_use]
-    pub fn behind(&self) -> Duration {
+    pub(crate) fn behind(&self) -> Duration {
         Duration::try_from_secs_f64(self.missed_bytes / self.bytes_per_s).unwrap_or(Duration::MAX)
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 /// How long nothing is sent once all that was due has been: records go out in few and larger requests, and never more than this
 /// time's worth of them at once. It is the most that a punctual record waits.
-pub const TICK: Duration = Duration::from_micros(500);
+pub(crate) const TICK: Duration = Duration::from_micros(500);
 
 /// What the schedule says of the next record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// It is due, or overdue: it was to be sent at this time, µs.
     Due(u64),
     /// Nothing is to be sent for so long.
@@ -21,7 +21,7 @@ pub enum Turn {
 
 /// The times of a shard's records: the n-th at `start + n / rate`, whatever delays those before it.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     start_us: u64,
     end_us: u64,
     /// `None`: a closed loop, in which the next record is due as soon as there is room for it.
@@ -36,14 +36,14 @@ pub struct Schedule {
 impl Schedule {
     /// Records from `start_us` on, without those from `end_us` on, at so many a second (above 0), or as fast as they go.
     #[must_use]
-    pub fn new(start_us: u64, end_us: u64, records_per_s: Option<f64>) -> Self {
+    pub(crate) fn new(start_us: u64, end_us: u64, records_per_s: Option<f64>) -> Self {
         let period_us = records_per_s.map(|rate| 1e6 / rate.max(1e-9));
         Self { start_us, end_us, period_us, taken: 0, next_us: start_us, release_us: start_us }
     }
 
     /// What is to be done at this time.
     #[inline]
-    pub fn turn(&mut self, now_us: u64) -> Turn {
+    pub(crate) fn turn(&mut self, now_us: u64) -> Turn {
         if self.period_us.is_none() {
             return self.closed_turn(now_us);
         }
@@ -78,7 +78,7 @@ impl Schedule {
         clippy::cast_sign_loss,
         reason = "never below 0, and a run ends before 2^53 µs"
     )]
-    pub fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.taken += 1;
         if let Some(period_us) = self.period_us {
             // From the beginning each time: sums of periods would drift.
@@ -93,7 +93,7 @@ impl Schedule {
         clippy::cast_sign_loss,
         reason = "never below 0, and saturates"
     )]
-    pub fn overdue(&self, now_us: u64) -> u64 {
+    pub(crate) fn overdue(&self, now_us: u64) -> u64 {
         let Some(period_us) = self.period_us else { return 0 };
         let until_us = now_us.min(self.end_us).saturating_sub(self.start_us);
         let due = (until_us as f64 / period_us).ceil() as u64;

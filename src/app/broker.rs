@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A cluster that can be connected to for as long as this value lives.
-pub struct Cluster {
+pub(crate) struct Cluster {
     bootstrap: String,
     embedded: Option<Embedded>,
 }
@@ -28,7 +28,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The embedded cluster could not be started.
-    pub fn open(config: &CommonConfig, topic: &str) -> Result<Self, ClientError> {
+    pub(crate) fn open(config: &CommonConfig, topic: &str) -> Result<Self, ClientError> {
         let brokers = match &config.brokers {
             Brokers::Bootstrap(list) => return Ok(Self { bootstrap: list.clone(), embedded: None }),
             Brokers::Embedded { brokers } => *brokers,
@@ -45,7 +45,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The embedded cluster refused.
-    pub fn add_topics(&self, topics: &[String], partitions: usize) -> Result<(), ClientError> {
+    pub(crate) fn add_topics(&self, topics: &[String], partitions: usize) -> Result<(), ClientError> {
         let embedded = self.embedded.iter();
         embedded
             .flat_map(|embedded| topics.iter().map(|topic| embedded.cluster.create_topic(topic, partitions)))
@@ -54,13 +54,13 @@ impl Cluster {
 
     /// Bootstrap list.
     #[must_use]
-    pub fn bootstrap(&self) -> &str {
+    pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
     /// Where the ledgers of this cluster belong.
     #[must_use]
-    pub fn ledger_dir<'a>(&'a self, working_dir: &'a Path) -> &'a Path {
+    pub(crate) fn ledger_dir<'a>(&'a self, working_dir: &'a Path) -> &'a Path {
         self.embedded.as_ref().map_or(working_dir, |embedded| embedded.ledger_dir.path())
     }
 }

@@ -30,7 +30,7 @@ const TELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// What the run was asked to do.
 #[derive(Clone, Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// A verifier's run.
     Verifier(Box<VerifierConfig>),
     /// A repeater's.
@@ -42,7 +42,7 @@ pub enum Asked {
 impl Asked {
     /// Name of the program.
     #[must_use]
-    pub fn program(&self) -> &'static str {
+    pub(crate) fn program(&self) -> &'static str {
         match self {
             Self::Verifier(_) => "verifier",
             Self::Repeater(_) => "repeater",
@@ -52,7 +52,7 @@ impl Asked {
 
     /// What both programs share.
     #[must_use]
-    pub fn common(&self) -> &CommonConfig {
+    pub(crate) fn common(&self) -> &CommonConfig {
         match self {
             Self::Verifier(config) => &config.common,
             Self::Repeater(config) => &config.common,
@@ -74,7 +74,7 @@ struct Conclusion<'a> {
 
 /// A part of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Phase {
+pub(crate) struct Phase {
     /// Its name, such as `produce` or `sequential read`.
     pub name: &'static str,
     /// How long it took, or has taken so far.
@@ -90,7 +90,7 @@ struct Begun {
 }
 
 /// What a run needs in order to end, from its first line on.
-pub struct Ending {
+pub(crate) struct Ending {
     /// What it was asked to do.
     pub asked: Asked,
     /// When it began, ms since 1970.
@@ -111,7 +111,7 @@ static CURRENT: OnceLock<Arc<Ending>> = OnceLock::new();
 impl Ending {
     /// Begins a run.
     #[must_use]
-    pub fn begin(asked: Asked) -> Arc<Self> {
+    pub(crate) fn begin(asked: Asked) -> Arc<Self> {
         let gate = Gate {
             require_complete: asked.common().limits.require_complete,
             ledger_asked_for: matches!(&asked, Asked::Verifier(config) if config.ledger_asked_for),
@@ -140,7 +140,7 @@ impl Ending {
     ///
     /// # Errors
     /// The report cannot be written.
-    pub fn begin_report(&self) -> Result<(), ReportError> {
+    pub(crate) fn begin_report(&self) -> Result<(), ReportError> {
         if let Some(reason) = &self.asked.common().client.reason {
             tracing::info!("librdkafka speaks to the brokers: {reason}");
         }
@@ -152,18 +152,18 @@ impl Ending {
     }
 
     /// From now on there is something to say of the workers.
-    pub fn watch(&self, shared: &Arc<Shared>) {
+    pub(crate) fn watch(&self, shared: &Arc<Shared>) {
         let _ = self.shared.set(Arc::downgrade(shared));
     }
 
     /// A part of the run begins; the one before is over.
-    pub fn begin_phase(&self, name: &'static str) {
+    pub(crate) fn begin_phase(&self, name: &'static str) {
         self.end_phase();
         lock(&self.phases).push(Begun { name, began: Instant::now(), took: None });
     }
 
     /// The part under way is over.
-    pub fn end_phase(&self) {
+    pub(crate) fn end_phase(&self) {
         if let Some(phase) = lock(&self.phases).last_mut() {
             phase.took.get_or_insert_with(|| phase.began.elapsed());
         }
@@ -171,7 +171,7 @@ impl Ending {
 
     /// The parts of the run until now.
     #[must_use]
-    pub fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let phase = |phase: &Begun| Phase {
             name: phase.name,
             took: phase.took.unwrap_or_else(|| phase.began.elapsed()),
@@ -181,19 +181,19 @@ impl Ending {
 
     /// The part under way; `None` where there is none.
     #[must_use]
-    pub fn phase_under_way(&self) -> Option<&'static str> {
+    pub(crate) fn phase_under_way(&self) -> Option<&'static str> {
         lock(&self.phases).last().filter(|phase| phase.took.is_none()).map(|phase| phase.name)
     }
 
     /// How long the run has taken.
     #[must_use]
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.clock.elapsed()
     }
 
     /// What it has shown.
     #[must_use]
-    pub fn facts(&self, error: Option<&RunError>) -> Facts {
+    pub(crate) fn facts(&self, error: Option<&RunError>) -> Facts {
         let shared = self.shared();
         match (&self.asked, &shared) {
             (_, None) => facts::of_error(error),
@@ -205,7 +205,7 @@ impl Ending {
 
     /// The exit code of a run that ends with this verdict.
     #[must_use]
-    pub fn exit_code(&self, verdict: &Verdict) -> u8 {
+    pub(crate) fn exit_code(&self, verdict: &Verdict) -> u8 {
         verdict.exit_code(self.gate)
     }
 
@@ -214,7 +214,7 @@ impl Ending {
     }
 
     /// Tells the verdict, in the summary and in the report, unless that was done; returns the exit code.
-    pub fn close(&self, error: Option<&RunError>) -> u8 {
+    pub(crate) fn close(&self, error: Option<&RunError>) -> u8 {
         let mut told = lock(&self.told);
         if let Some(code) = *told {
             return code;
@@ -226,7 +226,7 @@ impl Ending {
     }
 
     /// The same for a thread that must not hang: for a run that somebody has to end from outside.
-    pub fn close_in_time(self: &Arc<Self>) -> u8 {
+    pub(crate) fn close_in_time(self: &Arc<Self>) -> u8 {
         let ending = self.clone();
         let code = within_limit(move || ending.close(None));
         code.unwrap_or_else(|| self.exit_code(&Verdict::of(&self.facts(None))))

@@ -19,7 +19,7 @@ use crate::{
 
 /// Why a run did not end well.
 #[derive(Debug, Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The data broke its promise.
     #[error("{0}")]
     Violation(Box<Violation>),
@@ -72,7 +72,7 @@ pub enum RunError {
 impl RunError {
     /// The exit code that belongs to it.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Violation(_) | Self::Violations { .. } => 1,
             // A setting of the user's own that does not exist, or does not take this value; a file without what it is for.

@@ -8,7 +8,7 @@ use crate::terminal;
 /// Ends the process with this code. Nothing is unwound and no handler runs.
 ///
 /// Standard output is line-buffered here: what was printed with its newline is out.
-pub fn at_once(code: i32) -> ! {
+pub(crate) fn at_once(code: i32) -> ! {
     // The shell's prompt comes where the line of progress was.
     terminal::close();
     signal_hook::low_level::exit(code)

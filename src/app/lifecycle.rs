@@ -13,7 +13,7 @@ use std::{
 
 /// The state that all threads of a run share.
 #[derive(Debug, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// One of the constants below.
     stop: AtomicU8,
     last_pass: AtomicBool,
@@ -47,24 +47,24 @@ struct Late {
 impl Lifecycle {
     /// Whether work must end now: drain, and go.
     #[must_use]
-    pub fn stop_requested(&self) -> bool {
+    pub(crate) fn stop_requested(&self) -> bool {
         self.stop.load(Relaxed) != GO_ON
     }
 
     /// Whether the run must end, and not only the phase under way.
     #[must_use]
-    pub fn run_stop_requested(&self) -> bool {
+    pub(crate) fn run_stop_requested(&self) -> bool {
         self.stop.load(Relaxed) == STOP
     }
 
     /// Whether the phase under way ends because its time is up.
     #[must_use]
-    pub fn time_is_up(&self) -> bool {
+    pub(crate) fn time_is_up(&self) -> bool {
         self.stop.load(Relaxed) == TIME_UP
     }
 
     /// A phase begins that may take so long; the time of the one before does not matter any more.
-    pub fn begin_phase(&self, limit: Option<Duration>) {
+    pub(crate) fn begin_phase(&self, limit: Option<Duration>) {
         let mut late = self.late();
         late.phase = limit.map(|limit| (Instant::now(), limit));
         late.phase_ends = late.phase.map(|(began, limit)| began + limit);
@@ -72,7 +72,7 @@ impl Lifecycle {
     }
 
     /// Ends the phase under way when its time is up.
-    pub fn look_at_time(&self, now: Instant) {
+    pub(crate) fn look_at_time(&self, now: Instant) {
         let mut late = self.late();
         if late.phase_ends.is_some_and(|end| now >= end) {
             late.phase_ends = None;
@@ -82,64 +82,64 @@ impl Lifecycle {
 
     /// How long the phase under way has taken, and how long it may take; `None` without a limit.
     #[must_use]
-    pub fn phase_time(&self) -> Option<(Duration, Duration)> {
+    pub(crate) fn phase_time(&self) -> Option<(Duration, Duration)> {
         self.late().phase.map(|(began, limit)| (began.elapsed(), limit))
     }
 
     /// Whether the pass under way is the last.
     #[must_use]
-    pub fn last_pass_requested(&self) -> bool {
+    pub(crate) fn last_pass_requested(&self) -> bool {
         self.last_pass.load(Relaxed)
     }
 
     /// What the first phase needed at its start is there: a record was acked, or it is known where what is read begins and
     /// ends, or a member was taken in.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.begun.store(true, Relaxed);
     }
 
     /// Whether the run has begun: from then on whatever it needs is waited for without limit, also by who waited before.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Relaxed)
     }
 
     /// Ends the work.
-    pub fn request_stop(&self) {
+    pub(crate) fn request_stop(&self) {
         self.stop.store(STOP, Relaxed);
         self.bell.notify_all();
     }
 
     /// Lets the pass under way be the last.
-    pub fn request_last_pass(&self) {
+    pub(crate) fn request_last_pass(&self) {
         self.last_pass.store(true, Relaxed);
     }
 
     /// Lets a repeater that waits for it produce. Once is enough, and more does no harm.
-    pub fn activate(&self) {
+    pub(crate) fn activate(&self) {
         self.activated.store(true, Relaxed);
     }
 
     /// Whether a repeater may produce.
     #[must_use]
-    pub fn is_activated(&self) -> bool {
+    pub(crate) fn is_activated(&self) -> bool {
         self.activated.load(Relaxed)
     }
 
     /// Whether the process was asked to exit.
     #[must_use]
-    pub fn shutdown_requested(&self) -> bool {
+    pub(crate) fn shutdown_requested(&self) -> bool {
         self.late().shutdown
     }
 
     /// Lets the process exit once the work is done.
-    pub fn request_shutdown(&self) {
+    pub(crate) fn request_shutdown(&self) {
         self.late().shutdown = true;
         self.bell.notify_all();
     }
 
     /// Ends the work because somebody wants it to end: a signal, or a request. Work that is done is not interrupted.
-    pub fn interrupt(&self, by: &str) {
+    pub(crate) fn interrupt(&self, by: &str) {
         if !self.work_is_done() {
             self.late().interruption.get_or_insert_with(|| by.to_owned());
         }
@@ -148,19 +148,19 @@ impl Lifecycle {
 
     /// Who has ended the work before it was done.
     #[must_use]
-    pub fn interruption(&self) -> Option<String> {
+    pub(crate) fn interruption(&self) -> Option<String> {
         self.late().interruption.clone()
     }
 
     /// Ends the work because it cannot be done; the first reason counts.
-    pub fn fail(&self, reason: String) {
+    pub(crate) fn fail(&self, reason: String) {
         self.late().failure.get_or_insert(reason);
         self.request_stop();
     }
 
     /// What ends the work, before anybody has judged it: if that never happens, because something hangs, this is how the
     /// process ends. A broken promise (exit code 1) counts more than whatever else went wrong, and then the first.
-    pub fn note_halt(&self, exit_code: u8, reason: impl FnOnce() -> String) {
+    pub(crate) fn note_halt(&self, exit_code: u8, reason: impl FnOnce() -> String) {
         let mut late = self.late();
         if late.halt.as_ref().is_none_or(|(known, _)| *known != 1 && exit_code == 1) {
             late.halt = Some((exit_code, reason()));
@@ -169,29 +169,29 @@ impl Lifecycle {
 
     /// That: the exit code, and why.
     #[must_use]
-    pub fn halt(&self) -> Option<(u8, String)> {
+    pub(crate) fn halt(&self) -> Option<(u8, String)> {
         self.late().halt.clone()
     }
 
     /// Why the work could not be done.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         self.late().failure.clone()
     }
 
     /// All workers have ended.
-    pub fn finish_work(&self) {
+    pub(crate) fn finish_work(&self) {
         self.work_done.store(true, Relaxed);
     }
 
     /// Whether all workers have ended.
     #[must_use]
-    pub fn work_is_done(&self) -> bool {
+    pub(crate) fn work_is_done(&self) -> bool {
         self.work_done.load(Relaxed)
     }
 
     /// Blocks until the process may exit.
-    pub fn wait_for_shutdown(&self) {
+    pub(crate) fn wait_for_shutdown(&self) {
         let mut late = self.late();
         while !late.shutdown {
             // The time-out makes a lost bell harmless.

@@ -1,9 +1,9 @@
 //! The frame around a run, the same for every program: how it ended, and who is told.
 
-pub mod broker;
+pub(crate) mod broker;
 mod cost;
-pub mod ending;
-pub mod error;
+pub(crate) mod ending;
+pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod facts;
 pub(crate) mod frame;
@@ -11,14 +11,14 @@ mod lifecycle;
 pub(crate) mod logging;
 pub mod panic;
 pub(crate) mod repeater_summary;
-pub mod report;
+pub(crate) mod report;
 mod shared;
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod title;
-pub mod verdict;
+pub(crate) mod verdict;
 
 pub(crate) use cost::Cost;
-pub use lifecycle::Lifecycle;
+pub(crate) use lifecycle::Lifecycle;
 pub(crate) use shared::WatchedTopics;
-pub use shared::{BrokerCount, Shared};
+pub(crate) use shared::{BrokerCount, Shared};

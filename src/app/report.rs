@@ -28,7 +28,7 @@ const REACHED: f64 = 0.95;
 /// The document could not be written.
 #[derive(Debug, Error)]
 #[error("report {}: cannot be written: {source}", path.display())]
-pub struct ReportError {
+pub(crate) struct ReportError {
     path: PathBuf,
     source: io::Error,
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What the threads of a run share: what has been found, how far it has come, and how it is to end.
-pub struct Shared {
+pub(crate) struct Shared {
     /// How far the run has come.
     pub lifecycle: Lifecycle,
     /// The workers, from the moment that they exist.
@@ -54,7 +54,7 @@ pub struct Shared {
 
 /// How many brokers there are.
 #[derive(Debug, Default)]
-pub struct BrokerCount {
+pub(crate) struct BrokerCount {
     /// Connected.
     pub up: AtomicUsize,
     /// Known.
@@ -94,7 +94,7 @@ impl Shared {
 
     /// The status array, one object for each worker; `None` until the workers exist.
     #[must_use]
-    pub fn status(&self) -> Option<serde_json::Value> {
+    pub(crate) fn status(&self) -> Option<serde_json::Value> {
         // Numbers, texts and maps with numbers for keys: nothing in it can fail to become JSON.
         if let Some(board) = self.repeater.get() {
             return serde_json::to_value(board.status()).ok();

@@ -11,7 +11,7 @@ const EXIT_FAILED: u8 = 3;
 
 /// What is known of a run when it ends, or of one that goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The data broke its promise: the first violation, or how many there were.
     pub violation: Option<String>,
     /// Why the work could not be done.
@@ -38,7 +38,7 @@ pub struct Facts {
 
 /// Why the work could not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// In words.
     pub cause: String,
     /// What was asked for does not exist.
@@ -47,7 +47,7 @@ pub struct Failure {
 
 /// How a run has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Everything that was acked was read, as it was acked.
     Proven,
     /// Nothing is wrong, but not everything is vouched for by a ledger.
@@ -88,7 +88,7 @@ pub enum Verdict {
 
 /// What lets a run pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// Only what was done completely passes (`--require-complete`).
     pub require_complete: bool,
     /// A ledger was asked for (`--ledger-dir`).
@@ -99,7 +99,7 @@ impl Verdict {
     /// What the facts amount to. A broken promise comes before all else, then what kept the work from being done, then
     /// what stands still, and only then whether all was done.
     #[must_use]
-    pub fn of(facts: &Facts) -> Self {
+    pub(crate) fn of(facts: &Facts) -> Self {
         let Facts { violation, failure, stall, interruption, .. } = facts;
         if let Some(what) = violation {
             return Self::Violation { what: what.clone() };
@@ -139,7 +139,7 @@ impl Verdict {
 
     /// What is certain of a run that goes on: what is not can still come out better or worse.
     #[must_use]
-    pub fn so_far(facts: &Facts) -> Option<Self> {
+    pub(crate) fn so_far(facts: &Facts) -> Option<Self> {
         let verdict = Self::of(facts);
         let is_bad = facts.violation.is_some() || facts.failure.is_some() || facts.stall.is_some();
         is_bad.then_some(verdict)
@@ -155,7 +155,7 @@ impl Verdict {
 
     /// The code in reports.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Proven => "proven",
             Self::Consistent { .. } => "consistent",
@@ -170,7 +170,7 @@ impl Verdict {
 
     /// The process's exit code.
     #[must_use]
-    pub fn exit_code(&self, gate: Gate) -> u8 {
+    pub(crate) fn exit_code(&self, gate: Gate) -> u8 {
         let unless_required = if gate.require_complete { EXIT_VIOLATION } else { 0 };
         match self {
             Self::Consistent { .. } if gate.ledger_asked_for => unless_required,
@@ -186,13 +186,13 @@ impl Verdict {
 
     /// Whether a setting was asked for that does not exist.
     #[must_use]
-    pub fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::Failed(Failure { is_usage: true, .. }))
     }
 
     /// Why it is not better; nothing where all is well.
     #[must_use]
-    pub fn cause(&self) -> Option<String> {
+    pub(crate) fn cause(&self) -> Option<String> {
         match self {
             Self::Proven => None,
             Self::Consistent { not_vouched_for } => Some(not_vouched_for.join("; ")),

@@ -12,7 +12,7 @@ const WAITS: f64 = 0.5;
 
 /// What is known of a shard's time, parts of it (0 to 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ShardTime {
+pub(super) struct ShardTime {
     /// Its threads were on its core.
     pub busy: f64,
     /// A thread of it was ready, and somebody else was on the core.
@@ -23,7 +23,7 @@ pub struct ShardTime {
 
 /// What the verdict is about.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observed {
+pub(super) struct Observed {
     /// Records a second; `None` for a closed loop.
     pub goal_records_per_s: Option<f64>,
     /// Acks a second.
@@ -38,7 +38,7 @@ pub struct Observed {
 
 /// Who held the load back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientVerdict {
+pub(super) enum ClientVerdict {
     /// Nobody: the rate was kept.
     AtRate,
     /// The brokers: acks came too slowly for what may be in flight.
@@ -50,7 +50,7 @@ pub enum ClientVerdict {
 impl ClientVerdict {
     /// The code in results.
     #[must_use]
-    pub fn code(self) -> &'static str {
+    pub(super) fn code(self) -> &'static str {
         match self {
             Self::AtRate => "at-rate",
             Self::BrokerBound => "broker-bound",
@@ -71,7 +71,7 @@ impl fmt::Display for ClientVerdict {
 
 /// The verdict, and why, in words.
 #[must_use]
-pub fn judge(observed: &Observed) -> (ClientVerdict, String) {
+pub(super) fn judge(observed: &Observed) -> (ClientVerdict, String) {
     let Observed { goal_records_per_s, achieved_records_per_s, measured_s, overdue_records, shards } =
         observed;
     if let Some(goal) = goal_records_per_s

@@ -10,11 +10,11 @@ mod machine;
 mod meter;
 mod outcome;
 mod progress;
-pub mod result;
+pub(crate) mod result;
 mod run;
 mod search;
 mod shards;
 mod summary;
 mod window;
 
-pub use run::run;
+pub(crate) use run::run;

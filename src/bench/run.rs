@@ -42,7 +42,7 @@ const BENCH: &str = "bench";
 
 /// Does what was asked for; returns the exit code.
 #[must_use]
-pub fn run(config: &BenchConfig) -> u8 {
+pub(crate) fn run(config: &BenchConfig) -> u8 {
     let verifier = &config.verifier;
     if verifier.common.print_placement {
         return frame::print_plan(|topology| {

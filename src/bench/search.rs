@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The first rate, where the user names none.
-pub const FIRST_RATE: f64 = 10_000.0;
+pub(super) const FIRST_RATE: f64 = 10_000.0;
 /// No rate below this is tried, nor one above that.
 const LOWEST_RATE: f64 = 10.0;
 const HIGHEST_RATE: f64 = 1e9;
@@ -17,7 +17,7 @@ const BACK: f64 = 0.97;
 
 /// Why a rate is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepKind {
+pub(super) enum StepKind {
     /// Nothing has given way yet.
     Up,
     /// Nothing has held yet.
@@ -31,7 +31,7 @@ pub enum StepKind {
 impl StepKind {
     /// Its name in results.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
@@ -43,7 +43,7 @@ impl StepKind {
 
 /// What gave way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GaveWay {
+pub(super) enum GaveWay {
     /// The objective was missed.
     Latency,
     /// Records could not be sent, or were not read, as fast as they were due.
@@ -55,7 +55,7 @@ pub enum GaveWay {
 impl GaveWay {
     /// Its name in results.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Latency => "latency",
             Self::Backlog => "backlog",
@@ -66,7 +66,7 @@ impl GaveWay {
 
 /// What came of a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Acks a second.
     pub achieved: f64,
     /// `None`: it held.
@@ -75,7 +75,7 @@ pub struct Outcome {
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Next {
+pub(super) enum Next {
     /// Try this rate.
     Try(StepKind, f64),
     /// The search is over.
@@ -86,7 +86,7 @@ pub enum Next {
 
 /// The state of a search.
 #[derive(Clone, Debug)]
-pub struct Search {
+pub(super) struct Search {
     next: Next,
     /// The highest rate that held.
     low: Option<f64>,
@@ -97,25 +97,25 @@ pub struct Search {
 impl Search {
     /// Begins with this rate.
     #[must_use]
-    pub fn new(first: f64) -> Self {
+    pub(super) fn new(first: f64) -> Self {
         let first = first.clamp(LOWEST_RATE, HIGHEST_RATE);
         Self { next: Next::Try(StepKind::Up, first), low: None, high: None }
     }
 
     /// What is to be done next.
     #[must_use]
-    pub fn next(&self) -> Next {
+    pub(super) fn next(&self) -> Next {
         self.next
     }
 
     /// The lowest rate that did not hold, and what gave way.
     #[must_use]
-    pub fn high(&self) -> Option<(f64, GaveWay)> {
+    pub(super) fn high(&self) -> Option<(f64, GaveWay)> {
         self.high
     }
 
     /// Takes in what came of the rate that was tried.
-    pub fn tell(&mut self, outcome: Outcome) {
+    pub(super) fn tell(&mut self, outcome: Outcome) {
         let Next::Try(kind, rate) = self.next else { return };
         match outcome.gave_way {
             None => self.low = Some(self.low.map_or(rate, |low| low.max(rate))),
@@ -158,7 +158,7 @@ impl Search {
 
 /// What was measured of a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
+pub(super) struct Measured {
     /// What was asked for, records a second.
     pub rate: f64,
     /// Acks a second.
@@ -179,7 +179,7 @@ pub struct Measured {
 
 /// Whether a rate held; if not, what gave way.
 #[must_use]
-pub fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
+pub(super) fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
     /// Of the rate, what must have been acked.
     const ACKED: f64 = 0.99;
     /// What readers may be behind, as time: they fetch in large pieces.

@@ -7,7 +7,7 @@ use super::values::{Accepts, Parsed};
 
 /// What an integer without a unit means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BareUnit {
+pub(super) enum BareUnit {
     /// Nothing: only `0` may go without a unit.
     Refused,
     /// The flag's name ends in `-ms`.
@@ -20,7 +20,7 @@ pub enum BareUnit {
 const MAX_NS: u128 = i64::MAX as u128;
 
 /// A clap value parser for durations within `low..=high`.
-pub fn duration(
+pub(super) fn duration(
     bare: BareUnit,
     low: Duration,
     high: Duration,

@@ -6,7 +6,7 @@ use super::{generate, go_flags::FlagError, help, values::Accepts};
 
 /// A command line that asks for something that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UsageError {
+pub(crate) enum UsageError {
     /// The words are not flags and values.
     #[error(transparent)]
     Syntax(#[from] FlagError),
@@ -60,12 +60,12 @@ pub enum UsageError {
 
 impl UsageError {
     /// `what` completes the sentence "accepts …".
-    pub fn value(flag: &str, value: impl fmt::Display, what: impl Into<String>) -> Self {
+    pub(crate) fn value(flag: &str, value: impl fmt::Display, what: impl Into<String>) -> Self {
         Self::Value { flag: flag.to_owned(), value: value.to_string(), accepts: Accepts::new(what.into()) }
     }
 
     /// A flag that is missing, or cannot be used like this.
-    pub fn flag(flag: &'static str, why: impl Into<String>) -> Self {
+    pub(crate) fn flag(flag: &'static str, why: impl Into<String>) -> Self {
         Self::Flag { flag, why: why.into() }
     }
 }
@@ -80,7 +80,7 @@ fn topics() -> String {
 }
 
 /// A flag as users write it: names of one letter have one dash.
-pub struct Dashed<'a>(pub &'a str);
+pub(super) struct Dashed<'a>(pub &'a str);
 
 impl fmt::Display for Dashed<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +89,7 @@ impl fmt::Display for Dashed<'_> {
 }
 
 /// A word of the user's that cannot break the line or the terminal; an empty one is shown too.
-pub struct OneLine<'a>(pub &'a str);
+pub(super) struct OneLine<'a>(pub &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use super::error::{Dashed, OneLine};
 
 /// What the words ask for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Normalised {
+pub(super) enum Normalised {
     /// `-h`, `-help`, `--help`.
     Help,
     /// `-version`, `--version`, `-V`.
@@ -21,7 +21,7 @@ pub enum Normalised {
 
 /// Words that are not flags and values.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlagError {
+pub(crate) enum FlagError {
     /// No flag takes anything but UTF-8.
     #[error("{}: accepts UTF-8 only", OneLine(.0))]
     NotUtf8(String),
@@ -58,7 +58,7 @@ pub enum FlagError {
 ///
 /// Empty words between flags are skipped, since harnesses split at single spaces. For the same
 /// reason an empty word after a flag is skipped if a word follows that could only be its value.
-pub fn normalise(
+pub(super) fn normalise(
     command: &Command,
     words: impl IntoIterator<Item = OsString>,
 ) -> Result<Normalised, FlagError> {
@@ -91,7 +91,7 @@ pub fn normalise(
 }
 
 /// Whether a flag may stand without a value.
-pub fn is_boolean(arg: &Arg) -> bool {
+pub(super) fn is_boolean(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue) || arg.get_value_parser().type_id() == TypeId::of::<bool>()
 }
 

@@ -43,7 +43,7 @@ use self::{
 use crate::config::{BenchConfig, CompareConfig, DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
 
 /// Environment variable for a password that is in nobody's process list.
-pub const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
 /// The same for client settings that must not be seen there: `key=value`, and what stands between two of them, as
 /// values may have lines.
 pub(crate) const SETTINGS_VARIABLE: &str = "PROOFLOAD_SECRET_SETTINGS";
@@ -77,7 +77,7 @@ impl Program {
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// The verifier.
     Verifier(Box<VerifierConfig>),
     /// The repeater.
@@ -92,7 +92,7 @@ pub enum Command {
 
 /// A command line that runs nothing: help, or an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CliExit {
+pub(crate) struct CliExit {
     /// The process's exit code.
     pub code: u8,
     /// To be printed as it is, newline included.
@@ -118,7 +118,7 @@ impl From<UsageError> for CliExit {
 /// # Errors
 ///
 /// [`CliExit`] when there is nothing to run: help and version (code 0), usage errors (code 2).
-pub fn parse(program: Program, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+pub(crate) fn parse(program: Program, args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
     match program {
         Program::Proofload => parse_command(args),
         Program::Verifier => parse_verifier("kgo-verifier", args),

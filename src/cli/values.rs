@@ -6,24 +6,24 @@ use std::{borrow::Cow, str::FromStr};
 /// What a flag accepts, said when it was given something else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("accepts {0}")]
-pub struct Accepts(Cow<'static, str>);
+pub(crate) struct Accepts(Cow<'static, str>);
 
 impl Accepts {
     /// `what` completes the sentence "accepts …".
-    pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self(what.into())
     }
 }
 
 /// A value, or what would have been one.
-pub type Parsed<T> = Result<T, Accepts>;
+pub(super) type Parsed<T> = Result<T, Accepts>;
 
 /// A number whose negative values all mean "not set", as Go's flags have no other way to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrOff(pub Option<u64>);
+pub(super) struct OrOff(pub Option<u64>);
 
 /// Go's words for a boolean.
-pub fn go_bool(word: &str) -> Parsed<bool> {
+pub(super) fn go_bool(word: &str) -> Parsed<bool> {
     match word {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -32,7 +32,7 @@ pub fn go_bool(word: &str) -> Parsed<bool> {
 }
 
 /// A host's name as requests carry it, without a port.
-pub fn host_name(word: &str) -> Parsed<String> {
+pub(super) fn host_name(word: &str) -> Parsed<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if word.is_empty() || word.len() > 253 || !word.chars().all(is_name) {
         return Err(Accepts::new("a host name, without a port"));
@@ -41,7 +41,7 @@ pub fn host_name(word: &str) -> Parsed<String> {
 }
 
 /// A whole number within `low..=high`.
-pub fn whole<T: TryFrom<i128>>(
+pub(super) fn whole<T: TryFrom<i128>>(
     low: i128,
     high: i128,
 ) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
@@ -54,7 +54,7 @@ pub fn whole<T: TryFrom<i128>>(
 }
 
 /// A whole number within `low..=high`, or any negative one for `off`.
-pub fn whole_or_off(
+pub(super) fn whole_or_off(
     low: i128,
     off: &'static str,
 ) -> impl Fn(&str) -> Parsed<OrOff> + Clone + Send + Sync + 'static {
@@ -99,7 +99,7 @@ fn split_radix(magnitude: &str) -> (u32, &str) {
 }
 
 /// A number between 0 and 1.
-pub fn probability(word: &str) -> Parsed<f64> {
+pub(super) fn probability(word: &str) -> Parsed<f64> {
     match word.parse::<f64>() {
         // The sum turns -0.0 into 0.0.
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number + 0.0),
@@ -108,7 +108,7 @@ pub fn probability(word: &str) -> Parsed<f64> {
 }
 
 /// One of a few words.
-pub fn choice<T: Copy + Send + Sync + 'static>(
+pub(super) fn choice<T: Copy + Send + Sync + 'static>(
     choices: &'static [(&'static str, T)],
 ) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
     move |word| {
@@ -125,12 +125,14 @@ fn names<T>(choices: &[(&str, T)]) -> String {
 }
 
 /// Anything that parses; `what` says what does.
-pub fn parsed<T: FromStr>(what: &'static str) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
+pub(super) fn parsed<T: FromStr>(
+    what: &'static str,
+) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
     move |word| word.parse().map_err(|_| Accepts::new(what))
 }
 
 /// `key=value`, with a key.
-pub fn key_value(word: &str) -> Parsed<(String, String)> {
+pub(super) fn key_value(word: &str) -> Parsed<(String, String)> {
     match word.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err(Accepts::new("key=value")),
@@ -138,7 +140,7 @@ pub fn key_value(word: &str) -> Parsed<(String, String)> {
 }
 
 /// A name that Kafka accepts for a topic, and that is safe inside a file name.
-pub fn topic_name(word: &str) -> Parsed<String> {
+pub(super) fn topic_name(word: &str) -> Parsed<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let sized = (1..=249).contains(&word.len());
     if sized && word.chars().all(legal) && word != "." && word != ".." {

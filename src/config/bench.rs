@@ -8,7 +8,7 @@ use super::VerifierConfig;
 
 /// How fast records are to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum BenchRate {
+pub(crate) enum BenchRate {
     /// As fast as acks come.
     Max,
     /// So many a second, above 0, whatever becomes of them.
@@ -17,7 +17,7 @@ pub enum BenchRate {
 
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum BenchReaders {
+pub(crate) enum BenchReaders {
     /// The shards read the partitions that they write to.
     Direct,
     /// Nobody.
@@ -35,7 +35,7 @@ impl fmt::Display for BenchReaders {
 
 /// Which latency an objective speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum ObjectiveOn {
+pub(crate) enum ObjectiveOn {
     /// From the intended time to the ack.
     #[default]
     Publish,
@@ -54,7 +54,7 @@ impl fmt::Display for ObjectiveOn {
 
 /// A latency that a rate must hold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Objective {
+pub(crate) struct Objective {
     /// As it was given, such as `p99=20ms`.
     pub words: String,
     /// Of a hundred records, so many may not take longer: above 0, up to 100.
@@ -67,7 +67,7 @@ pub struct Objective {
 
 /// The benchmark's run.
 #[derive(Clone, Debug, Serialize)]
-pub struct BenchConfig {
+pub(crate) struct BenchConfig {
     /// What it has in common with a verifier that produces, and reads what it has produced: its topic is the first.
     pub verifier: VerifierConfig,
     /// The topics, at least one.

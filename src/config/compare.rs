@@ -3,12 +3,12 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 /// Figures of a benchmark's result that are compared, in the order in which they are shown.
-pub const FIGURES: [&str; 9] =
+pub(crate) const FIGURES: [&str; 9] =
     ["rate", "mean", "p50", "p99", "max", "delay-p99", "end-to-end-p50", "end-to-end-p99", "cpu"];
 
 /// What `proofload compare` was asked for.
 #[derive(Clone, Debug)]
-pub struct CompareConfig {
+pub(crate) struct CompareConfig {
     /// Results of one run or several on the old side.
     pub old: Vec<PathBuf>,
     /// The same of each new side.
@@ -23,7 +23,7 @@ pub struct CompareConfig {
 
 /// One condition of `--fail-on`, such as `p99>+10%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// One of [`FIGURES`].
     pub figure: &'static str,
     /// A change above fails; else one below.
@@ -35,7 +35,7 @@ pub struct Gate {
 /// A text is no condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("FIGURE>+N% or FIGURE<-N%, for instance p99>+10%; figures are {}", FIGURES.join(", "))]
-pub struct NoGate;
+pub(crate) struct NoGate;
 
 impl FromStr for Gate {
     type Err = NoGate;

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// `--startup-timeout`: where it is given it holds for each thing that is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct StartupTimeout(Option<Duration>);
+pub(crate) struct StartupTimeout(Option<Duration>);
 
 /// For a first broker.
 const FIRST_BROKER: Duration = Duration::from_mins(1);
@@ -17,7 +17,7 @@ const DENIED_TOPIC: Duration = Duration::from_millis(9_500);
 impl StartupTimeout {
     /// As it was given, zero for ever; `None` where it was not.
     #[must_use]
-    pub fn new(given: Option<Duration>) -> Self {
+    pub(crate) fn new(given: Option<Duration>) -> Self {
         Self(given)
     }
 
@@ -27,19 +27,19 @@ impl StartupTimeout {
 
     /// For a first broker; `None` is for ever.
     #[must_use]
-    pub fn for_a_broker(self) -> Option<Duration> {
+    pub(crate) fn for_a_broker(self) -> Option<Duration> {
         self.or(Some(FIRST_BROKER))
     }
 
     /// For a topic of which a live broker says that there is none; `None` is for ever.
     #[must_use]
-    pub fn for_a_denied_topic(self) -> Option<Duration> {
+    pub(crate) fn for_a_denied_topic(self) -> Option<Duration> {
         self.or(Some(DENIED_TOPIC))
     }
 
     /// For leaders, offsets, coordinators and groups; `None` is for ever.
     #[must_use]
-    pub fn for_the_rest(self) -> Option<Duration> {
+    pub(crate) fn for_the_rest(self) -> Option<Duration> {
         self.or(None)
     }
 }

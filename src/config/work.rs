@@ -54,7 +54,7 @@ pub enum Fill {
 
 /// Record timestamps that are counted, not taken from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct FakeTimestamps {
+pub(crate) struct FakeTimestamps {
     /// Timestamp of the first record, milliseconds since the epoch, never negative.
     pub start_ms: i64,
     /// From one record to the next, never negative.
@@ -63,7 +63,7 @@ pub struct FakeTimestamps {
 
 /// What the verifier's producer does.
 #[derive(Clone, Debug, Serialize)]
-pub struct ProduceConfig {
+pub(crate) struct ProduceConfig {
     /// How many to produce.
     pub messages: NonZeroU64,
     /// Bytes of each value; a record of this size fits into `batch_max_bytes`.
@@ -100,7 +100,7 @@ pub struct ProduceConfig {
 
 /// What the sequential reader does.
 #[derive(Clone, Debug, Serialize)]
-pub struct SeqReadConfig {
+pub(crate) struct SeqReadConfig {
     /// Stop after so many records.
     pub max_messages: Option<u64>,
     /// Limit, bytes per second for the process; `None` is unlimited.
@@ -109,7 +109,7 @@ pub struct SeqReadConfig {
 
 /// What the random readers do.
 #[derive(Clone, Debug, Serialize)]
-pub struct RandReadConfig {
+pub(crate) struct RandReadConfig {
     /// How many readers, at least one.
     pub readers: usize,
     /// How many reads each of them makes in a pass.
@@ -118,7 +118,7 @@ pub struct RandReadConfig {
 
 /// What the members of a consumer group do.
 #[derive(Clone, Debug, Serialize)]
-pub struct GroupReadConfig {
+pub(crate) struct GroupReadConfig {
     /// How many members, at least one.
     pub members: NonZeroUsize,
     /// The group; `None` is a new one for each pass, deleted when it is done.
@@ -139,7 +139,7 @@ pub struct GroupReadConfig {
 
 /// How passes over the log follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum Passes {
+pub(crate) enum Passes {
     /// One pass.
     #[default]
     Once,
@@ -151,7 +151,7 @@ pub enum Passes {
 
 /// Which records must hold the last value that was produced for their key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum LatestChecks {
+pub(crate) enum LatestChecks {
     /// None: values are not looked at.
     #[default]
     Never,
@@ -164,7 +164,7 @@ pub enum LatestChecks {
 /// What readers expect of the log, and what they do when it is otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own, not a state")]
-pub struct ProofConfig {
+pub(crate) struct ProofConfig {
     /// Gaps between offsets are expected.
     pub compacted: bool,
     /// Count truncation and go on, instead of failing.
@@ -181,7 +181,7 @@ pub struct ProofConfig {
 
 /// How records are put into transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TransactionConfig {
+pub(crate) struct TransactionConfig {
     /// How long one may stay open before the cluster aborts it.
     pub timeout: Duration,
     /// Records in each, at least one.

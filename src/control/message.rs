@@ -9,7 +9,7 @@ use crate::{
 
 /// One message. Shards send a few each second, however many records they move.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// From now on acks belong to this ledger.
     OpenLedger {
         /// Its place.
@@ -50,6 +50,6 @@ const QUEUE: usize = 1024;
 
 /// The queue from all threads to the control thread.
 #[must_use]
-pub fn queue() -> (Sender<Message>, Receiver<Message>) {
+pub(super) fn queue() -> (Sender<Message>, Receiver<Message>) {
     bounded(QUEUE)
 }

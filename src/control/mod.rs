@@ -29,8 +29,8 @@ use std::{
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use thiserror::Error;
 
-pub use message::Message;
-pub use startup::StartWait;
+pub(crate) use message::Message;
+pub(crate) use startup::StartWait;
 
 use crate::{
     app::{Shared, WatchedTopics, ending::Ending, error::RunError, exit},
@@ -42,7 +42,7 @@ use crate::{
 
 /// Why there is no control thread.
 #[derive(Debug, Error)]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// The port.
     #[error("the control port {address} cannot be used: {source}: choose another with --remote-port")]
     Port {
@@ -63,7 +63,7 @@ impl From<ControlError> for RunError {
 }
 
 /// The control thread, while it runs.
-pub struct Control {
+pub(crate) struct Control {
     /// What it shares.
     pub shared: Arc<Shared>,
     sender: Sender<Message>,
@@ -89,7 +89,7 @@ impl Control {
     ///
     /// # Errors
     /// The port cannot be bound, or there is no thread to be had.
-    pub fn start(ending: &Arc<Ending>) -> Result<Self, ControlError> {
+    pub(crate) fn start(ending: &Arc<Ending>) -> Result<Self, ControlError> {
         let config = ending.asked.common();
         let listener = bind(config)?;
         let shared = Arc::new(Shared::new(ending, listen::MAX_CONNECTIONS));
@@ -110,7 +110,12 @@ impl Control {
     }
 
     /// Has the brokers watched from now on, and these topics with the partitions that the run knows of.
-    pub fn watch(&self, observer: Arc<Observer>, topics: &[(String, usize)], metadata_max_age: Duration) {
+    pub(crate) fn watch(
+        &self,
+        observer: Arc<Observer>,
+        topics: &[(String, usize)],
+        metadata_max_age: Duration,
+    ) {
         // Once for each run: nothing is there yet.
         let _ = self.shared.watched.set(WatchedTopics { topics: topics.to_vec(), metadata_max_age });
         let _ = self.shared.observer.set(observer);
@@ -118,12 +123,12 @@ impl Control {
 
     /// The way for messages.
     #[must_use]
-    pub fn sender(&self) -> Sender<Message> {
+    pub(crate) fn sender(&self) -> Sender<Message> {
         self.sender.clone()
     }
 
     /// Sends a message that must arrive; waits for room.
-    pub fn send(&self, message: Message) {
+    pub(crate) fn send(&self, message: Message) {
         // The thread ends only after `Finish`, which `finish` sends last.
         let _ = self.sender.send(message);
     }
@@ -132,7 +137,7 @@ impl Control {
     ///
     /// # Errors
     /// The ledger could not be written.
-    pub fn flush_ledger(&self) -> Result<(), LedgerError> {
+    pub(crate) fn flush_ledger(&self) -> Result<(), LedgerError> {
         let (answer, answered) = bounded(1);
         self.send(Message::Flush(answer));
         let mut waiting = Waiting::new("the run");
@@ -154,7 +159,7 @@ impl Control {
     }
 
     /// Stays, with all work done, until `/shutdown`, a signal or the deadline.
-    pub fn stay(&self) {
+    pub(crate) fn stay(&self) {
         if !self.shared.lifecycle.shutdown_requested() {
             tracing::info!("all work is done: waiting for /shutdown on the control port, or for a signal");
         }
@@ -162,7 +167,7 @@ impl Control {
     }
 
     /// Ends the control thread.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.send(Message::Finish);
         // A panic there has ended the process.
         let _ = self.thread.join();

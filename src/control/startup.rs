@@ -16,7 +16,7 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_secs(10);
 
 /// One wait. It is said after 10 s, and ends the run where there is a limit, or where it is for nothing.
-pub struct StartWait<'a> {
+pub(crate) struct StartWait<'a> {
     shared: &'a Shared,
     waiting: Waiting,
     worker: &'static str,
@@ -29,18 +29,18 @@ impl<'a> StartWait<'a> {
     /// By this worker, for instance `the producer`. `limit` is `--startup-timeout`, where it is given: it holds until the
     /// run has begun, whoever waits.
     #[must_use]
-    pub fn new(shared: &'a Shared, worker: &'static str, limit: Option<Duration>) -> Self {
+    pub(crate) fn new(shared: &'a Shared, worker: &'static str, limit: Option<Duration>) -> Self {
         let waiting = Waiting::new(worker);
         Self { shared, waiting, worker, since: Instant::now(), limit, refused: false }
     }
 
     /// It waits. Returns whether it should go on with that: the run may be stopped, or this wait has just ended it.
-    pub fn still(&mut self, awaited: impl Fn() -> Awaited) -> bool {
+    pub(crate) fn still(&mut self, awaited: impl Fn() -> Awaited) -> bool {
         self.still_in(|| awaited().into())
     }
 
     /// The same, where what is waited for may be refused by the cluster.
-    pub fn still_in(&mut self, trouble: impl Fn() -> Trouble) -> bool {
+    pub(crate) fn still_in(&mut self, trouble: impl Fn() -> Trouble) -> bool {
         if self.shared.lifecycle.stop_requested() {
             return false;
         }
@@ -75,7 +75,7 @@ impl<'a> StartWait<'a> {
     }
 
     /// The same, where nothing may be missing any more: then the wait is over.
-    pub fn still_if(&mut self, trouble: impl Fn() -> Option<Trouble>) {
+    pub(crate) fn still_if(&mut self, trouble: impl Fn() -> Option<Trouble>) {
         let waited = self.since.elapsed();
         let is_asked = waited >= QUIET || self.limit().is_some_and(|limit| waited >= limit);
         match is_asked.then(&trouble) {
@@ -86,26 +86,26 @@ impl<'a> StartWait<'a> {
     }
 
     /// It has waited since then already.
-    pub fn began(&mut self, since: Instant) {
+    pub(crate) fn began(&mut self, since: Instant) {
         if self.waiting.began(since) {
             self.since = since;
         }
     }
 
     /// What was waited for has come; the next wait begins anew.
-    pub fn over(&mut self) {
+    pub(crate) fn over(&mut self) {
         self.waiting.over(&self.shared.waits);
         self.since = Instant::now();
         self.refused = false;
     }
 
     /// What was waited for is not needed any more.
-    pub fn not_needed(&mut self) {
+    pub(crate) fn not_needed(&mut self) {
         self.waiting.not_needed(&self.shared.waits);
     }
 
     /// The work is over: where it was not stopped, whatever was waited for has come.
-    pub fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         if !self.shared.lifecycle.stop_requested() {
             self.over();
         }

@@ -105,7 +105,7 @@ impl fmt::Display for Anomaly {
 
 /// One broken promise: what, where, and what proves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// Its kind.
     pub anomaly: Anomaly,
     /// The topic.

@@ -17,7 +17,7 @@ const SHOWN: usize = 5;
 
 /// One cause, however often it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// Who met it, for instance `the producer`.
     pub worker: String,
     /// What failed, in the words of the log.
@@ -37,19 +37,19 @@ pub struct Cause {
 
 /// The causes of a run. Touched only where something failed.
 #[derive(Debug, Default)]
-pub struct Causes(Mutex<Vec<Cause>>);
+pub(crate) struct Causes(Mutex<Vec<Cause>>);
 
 impl Causes {
     /// Counts a cause. One that is new is a WARN line: `{worker}: {what}: {cause}`. Returns whether it is new.
     #[cold]
-    pub fn note(&self, worker: &str, what: &str, cause: &str) -> bool {
+    pub(crate) fn note(&self, worker: &str, what: &str, cause: &str) -> bool {
         self.note_many(worker, what, cause, 1, String::new)
     }
 
     /// The same of a cause that came so many times, with words that are not the same each time: those of the first time
     /// are kept, behind the cause.
     #[cold]
-    pub fn note_many(
+    pub(crate) fn note_many(
         &self,
         worker: &str,
         what: &str,
@@ -79,7 +79,7 @@ impl Causes {
     ///
     /// # Errors
     /// Of the text that is written to.
-    pub fn write(&self, text: &mut impl fmt::Write) -> fmt::Result {
+    pub(crate) fn write(&self, text: &mut impl fmt::Write) -> fmt::Result {
         let all = self.all();
         for Cause { worker, what, cause, count, .. } in all.iter().take(SHOWN) {
             writeln!(text, "              {}× {worker}: {what}: {cause}", HumanCount(*count))?;
@@ -92,7 +92,7 @@ impl Causes {
     }
 
     /// All of them, in the order in which they came first.
-    pub fn all(&self) -> MutexGuard<'_, Vec<Cause>> {
+    pub(crate) fn all(&self) -> MutexGuard<'_, Vec<Cause>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,7 +36,7 @@ const KEPT: usize = 200;
 /// What a complaint is about. In this order they explain: the first that there is says most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ComplaintKind {
+pub(crate) enum ComplaintKind {
     /// There are no descriptors left in this process.
     Descriptors,
     /// An answer is larger than the client takes.
@@ -62,7 +62,7 @@ pub enum ComplaintKind {
 impl ComplaintKind {
     /// Whether it says why nothing comes of a broker that answers other questions.
     #[must_use]
-    pub fn explains(self) -> bool {
+    pub(crate) fn explains(self) -> bool {
         self <= Self::HungUp
     }
 
@@ -74,7 +74,7 @@ impl ComplaintKind {
 
 /// A complaint, however often it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Complaint {
+pub(crate) struct Complaint {
     /// What it is about.
     pub kind: ComplaintKind,
     /// `host:port`, or empty for none in particular.
@@ -99,7 +99,7 @@ impl fmt::Display for Complaint {
 
 /// What was heard of a client just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// What it is about.
     pub kind: ComplaintKind,
     /// `host:port`.
@@ -117,7 +117,7 @@ pub struct Heard {
 /// Whose requests a quota holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Side {
+pub(crate) enum Side {
     /// Producers'.
     Producers,
     /// Consumers'.
@@ -126,7 +126,7 @@ pub enum Side {
 
 /// A broker that holds back our clients, by a quota.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Throttling {
+pub(crate) struct Throttling {
     /// Whose requests.
     pub side: Side,
     /// `host:port`.
@@ -172,7 +172,7 @@ impl fmt::Display for Throttling {
 
 /// All of a process.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<Inner>);
+pub(crate) struct Complaints(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -221,7 +221,7 @@ struct KeptThrottling {
 
 /// Those of this process.
 #[must_use]
-pub fn complaints() -> &'static Complaints {
+pub(crate) fn complaints() -> &'static Complaints {
     static ALL: Complaints =
         Complaints(Mutex::new(Inner { complaints: Vec::new(), throttlings: Vec::new() }));
     &ALL
@@ -230,44 +230,44 @@ pub fn complaints() -> &'static Complaints {
 impl Complaints {
     /// A client complains. Called on the client's own threads.
     #[cold]
-    pub fn note(&self, heard: Heard) {
+    pub(crate) fn note(&self, heard: Heard) {
         self.inner().note(heard, Instant::now());
     }
 
     /// A broker holds a client back for so long. Called where the client's main queue is served, at most once for an
     /// answer.
     #[cold]
-    pub fn throttled(&self, side: Side, broker: &str, for_ms: u64) {
+    pub(crate) fn throttled(&self, side: Side, broker: &str, for_ms: u64) {
         self.inner().throttled(side, broker, for_ms, Instant::now());
     }
 
     /// A broker can be talked to again.
-    pub fn is_up(&self, broker: &str) {
+    pub(crate) fn is_up(&self, broker: &str) {
         self.inner().is_up(broker);
     }
 
     /// What explains that nothing comes, and is not that a broker stands still.
     #[must_use]
-    pub fn explanation(&self, sides: &[Side]) -> Option<String> {
+    pub(crate) fn explanation(&self, sides: &[Side]) -> Option<String> {
         self.inner().explanation(sides, Instant::now())
     }
 
     /// Whether brokers hold back such clients now; if so, in which words.
     #[must_use]
-    pub fn throttling(&self, sides: &[Side]) -> Option<String> {
+    pub(crate) fn throttling(&self, sides: &[Side]) -> Option<String> {
         let inner = self.inner();
         inner.throttling(sides, Instant::now()).map(Throttling::to_string)
     }
 
     /// What the client complains of now: the first reason for whatever is waited for.
     #[must_use]
-    pub fn latest(&self) -> Option<Complaint> {
+    pub(crate) fn latest(&self) -> Option<Complaint> {
         self.inner().latest(Instant::now()).cloned()
     }
 
     /// Whether it is told already why a broker cannot be talked to: it does not let us in, or its name does not resolve.
     #[must_use]
-    pub fn is_explained(&self, broker: &str) -> bool {
+    pub(crate) fn is_explained(&self, broker: &str) -> bool {
         let (inner, now) = (self.inner(), Instant::now());
         let tells = |kind: ComplaintKind| kind.explains() && kind.ends_when_up();
         inner.current(now).any(|complaint| tells(complaint.kind) && is_same(&complaint.broker, broker))
@@ -275,31 +275,31 @@ impl Complaints {
 
     /// Since when a broker has refused one of our clients again and again, and in which words, whoever else it lets in.
     #[must_use]
-    pub fn refused(&self) -> Option<(Instant, String)> {
+    pub(crate) fn refused(&self) -> Option<(Instant, String)> {
         self.inner().refused(Instant::now())
     }
 
     /// What is worth a line in the log, and had none yet.
     #[must_use]
-    pub fn news(&self) -> Vec<String> {
+    pub(crate) fn news(&self) -> Vec<String> {
         self.inner().news(Instant::now())
     }
 
     /// All of them, in the order in which they came first.
     #[must_use]
-    pub fn all(&self) -> Vec<Complaint> {
+    pub(crate) fn all(&self) -> Vec<Complaint> {
         self.inner().complaints.iter().map(|kept| kept.complaint.clone()).collect()
     }
 
     /// All brokers that held us back.
     #[must_use]
-    pub fn throttlings(&self) -> Vec<Throttling> {
+    pub(crate) fn throttlings(&self) -> Vec<Throttling> {
         self.inner().throttlings.iter().map(|kept| kept.throttling.clone()).collect()
     }
 
     /// For how long brokers held us back, ms.
     #[must_use]
-    pub fn throttled_ms(&self) -> u64 {
+    pub(crate) fn throttled_ms(&self) -> u64 {
         self.inner().throttlings.iter().map(|kept| kept.throttling.total_ms).sum()
     }
 

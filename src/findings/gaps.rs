@@ -21,7 +21,7 @@ const LOGGED: usize = 10;
 
 /// Offsets that no reader was shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// The topic.
     pub topic: String,
     /// The partition.
@@ -46,7 +46,7 @@ impl fmt::Display for Gap {
 
 /// The gaps that were found in a run, each once, however many readers find it.
 #[derive(Debug, Default)]
-pub struct Gaps {
+pub(crate) struct Gaps {
     kept: Mutex<BTreeSet<Gap>>,
     /// So that a topic full of them costs no lock for each.
     full: AtomicBool,
@@ -57,7 +57,7 @@ pub struct Gaps {
 impl Gaps {
     /// Keeps one, and says so in the log, unless there are too many already.
     #[cold]
-    pub fn add(&self, topic: &str, partition: i32, missing: Range<i64>) {
+    pub(crate) fn add(&self, topic: &str, partition: i32, missing: Range<i64>) {
         if self.full.load(Relaxed) {
             return;
         }
@@ -78,7 +78,7 @@ impl Gaps {
     /// Says, once, how a log is read of which it is known, or only likely, that it holds transactions: whoever reads it as
     /// if it held none sees aborted records, and gaps where markers are.
     #[cold]
-    pub fn explain(&self, topic: &str, is_known: bool) {
+    pub(crate) fn explain(&self, topic: &str, is_known: bool) {
         if self.explained.swap(true, Relaxed) {
             return;
         }
@@ -97,7 +97,7 @@ impl Gaps {
 
     /// The first ones, by partition and offset.
     #[must_use]
-    pub fn kept(&self) -> Vec<Gap> {
+    pub(crate) fn kept(&self) -> Vec<Gap> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

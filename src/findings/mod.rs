@@ -2,18 +2,18 @@
 //!
 //! Below the programs and the control thread: who finds something adds it here; log, summary and report show it.
 
-pub mod anomaly;
+pub(crate) mod anomaly;
 mod causes;
 mod complaints;
-pub mod gaps;
+pub(crate) mod gaps;
 mod patience;
 mod stalls;
-pub mod violations;
+pub(crate) mod violations;
 mod waits;
 
-pub use causes::{Cause, Causes};
-pub use complaints::{Complaint, ComplaintKind, Heard, Side, Throttling, complaints};
-pub use patience::Patience;
+pub(crate) use causes::{Cause, Causes};
+pub(crate) use complaints::{Complaint, ComplaintKind, Heard, Side, Throttling, complaints};
+pub(crate) use patience::Patience;
 pub(crate) use stalls::{Explanation, THROTTLED};
-pub use stalls::{Stall, Stalls};
-pub use waits::{Awaited, Wait, Waiting, Waits};
+pub(crate) use stalls::{Stall, Stalls};
+pub(crate) use waits::{Awaited, Wait, Waiting, Waits};

@@ -7,24 +7,24 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Measures for how long something has failed without one success.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
+pub(crate) struct Patience {
     since: Option<Instant>,
 }
 
 impl Patience {
     /// It succeeded: the next failure is a first one.
-    pub fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.since = None;
     }
 
     /// It failed once more. Returns whether it has now failed for too long, without one success between.
-    pub fn failed(&mut self, now: Instant) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
         now.duration_since(*self.since.get_or_insert(now)) >= LIMIT
     }
 
     /// Whether too long has passed since it failed first, without one success, although nothing has failed again.
     #[must_use]
-    pub fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) >= LIMIT)
     }
 }

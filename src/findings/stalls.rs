@@ -14,7 +14,7 @@ use crate::clock;
 
 /// One time that a worker stood still.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stall {
+pub(crate) struct Stall {
     /// Who.
     pub worker: &'static str,
     /// The topic.
@@ -60,17 +60,17 @@ const KEPT: usize = 1_000;
 
 /// The stalls of a run. Touched by nobody while there is progress.
 #[derive(Debug, Default)]
-pub struct Stalls(Mutex<Vec<Stall>>);
+pub(crate) struct Stalls(Mutex<Vec<Stall>>);
 
 impl Stalls {
     /// All of them, in the order in which they were found.
-    pub fn all(&self) -> MutexGuard<'_, Vec<Stall>> {
+    pub(crate) fn all(&self) -> MutexGuard<'_, Vec<Stall>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many there were, and how many of them have not ended; as many as are kept.
     #[must_use]
-    pub fn count(&self) -> (u64, u64) {
+    pub(crate) fn count(&self) -> (u64, u64) {
         let all = self.all();
         let open = all.iter().filter(|stall| stall.until_ms.is_none()).count();
         (all.len() as u64, open as u64)
@@ -78,7 +78,7 @@ impl Stalls {
 
     /// The first that has not ended.
     #[must_use]
-    pub fn open(&self) -> Option<Stall> {
+    pub(crate) fn open(&self) -> Option<Stall> {
         self.all().iter().find(|stall| stall.until_ms.is_none()).cloned()
     }
 

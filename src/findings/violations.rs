@@ -24,7 +24,7 @@ type Place = (Anomaly, String, i32, i64, String);
 /// The violations of a run, each once, however many readers find it, and however often: a record can be delivered again,
 /// and a partition be given to another member.
 #[derive(Debug, Default)]
-pub struct Violations {
+pub(crate) struct Violations {
     count: AtomicU64,
     /// By kind, in the order of [`Anomaly::ALL`].
     counts: [AtomicU64; Anomaly::ALL.len()],
@@ -41,7 +41,7 @@ type Transaction = (String, i32, String, u64);
 
 impl Violations {
     /// Counts one, keeps its evidence, and says so in the log, unless it is known.
-    pub fn add(&self, violation: Violation) {
+    pub(crate) fn add(&self, violation: Violation) {
         if !self.is_new(&violation) || self.belongs_to_another(&violation) {
             return;
         }
@@ -98,7 +98,7 @@ impl Violations {
     }
 
     /// Adds what followed to the last one of a partition.
-    pub fn add_next(&self, partition: i32, next: &Neighbour) {
+    pub(crate) fn add_next(&self, partition: i32, next: &Neighbour) {
         let mut kept = self.kept();
         let last = kept.iter_mut().rev().find(|violation| violation.partition == partition);
         if let Some(evidence) = last.map(|violation| &mut violation.evidence) {
@@ -108,18 +108,18 @@ impl Violations {
 
     /// How many there were.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 
     /// How many there were of a kind.
     #[must_use]
-    pub fn count_of(&self, anomaly: Anomaly) -> u64 {
+    pub(crate) fn count_of(&self, anomaly: Anomaly) -> u64 {
         self.counts[anomaly as usize].load(Relaxed)
     }
 
     /// The evidence of the first ones.
-    pub fn kept(&self) -> MutexGuard<'_, Vec<Violation>> {
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Vec<Violation>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ const KEPT: usize = 1_000;
 
 /// What is waited for, and what ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Awaited {
+pub(crate) struct Awaited {
     /// What, for instance `the leaders of partitions 2 and 5`.
     pub what: String,
     /// From whom, for instance `topic t`, `coordinator of group g`.
@@ -38,7 +38,7 @@ impl fmt::Display for Awaited {
 
 /// One wait that was long enough to be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Who waited.
     pub worker: &'static str,
     /// For what.
@@ -54,17 +54,17 @@ pub struct Wait {
 
 /// The long waits of a run.
 #[derive(Debug, Default)]
-pub struct Waits(Mutex<Vec<Wait>>);
+pub(crate) struct Waits(Mutex<Vec<Wait>>);
 
 impl Waits {
     /// All of them, in the order in which they were told.
-    pub fn all(&self) -> MutexGuard<'_, Vec<Wait>> {
+    pub(crate) fn all(&self) -> MutexGuard<'_, Vec<Wait>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many there were, and how many of them have not ended; as many as are kept.
     #[must_use]
-    pub fn count(&self) -> (u64, u64) {
+    pub(crate) fn count(&self) -> (u64, u64) {
         let all = self.all();
         let open = all.iter().filter(|wait| wait.until_ms.is_none()).count();
         (all.len() as u64, open as u64)
@@ -72,7 +72,7 @@ impl Waits {
 
     /// The first that has not ended.
     #[must_use]
-    pub fn open(&self) -> Option<Wait> {
+    pub(crate) fn open(&self) -> Option<Wait> {
         self.all().iter().find(|wait| wait.until_ms.is_none()).cloned()
     }
 
@@ -99,7 +99,7 @@ impl Waits {
 
 /// One worker that waits, or does not. It calls [`Self::still`] again and again while it does.
 #[derive(Debug)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     worker: &'static str,
     since: Option<(Instant, i64)>,
     looked: Option<Instant>,
@@ -118,12 +118,12 @@ struct Told {
 impl Waiting {
     /// Of this worker, for instance `the producer`.
     #[must_use]
-    pub fn new(worker: &'static str) -> Self {
+    pub(crate) fn new(worker: &'static str) -> Self {
         Self { worker, since: None, looked: None, told: None }
     }
 
     /// It has waited since then, where it has not been said to wait before. Returns whether that is so.
-    pub fn began(&mut self, since: Instant) -> bool {
+    pub(crate) fn began(&mut self, since: Instant) -> bool {
         let is_new = self.since.is_none();
         if is_new {
             let waited_ms = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -133,7 +133,7 @@ impl Waiting {
     }
 
     /// It waits. After 10 s, and whenever that changes, a WARN line says for what. `awaited` is asked once a second.
-    pub fn still(&mut self, waits: &Waits, awaited: impl FnOnce() -> Awaited) {
+    pub(crate) fn still(&mut self, waits: &Waits, awaited: impl FnOnce() -> Awaited) {
         self.still_at(waits, Instant::now(), || complaints().latest(), awaited);
     }
 
@@ -176,7 +176,7 @@ impl Waiting {
     }
 
     /// What was waited for has come.
-    pub fn over(&mut self, waits: &Waits) {
+    pub(crate) fn over(&mut self, waits: &Waits) {
         let waited = self.since.take().map(|(since, _)| since.elapsed());
         self.looked = None;
         if let (Some(told), Some(waited)) = (self.close(waits), waited) {
@@ -186,7 +186,7 @@ impl Waiting {
     }
 
     /// What was waited for is not needed any more.
-    pub fn not_needed(&mut self, waits: &Waits) {
+    pub(crate) fn not_needed(&mut self, waits: &Waits) {
         (self.since, self.looked) = (None, None);
         self.close(waits);
     }

@@ -13,14 +13,14 @@ use glommio::timer::sleep;
 /// Rings, and stays rung until somebody has waited for it or silences it. One task waits at a time. Several clients may ring the
 /// same one.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub(crate) struct Bell {
     rung: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Bell {
     /// Wakes whoever waits, or will wait next.
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.rung.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -28,12 +28,12 @@ impl Bell {
     }
 
     /// Whoever will wait does so.
-    pub fn silence(&self) {
+    pub(crate) fn silence(&self) {
         self.rung.set(false);
     }
 
     /// Waits until it has rung since the last wait.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         poll_fn(|context| {
             if self.rung.take() {
                 return Poll::Ready(());
@@ -48,7 +48,7 @@ impl Bell {
     }
 
     /// Waits for that, but not longer than `limit`. Must be called on an executor.
-    pub async fn wait_at_most(&self, limit: Duration) {
+    pub(crate) async fn wait_at_most(&self, limit: Duration) {
         future::or(self.wait(), async {
             sleep(limit).await;
         })

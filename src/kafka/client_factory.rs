@@ -37,7 +37,7 @@ pub trait ClientFactory: Clone + 'static {
 }
 
 /// Makes readers for one record here and another there.
-pub trait SpotFactory: ClientFactory {
+pub(crate) trait SpotFactory: ClientFactory {
     /// Looks at one partition at a time: reading another one stops it.
     type SpotReader: LogReader + 'static;
 

@@ -7,7 +7,7 @@ use crate::partitions::PartitionSlot;
 
 /// Where a log starts and ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub(crate) struct Ends {
     /// The first offset that can be read.
     pub start: i64,
     /// The offset behind the last one that can.
@@ -30,7 +30,7 @@ impl Ends {
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks where a partition's log starts and ends; `None` when the broker does not answer, or `stop` becomes true before.
-pub async fn ends<R: LogReader>(
+pub(crate) async fn ends<R: LogReader>(
     reader: &mut R,
     partition: PartitionSlot,
     stop: impl Fn() -> bool,
@@ -50,7 +50,7 @@ pub async fn ends<R: LogReader>(
 /// A question about several partitions, which is waited for beside other work: one leader that is silent holds nobody
 /// up who reads from others.
 #[derive(Debug)]
-pub struct Inquiry {
+pub(crate) struct Inquiry {
     /// Each partition, and where its reader stood when this was asked.
     about: Vec<(PartitionSlot, i64)>,
     start: Part,
@@ -66,7 +66,7 @@ struct Part {
 
 /// What a partition's broker has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Of which partition.
     pub partition: PartitionSlot,
     /// Where the reader stood when it was asked: who has moved since draws no consequences.
@@ -77,14 +77,14 @@ pub struct Reply {
 
 impl Inquiry {
     /// Asks about these partitions, whose reader stands at these offsets.
-    pub fn about<R: LogReader>(reader: &mut R, places: Vec<(PartitionSlot, i64)>) -> Self {
+    pub(crate) fn about<R: LogReader>(reader: &mut R, places: Vec<(PartitionSlot, i64)>) -> Self {
         let partitions: Vec<PartitionSlot> = places.iter().map(|place| place.0).collect();
         let mut part = |spec| Part { question: reader.ask_offsets(&partitions, spec), answers: None };
         Self { start: part(OffsetSpec::Start), end: part(OffsetSpec::End), about: places }
     }
 
     /// What was said, when everything has been said that will be.
-    pub fn replies<R: LogReader>(&mut self, reader: &mut R) -> Option<Vec<Reply>> {
+    pub(crate) fn replies<R: LogReader>(&mut self, reader: &mut R) -> Option<Vec<Reply>> {
         let (has_starts, has_ends) = (self.start.take(reader), self.end.take(reader));
         if !(has_starts && has_ends) {
             return None;

@@ -12,7 +12,7 @@ use crate::{partitions::PartitionTable, runtime::cores::cpu_set::CpuSet};
 
 /// Makes the clients of one of many workers on a shard. What any of them has wakes that worker.
 #[derive(Clone)]
-pub struct JointWorker {
+pub(crate) struct JointWorker {
     wire: Wire,
     groups: LibrdkafkaWorker,
 }
@@ -21,7 +21,7 @@ impl JointWorker {
     /// Whose clients are those of this worker, on a shard that has this hub; librdkafka's threads may run on these CPUs.
     /// `wire` is the shard's.
     #[must_use]
-    pub fn new(hub: &LibrdkafkaHub, wire: &Wire, client: ClientSettings, cpus: CpuSet) -> Self {
+    pub(crate) fn new(hub: &LibrdkafkaHub, wire: &Wire, client: ClientSettings, cpus: CpuSet) -> Self {
         let groups = hub.worker(client.clone(), cpus);
         Self { wire: wire.of_worker(client, groups.bell()), groups }
     }

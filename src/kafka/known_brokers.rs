@@ -8,7 +8,7 @@ use std::{
 
 /// Brokers by id, each where it was last. Shared by all settings of a run; who watches the cluster keeps it.
 #[derive(Clone, Debug, Default)]
-pub struct KnownBrokers(Arc<Mutex<BTreeMap<i32, String>>>);
+pub(crate) struct KnownBrokers(Arc<Mutex<BTreeMap<i32, String>>>);
 
 impl KnownBrokers {
     /// The cluster has named a broker, at this `host:port`. One that it names no more may come back.

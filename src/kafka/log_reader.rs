@@ -97,7 +97,7 @@ pub enum LogEvent<'a> {
 }
 
 /// A reader that shows no more at once than it is asked to.
-pub trait PortionedReader: LogReader {
+pub(crate) trait PortionedReader: LogReader {
     /// As [`LogReader::poll`], of so many records at the most.
     fn poll_at_most(&mut self, limit: usize, visitor: &mut impl LogVisitor) -> usize;
 }

@@ -6,7 +6,7 @@ use super::{Answers, ClientError, Isolation, KafkaError, OffsetSpec, QuestionId,
 use crate::partitions::PartitionSlot;
 
 /// Name and value of a header that is to be written. A client that stands on C needs the NUL behind the name.
-pub type HeaderField<'a> = (&'static CStr, &'a [u8]);
+pub(crate) type HeaderField<'a> = (&'static CStr, &'a [u8]);
 
 /// A record's value.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Record<'a> {
 }
 
 /// How many headers a record can have.
-pub const MOST_HEADERS: usize = 2;
+pub(crate) const MOST_HEADERS: usize = 2;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ pub trait LogWriter {
 }
 
 /// A client that can send values from slots of its own. All its records have slots, and a slot's number for their token.
-pub trait SlotWriter: LogWriter {
+pub(crate) trait SlotWriter: LogWriter {
     /// The slots.
     fn slots(&mut self) -> &mut Slots;
 }

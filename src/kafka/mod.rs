@@ -25,33 +25,37 @@ mod settings;
 mod slots;
 mod token;
 mod transactions;
-pub mod wire;
+pub(crate) mod wire;
 
-pub use client_factory::{ClientFactory, SpotFactory};
-pub use ends::{Ends, Inquiry, Reply, ends};
+pub use client_factory::ClientFactory;
+pub(crate) use client_factory::SpotFactory;
+pub(crate) use ends::{Ends, Inquiry, Reply, ends};
 pub(crate) use error::UNKNOWN_PROTOCOL;
-pub use error::{ClientError, ErrorClass, KafkaError, LocalError, Reason, code};
-pub use false_abort::FalseAbort;
-pub use group::{
+pub use error::{ClientError, KafkaError};
+pub(crate) use error::{ErrorClass, LocalError, Reason, code};
+pub(crate) use false_abort::FalseAbort;
+pub(crate) use group::{
     CommitNumber, CommitWord, Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, GroupWord,
     Handover, Joined, MemberSettings, MemberState, Membership,
 };
-pub use joint::JointWorker;
-pub use known_brokers::KnownBrokers;
+pub(crate) use joint::JointWorker;
+pub(crate) use known_brokers::KnownBrokers;
 #[cfg(test)]
-pub use librdkafka::GroupMember;
-pub use librdkafka::{CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaHub};
-pub use log_reader::{LogEvent, LogReader, LogVisitor, PortionedReader, ReadFrom};
-pub use log_writer::{
-    Delivery, HeaderField, LogWriter, MOST_HEADERS, Outcome, Record, SendError, SlotWriter, Value,
-};
+pub(crate) use librdkafka::GroupMember;
+pub(crate) use librdkafka::{CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaHub};
+pub(crate) use log_reader::PortionedReader;
+pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
+pub use log_writer::{Delivery, LogWriter, Outcome, Record, SendError};
+pub(crate) use log_writer::{HeaderField, MOST_HEADERS, SlotWriter, Value};
 pub(crate) use observer::Described;
 #[cfg(test)]
 pub(crate) use observer::DescribedPartition;
-pub use observer::{
+pub(crate) use observer::{
     BrokerChange, BrokerStates, Coordinator, Look, Observer, Refusal, TopicError, TopicShape, Trouble, named,
 };
-pub use offsets::{Answers, Isolation, OffsetAndEpoch, OffsetSpec, QuestionId, TopicAnswers};
-pub use settings::{ClientSettings, ReaderSettings, TransactionSettings, WriterSettings};
-pub use slots::Slots;
-pub use transactions::{End, Ended, Transactions};
+pub use offsets::{Answers, Isolation, OffsetSpec, QuestionId};
+pub(crate) use offsets::{OffsetAndEpoch, TopicAnswers};
+pub(crate) use settings::{ClientSettings, TransactionSettings};
+pub use settings::{ReaderSettings, WriterSettings};
+pub(crate) use slots::Slots;
+pub(crate) use transactions::{End, Ended, Transactions};

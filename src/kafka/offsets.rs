@@ -36,7 +36,7 @@ pub struct OffsetAndEpoch {
 pub type Answers = Vec<(PartitionSlot, Result<OffsetAndEpoch, KafkaError>)>;
 
 /// What each partition of a topic answered, by its number: for those who ask once, and keep nothing of partitions.
-pub type TopicAnswers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
+pub(crate) type TopicAnswers = Vec<(i32, Result<OffsetAndEpoch, KafkaError>)>;
 
 /// A question about offsets that a client has been asked.
 ///

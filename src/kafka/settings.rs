@@ -7,7 +7,7 @@ use crate::config::{CommonConfig, Compression, Security, Verbosity};
 
 /// What every client of a run has in common.
 #[derive(Clone, Debug)]
-pub struct ClientSettings {
+pub(crate) struct ClientSettings {
     /// Bootstrap list.
     pub bootstrap: String,
     /// The brokers that the cluster has named since.
@@ -27,7 +27,7 @@ pub struct ClientSettings {
 impl ClientSettings {
     /// What a run's flags say of its clients.
     #[must_use]
-    pub fn new(config: &CommonConfig, bootstrap: &str) -> Self {
+    pub(crate) fn new(config: &CommonConfig, bootstrap: &str) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
             known: KnownBrokers::default(),
@@ -41,14 +41,14 @@ impl ClientSettings {
 
     /// What the user has set this to.
     #[must_use]
-    pub fn given(&self, setting: &str) -> Option<&str> {
+    pub(crate) fn given(&self, setting: &str) -> Option<&str> {
         let given = self.overrides.iter().rev().find(|(key, _)| key == setting);
         given.map(|(_, value)| value.as_str())
     }
 
     /// Whether groups speak the protocol in which the brokers deal out partitions.
     #[must_use]
-    pub fn brokers_assign(&self) -> bool {
+    pub(crate) fn brokers_assign(&self) -> bool {
         self.given("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
     }
 }

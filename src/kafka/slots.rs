@@ -4,7 +4,7 @@
 
 /// The slots of a client, counted from 0.
 #[derive(Debug, Default)]
-pub struct Slots(Vec<Slot>);
+pub(crate) struct Slots(Vec<Slot>);
 
 #[derive(Debug)]
 struct Slot {
@@ -15,14 +15,14 @@ struct Slot {
 
 impl Slots {
     /// Adds a slot with this value, and returns its number.
-    pub fn add(&mut self, value: Box<[u8]>) -> usize {
+    pub(crate) fn add(&mut self, value: Box<[u8]>) -> usize {
         self.0.push(Slot { value, lent: false });
         self.0.len() - 1
     }
 
     /// Slots so far.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -30,7 +30,7 @@ impl Slots {
     ///
     /// # Panics
     /// The slot is lent, or shorter than that: a bug.
-    pub fn write(&mut self, slot: usize, start: &[u8]) {
+    pub(crate) fn write(&mut self, slot: usize, start: &[u8]) {
         let slot = &mut self.0[slot];
         assert!(!slot.lent, "a value that is being sent must not change");
         slot.value[..start.len()].copy_from_slice(start);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// Follows the acks of one partition.
 #[derive(Clone, Debug, Default)]
-pub struct Consumable {
+pub(crate) struct Consumable {
     /// Latest live offset of each key of the set; unused without a key set.
     live: HashMap<u64, i64>,
     last: i64,
@@ -19,19 +19,19 @@ pub struct Consumable {
 impl Consumable {
     /// Goes on from what an earlier run wrote down.
     #[must_use]
-    pub fn resume(last: i64) -> Self {
+    pub(crate) fn resume(last: i64) -> Self {
         Self { live: HashMap::new(), last, resumed: last }
     }
 
     /// The offset up to which the log can be read for certain; 0 before there is one.
     #[must_use]
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.last
     }
 
     /// Takes note of an ack. `key` is the key's index in its set, `None` for a key
     /// that no other record has.
-    pub fn acked(&mut self, key: Option<u64>, offset: i64, tombstone: bool) {
+    pub(crate) fn acked(&mut self, key: Option<u64>, offset: i64, tombstone: bool) {
         match (key, tombstone) {
             (_, false) => {
                 self.last = offset;
@@ -50,7 +50,7 @@ impl Consumable {
     }
 
     /// Forgets everything at and above `offset`: the log was cut there.
-    pub fn truncate(&mut self, offset: i64) {
+    pub(crate) fn truncate(&mut self, offset: i64) {
         let below = (offset - 1).max(0);
         self.live.retain(|_, live| *live < offset);
         (self.last, self.resumed) = (self.last.min(below), self.resumed.min(below));

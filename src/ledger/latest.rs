@@ -92,7 +92,7 @@ impl LatestValue {
 
 /// A value in a few words.
 #[must_use]
-pub fn describe(value: Option<&[u8]>) -> String {
+pub(crate) fn describe(value: Option<&[u8]>) -> String {
     const SHOWN_BYTES: usize = 32;
     match value {
         None => "a tombstone".to_owned(),

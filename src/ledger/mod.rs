@@ -6,18 +6,19 @@ mod acks;
 mod consumable;
 mod entry;
 mod error;
-pub mod files;
+pub(crate) mod files;
 mod latest;
-pub mod undecided;
+pub(crate) mod undecided;
 
 use range_set_blaze::RangeSetBlaze;
 
 pub use acks::{AckedRuns, OffsetRun};
-pub use consumable::Consumable;
-pub use entry::Entry;
-pub use error::LedgerError;
-pub use files::store::{LatestNeed, LedgerStore};
-pub use latest::{KeyAck, LatestValue, LatestValues, describe};
+pub(crate) use consumable::Consumable;
+pub(crate) use entry::Entry;
+pub(crate) use error::LedgerError;
+pub(crate) use files::store::LatestNeed;
+pub use files::store::LedgerStore;
+pub(crate) use latest::{KeyAck, LatestValue, LatestValues, describe};
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

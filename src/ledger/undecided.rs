@@ -24,7 +24,7 @@ const KEPT: usize = 10_000;
 
 /// A record that broke no promise as far as the ledger of the pass's beginning tells, and may have broken one.
 #[derive(Clone, Debug)]
-pub struct Undecided {
+pub(crate) struct Undecided {
     /// What it is, if the ledger lists one of its places by the end.
     pub accusation: Violation,
     /// Its partition's place in the ledger.
@@ -63,7 +63,7 @@ enum Judgement {
 
 /// What was decided at the end of a pass.
 #[derive(Debug, Default)]
-pub struct Decided {
+pub(crate) struct Decided {
     /// Promises that were broken.
     pub broken: Vec<Violation>,
     /// Records that are there twice, and that the ledger lists nowhere.
@@ -72,7 +72,7 @@ pub struct Decided {
 
 /// The records of a run of which nobody can tell yet what they prove.
 #[derive(Debug, Default)]
-pub struct UndecidedRecords {
+pub(crate) struct UndecidedRecords {
     count: AtomicUsize,
     kept: Mutex<Vec<Undecided>>,
 }
@@ -80,7 +80,7 @@ pub struct UndecidedRecords {
 impl UndecidedRecords {
     /// Keeps one. Returns it where there is no room: nobody will look at it again.
     #[cold]
-    pub fn hold(&self, record: Undecided) -> Option<Undecided> {
+    pub(crate) fn hold(&self, record: Undecided) -> Option<Undecided> {
         let mut kept = self.kept();
         if kept.len() >= KEPT {
             return Some(record);
@@ -92,13 +92,13 @@ impl UndecidedRecords {
 
     /// Whether one more can be kept.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.count.load(Relaxed) < KEPT
     }
 
     /// A log was cut, and what was read of it from there on is gone: what the ledger lists there is something else.
     #[cold]
-    pub fn forget(&self, place: i32, from: i64) {
+    pub(crate) fn forget(&self, place: i32, from: i64) {
         let mut kept = self.kept();
         let is_gone = |record: &Undecided| {
             let last = record.before.unwrap_or(i64::MIN).max(record.accusation.offset);
@@ -110,13 +110,13 @@ impl UndecidedRecords {
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Relaxed) == 0
     }
 
     /// Whether the ledger has not come to all of their places yet.
     #[must_use]
-    pub fn awaits(&self, ledger: &Ledger) -> bool {
+    pub(crate) fn awaits(&self, ledger: &Ledger) -> bool {
         let is_awaited =
             |record: &Undecided| record.before.is_some() && record.judge(ledger) == Judgement::NotYet;
         self.kept().iter().any(is_awaited)
@@ -124,7 +124,7 @@ impl UndecidedRecords {
 
     /// Takes out those that are proven by now to have broken a promise; the others may still turn out to.
     #[must_use]
-    pub fn convict(&self, ledger: &Ledger) -> Vec<Violation> {
+    pub(crate) fn convict(&self, ledger: &Ledger) -> Vec<Violation> {
         let mut kept = self.kept();
         let mut broken = Vec::new();
         kept.retain(|record| match record.judge(ledger) {
@@ -140,7 +140,7 @@ impl UndecidedRecords {
 
     /// Decides about all of them: the pass is over. A ledger that lists nothing has no word for the client.
     #[must_use]
-    pub fn decide(&self, ledger: &Ledger) -> Decided {
+    pub(crate) fn decide(&self, ledger: &Ledger) -> Decided {
         let mut decided = Decided::default();
         for record in self.take() {
             match record.judge(ledger) {
@@ -156,7 +156,7 @@ impl UndecidedRecords {
 
     /// Takes all of them out: there is no ledger to hold them against.
     #[must_use]
-    pub fn take(&self) -> Vec<Undecided> {
+    pub(crate) fn take(&self) -> Vec<Undecided> {
         let mut kept = self.kept();
         self.count.store(0, Relaxed);
         std::mem::take(&mut kept)
@@ -169,7 +169,7 @@ impl UndecidedRecords {
 
 /// A record is there twice that was acked nowhere. That is told and counted, and no violation.
 #[cold]
-pub fn note_resend(causes: &Causes, record: &Undecided) {
+pub(crate) fn note_resend(causes: &Causes, record: &Undecided) {
     let Violation { topic, partition, offset, .. } = &record.accusation;
     let cause = format!(
         "topic {topic}: the ledger lists neither place, so that the client may have sent again what had no ack"

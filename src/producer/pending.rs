@@ -3,7 +3,7 @@
 /// What a producer has sent and cannot be sure of yet. `T` is what is remembered of a record in flight, in a place whose
 /// number is the record's token; `A` what is remembered of one that is acked, until its transaction has ended.
 #[derive(Debug)]
-pub struct Pending<T, A> {
+pub(crate) struct Pending<T, A> {
     /// By token.
     places: Vec<T>,
     free: Vec<usize>,
@@ -13,30 +13,30 @@ pub struct Pending<T, A> {
 impl<T: Copy + Default, A> Pending<T, A> {
     /// Room for so many records in flight.
     #[must_use]
-    pub fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize) -> Self {
         Self { places: vec![T::default(); places], free: (0..places).rev().collect(), acked: Vec::new() }
     }
 
     /// Makes a place more, and takes it.
-    pub fn grow(&mut self) -> usize {
+    pub(crate) fn grow(&mut self) -> usize {
         self.places.push(T::default());
         self.places.len() - 1
     }
 
     /// Whether no record is in flight.
     #[must_use]
-    pub fn nothing_in_flight(&self) -> bool {
+    pub(crate) fn nothing_in_flight(&self) -> bool {
         self.free.len() == self.places.len()
     }
 
     /// Records in flight.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         (self.places.len() - self.free.len()) as u64
     }
 
     /// The records that have a place, in no order.
-    pub fn records(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &T> {
         let mut taken = vec![true; self.places.len()];
         for place in &self.free {
             taken[*place] = false;
@@ -46,49 +46,49 @@ impl<T: Copy + Default, A> Pending<T, A> {
 
     /// Takes a place, or `None` while all are taken. The one used last comes first: it is in cache.
     #[inline]
-    pub fn claim(&mut self) -> Option<usize> {
+    pub(crate) fn claim(&mut self) -> Option<usize> {
         self.free.pop()
     }
 
     /// Remembers a record in the place that was taken for it.
     #[inline]
-    pub fn put(&mut self, token: usize, record: T) {
+    pub(crate) fn put(&mut self, token: usize, record: T) {
         self.places[token] = record;
     }
 
     /// The record that has this place, which is free from now on.
     #[inline]
-    pub fn release(&mut self, token: usize) -> T {
+    pub(crate) fn release(&mut self, token: usize) -> T {
         self.free.push(token);
         self.places[token]
     }
 
     /// There is no place any more: the client that had them is gone. What was acked is kept.
-    pub fn clear_places(&mut self) {
+    pub(crate) fn clear_places(&mut self) {
         self.places.clear();
         self.free.clear();
     }
 
     /// A record was acked, and waits for the end of its transaction.
     #[inline]
-    pub fn hold(&mut self, acked: A) {
+    pub(crate) fn hold(&mut self, acked: A) {
         self.acked.push(acked);
     }
 
     /// Records that were acked, and wait for the end of their transaction.
     #[must_use]
-    pub fn held(&self) -> &[A] {
+    pub(crate) fn held(&self) -> &[A] {
         &self.acked
     }
 
     /// Their transaction has ended: takes them, to be given back with [`Self::reuse`].
     #[must_use]
-    pub fn take_held(&mut self) -> Vec<A> {
+    pub(crate) fn take_held(&mut self) -> Vec<A> {
         std::mem::take(&mut self.acked)
     }
 
     /// The room is used again.
-    pub fn reuse(&mut self, mut room: Vec<A>) {
+    pub(crate) fn reuse(&mut self, mut room: Vec<A>) {
         room.clear();
         if self.acked.is_empty() {
             self.acked = room;

@@ -19,7 +19,7 @@ use crate::{
 
 /// Writes, with one client after the other. What its records stand for, and what an error means for the run, is the
 /// business of whoever has it.
-pub struct Producer<C: ClientFactory> {
+pub(crate) struct Producer<C: ClientFactory> {
     factory: C,
     settings: WriterSettings,
     table: Arc<PartitionTable>,
@@ -36,7 +36,7 @@ pub struct Producer<C: ClientFactory> {
 
 /// Why a transaction was aborted that was to be committed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// The reason.
     pub reason: Reason,
     /// It is a record's, and was told as such before.
@@ -48,7 +48,7 @@ impl<C: ClientFactory> Producer<C> {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(
+    pub(crate) fn start(
         factory: C,
         settings: WriterSettings,
         table: Arc<PartitionTable>,
@@ -67,7 +67,7 @@ impl<C: ClientFactory> Producer<C> {
     ///
     /// # Errors
     /// As for [`Self::start`].
-    pub fn renew(&mut self, compression: Compression) -> Result<(), ClientError> {
+    pub(crate) fn renew(&mut self, compression: Compression) -> Result<(), ClientError> {
         self.settings.compression = compression;
         self.client = self.factory.writer(&self.settings, &self.table)?;
         self.client_records = 0;
@@ -81,44 +81,44 @@ impl<C: ClientFactory> Producer<C> {
     ///
     /// # Errors
     /// As for [`Self::start`].
-    pub fn another(&self) -> Result<C::Writer, ClientError> {
+    pub(crate) fn another(&self) -> Result<C::Writer, ClientError> {
         let settings = WriterSettings { transactions: None, ..self.settings.clone() };
         self.factory.writer(&settings, &self.table)
     }
 
     /// The client.
-    pub fn client(&mut self) -> &mut C::Writer {
+    pub(crate) fn client(&mut self) -> &mut C::Writer {
         &mut self.client
     }
 
     /// Where it writes.
-    pub fn table(&self) -> &Arc<PartitionTable> {
+    pub(crate) fn table(&self) -> &Arc<PartitionTable> {
         &self.table
     }
 
     /// How its clients are made.
-    pub fn settings(&self) -> &WriterSettings {
+    pub(crate) fn settings(&self) -> &WriterSettings {
         &self.settings
     }
 
     /// Records that went to this client.
-    pub fn client_records(&self) -> u64 {
+    pub(crate) fn client_records(&self) -> u64 {
         self.client_records
     }
 
     /// Its transactional id; empty without transactions.
-    pub fn transactional_id(&self) -> &str {
+    pub(crate) fn transactional_id(&self) -> &str {
         self.settings.transactions.as_ref().map_or("", |transactions| &transactions.id)
     }
 
     /// Its transaction, where it writes in transactions.
-    pub fn transaction(&self) -> Option<&Transaction> {
+    pub(crate) fn transaction(&self) -> Option<&Transaction> {
         self.transaction.as_ref()
     }
 
     /// Whether a record can be sent now, and if so whether its header says that it will be aborted.
     #[inline]
-    pub fn accepts(&self) -> Option<bool> {
+    pub(crate) fn accepts(&self) -> Option<bool> {
         self.transaction.as_ref().map_or(Some(false), Transaction::accepts)
     }
 
@@ -127,7 +127,7 @@ impl<C: ClientFactory> Producer<C> {
     /// # Errors
     /// It was not taken.
     #[inline]
-    pub fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
+    pub(crate) fn send(&mut self, record: &Record<'_>) -> Result<(), SendError> {
         self.client.send(record)?;
         self.client_records += 1;
         if let Some(transaction) = &mut self.transaction {
@@ -139,7 +139,7 @@ impl<C: ClientFactory> Producer<C> {
     /// Shows what has been delivered, of at most so many batches. `each` says whether a delivery is sound: a transaction
     /// that has another one is aborted. Returns how many there were.
     #[inline]
-    pub fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery) -> bool) -> usize {
+    pub(crate) fn poll(&mut self, limit_events: usize, mut each: impl FnMut(Delivery) -> bool) -> usize {
         let transaction = &mut self.transaction;
         self.client.poll(limit_events, |delivery| {
             let failed = delivery.outcome.error().is_some();
@@ -151,40 +151,45 @@ impl<C: ClientFactory> Producer<C> {
     }
 
     /// Moves the transaction on; see [`Transaction::advance`].
-    pub fn advance(&mut self, nothing_in_flight: bool, nothing_to_send: bool, random: &mut Random) -> Change {
+    pub(crate) fn advance(
+        &mut self,
+        nothing_in_flight: bool,
+        nothing_to_send: bool,
+        random: &mut Random,
+    ) -> Change {
         let transaction = self.transaction.as_mut();
         transaction.map_or(Change::None, |open| open.advance(nothing_in_flight, nothing_to_send, random))
     }
 
     /// Whether the coordinator has not let its transactional id in yet.
-    pub fn is_starting(&self) -> bool {
+    pub(crate) fn is_starting(&self) -> bool {
         self.transaction.as_ref().is_some_and(Transaction::is_starting)
     }
 
     /// Whether the end of its transaction is under way.
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.transaction.as_ref().is_some_and(Transaction::is_ending)
     }
 
     /// Whether a record of its transaction failed.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.transaction.as_ref().is_some_and(Transaction::has_failed)
     }
 
     /// Whether nothing has gone into its transaction, or it has none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.transaction.as_ref().is_none_or(Transaction::is_empty)
     }
 
     /// The error that finished the client, if one did.
-    pub fn fatal_error(&self) -> Option<KafkaError> {
+    pub(crate) fn fatal_error(&self) -> Option<KafkaError> {
         self.client.fatal_error()
     }
 
     /// A record failed. Within a transaction that is told with its end, as the first cause of it. Returns whether it has
     /// to be told now.
     #[cold]
-    pub fn note_failure(&mut self, error: KafkaError) -> bool {
+    pub(crate) fn note_failure(&mut self, error: KafkaError) -> bool {
         if error.is_consequence() {
             return false;
         }
@@ -197,7 +202,7 @@ impl<C: ClientFactory> Producer<C> {
     /// Why its transaction was aborted. What failed in it comes before what the client says of it, which may be a
     /// consequence. `None`: nothing failed.
     #[cold]
-    pub fn cause(&mut self, of_client: Option<Reason>) -> Option<Cause> {
+    pub(crate) fn cause(&mut self, of_client: Option<Reason>) -> Option<Cause> {
         let of_record = self.spoilt_by.take();
         let is_of_record = of_record.is_some();
         of_record.or(of_client).map(|reason| Cause { reason, is_of_record })
@@ -205,18 +210,18 @@ impl<C: ClientFactory> Producer<C> {
 
     /// A new attempt begins; `done` is what has been done in all by now. It waits if the last one got nothing done, which
     /// is returned.
-    pub fn back_off(&mut self, done: u64) -> bool {
+    pub(crate) fn back_off(&mut self, done: u64) -> bool {
         self.backoff.ended(done, Instant::now())
     }
 
     /// How long the next attempt has to wait; `None`: not at all.
     #[inline]
-    pub fn pause(&mut self) -> Option<Duration> {
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
         (!self.backoff.is_over()).then(|| self.backoff.wait(Instant::now()))
     }
 
     /// Waits until there is something to take, but not longer than that.
-    pub async fn wait(&self, limit: Duration) {
+    pub(crate) async fn wait(&self, limit: Duration) {
         self.client.wait(limit).await;
     }
 }

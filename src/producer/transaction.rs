@@ -13,7 +13,7 @@ use crate::{
 
 /// What a step did to the records of the transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Nothing.
     None,
     /// There was no transaction, and now there is one.
@@ -52,7 +52,7 @@ enum Stage {
 }
 
 /// A transaction, and the next one, and so on, of one client after the other.
-pub struct Transaction {
+pub(crate) struct Transaction {
     rules: TransactionConfig,
     thread: Transactions,
     stage: Stage,
@@ -71,7 +71,7 @@ pub struct Transaction {
 impl Transaction {
     /// Has the client of this thread begin its first transaction.
     #[must_use]
-    pub fn start(rules: TransactionConfig, thread: Transactions) -> Self {
+    pub(crate) fn start(rules: TransactionConfig, thread: Transactions) -> Self {
         thread.end(End::Start);
         Self {
             rules,
@@ -87,44 +87,44 @@ impl Transaction {
     }
 
     /// Goes on with a new client, which has no transaction yet.
-    pub fn restart(&mut self, thread: Transactions) {
+    pub(crate) fn restart(&mut self, thread: Transactions) {
         *self = Self::start(self.rules, thread);
     }
 
     /// Whether the client has not begun its first one yet.
     #[must_use]
-    pub fn is_starting(&self) -> bool {
+    pub(crate) fn is_starting(&self) -> bool {
         self.stage == Stage::Starting
     }
 
     /// Whether it was open for so long that the cluster may have ended it.
     #[must_use]
-    pub fn may_have_timed_out(&self) -> bool {
+    pub(crate) fn may_have_timed_out(&self) -> bool {
         self.begun.elapsed() >= self.rules.timeout.saturating_sub(Duration::from_secs(1))
     }
 
     /// Whether a record can be sent now, and if so what its header says of the end.
     #[must_use]
-    pub fn accepts(&self) -> Option<bool> {
+    pub(crate) fn accepts(&self) -> Option<bool> {
         let open = self.stage == Stage::Open && self.sent < self.rules.messages && !self.must_abort();
         open.then_some(self.aborting)
     }
 
     /// A record went into it.
-    pub fn sent(&mut self) {
+    pub(crate) fn sent(&mut self) {
         self.sent += 1;
     }
 
     /// A record of it has its outcome. One that failed, and one that is not sound, have it aborted: the latter when all its
     /// records have their outcomes.
-    pub fn settled(&mut self, failed: bool, sound: bool) {
+    pub(crate) fn settled(&mut self, failed: bool, sound: bool) {
         self.failed |= failed;
         self.spoilt |= !sound;
     }
 
     /// Whether a record of it failed.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }
 
@@ -134,19 +134,24 @@ impl Transaction {
 
     /// Whether its end is under way.
     #[must_use]
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Ending(_))
     }
 
     /// Whether nothing has gone into it.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sent == 0
     }
 
     /// Ends the transaction when it is full, or when waiting for more would be waiting for itself: records do
     /// not come round before it is committed. Tells what became of the one that was ended.
-    pub fn advance(&mut self, nothing_in_flight: bool, nothing_to_send: bool, random: &mut Random) -> Change {
+    pub(crate) fn advance(
+        &mut self,
+        nothing_in_flight: bool,
+        nothing_to_send: bool,
+        random: &mut Random,
+    ) -> Change {
         if self.stage != Stage::Open {
             if self.outcome.is_none() {
                 self.outcome = self.thread.outcome();

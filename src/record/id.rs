@@ -11,7 +11,7 @@ use crate::{config::Fill, random::Random};
 /// Key of the first header of every record.
 pub const RECORD_ID_HEADER: &str = text(RECORD_ID_NAME);
 /// [`RECORD_ID_HEADER`], for clients.
-pub const RECORD_ID_NAME: &CStr = c"KGO_VERIFIER_RECORD_ID";
+pub(crate) const RECORD_ID_NAME: &CStr = c"KGO_VERIFIER_RECORD_ID";
 
 /// A header's name as text; empty where it is none.
 pub(crate) const fn text(name: &'static CStr) -> &'static str {
@@ -25,10 +25,10 @@ pub(crate) const fn text(name: &'static CStr) -> &'static str {
 pub const RECORD_ID_BYTES: usize = 25;
 
 /// What stands in front of the id of a record whose transaction will be aborted.
-pub const ABORTED_PREFIX: &[u8] = b"ABORTED MSG: ";
+pub(crate) const ABORTED_PREFIX: &[u8] = b"ABORTED MSG: ";
 
 /// Bytes of such an id.
-pub const ABORTED_ID_BYTES: usize = ABORTED_PREFIX.len() + RECORD_ID_BYTES;
+pub(crate) const ABORTED_ID_BYTES: usize = ABORTED_PREFIX.len() + RECORD_ID_BYTES;
 
 const DIGITS: [u8; 10] = *b"0123456789";
 
@@ -57,7 +57,7 @@ pub fn encode_record_id(offset: i64) -> [u8; RECORD_ID_BYTES] {
 
 /// The same for a record whose transaction will be aborted.
 #[must_use]
-pub fn encode_aborted_id(offset: i64) -> [u8; ABORTED_ID_BYTES] {
+pub(crate) fn encode_aborted_id(offset: i64) -> [u8; ABORTED_ID_BYTES] {
     let mut text = [0; ABORTED_ID_BYTES];
     let (prefix, id) = text.split_at_mut(ABORTED_PREFIX.len());
     prefix.copy_from_slice(ABORTED_PREFIX);
@@ -66,11 +66,11 @@ pub fn encode_aborted_id(offset: i64) -> [u8; ABORTED_ID_BYTES] {
 }
 
 /// Bytes of the text that a numbered value begins with: `value-{offset:018}`.
-pub const NUMBERED_VALUE_BYTES: usize = 24;
+pub(crate) const NUMBERED_VALUE_BYTES: usize = 24;
 
 /// The beginning of the value of the record that is expected to land at `offset`; zeros follow it.
 #[must_use]
-pub fn numbered_value(offset: i64) -> [u8; NUMBERED_VALUE_BYTES] {
+pub(crate) fn numbered_value(offset: i64) -> [u8; NUMBERED_VALUE_BYTES] {
     let mut text = *b"value-000000000000000000";
     text[6..].copy_from_slice(&encode_record_id(offset)[PRODUCER_PREFIX.len()..]);
     text
@@ -78,7 +78,7 @@ pub fn numbered_value(offset: i64) -> [u8; NUMBERED_VALUE_BYTES] {
 
 /// The offset that a numbered value names, or `None` if it is none.
 #[must_use]
-pub fn parse_numbered_value(value: &[u8]) -> Option<i64> {
+pub(crate) fn parse_numbered_value(value: &[u8]) -> Option<i64> {
     let (text, zeros) = value.split_first_chunk::<NUMBERED_VALUE_BYTES>()?;
     let digits = text.strip_prefix(b"value-")?;
     let mut id = [b'0'; RECORD_ID_BYTES];

@@ -2,8 +2,9 @@
 
 pub(crate) mod headers;
 mod id;
-pub mod proof;
+pub(crate) mod proof;
 mod view;
 
 pub use id::*;
-pub use view::{Header, RecordView};
+pub(crate) use view::Header;
+pub use view::RecordView;

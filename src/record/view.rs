@@ -1,7 +1,7 @@
 //! A record as readers see it.
 
 /// Name and value of a header.
-pub type Header<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type Header<'a> = (&'a [u8], &'a [u8]);
 
 /// A record as a reader sees it; the bytes stay where the client has them.
 #[derive(Clone, Copy, Debug)]

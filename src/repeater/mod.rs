@@ -17,4 +17,4 @@ mod tokens;
 mod trial;
 mod worker;
 
-pub use run::run;
+pub(crate) use run::run;

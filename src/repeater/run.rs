@@ -51,7 +51,7 @@ const ASK_EVERY_AT_START: Duration = Duration::from_millis(250);
 
 /// Does what was asked for, until somebody stops it; returns the exit code.
 #[must_use]
-pub fn run(config: &RepeaterConfig) -> u8 {
+pub(crate) fn run(config: &RepeaterConfig) -> u8 {
     if config.common.print_placement {
         return frame::print_plan(|topology| plan(config, topology));
     }

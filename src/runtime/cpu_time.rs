@@ -13,7 +13,7 @@ const TICK_NS: u64 = 10_000_000;
 
 /// The time of the threads of a core, parts of a span of time (0 to 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct CoreShare {
+pub(crate) struct CoreShare {
     /// One of them was on the core.
     pub busy: f64,
     /// One of them was ready, and none was on the core.
@@ -29,7 +29,7 @@ struct Spent {
 
 /// Looks at the threads that are kept to one of some cores.
 #[derive(Debug)]
-pub struct CpuTimes {
+pub(crate) struct CpuTimes {
     cores: Vec<usize>,
     looked: Instant,
     /// By thread id.
@@ -39,13 +39,13 @@ pub struct CpuTimes {
 impl CpuTimes {
     /// From now on, for threads of these cores.
     #[must_use]
-    pub fn start(cores: Vec<usize>) -> Self {
+    pub(crate) fn start(cores: Vec<usize>) -> Self {
         let known = threads::list().iter().map(|thread| (thread.tid, spent(thread))).collect();
         Self { cores, looked: Instant::now(), known }
     }
 
     /// The shares of the time since this was asked last, by core.
-    pub fn look(&mut self) -> Vec<CoreShare> {
+    pub(crate) fn look(&mut self) -> Vec<CoreShare> {
         let now: Vec<_> = threads::list().into_iter().map(|thread| (spent(&thread), thread)).collect();
         let took_ns = u64::try_from(self.looked.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.looked = Instant::now();

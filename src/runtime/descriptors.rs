@@ -34,7 +34,7 @@ const MOST_CONNECTIONS: u64 = 128;
      limit is {limit}: run `ulimit -n {needed}` first, in Docker `--ulimit nofile={needed}`, in a systemd unit \
      `LimitNOFILE={needed}`, or ask for fewer readers, members or workers"
 )]
-pub struct TooFew {
+pub(crate) struct TooFew {
     /// How many the run needs.
     pub needed: u64,
     /// Of how many clients, at one time.
@@ -47,7 +47,7 @@ pub struct TooFew {
 
 /// What a run opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Clients at one time.
     pub clients: usize,
     /// They are our own, which have connections and nothing else.
@@ -91,7 +91,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Not all of it can be open at one time.
-    pub fn check(&self, limit: u64) -> Result<usize, TooFew> {
+    pub(crate) fn check(&self, limit: u64) -> Result<usize, TooFew> {
         let needed = self.descriptors().saturating_add(FEWEST_CONNECTIONS);
         if needed > limit {
             let clients = self.clients.saturating_add(self.ours_beside);
@@ -104,7 +104,7 @@ impl Wanted {
 
 /// Raises the soft limit to the hard one, and returns what it is then.
 #[must_use]
-pub fn raise() -> u64 {
+pub(crate) fn raise() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         return hard;
@@ -114,7 +114,7 @@ pub fn raise() -> u64 {
 
 /// What to do about an error that says that there are none left, if it does.
 #[must_use]
-pub fn advice(error: &io::Error) -> Option<String> {
+pub(crate) fn advice(error: &io::Error) -> Option<String> {
     match error.raw_os_error().map(Errno::from_raw)? {
         Errno::EMFILE => Some(format!(
             "raise the limit on file descriptors, of which this process may have {} (ulimit -n), or ask for fewer readers, \
@@ -128,13 +128,13 @@ pub fn advice(error: &io::Error) -> Option<String> {
 
 /// An error in words, with what to do about it where it says that there are no descriptors left.
 #[must_use]
-pub fn explained(error: &io::Error) -> String {
+pub(crate) fn explained(error: &io::Error) -> String {
     advice(error).map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
 }
 
 /// How many this process may have now.
 #[must_use]
-pub fn limit() -> u64 {
+pub(crate) fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 

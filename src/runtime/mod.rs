@@ -7,12 +7,12 @@
 //! failure into a sentence before the first executor exists: [`descriptors`] and [`preflight`].
 //! [`pages`] keeps many clients from taking too much memory.
 
-pub mod cores;
-pub mod cpu_time;
-pub mod descriptors;
+pub(crate) mod cores;
+pub(crate) mod cpu_time;
+pub(crate) mod descriptors;
 pub mod executor;
-pub mod pages;
-pub mod preflight;
-pub mod profile;
-pub mod pulse;
-pub mod threads;
+pub(crate) mod pages;
+pub(crate) mod preflight;
+pub(crate) mod profile;
+pub(crate) mod pulse;
+pub(crate) mod threads;

@@ -10,7 +10,7 @@ use nix::sys::prctl;
 const FEW_CLIENTS: usize = 8;
 
 /// Does without huge pages from now on, where a process has many clients.
-pub fn fit_for(clients: usize) {
+pub(crate) fn fit_for(clients: usize) {
     if clients > FEW_CLIENTS {
         do_without();
     }
@@ -18,7 +18,7 @@ pub fn fit_for(clients: usize) {
 
 /// Does without huge pages from now on. Our own client has a few buffers, which are used again and again: producing took
 /// 55 MiB with huge pages and 21 without, reading 59 and 31, and neither more time.
-pub fn do_without() {
+pub(crate) fn do_without() {
     if let Err(errno) = prctl::set_thp_disable(true) {
         tracing::debug!("huge pages cannot be switched off ({errno}): a client takes more memory then");
     }

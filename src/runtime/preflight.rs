@@ -22,7 +22,7 @@ const MIN_MEMLOCK_BYTES: u64 = 512 << 10;
 
 /// Why executors cannot run here.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum PreflightError {
+pub(crate) enum PreflightError {
     /// A sysctl switches it off.
     #[error(
         "io_uring is switched off on this machine: kernel.io_uring_disabled={value}; \
@@ -110,7 +110,7 @@ pub enum PreflightError {
 /// # Errors
 ///
 /// What is in the way, and what to change.
-pub fn check(shards: usize, others: usize) -> Result<(), PreflightError> {
+pub(crate) fn check(shards: usize, others: usize) -> Result<(), PreflightError> {
     // The limit first: some kernels count rings against it, and the probe makes some.
     raise_memlock(shards, others)?;
     probe_rings()
@@ -121,7 +121,7 @@ pub fn check(shards: usize, others: usize) -> Result<(), PreflightError> {
 /// # Errors
 ///
 /// What is in the way, and what to change.
-pub fn probe_rings() -> Result<(), PreflightError> {
+pub(crate) fn probe_rings() -> Result<(), PreflightError> {
     let ring = IoUring::new(2).map_err(|error| explain("io_uring_setup", &error))?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| explain("io_uring_register", &error))?;

@@ -23,7 +23,7 @@ const NOT_WALKED: [&str; 2] = ["libgcc_s", "linux-vdso"];
 
 /// Why there is no profile.
 #[derive(Debug, Error)]
-pub enum ProfileError {
+pub(crate) enum ProfileError {
     /// The file.
     #[error("--profile {}: cannot be written: {source}", path.display())]
     File {

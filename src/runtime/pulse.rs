@@ -31,7 +31,7 @@ use super::threads::{self, ThreadInfo};
 /// How often a shard beats.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// How often it is listened to.
-pub const LISTEN_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks without a beat after which a shard is named. Looks and not seconds: a process that was stopped, with its
 /// machine or without, has missed no beat.
@@ -145,7 +145,7 @@ fn can_wake() -> bool {
 
 /// What there is to say of a shard.
 #[derive(Debug)]
-pub enum Word {
+pub(crate) enum Word {
     /// It stands still.
     Stands {
         /// Its number.
@@ -214,7 +214,7 @@ impl fmt::Display for Word {
 
 /// Who listens to the pulses.
 #[derive(Debug, Default)]
-pub struct Listener {
+pub(crate) struct Listener {
     heard: Vec<Heard>,
     /// It was said that shards have to be woken.
     told_of_waking: bool,
@@ -235,7 +235,7 @@ struct Heard {
 
 impl Listener {
     /// Listens once to each shard, and wakes those that sleep for too long.
-    pub fn look(&mut self, pulses: &Pulses, now: Instant) -> Vec<Word> {
+    pub(crate) fn look(&mut self, pulses: &Pulses, now: Instant) -> Vec<Word> {
         self.heard.retain(|heard| heard.pulse.strong_count() > 0);
         let words = pulses.living().into_iter().filter_map(|pulse| {
             let word = self.heard(&pulse, now)?.look(pulses, &pulse, now)?;

@@ -9,7 +9,7 @@ use super::cores::cpu_set::CpuSet;
 
 /// One thread at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ThreadInfo {
+pub(crate) struct ThreadInfo {
     /// The kernel's thread id.
     pub tid: u32,
     /// Its name, at most 15 bytes of it.
@@ -32,14 +32,14 @@ const TASKS: &str = "/proc/self/task";
 
 /// All threads of this process, in the order of their ids. Threads that end meanwhile are left out.
 #[must_use]
-pub fn list() -> Vec<ThreadInfo> {
+pub(crate) fn list() -> Vec<ThreadInfo> {
     list_in(Path::new(TASKS))
 }
 
 /// The calling thread; `None` if `/proc` is not mounted.
 #[cfg(test)]
 #[must_use]
-pub fn current() -> Option<ThreadInfo> {
+pub(crate) fn current() -> Option<ThreadInfo> {
     of(u32::try_from(nix::unistd::gettid().as_raw()).ok()?)
 }
 

@@ -13,7 +13,7 @@ use crate::config::StatusSchema;
 
 /// The workers of a run.
 #[derive(Debug)]
-pub struct Board {
+pub(crate) struct Board {
     /// The topic under test.
     pub topic: String,
     /// The producer, if there is one.
@@ -26,39 +26,39 @@ pub struct Board {
 impl Board {
     /// The workers of a run on this topic.
     #[must_use]
-    pub fn new(topic: String, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
+    pub(crate) fn new(topic: String, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
         Self { topic, producer, readers, ledger_acked: AtomicU64::new(0) }
     }
 
     /// Keeps how many records the ledger listed when it was read.
-    pub fn note_ledger(&self, acked: u64) {
+    pub(crate) fn note_ledger(&self, acked: u64) {
         self.ledger_acked.fetch_max(acked, Relaxed);
     }
 
     /// Records that the ledger lists, as far as this run knows.
     #[must_use]
-    pub fn ledger_acked(&self) -> u64 {
+    pub(crate) fn ledger_acked(&self) -> u64 {
         let acked = self.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
         self.ledger_acked.load(Relaxed).max(acked)
     }
 
     /// Grows with each record that was acked or read.
     #[must_use]
-    pub fn work_done(&self) -> u64 {
+    pub(crate) fn work_done(&self) -> u64 {
         let acked = self.producer.as_ref().map_or(0, |producer| producer.raw_totals().acked);
         acked + self.readers.iter().map(|reader| reader.raw_totals().records()).sum::<u64>()
     }
 
     /// Whether every worker has done all that was asked of it.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.producer.as_ref().is_none_or(ProducerBoard::is_complete)
             && self.readers.iter().all(ReaderBoard::is_complete)
     }
 
     /// The status array.
     #[must_use]
-    pub fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
+    pub(crate) fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
         let producer = self.producer.iter().map(|board| {
             let (totals, latency) = (board.totals(), board.latency().summary());
             WorkerStatus::Producer(ProducerStatus::new(&self.topic, totals, latency, board.is_active()))
@@ -70,7 +70,7 @@ impl Board {
     }
 
     /// Zeroes every counter, as far as anybody who looks can tell.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         if let Some(board) = &self.producer {
             *lock(&board.base) = board.raw_totals();
             let mut latency = board.latency();
@@ -85,7 +85,7 @@ impl Board {
 
 /// The producer: one object, however many shards produce.
 #[derive(Debug)]
-pub struct ProducerBoard {
+pub(crate) struct ProducerBoard {
     /// Each shard's counters.
     pub shards: Vec<Arc<ProducerStats>>,
     active: AtomicBool,
@@ -101,7 +101,7 @@ pub struct ProducerBoard {
 impl ProducerBoard {
     /// A producer that is about to work.
     #[must_use]
-    pub fn new(shards: Vec<Arc<ProducerStats>>) -> Self {
+    pub(crate) fn new(shards: Vec<Arc<ProducerStats>>) -> Self {
         Self {
             shards,
             active: AtomicBool::new(true),
@@ -114,67 +114,67 @@ impl ProducerBoard {
     }
 
     /// Sets how many records it is to produce.
-    pub fn set_goal(&self, records: u64) {
+    pub(crate) fn set_goal(&self, records: u64) {
         self.goal.store(records, Relaxed);
     }
 
     /// How many records it is to produce, as far as that is known.
     #[must_use]
-    pub fn goal(&self) -> u64 {
+    pub(crate) fn goal(&self) -> u64 {
         self.goal.load(Relaxed)
     }
 
     /// Its work is done.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.active.store(false, Relaxed);
     }
 
     /// Whether its work is not yet done.
     #[must_use]
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
     }
 
     /// It was not stopped before its work was done.
-    pub fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.complete.store(true, Relaxed);
     }
 
     /// Whether it has done all that was asked of it.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.complete.load(Relaxed)
     }
 
     /// Ack latencies of all shards since the start.
     #[must_use]
-    pub fn latency_in_all(&self) -> LatencyHistogram {
+    pub(crate) fn latency_in_all(&self) -> LatencyHistogram {
         let mut all = lock(&self.latency_before).clone();
         all.merge(&self.latency());
         all
     }
 
     /// Ack latencies of all shards since the last reset.
-    pub fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
+    pub(crate) fn latency(&self) -> MutexGuard<'_, LatencyHistogram> {
         lock(&self.latency)
     }
 
     /// What all shards have done since the last reset.
     #[must_use]
-    pub fn totals(&self) -> ProducerTotals {
+    pub(crate) fn totals(&self) -> ProducerTotals {
         self.raw_totals().since(&lock(&self.base))
     }
 
     /// What all shards have done since the start.
     #[must_use]
-    pub fn raw_totals(&self) -> ProducerTotals {
+    pub(crate) fn raw_totals(&self) -> ProducerTotals {
         self.shards.iter().map(|shard| shard.totals()).sum()
     }
 }
 
 /// What a reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReaderKind {
+pub(crate) enum ReaderKind {
     /// Reads everything, in order.
     Sequential,
     /// Reads here and there.
@@ -186,7 +186,7 @@ pub enum ReaderKind {
 impl ReaderKind {
     /// Its name for people.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sequential => "sequential read",
             Self::Random => "random read",
@@ -197,7 +197,7 @@ impl ReaderKind {
 
 /// A reader: one object, however many shards read for it.
 #[derive(Debug)]
-pub struct ReaderBoard {
+pub(crate) struct ReaderBoard {
     /// What it is.
     pub kind: ReaderKind,
     /// Each shard's counters.
@@ -213,7 +213,7 @@ pub struct ReaderBoard {
 impl ReaderBoard {
     /// A reader that is about to work.
     #[must_use]
-    pub fn new(kind: ReaderKind, shards: Vec<Arc<ReaderStats>>) -> Self {
+    pub(crate) fn new(kind: ReaderKind, shards: Vec<Arc<ReaderStats>>) -> Self {
         Self {
             kind,
             shards,
@@ -227,41 +227,41 @@ impl ReaderBoard {
     }
 
     /// Sets how many records it is to read.
-    pub fn set_goal(&self, records: u64) {
+    pub(crate) fn set_goal(&self, records: u64) {
         self.goal.store(records, Relaxed);
     }
 
     /// How many records it is to read, as far as that is known.
     #[must_use]
-    pub fn goal(&self) -> u64 {
+    pub(crate) fn goal(&self) -> u64 {
         self.goal.load(Relaxed)
     }
 
     /// Its work is done.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.active.store(false, Relaxed);
     }
 
     /// Whether its work is not yet done.
     #[must_use]
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
     }
 
     /// A pass has come to its end, and was not stopped.
-    pub fn end_pass(&self) {
+    pub(crate) fn end_pass(&self) {
         self.passes.fetch_add(1, Relaxed);
     }
 
     /// The time that it was given is up, and its pass is not over.
-    pub fn end_in_time(&self) {
+    pub(crate) fn end_in_time(&self) {
         self.ended_in_time.store(true, Relaxed);
     }
 
     /// Whether it has done all that was asked of it: a pass, or as much of one as there was time for. A random reader may
     /// come to the end of a pass with fewer reads than it was asked for, when there is nothing to read.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let records = self.raw_totals().records();
         let is_whole = self.kind != ReaderKind::Random || records >= self.goal();
         self.passes() > 0 && is_whole || self.ended_in_time.load(Relaxed) && records > 0
@@ -269,30 +269,30 @@ impl ReaderBoard {
 
     /// Passes that came to their end.
     #[must_use]
-    pub fn passes(&self) -> u64 {
+    pub(crate) fn passes(&self) -> u64 {
         self.passes.load(Relaxed)
     }
 
     /// Sets how many acked records had left the log before the pass began.
-    pub fn set_removed(&self, records: u64) {
+    pub(crate) fn set_removed(&self, records: u64) {
         self.removed.store(records, Relaxed);
     }
 
     /// Acked records that retention had taken before the last pass began.
     #[must_use]
-    pub fn removed(&self) -> u64 {
+    pub(crate) fn removed(&self) -> u64 {
         self.removed.load(Relaxed)
     }
 
     /// Whether a ledger that has grown since the last pass began may vouch for more of what was read in it.
     #[must_use]
-    pub fn is_beyond_ledger(&self) -> bool {
+    pub(crate) fn is_beyond_ledger(&self) -> bool {
         self.shards.iter().any(|shard| shard.coverage.is_short())
     }
 
     /// How much of its last pass a ledger vouches for.
     #[must_use]
-    pub fn coverage(&self) -> CoverageTotals {
+    pub(crate) fn coverage(&self) -> CoverageTotals {
         let mut totals = CoverageTotals::default();
         self.shards.iter().for_each(|shard| totals += shard.coverage.totals());
         totals
@@ -301,26 +301,26 @@ impl ReaderBoard {
     /// Valid records of all passes that the ledger lists: those that are proven. What was read in a pass that is under way
     /// is not among them.
     #[must_use]
-    pub fn proven(&self) -> u64 {
+    pub(crate) fn proven(&self) -> u64 {
         let vouched_for: u64 = self.shards.iter().map(|shard| shard.coverage.vouched_for_in_all()).sum();
         vouched_for.min(self.raw_totals().valid_reads)
     }
 
     /// Records of all passes that the ledger does not list: of the same passes as those that are proven.
     #[must_use]
-    pub fn beyond_ledger(&self) -> u64 {
+    pub(crate) fn beyond_ledger(&self) -> u64 {
         self.shards.iter().map(|shard| shard.coverage.beyond_ledger_in_all()).sum()
     }
 
     /// What all shards have seen since the last reset.
     #[must_use]
-    pub fn totals(&self) -> ReaderTotals {
+    pub(crate) fn totals(&self) -> ReaderTotals {
         self.raw_totals().since(&lock(&self.base))
     }
 
     /// What all shards have seen since the start.
     #[must_use]
-    pub fn raw_totals(&self) -> ReaderTotals {
+    pub(crate) fn raw_totals(&self) -> ReaderTotals {
         self.shards.iter().map(|shard| shard.totals()).sum()
     }
 }

@@ -82,21 +82,21 @@ macro_rules! counted {
         $(#[$stats_attribute])*
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct $stats {
+        pub(crate) struct $stats {
             $($(#[$doc])* pub $field: $kind,)*
             $($(#[$apart_doc])* pub $apart: $apart_kind,)*
         }
 
         $(#[$totals_attribute])*
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct $totals {
+        pub(crate) struct $totals {
             $($(#[$doc])* pub $field: <$kind as $crate::stats::counted::Counted>::Sum,)*
         }
 
         impl $stats {
             /// Everything since the start.
             #[must_use]
-            pub fn totals(&self) -> $totals {
+            pub(crate) fn totals(&self) -> $totals {
                 use $crate::stats::counted::Counted;
                 $totals { $($field: self.$field.value(),)* }
             }

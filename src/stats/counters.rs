@@ -12,34 +12,34 @@ use crate::config::StatusSchema;
 ///
 /// With one writer a load and a store are enough: no locked instruction.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds to it. Only the counter's writer may call this.
-    pub fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
     /// Its value.
     #[must_use]
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 /// A number that one thread sets and others may read.
 #[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
+pub(crate) struct Gauge(AtomicU64);
 
 impl Gauge {
     /// Sets it.
-    pub fn set(&self, value: u64) {
+    pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
 
     /// Its value.
     #[must_use]
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -48,7 +48,7 @@ impl Gauge {
 ///
 /// A shard's numbers lie together and apart from every other shard's.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub(crate) struct Marks {
     partitions: Box<[i32]>,
     values: Box<[AtomicI64]>,
 }
@@ -56,31 +56,31 @@ pub struct Marks {
 impl Marks {
     /// For these partitions; every mark starts at `initial`.
     #[must_use]
-    pub fn new(partitions: &[i32], initial: i64) -> Self {
+    pub(crate) fn new(partitions: &[i32], initial: i64) -> Self {
         let values = partitions.iter().map(|_| AtomicI64::new(initial)).collect();
         Self { partitions: partitions.into(), values }
     }
 
     /// Sets the mark of the partition at this place in the shard's list.
-    pub fn set(&self, index: usize, value: i64) {
+    pub(crate) fn set(&self, index: usize, value: i64) {
         self.values[index].store(value, Relaxed);
     }
 
     /// The mark of the partition at this place.
     #[must_use]
-    pub fn get(&self, index: usize) -> i64 {
+    pub(crate) fn get(&self, index: usize) -> i64 {
         self.values[index].load(Relaxed)
     }
 
     /// All marks that are set, added up.
     #[must_use]
-    pub fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         let values = self.values.iter().map(|value| u64::try_from(value.load(Relaxed)).unwrap_or(0));
         values.sum()
     }
 
     /// Adds all marks that are set to `totals`, the largest for each partition.
-    pub fn collect_into(&self, totals: &mut BTreeMap<i32, i64>) {
+    pub(crate) fn collect_into(&self, totals: &mut BTreeMap<i32, i64>) {
         let values = self.values.iter().map(|value| value.load(Relaxed));
         keep_largest(totals, self.partitions.iter().copied().zip(values).filter(|(_, value)| *value >= 0));
     }
@@ -96,7 +96,7 @@ pub(super) fn keep_largest(all: &mut BTreeMap<i32, i64>, more: impl IntoIterator
 
 /// What a shard's producer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProducerWants {
+pub(crate) enum ProducerWants {
     /// To be let in by the coordinator of its transactional id.
     Coordinator,
     /// Where logs end.
@@ -109,7 +109,7 @@ pub enum ProducerWants {
 
 /// What a shard's producer waits for, if it waits: written by it, read by others.
 #[derive(Debug, Default)]
-pub struct Wants(AtomicU8);
+pub(crate) struct Wants(AtomicU8);
 
 impl Wants {
     const ALL: [ProducerWants; 4] = [
@@ -120,14 +120,14 @@ impl Wants {
     ];
 
     /// Sets it.
-    pub fn set(&self, wants: Option<ProducerWants>) {
+    pub(crate) fn set(&self, wants: Option<ProducerWants>) {
         let place = wants.and_then(|wants| (1..).zip(Self::ALL).find(|(_, known)| *known == wants));
         self.0.store(place.map_or(0, |(place, _)| place), Relaxed);
     }
 
     /// What it is.
     #[must_use]
-    pub fn get(&self) -> Option<ProducerWants> {
+    pub(crate) fn get(&self) -> Option<ProducerWants> {
         Self::ALL.get(usize::from(self.0.load(Relaxed)).checked_sub(1)?).copied()
     }
 }
@@ -178,13 +178,13 @@ counted! {
 impl ProducerStats {
     /// For a shard with these partitions.
     #[must_use]
-    pub fn new(partitions: &[i32]) -> Self {
+    pub(crate) fn new(partitions: &[i32]) -> Self {
         Self { max_offsets: Marks::new(partitions, -1), ..Self::default() }
     }
 
     /// Changes with everything that comes of what the producer does.
     #[must_use]
-    pub fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         let Self { deliveries, acked, restarts, failed_transactions, aborted_records, .. } = self;
         let counters = [deliveries, acked, restarts, failed_transactions, aborted_records];
         counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
@@ -243,14 +243,14 @@ fn where_some_are_lost(sums: &BTreeMap<i32, i64>, _: StatusSchema) -> Option<Opt
 impl ReaderStats {
     /// For a reader of these partitions.
     #[must_use]
-    pub fn new(partitions: &[i32]) -> Self {
+    pub(crate) fn new(partitions: &[i32]) -> Self {
         let (max_offsets, lost_offsets) = (Marks::new(partitions, -1), Marks::new(partitions, 0));
         Self { max_offsets, lost_offsets, ..Self::default() }
     }
 
     /// Changes with everything that the reader is shown.
     #[must_use]
-    pub fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         let Self { valid_reads, invalid_reads, out_of_scope_invalid_reads, .. } = self;
         let counters = [valid_reads, invalid_reads, out_of_scope_invalid_reads];
         counters.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
@@ -260,7 +260,7 @@ impl ReaderStats {
 impl ReaderTotals {
     /// Records of any kind.
     #[must_use]
-    pub fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.valid_reads + self.invalid_reads + self.out_of_scope_invalid_reads
     }
 }

@@ -17,7 +17,7 @@ use crate::human;
 
 /// A shard's part of the last pass. Its reader sets it when the pass is over.
 #[derive(Debug, Default)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     /// Of the passes before the last one.
     vouched_for_earlier: Gauge,
     beyond_ledger_earlier: Gauge,
@@ -33,7 +33,7 @@ pub struct Coverage {
 impl Coverage {
     /// Replaces what is known of the pass before. `beyond` is where in each partition the ledger did not list what was
     /// read, as it was when the pass began.
-    pub fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
+    pub(crate) fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
         *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
         self.vouched_for_earlier.set(self.vouched_for_in_all());
         self.beyond_ledger_earlier.set(self.beyond_ledger_in_all());
@@ -46,25 +46,25 @@ impl Coverage {
 
     /// Records read in all passes that the ledger lists.
     #[must_use]
-    pub fn vouched_for_in_all(&self) -> u64 {
+    pub(crate) fn vouched_for_in_all(&self) -> u64 {
         self.vouched_for_earlier.get() + self.vouched_for.get()
     }
 
     /// Records read in all passes that it does not list.
     #[must_use]
-    pub fn beyond_ledger_in_all(&self) -> u64 {
+    pub(crate) fn beyond_ledger_in_all(&self) -> u64 {
         self.beyond_ledger_earlier.get() + self.beyond_ledger.get()
     }
 
     /// Whether a ledger that has grown since the pass began may vouch for more of what was read.
     #[must_use]
-    pub fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         let beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
         beyond.iter().any(|(_, ranges)| !ranges.is_empty())
     }
 
     /// The ledger has grown since the pass began. Called when the pass is over, and its reader at rest.
-    pub fn look_again<'a>(&self, acked: impl Fn(i32) -> Option<&'a RangeSetBlaze<i64>>) {
+    pub(crate) fn look_again<'a>(&self, acked: impl Fn(i32) -> Option<&'a RangeSetBlaze<i64>>) {
         let mut beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
         let mut listed = 0;
         for (partition, ranges) in beyond.drain(..) {
@@ -76,7 +76,7 @@ impl Coverage {
 
     /// What was set last.
     #[must_use]
-    pub fn totals(&self) -> CoverageTotals {
+    pub(crate) fn totals(&self) -> CoverageTotals {
         CoverageTotals {
             vouched_for: self.vouched_for.get(),
             beyond_ledger: self.beyond_ledger.get(),
@@ -89,7 +89,7 @@ impl Coverage {
 
 /// How much of a pass a ledger vouches for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CoverageTotals {
+pub(crate) struct CoverageTotals {
     /// Records read that the ledger lists.
     pub vouched_for: u64,
     /// Records read that it does not list.
@@ -105,7 +105,7 @@ pub struct CoverageTotals {
 impl CoverageTotals {
     /// What was read of a partition, held against what its ledger lists.
     #[must_use]
-    pub fn of(read: &RangeSetBlaze<i64>, acked: Option<&RangeSetBlaze<i64>>) -> Self {
+    pub(crate) fn of(read: &RangeSetBlaze<i64>, acked: Option<&RangeSetBlaze<i64>>) -> Self {
         let vouched_for = acked.map_or(0, |acked| count(&(read & acked)));
         Self { vouched_for, beyond_ledger: count(read) - vouched_for, ..Self::default() }
     }
@@ -113,7 +113,7 @@ impl CoverageTotals {
     /// Of a log that compaction may take records from, of which a span was read: counts what the ledger lists there and
     /// what is not `accounted` for.
     #[must_use]
-    pub fn without(
+    pub(crate) fn without(
         self,
         acked: &RangeSetBlaze<i64>,
         span: Range<i64>,
@@ -128,7 +128,7 @@ impl CoverageTotals {
 
     /// Why the ledger does not vouch for all that was read, or should have been; empty where it does.
     #[must_use]
-    pub fn reservations(&self) -> Vec<String> {
+    pub(crate) fn reservations(&self) -> Vec<String> {
         let Self { vouched_for, beyond_ledger, not_shown, left_out, committed_before } = *self;
         let mut list = Vec::new();
         if beyond_ledger > 0 && vouched_for > 0 {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// Latencies by buckets that do not overlap.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct LatencyBuckets {
+pub(crate) struct LatencyBuckets {
     /// The upper bound of each, µs, in rising order, infinity at the end; how many lie above the bound before, and not above
     /// this one.
     pub counts: Vec<(f64, u64)>,
@@ -15,7 +15,7 @@ pub struct LatencyBuckets {
 
 /// Latencies, µs, to two significant digits, up to an hour; those above are counted, and known to be no more than that.
 #[derive(Clone, Debug)]
-pub struct LatencyHistogram {
+pub(crate) struct LatencyHistogram {
     within: Histogram<u64>,
     above_range: u64,
 }
@@ -34,7 +34,7 @@ impl LatencyHistogram {
     /// # Panics
     /// Never: the bounds are constants that the histogram accepts, as the tests show.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_digits(2)
     }
 
@@ -43,7 +43,7 @@ impl LatencyHistogram {
     /// # Panics
     /// Never, as [`Self::new`].
     #[must_use]
-    pub fn fine() -> Self {
+    pub(crate) fn fine() -> Self {
         Self::with_digits(3)
     }
 
@@ -53,7 +53,7 @@ impl LatencyHistogram {
     }
 
     /// Records one latency; more than an hour counts as an hour, and as above the range.
-    pub fn record(&mut self, latency_us: u64) {
+    pub(crate) fn record(&mut self, latency_us: u64) {
         self.within.saturating_record(latency_us.max(1));
         if latency_us > MAX_US {
             self.above_range += 1;
@@ -62,18 +62,18 @@ impl LatencyHistogram {
 
     /// A latency in words: one at the end of the range is that, or any longer.
     #[must_use]
-    pub fn text(latency_us: u64) -> String {
+    pub(crate) fn text(latency_us: u64) -> String {
         if latency_us >= MAX_US { "> 1 h".to_owned() } else { format!("{:.1} ms", latency_us as f64 / 1e3) }
     }
 
     /// How many were longer than what is told apart.
     #[must_use]
-    pub fn above_range(&self) -> u64 {
+    pub(crate) fn above_range(&self) -> u64 {
         self.above_range
     }
 
     /// Adds another one's records.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         // Same bounds on both sides: nothing can be out of range.
         let _ = self.within.add(&other.within);
         self.above_range += other.above_range;
@@ -81,7 +81,7 @@ impl LatencyHistogram {
 
     /// What has been recorded since it was `before`, which must have been recorded in this one.
     #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         let mut news = self.clone();
         // It fails where more would be taken away than there is, which no earlier state of it can have.
         let _ = news.within.subtract(&before.within);
@@ -90,14 +90,14 @@ impl LatencyHistogram {
     }
 
     /// Forgets all records.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.within.reset();
         self.above_range = 0;
     }
 
     /// Its percentiles.
     #[must_use]
-    pub fn summary(&self) -> LatencySummary {
+    pub(crate) fn summary(&self) -> LatencySummary {
         LatencySummary {
             p50_us: self.within.value_at_quantile(0.5),
             p90_us: self.within.value_at_quantile(0.9),
@@ -107,19 +107,19 @@ impl LatencyHistogram {
 
     /// The latency that so many of a hundred do not exceed, µs; 0 where none was recorded.
     #[must_use]
-    pub fn percentile_us(&self, percent: f64) -> u64 {
+    pub(crate) fn percentile_us(&self, percent: f64) -> u64 {
         self.within.value_at_percentile(percent)
     }
 
     /// The arithmetic mean, µs; 0 where none was recorded.
     #[must_use]
-    pub fn mean_us(&self) -> f64 {
+    pub(crate) fn mean_us(&self) -> f64 {
         self.within.mean()
     }
 
     /// Points of its percentile curve: each percentile (0 to 100, ascending) with its latency, µs; `ticks` of them between 0
     /// and 50, and as many on each half of what is left from there on.
-    pub fn curve(&self, ticks: u32) -> impl Iterator<Item = (f64, u64)> + '_ {
+    pub(crate) fn curve(&self, ticks: u32) -> impl Iterator<Item = (f64, u64)> + '_ {
         let mut last = -1.0;
         self.within
             .iter_quantiles(ticks)
@@ -130,7 +130,7 @@ impl LatencyHistogram {
 
     /// How many lie between these bounds (µs, rising). One that may lie above a bound, by two digits, counts as above it.
     #[must_use]
-    pub fn buckets(&self, bounds_us: &[u64]) -> LatencyBuckets {
+    pub(crate) fn buckets(&self, bounds_us: &[u64]) -> LatencyBuckets {
         let bounds = bounds_us.iter().map(|bound_us| *bound_us as f64).chain([f64::INFINITY]);
         let mut buckets = LatencyBuckets { counts: bounds.map(|bound| (bound, 0)).collect(), sum_us: 0 };
         for step in self.within.iter_recorded() {
@@ -144,20 +144,20 @@ impl LatencyHistogram {
 
     /// The largest latency recorded, µs.
     #[must_use]
-    pub fn max_us(&self) -> u64 {
+    pub(crate) fn max_us(&self) -> u64 {
         self.within.max()
     }
 
     /// How many were recorded.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.within.len()
     }
 }
 
 /// Percentiles, µs. The status shows them under these short names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LatencySummary {
+pub(crate) struct LatencySummary {
     /// Half are faster.
     #[serde(rename = "p50")]
     pub p50_us: u64,
@@ -171,18 +171,18 @@ pub struct LatencySummary {
 
 /// The shard's side: records, and hands the histogram over from time to time.
 #[derive(Debug, Default)]
-pub struct LatencyRecorder {
+pub(crate) struct LatencyRecorder {
     histogram: LatencyHistogram,
 }
 
 impl LatencyRecorder {
     /// Records one latency.
-    pub fn record(&mut self, latency_us: u64) {
+    pub(crate) fn record(&mut self, latency_us: u64) {
         self.histogram.record(latency_us);
     }
 
     /// Everything since the last call; `None` when that is nothing.
-    pub fn take(&mut self) -> Option<LatencyHistogram> {
+    pub(crate) fn take(&mut self) -> Option<LatencyHistogram> {
         (self.histogram.count() > 0).then(|| std::mem::take(&mut self.histogram))
     }
 }

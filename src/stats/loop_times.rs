@@ -4,7 +4,7 @@ use super::LatencyHistogram;
 
 /// How long records took: recorded on a shard, handed over now and then, merged by the main thread.
 #[derive(Clone, Debug)]
-pub struct LoopTimes {
+pub(crate) struct LoopTimes {
     /// From the intended time to the ack.
     pub publish: LatencyHistogram,
     /// From the intended time to that of sending.
@@ -26,21 +26,21 @@ impl Default for LoopTimes {
 impl LoopTimes {
     /// Records one of each, µs.
     #[inline]
-    pub fn record(&mut self, publish_us: u64, delay_us: u64, service_us: u64) {
+    pub(crate) fn record(&mut self, publish_us: u64, delay_us: u64, service_us: u64) {
         self.publish.record(publish_us);
         self.delay.record(delay_us);
         self.service.record(service_us);
     }
 
     /// Adds another one's records.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.publish.merge(&other.publish);
         self.delay.merge(&other.delay);
         self.service.merge(&other.service);
     }
 
     /// Everything since the last call; `None` when that is nothing.
-    pub fn take(&mut self) -> Option<Box<Self>> {
+    pub(crate) fn take(&mut self) -> Option<Box<Self>> {
         (self.publish.count() > 0).then(|| Box::new(std::mem::take(self)))
     }
 }

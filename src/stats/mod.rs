@@ -12,12 +12,12 @@ mod loop_times;
 mod repeater;
 mod status;
 
-pub use board::{Board, ProducerBoard, ReaderBoard, ReaderKind};
-pub use counters::{
+pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind};
+pub(crate) use counters::{
     Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,
 };
-pub use coverage::{Coverage, CoverageTotals};
-pub use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, LatencySummary};
-pub use loop_times::LoopTimes;
-pub use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
-pub use status::{ProducerStatus, ReaderStatus, WorkerStatus};
+pub(crate) use coverage::{Coverage, CoverageTotals};
+pub(crate) use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, LatencySummary};
+pub(crate) use loop_times::LoopTimes;
+pub(crate) use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
+pub(crate) use status::{ProducerStatus, ReaderStatus, WorkerStatus};

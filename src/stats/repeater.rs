@@ -75,7 +75,7 @@ counted! {
 impl WorkerTotals {
     /// Everything that was not as it should be.
     #[must_use]
-    pub fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.lost_failed
             + self.lost_unknown
             + self.failed_tombstones
@@ -88,7 +88,7 @@ impl WorkerTotals {
 
 /// The group as it was seen last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GroupView {
+pub(crate) struct GroupView {
     /// `Stable`, `Empty`…; empty while nobody has said.
     pub state: String,
     /// Members of all processes.
@@ -97,7 +97,7 @@ pub struct GroupView {
 
 /// All workers of a repeater.
 #[derive(Debug)]
-pub struct RepeaterBoard {
+pub(crate) struct RepeaterBoard {
     topics: Vec<String>,
     workers: Vec<WorkerBoard>,
     group: Mutex<GroupView>,
@@ -115,7 +115,7 @@ struct WorkerBoard {
 
 /// Of acks, and from sending a record to consuming it.
 #[derive(Clone, Debug, Default)]
-pub struct Latencies {
+pub(crate) struct Latencies {
     /// From sending to the ack.
     pub ack: LatencyHistogram,
     /// From sending to consuming.
@@ -132,7 +132,7 @@ impl Latencies {
 impl RepeaterBoard {
     /// For these workers.
     #[must_use]
-    pub fn new(topics: Vec<String>, workers: Vec<Arc<WorkerStats>>) -> Self {
+    pub(crate) fn new(topics: Vec<String>, workers: Vec<Arc<WorkerStats>>) -> Self {
         let workers = workers.into_iter().map(|stats| WorkerBoard {
             stats,
             latencies: Mutex::default(),
@@ -144,13 +144,13 @@ impl RepeaterBoard {
 
     /// The longest time by which a record came before it was sent, µs: clocks differ by at least that.
     #[must_use]
-    pub fn clock_lead_us(&self) -> u64 {
+    pub(crate) fn clock_lead_us(&self) -> u64 {
         self.workers.iter().map(|worker| worker.stats.clock_lead_us.get()).max().unwrap_or(0)
     }
 
     /// The status array.
     #[must_use]
-    pub fn status(&self) -> Vec<RepeaterStatus> {
+    pub(crate) fn status(&self) -> Vec<RepeaterStatus> {
         let object = |worker: &WorkerBoard| {
             let (totals, latencies) = (worker.totals(), lock(&worker.latencies));
             RepeaterStatus {
@@ -164,7 +164,7 @@ impl RepeaterBoard {
     }
 
     /// Zeroes every counter, as far as anybody who looks can tell.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         for worker in &self.workers {
             *lock(&worker.base) = worker.stats.totals();
             let mut latencies = lock(&worker.latencies);
@@ -175,7 +175,12 @@ impl RepeaterBoard {
     }
 
     /// Adds a worker's latencies.
-    pub fn merge(&self, worker: usize, ack: Option<&LatencyHistogram>, e2e: Option<&LatencyHistogram>) {
+    pub(crate) fn merge(
+        &self,
+        worker: usize,
+        ack: Option<&LatencyHistogram>,
+        e2e: Option<&LatencyHistogram>,
+    ) {
         let Some(worker) = self.workers.get(worker) else { return };
         let mut latencies = lock(&worker.latencies);
         if let Some(news) = ack {
@@ -188,7 +193,7 @@ impl RepeaterBoard {
 
     /// The latencies of all workers since the last reset.
     #[must_use]
-    pub fn latencies(&self) -> Latencies {
+    pub(crate) fn latencies(&self) -> Latencies {
         let mut all = Latencies::default();
         for worker in &self.workers {
             all.merge(&lock(&worker.latencies));
@@ -198,7 +203,7 @@ impl RepeaterBoard {
 
     /// The latencies of all workers since the start.
     #[must_use]
-    pub fn latencies_in_all(&self) -> Latencies {
+    pub(crate) fn latencies_in_all(&self) -> Latencies {
         let mut all = self.latencies();
         for worker in &self.workers {
             all.merge(&lock(&worker.latencies_before));
@@ -208,17 +213,17 @@ impl RepeaterBoard {
 
     /// The topics under test.
     #[must_use]
-    pub fn topics(&self) -> &[String] {
+    pub(crate) fn topics(&self) -> &[String] {
         &self.topics
     }
 
     /// What each worker counts.
-    pub fn stats(&self) -> impl Iterator<Item = &WorkerStats> {
+    pub(crate) fn stats(&self) -> impl Iterator<Item = &WorkerStats> {
         self.workers.iter().map(|worker| &*worker.stats)
     }
 
     /// Each worker: what it has done since the start, the tokens that it holds, its latencies since the last reset.
-    pub fn each(&self) -> impl Iterator<Item = (WorkerTotals, u64, Latencies)> {
+    pub(crate) fn each(&self) -> impl Iterator<Item = (WorkerTotals, u64, Latencies)> {
         self.workers.iter().map(|worker| {
             (worker.stats.totals(), worker.stats.enqueued.get(), lock(&worker.latencies).clone())
         })
@@ -226,31 +231,31 @@ impl RepeaterBoard {
 
     /// What all workers have done since the start.
     #[must_use]
-    pub fn raw_totals(&self) -> WorkerTotals {
+    pub(crate) fn raw_totals(&self) -> WorkerTotals {
         self.workers.iter().map(|worker| worker.stats.totals()).sum()
     }
 
     /// Grows with each record that was acked or consumed.
     #[must_use]
-    pub fn work_done(&self) -> u64 {
+    pub(crate) fn work_done(&self) -> u64 {
         let done = |stats: &WorkerStats| stats.produced.get() + stats.tombstones.get() + stats.consumed.get();
         self.workers.iter().map(|worker| done(&worker.stats)).sum()
     }
 
     /// Tokens that are in this process.
     #[must_use]
-    pub fn enqueued(&self) -> u64 {
+    pub(crate) fn enqueued(&self) -> u64 {
         self.workers.iter().map(|worker| worker.stats.enqueued.get()).sum()
     }
 
     /// The group as it was seen last.
     #[must_use]
-    pub fn group(&self) -> GroupView {
+    pub(crate) fn group(&self) -> GroupView {
         lock(&self.group).clone()
     }
 
     /// Keeps how the group was seen.
-    pub fn set_group(&self, view: GroupView) {
+    pub(crate) fn set_group(&self, view: GroupView) {
         *lock(&self.group) = view;
     }
 }
@@ -263,7 +268,7 @@ impl WorkerBoard {
 
 /// One worker's object in `/status`.
 #[derive(Debug)]
-pub struct RepeaterStatus {
+pub(crate) struct RepeaterStatus {
     topics: Vec<String>,
     totals: WorkerTotals,
     enqueued: u64,

@@ -8,7 +8,7 @@ use crate::config::StatusSchema;
 /// One worker's object.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum WorkerStatus {
+pub(crate) enum WorkerStatus {
     /// The verifier's producer.
     Producer(ProducerStatus),
     /// A reader of any kind.
@@ -17,7 +17,7 @@ pub enum WorkerStatus {
 
 /// The producer's object: its counters are shown as their table has them.
 #[derive(Debug)]
-pub struct ProducerStatus {
+pub(crate) struct ProducerStatus {
     topic: String,
     totals: ProducerTotals,
     latency: LatencySummary,
@@ -27,7 +27,7 @@ pub struct ProducerStatus {
 impl ProducerStatus {
     /// The object of a producer that has done this much.
     #[must_use]
-    pub fn new(topic: &str, totals: ProducerTotals, latency: LatencySummary, active: bool) -> Self {
+    pub(crate) fn new(topic: &str, totals: ProducerTotals, latency: LatencySummary, active: bool) -> Self {
         Self { topic: topic.to_owned(), totals, latency, active }
     }
 }
@@ -45,7 +45,7 @@ impl Serialize for ProducerStatus {
 
 /// A reader's object.
 #[derive(Debug, Serialize)]
-pub struct ReaderStatus {
+pub(crate) struct ReaderStatus {
     topic: String,
     validator: ValidatorStatus,
     active: bool,
@@ -71,7 +71,7 @@ impl Serialize for ValidatorStatus {
 impl ReaderStatus {
     /// The object of a reader that has seen this much.
     #[must_use]
-    pub fn new(topic: &str, totals: ReaderTotals, schema: StatusSchema, active: bool) -> Self {
+    pub(crate) fn new(topic: &str, totals: ReaderTotals, schema: StatusSchema, active: bool) -> Self {
         let errors = totals.errors;
         Self { topic: topic.to_owned(), validator: ValidatorStatus { totals, schema }, active, errors }
     }

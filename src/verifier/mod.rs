@@ -2,12 +2,12 @@
 
 #[doc(hidden)]
 pub mod alone;
-pub mod check;
+pub(crate) mod check;
 pub(crate) mod crew;
 pub(crate) mod phases;
 pub(crate) mod produce;
-pub mod read;
-pub mod run;
+pub(crate) mod read;
+pub(crate) mod run;
 mod second_look;
 pub(crate) mod shard;
 pub(crate) mod trial;

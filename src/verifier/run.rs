@@ -38,7 +38,7 @@ impl From<Halt> for RunError {
 
 /// Does what was asked for; returns the exit code.
 #[must_use]
-pub fn run(config: &VerifierConfig) -> u8 {
+pub(crate) fn run(config: &VerifierConfig) -> u8 {
     if config.common.print_placement {
         return frame::print_plan(|topology| plan(config, topology, config.common.new_topic_partitions));
     }

@@ -20,7 +20,7 @@ use crate::config::VerifierConfig;
 
 /// Why a worker ended before its work was done.
 #[derive(Clone, Debug, Error)]
-pub enum Halt {
+pub(crate) enum Halt {
     /// The data broke its promise.
     #[error("{0}")]
     Violation(Box<Violation>),
@@ -32,7 +32,7 @@ pub enum Halt {
 impl Halt {
     /// How a process ends that ends with this.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Violation(_) => 1,
             Self::Failed(_) => 3,
@@ -48,7 +48,7 @@ impl From<ClientError> for Halt {
 
 /// What a worker on a shard needs to know of its surroundings.
 #[derive(Clone)]
-pub struct ShardContext {
+pub(crate) struct ShardContext {
     /// Where it runs.
     pub place: ShardPlace,
     /// What the control thread shares.
@@ -68,12 +68,12 @@ pub struct ShardContext {
 impl ShardContext {
     /// Whether work must end now.
     #[must_use]
-    pub fn stop_requested(&self) -> bool {
+    pub(crate) fn stop_requested(&self) -> bool {
         self.shared.lifecycle.stop_requested()
     }
 
     /// Passes an outcome on; one that is bad ends the work of all shards.
-    pub fn stop_all_on_halt(&self, outcome: Result<(), Halt>) -> Result<(), Halt> {
+    pub(crate) fn stop_all_on_halt(&self, outcome: Result<(), Halt>) -> Result<(), Halt> {
         if let Err(halt) = &outcome {
             self.shared.lifecycle.note_halt(halt.exit_code(), || halt.to_string());
             self.shared.lifecycle.request_stop();
@@ -83,7 +83,7 @@ impl ShardContext {
 
     /// Makes clients that stand on librdkafka.
     #[must_use]
-    pub fn librdkafka(&self) -> Librdkafka {
+    pub(crate) fn librdkafka(&self) -> Librdkafka {
         Librdkafka::new(self.client.clone(), self.client_cpus())
     }
 
@@ -91,26 +91,26 @@ impl ShardContext {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
+    pub(crate) fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
         self.librdkafka().committed_places(settings)
     }
 
     /// Makes clients of our own.
     #[must_use]
-    pub fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         Wire::new(self.client.clone())
     }
 
     /// How long nothing may come of a partition that has something before its client looks into that: a stall is to be the
     /// broker's, and not a client's that sleeps.
     #[must_use]
-    pub fn half_time(&self) -> Duration {
+    pub(crate) fn half_time(&self) -> Duration {
         self.stall_after.unwrap_or(USUAL_LIMIT) / 2
     }
 
     /// Where the client library's threads for this shard may run.
     #[must_use]
-    pub fn client_cpus(&self) -> CpuSet {
+    pub(crate) fn client_cpus(&self) -> CpuSet {
         self.place.client_cpus.clone()
     }
 }
@@ -125,26 +125,26 @@ impl ShardContext {
 
 /// The partitions, of so many, that a shard owns.
 #[must_use]
-pub fn owned_partitions(shard: usize, shards: usize, partitions: usize) -> Vec<i32> {
+pub(crate) fn owned_partitions(shard: usize, shards: usize, partitions: usize) -> Vec<i32> {
     (shard..partitions).step_by(shards.max(1)).filter_map(|partition| i32::try_from(partition).ok()).collect()
 }
 
 /// Passes for a reader on a shard, handed out one by one by the main thread.
 #[derive(Clone)]
-pub struct Feed<P> {
+pub(crate) struct Feed<P> {
     passes: Receiver<P>,
     outcomes: Sender<Result<(), Halt>>,
 }
 
 /// The main thread's side of a [`Feed`].
-pub struct Feeder<P> {
+pub(crate) struct Feeder<P> {
     passes: Sender<P>,
     outcomes: Receiver<Result<(), Halt>>,
 }
 
 /// A feed and its feeder.
 #[must_use]
-pub fn feed<P>() -> (Feeder<P>, Feed<P>) {
+pub(crate) fn feed<P>() -> (Feeder<P>, Feed<P>) {
     let (pass_sender, pass_receiver) = bounded(1);
     let (outcome_sender, outcome_receiver) = bounded(1);
     let feeder = Feeder { passes: pass_sender, outcomes: outcome_receiver };
@@ -153,7 +153,7 @@ pub fn feed<P>() -> (Feeder<P>, Feed<P>) {
 
 impl<P> Feed<P> {
     /// The next pass; `None` when there is none any more.
-    pub async fn next(&self) -> Option<P> {
+    pub(crate) async fn next(&self) -> Option<P> {
         loop {
             match self.passes.try_recv() {
                 Ok(pass) => return Some(pass),
@@ -165,7 +165,7 @@ impl<P> Feed<P> {
     }
 
     /// Says how the pass went.
-    pub fn finish(&self, outcome: Result<(), Halt>) {
+    pub(crate) fn finish(&self, outcome: Result<(), Halt>) {
         // One outcome for each pass: there is room.
         let _ = self.outcomes.try_send(outcome);
     }
@@ -173,7 +173,7 @@ impl<P> Feed<P> {
 
 impl<P> Feeder<P> {
     /// Starts a pass.
-    pub fn start(&self, pass: P) {
+    pub(crate) fn start(&self, pass: P) {
         let _ = self.passes.send(pass);
     }
 
@@ -181,13 +181,13 @@ impl<P> Feeder<P> {
     ///
     /// # Errors
     /// What ended it early.
-    pub fn wait(&self) -> Result<(), Halt> {
+    pub(crate) fn wait(&self) -> Result<(), Halt> {
         // A shard that ends without an outcome has panicked, which ends the process.
         self.outcomes.recv().unwrap_or(Ok(()))
     }
 
     /// The same, but not for longer than this.
-    pub fn wait_for(&self, limit: Duration) -> Option<Result<(), Halt>> {
+    pub(crate) fn wait_for(&self, limit: Duration) -> Option<Result<(), Halt>> {
         match self.outcomes.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => None,
             outcome => Some(outcome.unwrap_or(Ok(()))),
@@ -196,7 +196,7 @@ impl<P> Feeder<P> {
 
     /// Whether it is over.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         !self.outcomes.is_empty()
     }
 }

@@ -7,17 +7,17 @@ use proofload::inside::batch::{
 };
 
 /// Where fields of a batch are.
-pub mod at {
-    pub const MAGIC: usize = 16;
-    pub const CRC: usize = 17;
-    pub const ATTRIBUTES: usize = 21;
-    pub const LAST_OFFSET_DELTA: usize = 23;
-    pub const COUNT: usize = 57;
+pub(super) mod at {
+    pub(crate) const MAGIC: usize = 16;
+    pub(crate) const CRC: usize = 17;
+    pub(crate) const ATTRIBUTES: usize = 21;
+    pub(crate) const LAST_OFFSET_DELTA: usize = 23;
+    pub(crate) const COUNT: usize = 57;
 }
 
 /// A batch to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Made {
+pub(crate) struct Made {
     pub id: i64,
     pub epoch: i16,
     pub sequence: i32,
@@ -28,7 +28,7 @@ pub struct Made {
 }
 
 /// By nobody in particular: a producer without an id.
-pub fn plain(records: usize) -> Made {
+pub(super) fn plain(records: usize) -> Made {
     Made {
         id: -1,
         epoch: -1,
@@ -47,17 +47,17 @@ fn now_ms() -> i64 {
 }
 
 /// By a producer with an id.
-pub fn of((id, epoch): (i64, i16), sequence: i32, records: usize) -> Made {
+pub(super) fn of((id, epoch): (i64, i16), sequence: i32, records: usize) -> Made {
     Made { id, epoch, sequence, ..plain(records) }
 }
 
 impl Made {
     /// As part of a transaction.
-    pub fn transactional(self) -> Self {
+    pub(crate) fn transactional(self) -> Self {
         Self { transactional: true, ..self }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut writer = BatchWriter::with_capacity(1_000);
         let value = vec![7; self.value_bytes];
         for _ in 0..self.records {
@@ -82,7 +82,7 @@ impl Made {
 }
 
 /// Other bytes at this place, and a checksum that fits them.
-pub fn with(mut batch: Vec<u8>, place: usize, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn with(mut batch: Vec<u8>, place: usize, bytes: &[u8]) -> Vec<u8> {
     batch[place..place + bytes.len()].copy_from_slice(bytes);
     let crc = Crc::of(&batch[at::ATTRIBUTES..]).to_be_bytes();
     batch[at::CRC..at::CRC + 4].copy_from_slice(&crc);
@@ -90,7 +90,7 @@ pub fn with(mut batch: Vec<u8>, place: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What lies in a log, in words: for each batch its offsets, and what is special about it.
-pub fn described(bytes: &[u8]) -> String {
+pub(super) fn described(bytes: &[u8]) -> String {
     let mut batches = Batches::new(bytes);
     let mut words: Vec<String> = Vec::new();
     for batch in &mut batches {

@@ -6,7 +6,7 @@ use super::{
     probes,
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Kafka:
         a_producer_s_last_batch_stays_without_records;
 ];

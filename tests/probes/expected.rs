@@ -4,7 +4,7 @@ use super::Kind;
 
 /// An answer, and where it is another.
 #[derive(Clone, Copy, Debug)]
-pub struct Expected {
+pub(crate) struct Expected {
     usual: &'static str,
     others: [Option<(Kind, &'static str)>; 2],
 }
@@ -17,18 +17,18 @@ impl From<&'static str> for Expected {
 }
 
 /// On Kafka 4.1, and elsewhere unless something else is said.
-pub fn usually(usual: &'static str) -> Expected {
+pub(super) fn usually(usual: &'static str) -> Expected {
     usual.into()
 }
 
 impl Expected {
     /// But on Kafka 3.9 this, because of that.
-    pub fn on_3_9(self, answer: &'static str, _reason: &'static str) -> Self {
+    pub(crate) fn on_3_9(self, answer: &'static str, _reason: &'static str) -> Self {
         self.but(Kind::Kafka39, answer)
     }
 
     /// But from librdkafka's mock this, because of that.
-    pub fn on_mock(self, answer: &'static str, _reason: &'static str) -> Self {
+    pub(crate) fn on_mock(self, answer: &'static str, _reason: &'static str) -> Self {
         self.but(Kind::Mock, answer)
     }
 
@@ -38,7 +38,7 @@ impl Expected {
         self
     }
 
-    pub fn of(&self, kind: Kind) -> &'static str {
+    pub(crate) fn of(&self, kind: Kind) -> &'static str {
         let other = self.others.iter().flatten().find(|(other, _)| *other == kind);
         other.map_or(self.usual, |(_, answer)| answer)
     }

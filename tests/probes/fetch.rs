@@ -12,7 +12,7 @@ use super::{
     scene::{FETCH, Fetch, fetched, name},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         positions_outside_of_the_log_are_out_of_range,
         what_is_not_there_is_unknown,

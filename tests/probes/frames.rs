@@ -13,7 +13,7 @@ use super::{
     scene::{CLOSED, FETCH, Fetch, fetched},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         answers_end_with_their_last_field;
     Kafka:

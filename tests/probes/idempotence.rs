@@ -9,7 +9,7 @@ use super::{
     probes,
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         duplicates_are_known_for_five_batches,
         a_gap_is_out_of_order;

@@ -9,7 +9,7 @@ use super::{
     scene::{FETCH, Fetch},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     TwoNodes:
         a_new_leader_has_a_new_epoch,
         a_producer_is_known_to_the_new_leader;

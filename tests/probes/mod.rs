@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use proofload::inside::protocol::Api;
 
-pub use scene::Scene;
+pub(super) use scene::Scene;
 
 /// What a world behaves like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Apache Kafka 3.9.
     Kafka39,
     /// Apache Kafka 4.1.
@@ -38,7 +38,7 @@ pub enum Kind {
 
 impl Kind {
     /// As part of a test's name.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kafka39 => "kafka_3_9",
             Self::Kafka41 => "kafka_4_1",
@@ -49,10 +49,10 @@ impl Kind {
 
 /// The broker has ended the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
+pub(super) struct Closed;
 
 /// A connection to a broker.
-pub trait Asked {
+pub(super) trait Asked {
     /// Sends bytes: frames as a rule, whole and with their length. What cannot be sent shows in what comes.
     fn send(&mut self, bytes: &[u8]);
 
@@ -61,7 +61,7 @@ pub trait Asked {
 }
 
 /// A cluster that can be asked.
-pub trait World {
+pub(super) trait World {
     fn kind(&self) -> Kind;
 
     /// The newest version of a request that there is.
@@ -96,7 +96,7 @@ pub trait World {
 
 /// Where a probe can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
+pub(super) enum Where {
     /// Wherever there is one node.
     Anywhere,
     /// On Apache Kafka.
@@ -109,7 +109,7 @@ pub enum Where {
 
 /// A scenario.
 #[derive(Clone, Copy)]
-pub struct Probe {
+pub(super) struct Probe {
     module: &'static str,
     function: &'static str,
     pub place: Where,
@@ -118,13 +118,13 @@ pub struct Probe {
 
 impl Probe {
     /// The name of its module and its own.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let module = self.module.rsplit("::").next().unwrap_or_default();
         format!("{module}::{}", self.function)
     }
 
     /// Whether it can run there.
-    pub fn suits(&self, kind: Kind, nodes: usize) -> bool {
+    pub(super) fn suits(&self, kind: Kind, nodes: usize) -> bool {
         match self.place {
             Where::Anywhere => true,
             Where::Kafka => kind != Kind::Mock,
@@ -134,7 +134,7 @@ impl Probe {
     }
 
     /// Plays it on a new topic of this name; panics with all that was said if one answer is not the expected one.
-    pub fn run(&self, world: &dyn World, topic: &str) {
+    pub(super) fn run(&self, world: &dyn World, topic: &str) {
         let mut scene = Scene::new(world, topic);
         (self.scenario)(&mut scene);
         scene.judge(&self.name());
@@ -150,7 +150,7 @@ macro_rules! probes {
 use probes;
 
 /// All of them.
-pub fn all() -> impl Iterator<Item = Probe> {
+pub(super) fn all() -> impl Iterator<Item = Probe> {
     [
         compaction::PROBES,
         throttling::PROBES,

@@ -4,7 +4,7 @@ use proofload::inside::protocol::Timestamp::{Earliest, Latest};
 
 use super::{Probe, Scene, batches::plain, expected::usually, probes};
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         starts_and_ends;
     Kafka:

@@ -10,7 +10,7 @@ use super::{
     scene::{CLOSED, FETCH, Fetch, name, produced},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         what_is_not_there_is_unknown;
     Kafka:

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const CLIENT_ID: &str = "probe";
 
 /// A probe under way: a topic of its own, connections, and what was said.
-pub struct Scene<'w> {
+pub(crate) struct Scene<'w> {
     pub world: &'w dyn World,
     /// Its name. It has to be made: see [`Scene::make_topic`].
     pub topic: String,
@@ -35,7 +35,7 @@ pub struct Scene<'w> {
 }
 
 /// An error by its name.
-pub fn name(code: i16) -> String {
+pub(super) fn name(code: i16) -> String {
     let error = match code.err() {
         None => return "OK".to_owned(),
         Some(ResponseError::Unknown(code)) => return format!("error {code}"),
@@ -52,13 +52,13 @@ pub fn name(code: i16) -> String {
 }
 
 /// What every question can be answered with.
-pub const CLOSED: &str = "closes the connection";
+pub(super) const CLOSED: &str = "closes the connection";
 
 /// A producer's id and epoch.
-pub type Producer = (i64, i16);
+pub(super) type Producer = (i64, i16);
 
 impl<'w> Scene<'w> {
-    pub fn new(world: &'w dyn World, topic: &str) -> Self {
+    pub(crate) fn new(world: &'w dyn World, topic: &str) -> Self {
         Self {
             world,
             topic: topic.to_owned(),
@@ -71,13 +71,13 @@ impl<'w> Scene<'w> {
         }
     }
 
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.world.kind()
     }
 
     /// The version in which a request is made, where nothing depends on it. The mock's answers are right in the older form
     /// only.
-    pub fn version(&self, api: Api) -> i16 {
+    pub(crate) fn version(&self, api: Api) -> i16 {
         self.usual_version(api).min(self.world.newest(api))
     }
 
@@ -97,17 +97,17 @@ impl<'w> Scene<'w> {
     }
 
     /// Makes the topic, and speaks to whoever leads it from here on.
-    pub fn make_topic(&mut self, settings: &[(&str, &str)]) {
+    pub(crate) fn make_topic(&mut self, settings: &[(&str, &str)]) {
         self.make_topic_of(1, 1, settings);
     }
 
-    pub fn make_topic_of(&mut self, partitions: i32, replicas: i16, settings: &[(&str, &str)]) {
+    pub(crate) fn make_topic_of(&mut self, partitions: i32, replicas: i16, settings: &[(&str, &str)]) {
         self.world.make_topic(&self.topic, partitions, replicas, settings);
         self.find_leader();
     }
 
     /// Speaks to whoever leads partition 0, from here on.
-    pub fn find_leader(&mut self) {
+    pub(crate) fn find_leader(&mut self) {
         self.node = self.until(|scene| {
             let (leader, _) = scene.leader()?;
             Some(leader)
@@ -115,7 +115,7 @@ impl<'w> Scene<'w> {
     }
 
     /// Who leads partition 0, and in which epoch, as this node knows it; `None`: nobody.
-    pub fn leader(&mut self) -> Option<(i32, i32)> {
+    pub(crate) fn leader(&mut self) -> Option<(i32, i32)> {
         let topic = self.topic.clone();
         let answer = self
             .ask(
@@ -129,12 +129,12 @@ impl<'w> Scene<'w> {
     }
 
     /// Speaks to the other of two nodes from here on.
-    pub fn turn_to_the_other(&mut self) {
+    pub(crate) fn turn_to_the_other(&mut self) {
         self.node = 1 - self.node;
     }
 
     /// Notes an answer, and holds it against what is expected of this kind of broker.
-    pub fn expect(&mut self, what: &str, answer: impl AsRef<str>, expected: impl Into<Expected>) {
+    pub(crate) fn expect(&mut self, what: &str, answer: impl AsRef<str>, expected: impl Into<Expected>) {
         let (answer, expected) = (answer.as_ref(), expected.into().of(self.kind()));
         let differs = answer != expected;
         self.is_wrong |= differs;
@@ -142,17 +142,17 @@ impl<'w> Scene<'w> {
         self.said.push(format!("  {what}: {answer}{but}"));
     }
 
-    pub fn judge(&self, name: &str) {
+    pub(crate) fn judge(&self, name: &str) {
         assert!(!self.is_wrong, "{name} on {}:\n{}\n", self.kind().name(), self.said.join("\n"));
     }
 
     /// How much time has passed since then.
-    pub fn since(&self, then: Duration) -> Duration {
+    pub(crate) fn since(&self, then: Duration) -> Duration {
         self.world.now().saturating_sub(then)
     }
 
     /// Asks until there is an answer.
-    pub fn until<T>(&mut self, mut ask: impl FnMut(&mut Self) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&mut self, mut ask: impl FnMut(&mut Self) -> Option<T>) -> T {
         let end = self.world.now() + PATIENCE;
         loop {
             if let Some(answer) = ask(self) {
@@ -168,13 +168,13 @@ impl<'w> Scene<'w> {
     }
 
     /// Sends bytes as they are.
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let (world, node) = (self.world, self.node);
         self.connections.entry(node).or_insert_with(|| world.connect(node)).send(bytes);
     }
 
     /// The next frame; a connection that has ended is replaced when something is sent.
-    pub fn receive(&mut self) -> Result<Vec<u8>, Closed> {
+    pub(crate) fn receive(&mut self) -> Result<Vec<u8>, Closed> {
         let connection = self.connections.get_mut(&self.node).ok_or(Closed)?;
         let received = connection.receive();
         if received.is_err() {
@@ -184,20 +184,20 @@ impl<'w> Scene<'w> {
     }
 
     /// A request's frame, and its correlation id.
-    pub fn frame<R: Request>(&mut self, version: i16, request: &R) -> (i32, Vec<u8>) {
+    pub(crate) fn frame<R: Request>(&mut self, version: i16, request: &R) -> (i32, Vec<u8>) {
         self.correlation += 1;
         let mut frame = Vec::new();
         encode_request(request, version, self.correlation, self.client_id, &mut frame);
         (self.correlation, frame)
     }
 
-    pub fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Answer, Closed> {
+    pub(crate) fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Answer, Closed> {
         let (correlation, frame) = self.frame(version, request);
         self.ask_raw(R::API, version, correlation, &frame)
     }
 
     /// A request that no encoder has.
-    pub fn ask_with(
+    pub(crate) fn ask_with(
         &mut self,
         api: Api,
         version: i16,
@@ -217,30 +217,30 @@ impl<'w> Scene<'w> {
     }
 
     /// The answer to a request that was sent.
-    pub fn answer(&mut self, api: Api, version: i16, correlation: i32) -> Result<Answer, Closed> {
+    pub(crate) fn answer(&mut self, api: Api, version: i16, correlation: i32) -> Result<Answer, Closed> {
         let answer = Answer { api, version, bytes: self.receive()? };
         assert_eq!(answer.correlation(), correlation, "{api} {version}: an answer to another question");
         Ok(answer)
     }
 
-    pub fn produce(&mut self, batch: Made) -> String {
+    pub(crate) fn produce(&mut self, batch: Made) -> String {
         self.produce_bytes(&batch.bytes())
     }
 
-    pub fn produce_bytes(&mut self, batch: &[u8]) -> String {
+    pub(crate) fn produce_bytes(&mut self, batch: &[u8]) -> String {
         let topic = self.topic.clone();
         self.produce_as(self.version(Api::Produce), (None, -1), (TopicRef::Name(&topic), 0), batch)
     }
 
     /// In a transaction.
-    pub fn produce_in(&mut self, transactional_id: &str, version: i16, batch: Made) -> String {
+    pub(crate) fn produce_in(&mut self, transactional_id: &str, version: i16, batch: Made) -> String {
         let topic = self.topic.clone();
         let batch = batch.transactional().bytes();
         self.produce_as(version, (Some(transactional_id), -1), (TopicRef::Name(&topic), 0), &batch)
     }
 
     /// What is answered: the error, and the first record's offset if there is one.
-    pub fn produce_as(
+    pub(crate) fn produce_as(
         &mut self,
         version: i16,
         (transactional_id, acks): (Option<&str>, i16),
@@ -255,7 +255,7 @@ impl<'w> Scene<'w> {
         produced(&answer)
     }
 
-    pub fn produce_frame(
+    pub(crate) fn produce_frame(
         &mut self,
         version: i16,
         (transactional_id, acks): (Option<&str>, i16),
@@ -281,7 +281,7 @@ impl<'w> Scene<'w> {
     }
 
     /// A new producer id, which no partition knows.
-    pub fn new_producer(&mut self) -> Producer {
+    pub(crate) fn new_producer(&mut self) -> Producer {
         self.until(|scene| match scene.init(None, (-1, -1)) {
             (error, producer) if error == "OK" => Some(producer),
             _ => None,
@@ -289,7 +289,7 @@ impl<'w> Scene<'w> {
     }
 
     /// A producer id, or the next epoch of one.
-    pub fn init(&mut self, transactional_id: Option<&str>, current: Producer) -> (String, Producer) {
+    pub(crate) fn init(&mut self, transactional_id: Option<&str>, current: Producer) -> (String, Producer) {
         let request = InitProducerIdRequest { transactional_id, transaction_timeout_ms: 60_000, current };
         let Ok(answer) = self.ask(self.version(Api::InitProducerId), &request) else {
             return (CLOSED.to_owned(), (-1, -1));
@@ -300,23 +300,28 @@ impl<'w> Scene<'w> {
     }
 
     /// What lies behind an offset.
-    pub fn fetch(&mut self, offset: i64) -> String {
+    pub(crate) fn fetch(&mut self, offset: i64) -> String {
         self.fetch_as(&Fetch { offset, ..FETCH })
     }
 
-    pub fn fetch_as(&mut self, fetch: &Fetch) -> String {
+    pub(crate) fn fetch_as(&mut self, fetch: &Fetch) -> String {
         let topic = self.topic.clone();
         self.fetch_of(self.version(Api::Fetch), TopicRef::Name(&topic), fetch)
     }
 
     /// What is answered: the error or the batches, and what a fetch says beside them.
-    pub fn fetch_of(&mut self, version: i16, topic: TopicRef<'_>, fetch: &Fetch) -> String {
+    pub(crate) fn fetch_of(&mut self, version: i16, topic: TopicRef<'_>, fetch: &Fetch) -> String {
         let answer = self.ask(version, &fetch.request(topic, &[fetch.partition()]));
         answer.map_or_else(|Closed| CLOSED.to_owned(), |answer| fetched(&answer))
     }
 
     /// Start and end of the log, as those see them who read only what is committed, or who read all.
-    pub fn list_offset(&mut self, timestamp: Timestamp, read_committed: bool, leader_epoch: i32) -> String {
+    pub(crate) fn list_offset(
+        &mut self,
+        timestamp: Timestamp,
+        read_committed: bool,
+        leader_epoch: i32,
+    ) -> String {
         let topic = self.topic.clone();
         let request = ListOffsetsRequest {
             topic: &topic,
@@ -335,12 +340,12 @@ impl<'w> Scene<'w> {
     }
 
     /// The end of the log.
-    pub fn end(&mut self) -> String {
+    pub(crate) fn end(&mut self) -> String {
         self.list_offset(Timestamp::Latest, false, -1)
     }
 
     /// Where an epoch ends.
-    pub fn epoch_end(&mut self, epoch: i32, current_epoch: i32) -> String {
+    pub(crate) fn epoch_end(&mut self, epoch: i32, current_epoch: i32) -> String {
         let topic = self.topic.clone();
         let partitions = &[EpochQuestion { partition: 0, current_epoch, epoch }];
         let version = self.version(Api::OffsetForLeaderEpoch);
@@ -354,7 +359,7 @@ impl<'w> Scene<'w> {
     }
 
     /// Speaks to the coordinator of a transactional id from here on.
-    pub fn find_coordinator(&mut self, transactional_id: &str) {
+    pub(crate) fn find_coordinator(&mut self, transactional_id: &str) {
         let request = FindCoordinatorRequest { key: transactional_id, kind: CoordinatorKind::Transaction };
         self.node = self.until(|scene| {
             let version = scene.version(Api::FindCoordinator);
@@ -364,12 +369,12 @@ impl<'w> Scene<'w> {
         });
     }
 
-    pub fn add_partition(&mut self, transactional_id: &str, producer: Producer) -> String {
+    pub(crate) fn add_partition(&mut self, transactional_id: &str, producer: Producer) -> String {
         let topic = self.topic.clone();
         self.add_partitions_of(transactional_id, producer, &topic, &[0])
     }
 
-    pub fn add_partitions_of(
+    pub(crate) fn add_partitions_of(
         &mut self,
         transactional_id: &str,
         producer: Producer,
@@ -390,13 +395,13 @@ impl<'w> Scene<'w> {
         names.join(", ")
     }
 
-    pub fn end_txn(&mut self, transactional_id: &str, producer: Producer, commit: bool) -> String {
+    pub(crate) fn end_txn(&mut self, transactional_id: &str, producer: Producer, commit: bool) -> String {
         let version = self.version(Api::EndTxn);
         self.end_txn_as(version, transactional_id, producer, commit).0
     }
 
     /// What is answered, and the producer's id and epoch from then on.
-    pub fn end_txn_as(
+    pub(crate) fn end_txn_as(
         &mut self,
         version: i16,
         transactional_id: &str,
@@ -410,7 +415,7 @@ impl<'w> Scene<'w> {
     }
 
     /// The id of the topic.
-    pub fn topic_id(&mut self) -> TopicId {
+    pub(crate) fn topic_id(&mut self) -> TopicId {
         /// The first version that tells it.
         const VERSION: i16 = 10;
         let topic = self.topic.clone();
@@ -422,7 +427,7 @@ impl<'w> Scene<'w> {
 }
 
 /// The bytes of an answer.
-pub struct Answer {
+pub(crate) struct Answer {
     pub api: Api,
     pub version: i16,
     pub bytes: Vec<u8>,
@@ -434,13 +439,13 @@ impl Answer {
     }
 
     /// What stands behind the header.
-    pub fn body(&self) -> Decoder<'_> {
+    pub(crate) fn body(&self) -> Decoder<'_> {
         ResponseHeader::decode(self.api, self.version, &self.bytes).expect("a header").1
     }
 }
 
 /// An answer to a Produce: of each partition the error, and the first record's offset if there is one.
-pub fn produced(answer: &Answer) -> String {
+pub(super) fn produced(answer: &Answer) -> String {
     let mut words = Vec::new();
     ProduceResponse::decode(answer.version, answer.body(), |one| {
         let mut word = name(one.error);
@@ -461,7 +466,7 @@ pub fn produced(answer: &Answer) -> String {
 
 /// A Fetch of one partition.
 #[derive(Clone, Copy, Debug)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     pub partition: i32,
     pub offset: i64,
     pub leader_epoch: i32,
@@ -474,7 +479,7 @@ pub struct Fetch {
 }
 
 /// All that there is from the beginning, by whoever cares about nothing.
-pub const FETCH: Fetch = Fetch {
+pub(super) const FETCH: Fetch = Fetch {
     partition: 0,
     offset: 0,
     leader_epoch: -1,
@@ -487,7 +492,7 @@ pub const FETCH: Fetch = Fetch {
 };
 
 impl Fetch {
-    pub fn partition(&self) -> FetchPartition {
+    pub(crate) fn partition(&self) -> FetchPartition {
         FetchPartition {
             topic: 0,
             partition: self.partition,
@@ -498,7 +503,11 @@ impl Fetch {
         }
     }
 
-    pub fn request<'a>(&self, topic: TopicRef<'a>, partitions: &'a [FetchPartition]) -> FetchRequest<'a> {
+    pub(crate) fn request<'a>(
+        &self,
+        topic: TopicRef<'a>,
+        partitions: &'a [FetchPartition],
+    ) -> FetchRequest<'a> {
         FetchRequest {
             topics: TopicRefs::One(topic),
             partitions,
@@ -512,7 +521,7 @@ impl Fetch {
 }
 
 /// An answer to a Fetch: of each partition its error or batches, then the offsets from which to where.
-pub fn fetched(answer: &Answer) -> String {
+pub(super) fn fetched(answer: &Answer) -> String {
     let mut words = Vec::new();
     let whole = FetchResponse::decode(answer.version, answer.body(), |one| {
         if one.error != 0 {

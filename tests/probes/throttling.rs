@@ -6,7 +6,7 @@ use proofload::inside::protocol::{Api, ProduceResponse, TopicRef};
 
 use super::{Probe, Scene, batches::plain, probes};
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Kafka:
         who_is_throttled_is_answered_and_not_heard;
 ];

@@ -13,7 +13,7 @@ use super::{
     scene::{CLOSED, FETCH, Fetch, name},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Anywhere:
         a_missing_topic_is_unknown;
     Kafka:

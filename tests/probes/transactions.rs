@@ -9,7 +9,7 @@ use super::{
     scene::{FETCH, Fetch, Producer, name},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Kafka:
         a_commit_and_an_abort,
         open_transactions_hold_the_stable_offset,
@@ -26,7 +26,7 @@ pub const PROBES: &[Probe] = probes![
 ];
 
 /// A transactional id of the scene's own, whose coordinator is spoken to, and which has a producer id.
-pub fn begin(scene: &mut Scene<'_>) -> (String, Producer) {
+pub(super) fn begin(scene: &mut Scene<'_>) -> (String, Producer) {
     let id = scene.topic.clone();
     scene.find_coordinator(&id);
     let producer = init(scene, &id, (-1, -1));
@@ -34,7 +34,7 @@ pub fn begin(scene: &mut Scene<'_>) -> (String, Producer) {
 }
 
 /// A new epoch; what is not finished is waited for.
-pub fn init(scene: &mut Scene<'_>, id: &str, current: Producer) -> Producer {
+pub(super) fn init(scene: &mut Scene<'_>, id: &str, current: Producer) -> Producer {
     scene.until(|scene| match scene.init(Some(id), current) {
         (error, producer) if error == "OK" => Some(producer),
         (error, _) if is_passing(&error) => None,
@@ -53,7 +53,7 @@ fn is_passing(error: &str) -> bool {
 }
 
 /// Adds partition 0; a transaction that is still being ended is waited for.
-pub fn add(scene: &mut Scene<'_>, id: &str, producer: Producer) -> String {
+pub(super) fn add(scene: &mut Scene<'_>, id: &str, producer: Producer) -> String {
     scene.until(|scene| {
         let answer = scene.add_partition(id, producer);
         (!is_passing(&answer)).then_some(answer)
@@ -68,7 +68,7 @@ fn end(scene: &mut Scene<'_>, id: &str, producer: Producer, commit: bool) -> Str
 }
 
 /// Waits until no transaction is open.
-pub fn until_stable(scene: &mut Scene<'_>) {
+pub(super) fn until_stable(scene: &mut Scene<'_>) {
     on_leader(scene, |scene| {
         scene.until(|scene| {
             let (end, stable) = (scene.list_offset(Latest, false, -1), scene.list_offset(Latest, true, -1));
@@ -78,7 +78,7 @@ pub fn until_stable(scene: &mut Scene<'_>) {
 }
 
 /// The leader is asked, and then the coordinator again.
-pub fn on_leader<T>(scene: &mut Scene<'_>, ask: impl FnOnce(&mut Scene<'_>) -> T) -> T {
+pub(super) fn on_leader<T>(scene: &mut Scene<'_>, ask: impl FnOnce(&mut Scene<'_>) -> T) -> T {
     scene.find_leader();
     let answer = ask(scene);
     let id = scene.topic.clone();
@@ -86,7 +86,13 @@ pub fn on_leader<T>(scene: &mut Scene<'_>, ask: impl FnOnce(&mut Scene<'_>) -> T
     answer
 }
 
-pub fn write(scene: &mut Scene<'_>, id: &str, producer: Producer, sequence: i32, records: usize) -> String {
+pub(super) fn write(
+    scene: &mut Scene<'_>,
+    id: &str,
+    producer: Producer,
+    sequence: i32,
+    records: usize,
+) -> String {
     on_leader(scene, |scene| {
         scene.produce_in(id, scene.version(Api::Produce), of(producer, sequence, records))
     })

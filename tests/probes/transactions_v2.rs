@@ -10,7 +10,7 @@ use super::{
     transactions::{begin, init, on_leader, until_stable},
 };
 
-pub const PROBES: &[Probe] = probes![
+pub(super) const PROBES: &[Probe] = probes![
     Kafka41:
         each_transaction_has_an_epoch,
         an_end_may_be_asked_for_again,

@@ -6,7 +6,7 @@ use crate::stats::LatencyHistogram;
 
 /// What latencies were like, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// Records.
     pub count: u64,
     /// Arithmetic mean.
@@ -36,7 +36,7 @@ pub struct Latency {
 impl Latency {
     /// Of a histogram.
     #[must_use]
-    pub fn of(histogram: &LatencyHistogram) -> Self {
+    pub(crate) fn of(histogram: &LatencyHistogram) -> Self {
         let at = |percent| histogram.percentile_us(percent);
         Self {
             count: histogram.count(),
@@ -57,7 +57,7 @@ impl Latency {
 
 /// The latencies of the whole of what was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LatencyReport {
+pub(crate) struct LatencyReport {
     /// From the time at which a record was to be sent to its ack.
     pub publish: Latency,
     /// From the time at which it was to be sent to that at which it was handed to the client: what the schedule was behind.
@@ -70,7 +70,7 @@ pub struct LatencyReport {
 
 /// The latencies of one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SampleLatency {
+pub(crate) struct SampleLatency {
     /// Records.
     pub count: u64,
     /// Arithmetic mean.
@@ -86,7 +86,7 @@ pub struct SampleLatency {
 impl SampleLatency {
     /// Of a histogram.
     #[must_use]
-    pub fn of(histogram: &LatencyHistogram) -> Self {
+    pub(crate) fn of(histogram: &LatencyHistogram) -> Self {
         Self {
             count: histogram.count(),
             mean_us: histogram.mean_us(),

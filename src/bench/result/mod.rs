@@ -11,20 +11,20 @@ mod search;
 
 use serde::{Deserialize, Serialize};
 
-pub use latency::{Latency, LatencyReport, SampleLatency};
-pub use open_messaging::OpenMessaging;
-pub use proofload::{
+pub(crate) use latency::{Latency, LatencyReport, SampleLatency};
+pub(crate) use open_messaging::OpenMessaging;
+pub(crate) use proofload::{
     ClientReport, Goal, Machine, ProofReport, Proofload, Sample, Settings, ShardReport, Totals,
 };
-pub use quantiles::Quantiles;
-pub use search::{SearchReport, SearchStep};
+pub(crate) use quantiles::Quantiles;
+pub(crate) use search::{SearchReport, SearchStep};
 
 /// Of the object `proofload`. It changes when a name goes or changes its meaning, not when one is added.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BenchResult {
+pub(crate) struct BenchResult {
     /// The fields of OpenMessaging Benchmark's result, under their names.
     #[serde(flatten)]
     pub open_messaging: OpenMessaging,

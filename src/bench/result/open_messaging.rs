@@ -12,7 +12,7 @@ const MS_US: f64 = 1_000.0;
 /// What OpenMessaging Benchmark tells of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct OpenMessaging {
+pub(crate) struct OpenMessaging {
     /// Name of the workload: its charts are put together by it.
     pub workload: String,
     /// Name of what was measured: a line in a chart.
@@ -153,7 +153,7 @@ pub struct OpenMessaging {
 
 impl OpenMessaging {
     /// Adds a period: how long acks took in it, from the intended time on.
-    pub fn add_publish(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn add_publish(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent) as f64 / MS_US;
         self.publish_latency_avg.push(histogram.mean_us() / MS_US);
         self.publish_latency_50pct.push(at(50.0));
@@ -167,7 +167,7 @@ impl OpenMessaging {
     }
 
     /// Adds a period: what the schedule was behind in it.
-    pub fn add_delay(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn add_delay(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent);
         self.publish_delay_latency_avg.push(histogram.mean_us());
         self.publish_delay_latency_50pct.push(at(50.0));
@@ -181,7 +181,7 @@ impl OpenMessaging {
     }
 
     /// Adds a period: how long readers' verdicts took in it.
-    pub fn add_end_to_end(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn add_end_to_end(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent) as f64 / MS_US;
         self.end_to_end_latency_avg.push(histogram.mean_us() / MS_US);
         self.end_to_end_latency_50pct.push(at(50.0));
@@ -195,7 +195,7 @@ impl OpenMessaging {
     }
 
     /// Sets the publish latency of all that was measured.
-    pub fn set_publish(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn set_publish(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent) as f64 / MS_US;
         self.aggregated_publish_latency_avg = histogram.mean_us() / MS_US;
         self.aggregated_publish_latency_50pct = at(50.0);
@@ -210,7 +210,7 @@ impl OpenMessaging {
     }
 
     /// Sets the publish delay of all that was measured.
-    pub fn set_delay(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn set_delay(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent);
         self.aggregated_publish_delay_latency_avg = histogram.mean_us();
         self.aggregated_publish_delay_latency_50pct = at(50.0);
@@ -225,7 +225,7 @@ impl OpenMessaging {
     }
 
     /// Sets the end-to-end latency of all that was measured.
-    pub fn set_end_to_end(&mut self, histogram: &LatencyHistogram) {
+    pub(crate) fn set_end_to_end(&mut self, histogram: &LatencyHistogram) {
         let at = |percent| histogram.percentile_us(percent) as f64 / MS_US;
         self.aggregated_end_to_end_latency_avg = histogram.mean_us() / MS_US;
         self.aggregated_end_to_end_latency_50pct = at(50.0);

@@ -9,7 +9,7 @@ use super::{LatencyReport, SampleLatency, SearchReport};
 
 /// What OpenMessaging Benchmark's result has no place for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Proofload {
+pub(crate) struct Proofload {
     /// [`super::FORMAT`].
     pub format: u32,
     /// Of the program.
@@ -38,7 +38,7 @@ pub struct Proofload {
 
 /// What was proven.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProofReport {
+pub(crate) struct ProofReport {
     /// The verdict's code, such as `proven`.
     pub verdict: String,
     /// The summary's first line.
@@ -59,7 +59,7 @@ pub struct ProofReport {
 
 /// The client's part in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClientReport {
+pub(crate) struct ClientReport {
     /// `at-rate`, `broker-bound` or `client-bound`.
     pub verdict: String,
     /// Why, in words.
@@ -78,7 +78,7 @@ pub struct ClientReport {
 
 /// One shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ShardReport {
+pub(crate) struct ShardReport {
     /// Its core.
     pub core: usize,
     /// Part of the time (0 to 1) that its threads were on that core.
@@ -89,7 +89,7 @@ pub struct ShardReport {
 
 /// Where it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The processor's name; empty where the system does not tell.
     pub processor: String,
     /// Cores that the process may use.
@@ -105,7 +105,7 @@ pub struct Machine {
 /// How fast it was to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Goal {
+pub(crate) enum Goal {
     /// A schedule that no delay shifts.
     OpenLoop {
         /// Records a second.
@@ -117,7 +117,7 @@ pub enum Goal {
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Who spoke to the brokers: `wire` or `librdkafka`.
     pub client: String,
     /// Topics, and partitions of each.
@@ -142,7 +142,7 @@ pub struct Settings {
 
 /// What was done in the measured time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Records handed to the client.
     pub sent_records: u64,
     /// Records acked, and their value bytes.
@@ -165,7 +165,7 @@ pub struct Totals {
 
 /// One second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Its end, s since the measured time began.
     pub at_s: f64,
     /// How long it was.

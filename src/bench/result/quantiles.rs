@@ -15,12 +15,12 @@ const TICKS_PER_HALF: u32 = 10;
 /// Pairs of a percentile (0 to 100) and the latency that so many records do not exceed, percentiles ascending. In JSON an object
 /// whose names are the percentiles.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quantiles(pub Vec<(f64, f64)>);
+pub(crate) struct Quantiles(pub Vec<(f64, f64)>);
 
 impl Quantiles {
     /// The curve of a histogram, whose latencies are divided by `unit_us`: 1 for µs, 1,000 for ms.
     #[must_use]
-    pub fn of(histogram: &LatencyHistogram, unit_us: f64) -> Self {
+    pub(crate) fn of(histogram: &LatencyHistogram, unit_us: f64) -> Self {
         let point = |(percentile, latency_us): (f64, u64)| (percentile, latency_us as f64 / unit_us);
         Self(histogram.curve(TICKS_PER_HALF).map(point).collect())
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the highest rate that holds the objective was looked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SearchReport {
+pub(crate) struct SearchReport {
     /// The objective as it was given, such as `p99=20ms`.
     pub objective: String,
     /// What it is asked of: `publish` or `end-to-end`.
@@ -21,7 +21,7 @@ pub struct SearchReport {
 
 /// One rate that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SearchStep {
+pub(crate) struct SearchStep {
     /// `up`, `down`, `bisect` or `confirm`.
     pub kind: String,
     /// The rate that was asked for, records a second.

@@ -6,9 +6,9 @@ mod local;
 
 use std::fmt;
 
-pub use broker::code;
+pub(crate) use broker::code;
 pub use client::ClientError;
-pub use local::LocalError;
+pub(crate) use local::LocalError;
 
 /// An error that a broker answered, or that the client made up in its stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::{
 
 /// How a member stands in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemberState {
+pub(crate) struct MemberState {
     /// Rebalances that the member has gone through; 0: it has never been assigned anything.
     pub rebalances: u64,
     /// Partitions that it owns.
@@ -29,7 +29,7 @@ pub struct MemberState {
 
 /// What its visitor knows of offsets at which a member was shown nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// There may be nothing to be shown.
     Nothing,
     /// Each offset should have a record, unless somebody else's transactions have left markers there.
@@ -39,7 +39,7 @@ pub enum Expected {
 }
 
 /// What is shown the records of a member.
-pub trait GroupVisitor {
+pub(crate) trait GroupVisitor {
     /// The next record of a partition. Its bytes live as long as the call. A record at which the visitor breaks off has not
     /// been consumed, nor is anything shown behind it before the next poll. Where its headers cannot be taken apart, see
     /// [`LogVisitor::record`](super::super::LogVisitor::record).
@@ -81,7 +81,7 @@ pub trait GroupVisitor {
     async_fn_in_trait,
     reason = "a member stays on the thread of its shard: no future of it is ever sent"
 )]
-pub trait GroupReader {
+pub(crate) trait GroupReader {
     /// Shows what has come, of so many records at the most, and serves rebalances. Records of a partition that was given up
     /// meanwhile are not shown: its next owner gets them. Returns whether there may be more already.
     fn poll(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> bool;
@@ -127,7 +127,7 @@ pub trait GroupReader {
 }
 
 /// Makes members of groups beside other clients.
-pub trait GroupFactory: ClientFactory {
+pub(crate) trait GroupFactory: ClientFactory {
     /// Reads as a member of a group.
     type Member: GroupReader;
 

@@ -12,7 +12,7 @@ use crate::{kafka::OffsetAndEpoch, partitions::PartitionSlot};
 /// meanwhile would not notice. Written with each commit and read when a partition is assigned, off the data path:
 /// the cells, which are wider than a word, may wait for each other.
 #[derive(Debug)]
-pub struct Handover {
+pub(crate) struct Handover {
     /// By slot.
     partitions: Vec<Partition>,
 }
@@ -36,7 +36,7 @@ impl Handover {
     /// Nothing has been read; of each partition, the leader's epoch of this moment, -1 where it is not known, and where the
     /// group begins, `None` where that is for the group to say.
     #[must_use]
-    pub fn new(partitions: impl IntoIterator<Item = (i32, Option<i64>)>) -> Self {
+    pub(crate) fn new(partitions: impl IntoIterator<Item = (i32, Option<i64>)>) -> Self {
         let partition = |(known_epoch, start)| Partition {
             known_epoch,
             start,

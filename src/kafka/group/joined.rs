@@ -38,7 +38,7 @@ const DENIALS: u8 = 3;
 const NOBODY: OffsetAndEpoch = OffsetAndEpoch { offset: -1, leader_epoch: -1 };
 
 /// A member of a group, used by one shard.
-pub struct Joined<M, R> {
+pub(crate) struct Joined<M, R> {
     membership: M,
     reader: R,
     /// What topics got since the member was made; their slots lie behind those of the table.

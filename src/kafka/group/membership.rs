@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::{kafka::KafkaError, partitions::TopicPartition};
 
 /// Commits of a member, counted in the order in which they are sent; 0 is none.
-pub type CommitNumber = u64;
+pub(crate) type CommitNumber = u64;
 
 /// What the group has to say to a member. Topics are those of the table that it subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupWord {
+pub(crate) enum GroupWord {
     /// These partitions are this member's from now on, beside those that it has. Where the group knows each to have been consumed,
     /// [`Self::Place`] says.
     Assigned(Vec<TopicPartition>),
@@ -30,7 +30,7 @@ pub enum GroupWord {
 
 /// What the group has to say to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitWord {
+pub(crate) enum CommitWord {
     /// Of one of its partitions: the offset that the group knows of now, or why it does not.
     Place(CommitNumber, TopicPartition, Result<i64, KafkaError>),
     /// Nothing follows to this commit, whatever was said.
@@ -42,7 +42,7 @@ pub enum CommitWord {
     async_fn_in_trait,
     reason = "a member stays on the thread of its shard: no future of it is ever sent"
 )]
-pub trait Membership {
+pub(crate) trait Membership {
     /// The next word of the group's; `None`: there is none for now. To be called often: a group takes a member for dead that does not.
     fn word(&mut self) -> Option<GroupWord>;
 

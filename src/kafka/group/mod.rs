@@ -10,8 +10,8 @@ mod settings;
 mod showing;
 mod standing;
 
-pub use group_reader::{Expected, GroupFactory, GroupReader, GroupVisitor, MemberState};
-pub use handover::Handover;
-pub use joined::Joined;
-pub use membership::{CommitNumber, CommitWord, GroupWord, Membership};
-pub use settings::{GroupStart, MemberSettings};
+pub(crate) use group_reader::{Expected, GroupFactory, GroupReader, GroupVisitor, MemberState};
+pub(crate) use handover::Handover;
+pub(crate) use joined::Joined;
+pub(crate) use membership::{CommitNumber, CommitWord, GroupWord, Membership};
+pub(crate) use settings::{GroupStart, MemberSettings};

@@ -6,7 +6,7 @@ use crate::kafka::{ClientSettings, Handover, Isolation};
 
 /// What a client needs to be a member of a group.
 #[derive(Clone, Debug)]
-pub struct MemberSettings {
+pub(crate) struct MemberSettings {
     /// `group.id`.
     pub group: String,
     /// Which records are visible.
@@ -26,7 +26,7 @@ pub struct MemberSettings {
 
 /// Where a group starts that has no place yet, and how far its members read ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupStart {
+pub(crate) enum GroupStart {
     /// At the log's end. There may be hundreds of members in a process: each reads ahead a little only.
     End,
     /// At the log's start, and as fast as it goes.
@@ -39,7 +39,7 @@ pub(crate) const DEFAULT_SESSION: Duration = Duration::from_secs(45);
 impl MemberSettings {
     /// How long a member that is such a client may be silent before another gets its partitions.
     #[must_use]
-    pub fn session(&self, client: &ClientSettings) -> Duration {
+    pub(crate) fn session(&self, client: &ClientSettings) -> Duration {
         let own = client.given("session.timeout.ms").and_then(|value| value.parse().ok());
         own.map(Duration::from_millis).or(self.session_timeout).unwrap_or(DEFAULT_SESSION)
     }

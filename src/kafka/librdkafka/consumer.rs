@@ -25,7 +25,7 @@ use crate::{
 
 /// What a partition has to say.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub(super) enum Event<'a> {
     /// The next record.
     Record {
         /// Its partition.
@@ -55,7 +55,7 @@ const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
 
 /// A consumer, used by one shard.
-pub struct Consumer {
+pub(super) struct Consumer {
     batch: Box<[*mut rdk::rd_kafka_message_t]>,
     client: ManuallyDrop<Client>,
     wake: QueueWake,
@@ -80,7 +80,10 @@ impl Consumer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ConsumerSettings, table: &Arc<PartitionTable>) -> Result<Self, ClientError> {
+    pub(super) fn start(
+        settings: &ConsumerSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Self, ClientError> {
         Self::start_as(settings, &settings.config(), table)
     }
 
@@ -89,7 +92,7 @@ impl Consumer {
     ///
     /// # Errors
     /// A client that cannot start.
-    pub fn start_probing(
+    pub(super) fn start_probing(
         settings: &ConsumerSettings,
         table: &Arc<PartitionTable>,
     ) -> Result<Self, ClientError> {
@@ -131,7 +134,7 @@ impl Consumer {
 
     /// Reads a partition from this offset on; records of an earlier place that are
     /// still queued do not show any more.
-    pub fn read_from(&mut self, partition: PartitionSlot, offset: i64) {
+    pub(super) fn read_from(&mut self, partition: PartitionSlot, offset: i64) {
         self.stop(partition);
         let (topic, number) = self.client.place(partition);
         let queue = self.client.queue.ptr();
@@ -147,7 +150,7 @@ impl Consumer {
     ///
     /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back (seen
     /// with librdkafka 2.12.1: a process that was stopped while a log was cut and written again read on in the middle).
-    pub fn confirm(&self, partition: PartitionSlot, offset: i64, epoch: i32) {
+    pub(super) fn confirm(&self, partition: PartitionSlot, offset: i64, epoch: i32) {
         let Client { table, handle, .. } = &*self.client;
         if let Ok(topic) = client::c_string(table.topic(partition)) {
             // SAFETY: the client is alive.
@@ -156,7 +159,7 @@ impl Consumer {
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, partition: PartitionSlot) {
+    pub(super) fn stop(&mut self, partition: PartitionSlot) {
         if let Some(index) = self.client.reading.iter().position(|&known| known == partition) {
             self.client.reading.swap_remove(index);
             self.client.stop(partition);
@@ -164,7 +167,7 @@ impl Consumer {
     }
 
     /// Shows what has come, one batch at the most, and returns how much it was.
-    pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
+    pub(super) fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> usize {
         // Errors of the client as a whole (a broker that went) are the observer's to tell.
         while let Some(event) = self.client.main_queue.poll(0) {
             self.malformed += u64::from(malformed::is_told_by(&event));
@@ -191,12 +194,12 @@ impl Consumer {
     /// How often it could not take apart a record of what it was sent, up to the last [`Self::poll`]. It then shows
     /// nothing from that record on, and fetches it again.
     #[must_use]
-    pub fn malformed(&self) -> u64 {
+    pub(super) fn malformed(&self) -> u64 {
         self.malformed
     }
 
     /// Waits until there is something to show, but not longer than `limit`.
-    pub async fn wait(&self, limit: Duration) {
+    pub(super) async fn wait(&self, limit: Duration) {
         self.wake.wait(limit).await;
     }
 

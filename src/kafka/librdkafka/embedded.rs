@@ -7,7 +7,7 @@ use rdkafka::mocking::MockCluster;
 use crate::kafka::ClientError;
 
 /// A cluster that lives as long as this value.
-pub struct EmbeddedCluster {
+pub(crate) struct EmbeddedCluster {
     cluster: MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
 }
 
@@ -17,7 +17,7 @@ impl EmbeddedCluster {
     ///
     /// # Errors
     /// librdkafka could not start it.
-    pub fn start(brokers: usize) -> Result<Self, ClientError> {
+    pub(crate) fn start(brokers: usize) -> Result<Self, ClientError> {
         let count = i32::try_from(brokers)
             .map_err(|_| ClientError::Start(format!("{brokers} brokers are too many for a mock cluster")))?;
         let cluster = MockCluster::new(count)
@@ -27,7 +27,7 @@ impl EmbeddedCluster {
 
     /// Its bootstrap list.
     #[must_use]
-    pub fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         self.cluster.bootstrap_servers()
     }
 
@@ -35,7 +35,7 @@ impl EmbeddedCluster {
     ///
     /// # Errors
     /// librdkafka refused.
-    pub fn create_topic(&self, topic: &str, partitions: usize) -> Result<(), ClientError> {
+    pub(crate) fn create_topic(&self, topic: &str, partitions: usize) -> Result<(), ClientError> {
         let count = i32::try_from(partitions)
             .map_err(|_| ClientError::Start(format!("{partitions} partitions are too many")))?;
         self.cluster

@@ -25,7 +25,7 @@ use crate::{
 
 /// Makes a shard's clients.
 #[derive(Clone)]
-pub struct Librdkafka {
+pub(crate) struct Librdkafka {
     client: ClientSettings,
     /// Where the library's threads may run.
     cpus: CpuSet,
@@ -38,7 +38,7 @@ pub struct Librdkafka {
 impl Librdkafka {
     /// One for this cluster, whose clients' own threads may run on these CPUs.
     #[must_use]
-    pub fn new(client: ClientSettings, cpus: CpuSet) -> Self {
+    pub(crate) fn new(client: ClientSettings, cpus: CpuSet) -> Self {
         Self { client, cpus, bell: None, is_warm: Rc::default() }
     }
 
@@ -60,7 +60,7 @@ impl Librdkafka {
     ///
     /// # Errors
     /// The setting that is in the way, or the library's word on all of them.
-    pub fn try_writer(&self, settings: &WriterSettings) -> Result<(), ClientError> {
+    pub(crate) fn try_writer(&self, settings: &WriterSettings) -> Result<(), ClientError> {
         self.producer(settings).try_out()
     }
 
@@ -68,7 +68,7 @@ impl Librdkafka {
     ///
     /// # Errors
     /// The setting that is in the way, or the library's word on all of them.
-    pub fn try_reader(&self, settings: &ReaderSettings) -> Result<(), ClientError> {
+    pub(crate) fn try_reader(&self, settings: &ReaderSettings) -> Result<(), ClientError> {
         self.consumer(*settings).try_out()
     }
 
@@ -76,7 +76,7 @@ impl Librdkafka {
     ///
     /// # Errors
     /// The setting that is in the way, or the library's word on all of them.
-    pub fn try_member(&self, settings: &MemberSettings) -> Result<(), ClientError> {
+    pub(crate) fn try_member(&self, settings: &MemberSettings) -> Result<(), ClientError> {
         self.group(settings).try_out()
     }
 
@@ -84,7 +84,7 @@ impl Librdkafka {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
+    pub(crate) fn committed_places(&self, settings: &MemberSettings) -> Result<CommittedPlaces, ClientError> {
         CommittedPlaces::start(&self.group(settings))
     }
 }
@@ -125,7 +125,7 @@ impl SpotFactory for Librdkafka {
 }
 
 /// The way in which the workers of a shard are woken, where each has clients of its own.
-pub struct LibrdkafkaHub {
+pub(crate) struct LibrdkafkaHub {
     hub: Rc<WakeHub>,
     /// Ends when it is dropped.
     _bells: Task<()>,
@@ -136,7 +136,7 @@ impl LibrdkafkaHub {
     ///
     /// # Errors
     /// The system gave no socket.
-    pub fn start() -> Result<Self, ClientError> {
+    pub(crate) fn start() -> Result<Self, ClientError> {
         let hub = WakeHub::new()?;
         let rings = hub.clone();
         Ok(Self { hub, _bells: glommio::spawn_local(async move { rings.run().await }) })
@@ -144,7 +144,7 @@ impl LibrdkafkaHub {
 
     /// Makes one worker's clients, which wake it, and nobody else, and do without what speeds up their first record.
     #[must_use]
-    pub fn worker(&self, client: ClientSettings, cpus: CpuSet) -> LibrdkafkaWorker {
+    pub(crate) fn worker(&self, client: ClientSettings, cpus: CpuSet) -> LibrdkafkaWorker {
         let bell = self.hub.bell();
         let is_warm = Rc::new(Cell::new(true));
         LibrdkafkaWorker { clients: Librdkafka { client, cpus, bell: Some(bell.clone()), is_warm }, bell }
@@ -153,7 +153,7 @@ impl LibrdkafkaHub {
 
 /// Makes the clients of one of many workers on a shard.
 #[derive(Clone)]
-pub struct LibrdkafkaWorker {
+pub(crate) struct LibrdkafkaWorker {
     clients: Librdkafka,
     bell: HubBell,
 }

@@ -9,7 +9,7 @@ use crate::kafka::KafkaError;
 
 /// What went wrong with a partition.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault<'a> {
+pub(super) struct Fault<'a> {
     /// Where it shows, as far as the client says: of a batch that cannot be read, its first offset. Negative where it
     /// does not.
     pub offset: i64,
@@ -25,7 +25,7 @@ pub struct Fault<'a> {
 
 /// A log that the client had read further than the new leader has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogCut {
+pub(super) struct LogCut {
     /// Up to where the client had read what the old leader wrote.
     pub from: i64,
     /// Epoch of the last record of that.
@@ -36,7 +36,7 @@ pub struct LogCut {
 
 /// What a fault means for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub(super) enum FaultKind {
     /// The offset asked for does not exist: the log was cut, or its start moved.
     OutOfRange,
     /// The epoch of the last record ends below it: the log was cut.

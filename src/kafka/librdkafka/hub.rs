@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The socket pair and the bells behind it.
-pub struct WakeHub {
+pub(super) struct WakeHub {
     readable: Cell<Option<UnixStream>>,
     writable: StdStream,
     bells: RefCell<Vec<Rc<Bell>>>,
@@ -34,7 +34,7 @@ pub struct WakeHub {
 
 /// One worker's end of a hub.
 #[derive(Clone)]
-pub struct HubBell {
+pub(crate) struct HubBell {
     hub: Rc<WakeHub>,
     bell: Rc<Bell>,
     /// What its queues write. Workers whose numbers are 256 apart share a byte, and are
@@ -44,7 +44,7 @@ pub struct HubBell {
 
 /// Rings a bell from any thread.
 #[derive(Debug)]
-pub struct Ringer {
+pub(crate) struct Ringer {
     socket: StdStream,
     byte: u8,
 }
@@ -57,7 +57,7 @@ impl WakeHub {
     ///
     /// # Errors
     /// The system gave no socket.
-    pub fn new() -> Result<Rc<Self>, ClientError> {
+    pub(super) fn new() -> Result<Rc<Self>, ClientError> {
         let failed = |error: io::Error| ClientError::Wake(descriptors::explained(&error));
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         // A full socket must not block librdkafka's threads: it is full of wake-ups anyway.
@@ -70,7 +70,7 @@ impl WakeHub {
 
     /// A bell for one more worker.
     #[must_use]
-    pub fn bell(self: &Rc<Self>) -> HubBell {
+    pub(super) fn bell(self: &Rc<Self>) -> HubBell {
         let bell = Rc::new(Bell::default());
         let mut bells = self.bells.borrow_mut();
         // A worker that is gone leaves its place to another: readers that loop have new ones in each pass.
@@ -85,7 +85,7 @@ impl WakeHub {
     }
 
     /// Rings bells for ever. One task runs this.
-    pub async fn run(&self) {
+    pub(super) async fn run(&self) {
         futures_lite::future::zip(self.dispatch(), self.tick()).await;
     }
 
@@ -113,12 +113,12 @@ impl WakeHub {
 impl HubBell {
     /// The bell, for other clients of the same worker.
     #[must_use]
-    pub fn bell(&self) -> &Rc<Bell> {
+    pub(crate) fn bell(&self) -> &Rc<Bell> {
         &self.bell
     }
 
     /// Waits for the bell, but not longer than `limit`.
-    pub async fn wait_at_most(&self, limit: Duration) {
+    pub(crate) async fn wait_at_most(&self, limit: Duration) {
         if limit >= TICK {
             // It rings before that. A timer for each wait would cost about as much as the wait.
             return self.bell.wait().await;
@@ -130,7 +130,7 @@ impl HubBell {
     ///
     /// # Errors
     /// The system gave no descriptor.
-    pub fn ringer(&self) -> Result<Ringer, ClientError> {
+    pub(crate) fn ringer(&self) -> Result<Ringer, ClientError> {
         let socket = self
             .hub
             .writable
@@ -162,7 +162,7 @@ impl Ringer {
     }
 
     /// Wakes the worker.
-    pub fn ring(&mut self) {
+    pub(crate) fn ring(&mut self) {
         // A socket that is full wakes as well.
         let _ = self.socket.write(&[self.byte]);
     }

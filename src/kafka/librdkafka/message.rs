@@ -50,7 +50,7 @@ const _: () = assert!(offset_of!(Fetched, leader_epoch) == offset_of!(Fetched, h
 
 /// A record that lives as long as the call that shows it.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub(super) struct Message<'a> {
     message: *const Fetched,
     life: PhantomData<&'a ()>,
 }
@@ -74,7 +74,7 @@ impl<'a> Message<'a> {
 
     /// Its value; `None` is a tombstone.
     #[must_use]
-    pub fn value(&self) -> Option<&'a [u8]> {
+    pub(super) fn value(&self) -> Option<&'a [u8]> {
         let fields = self.fields();
         // SAFETY: a value that is not null has `len` bytes, and lives as long as the message.
         (!fields.payload.is_null())
@@ -83,13 +83,13 @@ impl<'a> Message<'a> {
 
     /// Epoch of the leader that wrote it; negative when the broker did not say.
     #[must_use]
-    pub fn leader_epoch(self) -> i32 {
+    pub(super) fn leader_epoch(self) -> i32 {
         self.fetched().leader_epoch
     }
 
     /// Everything that a check can want. Decodes the headers, which [`Self::value`] does not.
     #[must_use]
-    pub fn view(&self) -> RecordView<'a> {
+    pub(super) fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
         let headers = self.first_headers();
         let [first_header, second_header] = headers.unwrap_or_default();

@@ -30,8 +30,8 @@ mod wake;
 
 pub(crate) use admin::client::AdminClient;
 #[cfg(test)]
-pub use admin::groups::GroupMember;
-pub use admin::groups::{CommittedPlaces, GroupDescription};
-pub use embedded::EmbeddedCluster;
-pub use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};
-pub use group::Presence;
+pub(crate) use admin::groups::GroupMember;
+pub(crate) use admin::groups::{CommittedPlaces, GroupDescription};
+pub(crate) use embedded::EmbeddedCluster;
+pub(crate) use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};
+pub(super) use group::Presence;

@@ -40,7 +40,7 @@ impl Delivery {
 }
 
 /// A producer, used by one shard.
-pub struct Producer {
+pub(crate) struct Producer {
     // Fields are dropped in this order: references first, the client last.
     messages: Box<[*const rdk::rd_kafka_message_t]>,
     topics: Vec<Topic>,

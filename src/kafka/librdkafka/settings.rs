@@ -17,7 +17,7 @@ const CONTEXTS: &str = "generic,broker,topic,metadata,protocol,cgrp,security,con
 
 /// What a producer needs beyond that.
 #[derive(Clone, Debug)]
-pub struct ProducerSettings {
+pub(super) struct ProducerSettings {
     /// The client.
     pub client: ClientSettings,
     /// What it writes, and how.
@@ -28,7 +28,7 @@ pub struct ProducerSettings {
 
 /// What a consumer needs beyond that.
 #[derive(Clone, Debug)]
-pub struct ConsumerSettings {
+pub(crate) struct ConsumerSettings {
     /// The client.
     pub client: ClientSettings,
     /// What the work asks for.
@@ -39,7 +39,7 @@ pub struct ConsumerSettings {
 
 /// What a member of a group needs beyond that.
 #[derive(Clone, Debug)]
-pub struct GroupSettings {
+pub(crate) struct GroupSettings {
     /// The client.
     pub client: ClientSettings,
     /// What the work asks for.

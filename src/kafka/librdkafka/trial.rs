@@ -18,7 +18,7 @@ impl ProducerSettings {
     ///
     /// # Errors
     /// The setting that is in the way, or the client library's word on all of them.
-    pub fn try_out(&self) -> Result<(), ClientError> {
+    pub(super) fn try_out(&self) -> Result<(), ClientError> {
         try_out(RDKafkaType::RD_KAFKA_PRODUCER, self.config(), &self.client, &self.client_cpus)
     }
 }
@@ -28,7 +28,7 @@ impl ConsumerSettings {
     ///
     /// # Errors
     /// The setting that is in the way, or the client library's word on all of them.
-    pub fn try_out(&self) -> Result<(), ClientError> {
+    pub(crate) fn try_out(&self) -> Result<(), ClientError> {
         try_out(RDKafkaType::RD_KAFKA_CONSUMER, self.config(), &self.client, &self.client_cpus)
     }
 }
@@ -38,7 +38,7 @@ impl GroupSettings {
     ///
     /// # Errors
     /// The setting that is in the way, or the client library's word on all of them.
-    pub fn try_out(&self) -> Result<(), ClientError> {
+    pub(crate) fn try_out(&self) -> Result<(), ClientError> {
         try_out(RDKafkaType::RD_KAFKA_CONSUMER, self.config(), &self.client, &self.client_cpus)
     }
 }

@@ -6,7 +6,7 @@ use crate::mutants;
 
 /// A broker that went, or came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerChange {
+pub(crate) struct BrokerChange {
     /// `host:port/id`.
     pub broker: String,
     /// Whether it can be talked to now.
@@ -26,7 +26,7 @@ pub(crate) struct Seen {
 
 /// What is known of each broker, by id.
 #[derive(Debug, Default)]
-pub struct BrokerStates(BTreeMap<i32, BrokerState>);
+pub(crate) struct BrokerStates(BTreeMap<i32, BrokerState>);
 
 #[derive(Debug)]
 struct BrokerState {
@@ -88,7 +88,7 @@ impl BrokerStates {
 
     /// How many brokers are up, and how many the cluster has named.
     #[must_use]
-    pub fn count_up(&self) -> (usize, usize) {
+    pub(crate) fn count_up(&self) -> (usize, usize) {
         (self.0.values().filter(|state| state.told_up).count(), self.0.len())
     }
 }

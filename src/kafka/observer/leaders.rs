@@ -13,7 +13,7 @@ const BROKERS_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// The leaders of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leaders {
+pub(crate) struct Leaders {
     /// Partitions that have one.
     led: BTreeSet<i32>,
     /// Partitions that have none, with the brokers that hold their replicas.
@@ -24,7 +24,7 @@ pub struct Leaders {
 
 /// Somebody whom the cluster puts in charge of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coordinator<'a> {
+pub(crate) enum Coordinator<'a> {
     /// Of this group.
     Group(&'a str),
     /// Of this transactional id.
@@ -33,7 +33,7 @@ pub enum Coordinator<'a> {
 
 /// Why something has to be waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// What is waited for, from whom, and who can mend it.
     pub awaited: Awaited,
     /// The cluster says what is missing.
@@ -58,7 +58,7 @@ impl Leaders {
 
     /// Whether this partition has a leader.
     #[must_use]
-    pub fn leads(&self, partition: i32) -> bool {
+    pub(crate) fn leads(&self, partition: i32) -> bool {
         self.led.contains(&partition)
     }
 
@@ -86,7 +86,7 @@ impl Leaders {
 }
 
 /// `partition 3`, or `partitions 3, 5 and 7`.
-pub fn named(what: &str, ids: impl IntoIterator<Item = i32>) -> String {
+pub(crate) fn named(what: &str, ids: impl IntoIterator<Item = i32>) -> String {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     match ids.as_slice() {
         [] => format!("no {what}"),
@@ -172,13 +172,13 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn leaders(&self, topic: &str) -> Result<Leaders, KafkaError> {
+    pub(crate) fn leaders(&self, topic: &str) -> Result<Leaders, KafkaError> {
         self.describe(topic).map(|described| Leaders::of(&described))
     }
 
     /// What is waited for where workers on a topic do not come on, if the cluster says that something is missing.
     #[must_use]
-    pub fn trouble_with_topic(&self, topic: &str) -> Option<Awaited> {
+    pub(crate) fn trouble_with_topic(&self, topic: &str) -> Option<Awaited> {
         match self.leaders(topic) {
             Ok(leaders) => leaders.awaited(topic),
             Err(error) if error.is_unknown_topic() => Some(Awaited {
@@ -200,7 +200,7 @@ impl Observer {
 
     /// What is waited for where a coordinator is; waits for answers, but not long.
     #[must_use]
-    pub fn trouble_with(&self, coordinator: Coordinator<'_>) -> Trouble {
+    pub(crate) fn trouble_with(&self, coordinator: Coordinator<'_>) -> Trouble {
         let (topic, setting) = coordinator.topic();
         match self.leaders(topic) {
             Ok(leaders) => {

@@ -10,7 +10,7 @@ mod topic_error;
 
 pub(crate) use admin::{Admin, AdminLook, Described, DescribedPartition, NamedBroker, NotCreated, Resource};
 pub(crate) use broker_states::Seen;
-pub use broker_states::{BrokerChange, BrokerStates};
-pub use leaders::{Coordinator, Trouble, named};
-pub use observer::{Look, Observer, Refusal, TopicShape};
-pub use topic_error::TopicError;
+pub(crate) use broker_states::{BrokerChange, BrokerStates};
+pub(crate) use leaders::{Coordinator, Trouble, named};
+pub(crate) use observer::{Look, Observer, Refusal, TopicShape};
+pub(crate) use topic_error::TopicError;

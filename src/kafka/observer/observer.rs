@@ -19,7 +19,7 @@ use crate::{
 
 /// How wide a topic and its cluster are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TopicShape {
+pub(crate) struct TopicShape {
     /// Partitions of the topic.
     pub partitions: usize,
     /// Brokers of the cluster; at least 1.
@@ -32,7 +32,7 @@ pub struct TopicShape {
 
 /// Why brokers do not let us in, or we do not trust them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// In the client's words.
     pub words: String,
     /// What to do about it.
@@ -47,7 +47,7 @@ impl fmt::Display for Refusal {
 
 /// What has been seen since the last look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub(crate) struct Look {
     /// Brokers that went, or came back.
     pub changes: Vec<BrokerChange>,
     /// How the brokers refused to let us in, or we did not trust them.
@@ -57,7 +57,7 @@ pub struct Look {
 }
 
 /// Looks at a cluster. It may be shared between threads.
-pub struct Observer {
+pub(crate) struct Observer {
     admin: Arc<dyn Admin>,
     /// Whoever answers questions about groups, from the first one on.
     groups: OnceLock<Option<Arc<AdminClient>>>,
@@ -79,7 +79,11 @@ impl Observer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ClientSettings, cpus: &CpuSet, choice: ClientKind) -> Result<Self, ClientError> {
+    pub(crate) fn start(
+        settings: &ClientSettings,
+        cpus: &CpuSet,
+        choice: ClientKind,
+    ) -> Result<Self, ClientError> {
         let groups = OnceLock::new();
         let admin: Arc<dyn Admin> = match choice {
             ClientKind::Wire => Arc::new(wire::AdminClient::start(settings, cpus)?),
@@ -111,7 +115,7 @@ impl Observer {
     ///
     /// # Errors
     /// It did not come in time, cannot be used, or `still`, which is told what is waited for, became false.
-    pub fn wait_for_topic(
+    pub(crate) fn wait_for_topic(
         &self,
         topic: &str,
         new: Option<&NewTopic>,
@@ -202,7 +206,7 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn look_at_topic(&self, topic: &str) -> Result<TopicShape, KafkaError> {
+    pub(crate) fn look_at_topic(&self, topic: &str) -> Result<TopicShape, KafkaError> {
         self.describe(topic).map(|described| TopicShape {
             partitions: described.partitions.len(),
             brokers: described.brokers.len().max(1),
@@ -236,7 +240,7 @@ impl Observer {
 
     /// How many brokers the cluster has, if one of them answers soon.
     #[must_use]
-    pub fn count_brokers(&self) -> Option<usize> {
+    pub(crate) fn count_brokers(&self) -> Option<usize> {
         self.brokers_within(COUNT_LIMIT).map(|brokers| brokers.len()).filter(|brokers| *brokers > 0)
     }
 
@@ -247,14 +251,14 @@ impl Observer {
 
     /// Whether a topic may be compacted, as far as the brokers say so soon; `None` without an answer.
     #[must_use]
-    pub fn is_compacted(&self, topic: &str) -> Option<bool> {
+    pub(crate) fn is_compacted(&self, topic: &str) -> Option<bool> {
         let policy = self.setting(Resource::Topic(topic), "cleanup.policy")?;
         Some(policy.contains("compact"))
     }
 
     /// Where every partition of a topic starts or ends, asked again until all have
     /// answered; `None` when `still`, which is told of which ones, became false before that.
-    pub fn offsets(
+    pub(crate) fn offsets(
         &self,
         topic: &str,
         partitions: usize,
@@ -291,7 +295,7 @@ impl Observer {
     ///
     /// Only those that have a leader are asked about: the client gives no answer at all before it has found all of
     /// the leaders that a question needs.
-    pub fn offsets_of(
+    pub(crate) fn offsets_of(
         &self,
         topic: &str,
         partitions: &[i32],
@@ -313,7 +317,7 @@ impl Observer {
     /// What has become of the brokers, when the client has looked again since the last call.
     ///
     /// `states` keeps what was told of each broker, so that nothing is told twice.
-    pub fn look(&self, states: &mut BrokerStates) -> Look {
+    pub(crate) fn look(&self, states: &mut BrokerStates) -> Look {
         let seen = self.admin.look();
         let mut look = Look { refusals: seen.refusals, ..Look::default() };
         for brokers in &seen.looks {
@@ -342,7 +346,7 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+    pub(crate) fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
         self.groups()?.describe_group(group)
     }
 
@@ -351,7 +355,7 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn who_is_in(
+    pub(crate) fn who_is_in(
         &self,
         group: &str,
         seen: &Result<GroupDescription, KafkaError>,
@@ -363,7 +367,7 @@ impl Observer {
     ///
     /// # Errors
     /// The brokers' answer, or that there was none.
-    pub fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
+    pub(crate) fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
         self.groups()?.delete_group(group)
     }
 }

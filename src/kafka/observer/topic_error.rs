@@ -12,7 +12,7 @@ use crate::{
 
 /// Why the topic cannot be worked on.
 #[derive(Debug, Error)]
-pub enum TopicError {
+pub(crate) enum TopicError {
     /// Nobody answers.
     #[error(
         "no broker answered at {brokers} within {}s{reason}: check --brokers, or raise --startup-timeout",

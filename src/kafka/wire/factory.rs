@@ -13,7 +13,7 @@ use crate::{
 
 /// Makes a shard's clients.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub(crate) struct Wire {
     client: ClientSettings,
     /// Read when a client is first made; then it is that of all.
     tls: Rc<OnceCell<Option<Tls>>>,
@@ -24,7 +24,7 @@ pub struct Wire {
 impl Wire {
     /// One for this cluster.
     #[must_use]
-    pub fn new(client: ClientSettings) -> Self {
+    pub(crate) fn new(client: ClientSettings) -> Self {
         Self { client, tls: Rc::default(), bell: None }
     }
 

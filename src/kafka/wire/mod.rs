@@ -8,25 +8,25 @@
 
 mod admin;
 mod asked;
-pub mod batch;
+pub(crate) mod batch;
 mod bearer;
 mod complaint;
-pub mod core;
+pub(crate) mod core;
 mod factory;
 mod ordered;
-pub mod protocol;
+pub(crate) mod protocol;
 mod reader;
 mod seats;
-pub mod security;
-pub mod settings;
-pub mod shell;
+pub(crate) mod security;
+pub(crate) mod settings;
+pub(crate) mod shell;
 #[cfg(test)]
 mod sim;
 mod trust;
 mod writer;
 
 pub(crate) use admin::AdminClient;
-pub use factory::Wire;
-pub use reader::Reader as WireReader;
-pub use settings::{lacking, try_writer};
-pub use writer::Writer as WireWriter;
+pub(crate) use factory::Wire;
+pub(crate) use reader::Reader as WireReader;
+pub(crate) use settings::{lacking, try_writer};
+pub(crate) use writer::Writer as WireWriter;

@@ -23,7 +23,7 @@ use crate::{
 
 /// Reads partitions, for one shard.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     shell: Shell<Consumer>,
     read_committed: bool,
     asked: Asked,
@@ -34,7 +34,7 @@ impl Reader {
     /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
     /// What it has rings this bell, too.
     #[must_use]
-    pub fn start(
+    pub(crate) fn start(
         settings: ConsumerSettings,
         tls: Option<Tls>,
         table: &Arc<PartitionTable>,

@@ -26,7 +26,7 @@ struct Shared {
 
 /// Looks at one partition at a time. Its connections are those of all readers that were made together.
 #[derive(Debug)]
-pub struct SeatReader {
+pub(crate) struct SeatReader {
     shared: Rc<Shared>,
     seat: usize,
     /// What it looks at.
@@ -38,7 +38,7 @@ impl SeatReader {
     /// Starts a client with so many readers. Must be called on the executor that will use them. It connects when it is first
     /// to read.
     #[must_use]
-    pub fn start(
+    pub(crate) fn start(
         settings: ConsumerSettings,
         tls: Option<Tls>,
         table: &Arc<PartitionTable>,

@@ -34,7 +34,7 @@ pub(super) const KNOWN: [&str; 10] = [
 ///
 /// # Errors
 /// A file or a setting that cannot be used.
-pub fn tls(client: &ClientSettings) -> Result<Option<Tls>, ClientError> {
+pub(crate) fn tls(client: &ClientSettings) -> Result<Option<Tls>, ClientError> {
     let Some(tls) = resolved(client)?.tls else { return Ok(None) };
     let checks = match client.given("ssl.endpoint.identification.algorithm") {
         _ if tls.skip_verify => Checks::Nothing,
@@ -51,7 +51,7 @@ pub fn tls(client: &ClientSettings) -> Result<Option<Tls>, ClientError> {
 ///
 /// # Errors
 /// A file or a setting that cannot be used.
-pub fn try_out(client: &ClientSettings) -> Result<(), ClientError> {
+pub(crate) fn try_out(client: &ClientSettings) -> Result<(), ClientError> {
     tls(client)?;
     login(client).map(|_| ())
 }

@@ -102,13 +102,13 @@ const OF_GROUPS: [&str; 9] = [
 
 /// What a run asks of a client that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
-pub fn lacks(client: &ClientSettings) -> Option<&str> {
+pub(crate) fn lacks(client: &ClientSettings) -> Option<&str> {
     lacking(&client.overrides)
 }
 
 /// What these of a run's settings ask for that ours cannot do, if anything: a setting's name, or words.
 #[must_use]
-pub fn lacking(overrides: &[(String, String)]) -> Option<&str> {
+pub(crate) fn lacking(overrides: &[(String, String)]) -> Option<&str> {
     let is_known =
         |name: &str| KNOWN.contains(&name) || OF_GROUPS.contains(&name) || security::KNOWN.contains(&name);
     overrides.iter().map(|(name, _)| name.as_str()).find(|name| !is_known(name))
@@ -118,7 +118,7 @@ pub fn lacking(overrides: &[(String, String)]) -> Option<&str> {
 ///
 /// # Errors
 /// A bootstrap list that is none, or a setting whose value is none.
-pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> {
+pub(crate) fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> {
     let question_us = number(client, &["socket.timeout.ms"], 5_000)? * MS_US;
     Ok(NetworkSettings {
         bootstrap: bootstrap(&client.known.added_to(&client.bootstrap))?,
@@ -148,7 +148,7 @@ pub fn network(client: &ClientSettings) -> Result<NetworkSettings, ClientError> 
 ///
 /// # Errors
 /// A setting whose value is none.
-pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSettings, ClientError> {
+pub(crate) fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSettings, ClientError> {
     let requests_in_flight = in_flight(client, REQUESTS_IN_FLIGHT)?;
     let codec = match writer.compression {
         Compression::None | Compression::Mixed => Codec::None,
@@ -174,7 +174,7 @@ pub fn sink(client: &ClientSettings, writer: &WriterSettings) -> Result<SinkSett
 ///
 /// # Errors
 /// A setting whose value is none, a file that is no certificate, or a way in that ours does not know.
-pub fn try_writer(client: &ClientSettings, writer: &WriterSettings) -> Result<(), ClientError> {
+pub(crate) fn try_writer(client: &ClientSettings, writer: &WriterSettings) -> Result<(), ClientError> {
     security::try_out(client)?;
     network(client)?;
     sink(client, writer).map(drop)
@@ -182,7 +182,7 @@ pub fn try_writer(client: &ClientSettings, writer: &WriterSettings) -> Result<()
 
 /// Whose transactions a client's are.
 #[must_use]
-pub fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
+pub(crate) fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
     let timeout_ms = i32::try_from(transactions.timeout.as_millis()).unwrap_or(i32::MAX);
     TransactionalId { id: transactions.id.as_str().into(), timeout_ms }
 }
@@ -191,7 +191,10 @@ pub fn transactional_id(transactions: &TransactionSettings) -> TransactionalId {
 ///
 /// # Errors
 /// As for [`network`].
-pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<ConsumerSettings, ClientError> {
+pub(crate) fn consumer(
+    client: &ClientSettings,
+    reader: &ReaderSettings,
+) -> Result<ConsumerSettings, ClientError> {
     let room = if reader.read_ahead {
         (FETCH_BYTES, PARTITION_BYTES, FETCH_WAIT_MS, 1)
     } else {
@@ -204,7 +207,10 @@ pub fn consumer(client: &ClientSettings, reader: &ReaderSettings) -> Result<Cons
 ///
 /// # Errors
 /// As for [`network`].
-pub fn member(client: &ClientSettings, member: &MemberSettings) -> Result<ConsumerSettings, ClientError> {
+pub(crate) fn member(
+    client: &ClientSettings,
+    member: &MemberSettings,
+) -> Result<ConsumerSettings, ClientError> {
     let reader = ReaderSettings { read_ahead: true, ..ReaderSettings::here_and_there(member.isolation) };
     let (together, most) = match member.start {
         GroupStart::Start => (MEMBERS_BYTES, MEMBER_MOST_BYTES),

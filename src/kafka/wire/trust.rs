@@ -33,7 +33,7 @@ pub(super) enum Checks {
 
 /// TLS, as a run's settings have it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<ClientConfig>);
+pub(crate) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
     /// Reads the files.

@@ -18,7 +18,7 @@ use rustls::{
 use super::{Checks, Tls, Verifier};
 
 /// Signs whatever it is shown.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
@@ -28,7 +28,7 @@ fn parsed(pem: &str) -> CertificateDer<'static> {
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Two of one name would be told apart by their signatures only.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let mut params = CertificateParams::default();
@@ -41,12 +41,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.pem.clone()
     }
 
     /// A certificate for these names, and its key.
-    pub fn sign(&self, names: &[&str]) -> (String, String) {
+    pub(crate) fn sign(&self, names: &[&str]) -> (String, String) {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         self.finish(&CertificateParams::new(names).unwrap())
     }
@@ -56,7 +56,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    pub fn expired_server(&self) -> ServerConnection {
+    pub(crate) fn expired_server(&self) -> ServerConnection {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
@@ -71,7 +71,7 @@ impl Authority {
 }
 
 /// An authority's own certificate for this host, until the end of that year.
-pub fn self_signed(host: &str, year: i32) -> String {
+pub(crate) fn self_signed(host: &str, year: i32) -> String {
     let mut params = CertificateParams::new([host.to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.not_before = date_time_ymd(2001, 1, 1);
@@ -80,7 +80,7 @@ pub fn self_signed(host: &str, year: i32) -> String {
 }
 
 /// A server with these names, which may ask for a certificate that somebody has signed.
-pub fn server(authority: &Authority, names: &[&str], asks: Option<&Authority>) -> ServerConnection {
+pub(crate) fn server(authority: &Authority, names: &[&str], asks: Option<&Authority>) -> ServerConnection {
     serving(&authority.sign(names), asks)
 }
 
@@ -102,7 +102,7 @@ fn serving((certificate, key): &(String, String), asks: Option<&Authority>) -> S
 }
 
 /// A client that trusts somebody, and may have a certificate of its own.
-pub fn client(trusts: Option<&Authority>, is: Option<&Authority>) -> Arc<ClientConfig> {
+pub(crate) fn client(trusts: Option<&Authority>, is: Option<&Authority>) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let (folder, mut verifier) = (tempfile::tempdir().unwrap(), None);
     if let Some(authority) = trusts {
@@ -128,6 +128,6 @@ pub fn client(trusts: Option<&Authority>, is: Option<&Authority>) -> Arc<ClientC
 }
 
 /// The same as clients have it.
-pub fn trusting(authority: &Authority) -> Tls {
+pub(crate) fn trusting(authority: &Authority) -> Tls {
     Tls(client(Some(authority), None))
 }

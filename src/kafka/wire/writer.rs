@@ -30,7 +30,7 @@ const RECEIVE_BYTES: usize = 16 << 10;
 
 /// A client that writes.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     shell: Shell<Producer>,
     slots: Slots,
     asked: Asked,
@@ -44,7 +44,7 @@ impl Writer {
     ///
     /// # Errors
     /// Something is asked for that this client cannot do.
-    pub fn start(
+    pub(crate) fn start(
         client: &ClientSettings,
         tls: Option<Tls>,
         writer: &WriterSettings,

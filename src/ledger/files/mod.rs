@@ -5,4 +5,4 @@ mod journal;
 mod journal_file;
 pub(crate) mod store;
 mod text;
-pub mod whole_file;
+pub(crate) mod whole_file;

@@ -16,7 +16,7 @@ use twox_hash::XxHash3_64;
 ///
 /// # Errors
 /// The system refused; the file is the one that was there before.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Prepared::write(path, content)?.put()?;
     sync_folder(path)
 }
@@ -25,7 +25,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The system refused, or the document cannot become JSON; the file is the one that was there before.
-pub fn replace_with_json(path: &Path, document: &impl Serialize) -> io::Result<()> {
+pub(crate) fn replace_with_json(path: &Path, document: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(document)?;
     text.push(b'\n');
     replace(path, &text)
@@ -33,7 +33,7 @@ pub fn replace_with_json(path: &Path, document: &impl Serialize) -> io::Result<(
 
 /// The new content of a file, safe on the disk beside it.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     path: PathBuf,
     temporary: PathBuf,
     /// Locked for as long as it is here.
@@ -42,7 +42,7 @@ pub struct Prepared {
 
 /// Which file lies under a name, and that nobody has written to it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -54,13 +54,13 @@ impl Identity {
     ///
     /// # Errors
     /// There is none, or the system does not tell.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self::from(&fs::metadata(path)?))
     }
 
     /// When it was written to last, in seconds and nanoseconds.
     #[must_use]
-    pub fn modified(&self) -> (i64, i64) {
+    pub(crate) fn modified(&self) -> (i64, i64) {
         self.modified_ns
     }
 
@@ -86,7 +86,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The system refused, and nothing is left.
-    pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+    pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
         Self::fill(path, |file| file.write_all(content))
     }
 
@@ -94,7 +94,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The system refused, or `content` did, and nothing is left.
-    pub fn fill(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
+    pub(crate) fn fill(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let temporary = temporary(path);
         let file = lock_patiently(&temporary)?;
         // It is removed with this value, unless it is put in its place.
@@ -110,7 +110,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The system does not tell.
-    pub fn identity(&self) -> io::Result<Identity> {
+    pub(crate) fn identity(&self) -> io::Result<Identity> {
         Ok(Identity::from(&self.file.metadata()?))
     }
 
@@ -118,7 +118,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub fn put(mut self) -> io::Result<()> {
+    pub(crate) fn put(mut self) -> io::Result<()> {
         self.rename()
     }
 
@@ -126,7 +126,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The system refused; the file is the one that was there before.
-    pub fn put_open(mut self) -> io::Result<File> {
+    pub(crate) fn put_open(mut self) -> io::Result<File> {
         let file = self.file.try_clone()?;
         self.rename()?;
         Ok(file)
@@ -151,7 +151,7 @@ impl Drop for Prepared {
 ///
 /// # Errors
 /// The system refused.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 
@@ -159,7 +159,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The folder does not take a file of a few KiB.
-pub fn probe(path: &Path) -> io::Result<()> {
+pub(crate) fn probe(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
@@ -205,11 +205,11 @@ fn lock_patiently(temporary: &Path) -> io::Result<File> {
 }
 
 /// The longest name that Linux' file systems take, in bytes.
-pub const NAME_MAX_BYTES: usize = 255;
+pub(crate) const NAME_MAX_BYTES: usize = 255;
 
 /// One fixed name: a process killed between write and rename leaves one file, not one each time.
 #[must_use]
-pub fn temporary(path: &Path) -> PathBuf {
+pub(crate) fn temporary(path: &Path) -> PathBuf {
     const ENDING: &str = ".tmp";
     let name = path.file_name().unwrap_or_default();
     if name.len() + ENDING.len() > NAME_MAX_BYTES {
@@ -224,7 +224,7 @@ pub fn temporary(path: &Path) -> PathBuf {
 
 /// The folder that a file is in.
 #[must_use]
-pub fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -57,22 +57,22 @@ mod numbering;
 use std::ffi::CStr;
 
 pub use content::{Content, digest_of};
-pub use numbering::Numbering;
+pub(crate) use numbering::Numbering;
 
 /// Key of the second header.
 pub const PROOF_HEADER: &str = super::text(PROOF_NAME);
 /// [`PROOF_HEADER`], for clients.
-pub const PROOF_NAME: &CStr = c"PROOFLOAD";
+pub(crate) const PROOF_NAME: &CStr = c"PROOFLOAD";
 
 /// Bytes of its value, in the long format.
-pub const LONG_BYTES: usize = 56;
+pub(crate) const LONG_BYTES: usize = 56;
 /// In the timed one.
-pub const TIMED_BYTES: usize = 26;
+pub(crate) const TIMED_BYTES: usize = 26;
 /// In the short one.
-pub const SHORT_BYTES: usize = 24;
+pub(crate) const SHORT_BYTES: usize = 24;
 
 /// Runs are numbered at random below this.
-pub const RUNS: u64 = 1 << RUN_BITS;
+pub(crate) const RUNS: u64 = 1 << RUN_BITS;
 
 const LONG: u8 = 3;
 const SHORT: u8 = 2;
@@ -206,7 +206,7 @@ fn encode_long(proof: &Proof, content: &Content) -> Encoded {
 
 /// What a record's second header turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Second<'a> {
+pub(crate) enum Second<'a> {
     /// Not ours, or of a format that is yet to be invented: there is nothing to check.
     Unknown,
     /// Ours, and it may be checked.
@@ -221,7 +221,7 @@ pub enum Second<'a> {
 /// Looks at a second header.
 #[must_use]
 #[inline]
-pub fn second<'a>(name: &[u8], value: &'a [u8]) -> Second<'a> {
+pub(crate) fn second<'a>(name: &[u8], value: &'a [u8]) -> Second<'a> {
     let written = Written::of(value);
     if name != PROOF_HEADER.as_bytes() {
         return written.map_or(Second::Unknown, Second::Misnamed);
@@ -240,7 +240,7 @@ fn is_of_our_length(value: &[u8]) -> bool {
 
 /// A header that is ours by its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written<'a> {
+pub(crate) enum Written<'a> {
     /// Of a record outside transactions.
     Short(&'a [u8; SHORT_BYTES]),
     /// The same, of one of an open loop.
@@ -263,7 +263,7 @@ impl<'a> Written<'a> {
     /// What it says; only worth something when it [`is_true`](Self::is_true).
     #[must_use]
     #[inline]
-    pub fn decode(self) -> Proof {
+    pub(crate) fn decode(self) -> Proof {
         match self {
             Self::Short(bytes) => decode_head(head(bytes), None),
             Self::Timed(bytes) => decode_head(head(bytes), Some(half_word(bytes, SHORT_DIGESTED_BYTES))),
@@ -288,14 +288,14 @@ impl<'a> Written<'a> {
     /// Whether the header and the content are those that were sent.
     #[must_use]
     #[inline]
-    pub fn is_true(self, content: &Content) -> bool {
+    pub(crate) fn is_true(self, content: &Content) -> bool {
         self.digest(content) == self.written_digest()
     }
 
     /// The digest that belongs to the header and a content.
     #[must_use]
     #[inline]
-    pub fn digest(self, content: &Content) -> u64 {
+    pub(crate) fn digest(self, content: &Content) -> u64 {
         match self {
             Self::Short(bytes) => short_digest(head(bytes), content),
             Self::Timed(bytes) => timed_digest(head(bytes), half_word(bytes, SHORT_DIGESTED_BYTES), content),
@@ -306,7 +306,7 @@ impl<'a> Written<'a> {
     /// The digest that the header holds.
     #[must_use]
     #[inline]
-    pub fn written_digest(self) -> u64 {
+    pub(crate) fn written_digest(self) -> u64 {
         match self {
             Self::Short(bytes) => word(bytes, SHORT_DIGESTED_BYTES),
             Self::Timed(bytes) => word(bytes, TIMED_DIGESTED_BYTES),

@@ -4,7 +4,7 @@ use super::InTransaction;
 
 /// Numbers the records of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbering {
+pub(crate) struct Numbering {
     next: u64,
     /// Records of the open transaction.
     position: u32,
@@ -14,7 +14,7 @@ pub struct Numbering {
 
 impl Numbering {
     /// The number of the next record, in this transaction of the run, if it is in one.
-    pub fn number(&mut self, transaction: Option<u64>) -> (u64, Option<InTransaction>) {
+    pub(crate) fn number(&mut self, transaction: Option<u64>) -> (u64, Option<InTransaction>) {
         let Self { next: sequence, position, previous, skipped } = *self;
         self.next += 1;
         self.position = position.saturating_add(1);
@@ -22,13 +22,13 @@ impl Numbering {
     }
 
     /// The record that was numbered last was not sent.
-    pub fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         self.next -= 1;
         self.position -= 1;
     }
 
     /// The transaction has ended.
-    pub fn end_transaction(&mut self, committed: bool) {
+    pub(crate) fn end_transaction(&mut self, committed: bool) {
         let records = std::mem::take(&mut self.position);
         match (records, committed) {
             (0, _) => {}

@@ -42,7 +42,7 @@ pub enum AffinityError {
 /// # Errors
 ///
 /// [`AffinityError::Refused`] if the kernel refuses the mask.
-pub fn restrict_current_thread(cpus: &CpuSet) -> Result<(), AffinityError> {
+pub(crate) fn restrict_current_thread(cpus: &CpuSet) -> Result<(), AffinityError> {
     let apply = || {
         let mut mask = sched::CpuSet::new();
         cpus.iter().try_for_each(|cpu| mask.set(cpu))?;
@@ -59,7 +59,10 @@ pub fn restrict_current_thread(cpus: &CpuSet) -> Result<(), AffinityError> {
 /// # Errors
 ///
 /// If there is no thread to be had, or the kernel refuses the mask; `f` does not run then.
-pub fn with_affinity<T: Send>(cpus: &CpuSet, f: impl FnOnce() -> T + Send) -> Result<T, AffinityError> {
+pub(crate) fn with_affinity<T: Send>(
+    cpus: &CpuSet,
+    f: impl FnOnce() -> T + Send,
+) -> Result<T, AffinityError> {
     thread::scope(|scope| {
         let restricted = move || restrict_current_thread(cpus).map(|()| f());
         thread::Builder::new()

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use thiserror::Error;
 
 /// The largest number of CPUs Linux can be built for; ids are below it. Bounds what a typing error can allocate.
-pub const MAX_CPUS: usize = 8192;
+pub(crate) const MAX_CPUS: usize = 8192;
 
 /// An ordered set of logical CPU ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

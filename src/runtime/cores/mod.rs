@@ -1,8 +1,8 @@
 //! Which cores there are, and which of them a run takes.
 
-pub mod affinity;
+pub(crate) mod affinity;
 mod cgroup;
-pub mod cpu_set;
+pub(crate) mod cpu_set;
 pub mod placement;
 mod placement_error;
-pub mod topology;
+pub(crate) mod topology;

@@ -6,4 +6,4 @@ pub(crate) mod last_values;
 pub(crate) mod loss;
 pub(crate) mod markers;
 pub(crate) mod order;
-pub mod validator;
+pub(crate) mod validator;

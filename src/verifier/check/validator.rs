@@ -3,7 +3,7 @@
 //! Pure. The order of the checks is the contract's: leader epoch, offset, first
 //! header, ledger. It is the same for every kind of reader.
 
-pub use super::broken::Broken;
+pub(crate) use super::broken::Broken;
 use super::{
     broken::{aborted_read, corrupt, epoch_back, nonmonotonic, wrong_offset},
     order::{Order, OutOfOrder},

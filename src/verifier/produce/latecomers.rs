@@ -26,7 +26,7 @@ const MARKER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where logs end, told to shards that wait for it, by partition.
 #[derive(Debug, Default)]
-pub struct LateEnds(Box<[AtomicI64]>);
+pub(crate) struct LateEnds(Box<[AtomicI64]>);
 
 impl LateEnds {
     pub(crate) fn new(partitions: usize) -> Self {

@@ -45,7 +45,7 @@ use crate::{
 
 /// What one shard is to produce.
 #[derive(Clone, Debug)]
-pub struct ProduceJob {
+pub(crate) struct ProduceJob {
     /// The run's settings.
     pub config: Arc<ProduceConfig>,
     /// The shard's partitions.
@@ -103,7 +103,11 @@ pub(crate) const WAIT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// An ack that breaks a promise, or a send that failed and is not tolerated.
-pub async fn run<C: ClientFactory>(factory: C, context: &ShardContext, job: ProduceJob) -> Result<(), Halt> {
+pub(crate) async fn run<C: ClientFactory>(
+    factory: C,
+    context: &ShardContext,
+    job: ProduceJob,
+) -> Result<(), Halt> {
     if job.partitions.is_empty() || job.records == 0 {
         return Ok(());
     }

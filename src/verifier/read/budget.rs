@@ -10,30 +10,30 @@ use std::sync::{
 /// For limits on readers whose parts cannot be known beforehand: it costs them a common cache line
 /// for each record, which readers without a limit never touch.
 #[derive(Debug)]
-pub struct Budget(AtomicU64);
+pub(crate) struct Budget(AtomicU64);
 
 impl Budget {
     /// So many records.
     #[must_use]
-    pub fn new(records: u64) -> Self {
+    pub(crate) fn new(records: u64) -> Self {
         Self(AtomicU64::new(records))
     }
 
     /// Takes one, if there is one left.
-    pub fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     /// Whether there is none left.
     #[must_use]
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.0.load(Relaxed) == 0
     }
 }
 
 /// What a reader may still read.
 #[derive(Clone, Debug)]
-pub enum Allowance {
+pub(crate) enum Allowance {
     /// Everything.
     All,
     /// So many records.
@@ -44,7 +44,7 @@ pub enum Allowance {
 
 impl Allowance {
     /// Takes one record's worth; returns whether there was one.
-    pub fn take(&mut self) -> bool {
+    pub(crate) fn take(&mut self) -> bool {
         match self {
             Self::All => true,
             Self::Own(left) => match left.checked_sub(1) {
@@ -60,7 +60,7 @@ impl Allowance {
 
     /// Whether nothing may be read any more.
     #[must_use]
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         match self {
             Self::All => false,
             Self::Own(left) => *left == 0,
@@ -70,7 +70,7 @@ impl Allowance {
 
     /// Whether everything may be read.
     #[must_use]
-    pub fn is_unlimited(&self) -> bool {
+    pub(crate) fn is_unlimited(&self) -> bool {
         matches!(self, Self::All)
     }
 }
@@ -81,7 +81,7 @@ impl Allowance {
 /// many partitions it owns; a common pool would let a fast shard write more to
 /// its partitions than to others'. The parts add up to `total`.
 #[must_use]
-pub fn shares(total: u64, owned: &[u64]) -> Vec<u64> {
+pub(crate) fn shares(total: u64, owned: &[u64]) -> Vec<u64> {
     let all = owned.iter().map(|count| u128::from(*count)).sum::<u128>().max(1);
     let (mut before, mut given) = (0_u128, 0_u64);
     owned

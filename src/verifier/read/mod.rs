@@ -1,6 +1,6 @@
 //! The readers: sequential, random, and the members of a group.
 
-pub mod budget;
+pub(crate) mod budget;
 pub(crate) mod checker;
 pub(crate) mod closing;
 pub(crate) mod end_to_end;
@@ -8,5 +8,5 @@ pub(crate) mod group;
 pub(crate) mod progress;
 pub(crate) mod random_reader;
 pub(crate) mod sequential;
-pub mod stall;
+pub(crate) mod stall;
 pub(crate) mod track;

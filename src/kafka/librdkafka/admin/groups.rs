@@ -28,7 +28,7 @@ use crate::kafka::{
 
 /// What a group's coordinator says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GroupDescription {
+pub(crate) struct GroupDescription {
     /// `Stable`, `Empty`…
     pub state: String,
     /// Members of all processes.
@@ -43,7 +43,7 @@ pub struct GroupDescription {
 
 /// Somebody in a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GroupMember {
+pub(crate) struct GroupMember {
     /// Its `client.id`.
     pub client_id: String,
     /// Where it is, in the coordinator's words.
@@ -75,13 +75,13 @@ impl fmt::Display for GroupDescription {
 impl GroupDescription {
     /// Whether all members know their partitions.
     #[must_use]
-    pub fn is_stable(&self) -> bool {
+    pub(crate) fn is_stable(&self) -> bool {
         self.state == "Stable"
     }
 
     /// Whether there is no group of the classic protocol under this name; there may be one of another.
     #[must_use]
-    pub fn is_of_another_kind(&self) -> bool {
+    pub(crate) fn is_of_another_kind(&self) -> bool {
         self.state == "Dead"
     }
 
@@ -90,7 +90,7 @@ impl GroupDescription {
     /// Cooperative members give up partitions in one rebalance and get them in the next, some
     /// seconds later. In between the group is stable, and nobody reads those.
     #[must_use]
-    pub fn may_own_all(&self, topics: &[(String, usize)]) -> bool {
+    pub(crate) fn may_own_all(&self, topics: &[(String, usize)]) -> bool {
         let Some(owned) = &self.owned else { return true };
         topics.iter().all(|(topic, partitions)| owned.get(topic).is_some_and(|owned| owned >= partitions))
     }
@@ -276,7 +276,7 @@ impl AdminClient {
 }
 
 /// Looks at a group's committed places, without being a member.
-pub struct CommittedPlaces {
+pub(crate) struct CommittedPlaces {
     /// Closing it could wait for brokers that hang; the process does not.
     handle: ManuallyDrop<Handle>,
 }
@@ -286,7 +286,7 @@ impl CommittedPlaces {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &GroupSettings) -> Result<Self, ClientError> {
+    pub(crate) fn start(settings: &GroupSettings) -> Result<Self, ClientError> {
         let handle =
             Handle::start(RDKafkaType::RD_KAFKA_CONSUMER, &settings.config(), &settings.client_cpus)?;
         Ok(Self { handle: ManuallyDrop::new(handle) })
@@ -294,14 +294,14 @@ impl CommittedPlaces {
 
     /// Whether there is a committed place in every partition of these topics; waits for the answer, but not long.
     #[must_use]
-    pub fn are_complete(&self, topics: &[(String, usize)]) -> bool {
+    pub(crate) fn are_complete(&self, topics: &[(String, usize)]) -> bool {
         self.look(topics).is_some_and(|places| places.iter().all(|place| *place >= 0))
     }
 
     /// The committed places in all partitions of these topics, in their order, negative where there is none; waits for
     /// the answer, but not long. `None` without one.
     #[must_use]
-    pub fn look(&self, topics: &[(String, usize)]) -> Option<Vec<i64>> {
+    pub(crate) fn look(&self, topics: &[(String, usize)]) -> Option<Vec<i64>> {
         let mut list = PartitionList::new(0).ok()?;
         for (topic, partitions) in topics {
             let name = client::c_string(topic).ok()?;

@@ -33,7 +33,7 @@ impl Isolation {
 const REQUEST_TIMEOUT_MS: c_int = 5_000;
 
 /// A question that is under way. Must be dropped before the client that it was asked of.
-pub struct OffsetQuery {
+pub(crate) struct OffsetQuery {
     queue: Queue,
     table: Arc<PartitionTable>,
     partitions: Vec<PartitionSlot>,
@@ -84,7 +84,7 @@ impl OffsetQuery {
 
     /// The answers, once, when they are there or will not come any more. Each partition is answered or has an error.
     #[must_use]
-    pub fn take(&self) -> Option<Answers> {
+    pub(crate) fn take(&self) -> Option<Answers> {
         self.try_take(0)
     }
 

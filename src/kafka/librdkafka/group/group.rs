@@ -46,7 +46,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A consumer in a group, used by one shard.
-pub struct GroupConsumer {
+pub(super) struct GroupConsumer {
     // Fields are dropped in this order: references first, the client last, then what its callback uses.
     topics: Vec<Topic>,
     queue: Queue,
@@ -67,7 +67,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(
+    pub(super) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
         bell: &HubBell,
@@ -113,7 +113,7 @@ impl GroupConsumer {
     ///
     /// Rebalances are served in here. Records of a partition that was given up meanwhile are not shown:
     /// its next owner gets them. A record at which `each` breaks off has not been consumed.
-    pub fn poll_at_most(
+    pub(super) fn poll_at_most(
         &mut self,
         limit: usize,
         mut each: impl FnMut(GroupEvent<'_>) -> ControlFlow<()>,
@@ -233,7 +233,7 @@ impl GroupConsumer {
     }
 
     /// What has to be done from time to time: commits, and emptying queues. A few times a second is enough.
-    pub fn tend(&mut self) {
+    pub(super) fn tend(&mut self) {
         while self.main_queue.poll(0).is_some() {
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
@@ -246,14 +246,14 @@ impl GroupConsumer {
     }
 
     /// Has the group know where this member stands; does not wait for it.
-    pub fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         self.committed_at = Instant::now();
         self.commit_under_way = self.membership.commit(self.handle.ptr());
     }
 
     /// Goes on at a later offset of a partition, as if everything below had been consumed. Nothing happens where
     /// the partition is another's by now.
-    pub fn pass_over(&mut self, partition: PartitionSlot, to: i64) {
+    pub(super) fn pass_over(&mut self, partition: PartitionSlot, to: i64) {
         if self.membership.pass_over(partition, to) {
             self.seek(partition, to);
         }
@@ -261,7 +261,7 @@ impl GroupConsumer {
 
     /// Has the client read from here on once more: it has left out what lies there. Nothing happens where the partition is
     /// another's by now.
-    pub fn read_again(&mut self, partition: PartitionSlot, from: i64) {
+    pub(super) fn read_again(&mut self, partition: PartitionSlot, from: i64) {
         if self.membership.read_again(partition, from) {
             self.seek(partition, from);
         }
@@ -290,18 +290,18 @@ impl GroupConsumer {
     }
 
     /// Waits until there may be something to show, but not longer than `limit`. It may be cancelled.
-    pub async fn wait(&self, limit: Duration) {
+    pub(super) async fn wait(&self, limit: Duration) {
         self.bell.wait_at_most(limit).await;
     }
 
     /// Whether a commit is still without an answer, and has not been for too long.
-    pub fn is_committing(&mut self) -> bool {
+    pub(super) fn is_committing(&mut self) -> bool {
         self.take_commit_results();
         self.commit_under_way && self.committed_at.elapsed() < COMMIT_PATIENCE
     }
 
     /// Why commits cannot succeed: the cluster's word, once.
-    pub fn take_refusal(&mut self) -> Option<KafkaError> {
+    pub(super) fn take_refusal(&mut self) -> Option<KafkaError> {
         self.refused.take()
     }
 
@@ -330,20 +330,20 @@ impl GroupConsumer {
 
     /// Whether this partition is the member's.
     #[must_use]
-    pub fn owns(&self, partition: PartitionSlot) -> bool {
+    pub(super) fn owns(&self, partition: PartitionSlot) -> bool {
         self.membership.owns(partition)
     }
 
     /// How the member stands.
     #[must_use]
-    pub fn state(&self) -> MemberState {
+    pub(super) fn state(&self) -> MemberState {
         self.membership.state()
     }
 
     /// Stays in the group without showing records, until it knows of everything that was shown. Returns whether it does.
     ///
     /// A group that rebalances takes no commits: who leaves it in the middle of that has to try again.
-    pub fn settle(&mut self) -> bool {
+    pub(super) fn settle(&mut self) -> bool {
         while self.next().is_some() {}
         self.take_commit_results();
         if !self.membership.is_committed() && !self.commit_under_way {
@@ -353,14 +353,14 @@ impl GroupConsumer {
     }
 
     /// Begins to leave the group; [`Self::leave`] says when that is done. What the group does not know of now, it never will.
-    pub fn begin_leaving(&mut self) {
+    pub(super) fn begin_leaving(&mut self) {
         let owns_nothing = self.membership.state().partitions == 0;
         self.membership.give_up_on_commits();
         self.closing.begin(owns_nothing, &self.handle, &self.queue);
     }
 
     /// Serves what leaving takes. Returns whether the group has been left. Records are not shown any more.
-    pub fn leave(&mut self) -> bool {
+    pub(super) fn leave(&mut self) -> bool {
         // A message that is shown after `begin_leaving` belongs to whoever owns the partition next.
         while self.next().is_some() {}
         self.closing.go_on(&self.handle, &self.queue);
@@ -369,7 +369,7 @@ impl GroupConsumer {
 
     /// Whether the group has been left.
     #[must_use]
-    pub fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         self.closing.is_over(&self.handle)
     }
 }

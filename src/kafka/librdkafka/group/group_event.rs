@@ -7,7 +7,7 @@ use crate::{
 
 /// What a group's member is shown.
 #[derive(Clone, Copy, Debug)]
-pub enum GroupEvent<'a> {
+pub(super) enum GroupEvent<'a> {
     /// The next record of a partition.
     Record {
         /// Its partition.

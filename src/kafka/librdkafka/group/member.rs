@@ -36,7 +36,7 @@ const SLEPT: (&str, &str) = (
 );
 
 /// A member of a group, used by one shard.
-pub struct Member {
+pub(crate) struct Member {
     /// Closing it before the group has been left would wait for brokers, which may hang.
     consumer: ManuallyDrop<GroupConsumer>,
     table: Arc<PartitionTable>,
@@ -61,7 +61,7 @@ impl Member {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(
+    pub(crate) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
         bell: &HubBell,

@@ -10,5 +10,5 @@ mod place;
 mod presence;
 mod sequel;
 
-pub use member::Member;
-pub use presence::Presence;
+pub(super) use member::Member;
+pub(crate) use presence::Presence;

@@ -85,7 +85,7 @@ struct Desk {
 }
 
 /// Such a member, used by one shard.
-pub struct Presence {
+pub(crate) struct Presence {
     // Fields are dropped in this order: references first, the client last.
     _topics: Vec<Topic>,
     queue: Queue,
@@ -111,7 +111,7 @@ impl Presence {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(
+    pub(crate) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
         bell: &HubBell,

@@ -52,7 +52,7 @@ const ANSWER_WAIT: Duration = Duration::from_millis(5);
 const RENEW_PAUSE: Duration = Duration::from_secs(15);
 
 /// A consumer, used by one shard.
-pub struct Reader {
+pub(crate) struct Reader {
     // Questions go before the client that they were asked of.
     questions: Vec<Question>,
     /// What is to take the client's place.
@@ -81,7 +81,10 @@ impl Reader {
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.
-    pub fn start(settings: &ConsumerSettings, table: &Arc<PartitionTable>) -> Result<Self, ClientError> {
+    pub(crate) fn start(
+        settings: &ConsumerSettings,
+        table: &Arc<PartitionTable>,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             questions: Vec::new(),
             renewal: None,

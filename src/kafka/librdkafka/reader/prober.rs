@@ -63,7 +63,7 @@ pub(crate) struct Prober {
 
 impl Prober {
     /// One for a reader of these partitions with these settings.
-    pub fn new(settings: &ConsumerSettings, table: Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(settings: &ConsumerSettings, table: Arc<PartitionTable>) -> Self {
         // It reads one record here and there.
         let reader = ReaderSettings { read_ahead: false, paced: false, ..settings.reader };
         let settings = ConsumerSettings { reader, ..settings.clone() };

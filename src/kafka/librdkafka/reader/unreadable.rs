@@ -21,7 +21,7 @@ const PATIENCE_WAITS: u32 = 50;
 const ENOUGH: u64 = 2;
 
 /// What is in place of a batch that fits its checksum, and is none.
-pub const MALFORMED: &str = "one with a record that cannot be taken apart";
+pub(crate) const MALFORMED: &str = "one with a record that cannot be taken apart";
 
 /// What lies at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

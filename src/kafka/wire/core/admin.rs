@@ -18,7 +18,7 @@ use crate::kafka::wire::protocol::{
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub(crate) enum Whom {
     /// Any broker: the first that has nothing else to answer.
     Any,
     /// The controller, or any broker where that is not known: newer ones pass it on.
@@ -29,7 +29,7 @@ pub enum Whom {
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(crate) enum Question {
     /// Which brokers there are, and what a topic is like.
     Describe {
         /// Its name; empty: none.
@@ -72,7 +72,7 @@ pub enum Question {
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// To [`Question::Describe`].
     Described(Description),
     /// To [`Question::Offsets`].
@@ -85,7 +85,7 @@ pub enum Reply {
 
 /// A cluster, and the topic in it that was asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Description {
+pub(crate) struct Description {
     /// The brokers.
     pub brokers: Vec<BrokerDescription>,
     /// What was said of the topic: an error, or 0.
@@ -102,7 +102,7 @@ pub struct Description {
 
 /// A broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerDescription {
+pub(crate) struct BrokerDescription {
     /// Its id.
     pub id: i32,
     /// The name by which it wants to be called.
@@ -113,7 +113,7 @@ pub struct BrokerDescription {
 
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionDescription {
+pub(crate) struct PartitionDescription {
     /// Its number.
     pub id: i32,
     /// The broker that leads it; negative is none.
@@ -126,7 +126,7 @@ pub struct PartitionDescription {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoReply {
+pub(crate) enum NoReply {
     /// Nobody said anything in time.
     TimedOut,
     /// The broker does not speak it.
@@ -135,7 +135,7 @@ pub enum NoReply {
 
 /// By this an answer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AskId(u64);
+pub(crate) struct AskId(u64);
 
 #[derive(Debug)]
 struct Open {
@@ -148,7 +148,7 @@ struct Open {
 
 /// The client.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     network: Network<AskId>,
     open: Vec<Open>,
     answered: Vec<(AskId, Result<Reply, NoReply>)>,
@@ -168,7 +168,7 @@ const MOST_LOSSES: usize = 100;
 impl Admin {
     /// Nothing is connected yet.
     #[must_use]
-    pub fn new(network: NetworkSettings) -> Self {
+    pub(crate) fn new(network: NetworkSettings) -> Self {
         Self {
             network: Network::new(network, Arc::default()),
             open: Vec::new(),
@@ -181,7 +181,7 @@ impl Admin {
     }
 
     /// Asks. There is an answer, or word that there is none, at the deadline at the latest.
-    pub fn ask(&mut self, whom: Whom, question: Question, deadline_us: u64, now_us: u64) -> AskId {
+    pub(crate) fn ask(&mut self, whom: Whom, question: Question, deadline_us: u64, now_us: u64) -> AskId {
         self.last_id += 1;
         let id = AskId(self.last_id);
         self.open.push(Open { id, whom, question, deadline_us, is_sent: false });
@@ -190,24 +190,24 @@ impl Admin {
     }
 
     /// All answers that there are, each once.
-    pub fn take_answers(&mut self) -> Vec<(AskId, Result<Reply, NoReply>)> {
+    pub(crate) fn take_answers(&mut self) -> Vec<(AskId, Result<Reply, NoReply>)> {
         std::mem::take(&mut self.answered)
     }
 
     /// Connections that could not be used, since the last call.
-    pub fn take_losses(&mut self) -> Vec<(BrokerName, ConnectionError)> {
+    pub(crate) fn take_losses(&mut self) -> Vec<(BrokerName, ConnectionError)> {
         std::mem::take(&mut self.losses)
     }
 
     /// The brokers that the cluster names, and whether each can be talked to now.
-    pub fn brokers(&mut self, now_us: u64) -> Vec<(i32, BrokerName, bool)> {
+    pub(crate) fn brokers(&mut self, now_us: u64) -> Vec<(i32, BrokerName, bool)> {
         let ids: Vec<i32> = self.network.cluster.brokers().iter().map(|broker| broker.id).collect();
         let state = |id| (id, self.network.name_of(id), self.network.ready(control(id), now_us).is_some());
         ids.into_iter().map(state).collect()
     }
 
     /// Does whatever can be done by now.
-    pub fn step(&mut self, now_us: u64) {
+    pub(crate) fn step(&mut self, now_us: u64) {
         self.network.handle_timeout(now_us);
         self.note_losses();
         let (expired, open) =

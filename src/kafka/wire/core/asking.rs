@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Sends all questions that can be, on connections of their own. `tag` says what an answer is for, by its number.
-pub fn send_questions<T: Copy>(
+pub(crate) fn send_questions<T: Copy>(
     questions: &mut Questions,
     network: &mut Network<T>,
     tag: impl Fn(u64) -> T,

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A client that stands on a [`Network`], and so is a [`Machine`].
-pub trait Client {
+pub(crate) trait Client {
     /// By this it knows its requests.
     type Tag: Copy;
 

@@ -10,7 +10,7 @@ use crate::{
 
 /// A broker's address, as the cluster names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerAddress {
+pub(crate) struct BrokerAddress {
     /// Its id.
     pub id: i32,
     /// Its name, or its IP address.
@@ -21,7 +21,7 @@ pub struct BrokerAddress {
 
 /// Who leads a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leader {
+pub(crate) struct Leader {
     /// The broker's id.
     pub broker: i32,
     /// The epoch in which it leads; -1 is not known.
@@ -30,7 +30,7 @@ pub struct Leader {
 
 /// How often is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct RefreshTimes {
+pub(crate) struct RefreshTimes {
     /// After so long in any case, µs.
     pub age_us: u64,
     /// Not sooner than so long after the last time, where something is suspected, µs; doubled while nothing comes of it.
@@ -58,7 +58,7 @@ struct KnownTopic {
 
 /// What is known of a cluster and a table's topics in it.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     table: Arc<PartitionTable>,
     /// By topic.
     topics: Vec<KnownTopic>,
@@ -84,7 +84,7 @@ const MOST_PARTITIONS: i32 = 1_000_000;
 impl Cluster {
     /// Nothing is known yet, and it is to be asked at once.
     #[must_use]
-    pub fn new(table: Arc<PartitionTable>, times: RefreshTimes) -> Self {
+    pub(crate) fn new(table: Arc<PartitionTable>, times: RefreshTimes) -> Self {
         Self {
             topics: vec![KnownTopic::default(); table.topics().len()],
             ids: vec![NO_ID; table.topics().len()],
@@ -102,14 +102,14 @@ impl Cluster {
 
     /// The topics and partitions that it is about.
     #[must_use]
-    pub fn table(&self) -> &Arc<PartitionTable> {
+    pub(crate) fn table(&self) -> &Arc<PartitionTable> {
         &self.table
     }
 
     /// By what a request names the topics that could have this version, and which version it has: from `by_id_from` on they
     /// have to be named by their ids, which the cluster may not have told.
     #[must_use]
-    pub fn topics(&self, version: i16, by_id_from: i16) -> (i16, TopicRefs<'_>) {
+    pub(crate) fn topics(&self, version: i16, by_id_from: i16) -> (i16, TopicRefs<'_>) {
         if version >= by_id_from && !self.ids.contains(&NO_ID) {
             (version, TopicRefs::Ids(&self.ids))
         } else {
@@ -119,7 +119,7 @@ impl Cluster {
 
     /// The slot of a partition that an answer names.
     #[must_use]
-    pub fn slot(&self, topic: TopicRef<'_>, partition: i32) -> Option<PartitionSlot> {
+    pub(crate) fn slot(&self, topic: TopicRef<'_>, partition: i32) -> Option<PartitionSlot> {
         let topic = match topic {
             TopicRef::Name(name) => self.table.topic_named(name)?,
             TopicRef::Id(NO_ID) => return None,
@@ -130,7 +130,7 @@ impl Cluster {
 
     /// Whether it has said anything about the topics.
     #[must_use]
-    pub fn has_answered(&self) -> bool {
+    pub(crate) fn has_answered(&self) -> bool {
         self.topics.iter().any(|topic| topic.error.is_some())
     }
 
@@ -140,44 +140,44 @@ impl Cluster {
 
     /// What the cluster said of a partition's topic last: an error, or 0; `None`: nothing yet.
     #[must_use]
-    pub fn topic_error(&self, slot: PartitionSlot) -> Option<i16> {
+    pub(crate) fn topic_error(&self, slot: PartitionSlot) -> Option<i16> {
         self.topic_of(slot).error
     }
 
     /// Whether a partition's topic has any partitions, as far as is known.
     #[must_use]
-    pub fn has_topic(&self, slot: PartitionSlot) -> bool {
+    pub(crate) fn has_topic(&self, slot: PartitionSlot) -> bool {
         self.topic_of(slot).partitions > 0
     }
 
     /// Whether there is this partition, as far as is known.
     #[must_use]
-    pub fn has(&self, slot: PartitionSlot) -> bool {
+    pub(crate) fn has(&self, slot: PartitionSlot) -> bool {
         self.table.partition(slot) < self.topic_of(slot).partitions
     }
 
     /// Changes with each change of what is known.
     #[must_use]
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// The brokers that are alive, as far as is known.
     #[must_use]
-    pub fn brokers(&self) -> &[BrokerAddress] {
+    pub(crate) fn brokers(&self) -> &[BrokerAddress] {
         &self.brokers
     }
 
     /// Who leads a partition; `None`: nobody, or nobody knows.
     #[must_use]
     #[inline]
-    pub fn leader(&self, slot: PartitionSlot) -> Option<Leader> {
+    pub(crate) fn leader(&self, slot: PartitionSlot) -> Option<Leader> {
         let known = self.partitions.get(slot.index())?;
         Some(Leader { broker: known.broker?, epoch: known.epoch.unwrap_or(-1) })
     }
 
     /// Takes an answer in.
-    pub fn learn(&mut self, answer: &MetadataResponse<'_>) {
+    pub(crate) fn learn(&mut self, answer: &MetadataResponse<'_>) {
         self.is_asking = false;
         self.suspected = false;
         let mut changed = self.learn_brokers(answer);
@@ -218,7 +218,7 @@ impl Cluster {
 
     /// Takes in which brokers there are, by id, name and port, where only they were told. One that knows no broker, itself
     /// included, knows nothing.
-    pub fn name_brokers<'a>(&mut self, brokers: impl Iterator<Item = (i32, &'a str, u16)>) {
+    pub(crate) fn name_brokers<'a>(&mut self, brokers: impl Iterator<Item = (i32, &'a str, u16)>) {
         let told = brokers.map(|(id, host, port)| BrokerAddress { id, host: host.into(), port });
         let told: Vec<_> = told.collect();
         if !told.is_empty() && told != self.brokers {
@@ -266,7 +266,7 @@ impl Cluster {
 
     /// Takes in what a broker that does not lead a partition any more says of its leader (KIP-951). Returns whether that
     /// was news, and can be used.
-    pub fn hint(&mut self, slot: PartitionSlot, hint: LeaderHint) -> bool {
+    pub(crate) fn hint(&mut self, slot: PartitionSlot, hint: LeaderHint) -> bool {
         let is_there = self.brokers.iter().any(|broker| broker.id == hint.leader);
         let known = self.partitions.get_mut(slot.index());
         let Some(known) = known.filter(|known| hint.epoch >= 0 && Some(hint.epoch) > known.epoch) else {
@@ -280,13 +280,13 @@ impl Cluster {
     }
 
     /// What is known does not hold any more: it is to be asked soon.
-    pub fn suspect(&mut self) {
+    pub(crate) fn suspect(&mut self) {
         self.suspected |= !mutants::is_off("wire-suspects");
     }
 
     /// When to ask, µs; `u64::MAX` while an answer is awaited.
     #[must_use]
-    pub fn ask_at_us(&self) -> u64 {
+    pub(crate) fn ask_at_us(&self) -> u64 {
         let Some(asked_us) = self.asked_us else { return 0 };
         if self.is_asking {
             return u64::MAX;
@@ -296,7 +296,7 @@ impl Cluster {
     }
 
     /// It is being asked.
-    pub fn asked(&mut self, now_us: u64) {
+    pub(crate) fn asked(&mut self, now_us: u64) {
         if self.suspected && self.asked_us.is_some() {
             self.pause_us = (self.pause_us * 2).min(self.times.longest_us);
         }
@@ -305,7 +305,7 @@ impl Cluster {
     }
 
     /// There will be no answer.
-    pub fn not_answered(&mut self) {
+    pub(crate) fn not_answered(&mut self) {
         self.is_asking = false;
         self.suspected = true;
     }

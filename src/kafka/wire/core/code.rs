@@ -1,10 +1,10 @@
 //! What brokers' error codes mean to the machines here.
 
-pub use crate::kafka::code::*;
+pub(crate) use crate::kafka::code::*;
 
 /// What an answer about a partition that is not itself the answer means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The leader is another one, or is only just becoming one: look who leads, and ask again.
     Leadership,
     /// The topic or the partition is not there. One answer is not enough to believe that: look, and ask again.
@@ -17,7 +17,7 @@ pub enum Kind {
 
 /// What an error means.
 #[must_use]
-pub fn kind(code: i16) -> Kind {
+pub(crate) fn kind(code: i16) -> Kind {
     match code {
         LEADER_NOT_AVAILABLE
         | NOT_LEADER_OR_FOLLOWER

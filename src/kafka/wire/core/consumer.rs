@@ -24,7 +24,7 @@ const DENIAL_US: u64 = 1_000_000;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// Records, in this turn.
     Fetch(TurnKey),
     /// A question, by its number.
@@ -33,7 +33,7 @@ pub enum Sent {
 
 /// How a client reads.
 #[derive(Clone, Debug)]
-pub struct ConsumerSettings {
+pub(crate) struct ConsumerSettings {
     /// Its connections.
     pub network: NetworkSettings,
     /// Its fetches.
@@ -44,7 +44,7 @@ pub struct ConsumerSettings {
 
 /// Reads a table's partitions.
 #[derive(Debug)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     table: Arc<PartitionTable>,
     network: Network<Sent>,
     source: Source,
@@ -67,14 +67,14 @@ pub struct Consumer {
 impl Consumer {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(settings: ConsumerSettings, table: &Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(settings: ConsumerSettings, table: &Arc<PartitionTable>) -> Self {
         let source = Source::new(settings.source, table);
         Self::of(settings, source, table)
     }
 
     /// Reads nothing yet, with so many seats; see [`Source::with_seats`].
     #[must_use]
-    pub fn with_seats(settings: ConsumerSettings, seats: usize, table: &Arc<PartitionTable>) -> Self {
+    pub(crate) fn with_seats(settings: ConsumerSettings, seats: usize, table: &Arc<PartitionTable>) -> Self {
         let source = Source::with_seats(settings.source, seats);
         Self::of(settings, source, table)
     }
@@ -96,31 +96,37 @@ impl Consumer {
     }
 
     /// Reads a partition from this offset on; see [`Source::read_from`].
-    pub fn read_from(&mut self, slot: PartitionSlot, offset: i64, epoch_before: Option<i32>, now_us: u64) {
+    pub(crate) fn read_from(
+        &mut self,
+        slot: PartitionSlot,
+        offset: i64,
+        epoch_before: Option<i32>,
+        now_us: u64,
+    ) {
         self.source.read_from(slot, offset, epoch_before);
         self.led = None;
         self.drive(now_us);
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, slot: PartitionSlot) {
+    pub(crate) fn stop(&mut self, slot: PartitionSlot) {
         self.source.stop(slot);
     }
 
     /// Has a seat look at a partition, from an offset on.
-    pub fn read_at(&mut self, seat: usize, slot: PartitionSlot, offset: i64, now_us: u64) {
+    pub(crate) fn read_at(&mut self, seat: usize, slot: PartitionSlot, offset: i64, now_us: u64) {
         self.source.read_at(seat, slot, self.table.place(slot), offset);
         self.led = None;
         self.drive(now_us);
     }
 
     /// A seat looks at nothing any more.
-    pub fn stop_at(&mut self, seat: usize) {
+    pub(crate) fn stop_at(&mut self, seat: usize) {
         self.source.stop_at(seat);
     }
 
     /// The same as [`Self::show`], of what has come for a seat.
-    pub fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
+    pub(crate) fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
         self.has_answers = false;
         let shown = self.source.show_at(seat, visitor);
         self.drive(now_us);
@@ -128,18 +134,18 @@ impl Consumer {
     }
 
     /// Seats for which something has come; one may be named more than once.
-    pub fn seats_with_news(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn seats_with_news(&self) -> impl Iterator<Item = usize> {
         self.source.seats_with_news()
     }
 
     /// Whether questions have been answered since somebody looked.
     #[must_use]
-    pub fn has_answers(&self) -> bool {
+    pub(crate) fn has_answers(&self) -> bool {
         self.has_answers
     }
 
     /// Shows what has come, one batch or one event at the most, and so many records. Returns how many records and events that were.
-    pub fn show(&mut self, limit: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
+    pub(crate) fn show(&mut self, limit: usize, visitor: &mut impl Visitor, now_us: u64) -> usize {
         self.has_answers = false;
         let shown = self.source.show_at_most(limit, visitor);
         self.drive(now_us);
@@ -147,20 +153,26 @@ impl Consumer {
     }
 
     /// Asks about partitions; see [`Questions::ask`].
-    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+    pub(crate) fn ask(
+        &mut self,
+        slots: &[PartitionSlot],
+        what: What,
+        deadline_us: u64,
+        now_us: u64,
+    ) -> QuestionId {
         let id = self.questions.ask(slots, what, deadline_us);
         self.drive(now_us);
         id
     }
 
     /// The questions that were asked.
-    pub fn questions(&mut self) -> &mut Questions {
+    pub(crate) fn questions(&mut self) -> &mut Questions {
         self.has_answers = false;
         &mut self.questions
     }
 
     /// The error with which leaders refuse to say whether their logs are the ones that were read: once.
-    pub fn take_unchecked(&mut self) -> Option<i16> {
+    pub(crate) fn take_unchecked(&mut self) -> Option<i16> {
         self.source.take_unchecked()
     }
 

@@ -4,7 +4,7 @@ use crate::kafka::wire::protocol::InitProducerIdResponse;
 
 /// A producer's id and epoch. Sequence numbers are counted for each of them and each partition, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProducerId {
+pub(crate) struct ProducerId {
     /// The id.
     pub id: i64,
     /// Its epoch.
@@ -15,13 +15,13 @@ pub struct ProducerId {
 /// (`DefaultRecordBatch.incrementSequence`).
 #[must_use]
 #[inline]
-pub fn sequence_after(sequence: i32, records: i32) -> i32 {
+pub(crate) fn sequence_after(sequence: i32, records: i32) -> i32 {
     sequence.wrapping_add(records) & i32::MAX
 }
 
 /// Whether a sequence number lies before another one, where both are less than 2³⁰ apart.
 #[must_use]
-pub fn is_before(sequence: i32, other: i32) -> bool {
+pub(crate) fn is_before(sequence: i32, other: i32) -> bool {
     let distance = other.wrapping_sub(sequence) & i32::MAX;
     distance != 0 && distance < 1 << 30
 }
@@ -36,7 +36,7 @@ const REFUSALS: [i16; 4] = [
 
 /// Where the next producer id comes from: partitions that have none share the next one.
 #[derive(Debug)]
-pub struct ProducerIds {
+pub(crate) struct ProducerIds {
     wanted: bool,
     is_asking: bool,
     not_before_us: u64,
@@ -51,35 +51,35 @@ const LONGEST_PAUSE_US: u64 = 1_000_000;
 impl ProducerIds {
     /// One is wanted at once.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { wanted: true, is_asking: false, not_before_us: 0, pause_us: SHORTEST_PAUSE_US, refusal: None }
     }
 
     /// A partition has none any more.
-    pub fn want(&mut self) {
+    pub(crate) fn want(&mut self) {
         self.wanted = true;
     }
 
     /// Whether one is to be asked for now.
     #[must_use]
-    pub fn is_due(&self, now_us: u64) -> bool {
+    pub(crate) fn is_due(&self, now_us: u64) -> bool {
         self.next_us() <= now_us
     }
 
     /// When one is to be asked for, µs; `u64::MAX`: not before something else happens.
     #[must_use]
-    pub fn next_us(&self) -> u64 {
+    pub(crate) fn next_us(&self) -> u64 {
         let is_open = self.wanted && !self.is_asking && self.refusal.is_none();
         if is_open { self.not_before_us } else { u64::MAX }
     }
 
     /// It is being asked for.
-    pub fn asked(&mut self) {
+    pub(crate) fn asked(&mut self) {
         self.is_asking = true;
     }
 
     /// Takes an answer in. Returns the id, if it is one.
-    pub fn answered(&mut self, answer: InitProducerIdResponse, now_us: u64) -> Option<ProducerId> {
+    pub(crate) fn answered(&mut self, answer: InitProducerIdResponse, now_us: u64) -> Option<ProducerId> {
         self.is_asking = false;
         match answer.error {
             0 if answer.producer_id >= 0 => {
@@ -98,7 +98,7 @@ impl ProducerIds {
     }
 
     /// There will be no answer to it.
-    pub fn not_answered(&mut self, now_us: u64) {
+    pub(crate) fn not_answered(&mut self, now_us: u64) {
         self.is_asking = false;
         self.not_before_us = now_us + self.pause_us;
         self.pause_us = (self.pause_us * 2).min(LONGEST_PAUSE_US);
@@ -106,7 +106,7 @@ impl ProducerIds {
 
     /// The broker's error, if it is one after which asking again cannot help.
     #[must_use]
-    pub fn refusal(&self) -> Option<i16> {
+    pub(crate) fn refusal(&self) -> Option<i16> {
         self.refusal
     }
 }

@@ -16,7 +16,7 @@ pub struct FrameError {
 
 /// What has come in on a connection and has not been dealt with: whole frames, and the beginning of another one.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     /// Always filled up to its length: only its growth writes zeros.
     buffer: Vec<u8>,
     start: usize,
@@ -34,13 +34,13 @@ const EXPECTED_BASES: usize = 32;
 impl Inbox {
     /// An empty one, with room for `base` bytes; it grows up to frames of `most` bytes.
     #[must_use]
-    pub fn new(base: usize, most: usize) -> Self {
+    pub(crate) fn new(base: usize, most: usize) -> Self {
         Self { buffer: Vec::new(), start: 0, end: 0, base: base.max(LENGTH_BYTES), most }
     }
 
     /// Where the next bytes go: never empty. A frame that does not fit makes it grow: at once where it is not larger than
     /// frames may be expected to be, else never by more than what has come already. A length alone takes no memory.
-    pub fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = match self.length() {
             Some(length) => usize::try_from(length).unwrap_or(0).min(self.most) + LENGTH_BYTES,
@@ -65,14 +65,14 @@ impl Inbox {
 
     /// Bytes that are missing of the first frame, as far as its length is known; 0 where nothing is known to be missing.
     #[must_use]
-    pub fn missing_bytes(&self) -> usize {
+    pub(crate) fn missing_bytes(&self) -> usize {
         let length = self.length().and_then(|length| usize::try_from(length).ok());
         let whole = length.filter(|length| *length <= self.most).map_or(0, |length| length + LENGTH_BYTES);
         whole.saturating_sub(self.end - self.start)
     }
 
     /// So many bytes have been written to [`Self::space`].
-    pub fn received(&mut self, bytes: usize) {
+    pub(crate) fn received(&mut self, bytes: usize) {
         self.end = (self.end + bytes).min(self.buffer.len());
     }
 
@@ -80,7 +80,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Its length is negative, or more than is taken.
-    pub fn frame(&self) -> Result<Option<&[u8]>, FrameError> {
+    pub(crate) fn frame(&self) -> Result<Option<&[u8]>, FrameError> {
         let Some(length) = self.length() else { return Ok(None) };
         let bytes = usize::try_from(length)
             .ok()
@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Drops the first frame.
-    pub fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         self.start = self.frame_end();
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -101,7 +101,7 @@ impl Inbox {
     /// Has the first frame in a spare buffer, without its length: the buffers are exchanged, and what lies behind the frame
     /// is copied; or the frame is, where it is shorter than that. Returns where in `spare` it lies now: the first byte, and
     /// the one behind the last.
-    pub fn swap(&mut self, spare: &mut Vec<u8>) -> (usize, usize) {
+    pub(crate) fn swap(&mut self, spare: &mut Vec<u8>) -> (usize, usize) {
         let (first, end) = (self.start + LENGTH_BYTES, self.frame_end());
         let (frame, rest) = (end - first.min(end), self.end - end);
         let is_copied = frame < rest;

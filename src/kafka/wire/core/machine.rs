@@ -6,14 +6,14 @@ use super::{connection::ConnectionError, notice::Notice};
 
 /// One connection, from its opening to its end. A number is never used again for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId {
+pub(crate) struct LinkId {
     pub(in crate::kafka::wire) slot: usize,
     pub(in crate::kafka::wire) generation: u32,
 }
 
 /// What is to be done for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Connect. [`Machine::opened`] or [`Machine::closed`] follows.
     Open {
         /// The connection.
@@ -32,7 +32,7 @@ pub enum Action {
 
 /// A client as a state machine: bytes and time go in, bytes and actions come out. Times are µs on one clock that never
 /// goes back. A link that is over is ignored wherever it is named.
-pub trait Machine {
+pub(crate) trait Machine {
     /// The next thing to be done, as long as there is one.
     fn poll_action(&mut self) -> Option<Action>;
     /// The connection is there.
@@ -68,7 +68,7 @@ const MOST_SLICES: usize = 128;
 
 /// Pieces of what goes out, for one system call.
 #[derive(Debug, Default)]
-pub struct Slices<'a> {
+pub(crate) struct Slices<'a> {
     /// Made with the first piece: most connections have nothing to say most of the time.
     array: Option<[IoSlice<'a>; MOST_SLICES]>,
     used: usize,
@@ -78,12 +78,12 @@ pub struct Slices<'a> {
 impl<'a> Slices<'a> {
     /// None.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds a piece, if there is room for it. Returns whether there was.
-    pub fn push(&mut self, piece: &'a [u8]) -> bool {
+    pub(crate) fn push(&mut self, piece: &'a [u8]) -> bool {
         if piece.is_empty() {
             return true;
         }
@@ -97,19 +97,19 @@ impl<'a> Slices<'a> {
 
     /// Bytes in all pieces together.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The pieces.
     #[must_use]
-    pub fn as_io_slices(&self) -> &[IoSlice<'a>] {
+    pub(crate) fn as_io_slices(&self) -> &[IoSlice<'a>] {
         self.array.as_ref().map_or(&[], |array| &array[..self.used])
     }
 
     /// The first piece; empty where there is none.
     #[must_use]
-    pub fn first(&self) -> &[u8] {
+    pub(crate) fn first(&self) -> &[u8] {
         self.as_io_slices().first().map_or(&[], |piece| piece)
     }
 }

@@ -20,7 +20,7 @@ const REFUSED_LONGEST_US: u64 = 5_000_000;
 
 /// What a connection is used for: data is a FIFO of its own, so that no question waits behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Questions.
     Control,
     /// Records, one way or the other.
@@ -29,7 +29,7 @@ pub enum Purpose {
 
 /// Where a connection leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// The broker's id; below 0, one of the addresses to begin with.
     pub broker: i32,
     /// What it is for.
@@ -38,7 +38,7 @@ pub struct Peer {
 
 /// An address to begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bootstrap {
+pub(crate) struct Bootstrap {
     /// A name, or an IP address.
     pub host: Rc<str>,
     /// The port.
@@ -47,7 +47,7 @@ pub struct Bootstrap {
 
 /// How a client deals with connections. Times are in µs.
 #[derive(Clone, Debug)]
-pub struct NetworkSettings {
+pub(crate) struct NetworkSettings {
     /// The addresses to begin with.
     pub bootstrap: Vec<Bootstrap>,
     /// Every connection.
@@ -70,7 +70,7 @@ pub struct NetworkSettings {
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tag<T> {
+pub(crate) enum Tag<T> {
     /// Who leads what.
     Metadata,
     /// The client's own business.
@@ -79,7 +79,7 @@ pub enum Tag<T> {
 
 /// A connection that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost<T> {
+pub(crate) struct Lost<T> {
     /// Which one.
     pub link: LinkId,
     /// Where it led to.
@@ -114,7 +114,7 @@ struct Slot<T> {
 
 /// All connections of a client. `T` says what its own requests are for.
 #[derive(Debug)]
-pub struct Network<T> {
+pub(crate) struct Network<T> {
     /// What is known of the cluster.
     pub cluster: Cluster,
     settings: NetworkSettings,
@@ -136,7 +136,7 @@ const MOST_NOTICES: usize = 1_000;
 impl<T: Copy> Network<T> {
     /// No connection yet.
     #[must_use]
-    pub fn new(settings: NetworkSettings, table: Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(settings: NetworkSettings, table: Arc<PartitionTable>) -> Self {
         Self {
             cluster: Cluster::new(table, settings.refresh),
             settings,
@@ -152,22 +152,22 @@ impl<T: Copy> Network<T> {
 
     /// How it deals with connections.
     #[must_use]
-    pub fn settings(&self) -> &NetworkSettings {
+    pub(crate) fn settings(&self) -> &NetworkSettings {
         &self.settings
     }
 
     /// The next thing to be done.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// The next connection that is over.
-    pub fn poll_lost(&mut self) -> Option<Lost<T>> {
+    pub(crate) fn poll_lost(&mut self) -> Option<Lost<T>> {
         self.lost.pop_front()
     }
 
     /// The next thing that is to be said of the connections.
-    pub fn poll_notice(&mut self) -> Option<Notice> {
+    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }
 
@@ -180,7 +180,7 @@ impl<T: Copy> Network<T> {
 
     /// A broker, as people know it.
     #[must_use]
-    pub fn name_of(&self, broker: i32) -> BrokerName {
+    pub(crate) fn name_of(&self, broker: i32) -> BrokerName {
         let opened = || self.slots.iter().filter(|slot| slot.peer.broker == broker);
         let address = self.address_of(broker).or_else(|| opened().find_map(|slot| slot.address.clone()));
         let (host, port) = address.unwrap_or_else(|| ("?".into(), 0));
@@ -188,7 +188,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// A broker has answered, and reads nothing for so many ms: see [`Connection::throttle`].
-    pub fn throttle(&mut self, link: LinkId, api: Api, throttle_ms: i32, now_us: u64) {
+    pub(crate) fn throttle(&mut self, link: LinkId, api: Api, throttle_ms: i32, now_us: u64) {
         let Some(connection) = self.connection(link) else { return };
         connection.throttle(throttle_ms, now_us);
         if throttle_ms > 0 {
@@ -198,7 +198,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// The answer that came out of [`Self::next_response`] last has this error in it, or 0.
-    pub fn note_error(&mut self, code: i16) {
+    pub(crate) fn note_error(&mut self, code: i16) {
         if let Some(Notice::Answered(Answered { error, .. })) = self.notices.back_mut() {
             *error = code;
         }
@@ -213,23 +213,26 @@ impl<T: Copy> Network<T> {
 
     /// Why a connection could not be used, most recently, if none has been since.
     #[must_use]
-    pub fn trouble(&self) -> Option<&(Peer, ConnectionError)> {
+    pub(crate) fn trouble(&self) -> Option<&(Peer, ConnectionError)> {
         self.trouble.as_ref()
     }
 
     /// Whether it may be that brokers want to know who asks.
     #[must_use]
-    pub fn may_lack_a_name(&self) -> bool {
+    pub(crate) fn may_lack_a_name(&self) -> bool {
         self.is_nameless
     }
 
     /// A connection, unless it is over.
-    pub fn connection(&mut self, link: LinkId) -> Option<&mut Connection<Tag<T>>> {
+    pub(crate) fn connection(&mut self, link: LinkId) -> Option<&mut Connection<Tag<T>>> {
         self.connection_and_cluster(link).map(|(connection, _)| connection)
     }
 
     /// A connection, unless it is over, and what is known of the cluster.
-    pub fn connection_and_cluster(&mut self, link: LinkId) -> Option<(&mut Connection<Tag<T>>, &Cluster)> {
+    pub(crate) fn connection_and_cluster(
+        &mut self,
+        link: LinkId,
+    ) -> Option<(&mut Connection<Tag<T>>, &Cluster)> {
         match self.slots.get_mut(link.slot) {
             Some(Slot { generation, state: State::Open(connection), .. })
                 if *generation == link.generation =>
@@ -242,7 +245,7 @@ impl<T: Copy> Network<T> {
 
     /// A connection to look at, unless it is over.
     #[must_use]
-    pub fn connection_ref(&self, link: LinkId) -> Option<&Connection<Tag<T>>> {
+    pub(crate) fn connection_ref(&self, link: LinkId) -> Option<&Connection<Tag<T>>> {
         match self.slots.get(link.slot) {
             Some(Slot { generation, state: State::Open(connection), .. })
                 if *generation == link.generation =>
@@ -254,7 +257,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// A connection that can be used; it is opened if need be, and if its pause is over.
-    pub fn ready(&mut self, peer: Peer, now_us: u64) -> Option<LinkId> {
+    pub(crate) fn ready(&mut self, peer: Peer, now_us: u64) -> Option<LinkId> {
         let index = self.slot_of(peer);
         let slot = &mut self.slots[index];
         slot.wanted = true;
@@ -273,7 +276,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// A connection for questions that any broker can answer; one is opened if there is none.
-    pub fn control(&mut self, now_us: u64) -> Option<LinkId> {
+    pub(crate) fn control(&mut self, now_us: u64) -> Option<LinkId> {
         let is_control = |slot: &&Slot<T>| slot.peer.purpose == Purpose::Control;
         let is_usable = |slot: &&Slot<T>| matches!(&slot.state, State::Open(link) if link.is_ready());
         let usable = self.slots.iter().filter(is_control).filter(is_usable);
@@ -355,7 +358,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// A connection is there.
-    pub fn opened(&mut self, link: LinkId, now_us: u64) {
+    pub(crate) fn opened(&mut self, link: LinkId, now_us: u64) {
         let settings = self.settings.connection.clone();
         if let Some(slot) = self.slot(link)
             && matches!(slot.state, State::Opening { .. })
@@ -366,12 +369,12 @@ impl<T: Copy> Network<T> {
     }
 
     /// A connection could not be opened, or is over: the shell says so.
-    pub fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
+    pub(crate) fn closed(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
         self.end(link, error, now_us);
     }
 
     /// Closes a connection.
-    pub fn fail(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
+    pub(crate) fn fail(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
         if self.slot(link).is_some_and(|slot| !matches!(slot.state, State::Closed)) {
             self.actions.push_back(Action::Close { link });
             self.end(link, error, now_us);
@@ -420,12 +423,12 @@ impl<T: Copy> Network<T> {
 
     /// Where bytes that come in on a connection belong; empty where it is over.
     #[must_use]
-    pub fn space(&mut self, link: LinkId) -> &mut [u8] {
+    pub(crate) fn space(&mut self, link: LinkId) -> &mut [u8] {
         self.connection(link).map(Connection::space).unwrap_or_default()
     }
 
     /// So many bytes have come in on a connection.
-    pub fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
+    pub(crate) fn received(&mut self, link: LinkId, bytes: usize, now_us: u64) {
         if let Some(connection) = self.connection(link) {
             connection.received(bytes);
             self.slots[link.slot].used_us = now_us;
@@ -434,7 +437,7 @@ impl<T: Copy> Network<T> {
 
     /// The next answer to a request of the client's own that has come in on a connection. [`Connection::pass`] or
     /// [`Connection::swap`] must follow.
-    pub fn next_response(&mut self, link: LinkId, now_us: u64) -> Option<Response<T>> {
+    pub(crate) fn next_response(&mut self, link: LinkId, now_us: u64) -> Option<Response<T>> {
         loop {
             let response = match self.connection(link)?.next_response(now_us) {
                 Ok(response) => response,
@@ -478,7 +481,7 @@ impl<T: Copy> Network<T> {
     ///
     /// # Errors
     /// They cannot be read; the connection is to be closed.
-    pub fn body(&self, link: LinkId, response: &Response<T>) -> Result<Decoder<'_>, ConnectionError> {
+    pub(crate) fn body(&self, link: LinkId, response: &Response<T>) -> Result<Decoder<'_>, ConnectionError> {
         let &Response { tag, api, version } = response;
         let response = Response { tag: Tag::Own(tag), api, version };
         match self.connection_ref(link) {
@@ -513,7 +516,7 @@ impl<T: Copy> Network<T> {
     }
 
     /// Does what is due: closes connections whose broker is late or that are idle, and asks who leads what.
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             // Whoever still wants it says so again.
@@ -547,7 +550,7 @@ impl<T: Copy> Network<T> {
 
     /// When [`Self::handle_timeout`] is due, µs.
     #[must_use]
-    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
+    pub(crate) fn next_deadline_us(&self, now_us: u64) -> u64 {
         let of_slot = |slot: &Slot<T>| match &slot.state {
             State::Closed if slot.wanted => slot.not_before_us.max(now_us + 1),
             State::Closed => u64::MAX,

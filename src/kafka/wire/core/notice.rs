@@ -10,7 +10,7 @@ use crate::{
 
 /// A broker, as people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerName {
+pub(crate) struct BrokerName {
     /// `host:port`; an IPv6 address has brackets.
     pub address: String,
     /// Its id, where the cluster has named it.
@@ -20,7 +20,7 @@ pub struct BrokerName {
 impl BrokerName {
     /// One that listens there.
     #[must_use]
-    pub fn new(host: &str, port: u16, id: Option<i32>) -> Self {
+    pub(crate) fn new(host: &str, port: u16, id: Option<i32>) -> Self {
         let is_v6 = host.contains(':') && !host.starts_with('[');
         let address = if is_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         Self { address, id: id.filter(|id| *id >= 0) }
@@ -36,7 +36,7 @@ impl fmt::Display for BrokerName {
 
 /// Something that is worth a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A connection could not be opened, or is over, and not because we wanted that.
     Trouble {
         /// With whom.
@@ -61,7 +61,7 @@ pub enum Notice {
 
 /// A request, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// By whom.
     pub broker: BrokerName,
     /// What was asked.

@@ -33,7 +33,7 @@ const FIRST_BYTES: usize = 512;
 
 /// Why a record is not in the log, or may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The broker's error.
     Broker(i16),
     /// The caller gave up.
@@ -42,7 +42,7 @@ pub enum Cause {
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is in the log.
     Acked {
         /// The offset of its first record.
@@ -58,7 +58,7 @@ pub enum Fate {
 
 /// Records that travel together.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     writer: BatchWriter,
     tokens: Vec<usize>,
     opened_us: u64,
@@ -77,7 +77,7 @@ pub struct Batch {
 impl Batch {
     /// An empty one.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             writer: BatchWriter::with_capacity(FIRST_BYTES),
             tokens: Vec::new(),
@@ -91,7 +91,7 @@ impl Batch {
     }
 
     /// Empties it, so that its memory can be used again.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.writer.clear();
         self.tokens.clear();
         (self.is_full, self.numbered, self.request) = (false, None, None);
@@ -100,13 +100,13 @@ impl Batch {
 
     /// What its records came with, in their order.
     #[must_use]
-    pub fn tokens(&self) -> &[usize] {
+    pub(crate) fn tokens(&self) -> &[usize] {
         &self.tokens
     }
 
     /// Its bytes, where they lie.
     #[must_use]
-    pub fn writer(&self) -> &BatchWriter {
+    pub(crate) fn writer(&self) -> &BatchWriter {
         &self.writer
     }
 
@@ -128,7 +128,7 @@ impl Default for Batch {
 
 /// A batch of which it is known what became of it.
 #[derive(Debug)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// The batch.
     pub batch: Batch,
     /// What became of it.
@@ -148,7 +148,7 @@ enum Admission {
 
 /// The batches of one partition.
 #[derive(Debug)]
-pub struct PartitionQueue {
+pub(crate) struct PartitionQueue {
     partition: i32,
     /// The oldest first; the last one may take more records.
     queue: VecDeque<Batch>,
@@ -176,7 +176,7 @@ pub struct PartitionQueue {
 impl PartitionQueue {
     /// Nothing is to be sent to it.
     #[must_use]
-    pub fn new(partition: i32) -> Self {
+    pub(crate) fn new(partition: i32) -> Self {
         Self {
             partition,
             queue: VecDeque::new(),
@@ -198,44 +198,44 @@ impl PartitionQueue {
 
     /// Its number.
     #[must_use]
-    pub fn partition(&self) -> i32 {
+    pub(crate) fn partition(&self) -> i32 {
         self.partition
     }
 
     /// Whether there is nothing on its way.
     #[must_use]
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Batches in flight.
     #[must_use]
     #[cfg(test)]
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// The leader to which what is in flight went.
     #[must_use]
-    pub fn leader_in_flight(&self) -> Option<Leader> {
+    pub(crate) fn leader_in_flight(&self) -> Option<Leader> {
         self.leader.filter(|_| self.in_flight > 0)
     }
 
     /// Whether it waits for a producer id.
     #[must_use]
-    pub fn wants_producer(&self) -> bool {
+    pub(crate) fn wants_producer(&self) -> bool {
         self.producer.is_none()
     }
 
     /// What it sends from now on has this producer id, if it has none.
-    pub fn set_producer(&mut self, producer: ProducerId) {
+    pub(crate) fn set_producer(&mut self, producer: ProducerId) {
         self.producer.get_or_insert(producer);
     }
 
     /// A transaction begins, of this producer; nothing of the one before is on its way. Where the coordinator has to take the
     /// partition in first, nothing goes before [`Self::admit`].
-    pub fn begin_transaction(&mut self, producer: ProducerId, is_admitted: bool) {
+    pub(crate) fn begin_transaction(&mut self, producer: ProducerId, is_admitted: bool) {
         if self.producer != Some(producer) {
             // A leader that knows the id takes nothing but the first number in a new epoch.
             self.is_warm &= self.producer.is_some_and(|before| before.id == producer.id);
@@ -248,7 +248,7 @@ impl PartitionQueue {
     }
 
     /// Whether the coordinator is to be asked now to take it in; once for each transaction.
-    pub fn wants_admission(&mut self) -> bool {
+    pub(crate) fn wants_admission(&mut self) -> bool {
         let is_wanted = self.admission == Admission::Closed && !self.queue.is_empty();
         if is_wanted {
             self.admission = Admission::Asked;
@@ -257,7 +257,7 @@ impl PartitionQueue {
     }
 
     /// The coordinator has taken it in.
-    pub fn admit(&mut self) {
+    pub(crate) fn admit(&mut self) {
         self.admission = Admission::Open;
     }
 
@@ -266,7 +266,7 @@ impl PartitionQueue {
     /// # Errors
     /// The record alone is larger than that; the batch that was made for it comes back.
     #[inline]
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         record: &NewRecord<'_>,
         token: usize,
@@ -295,7 +295,7 @@ impl PartitionQueue {
 
     /// The next batch, if it may go to this leader now: its place in the queue.
     #[must_use]
-    pub fn next(&self, leader: Leader, now_us: u64) -> Option<usize> {
+    pub(crate) fn next(&self, leader: Leader, now_us: u64) -> Option<usize> {
         if self.admission != Admission::Open {
             return None;
         }
@@ -315,7 +315,7 @@ impl PartitionQueue {
 
     /// When a batch has waited for others long enough, µs.
     #[must_use]
-    pub fn due_us(&self, place: usize, linger_us: u64) -> u64 {
+    pub(crate) fn due_us(&self, place: usize, linger_us: u64) -> u64 {
         match self.queue.get(place) {
             Some(batch) if batch.is_full || batch.numbered.is_some() || place + 1 < self.queue.len() => 0,
             Some(batch) => batch.opened_us.saturating_add(linger_us),
@@ -325,25 +325,25 @@ impl PartitionQueue {
 
     /// When something may be sent again that is not in flight, µs.
     #[must_use]
-    pub fn not_before_us(&self) -> u64 {
+    pub(crate) fn not_before_us(&self) -> u64 {
         if self.in_flight < self.queue.len() { self.not_before_us } else { u64::MAX }
     }
 
     /// A batch's size in bytes.
     #[must_use]
-    pub fn bytes(&self, place: usize) -> usize {
+    pub(crate) fn bytes(&self, place: usize) -> usize {
         self.queue.get(place).map_or(0, |batch| batch.writer.bytes())
     }
 
     /// Packs the batch at this place, unless it has its number already: what is sent again does not change.
-    pub fn pack(&mut self, place: usize, packer: &mut Packer) {
+    pub(crate) fn pack(&mut self, place: usize, packer: &mut Packer) {
         if let Some(batch) = self.queue.get_mut(place).filter(|batch| batch.numbered.is_none()) {
             batch.writer.pack(packer);
         }
     }
 
     /// The batch at this place goes out with this request. Returns how many records it has.
-    pub fn start(&mut self, place: usize, request: usize, leader: Leader, shift: &CrcShift) -> usize {
+    pub(crate) fn start(&mut self, place: usize, request: usize, leader: Leader, shift: &CrcShift) -> usize {
         let Some(batch) = self.queue.get_mut(place) else { return 0 };
         if self.leader != Some(leader) {
             self.leader = Some(leader);
@@ -366,12 +366,12 @@ impl PartitionQueue {
 
     /// The batch that is in flight with this request.
     #[must_use]
-    pub fn of_request(&self, request: usize) -> Option<&Batch> {
+    pub(crate) fn of_request(&self, request: usize) -> Option<&Batch> {
         self.queue.iter().find(|batch| batch.request == Some(request))
     }
 
     /// Takes in what a broker answered for the batch of a request.
-    pub fn answered(
+    pub(crate) fn answered(
         &mut self,
         request: usize,
         (error, base_offset): (i16, i64),
@@ -413,7 +413,13 @@ impl PartitionQueue {
     }
 
     /// There will be no answer for the batch of a request. `began`: the request may have reached the broker.
-    pub fn lost(&mut self, request: usize, began: bool, now_us: u64, settled: &mut impl FnMut(Settled)) {
+    pub(crate) fn lost(
+        &mut self,
+        request: usize,
+        began: bool,
+        now_us: u64,
+        settled: &mut impl FnMut(Settled),
+    ) {
         let Some(place) = self.land(request) else { return };
         // On another connection it begins as if with another leader: one goes alone.
         self.is_warm = false;
@@ -427,7 +433,7 @@ impl PartitionQueue {
     }
 
     /// Gives up on everything that is on its way, for this cause.
-    pub fn give_up(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
+    pub(crate) fn give_up(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
         for mut batch in self.queue.drain(..) {
             batch.perhaps_written |= batch.request.is_some();
             self.is_broken |= batch.numbered.is_some();
@@ -439,7 +445,7 @@ impl PartitionQueue {
     }
 
     /// Gives up on everything that is not in flight, for this cause. What is gets no other attempt.
-    pub fn let_go(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
+    pub(crate) fn let_go(&mut self, cause: Cause, settled: &mut impl FnMut(Settled)) {
         let mut place = 0;
         while let Some(batch) = self.queue.get_mut(place) {
             if batch.request.is_some() {

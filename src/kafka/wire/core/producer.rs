@@ -27,7 +27,7 @@ use crate::{
 
 /// What a producer's own requests are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Own {
+pub(crate) enum Own {
     /// Records.
     Produce(RequestSlot),
     /// A producer id.
@@ -40,7 +40,7 @@ pub enum Own {
 
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// As many are on their way as may be.
     Full,
     /// The cluster's error for the topic: it may pass.
@@ -55,7 +55,7 @@ pub enum NotTaken {
 
 /// The producer.
 #[derive(Debug)]
-pub struct Producer {
+pub(crate) struct Producer {
     network: Network<Own>,
     sink: Sink,
     ids: ProducerIds,
@@ -68,7 +68,7 @@ pub struct Producer {
 impl Producer {
     /// Nothing is connected yet; the first [`Self::step`] begins with that.
     #[must_use]
-    pub fn new(network: NetworkSettings, sink: SinkSettings, table: &Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(network: NetworkSettings, sink: SinkSettings, table: &Arc<PartitionTable>) -> Self {
         Self {
             network: Network::new(network, table.clone()),
             sink: Sink::new(sink, table.clone()),
@@ -82,7 +82,7 @@ impl Producer {
 
     /// One whose records are in transactions. Nothing is sent before [`Transacting::start`].
     #[must_use]
-    pub fn in_transactions(
+    pub(crate) fn in_transactions(
         network: NetworkSettings,
         sink: SinkSettings,
         table: &Arc<PartitionTable>,
@@ -92,12 +92,12 @@ impl Producer {
     }
 
     /// Its transactions, if its records are in any.
-    pub fn transacting(&mut self) -> Option<&mut Transacting> {
+    pub(crate) fn transacting(&mut self) -> Option<&mut Transacting> {
         self.transacting.as_mut()
     }
 
     /// What makes large values cheap.
-    pub fn values(&mut self) -> &mut LastingValues {
+    pub(crate) fn values(&mut self) -> &mut LastingValues {
         &mut self.values
     }
 
@@ -106,7 +106,7 @@ impl Producer {
     /// # Errors
     /// It is not taken.
     #[inline]
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         slot: PartitionSlot,
         record: &NewRecord<'_>,
@@ -132,12 +132,12 @@ impl Producer {
 
     /// The error for which no record can be sent, now or later.
     #[must_use]
-    pub fn refusal(&self) -> Option<i16> {
+    pub(crate) fn refusal(&self) -> Option<i16> {
         self.ids.refusal().or_else(|| self.transacting.as_ref()?.finished())
     }
 
     /// Does whatever can be done by now.
-    pub fn step(&mut self, now_us: u64) {
+    pub(crate) fn step(&mut self, now_us: u64) {
         self.now_us = now_us;
         self.network.handle_timeout(now_us);
         self.take_losses(now_us);
@@ -175,14 +175,20 @@ impl Producer {
     }
 
     /// Asks leaders where their logs start or end.
-    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64, now_us: u64) -> QuestionId {
+    pub(crate) fn ask(
+        &mut self,
+        slots: &[PartitionSlot],
+        what: What,
+        deadline_us: u64,
+        now_us: u64,
+    ) -> QuestionId {
         let id = self.questions.ask(slots, what, deadline_us);
         self.step(now_us);
         id
     }
 
     /// The answers, once each partition has one, and only once.
-    pub fn answers(&mut self, question: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
+    pub(crate) fn answers(&mut self, question: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
         self.questions.answers(question)
     }
 
@@ -220,7 +226,7 @@ impl Producer {
     }
 
     /// The next batch whose fate is known. It comes back with [`Self::recycle`].
-    pub fn next_settled(&mut self) -> Option<Settled> {
+    pub(crate) fn next_settled(&mut self) -> Option<Settled> {
         let settled = self.sink.next_settled()?;
         if let Some(transacting) = &mut self.transacting {
             transacting.settled(settled.fate);
@@ -229,12 +235,12 @@ impl Producer {
     }
 
     /// A batch that is done with.
-    pub fn recycle(&mut self, batch: Batch) {
+    pub(crate) fn recycle(&mut self, batch: Batch) {
         self.sink.recycle(batch);
     }
 
     /// Gives up on all that is on its way: each record still has its fate told. What was in flight may be in the log.
-    pub fn give_up(&mut self, now_us: u64) {
+    pub(crate) fn give_up(&mut self, now_us: u64) {
         self.give_back(Cause::GivenUp, now_us);
     }
 

@@ -30,11 +30,11 @@ const KEPT_US: u64 = 60_000_000;
 
 /// One question, about any number of partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QuestionId(u64);
+pub(crate) struct QuestionId(u64);
 
 /// What is asked of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     /// The first offset that can be read.
     Start,
     /// The offset that the next record will get.
@@ -67,7 +67,7 @@ struct Asked {
 
 /// What a leader answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The offset; -1 where the leader does not know the epoch that was asked for.
     pub offset: i64,
     /// Of a start or an end: the epoch there, or the leader's. Of an epoch's end: the largest epoch that the leader's log
@@ -78,11 +78,11 @@ pub struct Found {
 }
 
 /// What became of a partition's question.
-pub type Answer = Result<Found, NoAnswer>;
+pub(crate) type Answer = Result<Found, NoAnswer>;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// A broker said so.
     Error(i16),
     /// The deadline has passed, and nobody said anything.
@@ -91,7 +91,7 @@ pub enum NoAnswer {
 
 /// A request that is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuestionRequest {
+pub(crate) struct QuestionRequest {
     /// By this its answer is known.
     pub number: u64,
     /// Place of the topic whose partitions it is about.
@@ -102,7 +102,7 @@ pub struct QuestionRequest {
 
 /// What a request has in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QuestionBody {
+pub(crate) enum QuestionBody {
     /// For a `ListOffsetsRequest`.
     Offsets {
         /// Its partitions.
@@ -159,7 +159,7 @@ impl Open {
 
 /// All questions that are open. Not on the data path: there are few, and it may allocate.
 #[derive(Debug)]
-pub struct Questions {
+pub(crate) struct Questions {
     table: Arc<PartitionTable>,
     open: Vec<Open>,
     last_id: u64,
@@ -170,12 +170,12 @@ pub struct Questions {
 impl Questions {
     /// None is open about these partitions.
     #[must_use]
-    pub fn new(table: Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(table: Arc<PartitionTable>) -> Self {
         Self { table, open: Vec::new(), last_id: 0, last_request: 0, is_stale: false }
     }
 
     /// Asks about these partitions. Each has its answer, or its error, at the deadline at the latest.
-    pub fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64) -> QuestionId {
+    pub(crate) fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64) -> QuestionId {
         self.last_id += 1;
         let id = QuestionId(self.last_id);
         let open = |&slot: &PartitionSlot| Open {
@@ -195,7 +195,7 @@ impl Questions {
 
     /// The answers, once each partition has one, and only once: in the order of the question. None of a question that is
     /// not known any more.
-    pub fn answers(&mut self, id: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
+    pub(crate) fn answers(&mut self, id: QuestionId) -> Option<Vec<(PartitionSlot, Answer)>> {
         let answers: Option<Vec<(PartitionSlot, Answer)>> =
             self.of(id).map(|open| open.answer.map(|answer| (open.slot, answer))).collect();
         if answers.is_some() {
@@ -206,13 +206,13 @@ impl Questions {
 
     /// Whether [`Self::answers`] has them.
     #[must_use]
-    pub fn is_answered(&self, id: QuestionId) -> bool {
+    pub(crate) fn is_answered(&self, id: QuestionId) -> bool {
         self.of(id).all(|open| open.answer.is_some())
     }
 
     /// Whether some question has answers that nobody has taken.
     #[must_use]
-    pub fn has_answers(&self) -> bool {
+    pub(crate) fn has_answers(&self) -> bool {
         self.open.iter().any(|open| open.answer.is_some() && self.is_answered(open.id))
     }
 
@@ -221,13 +221,17 @@ impl Questions {
     }
 
     /// Nobody wants the answer any more.
-    pub fn forget(&mut self, id: QuestionId) {
+    pub(crate) fn forget(&mut self, id: QuestionId) {
         self.open.retain(|open| open.id != id);
     }
 
     /// Brokers that are to be asked something now. `leader` says who leads a partition, or with which error nobody is known
     /// to: such a question waits.
-    pub fn wanted(&mut self, now_us: u64, leader: impl Fn(PartitionSlot) -> Result<Leader, i16>) -> Vec<i32> {
+    pub(crate) fn wanted(
+        &mut self,
+        now_us: u64,
+        leader: impl Fn(PartitionSlot) -> Result<Leader, i16>,
+    ) -> Vec<i32> {
         let mut brokers = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.waits(now_us)) {
             match leader(open.slot) {
@@ -245,7 +249,7 @@ impl Questions {
     }
 
     /// The next request for a broker: of one kind, about all partitions of a topic for which that goes.
-    pub fn next_request(
+    pub(crate) fn next_request(
         &mut self,
         broker: i32,
         now_us: u64,
@@ -281,7 +285,7 @@ impl Questions {
     ///
     /// # Errors
     /// It is no such message; the connection is of no use any more. [`Self::failed`] has been done.
-    pub fn answered(
+    pub(crate) fn answered(
         &mut self,
         number: u64,
         version: i16,
@@ -334,7 +338,7 @@ impl Questions {
     }
 
     /// What is still open of a request will have no answer: the connection was closed, or it was too late.
-    pub fn failed(&mut self, number: u64, now_us: u64) {
+    pub(crate) fn failed(&mut self, number: u64, now_us: u64) {
         for open in self.open.iter_mut().filter(|open| open.sent.is_some_and(|(sent, _)| sent == number)) {
             open.rest(now_us);
             self.is_stale = true;
@@ -342,7 +346,7 @@ impl Questions {
     }
 
     /// The broker does not speak such a request, or refuses it with this error.
-    pub fn refused(&mut self, number: u64, error: i16, now_us: u64) {
+    pub(crate) fn refused(&mut self, number: u64, error: i16, now_us: u64) {
         for open in self.open.iter_mut().filter(|open| open.sent.is_some_and(|(sent, _)| sent == number)) {
             open.refused(error, now_us);
         }
@@ -350,7 +354,7 @@ impl Questions {
 
     /// What is past its deadline is answered with an error. An answer that comes later is nobody's, and one that nobody
     /// has taken for long is nobody's any more.
-    pub fn expire(&mut self, now_us: u64) {
+    pub(crate) fn expire(&mut self, now_us: u64) {
         self.open.retain(|open| open.answer.is_none() || open.deadline_us + KEPT_US > now_us);
         for open in self.open.iter_mut().filter(|open| open.answer.is_none() && open.deadline_us <= now_us) {
             open.sent = None;
@@ -361,7 +365,7 @@ impl Questions {
     /// When there is next something to do without anything having come, µs: a pause is over, or a deadline. `u64::MAX`:
     /// nothing.
     #[must_use]
-    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
+    pub(crate) fn next_deadline_us(&self, now_us: u64) -> u64 {
         let open = self.open.iter().filter(|open| open.answer.is_none());
         let due = open.map(|open| {
             let rests = open.sent.is_none() && open.not_before_us > now_us;
@@ -371,7 +375,7 @@ impl Questions {
     }
 
     /// Whether the cluster has to be looked at anew: true once.
-    pub fn take_stale(&mut self) -> bool {
+    pub(crate) fn take_stale(&mut self) -> bool {
         mem::take(&mut self.is_stale)
     }
 }

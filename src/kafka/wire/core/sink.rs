@@ -28,7 +28,7 @@ use crate::{
 
 /// How records are sent.
 #[derive(Clone, Copy, Debug)]
-pub struct SinkSettings {
+pub(crate) struct SinkSettings {
     /// How long a batch waits for more records, µs.
     pub linger_us: u64,
     /// The largest batch, in bytes, header included, before it is packed.
@@ -50,7 +50,7 @@ pub struct SinkSettings {
 }
 
 /// The request of a slot in the list of requests.
-pub type RequestSlot = usize;
+pub(crate) type RequestSlot = usize;
 
 /// A Produce, without its batches: they lie in their partitions' queues.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ struct Led {
 
 /// Everything that is on its way.
 #[derive(Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     settings: SinkSettings,
     table: Arc<PartitionTable>,
     /// By slot.
@@ -124,7 +124,7 @@ struct Gathered {
 
 /// What an answer says beside the fate of batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// For so long the broker reads nothing more, ms.
     pub throttle_ms: i32,
     /// Somebody else may lead a partition by now.
@@ -143,7 +143,7 @@ const ADDS_PARTITIONS_FROM: i16 = 12;
 impl Sink {
     /// Nothing is on its way.
     #[must_use]
-    pub fn new(settings: SinkSettings, table: Arc<PartitionTable>) -> Self {
+    pub(crate) fn new(settings: SinkSettings, table: Arc<PartitionTable>) -> Self {
         Self {
             settings,
             partitions: table.slots().map(|slot| PartitionQueue::new(table.partition(slot))).collect(),
@@ -169,14 +169,14 @@ impl Sink {
 
     /// Records that were taken and whose fate has not been told.
     #[must_use]
-    pub fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         self.records
     }
 
     /// Whether no more record is taken for now.
     #[must_use]
     #[inline]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.records >= self.settings.records_most && !mutants::is_off("wire-records-most")
     }
 
@@ -185,7 +185,7 @@ impl Sink {
     /// # Errors
     /// It is larger than a batch may be.
     #[inline]
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         slot: PartitionSlot,
         record: &NewRecord<'_>,
@@ -208,19 +208,19 @@ impl Sink {
 
     /// Whether a partition has no producer id.
     #[must_use]
-    pub fn wants_producer(&self) -> bool {
+    pub(crate) fn wants_producer(&self) -> bool {
         self.wants_producer
     }
 
     /// A producer id that has not been used: every partition that has none gets it.
-    pub fn set_producer(&mut self, producer: ProducerId) {
+    pub(crate) fn set_producer(&mut self, producer: ProducerId) {
         self.producer = Some(producer);
         self.wants_producer = false;
         self.partitions.iter_mut().for_each(|queue| queue.set_producer(producer));
     }
 
     /// The next batch whose fate is known. It comes back with [`Self::recycle`].
-    pub fn next_settled(&mut self) -> Option<Settled> {
+    pub(crate) fn next_settled(&mut self) -> Option<Settled> {
         let settled = self.settled.pop_front()?;
         self.records -= settled.batch.tokens().len();
         Some(settled)
@@ -228,18 +228,18 @@ impl Sink {
 
     /// Whether there is such a batch.
     #[must_use]
-    pub fn has_settled(&self) -> bool {
+    pub(crate) fn has_settled(&self) -> bool {
         !self.settled.is_empty()
     }
 
     /// A batch that is done with.
-    pub fn recycle(&mut self, mut batch: Batch) {
+    pub(crate) fn recycle(&mut self, mut batch: Batch) {
         batch.clear();
         self.spare.push(batch);
     }
 
     /// Sends what may be sent.
-    pub fn send(&mut self, network: &mut Network<Own>, shift: &CrcShift, now_us: u64) {
+    pub(crate) fn send(&mut self, network: &mut Network<Own>, shift: &CrcShift, now_us: u64) {
         self.note_leaders(network, now_us);
         self.due_us = u64::MAX;
         if self.buffered == 0 {
@@ -402,7 +402,7 @@ impl Sink {
     }
 
     /// What is to be written on a link next.
-    pub fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
+    pub(crate) fn output<'a>(&'a self, link: LinkId, slices: &mut Slices<'a>) {
         let Some(outgoing) = self.outgoing.iter().find(|outgoing| outgoing.link == link) else { return };
         let mut passed = outgoing.written;
         for slot in &outgoing.requests {
@@ -429,7 +429,7 @@ impl Sink {
     }
 
     /// So many bytes of a link's output have been written.
-    pub fn wrote(&mut self, link: LinkId, mut bytes: usize) {
+    pub(crate) fn wrote(&mut self, link: LinkId, mut bytes: usize) {
         let Some(outgoing) = self.outgoing.iter_mut().find(|outgoing| outgoing.link == link) else { return };
         while let Some(slot) = outgoing.requests.front() {
             let missing = self.requests[*slot].bytes - outgoing.written;
@@ -448,7 +448,7 @@ impl Sink {
     /// # Errors
     /// It cannot be read as a whole, or leaves something out: of the rest nobody knows what became of it, and the
     /// connection has to be closed.
-    pub fn answered(
+    pub(crate) fn answered(
         &mut self,
         slot: RequestSlot,
         (version, body): (i16, Decoder<'_>),
@@ -521,7 +521,7 @@ impl Sink {
     }
 
     /// A connection is over: nobody knows what became of the requests that had been begun on it.
-    pub fn lost(&mut self, link: LinkId, now_us: u64) {
+    pub(crate) fn lost(&mut self, link: LinkId, now_us: u64) {
         let unwritten = self.outgoing.iter().position(|outgoing| outgoing.link == link);
         let outgoing = unwritten.map(|index| self.outgoing.swap_remove(index));
         let not_begun = |slot: RequestSlot| {
@@ -538,12 +538,12 @@ impl Sink {
 
     /// The links on which something is in flight.
     #[must_use]
-    pub fn links(&self) -> Vec<LinkId> {
+    pub(crate) fn links(&self) -> Vec<LinkId> {
         self.requests.iter().filter_map(|request| request.link).collect()
     }
 
     /// Gives up on everything, for this cause; nothing may be in flight any more.
-    pub fn give_up(&mut self, cause: Cause) {
+    pub(crate) fn give_up(&mut self, cause: Cause) {
         let Self { partitions, settled, .. } = self;
         for queue in partitions {
             queue.give_up(cause, &mut |batch| settled.push_back(batch));
@@ -554,7 +554,7 @@ impl Sink {
 
     /// When something is to be sent although nothing else happens, µs.
     #[must_use]
-    pub fn next_deadline_us(&self) -> u64 {
+    pub(crate) fn next_deadline_us(&self) -> u64 {
         self.due_us
     }
 }

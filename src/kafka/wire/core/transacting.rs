@@ -31,7 +31,7 @@ const NEWER_END: i16 = 5;
 
 /// Whose transactions they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransactionalId {
+pub(crate) struct TransactionalId {
     /// `transactional.id`.
     pub id: Rc<str>,
     /// How long a transaction may stay open, ms.
@@ -40,7 +40,7 @@ pub struct TransactionalId {
 
 /// The transactions of a producer.
 #[derive(Debug)]
-pub struct Transacting {
+pub(crate) struct Transacting {
     id: TransactionalId,
     transactor: Transactor,
     /// The open transaction is to be ended once all its records have their fates: whether it is to be committed.
@@ -54,47 +54,47 @@ pub struct Transacting {
 impl Transacting {
     /// Nothing is asked before [`Self::start`].
     #[must_use]
-    pub fn new(id: TransactionalId) -> Self {
+    pub(crate) fn new(id: TransactionalId) -> Self {
         Self { id, transactor: Transactor::new(), ending: None, failed: None, unreachable_us: None }
     }
 
     /// Begins the first transaction.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.transactor.start();
     }
 
     /// The open transaction gets no more records, and ends when those that it has have their fates. One of which a record
     /// has failed is aborted in any case.
-    pub fn end(&mut self, commit: bool) {
+    pub(crate) fn end(&mut self, commit: bool) {
         self.ending = Some(commit);
     }
 
     /// Whether records may go into a transaction.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.transactor.is_open() && self.ending.is_none()
     }
 
     /// The error that finished this producer.
     #[must_use]
-    pub fn finished(&self) -> Option<i16> {
+    pub(crate) fn finished(&self) -> Option<i16> {
         self.transactor.finished()
     }
 
     /// What became of a transaction, once that is known.
-    pub fn take_outcome(&mut self, now_us: u64) -> Option<Outcome> {
+    pub(crate) fn take_outcome(&mut self, now_us: u64) -> Option<Outcome> {
         self.transactor.take_outcome(now_us)
     }
 
     /// Whether it is.
     #[must_use]
-    pub fn has_outcome(&self, now_us: u64) -> bool {
+    pub(crate) fn has_outcome(&self, now_us: u64) -> bool {
         self.transactor.has_outcome(now_us)
     }
 
     /// When something is due, µs; `u64::MAX`: not before something else happens.
     #[must_use]
-    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
+    pub(crate) fn next_deadline_us(&self, now_us: u64) -> u64 {
         let due_us = self.transactor.next_us();
         // What is due waits for a connection, whose own time counts.
         let due_us = if due_us > now_us { due_us } else { u64::MAX };
@@ -103,14 +103,14 @@ impl Transacting {
     }
 
     /// A batch of the open transaction has its fate, and that was told.
-    pub fn settled(&mut self, fate: Fate) {
+    pub(crate) fn settled(&mut self, fate: Fate) {
         if let Fate::Failed(cause) | Fate::Unknown(cause) = fate {
             self.failed.get_or_insert(cause);
         }
     }
 
     /// Does whatever can be done by now.
-    pub fn step(&mut self, network: &mut Network<Own>, sink: &mut Sink, now_us: u64) {
+    pub(crate) fn step(&mut self, network: &mut Network<Own>, sink: &mut Sink, now_us: u64) {
         self.end_if_settled(sink, now_us);
         for partition in sink.take_unadmitted() {
             self.transactor.want(partition);
@@ -235,7 +235,7 @@ impl Transacting {
     }
 
     /// There will be no answer; the request may have arrived.
-    pub fn not_answered(&mut self, now_us: u64) {
+    pub(crate) fn not_answered(&mut self, now_us: u64) {
         self.transactor.not_answered(now_us);
     }
 
@@ -243,7 +243,7 @@ impl Transacting {
     ///
     /// # Errors
     /// It cannot be read, and nobody knows what it said.
-    pub fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         ask: Ask,
         response: &Response<Own>,

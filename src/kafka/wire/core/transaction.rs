@@ -20,7 +20,7 @@ const PAUSE_AT_START_US: u64 = 500_000;
 
 /// What is to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// Any broker: who the coordinator is.
     Coordinator,
     /// A producer id, or the next epoch of this one.
@@ -38,7 +38,7 @@ pub enum Ask {
 
 /// What became of a transaction; the next one has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The first one has begun, and there was none before.
     Started,
     /// Its records show.
@@ -67,7 +67,7 @@ enum Stage {
 
 /// A transaction that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// Who writes in it.
     pub producer: ProducerId,
     /// A Produce adds its partition.
@@ -76,7 +76,7 @@ pub struct Opened {
 
 /// What was said of partitions that were to be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Added {
+pub(crate) struct Added {
     /// They are part of the transaction.
     pub admitted: Vec<PartitionSlot>,
     /// They cannot be, and why.
@@ -113,7 +113,7 @@ impl Lost {
 
 /// The transactions of one transactional id, one after the other. One request is under way at a time.
 #[derive(Debug)]
-pub struct Transactor {
+pub(crate) struct Transactor {
     coordinator: Option<i32>,
     producer: Option<ProducerId>,
     stage: Stage,
@@ -169,7 +169,7 @@ fn kind(error: i16) -> Kind {
 impl Transactor {
     /// Nothing is asked before [`Self::start`].
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             coordinator: None,
             producer: None,
@@ -190,7 +190,7 @@ impl Transactor {
     }
 
     /// Begins the first transaction: whatever another producer left open under this id is aborted before.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if self.stage == Stage::Idle {
             self.stage = Stage::Renewing(Outcome::Started);
         }
@@ -198,73 +198,73 @@ impl Transactor {
 
     /// The coordinator, as far as is known.
     #[must_use]
-    pub fn coordinator(&self) -> Option<i32> {
+    pub(crate) fn coordinator(&self) -> Option<i32> {
         self.coordinator
     }
 
     /// The coordinator's broker has this manner.
-    pub fn note_manner(&mut self, is_newer: bool) {
+    pub(crate) fn note_manner(&mut self, is_newer: bool) {
         self.of_coordinator = if is_newer { Manner::Newer } else { Manner::Former };
     }
 
     /// Whether ends come with a new epoch.
     #[must_use]
-    pub fn is_newer(&self) -> bool {
+    pub(crate) fn is_newer(&self) -> bool {
         self.manner == Manner::Newer
     }
 
     /// Whether records may go into a transaction.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.stage == Stage::Open
     }
 
     /// The error that finished this producer.
     #[must_use]
-    pub fn finished(&self) -> Option<i16> {
+    pub(crate) fn finished(&self) -> Option<i16> {
         if let Stage::Finished(error) = self.stage { Some(error) } else { None }
     }
 
     /// The transaction that has begun since this was asked last.
-    pub fn take_opened(&mut self) -> Option<Opened> {
+    pub(crate) fn take_opened(&mut self) -> Option<Opened> {
         self.opened.take()
     }
 
     /// What became of the last one, once.
-    pub fn take_outcome(&mut self, now_us: u64) -> Option<Outcome> {
+    pub(crate) fn take_outcome(&mut self, now_us: u64) -> Option<Outcome> {
         self.outcome.take_if(|(_, at_us)| *at_us <= now_us).map(|(outcome, _)| outcome)
     }
 
     /// Whether that is known.
     #[must_use]
-    pub fn has_outcome(&self, now_us: u64) -> bool {
+    pub(crate) fn has_outcome(&self, now_us: u64) -> bool {
         self.outcome.is_some_and(|(_, at_us)| at_us <= now_us)
     }
 
     /// A partition is to be written to, and has to be added before.
-    pub fn want(&mut self, partition: PartitionSlot) {
+    pub(crate) fn want(&mut self, partition: PartitionSlot) {
         self.wanted.push(partition);
     }
 
     /// The partitions of the request that is to be sent, or under way.
     #[must_use]
-    pub fn adding(&self) -> &[PartitionSlot] {
+    pub(crate) fn adding(&self) -> &[PartitionSlot] {
         &self.adding
     }
 
     /// Sequence numbers of the present epoch cannot go on.
-    pub fn break_sequence(&mut self) {
+    pub(crate) fn break_sequence(&mut self) {
         self.needs_epoch = true;
     }
 
     /// Whether something was asked that was not answered.
     #[must_use]
-    pub fn is_asking(&self) -> bool {
+    pub(crate) fn is_asking(&self) -> bool {
         self.asked.is_some()
     }
 
     /// Ends the transaction, all of whose records have their fates; `reason` is why it is not committed.
-    pub fn end(&mut self, commit: bool, reason: Option<i16>, now_us: u64) {
+    pub(crate) fn end(&mut self, commit: bool, reason: Option<i16>, now_us: u64) {
         self.wanted.clear();
         match self.stage {
             Stage::Open if self.is_known || self.is_newer() => {
@@ -280,7 +280,7 @@ impl Transactor {
     }
 
     /// What is to be asked now.
-    pub fn next(&mut self, now_us: u64) -> Option<Ask> {
+    pub(crate) fn next(&mut self, now_us: u64) -> Option<Ask> {
         if self.asked.is_some() || now_us < self.not_before_us {
             return None;
         }
@@ -309,20 +309,20 @@ impl Transactor {
 
     /// When something is to be asked or told, µs; `u64::MAX`: not before something else happens.
     #[must_use]
-    pub fn next_us(&self) -> u64 {
+    pub(crate) fn next_us(&self) -> u64 {
         let ask_us =
             if self.asked.is_none() && self.wish().is_some() { self.not_before_us } else { u64::MAX };
         self.outcome.map_or(ask_us, |(_, at_us)| at_us.min(ask_us))
     }
 
     /// It is being asked.
-    pub fn asked(&mut self, ask: Ask) {
+    pub(crate) fn asked(&mut self, ask: Ask) {
         self.is_known |= matches!(ask, Ask::Add(_));
         self.asked = Some(ask);
     }
 
     /// There will be no answer; the request may have arrived, and may yet arrive. The coordinator may be another one.
-    pub fn not_answered(&mut self, now_us: u64) {
+    pub(crate) fn not_answered(&mut self, now_us: u64) {
         match self.asked.take() {
             Some(Ask::End { .. }) => self.lost.end = true,
             Some(Ask::ProducerId(None)) => self.lost.id = true,
@@ -345,7 +345,7 @@ impl Transactor {
     }
 
     /// Takes in who the coordinator is.
-    pub fn found(&mut self, error: i16, broker: i32, now_us: u64) {
+    pub(crate) fn found(&mut self, error: i16, broker: i32, now_us: u64) {
         self.asked = None;
         match error {
             code::NONE if broker >= 0 => {
@@ -361,7 +361,7 @@ impl Transactor {
     }
 
     /// Takes in a producer id, or why there is none.
-    pub fn got_id(&mut self, error: i16, producer: ProducerId, now_us: u64) {
+    pub(crate) fn got_id(&mut self, error: i16, producer: ProducerId, now_us: u64) {
         let Stage::Renewing(outcome) = self.stage else { return };
         self.asked = None;
         match kind(error) {
@@ -377,7 +377,7 @@ impl Transactor {
     }
 
     /// Takes in what was said of the partitions that were to be added.
-    pub fn added(&mut self, errors: impl Iterator<Item = (PartitionSlot, i16)>, now_us: u64) -> Added {
+    pub(crate) fn added(&mut self, errors: impl Iterator<Item = (PartitionSlot, i16)>, now_us: u64) -> Added {
         self.asked = None;
         let mut added = Added::default();
         let (mut again, mut worst) = (false, None);
@@ -413,7 +413,7 @@ impl Transactor {
     }
 
     /// Takes in the answer to an end; `next` is the producer of the next transaction, in the newer manner.
-    pub fn ended(&mut self, error: i16, next: Option<ProducerId>, now_us: u64) {
+    pub(crate) fn ended(&mut self, error: i16, next: Option<ProducerId>, now_us: u64) {
         let Stage::Ending { commit, reason } = self.stage else { return };
         self.asked = None;
         match kind(error) {

@@ -10,7 +10,7 @@ const COPIED_BELOW_BYTES: usize = 1_024;
 /// Remembers the checksums of values that live as long as the process, each taken once. All of one length: that of the
 /// first; others are copied.
 #[derive(Debug)]
-pub struct LastingValues {
+pub(crate) struct LastingValues {
     shift: CrcShift,
     checksums: HashMap<usize, Crc>,
 }
@@ -18,19 +18,19 @@ pub struct LastingValues {
 impl LastingValues {
     /// None yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { shift: CrcShift::by(0), checksums: HashMap::new() }
     }
 
     /// What moves a checksum on by such a value.
     #[must_use]
-    pub fn shift(&self) -> &CrcShift {
+    pub(crate) fn shift(&self) -> &CrcShift {
         &self.shift
     }
 
     /// How a value is put into a batch.
     #[inline]
-    pub fn value(&mut self, value: &'static [u8]) -> BatchValue<'static> {
+    pub(crate) fn value(&mut self, value: &'static [u8]) -> BatchValue<'static> {
         if value.len() < COPIED_BELOW_BYTES {
             return BatchValue::Copied(value);
         }

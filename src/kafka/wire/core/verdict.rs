@@ -4,7 +4,7 @@ use super::code;
 
 /// How a batch stands in its partition when its answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Everything before it has been settled.
     pub is_first: bool,
     /// The same leader has acked something behind it: so it is in the log.
@@ -15,7 +15,7 @@ pub struct Standing {
 
 /// What becomes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is in the log, at the offset that was answered, if one was.
     Acked,
     /// It is in the log, and nobody says where.
@@ -38,7 +38,7 @@ impl Verdict {
     /// since it keeps five only; where the same leader has acked something behind it, that is the reason. Where something before it has
     /// not been settled, that is missing, and both are sent again.
     #[must_use]
-    pub fn of(error: i16, standing: Standing) -> Self {
+    pub(crate) fn of(error: i16, standing: Standing) -> Self {
         match error {
             code::NONE => Self::Acked,
             code::DUPLICATE_SEQUENCE_NUMBER => Self::AckedSomewhere,
@@ -92,7 +92,7 @@ impl Verdict {
 
 /// Whether somebody else may lead the partition by now.
 #[must_use]
-pub fn is_about_leader(error: i16) -> bool {
+pub(crate) fn is_about_leader(error: i16) -> bool {
     matches!(
         error,
         code::UNKNOWN_TOPIC_OR_PARTITION

@@ -31,7 +31,7 @@ type Hear<M> = Box<dyn Fn(&M)>;
 
 /// Drives a client. Everything stays on the executor that made it; with the last handle the connections are closed.
 #[derive(Debug)]
-pub struct Shell<M: Machine + 'static> {
+pub(crate) struct Shell<M: Machine + 'static> {
     inner: Rc<Inner<M>>,
 }
 
@@ -64,19 +64,19 @@ impl<M: fmt::Debug> fmt::Debug for Inner<M> {
 impl<M: Machine + 'static> Shell<M> {
     /// Must be called on the executor that will run it. Without `tls` connections are in plain text.
     #[must_use]
-    pub fn new(machine: M, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(machine: M, tls: Option<Tls>) -> Self {
         Self::of(machine, tls, None, None)
     }
 
     /// The same; this bell rings, too, when there is something.
     #[must_use]
-    pub fn ringing(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>) -> Self {
+    pub(crate) fn ringing(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>) -> Self {
         Self::of(machine, tls, shared, None)
     }
 
     /// One that several wait for, of which each is to be told by `hear` what concerns it: [`Self::wait`] is for one only.
     #[must_use]
-    pub fn for_several(machine: M, tls: Option<Tls>, hear: impl Fn(&M) + 'static) -> Self {
+    pub(crate) fn for_several(machine: M, tls: Option<Tls>, hear: impl Fn(&M) + 'static) -> Self {
         Self::of(machine, tls, None, Some(Box::new(hear)))
     }
 
@@ -100,7 +100,7 @@ impl<M: Machine + 'static> Shell<M> {
 
     /// Does something with the client, at a time in µs, and then what follows from it: connections are opened, and what can
     /// be written at once is.
-    pub fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
         self.inner.news.silence();
         self.inner.is_told.set(false);
         let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
@@ -111,13 +111,13 @@ impl<M: Machine + 'static> Shell<M> {
 
     /// The client, for what nothing follows from yet. It has to be given back before anything else happens.
     #[must_use]
-    pub fn machine(&self) -> RefMut<'_, M> {
+    pub(crate) fn machine(&self) -> RefMut<'_, M> {
         self.inner.machine.borrow_mut()
     }
 
     /// Rings the bell that is shared if there is something already that whoever waits for that would sleep over: once, until somebody
     /// looks at the client.
-    pub fn ring_if_there_is_news(&self) {
+    pub(crate) fn ring_if_there_is_news(&self) {
         if let Some(shared) = &self.inner.shared
             && self.inner.machine.borrow().has_news()
             && !self.inner.is_told.replace(true)
@@ -129,7 +129,7 @@ impl<M: Machine + 'static> Shell<M> {
     /// Waits until there is something, but not longer than `limit`. Who leaves it where it is, because what it waits for
     /// is something else, is told once: a loop of such waits would keep everybody else on this core from their work, and
     /// with them what it waits for.
-    pub async fn wait(&self, limit: Duration) {
+    pub(crate) async fn wait(&self, limit: Duration) {
         if self.inner.machine.borrow().has_news() && !self.inner.is_told.replace(true) {
             return future::yield_now().await;
         }

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// In words: there is none, or nobody said so in time.
-pub async fn resolve(host: Rc<str>, port: u16) -> Result<Vec<SocketAddr>, String> {
+pub(super) async fn resolve(host: Rc<str>, port: u16) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }

@@ -9,7 +9,7 @@ use super::{
 
 /// A batch that waits.
 #[derive(Clone, Debug)]
-pub struct Need {
+pub(super) struct Need {
     pub topic: String,
     /// Where its answer is: the topic's place, and the partition's in it.
     pub place: (usize, usize),
@@ -20,7 +20,7 @@ pub struct Need {
 
 /// All of a request.
 #[derive(Clone, Debug)]
-pub struct Acks {
+pub(super) struct Acks {
     pub answer: ProduceResponse,
     pub needs: Vec<Need>,
     pub muted_ms: u32,
@@ -28,7 +28,7 @@ pub struct Acks {
 
 impl Server {
     /// The answer, if nothing is waited for any more.
-    pub fn acked_now(&mut self, head: &Head, acks: &mut Acks, is_over: bool) -> Option<Vec<u8>> {
+    pub(super) fn acked_now(&mut self, head: &Head, acks: &mut Acks, is_over: bool) -> Option<Vec<u8>> {
         let mut left = std::mem::take(&mut acks.needs);
         left.retain(|need| {
             let error = match self.standing(head.node, need) {

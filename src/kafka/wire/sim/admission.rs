@@ -20,7 +20,7 @@ const MOST_AHEAD_MS: i64 = 3_600_000;
 
 /// Why a batch is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(super) struct Refused {
     pub code: i16,
     /// The record that is to blame, from 0.
     pub record: Option<i32>,
@@ -33,7 +33,7 @@ impl From<i16> for Refused {
 }
 
 /// What a partition's bytes look like before they are taken apart. The error is that of the whole request.
-pub fn front(bytes: &[u8]) -> Result<Option<Front<'_>>, i16> {
+pub(super) fn front(bytes: &[u8]) -> Result<Option<Front<'_>>, i16> {
     let Some((front, _)) = bytes.split_at_checked(MAGIC_AT + 1) else { return Ok(None) };
     let length = i32::from_be_bytes([front[8], front[9], front[10], front[11]]);
     if length < LEAST_BYTES {
@@ -48,7 +48,7 @@ pub fn front(bytes: &[u8]) -> Result<Option<Front<'_>>, i16> {
 }
 
 /// A batch whose length can be believed.
-pub struct Front<'a> {
+pub(super) struct Front<'a> {
     magic: u8,
     batch: &'a [u8],
     rest: &'a [u8],
@@ -56,12 +56,12 @@ pub struct Front<'a> {
 
 impl<'a> Front<'a> {
     /// Whether it claims to be part of a transaction.
-    pub fn is_transactional(&self) -> bool {
+    pub(super) fn is_transactional(&self) -> bool {
         self.magic == 2 && self.batch.get(22).is_some_and(|attributes| attributes & 0x10 != 0)
     }
 
     /// The batch, if it is one of the format that is written, and alone.
-    pub fn alone(&self) -> Result<Batch<'a>, i16> {
+    pub(super) fn alone(&self) -> Result<Batch<'a>, i16> {
         let has_another = front(self.rest)?.is_some();
         if self.magic != 2 || has_another {
             return Err(INVALID_RECORD);
@@ -72,7 +72,7 @@ impl<'a> Front<'a> {
 }
 
 /// Whether a client's batch is in order.
-pub fn admit(
+pub(super) fn admit(
     batch: &Batch<'_>,
     settings: &Settings,
     flavour: Flavour,

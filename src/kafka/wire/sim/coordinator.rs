@@ -9,9 +9,9 @@ use super::code::{
 };
 
 /// A producer's id and epoch.
-pub type Producer = (i64, i16);
+pub(super) type Producer = (i64, i16);
 /// A topic's name, and a partition of it.
-pub type Place = (String, i32);
+pub(super) type Place = (String, i32);
 
 const NO_EPOCH: i16 = -1;
 const LONGEST_TIMEOUT_MS: i32 = 900_000;
@@ -44,7 +44,7 @@ struct Transaction {
 
 /// A marker that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker {
+pub(super) struct Marker {
     pub id: String,
     pub producer: Producer,
     pub commit: bool,
@@ -53,7 +53,7 @@ pub struct Marker {
 
 /// How a client's version of a request has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(super) enum Manner {
     /// Partitions are added by whoever writes to them, and an epoch is for all transactions.
     Former,
     /// KIP-890: each transaction has an epoch of its own.
@@ -62,7 +62,7 @@ pub enum Manner {
 
 /// The coordinator.
 #[derive(Clone, Debug, Default)]
-pub struct Coordinator {
+pub(super) struct Coordinator {
     all: BTreeMap<String, Transaction>,
     next_id: i64,
     /// The node that it is.
@@ -74,7 +74,7 @@ pub struct Coordinator {
 
 /// A rule that the coordinator breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub(super) enum Broken {
     /// A commit is one of every partition but the first.
     TearsCommits,
     /// Every third commit is an abort.
@@ -86,7 +86,7 @@ pub enum Broken {
 }
 
 impl Broken {
-    pub const ALL: [Self; 4] =
+    pub(super) const ALL: [Self; 4] =
         [Self::TearsCommits, Self::AbortsCommits, Self::CommitsAborts, Self::FencesNobody];
 }
 
@@ -97,13 +97,13 @@ const LOADING_TAKES_US: u64 = 50_000;
 
 impl Coordinator {
     /// Another node is the coordinator.
-    pub fn move_to(&mut self, node: i32, now_us: u64) {
+    pub(super) fn move_to(&mut self, node: i32, now_us: u64) {
         self.node = node;
         self.loading_until_us = now_us + LOADING_TAKES_US;
     }
 
     /// Why a node does not answer what only the coordinator can.
-    pub fn absence(&self, node: i32, now_us: u64) -> Result<(), i16> {
+    pub(super) fn absence(&self, node: i32, now_us: u64) -> Result<(), i16> {
         match node == self.node {
             false => Err(NOT_COORDINATOR),
             true if now_us < self.loading_until_us => Err(COORDINATOR_LOAD_IN_PROGRESS),
@@ -112,13 +112,13 @@ impl Coordinator {
     }
 
     /// An id that nobody has.
-    pub fn new_id(&mut self) -> Producer {
+    pub(super) fn new_id(&mut self) -> Producer {
         self.next_id += 1;
         (1_000 + self.next_id, 0)
     }
 
     /// A producer id, or the next epoch of one.
-    pub fn init(
+    pub(super) fn init(
         &mut self,
         id: &str,
         timeout_ms: i32,
@@ -170,7 +170,7 @@ impl Coordinator {
     }
 
     /// Makes partitions part of the transaction.
-    pub fn add(&mut self, id: &str, producer: Producer, places: &[Place]) -> Result<(), i16> {
+    pub(super) fn add(&mut self, id: &str, producer: Producer, places: &[Place]) -> Result<(), i16> {
         let known = self.of(id, producer)?;
         if producer.1 != known.epoch {
             return Err(PRODUCER_FENCED);
@@ -190,7 +190,7 @@ impl Coordinator {
     }
 
     /// Whether a partition is part of the transaction.
-    pub fn verify(&mut self, id: &str, producer: Producer, place: &Place) -> Result<(), i16> {
+    pub(super) fn verify(&mut self, id: &str, producer: Producer, place: &Place) -> Result<(), i16> {
         let known = self.of(id, producer)?;
         if producer.1 != known.epoch {
             return Err(INVALID_PRODUCER_EPOCH);
@@ -203,7 +203,7 @@ impl Coordinator {
     }
 
     /// Ends the transaction; returns the producer's id and epoch from then on.
-    pub fn end(
+    pub(super) fn end(
         &mut self,
         id: &str,
         producer: Producer,
@@ -241,13 +241,13 @@ impl Coordinator {
     }
 
     /// When markers are due.
-    pub fn next_deadline_us(&self) -> Option<u64> {
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
         let ending = self.all.values().filter(|one| matches!(one.state, State::Ending { .. }));
         ending.map(|one| one.markers_at_us).min()
     }
 
     /// Markers that are due. [`Self::wrote`] follows for each.
-    pub fn due(&mut self, now_us: u64) -> Vec<Marker> {
+    pub(super) fn due(&mut self, now_us: u64) -> Vec<Marker> {
         let mut markers = Vec::new();
         for (id, one) in &mut self.all {
             let State::Ending { commit } = one.state else { continue };
@@ -266,7 +266,7 @@ impl Coordinator {
     }
 
     /// A transaction's markers were written, but for those of these partitions, which nobody leads.
-    pub fn wrote(&mut self, id: &str, missing: Vec<Place>, now_us: u64) {
+    pub(super) fn wrote(&mut self, id: &str, missing: Vec<Place>, now_us: u64) {
         let Some(one) = self.all.get_mut(id) else { return };
         let State::Ending { commit } = one.state else { return };
         if missing.is_empty() {

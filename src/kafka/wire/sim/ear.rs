@@ -6,7 +6,7 @@ use kafka_protocol::messages::ApiKey;
 
 /// Listens to one connection.
 #[derive(Debug, Default)]
-pub struct Ear {
+pub(super) struct Ear {
     outgoing: Framing,
     incoming: Framing,
     /// Requests that have begun and have no answer.
@@ -50,7 +50,7 @@ impl Framing {
 
 impl Ear {
     /// The client writes this. Returns the requests that begin with it.
-    pub fn hear_client(&mut self, bytes: &[u8]) -> Vec<i16> {
+    pub(super) fn hear_client(&mut self, bytes: &[u8]) -> Vec<i16> {
         let mut begun = Vec::new();
         self.outgoing.hear(bytes, |api| begun.push(api), || {});
         self.asked.extend(&begun);
@@ -58,18 +58,18 @@ impl Ear {
     }
 
     /// The client is given this.
-    pub fn hear_server(&mut self, bytes: &[u8]) {
+    pub(super) fn hear_server(&mut self, bytes: &[u8]) {
         let asked = &mut self.asked;
         self.incoming.hear(bytes, |_| {}, || _ = asked.pop_front());
     }
 
     /// Requests without an answer.
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.asked.len()
     }
 
     /// Those of one kind.
-    pub fn in_flight_of(&self, api: ApiKey) -> usize {
+    pub(super) fn in_flight_of(&self, api: ApiKey) -> usize {
         self.asked.iter().filter(|asked| **asked == api as i16).count()
     }
 }

@@ -2,17 +2,17 @@
 
 /// Epochs and their first offsets, both growing.
 #[derive(Clone, Debug, Default)]
-pub struct Epochs(Vec<(i32, i64)>);
+pub(super) struct Epochs(Vec<(i32, i64)>);
 
 impl Epochs {
     /// A leader takes office at this offset. Epochs without a record are forgotten.
-    pub fn begin(&mut self, epoch: i32, offset: i64) {
+    pub(super) fn begin(&mut self, epoch: i32, offset: i64) {
         self.0.retain(|(_, start)| *start < offset);
         self.0.push((epoch, offset));
     }
 
     /// The log begins at this offset now: what ended before is forgotten.
-    pub fn begin_log_at(&mut self, offset: i64) {
+    pub(super) fn begin_log_at(&mut self, offset: i64) {
         let before = self.0.iter().rposition(|(_, start)| *start <= offset);
         if let Some(last) = before {
             self.0.drain(..last);
@@ -21,7 +21,7 @@ impl Epochs {
     }
 
     /// The log ends at this offset now.
-    pub fn end_log_at(&mut self, offset: i64) {
+    pub(super) fn end_log_at(&mut self, offset: i64) {
         let first = self.0.first().copied();
         self.0.retain(|(_, start)| *start < offset);
         if self.0.is_empty() {
@@ -30,17 +30,17 @@ impl Epochs {
     }
 
     /// The epoch that is the last one.
-    pub fn latest(&self) -> Option<i32> {
+    pub(super) fn latest(&self) -> Option<i32> {
         self.0.last().map(|(epoch, _)| *epoch)
     }
 
     /// The epoch of the record at an offset.
-    pub fn of(&self, offset: i64) -> Option<i32> {
+    pub(super) fn of(&self, offset: i64) -> Option<i32> {
         self.0.iter().rfind(|(_, start)| *start <= offset).map(|(epoch, _)| *epoch)
     }
 
     /// The largest epoch that is not above this one, and where its records end; `None` where that is not known.
-    pub fn end_of(&self, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
+    pub(super) fn end_of(&self, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
         let latest = self.latest()?;
         if epoch < 0 || epoch > latest {
             return None;

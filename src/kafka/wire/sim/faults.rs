@@ -4,7 +4,7 @@ use super::{plan::Plan, run::TOPIC, server::Server};
 use crate::random::Random;
 
 /// How long faults go on, µs.
-pub const FAULTS_US: u64 = 8_000_000;
+pub(super) const FAULTS_US: u64 = 8_000_000;
 
 /// What a node suffers from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Lag {
 
 /// All that goes wrong.
 #[derive(Debug)]
-pub struct Faults {
+pub(super) struct Faults {
     next_us: u64,
     node: Option<(i32, Harm)>,
     replicas: Option<Lag>,
@@ -36,23 +36,23 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let next_us = if plan.fault_most_us > 0 { plan.fault_most_us } else { u64::MAX };
         Self { next_us, node: None, replicas: None, is_over: false }
     }
 
     /// Whether all of it is over.
-    pub fn are_over(&self) -> bool {
+    pub(super) fn are_over(&self) -> bool {
         self.is_over
     }
 
     /// When something is to be done, µs.
-    pub fn next_us(&self) -> u64 {
+    pub(super) fn next_us(&self) -> u64 {
         if self.is_over { u64::MAX } else { self.next_us.min(FAULTS_US) }
     }
 
     /// Does what is due. Returns whether that was the end of it.
-    pub fn act(&mut self, plan: &Plan, server: &mut Server, random: &mut Random) -> bool {
+    pub(super) fn act(&mut self, plan: &Plan, server: &mut Server, random: &mut Random) -> bool {
         let now_us = server.now_us();
         if self.is_over {
             return false;

@@ -18,7 +18,7 @@ use crate::kafka::wire::protocol::TopicId;
 const BY_ID: i16 = 13;
 /// A partition that is wanted.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// As the request names it: empty where it has an id.
     name: String,
     id: TopicId,
@@ -27,7 +27,7 @@ pub struct Part {
 
 impl Part {
     /// What tells it from others.
-    pub fn key(&self) -> (String, i32) {
+    pub(super) fn key(&self) -> (String, i32) {
         let name = if self.name.is_empty() { format!("{:?}", self.id) } else { self.name.clone() };
         (name, self.wanted.partition)
     }
@@ -35,7 +35,7 @@ impl Part {
 
 /// What a request wants.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(super) struct Wanted {
     belongs: Belongs,
     parts: Vec<Part>,
     max_bytes: i32,
@@ -52,7 +52,7 @@ struct Got {
 }
 
 impl Server {
-    pub fn fetch(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn fetch(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: FetchRequest = read(head, body)?;
         let mut parts = Vec::new();
         for topic in &request.topics {
@@ -88,7 +88,7 @@ impl Server {
     }
 
     /// The answer, if there is enough for one, or if it is not waited for any longer.
-    pub fn fetch_now(&mut self, head: &Head, wanted: &Wanted, is_over: bool) -> Option<Vec<u8>> {
+    pub(super) fn fetch_now(&mut self, head: &Head, wanted: &Wanted, is_over: bool) -> Option<Vec<u8>> {
         let (mut left, mut one_at_least) = (wanted.max_bytes, true);
         let mut all = Vec::new();
         for part in &wanted.parts {

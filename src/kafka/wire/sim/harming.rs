@@ -4,13 +4,13 @@ use super::{server::Server, topic::Partition};
 
 impl Server {
     /// Others lead what a node led, which knows nothing of it yet.
-    pub fn depose_node(&mut self, node: i32) {
+    pub(super) fn depose_node(&mut self, node: i32) {
         let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
         all.filter(|partition| partition.in_sync.len() > 1).for_each(|partition| partition.lose(node, false));
     }
 
     /// Another node leads a partition, if there is another one in sync.
-    pub fn elect_another(&mut self, topic: &str, partition: i32) {
+    pub(super) fn elect_another(&mut self, topic: &str, partition: i32) {
         let Some(partition) = self.partition(topic, partition) else { return };
         let other = partition.in_sync.iter().copied().find(|node| *node != partition.leader);
         if let Some(node) = other.filter(|_| partition.leader >= 0) {
@@ -20,21 +20,21 @@ impl Server {
     }
 
     /// Others lead a node's partitions, of which it does not hear; whom it can reach it serves.
-    pub fn isolate_node(&mut self, node: i32) {
+    pub(super) fn isolate_node(&mut self, node: i32) {
         self.isolations += 1;
         let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
         all.for_each(|partition| partition.isolate(node));
     }
 
     /// It hears of it, and catches up.
-    pub fn rejoin_node(&mut self, node: i32) {
+    pub(super) fn rejoin_node(&mut self, node: i32) {
         let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
         all.for_each(|partition| partition.regain(node));
         self.work();
     }
 
     /// Followers of all partitions stay behind, or come after.
-    pub fn set_lagging(&mut self, are_lagging: bool) {
+    pub(super) fn set_lagging(&mut self, are_lagging: bool) {
         for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
             partition.is_lagging = are_lagging && partition.in_sync.len() > 1;
             partition.replicate();
@@ -43,13 +43,13 @@ impl Server {
     }
 
     /// Leaders are alone in sync, until [`Self::expand`].
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         self.topics.values_mut().flat_map(|topic| &mut topic.partitions).for_each(Partition::shrink);
         self.work();
     }
 
     /// All nodes that are up come back in sync, where somebody leads.
-    pub fn expand(&mut self) {
+    pub(super) fn expand(&mut self) {
         let up: Vec<_> = (0..self.nodes).filter(|node| self.is_up(*node)).collect();
         for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
             let has_leader = partition.leader >= 0;
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// A node leads a partition that was not in sync: acknowledged batches are gone.
-    pub fn elect_unclean(&mut self, topic: &str, partition: i32, batches: usize) {
+    pub(super) fn elect_unclean(&mut self, topic: &str, partition: i32, batches: usize) {
         if let Some(partition) = self.partition(topic, partition)
             && partition.leader >= 0
         {

@@ -10,7 +10,7 @@ const HEAD_MOST_BYTES: usize = 500;
 
 impl Run {
     /// Says what is wrong, if something is.
-    pub fn judge(&mut self) {
+    pub(super) fn judge(&mut self) {
         let mut times = vec![0; self.writing.sent.len()];
         for partition in 0..self.plan.partitions {
             self.judge_log(partition, &mut times);

@@ -15,7 +15,7 @@ use crate::{
 
 /// How good a network is.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub(super) struct Weather {
     /// The longest that a piece takes one way, µs.
     pub latency_most_us: u64,
     /// The largest piece, in bytes.
@@ -30,14 +30,14 @@ pub struct Weather {
 
 impl Weather {
     /// The same distances, and nothing goes wrong.
-    pub fn calm(self) -> Self {
+    pub(super) fn calm(self) -> Self {
         Self { cut: 0.0, refused: 0.0, half_open: 0.0, ..self }
     }
 }
 
 /// What a client may have in flight on one connection.
 #[derive(Clone, Copy, Debug)]
-pub struct InFlight {
+pub(super) struct InFlight {
     pub produce: usize,
     pub fetch: usize,
 }
@@ -73,7 +73,7 @@ struct Line {
 
 /// The connections of one client.
 #[derive(Debug)]
-pub struct Lines {
+pub(super) struct Lines {
     weather: Weather,
     all: Vec<Line>,
     allowed: InFlight,
@@ -84,29 +84,34 @@ pub struct Lines {
 }
 
 /// The first node's port; the next ones follow.
-pub const FIRST_PORT: u16 = 9_092;
+pub(super) const FIRST_PORT: u16 = 9_092;
 
 impl Lines {
     /// Of a client that may have anything in flight.
-    pub fn new(weather: Weather) -> Self {
+    pub(super) fn new(weather: Weather) -> Self {
         Self::allowing(weather, InFlight { produce: usize::MAX / 2, fetch: usize::MAX })
     }
 
-    pub fn allowing(weather: Weather, allowed: InFlight) -> Self {
+    pub(super) fn allowing(weather: Weather, allowed: InFlight) -> Self {
         Self { weather, all: Vec::new(), allowed, cuts: 0, wrong: Vec::new() }
     }
 
-    pub fn set_weather(&mut self, weather: Weather) {
+    pub(super) fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
     }
 
     /// The client closes connections for a reason of its own.
-    pub fn expect_closings(&mut self) {
+    pub(super) fn expect_closings(&mut self) {
         self.all.iter_mut().for_each(|line| line.muted_until_us = 0);
     }
 
     /// Does what the client wants, and carries what is due. Returns whether anything happened.
-    pub fn carry(&mut self, client: &mut impl Machine, server: &mut Server, random: &mut Random) -> bool {
+    pub(super) fn carry(
+        &mut self,
+        client: &mut impl Machine,
+        server: &mut Server,
+        random: &mut Random,
+    ) -> bool {
         let now_us = server.now_us();
         let mut is_busy = false;
         while let Some(action) = client.poll_action() {
@@ -292,7 +297,7 @@ impl Lines {
     }
 
     /// When something is due, µs.
-    pub fn next_deadline_us(&self) -> Option<u64> {
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
         let all = self.all.iter().flat_map(|line| {
             let opens = (!line.is_open && !line.is_cut).then_some(line.opens_us);
             let pieces = [&line.to_server, &line.to_client].map(|queue| queue.front().map(|piece| piece.0));

@@ -12,7 +12,7 @@ use crate::kafka::wire::batch::{Batch, Batches, Crc};
 
 /// A batch as it lies in the log.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub(super) struct Stored {
     pub base_offset: i64,
     pub next_offset: i64,
     pub bytes: Rc<[u8]>,
@@ -20,7 +20,7 @@ pub struct Stored {
 
 /// The log.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub(super) struct Log {
     start: i64,
     end: i64,
     batches: Vec<Stored>,
@@ -33,7 +33,7 @@ pub struct Log {
 
 /// Where a batch landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Landed {
+pub(super) struct Landed {
     pub base_offset: i64,
     pub next_offset: i64,
     /// The broker's time, if that is what its records have; else -1.
@@ -42,7 +42,7 @@ pub struct Landed {
 
 /// What a read is limited by.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(super) struct Limits {
     /// Nothing from here on.
     pub up_to: i64,
     pub max_bytes: i32,
@@ -51,16 +51,16 @@ pub struct Limits {
 }
 
 impl Log {
-    pub fn start(&self) -> i64 {
+    pub(super) fn start(&self) -> i64 {
         self.start
     }
 
-    pub fn end(&self) -> i64 {
+    pub(super) fn end(&self) -> i64 {
         self.end
     }
 
     /// Appends what a client sent, which is in order, or finds that it is there already.
-    pub fn append(
+    pub(super) fn append(
         &mut self,
         batch: &Batch<'_>,
         coming: &Coming,
@@ -90,7 +90,7 @@ impl Log {
     }
 
     /// Appends the marker that ends a producer's transaction.
-    pub fn append_marker(
+    pub(super) fn append_marker(
         &mut self,
         (id, producer_epoch): (i64, i16),
         commit: bool,
@@ -119,7 +119,7 @@ impl Log {
     }
 
     /// The bytes from the batch on that has this offset.
-    pub fn read(&self, offset: i64, limits: Limits) -> Result<Vec<u8>, i16> {
+    pub(super) fn read(&self, offset: i64, limits: Limits) -> Result<Vec<u8>, i16> {
         let max_bytes = usize::try_from(limits.max_bytes).map_err(|_| UNKNOWN_SERVER_ERROR)?;
         let from = self.batches.partition_point(|batch| batch.next_offset <= offset);
         let Some(first) = self.batches.get(from) else { return Ok(Vec::new()) };
@@ -145,7 +145,7 @@ impl Log {
     }
 
     /// Has the log begin at this offset.
-    pub fn delete_below(&mut self, offset: i64) {
+    pub(super) fn delete_below(&mut self, offset: i64) {
         self.start = self.start.max(offset);
         let start = self.start;
         self.batches.retain(|batch| batch.next_offset > start);
@@ -153,7 +153,7 @@ impl Log {
     }
 
     /// Takes from the leader what this replica does not have, and gives up what the leader does not have.
-    pub fn follow(&mut self, leader: &Self) {
+    pub(super) fn follow(&mut self, leader: &Self) {
         if self.end == leader.end && self.epochs.latest() == leader.epochs.latest() {
             return;
         }
@@ -174,7 +174,7 @@ impl Log {
     }
 
     /// Forgets the last batch, as if it had never been.
-    pub fn lose_the_last(&mut self) {
+    pub(super) fn lose_the_last(&mut self) {
         if let Some(last) = self.batches.pop() {
             self.end = last.base_offset;
             self.epochs.end_log_at(self.end);
@@ -186,7 +186,7 @@ impl Log {
     }
 
     /// Has compaction take what later records with the same key make superfluous. The last batch stays as it is.
-    pub fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         let Some((last, older)) = self.batches.split_last() else { return };
         let mut later: Vec<Vec<u8>> = keys(last);
         let mut kept = vec![last.clone()];

@@ -10,8 +10,8 @@ use kafka_protocol::{
 
 use super::server::{Head, Outcome, Server, Unreadable, answered, read};
 
-pub const USER: &str = "user";
-pub const PASSWORD: &str = "secret";
+pub(super) const USER: &str = "user";
+pub(super) const PASSWORD: &str = "secret";
 
 const UNSUPPORTED_MECHANISM: i16 = 33;
 const AUTHENTICATION_FAILED: i16 = 58;
@@ -20,7 +20,7 @@ const TELLS_LIFETIME: i16 = 1;
 
 /// Who asks on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Session {
+pub(super) enum Session {
     /// Nobody yet.
     Unknown,
     /// Somebody who is about to say it.
@@ -31,7 +31,7 @@ pub enum Session {
 
 /// Whether a request may be made in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admitted {
+pub(super) enum Admitted {
     Yes,
     /// It has ended: the connection ends with it.
     Expired,
@@ -40,7 +40,7 @@ pub enum Admitted {
 }
 
 impl Session {
-    pub fn admits(self, api: ApiKey, now_us: u64) -> Admitted {
+    pub(super) fn admits(self, api: ApiKey, now_us: u64) -> Admitted {
         match (self, api) {
             (Self::Handshaken, ApiKey::SaslAuthenticate)
             | (Self::Unknown, ApiKey::ApiVersions | ApiKey::SaslHandshake)
@@ -53,7 +53,7 @@ impl Session {
 }
 
 impl Server {
-    pub fn sasl_handshake(head: &Head, body: &[u8]) -> Result<(Outcome, Session), Unreadable> {
+    pub(super) fn sasl_handshake(head: &Head, body: &[u8]) -> Result<(Outcome, Session), Unreadable> {
         let request: SaslHandshakeRequest = read(head, body)?;
         let plain = StrBytes::from_static_str("PLAIN");
         let is_known = request.mechanism == plain;
@@ -64,7 +64,11 @@ impl Server {
         Ok((answered(head, &answer), session))
     }
 
-    pub fn sasl_authenticate(&mut self, head: &Head, body: &[u8]) -> Result<(Outcome, Session), Unreadable> {
+    pub(super) fn sasl_authenticate(
+        &mut self,
+        head: &Head,
+        body: &[u8],
+    ) -> Result<(Outcome, Session), Unreadable> {
         let request: SaslAuthenticateRequest = read(head, body)?;
         let expected = format!("\0{USER}\0{PASSWORD}");
         if *request.auth_bytes != *expected.as_bytes() {

@@ -42,7 +42,7 @@ struct Seat {
 const SEATS: usize = 3;
 
 /// The consumer, its network, and what its readers want to see.
-pub struct Looking {
+pub(super) struct Looking {
     consumer: Consumer,
     pub lines: Lines,
     partitions: i32,
@@ -54,7 +54,7 @@ pub struct Looking {
 }
 
 impl Looking {
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let settings = settings("looker", plan);
         // Not drawn for it: what a seed stands for stays.
         let fetch = 1 + plan.records % SEATS;
@@ -72,7 +72,7 @@ impl Looking {
     }
 
     /// Those want to see a place for whom it is time for that.
-    pub fn aim(&mut self, server: &mut Server, random: &mut Random) {
+    pub(super) fn aim(&mut self, server: &mut Server, random: &mut Random) {
         let now_us = server.now_us();
         for seat in 0..SEATS {
             let Seat { aim, next_us } = self.seats[seat];
@@ -98,16 +98,16 @@ impl Looking {
         self.consumer.read_at(seat, slot(partition), offset, now_us);
     }
 
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(super) fn handle_timeout(&mut self, now_us: u64) {
         self.consumer.handle_timeout(now_us);
     }
 
-    pub fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
+    pub(super) fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
         self.lines.carry(&mut self.consumer, server, random)
     }
 
     /// Has shown what has come.
-    pub fn look(&mut self, server: &mut Server, random: &mut Random) {
+    pub(super) fn look(&mut self, server: &mut Server, random: &mut Random) {
         let now_us = server.now_us();
         for seat in 0..SEATS {
             while self.consumer.show_at(seat, &mut self.eyes, now_us) > 0 {
@@ -153,7 +153,7 @@ impl Looking {
         self.seats[seat] = Seat { aim: None, next_us: now_us + random.below(PAUSE_MOST_US) };
     }
 
-    pub fn next_us(&self, now_us: u64) -> u64 {
+    pub(super) fn next_us(&self, now_us: u64) -> u64 {
         let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
         let idle = self.seats.iter().filter(|seat| seat.aim.is_none());
         let own_us = idle.map(|seat| seat.next_us.max(now_us + 1)).min().unwrap_or(u64::MAX);

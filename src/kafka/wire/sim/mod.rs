@@ -48,7 +48,7 @@ mod probes;
 
 /// Which broker it behaves like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
+pub(super) enum Flavour {
     /// Apache Kafka 2.4, the oldest that is spoken with.
     Kafka24,
     /// Apache Kafka 3.9.

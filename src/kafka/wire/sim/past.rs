@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What lies and lay at a partition's offsets.
 #[derive(Clone, Debug, Default)]
-pub struct Past {
+pub(super) struct Past {
     /// The number that is each record's value, by its offset.
     now: BTreeMap<i64, u64>,
     /// What all in sync had.
@@ -17,17 +17,17 @@ pub struct Past {
 
 impl Past {
     /// A record was appended by the leader.
-    pub fn wrote(&mut self, offset: i64, number: u64) {
+    pub(super) fn wrote(&mut self, offset: i64, number: u64) {
         self.now.insert(offset, number);
     }
 
     /// Everything below this is in all logs that are in sync.
-    pub fn commit(&mut self, high_watermark: i64) {
+    pub(super) fn commit(&mut self, high_watermark: i64) {
         self.high_watermark = self.high_watermark.max(high_watermark);
     }
 
     /// The log ends here.
-    pub fn cut(&mut self, end: i64) {
+    pub(super) fn cut(&mut self, end: i64) {
         if end < self.high_watermark {
             self.losses.push(end);
         }
@@ -36,34 +36,34 @@ impl Past {
     }
 
     /// The number at an offset that readers may see.
-    pub fn at(&self, offset: i64) -> Option<u64> {
+    pub(super) fn at(&self, offset: i64) -> Option<u64> {
         self.now.get(&offset).copied().filter(|_| offset < self.high_watermark)
     }
 
     /// Whether a number lies at an offset, or lay there.
-    pub fn had(&self, offset: i64, number: u64) -> bool {
+    pub(super) fn had(&self, offset: i64, number: u64) -> bool {
         self.at(offset) == Some(number) || self.cut.contains(&(offset, number))
     }
 
     /// Whether a number was cut off.
-    pub fn has_lost(&self, number: u64) -> bool {
+    pub(super) fn has_lost(&self, number: u64) -> bool {
         self.cut.iter().any(|(_, lost)| *lost == number)
     }
 
     /// Everything in the log, in order.
-    pub fn all(&self) -> impl Iterator<Item = (i64, u64)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (i64, u64)> {
         self.now.iter().map(|(offset, number)| (*offset, *number))
     }
 
     /// Whether these are all records that readers may see.
-    pub fn is_all(&self, records: &[(i64, u64)]) -> bool {
+    pub(super) fn is_all(&self, records: &[(i64, u64)]) -> bool {
         let visible = self.now.range(..self.high_watermark);
         records.len() == self.now.len()
             && visible.map(|(offset, number)| (*offset, *number)).eq(records.iter().copied())
     }
 
     /// The first record at an offset or behind it.
-    pub fn next(&self, offset: i64) -> Option<(i64, u64)> {
+    pub(super) fn next(&self, offset: i64) -> Option<(i64, u64)> {
         self.now
             .range(offset..self.high_watermark.max(offset))
             .next()
@@ -71,7 +71,7 @@ impl Past {
     }
 
     /// What all in sync have ends here.
-    pub fn high_watermark(&self) -> i64 {
+    pub(super) fn high_watermark(&self) -> i64 {
         self.high_watermark
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// All of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     pub flavour: Flavour,
     pub nodes: i32,
     pub partitions: i32,
@@ -38,7 +38,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn of(random: &mut Random) -> Self {
+    pub(super) fn of(random: &mut Random) -> Self {
         let number = |random: &mut Random, below: usize| i32::try_from(random.index(below)).unwrap_or(0);
         let nodes = 1 + number(random, 3);
         let replicas = 1 + number(random, 3).min(nodes - 1);
@@ -74,7 +74,7 @@ impl Plan {
     }
 
     /// Whether nothing keeps a session from being renewed in time.
-    pub fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let Weather { latency_most_us, half_open, .. } = self.weather;
         self.fault_most_us == 0 && self.quota.is_none() && half_open == 0.0 && latency_most_us < 1 << 12
     }

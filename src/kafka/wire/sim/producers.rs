@@ -15,7 +15,7 @@ const NO_EPOCH: i16 = -1;
 
 /// A batch that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(super) struct Written {
     pub first_sequence: i32,
     pub last_sequence: i32,
     pub base_offset: i64,
@@ -33,7 +33,7 @@ struct Producer {
 
 /// A transaction that was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aborted {
+pub(super) struct Aborted {
     pub producer_id: i64,
     pub first_offset: i64,
     /// The marker's.
@@ -42,7 +42,7 @@ pub struct Aborted {
 
 /// A batch that is to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct Coming {
+pub(super) struct Coming {
     pub id: i64,
     pub epoch: i16,
     pub first_sequence: i32,
@@ -60,14 +60,14 @@ impl Coming {
 
 /// All of a partition.
 #[derive(Clone, Debug, Default)]
-pub struct Producers {
+pub(super) struct Producers {
     all: BTreeMap<i64, Producer>,
     aborted: Vec<Aborted>,
 }
 
 impl Producers {
     /// The batch that is the same as one of those that are remembered.
-    pub fn duplicate_of(&self, coming: &Coming) -> Option<Written> {
+    pub(super) fn duplicate_of(&self, coming: &Coming) -> Option<Written> {
         let known = self.all.get(&coming.id).filter(|known| known.epoch == coming.epoch)?;
         let same = |one: &&Written| {
             one.first_sequence == coming.first_sequence && one.last_sequence == coming.last_sequence()
@@ -76,7 +76,7 @@ impl Producers {
     }
 
     /// Whether a batch may be written.
-    pub fn check(&self, coming: &Coming) -> Result<(), i16> {
+    pub(super) fn check(&self, coming: &Coming) -> Result<(), i16> {
         let Some(known) = self.all.get(&coming.id) else { return Ok(()) };
         if coming.epoch < known.epoch {
             return Err(INVALID_PRODUCER_EPOCH);
@@ -95,7 +95,7 @@ impl Producers {
     }
 
     /// A batch was written.
-    pub fn wrote(&mut self, coming: &Coming, base_offset: i64, next_offset: i64) {
+    pub(super) fn wrote(&mut self, coming: &Coming, base_offset: i64, next_offset: i64) {
         let producer = self.in_epoch(coming.id, coming.epoch);
         if producer.batches.len() == REMEMBERED {
             producer.batches.pop_front();
@@ -112,7 +112,7 @@ impl Producers {
     }
 
     /// Takes in what is in the log already.
-    pub fn see(&mut self, stored: &Stored) {
+    pub(super) fn see(&mut self, stored: &Stored) {
         let Some(Ok(batch)) = Batches::new(&stored.bytes).next() else { return };
         let (id, epoch) = (batch.producer_id(), batch.producer_epoch());
         if batch.is_control() {
@@ -128,7 +128,7 @@ impl Producers {
     }
 
     /// A marker was written.
-    pub fn ended(&mut self, id: i64, epoch: i16, offset: i64, commit: bool) {
+    pub(super) fn ended(&mut self, id: i64, epoch: i16, offset: i64, commit: bool) {
         let first = self.in_epoch(id, epoch).transaction.take();
         if let Some(first_offset) = first.filter(|_| !commit) {
             self.aborted.push(Aborted { producer_id: id, first_offset, last_offset: offset });
@@ -145,22 +145,22 @@ impl Producers {
     }
 
     /// Whether a producer has a transaction open here.
-    pub fn has_open(&self, id: i64, epoch: i16) -> bool {
+    pub(super) fn has_open(&self, id: i64, epoch: i16) -> bool {
         self.all.get(&id).is_some_and(|known| known.epoch == epoch && known.transaction.is_some())
     }
 
     /// Where the first open transaction begins.
-    pub fn first_open(&self) -> Option<i64> {
+    pub(super) fn first_open(&self) -> Option<i64> {
         self.all.values().filter_map(|producer| producer.transaction).min()
     }
 
     /// Transactions that were aborted, of those that reach into these offsets, `to` not included.
-    pub fn aborted(&self, from: i64, to: i64) -> impl Iterator<Item = &Aborted> {
+    pub(super) fn aborted(&self, from: i64, to: i64) -> impl Iterator<Item = &Aborted> {
         self.aborted.iter().filter(move |one| one.last_offset >= from && one.first_offset < to)
     }
 
     /// Whether a batch is the last one of its producer.
-    pub fn is_last_of(&self, id: i64, base_offset: i64) -> bool {
+    pub(super) fn is_last_of(&self, id: i64, base_offset: i64) -> bool {
         let last = self.all.get(&id).and_then(|producer| producer.batches.back());
         last.is_some_and(|last| last.base_offset == base_offset)
     }

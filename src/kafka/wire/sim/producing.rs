@@ -33,7 +33,7 @@ const KNOWS_ABORTABLE: i16 = 11;
 const BY_ID: i16 = 13;
 
 impl Server {
-    pub fn produce(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn produce(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         if head.version < 3 {
             // Nobody speaks these: no topics in, none out.
             return Ok(Outcome::Answer(old_answer(head), 0));

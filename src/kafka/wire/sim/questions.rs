@@ -39,7 +39,7 @@ const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
 /// An id in the other crate's form, whose name only that crate knows.
-pub fn topic_id<T: FromStr<Err: std::fmt::Debug>>(id: TopicId) -> T {
+pub(super) fn topic_id<T: FromStr<Err: std::fmt::Debug>>(id: TopicId) -> T {
     let digits = u128::from_be_bytes(id);
     format!("{digits:032x}").parse().expect("32 hexadecimal digits")
 }
@@ -54,7 +54,12 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Server {
-    pub fn api_versions(&mut self, head: &Head, body: &[u8], is_known: bool) -> Result<Outcome, Unreadable> {
+    pub(super) fn api_versions(
+        &mut self,
+        head: &Head,
+        body: &[u8],
+        is_known: bool,
+    ) -> Result<Outcome, Unreadable> {
         let all = versions::KNOWN.into_iter().filter_map(|api| {
             let (first, last) = versions::range(self.flavour, api)?;
             Some(
@@ -93,7 +98,7 @@ impl Server {
         Ok(answered(head, &answer.with_finalized_features_epoch(1)))
     }
 
-    pub fn metadata(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn metadata(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: MetadataRequest = read(head, body)?;
         let brokers = (0..self.nodes).filter(|node| self.is_up(*node)).map(|node| {
             MetadataResponseBroker::default()
@@ -139,7 +144,7 @@ impl Server {
         )
     }
 
-    pub fn find_coordinator(&self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn find_coordinator(&self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: FindCoordinatorRequest = read(head, body)?;
         let node = self.coordinator.node;
         let (host, port) = (StrBytes::from_static_str("simulated"), FIRST_PORT + node);
@@ -159,7 +164,7 @@ impl Server {
         Ok(answered(head, &answer))
     }
 
-    pub fn list_offsets(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn list_offsets(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: ListOffsetsRequest = read(head, body)?;
         let mut topics = Vec::new();
         for topic in &request.topics {
@@ -188,7 +193,7 @@ impl Server {
         Ok(answered(head, &ListOffsetsResponse::default().with_topics(topics)))
     }
 
-    pub fn epoch_ends(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn epoch_ends(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: OffsetForLeaderEpochRequest = read(head, body)?;
         let mut topics = Vec::new();
         for topic in &request.topics {
@@ -213,7 +218,7 @@ impl Server {
         Ok(answered(head, &OffsetForLeaderEpochResponse::default().with_topics(topics)))
     }
 
-    pub fn create_topics(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn create_topics(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: CreateTopicsRequest = read(head, body)?;
         let mut topics = Vec::new();
         for topic in &request.topics {

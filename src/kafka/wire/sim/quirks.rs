@@ -8,14 +8,14 @@ use crate::random::Random;
 
 /// How often there is one.
 #[derive(Clone, Debug)]
-pub struct Quirks {
+pub(super) struct Quirks {
     chance: f64,
     random: Random,
 }
 
 /// What a batch is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quirk {
+pub(super) enum Quirk {
     None,
     /// This, and it is not written.
     Before(i16),
@@ -30,11 +30,11 @@ impl Default for Quirks {
 }
 
 impl Quirks {
-    pub fn new(chance: f64, seed: u64) -> Self {
+    pub(super) fn new(chance: f64, seed: u64) -> Self {
         Self { chance, random: Random::from_seed(seed) }
     }
 
-    pub fn of_batch(&mut self) -> Quirk {
+    pub(super) fn of_batch(&mut self) -> Quirk {
         if self.chance == 0.0 || !self.random.chance(self.chance) {
             return Quirk::None;
         }
@@ -45,11 +45,11 @@ impl Quirks {
         }
     }
 
-    pub fn of_fetch(&mut self) -> Option<i16> {
+    pub(super) fn of_fetch(&mut self) -> Option<i16> {
         (self.chance > 0.0 && self.random.chance(self.chance / 10.0)).then_some(NOT_LEADER_OR_FOLLOWER)
     }
 
-    pub fn of_id(&mut self) -> Option<i16> {
+    pub(super) fn of_id(&mut self) -> Option<i16> {
         (self.chance > 0.0 && self.random.chance(self.chance)).then_some(COORDINATOR_LOAD_IN_PROGRESS)
     }
 }

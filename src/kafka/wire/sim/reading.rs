@@ -19,7 +19,7 @@ use crate::{
 
 /// What a consumer showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(super) enum Seen {
     Record { partition: i32, offset: i64, epoch: i32, number: Option<u64> },
     Progress { partition: i32, next: i64 },
     End { partition: i32, end: i64 },
@@ -34,7 +34,7 @@ fn number(slot: PartitionSlot) -> i32 {
 
 /// Takes it down.
 #[derive(Debug, Default)]
-pub struct Eyes(pub Vec<Seen>);
+pub(super) struct Eyes(pub Vec<Seen>);
 
 impl Visitor for Eyes {
     fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>) {
@@ -59,7 +59,7 @@ impl Visitor for Eyes {
 
 /// What was read of a partition.
 #[derive(Clone, Debug, Default)]
-pub struct Read {
+pub(super) struct Read {
     pub records: Vec<(i64, u64)>,
     /// Of which epoch each of them is.
     epochs: Vec<i32>,
@@ -69,7 +69,7 @@ pub struct Read {
 }
 
 /// The consumer, its network, and what it was shown.
-pub struct Reading {
+pub(super) struct Reading {
     consumer: Consumer,
     pub lines: Lines,
     pub read: Vec<Read>,
@@ -78,7 +78,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let mut consumer = Consumer::new(settings("reader", plan), &table(plan));
         for partition in 0..plan.partitions {
             consumer.read_from(slot(partition), 0, None, 0);
@@ -93,16 +93,16 @@ impl Reading {
         }
     }
 
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(super) fn handle_timeout(&mut self, now_us: u64) {
         self.consumer.handle_timeout(now_us);
     }
 
-    pub fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
+    pub(super) fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
         self.lines.carry(&mut self.consumer, server, random)
     }
 
     /// Has everything shown that has come.
-    pub fn look(&mut self, server: &mut Server) {
+    pub(super) fn look(&mut self, server: &mut Server) {
         let now_us = server.now_us();
         while self.consumer.show(usize::MAX, &mut self.eyes, now_us) > 0 {
             for seen in std::mem::take(&mut self.eyes.0) {
@@ -160,14 +160,14 @@ impl Reading {
     }
 
     /// Whether all that is in the logs was shown.
-    pub fn is_over(&self, server: &mut Server) -> bool {
+    pub(super) fn is_over(&self, server: &mut Server) -> bool {
         (0..).zip(&self.read).all(|(partition, read)| {
             let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
             past.is_none_or(|past| past.is_all(&read.records))
         })
     }
 
-    pub fn next_us(&self, now_us: u64) -> u64 {
+    pub(super) fn next_us(&self, now_us: u64) -> u64 {
         let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
         self.consumer.next_deadline_us(now_us).min(lines_us)
     }
@@ -190,6 +190,6 @@ fn parts(read: &Read, past: &Past) -> i64 {
 }
 
 /// A consumer's, that calls itself so.
-pub fn settings(name: &str, plan: &Plan) -> ConsumerSettings {
+pub(super) fn settings(name: &str, plan: &Plan) -> ConsumerSettings {
     ConsumerSettings { network: known(name, plan), source: plan.source, fetch_us: 5_000_000 }
 }

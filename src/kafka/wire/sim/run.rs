@@ -27,17 +27,17 @@ use crate::{
 };
 
 /// All partitions of the topic have the slots of their numbers.
-pub fn table(plan: &Plan) -> Arc<PartitionTable> {
+pub(super) fn table(plan: &Plan) -> Arc<PartitionTable> {
     Arc::new(PartitionTable::of_topic(TOPIC, 0..plan.partitions))
 }
 
 /// A partition's slot.
-pub fn slot(partition: i32) -> PartitionSlot {
+pub(super) fn slot(partition: i32) -> PartitionSlot {
     PartitionSlot::new(partition.unsigned_abs())
 }
 
-pub const TOPIC: &str = "topic";
-pub const BEGAN_MS: i64 = 1_700_000_000_000;
+pub(super) const TOPIC: &str = "topic";
+pub(super) const BEGAN_MS: i64 = 1_700_000_000_000;
 /// How long everything may take after the last fault.
 const PATIENCE_US: u64 = 60_000_000;
 /// Then a record is sent to each partition, which may learn with it that it is not known any more; and when that is settled,
@@ -50,7 +50,7 @@ const MOST_ROUNDS: usize = 20_000;
 const MOST_SPINS: usize = 2_000;
 
 /// All that there is in a world.
-pub struct Run {
+pub(super) struct Run {
     pub plan: Plan,
     random: Random,
     pub server: Server,
@@ -66,7 +66,7 @@ pub struct Run {
 }
 
 /// Of a client that the simulated brokers know by this name.
-pub fn known(client_id: &str, plan: &Plan) -> NetworkSettings {
+pub(super) fn known(client_id: &str, plan: &Plan) -> NetworkSettings {
     let login = plan.session_ms.map(|_| {
         let nonce: fn() -> String = || "nonce".to_owned();
         Rc::new(Login::new(Mechanism::Plain, USER, Secret::new(PASSWORD.to_owned()), nonce))
@@ -76,7 +76,7 @@ pub fn known(client_id: &str, plan: &Plan) -> NetworkSettings {
 }
 
 /// The same, of one without a name.
-pub fn network(client_id: &str) -> NetworkSettings {
+pub(super) fn network(client_id: &str) -> NetworkSettings {
     NetworkSettings {
         bootstrap: vec![Bootstrap { host: Rc::from("simulated"), port: FIRST_PORT }],
         connection: ConnectionSettings {
@@ -97,7 +97,7 @@ pub fn network(client_id: &str) -> NetworkSettings {
 }
 
 impl Run {
-    pub fn new(seed: u64, canary: Option<Canary>) -> Self {
+    pub(super) fn new(seed: u64, canary: Option<Canary>) -> Self {
         let mut random = Random::from_seed(seed);
         let plan = Plan::of(&mut random);
         let mut server = Server::new(plan.flavour, plan.nodes, BEGAN_MS);
@@ -124,7 +124,7 @@ impl Run {
     }
 
     /// Plays it to its end. What was wrong is in `wrong`.
-    pub fn play(mut self) -> Self {
+    pub(super) fn play(mut self) -> Self {
         let mut spins = 0;
         while !self.is_over() && self.wrong.is_empty() {
             self.step();

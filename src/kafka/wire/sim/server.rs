@@ -53,7 +53,7 @@ struct Waiting {
 
 /// What it waits for.
 #[derive(Debug)]
-pub enum Awaited {
+pub(super) enum Awaited {
     /// Something to read.
     Records(Wanted),
     /// Replicas.
@@ -62,7 +62,7 @@ pub enum Awaited {
 
 /// What is known of a request whatever it asks.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub(super) struct Head {
     pub api: ApiKey,
     pub version: i16,
     pub correlation_id: i32,
@@ -72,7 +72,7 @@ pub struct Head {
 }
 
 /// What becomes of a request.
-pub enum Outcome {
+pub(super) enum Outcome {
     /// An answer, and how long nothing more is read, ms.
     Answer(Vec<u8>, u32),
     /// None, and none is expected.
@@ -85,7 +85,7 @@ pub enum Outcome {
 
 /// A rule that the cluster breaks, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Canary {
+pub(super) enum Canary {
     /// What is sent again is written again.
     ForgetsProducers,
     /// Some batches are acknowledged, and not written.
@@ -97,17 +97,17 @@ pub enum Canary {
 }
 
 impl Canary {
-    pub const ALL: [Self; 4] =
+    pub(super) const ALL: [Self; 4] =
         [Self::ForgetsProducers, Self::AcksInVain, Self::LosesTheLast, Self::HidesABatch];
 }
 
 /// A request that cannot be read.
 #[derive(Debug)]
-pub struct Unreadable;
+pub(super) struct Unreadable;
 
 /// The cluster.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     pub flavour: Flavour,
     pub nodes: i32,
     pub topics: BTreeMap<String, Topic>,
@@ -145,7 +145,7 @@ pub struct Server {
 
 impl Server {
     /// So many nodes, numbered from 0 on; `began_ms` is the time of day at which it begins, ms since 1970.
-    pub fn new(flavour: Flavour, nodes: i32, began_ms: i64) -> Self {
+    pub(super) fn new(flavour: Flavour, nodes: i32, began_ms: i64) -> Self {
         Self {
             flavour,
             nodes,
@@ -174,24 +174,24 @@ impl Server {
         }
     }
 
-    pub fn now_us(&self) -> u64 {
+    pub(super) fn now_us(&self) -> u64 {
         self.now_us
     }
 
     /// Says what happens, where somebody wants to know.
-    pub fn tell(&self, what: impl FnOnce() -> String) {
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
         if self.tells {
             println!("{:>12.6} s  {}", self.now_us as f64 / 1e6, what());
         }
     }
 
     /// The time of day, ms since 1970.
-    pub fn wall_ms(&self) -> i64 {
+    pub(super) fn wall_ms(&self) -> i64 {
         self.began_ms + i64::try_from(self.now_us / 1_000).unwrap_or(i64::MAX)
     }
 
     /// A new connection to a node.
-    pub fn connect(&mut self, node: i32) -> u64 {
+    pub(super) fn connect(&mut self, node: i32) -> u64 {
         self.next_connection += 1;
         let connection = Connection {
             node,
@@ -208,13 +208,13 @@ impl Server {
     }
 
     /// One, if the node is there.
-    pub fn connect_if_up(&mut self, node: i32) -> Option<u64> {
+    pub(super) fn connect_if_up(&mut self, node: i32) -> Option<u64> {
         let is_up = (0..self.nodes).contains(&node) && !self.down.contains(&node);
         is_up.then(|| self.connect(node))
     }
 
     /// The client is gone. A node that hangs reads later what it has received.
-    pub fn hang_up(&mut self, connection: u64) {
+    pub(super) fn hang_up(&mut self, connection: u64) {
         let is_read_later = |one: &Connection| self.frozen.contains(&one.node) && !one.is_closed;
         match self.connections.get_mut(&connection).filter(|one| is_read_later(one)) {
             Some(connection) => connection.is_left = true,
@@ -223,17 +223,17 @@ impl Server {
     }
 
     /// Whether a node is there, and at work.
-    pub fn is_able(&self, node: i32) -> bool {
+    pub(super) fn is_able(&self, node: i32) -> bool {
         node >= 0 && self.is_up(node) && !self.frozen.contains(&node)
     }
 
     /// Whether a node is there.
-    pub fn is_up(&self, node: i32) -> bool {
+    pub(super) fn is_up(&self, node: i32) -> bool {
         !self.down.contains(&node)
     }
 
     /// A node dies: others lead what it led.
-    pub fn stop_node(&mut self, node: i32) {
+    pub(super) fn stop_node(&mut self, node: i32) {
         self.down.insert(node);
         self.connections.values_mut().filter(|one| one.node == node).for_each(|one| one.is_closed = true);
         let canary = self.canary;
@@ -242,19 +242,19 @@ impl Server {
     }
 
     /// It comes back, and catches up.
-    pub fn start_node(&mut self, node: i32) {
+    pub(super) fn start_node(&mut self, node: i32) {
         self.down.remove(&node);
         let all = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
         all.for_each(|partition| partition.regain(node));
     }
 
     /// A node hangs: what it is sent waits.
-    pub fn freeze_node(&mut self, node: i32) {
+    pub(super) fn freeze_node(&mut self, node: i32) {
         self.frozen.insert(node);
     }
 
     /// It goes on, and is told who leads.
-    pub fn thaw_node(&mut self, node: i32) {
+    pub(super) fn thaw_node(&mut self, node: i32) {
         self.frozen.remove(&node);
         let left = self.connections.values_mut().filter(|one| one.node == node && one.is_left);
         left.for_each(|one| one.muted_until_us = self.now_us + READ_LATE_US);
@@ -265,24 +265,24 @@ impl Server {
     }
 
     /// How often leaders of a topic's partitions have changed.
-    pub fn elections(&self, topic: &str) -> i32 {
+    pub(super) fn elections(&self, topic: &str) -> i32 {
         self.topics
             .get(topic)
             .map_or(0, |topic| topic.partitions.iter().map(|partition| partition.epoch).sum())
     }
 
     /// The number at a place of a partition's log.
-    pub fn value_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
+    pub(super) fn value_at(&mut self, topic: &str, partition: i32, offset: i64) -> Option<u64> {
         self.partition(topic, partition)?.past.at(offset)
     }
 
     /// Until when a connection is not read, µs.
-    pub fn muted_until_us(&self, connection: u64) -> u64 {
+    pub(super) fn muted_until_us(&self, connection: u64) -> u64 {
         self.connections.get(&connection).map_or(0, |connection| connection.muted_until_us)
     }
 
     /// Bytes of a client's.
-    pub fn receive(&mut self, connection: u64, bytes: &[u8]) {
+    pub(super) fn receive(&mut self, connection: u64, bytes: &[u8]) {
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.input.extend_from_slice(bytes);
         }
@@ -290,18 +290,18 @@ impl Server {
     }
 
     /// Bytes for a client, as many as there are.
-    pub fn output(&mut self, connection: u64) -> Vec<u8> {
+    pub(super) fn output(&mut self, connection: u64) -> Vec<u8> {
         let connection = self.connections.get_mut(&connection);
         connection.map(|connection| std::mem::take(&mut connection.output)).unwrap_or_default()
     }
 
     /// Whether it has ended a connection.
-    pub fn has_closed(&self, connection: u64) -> bool {
+    pub(super) fn has_closed(&self, connection: u64) -> bool {
         self.connections.get(&connection).is_none_or(|connection| connection.is_closed)
     }
 
     /// When something is due, µs.
-    pub fn next_deadline_us(&self) -> Option<u64> {
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
         let own = self.connections.values().flat_map(|connection| {
             let waits = connection.waiting.as_ref().map(|waiting| waiting.until_us);
             let muted = (!connection.input.is_empty()).then_some(connection.muted_until_us);
@@ -312,7 +312,7 @@ impl Server {
     }
 
     /// Time goes on.
-    pub fn advance_to(&mut self, now_us: u64) {
+    pub(super) fn advance_to(&mut self, now_us: u64) {
         self.now_us = self.now_us.max(now_us);
         for marker in self.coordinator.due(self.now_us) {
             self.write_markers(&marker);
@@ -332,7 +332,7 @@ impl Server {
     }
 
     /// Makes a topic; its leaders are spread over the nodes.
-    pub fn make_topic(&mut self, name: &str, partitions: i32, replicas: i32, settings: Settings) {
+    pub(super) fn make_topic(&mut self, name: &str, partitions: i32, replicas: i32, settings: Settings) {
         self.next_topic += 1;
         let mut id: TopicId = [0x51; 16];
         id[8..].copy_from_slice(&self.next_topic.to_be_bytes());
@@ -346,18 +346,18 @@ impl Server {
     }
 
     /// A topic by its id.
-    pub fn topic_of(&self, id: &TopicId) -> Option<&Topic> {
+    pub(super) fn topic_of(&self, id: &TopicId) -> Option<&Topic> {
         self.topics.values().find(|topic| topic.id == *id)
     }
 
     /// A partition by its topic's name.
-    pub fn partition(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
+    pub(super) fn partition(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
         let topic = self.topics.get_mut(topic)?;
         topic.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
     /// Reads and answers all that can be.
-    pub fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         loop {
             let pending =
                 self.connections.iter().filter(|(_, one)| one.waiting.is_some() || !one.input.is_empty());
@@ -524,17 +524,17 @@ fn head_of(frame: &[u8], node: i32) -> Option<(Head, Vec<u8>)> {
 }
 
 /// A request's fields. What stands behind the last of them is nobody's business.
-pub fn read<Q: Decodable>(head: &Head, mut body: &[u8]) -> Result<Q, Unreadable> {
+pub(super) fn read<Q: Decodable>(head: &Head, mut body: &[u8]) -> Result<Q, Unreadable> {
     Q::decode(&mut body, head.version).map_err(|_| Unreadable)
 }
 
 /// An answer's frame.
-pub fn written<A: Encodable>(head: &Head, answer: &A) -> Vec<u8> {
+pub(super) fn written<A: Encodable>(head: &Head, answer: &A) -> Vec<u8> {
     written_as(head, head.version, answer)
 }
 
 /// An answer's frame in the form of this version.
-pub fn written_as<A: Encodable>(head: &Head, version: i16, answer: &A) -> Vec<u8> {
+pub(super) fn written_as<A: Encodable>(head: &Head, version: i16, answer: &A) -> Vec<u8> {
     let mut frame = vec![0; 4];
     let header = ResponseHeader::default().with_correlation_id(head.correlation_id);
     let result = header
@@ -547,6 +547,6 @@ pub fn written_as<A: Encodable>(head: &Head, version: i16, answer: &A) -> Vec<u8
 }
 
 /// An answer that is there at once.
-pub fn answered<A: Encodable>(head: &Head, answer: &A) -> Outcome {
+pub(super) fn answered<A: Encodable>(head: &Head, answer: &A) -> Outcome {
     Outcome::Answer(written(head, answer), 0)
 }

@@ -17,14 +17,14 @@ struct Session {
 
 /// All of a cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Sessions {
+pub(super) struct Sessions {
     all: BTreeMap<i32, Session>,
     next: i32,
 }
 
 /// Which session an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Belongs {
+pub(super) struct Belongs {
     /// 0 is none.
     pub id: i32,
     /// Only what is new is told.
@@ -33,7 +33,7 @@ pub struct Belongs {
 
 impl Sessions {
     /// What is wanted, given what a request says.
-    pub fn resolve(
+    pub(super) fn resolve(
         &mut self,
         (id, epoch): (i32, i32),
         parts: Vec<Part>,
@@ -71,7 +71,7 @@ impl Sessions {
     }
 
     /// Whether a part's offsets are new to the client; they are known to it from here on.
-    pub fn tell(&mut self, id: i32, part: &Part, offsets: (i64, i64)) -> bool {
+    pub(super) fn tell(&mut self, id: i32, part: &Part, offsets: (i64, i64)) -> bool {
         let Some(session) = self.all.get_mut(&id) else { return true };
         session.told.insert(part.key(), offsets) != Some(offsets)
     }

@@ -7,24 +7,24 @@ const WINDOWS: f64 = 10.0;
 
 /// Producers by their client ids.
 #[derive(Clone, Debug, Default)]
-pub struct Throttle {
+pub(super) struct Throttle {
     limits: BTreeMap<String, f64>,
     /// Bytes that were sent, less what has been allowed since.
     used: BTreeMap<String, (f64, u64)>,
 }
 
 impl Throttle {
-    pub fn limit(&mut self, client_id: &str, bytes_per_s: f64) {
+    pub(super) fn limit(&mut self, client_id: &str, bytes_per_s: f64) {
         self.limits.insert(client_id.to_owned(), bytes_per_s);
     }
 
     /// Nobody is limited any more.
-    pub fn lift(&mut self) {
+    pub(super) fn lift(&mut self) {
         self.limits.clear();
     }
 
     /// So many bytes came; returns how long the client is not heard, ms.
-    pub fn sent(&mut self, client_id: &str, bytes: usize, now_us: u64) -> u32 {
+    pub(super) fn sent(&mut self, client_id: &str, bytes: usize, now_us: u64) -> u32 {
         let Some(limit) = self.limits.get(client_id).copied() else { return 0 };
         let (used, since_us) = self.used.entry(client_id.to_owned()).or_insert((0.0, now_us));
         let passed_s = (now_us - *since_us) as f64 / 1e6;

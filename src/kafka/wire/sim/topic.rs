@@ -11,7 +11,7 @@ use crate::kafka::wire::protocol::TopicId;
 
 /// What a topic was made with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(super) struct Settings {
     pub max_message_bytes: usize,
     pub is_compacted: bool,
     pub has_broker_time: bool,
@@ -21,7 +21,7 @@ pub struct Settings {
 
 impl Settings {
     /// Of these settings; `None`: one is not known.
-    pub fn of(settings: &[(&str, &str)]) -> Option<Self> {
+    pub(super) fn of(settings: &[(&str, &str)]) -> Option<Self> {
         let mut all = Self {
             max_message_bytes: 1_048_588,
             is_compacted: false,
@@ -46,7 +46,7 @@ impl Settings {
 
 /// A topic.
 #[derive(Clone, Debug)]
-pub struct Topic {
+pub(super) struct Topic {
     pub name: String,
     pub id: TopicId,
     pub settings: Settings,
@@ -55,14 +55,14 @@ pub struct Topic {
 
 /// One node's copy.
 #[derive(Clone, Debug, Default)]
-pub struct Replica {
+pub(super) struct Replica {
     pub log: Log,
     pub high_watermark: i64,
 }
 
 /// A partition.
 #[derive(Clone, Debug)]
-pub struct Partition {
+pub(super) struct Partition {
     /// -1 is none.
     pub leader: i32,
     pub epoch: i32,
@@ -78,7 +78,7 @@ pub struct Partition {
 
 impl Partition {
     /// On these nodes; the first leads.
-    pub fn new(nodes: &[i32]) -> Self {
+    pub(super) fn new(nodes: &[i32]) -> Self {
         let mut replicas: BTreeMap<_, _> = nodes.iter().map(|node| (*node, Replica::default())).collect();
         for replica in replicas.values_mut() {
             replica.log.epochs.begin(0, 0);
@@ -95,7 +95,7 @@ impl Partition {
     }
 
     /// Another node leads from now on; it keeps what it has.
-    pub fn elect(&mut self, node: i32) {
+    pub(super) fn elect(&mut self, node: i32) {
         (self.leader, self.epoch, self.is_lagging) = (node, self.epoch + 1, false);
         let epoch = self.epoch;
         self.beliefs.remove(&node);
@@ -107,7 +107,7 @@ impl Partition {
     }
 
     /// A node leads that was not in sync: so many batches that were acknowledged are gone.
-    pub fn elect_unclean(&mut self, node: i32, batches: usize) {
+    pub(super) fn elect_unclean(&mut self, node: i32, batches: usize) {
         let Some(leader) = self.replicas.get(&self.leader).map(|replica| replica.log.clone()) else { return };
         let Some(replica) = self.replicas.get_mut(&node) else { return };
         replica.log.follow(&leader);
@@ -119,7 +119,7 @@ impl Partition {
     }
 
     /// A node is gone; another one in sync leads, if there is one.
-    pub fn lose(&mut self, node: i32, loses_the_last: bool) {
+    pub(super) fn lose(&mut self, node: i32, loses_the_last: bool) {
         self.in_sync.retain(|known| *known != node);
         if self.leader != node {
             self.replicate();
@@ -142,7 +142,7 @@ impl Partition {
     }
 
     /// Others lead in place of a node that does not hear of it, and serves whom it can reach.
-    pub fn isolate(&mut self, node: i32) {
+    pub(super) fn isolate(&mut self, node: i32) {
         if self.in_sync.len() > 1 && self.replicas.contains_key(&node) {
             self.beliefs.insert(node, (self.leader, self.epoch));
             self.lose(node, false);
@@ -150,7 +150,7 @@ impl Partition {
     }
 
     /// A node is back; it follows, or leads again where nobody has since.
-    pub fn regain(&mut self, node: i32) {
+    pub(super) fn regain(&mut self, node: i32) {
         self.beliefs.remove(&node);
         if !self.replicas.contains_key(&node) {
             return;
@@ -176,7 +176,7 @@ impl Partition {
     }
 
     /// Only the leader is in sync any more.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         let leader = self.leader;
         if leader >= 0 {
             self.in_sync.retain(|node| *node == leader);
@@ -185,7 +185,7 @@ impl Partition {
     }
 
     /// Followers take what they lack, unless they lag, and what all in sync have is below the high watermark.
-    pub fn replicate(&mut self) {
+    pub(super) fn replicate(&mut self) {
         let Some(leader) = self.replicas.remove(&self.leader) else { return };
         let mut high_watermark = leader.log.end();
         for (node, replica) in &mut self.replicas {
@@ -208,12 +208,12 @@ impl Partition {
     }
 
     /// Who leads, and in which epoch, as far as this node has heard.
-    pub fn led_as(&self, node: i32) -> (i32, i32) {
+    pub(super) fn led_as(&self, node: i32) -> (i32, i32) {
         self.beliefs.get(&node).copied().unwrap_or((self.leader, self.epoch))
     }
 
     /// The leader's replica, for those who ask this node in this epoch.
-    pub fn led_by(&mut self, node: i32, epoch: Option<i32>) -> Result<&mut Replica, i16> {
+    pub(super) fn led_by(&mut self, node: i32, epoch: Option<i32>) -> Result<&mut Replica, i16> {
         self.check_epoch(node, epoch)?;
         if self.led_as(node).0 != node {
             return Err(NOT_LEADER_OR_FOLLOWER);
@@ -222,7 +222,7 @@ impl Partition {
     }
 
     /// A replica, for those who ask this node in this epoch.
-    pub fn held_by(&self, node: i32, epoch: Option<i32>) -> Result<&Replica, i16> {
+    pub(super) fn held_by(&self, node: i32, epoch: Option<i32>) -> Result<&Replica, i16> {
         self.check_epoch(node, epoch)?;
         self.replicas.get(&node).ok_or(NOT_LEADER_OR_FOLLOWER)
     }
@@ -242,7 +242,7 @@ impl Partition {
 
 impl Replica {
     /// Where what is neither committed nor aborted begins.
-    pub fn stable_offset(&self) -> i64 {
+    pub(super) fn stable_offset(&self) -> i64 {
         self.log.producers.first_open().map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 }

@@ -24,7 +24,7 @@ fn told(code: i16, version: i16, knows_fenced: i16) -> i16 {
 }
 
 impl Server {
-    pub fn init_producer_id(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn init_producer_id(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: InitProducerIdRequest = read(head, body)?;
         let now_us = self.now_us();
         let producer = match &request.transactional_id {
@@ -47,7 +47,7 @@ impl Server {
         Ok(answered(head, &answer))
     }
 
-    pub fn add_partitions(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn add_partitions(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: AddPartitionsToTxnRequest = read(head, body)?;
         let producer = (request.v3_and_below_producer_id.0, request.v3_and_below_producer_epoch);
         let asked: Vec<(TopicName, i32)> = request
@@ -88,7 +88,7 @@ impl Server {
         Ok(answered(head, &answer))
     }
 
-    pub fn end_txn(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
+    pub(super) fn end_txn(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: EndTxnRequest = read(head, body)?;
         let manner = if head.version >= NEWER_END { Manner::Newer } else { Manner::Former };
         let producer = (request.producer_id.0, request.producer_epoch);
@@ -108,7 +108,7 @@ impl Server {
     }
 
     /// Writes the markers of a transaction that has ended.
-    pub fn write_markers(&mut self, marker: &Marker) {
+    pub(super) fn write_markers(&mut self, marker: &Marker) {
         let (wall_ms, mut missing) = (self.wall_ms(), Vec::new());
         let is_torn = self.coordinator.broken == Some(Broken::TearsCommits) && marker.commit;
         for (nth, (topic, index)) in marker.places.iter().enumerate() {

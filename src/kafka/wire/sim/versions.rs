@@ -5,7 +5,7 @@ use kafka_protocol::messages::ApiKey;
 use super::Flavour;
 
 /// First and last, both included; `None`: the request is not known.
-pub fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
+pub(super) fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
     let [kafka24, kafka39, kafka41, redpanda] = match api {
         ApiKey::Produce => [(0, 8), (0, 11), (0, 13), (0, 7)],
         ApiKey::Fetch => [(0, 11), (0, 17), (4, 18), (4, 11)],
@@ -32,7 +32,7 @@ pub fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
 }
 
 /// Requests that are known.
-pub const KNOWN: [ApiKey; 14] = [
+pub(super) const KNOWN: [ApiKey; 14] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -50,6 +50,6 @@ pub const KNOWN: [ApiKey; 14] = [
 ];
 
 /// Advertised, and refused: KIP-896 took these away, KAFKA-18659 says why they are told all the same.
-pub fn is_only_told(flavour: Flavour, api: ApiKey, version: i16) -> bool {
+pub(super) fn is_only_told(flavour: Flavour, api: ApiKey, version: i16) -> bool {
     flavour == Flavour::Kafka41 && api == ApiKey::Produce && version < 3
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// What became of a record, and where it went.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub(super) struct Sent {
     pub partition: i32,
     pub fate: Option<Fate>,
     /// Nothing went wrong any more when it was sent.
@@ -29,7 +29,7 @@ pub struct Sent {
 
 /// What it is to send by now.
 #[derive(Clone, Copy, Debug)]
-pub struct Due {
+pub(super) struct Due {
     /// So many records in all.
     pub records: usize,
     /// To each partition.
@@ -39,7 +39,7 @@ pub struct Due {
 }
 
 /// The producer, its network, and its records.
-pub struct Writing {
+pub(super) struct Writing {
     producer: Producer,
     pub lines: Lines,
     pub sent: Vec<Sent>,
@@ -54,7 +54,7 @@ pub struct Writing {
 }
 
 impl Writing {
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let allowed = InFlight { produce: plan.sink.requests_in_flight, fetch: 0 };
         Self {
             producer: Producer::new(known("writer", plan), plan.sink, &table(plan)),
@@ -71,7 +71,7 @@ impl Writing {
     }
 
     /// Gives it records until there are so many.
-    pub fn push(&mut self, due: Due, partitions: i32, (now_us, random): (u64, &mut Random)) {
+    pub(super) fn push(&mut self, due: Due, partitions: i32, (now_us, random): (u64, &mut Random)) {
         if self.gives_up_us.is_some_and(|due_us| due_us <= now_us) {
             (self.gives_up_us, self.gave_up) = (None, true);
             self.lines.expect_closings();
@@ -109,16 +109,16 @@ impl Writing {
         }
     }
 
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(super) fn handle_timeout(&mut self, now_us: u64) {
         self.producer.handle_timeout(now_us);
     }
 
-    pub fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
+    pub(super) fn carry(&mut self, server: &mut Server, random: &mut Random) -> bool {
         self.lines.carry(&mut self.producer, server, random)
     }
 
     /// Takes in what became of records.
-    pub fn settle(&mut self, server: &mut Server) {
+    pub(super) fn settle(&mut self, server: &mut Server) {
         while let Some(Settled { batch, fate }) = self.producer.next_settled() {
             self.settled += batch.tokens().len();
             server.tell(|| format!("  records {:?}: {fate:?}", batch.tokens()));
@@ -154,11 +154,11 @@ impl Writing {
     }
 
     /// Whether so many records were sent, and all have their fate.
-    pub fn is_over(&self, of: usize) -> bool {
+    pub(super) fn is_over(&self, of: usize) -> bool {
         self.sent.len() >= of && self.settled == self.sent.len()
     }
 
-    pub fn next_us(&self, is_pushing: bool, now_us: u64) -> u64 {
+    pub(super) fn next_us(&self, is_pushing: bool, now_us: u64) -> u64 {
         let own =
             self.producer.next_deadline_us(now_us).min(self.lines.next_deadline_us().unwrap_or(u64::MAX));
         let own = own.min(self.gives_up_us.unwrap_or(u64::MAX));

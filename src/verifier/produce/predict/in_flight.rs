@@ -10,7 +10,7 @@ const _: () = assert!(size_of::<InFlight>() == 64, "one line of the cache");
 /// What must be remembered of a record until its delivery: one line of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(align(64))]
-pub struct InFlight {
+pub(crate) struct InFlight {
     /// Its partition.
     pub partition: PartitionSlot,
     /// Bytes of its value.
@@ -33,14 +33,14 @@ impl InFlight {
     /// When it was to be sent, µs on the shard's clock.
     #[must_use]
     #[inline]
-    pub fn intended_us(&self) -> u64 {
+    pub(crate) fn intended_us(&self) -> u64 {
         self.sent_us.saturating_sub(u64::from(self.late_us))
     }
 
     /// Its key's index in the key set; `None` for a key of its own.
     #[must_use]
     #[inline]
-    pub fn key_index(&self) -> Option<u64> {
+    pub(crate) fn key_index(&self) -> Option<u64> {
         self.key_number.map(|number| number.get() - 1)
     }
 }

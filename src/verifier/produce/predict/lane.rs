@@ -11,7 +11,7 @@ use crate::{
 
 /// Offsets that a cluster takes for itself around a transaction's records on a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ControlRecords {
+pub(crate) struct ControlRecords {
     /// Ahead of the first record: Redpanda's fence.
     pub before: i64,
     /// Behind the last: the commit or abort marker.
@@ -20,7 +20,7 @@ pub struct ControlRecords {
 
 /// What went before the first record of a transaction on its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstAfter {
+pub(crate) enum FirstAfter {
     /// The broker's word on where the log ends.
     Asking,
     /// A transaction, whose marker was counted and not seen.
@@ -29,12 +29,12 @@ pub enum FirstAfter {
 
 impl ControlRecords {
     /// What Apache Kafka writes: one marker behind.
-    pub const KAFKA: Self = Self { before: 0, after: 1 };
+    pub(crate) const KAFKA: Self = Self { before: 0, after: 1 };
 }
 
 /// The first record of a transaction on its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct First {
+pub(crate) struct First {
     /// What went before it.
     pub after: FirstAfter,
     /// What was counted for the cluster: ahead of it, and behind the transaction before.
@@ -43,7 +43,7 @@ pub struct First {
 
 /// One partition, as the run finds it.
 #[derive(Clone, Copy, Debug)]
-pub struct ProducePartition {
+pub(crate) struct ProducePartition {
     /// Its place in the ledger: its number, where that is of one topic.
     pub id: i32,
     /// The offset that the next record will get; negative where that is not known yet.

@@ -16,12 +16,12 @@ pub(super) struct Transaction {
 impl Sink {
     /// Topics and partitions.
     #[must_use]
-    pub fn table(&self) -> &PartitionTable {
+    pub(crate) fn table(&self) -> &PartitionTable {
         &self.table
     }
 
     /// A transaction begins; all of the one before is settled. In a new epoch sequence numbers begin at 0.
-    pub fn begin_transaction(&mut self, producer: ProducerId, id: &Rc<str>, adds_partitions: bool) {
+    pub(crate) fn begin_transaction(&mut self, producer: ProducerId, id: &Rc<str>, adds_partitions: bool) {
         self.transaction = Some(Transaction { id: id.clone(), adds_partitions });
         self.producer = Some(producer);
         self.wants_producer = false;
@@ -32,22 +32,22 @@ impl Sink {
     }
 
     /// Partitions that have records and are not part of the transaction yet; each is told once.
-    pub fn take_unadmitted(&mut self) -> impl Iterator<Item = PartitionSlot> {
+    pub(crate) fn take_unadmitted(&mut self) -> impl Iterator<Item = PartitionSlot> {
         self.unadmitted.drain(..)
     }
 
     /// A partition is part of the transaction: what it has may go.
-    pub fn admit(&mut self, partition: PartitionSlot) {
+    pub(crate) fn admit(&mut self, partition: PartitionSlot) {
         self.partitions[partition.index()].admit();
     }
 
     /// A partition cannot be part of the transaction: what it has fails, of this cause.
-    pub fn refuse(&mut self, partition: PartitionSlot, cause: Cause) {
+    pub(crate) fn refuse(&mut self, partition: PartitionSlot, cause: Cause) {
         self.let_go_of(partition.index(), cause);
     }
 
     /// Lets go of all that is not in flight, for this cause; what is gets no other attempt.
-    pub fn let_go(&mut self, cause: Cause) {
+    pub(crate) fn let_go(&mut self, cause: Cause) {
         if self.records > 0 {
             (0..self.partitions.len()).for_each(|index| self.let_go_of(index, cause));
         }

@@ -87,7 +87,7 @@ pub(super) fn turn(turns: &mut Vec<Turn>, key: TurnKey) -> &mut Turn {
 
 /// An answer that no broker gives: the connection is of no use any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum AnswerError {
+pub(crate) enum AnswerError {
     /// It cannot be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -97,14 +97,14 @@ pub enum AnswerError {
 }
 
 /// Finds the slot of a partition that an answer names.
-pub trait SlotOf: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot> {}
+pub(crate) trait SlotOf: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot> {}
 
 impl<F: Fn(TopicRef<'_>, i32) -> Option<PartitionSlot>> SlotOf for F {}
 
 impl Source {
     /// The next Fetch of a turn, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
     /// [`Self::fetch_failed`] has to follow.
-    pub fn next_fetch(&mut self, key: TurnKey, now_us: u64) -> Option<Fetch<'_>> {
+    pub(crate) fn next_fetch(&mut self, key: TurnKey, now_us: u64) -> Option<Fetch<'_>> {
         let Self { settings, positions, turns, first_turn, request, .. } = self;
         let brokers = turns.iter().filter(|turn| !turn.order.is_empty()).count();
         let room = settings.room_for(brokers);
@@ -140,7 +140,7 @@ impl Source {
     }
 
     /// There will be no answer: the connection was closed, or the request could not be sent.
-    pub fn fetch_failed(&mut self, key: TurnKey, now_us: u64) {
+    pub(crate) fn fetch_failed(&mut self, key: TurnKey, now_us: u64) {
         let Some(asked) = self.take_asked(key) else { return };
         self.not_answered(&asked, now_us);
         self.put_back(key, asked);
@@ -170,7 +170,7 @@ impl Source {
     }
 
     /// A buffer for the next answer.
-    pub fn spare(&mut self) -> Vec<u8> {
+    pub(crate) fn spare(&mut self) -> Vec<u8> {
         self.spare.last_mut().map(|spare| mem::take(&mut spare.bytes)).unwrap_or_default()
     }
 
@@ -179,7 +179,7 @@ impl Source {
     ///
     /// # Errors
     /// It cannot be the answer. The connection has to be closed; what [`Self::fetch_failed`] does has been done.
-    pub fn fetched(
+    pub(crate) fn fetched(
         &mut self,
         key: TurnKey,
         version: i16,

@@ -30,7 +30,7 @@ mod show;
 
 use std::{collections::VecDeque, mem};
 
-pub use self::answer::AnswerError;
+pub(crate) use self::answer::AnswerError;
 use self::{
     answer::Turn,
     position::{Position, Stage},
@@ -48,7 +48,7 @@ use crate::{
 
 /// How fetches are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceSettings {
+pub(crate) struct SourceSettings {
     /// How long a broker waits for `min_bytes`, ms; never 0.
     pub max_wait_ms: i32,
     /// How much has to be there before it answers, in bytes.
@@ -86,7 +86,7 @@ impl SourceSettings {
 
 /// Something that is told about a partition beside its records, in its place among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceEvent<'a> {
+pub(crate) enum SourceEvent<'a> {
     /// Everything below has been shown, or holds nothing to be shown.
     Progress {
         /// Where reading goes on.
@@ -133,7 +133,7 @@ pub enum SourceEvent<'a> {
 
 /// A record that was read. Its bytes lie in the answer, or in what was unpacked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadRecord<'a> {
+pub(crate) struct ReadRecord<'a> {
     /// Its offset.
     pub offset: i64,
     /// Epoch of the leader that wrote it; negative where the broker does not say.
@@ -149,7 +149,7 @@ pub struct ReadRecord<'a> {
 }
 
 /// Who is shown what was read.
-pub trait Visitor {
+pub(crate) trait Visitor {
     /// The next record of a partition.
     fn record(&mut self, slot: PartitionSlot, record: &ReadRecord<'_>);
     /// Something else about it.
@@ -158,7 +158,7 @@ pub trait Visitor {
 
 /// What is to be asked of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fetch<'a> {
+pub(crate) struct Fetch<'a> {
     /// Partitions, in the order in which they are to be served.
     pub partitions: &'a [FetchPartition],
     /// How much may come in all, in bytes.
@@ -167,7 +167,7 @@ pub struct Fetch<'a> {
 
 /// A request's turn with a broker: of all partitions that it leads, or of one seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TurnKey {
+pub(crate) struct TurnKey {
     /// The broker.
     pub broker: i32,
     /// The seat, where there are any.
@@ -176,7 +176,7 @@ pub struct TurnKey {
 
 /// Reads a table's partitions.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     settings: SourceSettings,
     /// By slot, or by seat.
     positions: Vec<Position>,
@@ -202,14 +202,14 @@ pub struct Source {
 impl Source {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(settings: SourceSettings, table: &PartitionTable) -> Self {
+    pub(crate) fn new(settings: SourceSettings, table: &PartitionTable) -> Self {
         let positions = table.slots().map(|slot| Position::new(slot, table.place(slot))).collect();
         Self::of(settings, positions)
     }
 
     /// Reads nothing yet, with so many seats: [`Self::read_at`] and [`Self::show_at`] in place of the like for slots.
     #[must_use]
-    pub fn with_seats(settings: SourceSettings, seats: usize) -> Self {
+    pub(crate) fn with_seats(settings: SourceSettings, seats: usize) -> Self {
         // Whole batches, or one that is half shown would have to wait for others.
         let settings = SourceSettings { reads_ahead: false, step_records: usize::MAX, ..settings };
         let nowhere = |_| Position::new(PartitionSlot::default(), TopicPartition { topic: 0, partition: 0 });
@@ -236,13 +236,13 @@ impl Source {
 
     /// How fetches are made.
     #[must_use]
-    pub fn settings(&self) -> &SourceSettings {
+    pub(crate) fn settings(&self) -> &SourceSettings {
         &self.settings
     }
 
     /// Reads a partition from this offset on. Where the epoch of the record before is known, the leader is asked first
     /// whether it has that record. What has come for an earlier place does not show any more.
-    pub fn read_from(&mut self, slot: PartitionSlot, offset: i64, epoch_before: Option<i32>) {
+    pub(crate) fn read_from(&mut self, slot: PartitionSlot, offset: i64, epoch_before: Option<i32>) {
         if let Some(position) = self.positions.get_mut(slot.index()) {
             position.jump(offset, epoch_before);
             self.is_unsettled = true;
@@ -250,7 +250,7 @@ impl Source {
     }
 
     /// Has a seat look at a partition, whose place in the table this is, from an offset on.
-    pub fn read_at(&mut self, seat: usize, slot: PartitionSlot, place: TopicPartition, offset: i64) {
+    pub(crate) fn read_at(&mut self, seat: usize, slot: PartitionSlot, place: TopicPartition, offset: i64) {
         self.stop_at(seat);
         if let Some(position) = self.positions.get_mut(seat) {
             (position.slot, position.place) = (slot, place);
@@ -260,7 +260,7 @@ impl Source {
     }
 
     /// A seat looks at nothing any more. What has come for it is dropped.
-    pub fn stop_at(&mut self, seat: usize) {
+    pub(crate) fn stop_at(&mut self, seat: usize) {
         if let Some(position) = self.positions.get_mut(seat) {
             position.stop();
             while let Some(place) = self.arrived_at(seat).filter(|_| !mutants::is_off("wire-overtaken")) {
@@ -270,14 +270,14 @@ impl Source {
     }
 
     /// Stops reading a partition.
-    pub fn stop(&mut self, slot: PartitionSlot) {
+    pub(crate) fn stop(&mut self, slot: PartitionSlot) {
         if let Some(position) = self.positions.get_mut(slot.index()) {
             position.stop();
         }
     }
 
     /// Tells who leads the partitions by now. To be called when that may have changed, and after [`Self::read_from`].
-    pub fn lead(&mut self, leader: impl Fn(PartitionSlot) -> Option<Leader>) {
+    pub(crate) fn lead(&mut self, leader: impl Fn(PartitionSlot) -> Option<Leader>) {
         let has_seats = self.has_seats;
         for (index, position) in self.positions.iter_mut().enumerate() {
             let key = |broker| TurnKey { broker, seat: has_seats.then_some(index) };
@@ -301,7 +301,7 @@ impl Source {
     }
 
     /// What is being read and has no leader: its place among all positions, and its partition.
-    pub fn without_leader(&self) -> impl Iterator<Item = (usize, PartitionSlot)> {
+    pub(crate) fn without_leader(&self) -> impl Iterator<Item = (usize, PartitionSlot)> {
         let is_without = |position: &Position| position.leader.is_none() && position.stage != Stage::Idle;
         let all = self.positions.iter().enumerate();
         all.filter(move |(_, position)| is_without(position)).map(|(index, position)| (index, position.slot))
@@ -309,7 +309,7 @@ impl Source {
 
     /// Asks the questions that are open, and draws the consequences of those that were answered. To be called after
     /// whatever may have changed something, and cheap where nothing has.
-    pub fn settle(&mut self, questions: &mut Questions, now_us: u64) {
+    pub(crate) fn settle(&mut self, questions: &mut Questions, now_us: u64) {
         if self.is_unsettled {
             self.is_unsettled = false;
             for index in 0..self.positions.len() {
@@ -319,7 +319,7 @@ impl Source {
     }
 
     /// Whose turn it is for a Fetch that can go out now; who had the last turn comes last.
-    pub fn due(&self, now_us: u64) -> impl Iterator<Item = TurnKey> {
+    pub(crate) fn due(&self, now_us: u64) -> impl Iterator<Item = TurnKey> {
         let is_due = move |turn: &&Turn| {
             turn.is_free() && turn.order.iter().any(|&index| self.positions[index].is_ready(now_us))
         };
@@ -329,7 +329,7 @@ impl Source {
 
     /// When there is next something to do without anything having come: a pause is over. `u64::MAX`: nothing.
     #[must_use]
-    pub fn next_deadline_us(&self, now_us: u64) -> u64 {
+    pub(crate) fn next_deadline_us(&self, now_us: u64) -> u64 {
         let reading = self.positions.iter().filter(|position| position.stage == Stage::Reading);
         let pauses = reading.map(|position| position.not_before_us).filter(|pause| *pause > now_us);
         pauses.min().unwrap_or(u64::MAX)
@@ -337,12 +337,12 @@ impl Source {
 
     /// Whether something has come that was not shown.
     #[must_use]
-    pub fn has_arrived(&self) -> bool {
+    pub(crate) fn has_arrived(&self) -> bool {
         !self.arrived.is_empty()
     }
 
     /// Seats for which something has come that was not shown; one may be named more than once.
-    pub fn seats_with_news(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn seats_with_news(&self) -> impl Iterator<Item = usize> {
         self.arrived.iter().filter_map(Arrived::seat)
     }
 
@@ -353,22 +353,22 @@ impl Source {
 
     /// Nobody is known to lead what is read at this place among all positions, for this reason: it is told like an answer of
     /// a broker.
-    pub fn deny_leader(&mut self, index: usize, error: i16) {
+    pub(crate) fn deny_leader(&mut self, index: usize, error: i16) {
         self.tell_error(index, error);
     }
 
     /// Whether the cluster has to be looked at anew: true once.
-    pub fn take_stale(&mut self) -> bool {
+    pub(crate) fn take_stale(&mut self) -> bool {
         mem::take(&mut self.is_stale)
     }
 
     /// Who leads partitions, in the words of brokers that lead them no more (KIP-951).
-    pub fn hints(&mut self) -> impl Iterator<Item = (PartitionSlot, LeaderHint)> {
+    pub(crate) fn hints(&mut self) -> impl Iterator<Item = (PartitionSlot, LeaderHint)> {
         self.hints.drain(..)
     }
 
     /// The error with which leaders refuse to say whether their logs are the ones that were read: once.
-    pub fn take_unchecked(&mut self) -> Option<i16> {
+    pub(crate) fn take_unchecked(&mut self) -> Option<i16> {
         self.unchecked.take()
     }
 }

@@ -335,7 +335,7 @@ const MALFORMED: &str = "a record that cannot be taken apart";
 
 impl Source {
     /// As [`Self::show`], of so many records at the most.
-    pub fn show_at_most(&mut self, limit: usize, visitor: &mut impl Visitor) -> usize {
+    pub(crate) fn show_at_most(&mut self, limit: usize, visitor: &mut impl Visitor) -> usize {
         self.shower.limit = limit.clamp(1, self.shower.step_records.max(1));
         let shown = self.show(visitor);
         self.shower.limit = self.shower.step_records;
@@ -344,7 +344,7 @@ impl Source {
 
     /// Shows what has come: a batch, or as much of it as is to be shown at once, or an event, at the most. Returns how many
     /// records and events that were; 0: there is nothing to show.
-    pub fn show(&mut self, visitor: &mut impl Visitor) -> usize {
+    pub(crate) fn show(&mut self, visitor: &mut impl Visitor) -> usize {
         while !self.arrived.is_empty() {
             if let Some(shown) = self.show_first(visitor) {
                 return shown;
@@ -354,7 +354,7 @@ impl Source {
     }
 
     /// The same, of what has come for a seat.
-    pub fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor) -> usize {
+    pub(crate) fn show_at(&mut self, seat: usize, visitor: &mut impl Visitor) -> usize {
         while let Some(place) = self.arrived_at(seat) {
             // The others keep their order.
             if let Some(arrived) = self.arrived.remove(place) {
