@@ -107,6 +107,28 @@ fn a_token_whose_record_failed_is_lost_and_counted() {
 }
 
 #[test]
+fn an_attempt_that_got_nothing_acked_is_followed_by_a_pause() {
+    const IN_VAIN: usize = 6;
+    on_an_executor(async {
+        for flags in ["", "--use-transactions --msgs-per-transaction 1"] {
+            let mut played = Played::new(&format!("--max-buffered-records 1 {flags}"));
+            let times = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+            let seen = times.clone();
+            played.fake.writes().react(move |arrival| {
+                seen.borrow_mut().push(Instant::now());
+                let error = KafkaError::Broker(code::NOT_ENOUGH_REPLICAS);
+                if arrival.nth < IN_VAIN { Reaction::Fail(error) } else { Reaction::Ack }
+            });
+            played.until_done();
+            let times = times.borrow();
+            let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).take(IN_VAIN).collect();
+            let least = [10, 20, 40, 80, 100, 100].map(Duration::from_millis);
+            assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{flags}: {pauses:?}");
+        }
+    });
+}
+
+#[test]
 fn what_is_refused_for_what_it_is_ends_the_run() {
     on_an_executor(async {
         let mut played = Played::new("");

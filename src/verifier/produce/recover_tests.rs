@@ -388,3 +388,26 @@ fn a_stop_waits_for_what_still_comes() {
     assert!(played.run_beside(script).is_ok());
     assert_eq!(played.acked(), [(0..14).collect::<Vec<_>>()]);
 }
+
+/// What fails at once and for ever is tried some tens of times a second, and not twenty thousand times.
+#[test]
+fn an_attempt_that_got_nothing_acked_is_followed_by_a_pause() {
+    const IN_VAIN: usize = 6;
+    for flags in ["", "--tolerate-failed-produce", "--use-transactions --msgs-per-transaction 1"] {
+        let played = Played::new(&format!("--produce_msgs 3 --max-buffered-records 1 {flags}"), 1);
+        let times = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let seen = times.clone();
+        played.fake.writes().react(move |arrival| {
+            seen.borrow_mut().push(Instant::now());
+            let is_in_vain = arrival.nth < IN_VAIN;
+            if is_in_vain { Reaction::Fail(broker(code::NOT_ENOUGH_REPLICAS)) } else { Reaction::Ack }
+        });
+        assert!(played.run().is_ok(), "{flags}");
+        let times = times.borrow();
+        assert_eq!((times.len(), played.stats.acked.get()), (IN_VAIN + 3, 3), "{flags}");
+        let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+        let least = [10, 20, 40, 80, 100, 100].map(Duration::from_millis);
+        let pauses: Vec<_> = pauses.take(IN_VAIN).collect();
+        assert!(pauses.iter().zip(least).all(|(pause, least)| *pause >= least), "{flags}: {pauses:?}");
+    }
+}
