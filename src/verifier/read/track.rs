@@ -269,7 +269,11 @@ impl Track {
         let Range { start: end, end: position } = cut;
         let refilled = ends.end >= position;
         self.reseek = true;
-        self.behind = self.behind.min(end);
+        if end < self.behind {
+            // Who wrote what is now the last record was not kept: to ask by the epoch of one that is gone would find the log
+            // cut once more, and again below that.
+            (self.epoch, self.behind) = (-1, end);
+        }
         self.state.cut(end);
         self.progress.cut(position, end);
         self.progress.lower_end(ends.end);

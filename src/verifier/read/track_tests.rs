@@ -133,7 +133,8 @@ fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
     });
     assert!(!refilled.is_done() && refilled.position() == 4 && refilled.take_reseek());
-    assert_eq!(refilled.place(), ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: Some(-1) });
+    // Leaders that change with each record: by the epoch of record 5, which is gone, the log would be found cut at 3, then at 2.
+    assert_eq!(refilled.place(), ReadFrom { offset: 4, epoch_before: None, epoch_known: Some(-1) });
     (4..10).for_each(|offset| refilled.read(offset, 1));
     assert!(refilled.is_done());
     assert_eq!(refilled.progress.missing(Some(&ledger(0, 10)), 0), None);

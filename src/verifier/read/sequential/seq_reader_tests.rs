@@ -179,7 +179,7 @@ fn a_log_that_was_cut_and_written_again_is_read_again_where_that_is_tolerated() 
     let played = played(10, "--tolerate-data-loss").ends_at(0, 20).steps([
         show(0..6, 0),
         say(cut),
-        goes_on(4, Some(0)),
+        goes_on(4, None),
         show(4..10, 1),
     ]);
     played.read().unwrap();
