@@ -7,9 +7,9 @@ use crate::dsl::{Cluster, Topic, janitor, run::Named};
 /// Lines around a place that are shown, and partitions that are dumped.
 const AROUND: usize = 6;
 const MOST: usize = 20;
-/// Lines of a broker's log that are shown of a partition, and characters of each: some name every partition.
-const TOLD: usize = 120;
-const WIDTH: usize = 600;
+/// Lines of a broker's log that are shown of a partition, and characters of each.
+const TOLD: usize = 1_000;
+const WIDTH: usize = 400;
 const NODES: usize = 3;
 
 /// Dumps each accused partition of one node after the other, around the places that were named.
@@ -66,12 +66,14 @@ fn dump(folder: &Path) -> String {
         .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last lines of a broker's log that are about a partition: its leaders, its in-sync replicas, where it was cut off.
+/// What a broker's log says of a partition's leaders, of where it starts with each, and of where it was cut off: the last
+/// lines of that.
 fn told(log: &Path, partition: &str) -> Vec<String> {
     let text = fs::read_to_string(log).unwrap_or_default();
     let is_about = |line: &&str| {
         let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
-        line.split(partition).skip(1).any(ends)
+        let is_named = line.split(partition).skip(1).any(ends);
+        is_named && ["starts at leader epoch", "Truncat"].iter().any(|word| line.contains(word))
     };
     let lines: Vec<_> =
         text.lines().filter(is_about).map(|line| line.chars().take(WIDTH).collect()).collect();
