@@ -20,6 +20,7 @@ use super::{
         network::NetworkSettings,
         notice::BrokerName,
     },
+    leaders::Leaders,
     protocol::{ListedOffset, OffsetQuestion, Timestamp},
     security, settings,
     shell::Shell,
@@ -73,7 +74,7 @@ struct State {
     /// Why no broker can be talked to; empty where one can.
     complaint: String,
     /// Who leads which partition of the topics that were asked about, and in which epoch.
-    leaders: BTreeMap<String, BTreeMap<i32, (i32, i32)>>,
+    leaders: BTreeMap<String, Leaders>,
 }
 
 /// Looks at a cluster. It may be shared between threads.
@@ -132,11 +133,12 @@ impl AdminClient {
     /// Who leads partitions, as was told last; asks where that was never told.
     fn leaders(&self, topic: &str) -> BTreeMap<i32, (i32, i32)> {
         let known = self.state().leaders.get(topic).cloned();
-        known.unwrap_or_else(|| {
+        let leaders = known.unwrap_or_else(|| {
             // It is kept where it is answered.
             let _ = observer::Admin::describe(self, Some(topic), SETTING_LIMIT);
             self.state().leaders.get(topic).cloned().unwrap_or_default()
-        })
+        });
+        leaders.into_map()
     }
 }
 
@@ -239,8 +241,7 @@ impl observer::Admin for AdminClient {
             return Err(KafkaError::Local(LocalError::BadMessage));
         };
         if let Some(topic) = topic.filter(|_| description.error == code::NONE) {
-            let led = description.partitions.iter().map(|one| (one.id, (one.leader, one.leader_epoch)));
-            self.state().leaders.insert(topic.to_owned(), led.collect());
+            self.state().leaders.entry(topic.to_owned()).or_default().learn(&description);
         }
         described(topic.is_some(), description)
     }

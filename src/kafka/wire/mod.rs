@@ -13,6 +13,7 @@ mod bearer;
 mod complaint;
 pub(crate) mod core;
 mod factory;
+mod leaders;
 mod ordered;
 pub(crate) mod protocol;
 mod reader;

@@ -84,7 +84,7 @@ impl Consumer {
             table: table.clone(),
             network: Network::new(settings.network, table.clone()),
             source,
-            questions: Questions::new(table.clone()),
+            questions: Questions::with_doubts(table.clone()),
             fetch_us: settings.fetch_us,
             led: None,
             has_leaderless: false,
@@ -160,7 +160,7 @@ impl Consumer {
         deadline_us: u64,
         now_us: u64,
     ) -> QuestionId {
-        let id = self.questions.ask(slots, what, deadline_us);
+        let id = self.questions.ask(slots, what, deadline_us, now_us);
         self.drive(now_us);
         id
     }
@@ -192,6 +192,12 @@ impl Consumer {
         self.lead(now_us);
         self.source.settle(&mut self.questions, now_us);
         self.questions.expire(now_us);
+        if self.questions.take_doubt() {
+            self.network.want_opinion(now_us);
+        }
+        if self.network.take_opinion() {
+            self.questions.heard_opinion();
+        }
         send_questions(&mut self.questions, &mut self.network, Sent::Question, now_us);
         if self.source.take_stale() | self.questions.take_stale() {
             self.network.cluster.suspect();

@@ -1,8 +1,11 @@
 //! The connections of one client: opened when they are first wanted, opened again with pauses that grow, closed when they
 //! are idle; and the questions who leads what.
 
+mod opinion;
+
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
+use self::opinion::Opinion;
 use super::{
     cluster::{Cluster, RefreshTimes},
     connection::{Connection, ConnectionError, ConnectionSettings, Response},
@@ -73,6 +76,8 @@ pub(crate) struct NetworkSettings {
 pub(crate) enum Tag<T> {
     /// Who leads what.
     Metadata,
+    /// The same, asked of another broker.
+    Opinion,
     /// The client's own business.
     Own(T),
 }
@@ -125,6 +130,7 @@ pub(crate) struct Network<T> {
     candidate: usize,
     /// Why a connection could not be used, most recently, until one could.
     trouble: Option<(Peer, ConnectionError)>,
+    opinion: Opinion,
     /// A broker has said what it speaks, and hung up on the first question of somebody without a name.
     is_nameless: bool,
     notices: VecDeque<Notice>,
@@ -145,6 +151,7 @@ impl<T: Copy> Network<T> {
             lost: VecDeque::new(),
             candidate: 0,
             trouble: None,
+            opinion: Opinion::default(),
             is_nameless: false,
             notices: VecDeque::new(),
         }
@@ -413,6 +420,7 @@ impl<T: Copy> Network<T> {
             // A broker that goes may lead no more.
             self.cluster.suspect();
         }
+        self.opinion.lost(peer);
         if unanswered.iter().any(|tag| matches!(tag, Tag::Metadata)) {
             self.cluster.not_answered();
         }
@@ -452,6 +460,7 @@ impl<T: Copy> Network<T> {
                 if self.cluster.ask_at_us() <= now_us {
                     self.ask(now_us);
                 }
+                self.ask_opinion(now_us);
                 return None;
             };
             self.is_nameless = false;
@@ -462,6 +471,10 @@ impl<T: Copy> Network<T> {
             match tag {
                 Tag::Own(tag) => return Some(Response { tag, api, version }),
                 Tag::Metadata => self.learn(link, Response { tag, api, version }, now_us),
+                Tag::Opinion => {
+                    self.learn(link, Response { tag, api, version }, now_us);
+                    self.opinion.over();
+                }
             }
         }
     }
@@ -532,20 +545,32 @@ impl<T: Copy> Network<T> {
         if self.cluster.ask_at_us() <= now_us {
             self.ask(now_us);
         }
+        self.ask_opinion(now_us);
     }
 
     fn ask(&mut self, now_us: u64) {
-        let Some(link) = self.control(now_us) else { return };
+        if let Some(link) = self.control(now_us)
+            && self.ask_about_cluster(link, Tag::Metadata, now_us)
+        {
+            self.note_told_by(link);
+            self.cluster.asked(now_us);
+        }
+    }
+
+    /// Returns whether the question is under way.
+    fn ask_about_cluster(&mut self, link: LinkId, tag: Tag<T>, now_us: u64) -> bool {
         let (table, question_us) = (self.cluster.table().clone(), self.settings.question_us);
-        let Some(connection) = self.connection(link) else { return };
+        let Some(connection) = self.connection(link) else { return false };
         let deadline_us = connection.deadline_us(now_us, question_us);
         // Whoever has no topic wants to know the brokers.
         let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
         let request = MetadataRequest { topics: Some(&topics), tell_rights: false };
-        match connection.send(&request, deadline_us, Tag::Metadata) {
-            Ok(()) => self.cluster.asked(now_us),
-            Err(error) => self.fail(link, error.into(), now_us),
+        let sent = connection.send(&request, deadline_us, tag);
+        let is_sent = sent.is_ok();
+        if let Err(error) = sent {
+            self.fail(link, error.into(), now_us);
         }
+        is_sent
     }
 
     /// When [`Self::handle_timeout`] is due, µs.
@@ -561,6 +586,7 @@ impl<T: Copy> Network<T> {
             }
         };
         let slots = self.slots.iter().map(of_slot).min().unwrap_or(u64::MAX);
+        let slots = slots.min(self.opinion.deadline_us());
         let ask_us = self.cluster.ask_at_us();
         // One that is due waits for a connection, whose own time is above.
         if ask_us > now_us || self.slots.is_empty() { slots.min(ask_us) } else { slots }

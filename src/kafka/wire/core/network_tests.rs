@@ -24,22 +24,22 @@ pub(in crate::kafka::wire::core) fn settings(hosts: &[&str]) -> NetworkSettings 
     }
 }
 
-fn network(hosts: &[&str]) -> Network<u8> {
+pub(super) fn network(hosts: &[&str]) -> Network<u8> {
     Network::new(settings(hosts), Arc::new(PartitionTable::of_topic("t", 0..1)))
 }
 
-fn opening(network: &mut Network<u8>) -> Option<(LinkId, String)> {
+pub(super) fn opening(network: &mut Network<u8>) -> Option<(LinkId, String)> {
     match network.poll_action()? {
         Action::Open { link, host, port: 9092 } => Some((link, host.to_string())),
         action => panic!("{action:?}"),
     }
 }
 
-fn refused() -> ConnectionError {
+pub(super) fn refused() -> ConnectionError {
     ConnectionError::NotOpened("refused".to_owned())
 }
 
-fn feed(network: &mut Network<u8>, link: LinkId, body: &[u8], now_us: u64) {
+pub(super) fn feed(network: &mut Network<u8>, link: LinkId, body: &[u8], now_us: u64) {
     let length = i32::try_from(body.len()).unwrap().to_be_bytes();
     for byte in [&length[..], body].concat() {
         network.connection(link).unwrap().space()[0] = byte;
@@ -48,7 +48,7 @@ fn feed(network: &mut Network<u8>, link: LinkId, body: &[u8], now_us: u64) {
 }
 
 /// Answers the question what the broker speaks: everything in Kafka 2.4's versions.
-fn shake_hands(network: &mut Network<u8>, link: LinkId, now_us: u64) {
+pub(super) fn shake_hands(network: &mut Network<u8>, link: LinkId, now_us: u64) {
     network.opened(link, now_us);
     let ranges: [[i16; 3]; 3] = [[18, 0, 2], [3, 0, 8], [22, 0, 1]];
     let too_new = [&[0, 0, 0, 0, 0, 35, 0, 0, 0, 3][..], &bytes_of(&ranges)].concat();

@@ -182,7 +182,7 @@ impl Producer {
         deadline_us: u64,
         now_us: u64,
     ) -> QuestionId {
-        let id = self.questions.ask(slots, what, deadline_us);
+        let id = self.questions.ask(slots, what, deadline_us, now_us);
         self.step(now_us);
         id
     }

@@ -25,6 +25,9 @@ const MOST_DOUBLINGS: u32 = 3;
 /// Who rests no longer than this goes with the request of one that does not, µs: many requests cost a broker more than one.
 const EARLY_US: u64 = BACK_OFF_US / 2;
 
+/// Who asks where a log ends so soon after the last answer does not believe it, µs: three looks are a second apart.
+const DOUBT_US: u64 = 5_000_000;
+
 /// How long answers are kept behind their deadline, µs: whoever asked may have lost interest.
 const KEPT_US: u64 = 60_000_000;
 
@@ -125,6 +128,8 @@ struct Open {
     deadline_us: u64,
     /// It rests until then.
     not_before_us: u64,
+    /// It rests until another broker has said who leads.
+    is_doubted: bool,
     /// How often in a row there was no answer.
     attempts: u32,
     /// The request that has it, and the leader's epoch that went with it.
@@ -136,7 +141,7 @@ struct Open {
 
 impl Open {
     fn waits(&self, now_us: u64) -> bool {
-        self.answer.is_none() && self.sent.is_none() && self.not_before_us <= now_us
+        self.answer.is_none() && self.sent.is_none() && !self.is_doubted && self.not_before_us <= now_us
     }
 
     /// The answer was none: it is asked again after a while, unless that would be of no use.
@@ -165,25 +170,47 @@ pub(crate) struct Questions {
     last_id: u64,
     last_request: u64,
     is_stale: bool,
+    /// By slot: when its leader said last where the log ends, µs. Empty where nobody doubts that.
+    ended_us: Option<Vec<u64>>,
+    wants_opinion: bool,
 }
 
 impl Questions {
     /// None is open about these partitions.
     #[must_use]
     pub(crate) fn new(table: Arc<PartitionTable>) -> Self {
-        Self { table, open: Vec::new(), last_id: 0, last_request: 0, is_stale: false }
+        let (open, wants_opinion) = (Vec::new(), false);
+        Self { table, open, last_id: 0, last_request: 0, is_stale: false, ended_us: None, wants_opinion }
+    }
+
+    /// The same. Where the end of a log is asked for again soon, that waits for another broker's word on who leads: see
+    /// [`Self::take_doubt`].
+    #[must_use]
+    pub(crate) fn with_doubts(table: Arc<PartitionTable>) -> Self {
+        let ended_us = Some(vec![0; table.slots().count()]);
+        Self { ended_us, ..Self::new(table) }
     }
 
     /// Asks about these partitions. Each has its answer, or its error, at the deadline at the latest.
-    pub(crate) fn ask(&mut self, slots: &[PartitionSlot], what: What, deadline_us: u64) -> QuestionId {
+    pub(crate) fn ask(
+        &mut self,
+        slots: &[PartitionSlot],
+        what: What,
+        deadline_us: u64,
+        now_us: u64,
+    ) -> QuestionId {
         self.last_id += 1;
         let id = QuestionId(self.last_id);
+        let is_doubted =
+            matches!(what, What::End { .. }) && slots.iter().any(|slot| self.doubts(*slot, now_us));
+        self.wants_opinion |= is_doubted;
         let open = |&slot: &PartitionSlot| Open {
             id,
             slot,
             what,
             deadline_us,
             not_before_us: 0,
+            is_doubted,
             attempts: 0,
             sent: None,
             last_error: None,
@@ -191,6 +218,21 @@ impl Questions {
         };
         self.open.extend(slots.iter().map(open));
         id
+    }
+
+    fn doubts(&self, slot: PartitionSlot, now_us: u64) -> bool {
+        let ended_us = self.ended_us.as_ref().and_then(|ended| ended.get(slot.index()));
+        ended_us.is_some_and(|ended_us| *ended_us > 0 && now_us < ended_us + DOUBT_US)
+    }
+
+    /// Whether another broker is to be asked who leads, before questions that wait for that are sent: true once.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        mem::take(&mut self.wants_opinion)
+    }
+
+    /// Another broker has said who leads, or does not say it.
+    pub(crate) fn heard_opinion(&mut self) {
+        self.open.iter_mut().for_each(|open| open.is_doubted = false);
     }
 
     /// The answers, once each partition has one, and only once: in the order of the question. None of a question that is
@@ -317,7 +359,7 @@ impl Questions {
     }
 
     fn take(&mut self, number: u64, partition: i32, error: i16, (offset, epoch): (i64, i32), now_us: u64) {
-        let Self { table, open: all, is_stale, .. } = self;
+        let Self { table, open: all, is_stale, ended_us, .. } = self;
         // A request is about one topic, so that the partition's number is enough.
         for open in all.iter_mut().filter(|open| table.partition(open.slot) == partition) {
             let Some((_, leader_epoch)) = open.sent.filter(|(sent, _)| *sent == number) else { continue };
@@ -325,6 +367,9 @@ impl Questions {
             let is_epoch = matches!(open.what, What::EpochEnd { .. });
             match error {
                 code::NONE if offset >= 0 || is_epoch => {
+                    if let (What::End { .. }, Some(ended_us)) = (open.what, ended_us.as_mut()) {
+                        ended_us[open.slot.index()] = now_us;
+                    }
                     open.sent = None;
                     open.answer = Some(Ok(Found { offset, epoch, leader_epoch }));
                 }

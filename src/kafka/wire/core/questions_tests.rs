@@ -75,7 +75,7 @@ fn found(offset: i64, epoch: i32) -> Answer {
 #[test]
 fn each_leader_is_asked_once_about_all_its_partitions() {
     let mut questions = questions();
-    let id = questions.ask(&slots([0, 1, 2]), END, DEADLINE_US);
+    let id = questions.ask(&slots([0, 1, 2]), END, DEADLINE_US, 0);
     let first = next(&mut questions, 0, leader).unwrap();
     let asked = |partition| OffsetQuestion { partition, leader_epoch: 3 };
     let body =
@@ -97,7 +97,7 @@ fn each_leader_is_asked_once_about_all_its_partitions() {
 fn different_questions_do_not_share_a_request_and_equal_ones_do() {
     let mut questions = questions();
     let ids =
-        [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&slots([0]), what, DEADLINE_US));
+        [What::Start, END, EPOCH_END, EPOCH_END].map(|what| questions.ask(&slots([0]), what, DEADLINE_US, 0));
     let numbers: Vec<_> = (0..3).map(|_| next(&mut questions, 0, leader).unwrap()).collect();
     assert_eq!(next(&mut questions, 0, leader), None);
     let epoch = EpochQuestion { partition: 0, current_epoch: 3, epoch: 2 };
@@ -113,7 +113,7 @@ fn different_questions_do_not_share_a_request_and_equal_ones_do() {
 fn who_does_not_lead_has_not_answered() {
     for error in [code::NOT_LEADER_OR_FOLLOWER, code::FENCED_LEADER_EPOCH, code::UNKNOWN_TOPIC_OR_PARTITION] {
         let mut questions = questions();
-        let id = questions.ask(&slots([0]), END, DEADLINE_US);
+        let id = questions.ask(&slots([0]), END, DEADLINE_US, 0);
         let first = next(&mut questions, 0, leader).unwrap();
         assert!(!questions.take_stale());
         answer(&mut questions, first.number, END, &[(0, error, -1, -1)], 7);
@@ -134,7 +134,7 @@ fn who_does_not_lead_has_not_answered() {
 #[test]
 fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
     let mut questions = questions();
-    questions.ask(&slots([0]), END, DEADLINE_US);
+    questions.ask(&slots([0]), END, DEADLINE_US, 0);
     let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(0, 0, -1, -1)], 0);
     assert!(next(&mut questions, BACK_OFF_US, leader).is_some());
@@ -143,7 +143,7 @@ fn an_offset_that_is_none_is_no_answer_but_an_epoch_s_end_may_be_unknown() {
 #[test]
 fn a_refusal_is_an_answer() {
     let mut questions = questions();
-    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US);
+    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US, 0);
     let number = next(&mut questions, 0, leader).unwrap().number;
     let refused = code::TOPIC_AUTHORIZATION_FAILED;
     answer(&mut questions, number, EPOCH_END, &[(0, refused, -1, -1)], 0);
@@ -153,7 +153,7 @@ fn a_refusal_is_an_answer() {
 #[test]
 fn who_is_not_named_is_asked_again() {
     let mut questions = questions();
-    let id = questions.ask(&slots([0, 2]), END, DEADLINE_US);
+    let id = questions.ask(&slots([0, 2]), END, DEADLINE_US, 0);
     let number = next(&mut questions, 0, leader).unwrap().number;
     answer(&mut questions, number, END, &[(2, 0, 5, 3), (4, 0, 6, 3)], 0);
     assert_eq!(questions.answers(id), None);
@@ -165,7 +165,7 @@ fn who_is_not_named_is_asked_again() {
 #[test]
 fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
     let mut questions = questions();
-    questions.ask(&slots([0]), END, DEADLINE_US);
+    questions.ask(&slots([0]), END, DEADLINE_US, 0);
     let number = next(&mut questions, 0, leader).unwrap().number;
     questions.failed(number, 0);
     assert!(questions.take_stale());
@@ -177,7 +177,7 @@ fn a_connection_that_goes_and_an_answer_that_is_none_leave_it_open() {
 #[test]
 fn the_pause_grows_while_there_is_no_answer() {
     let mut questions = questions();
-    questions.ask(&slots([0]), END, u64::MAX);
+    questions.ask(&slots([0]), END, u64::MAX, 0);
     let mut now_us = 0;
     for times in [1, 2, 4, 8, 8] {
         let number = next(&mut questions, now_us, leader).unwrap().number;
@@ -191,11 +191,11 @@ fn the_pause_grows_while_there_is_no_answer() {
 fn who_is_nearly_due_goes_with_who_is() {
     let mut questions = questions();
     for (slot, asked_us) in [(0, 0), (2, EARLY_US - 1)] {
-        questions.ask(&slots([slot]), EPOCH_END, DEADLINE_US);
+        questions.ask(&slots([slot]), EPOCH_END, DEADLINE_US, 0);
         let number = next(&mut questions, asked_us, leader).unwrap().number;
         questions.failed(number, asked_us);
     }
-    questions.ask(&slots([0]), What::EpochEnd { epoch: 1 }, DEADLINE_US);
+    questions.ask(&slots([0]), What::EpochEnd { epoch: 1 }, DEADLINE_US, 0);
     let asked = |partition, epoch| EpochQuestion { partition, current_epoch: 3, epoch };
     let body = |asked: &[EpochQuestion]| QuestionBody::EpochEnds(asked.to_vec());
     let both = next(&mut questions, BACK_OFF_US, leader).unwrap();
@@ -207,8 +207,8 @@ fn who_is_nearly_due_goes_with_who_is() {
 #[test]
 fn without_a_leader_there_is_an_error_at_the_deadline() {
     let mut questions = questions();
-    let id = questions.ask(&slots([0]), END, DEADLINE_US);
-    let other = questions.ask(&slots([1]), END, DEADLINE_US);
+    let id = questions.ask(&slots([0]), END, DEADLINE_US, 0);
+    let other = questions.ask(&slots([1]), END, DEADLINE_US, 0);
     let leaders = |slot| if slot == SLOT { Err(code::LEADER_NOT_AVAILABLE) } else { leader(slot) };
     let request = next(&mut questions, 0, leaders).unwrap();
     assert_eq!(request.broker, 20, "whoever has one is asked");
@@ -225,7 +225,7 @@ fn without_a_leader_there_is_an_error_at_the_deadline() {
 #[test]
 fn answers_that_nobody_takes_are_forgotten() {
     let mut questions = questions();
-    questions.ask(&slots([0]), END, DEADLINE_US);
+    questions.ask(&slots([0]), END, DEADLINE_US, 0);
     questions.expire(DEADLINE_US);
     questions.expire(DEADLINE_US + KEPT_US - 1);
     assert_eq!(questions.open.len(), 1);
@@ -236,7 +236,7 @@ fn answers_that_nobody_takes_are_forgotten() {
 #[test]
 fn who_cannot_be_asked_yet_keeps_nobody_else_waiting() {
     let mut questions = questions();
-    questions.ask(&slots([0, 1, 2]), END, DEADLINE_US);
+    questions.ask(&slots([0, 1, 2]), END, DEADLINE_US, 0);
     assert_eq!(questions.wanted(0, leader), [10, 20]);
     assert!(questions.next_request(20, 0, leader).is_some());
     assert_eq!(questions.next_request(20, 0, leader), None);
@@ -247,7 +247,7 @@ fn who_cannot_be_asked_yet_keeps_nobody_else_waiting() {
 #[test]
 fn a_request_that_is_not_spoken_is_refused() {
     let mut questions = questions();
-    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US);
+    let id = questions.ask(&slots([0]), EPOCH_END, DEADLINE_US, 0);
     let number = next(&mut questions, 0, leader).unwrap().number;
     questions.refused(number, code::UNSUPPORTED_VERSION, 0);
     assert_eq!(questions.answers(id), Some(vec![(SLOT, Err(NoAnswer::Error(code::UNSUPPORTED_VERSION)))]));
@@ -260,7 +260,7 @@ fn each_topic_is_asked_about_in_a_request_of_its_own() {
     table.add(TopicPartition { topic, partition: 0 });
     let mut questions = Questions::new(Arc::new(table));
     let [one, other] = slots([0, 1]);
-    let id = questions.ask(&[one, other], END, DEADLINE_US);
+    let id = questions.ask(&[one, other], END, DEADLINE_US, 0);
     let lead = |_| leader(SLOT);
     let mut asked = |topic| {
         let request = questions.next_request(10, 0, lead).unwrap();
@@ -276,4 +276,29 @@ fn each_topic_is_asked_about_in_a_request_of_its_own() {
     );
     answer(&mut questions, numbers[0], END, &[(0, 0, 5, 3)], 0);
     assert_eq!(questions.answers(id), Some(vec![(one, found(5, 3)), (other, found(7, 3))]));
+}
+
+#[test]
+fn an_end_that_is_asked_for_again_waits_for_another_broker_s_word() {
+    const SECOND_US: u64 = 1_000_000;
+    let table = Arc::new(PartitionTable::of_topic("t", 0..3));
+    let mut questions = Questions::with_doubts(table);
+    let ask = |questions: &mut Questions, what, now_us| questions.ask(&slots([0, 2]), what, u64::MAX, now_us);
+    let ends = |questions: &mut Questions, now_us| {
+        let number = next(questions, now_us, leader).expect("a question").number;
+        answer(questions, number, END, &[(0, 0, 7, 3), (2, 0, 7, 3)], now_us);
+    };
+    ask(&mut questions, END, 0);
+    assert!(!questions.take_doubt(), "nobody has said anything yet");
+    ends(&mut questions, SECOND_US);
+    ask(&mut questions, What::Start, 2 * SECOND_US);
+    assert!(next(&mut questions, 2 * SECOND_US, leader).is_some() && !questions.take_doubt());
+    let again = ask(&mut questions, END, 2 * SECOND_US);
+    assert_eq!((questions.take_doubt(), questions.take_doubt()), (true, false), "once");
+    assert_eq!(next(&mut questions, 3 * SECOND_US, leader), None);
+    questions.heard_opinion();
+    ends(&mut questions, 4 * SECOND_US);
+    assert_eq!(questions.answers(again).map(|answers| answers.len()), Some(2));
+    ask(&mut questions, END, 4 * SECOND_US + DOUBT_US);
+    assert!(!questions.take_doubt() && next(&mut questions, 9 * SECOND_US, leader).is_some(), "much later");
 }

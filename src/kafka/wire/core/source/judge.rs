@@ -24,11 +24,13 @@ impl Source {
             Stage::Reading => {
                 let Some(epoch) = position.epoch_to_check() else { return };
                 if position.not_before_us <= now_us {
-                    let id = questions.ask(&[position.slot], What::EpochEnd { epoch }, until_us);
+                    let id = questions.ask(&[position.slot], What::EpochEnd { epoch }, until_us, now_us);
                     position.stage = Stage::Checking(id);
                 }
             }
-            Stage::Denied => position.stage = Stage::Judging(inquire(position, questions, until_us)),
+            Stage::Denied => {
+                position.stage = Stage::Judging(inquire(position, questions, (until_us, now_us)))
+            }
             Stage::Checking(id) => {
                 if let Some(answer) = answer(questions, id) {
                     self.confirm(index, answer, now_us);
@@ -155,8 +157,8 @@ fn verdict(
     if (start..=end).contains(&position.offset) { Verdict::Lies } else { Verdict::OutOfRange }
 }
 
-fn inquire(position: &Position, questions: &mut Questions, until_us: u64) -> Inquiry {
-    let mut ask = |what| questions.ask(&[position.slot], what, until_us);
+fn inquire(position: &Position, questions: &mut Questions, (until_us, now_us): (u64, u64)) -> Inquiry {
+    let mut ask = |what| questions.ask(&[position.slot], what, until_us, now_us);
     Inquiry {
         epoch_end: position.epochs.last().map(|epoch| ask(What::EpochEnd { epoch })),
         start: ask(What::Start),
