@@ -3,6 +3,7 @@
 
 mod bench;
 mod compare;
+mod merge;
 mod startup;
 mod work;
 
@@ -19,6 +20,7 @@ pub(crate) use bench::{BenchConfig, BenchRate, BenchReaders, Objective, Objectiv
 #[cfg(test)]
 pub(crate) use compare::FIGURES;
 pub(crate) use compare::{CompareConfig, Gate, NoGate};
+pub(crate) use merge::MergeConfig;
 pub(crate) use startup::StartupTimeout;
 pub use work::Fill;
 pub(crate) use work::{
@@ -29,7 +31,10 @@ pub(crate) use work::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::runtime::cores::placement::{ClientThreads, CoresRequest};
+use crate::{
+    partitions::Slice,
+    runtime::cores::placement::{ClientThreads, CoresRequest},
+};
 
 /// Where the cluster under test lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -337,6 +342,8 @@ pub(crate) struct VerifierConfig {
     pub common: CommonConfig,
     /// The topic under test; empty only where `common.print_placement` is set and no topic was given.
     pub topic: String,
+    /// The part of the topic that this process works on; `None`: all of it.
+    pub(crate) slice: Option<Slice>,
     /// `None`: no producer.
     pub produce: Option<ProduceConfig>,
     /// `None`: no random readers.
@@ -360,6 +367,12 @@ impl VerifierConfig {
     #[must_use]
     pub(crate) fn has_readers(&self) -> bool {
         self.seq_read.is_some() || self.rand_read.is_some() || self.group_read.is_some()
+    }
+
+    /// The slice whose ledger the run keeps; `None` where it keeps that of all partitions, or none.
+    #[must_use]
+    pub(crate) fn producing_slice(&self) -> Option<Slice> {
+        self.slice.filter(|_| self.produce.is_some())
     }
 }
 

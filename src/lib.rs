@@ -25,6 +25,7 @@ mod house;
 mod human;
 mod kafka;
 mod ledger;
+mod merge;
 mod mutants;
 mod pace;
 mod partitions;
@@ -80,6 +81,7 @@ pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
             bench::run(&config)
         }
         Command::Compare(config) => compare::run(&config),
+        Command::Merge(config) => merge::run(&config),
     }
 }
 

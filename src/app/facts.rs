@@ -12,9 +12,13 @@ use super::{
 use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
     human,
+    kafka::named,
     ledger::LedgerStore,
-    stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard},
+    stats::{Board, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, SlicesRead},
 };
+
+/// As many slices are named where several have no ledger.
+const NAMED_SLICES: usize = 5;
 
 /// Facts of a verifier's run; `board` once its workers exist.
 pub(crate) fn of_verifier(config: &VerifierConfig, shared: &Shared, error: Option<&RunError>) -> Facts {
@@ -189,10 +193,11 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
         }
     };
     if board.ledger_acked() == 0 {
-        list.push(no_ledger(config));
+        list.push(no_ledger(config, board));
     } else {
         list.extend(coverage.reservations());
     }
+    list.extend(missing_slices(config, board));
     if reader.kind == ReaderKind::Random {
         list.push("records were read here and there only".to_owned());
         return list;
@@ -218,10 +223,31 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
     list
 }
 
-fn no_ledger(config: &VerifierConfig) -> String {
-    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+/// Of whose partitions nothing is proven, because the ledger of their slice is not there.
+fn missing_slices(config: &VerifierConfig, board: &Board) -> Option<String> {
+    let SlicesRead { missing, .. } = board.slices();
+    let (slices, partitions): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+    let [first, ..] = slices[..] else { return None };
+    let mut partitions = partitions.concat();
+    partitions.sort_unstable();
+    let names = slices.iter().take(NAMED_SLICES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = slices.len().saturating_sub(NAMED_SLICES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let path = LedgerStore::of(&config.ledger_dir, &config.topic, Some(first)).path().to_owned();
+    Some(format!(
+        "{} {names}{more} {} no ledger ({}): nothing is proven of {}",
+        if slices.len() == 1 { "slice" } else { "slices" },
+        if slices.len() == 1 { "has" } else { "have" },
+        std::path::absolute(&path).unwrap_or(path).display(),
+        named("partition", partitions)
+    ))
+}
+
+fn no_ledger(config: &VerifierConfig, board: &Board) -> String {
+    let store = LedgerStore::of(&config.ledger_dir, &config.topic, config.producing_slice());
     let path = std::path::absolute(store.path()).unwrap_or_else(|_| store.path().to_owned());
-    if matches!(config.common.brokers, Brokers::Embedded { .. }) || path.exists() {
+    let is_there = path.exists() || board.slices().of > 0;
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) || is_there {
         return "the ledger lists nothing that was acked: lost writes cannot be detected".to_owned();
     }
     format!("there is no ledger at {}: lost writes cannot be detected", path.display())

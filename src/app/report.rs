@@ -17,6 +17,7 @@ use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
     findings::{Cause, Complaint, Stall, Throttling, Wait, anomaly::Violation, complaints, gaps::Gap},
     ledger::{LedgerStore, files::whole_file},
+    partitions::Slice,
     stats::{Board, LatencyHistogram, ProducerBoard, ReaderBoard, ReaderKind, RepeaterBoard, WorkerTotals},
 };
 
@@ -90,6 +91,8 @@ struct Document {
 struct LedgerCoverage {
     /// Where it is; `null` where it goes with an embedded cluster.
     path: Option<PathBuf>,
+    /// Slices whose ledger is not in the folder: nothing is proven of their partitions.
+    missing_slices: Vec<Slice>,
     /// Records that it lists.
     acked_records: u64,
     /// Of the last pass of whoever read most: records that the ledger lists, and does not list.
@@ -323,16 +326,21 @@ pub(crate) fn topics(asked: &Asked) -> Vec<String> {
 
 fn coverage(asked: &Asked, board: &Board) -> LedgerCoverage {
     let best = board.readers.iter().map(ReaderBoard::coverage).max_by_key(|pass| pass.vouched_for);
+    let slices = board.slices();
     let (best, removed) = (best.unwrap_or_default(), board.readers.iter().map(ReaderBoard::removed).max());
     let path = match asked {
         Asked::Verifier(config) if !matches!(config.common.brokers, Brokers::Embedded { .. }) => {
-            let path = LedgerStore::new(&config.ledger_dir, &config.topic).path().to_owned();
+            let store = LedgerStore::of(&config.ledger_dir, &config.topic, config.producing_slice());
+            // Of slices there are many: their folder has them.
+            let path = if slices.of > 0 { &config.ledger_dir } else { store.path() };
+            let path = path.to_owned();
             Some(std::path::absolute(&path).unwrap_or(path))
         }
         _ => None,
     };
     LedgerCoverage {
         path,
+        missing_slices: slices.missing.into_iter().map(|(slice, _)| slice).collect(),
         acked_records: board.ledger_acked(),
         vouched_records: best.vouched_for,
         beyond_records: best.beyond_ledger,
@@ -484,7 +492,7 @@ pub(crate) fn moved_in(config: &VerifierConfig, board: &Board, phase: &str) -> M
     if let Some(producer) = board.producer.as_ref().filter(|_| phase == PRODUCE) {
         let totals = producer.raw_totals();
         let limit = config.produce.as_ref().and_then(|produce| produce.throughput_bytes_per_s);
-        let limit_bytes_per_s = limit.map(Into::into);
+        let limit_bytes_per_s = limit.map(|limit| board.share_of(limit.get()));
         return Moved { records: totals.acked, bytes: totals.acked_bytes, limit_bytes_per_s };
     }
     let limit = match phase {
@@ -501,7 +509,8 @@ pub(crate) fn moved_in(config: &VerifierConfig, board: &Board, phase: &str) -> M
         let totals = reader.raw_totals();
         Moved { records: moved.records + totals.records(), bytes: moved.bytes + totals.bytes, ..moved }
     };
-    readers.fold(Moved { limit_bytes_per_s: limit.map(Into::into), ..Moved::default() }, add)
+    let limit_bytes_per_s = limit.map(|limit| board.share_of(limit.get()));
+    readers.fold(Moved { limit_bytes_per_s, ..Moved::default() }, add)
 }
 
 /// What the repeater has echoed.

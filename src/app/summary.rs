@@ -20,7 +20,7 @@ use indicatif::HumanCount;
 /// What the workers have done and what that took: the summary's lines behind the verdict. Nothing without workers.
 pub(crate) fn lines(config: &VerifierConfig, shared: &Shared, ending: &Ending) -> String {
     let Some(board) = shared.board.get() else { return String::new() };
-    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let store = LedgerStore::of(&config.ledger_dir, &config.topic, config.producing_slice());
     let summary = Summary {
         config,
         board,

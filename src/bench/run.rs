@@ -26,7 +26,7 @@ use crate::{
     control::Control,
     human::count,
     kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError},
-    ledger::{LedgerStore, files::whole_file},
+    ledger::{LedgerStore, Ledgers, files::whole_file},
     runtime::{cores::topology::Topology, preflight},
     stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
     verifier::{
@@ -150,7 +150,7 @@ fn work(
         partitions: shape.partitions,
         brokers,
         // Nothing of it is ever written down.
-        store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
+        ledgers: Ledgers::Own(LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic)),
     };
     let crews = configs.iter().zip(&shapes).map(crew).collect();
     let ground = Ground { config, control, crews };

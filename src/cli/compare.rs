@@ -42,8 +42,11 @@ fn percent(text: &str) -> Parsed<f64> {
     percent.ok_or_else(|| Accepts::new("a number of percent from 0 to 1000"))
 }
 
-/// Files apart from flags, wherever they stand: each flag has a value.
-pub(super) fn apart(words: impl Iterator<Item = OsString>) -> (Vec<PathBuf>, Vec<OsString>) {
+/// Files apart from flags, wherever they stand: those that are named here have a value.
+pub(super) fn apart(
+    words: impl Iterator<Item = OsString>,
+    with_value: &[&str],
+) -> (Vec<PathBuf>, Vec<OsString>) {
     let (mut files, mut flags) = (Vec::new(), Vec::new());
     let mut words = words.filter(|word| !word.is_empty());
     while let Some(word) = words.next() {
@@ -53,7 +56,7 @@ pub(super) fn apart(words: impl Iterator<Item = OsString>) -> (Vec<PathBuf>, Vec
             continue;
         }
         let name = String::from_utf8_lossy(bytes).trim_start_matches('-').to_owned();
-        let takes_next = ["fail-on", "least", "output"].contains(&name.as_str());
+        let takes_next = with_value.contains(&name.as_str());
         flags.push(word);
         if takes_next {
             flags.extend(words.next());
@@ -85,7 +88,7 @@ mod tests {
     fn files_and_flags_in_any_order() {
         let words =
             ["a.json", "--fail-on", "p99>+10%", "b.json,c.json", "-least=5", "--output", "o.json", "d.json"];
-        let (files, flags) = apart(words.iter().map(OsString::from));
+        let (files, flags) = apart(words.iter().map(OsString::from), &["fail-on", "output"]);
         assert_eq!(files, ["a.json", "b.json,c.json", "d.json"].map(PathBuf::from));
         assert_eq!(flags, ["--fail-on", "p99>+10%", "-least=5", "--output", "o.json"].map(OsString::from));
     }

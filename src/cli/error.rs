@@ -29,7 +29,7 @@ pub(crate) enum UsageError {
         why: String,
     },
     /// `proofload` alone needs to be told which program to be.
-    #[error("{}: no such command: accepts verifier, repeater, bench, compare or doctor, then flags; see --help", OneLine(.0))]
+    #[error("{}: no such command: accepts verifier, repeater, bench, compare, ledger or doctor, then flags; see --help", OneLine(.0))]
     NoSuchCommand(String),
     /// `proofload help` with something else.
     #[error("help {}: no such topic: accepts one of {}", OneLine(.0), topics())]
@@ -39,7 +39,7 @@ pub(crate) enum UsageError {
     NoSuchFile(String),
     /// The first word is missing, or is a flag.
     #[error(
-        "a command comes first: accepts verifier, repeater, bench, compare or doctor, then flags; see --help"
+        "a command comes first: accepts verifier, repeater, bench, compare, ledger or doctor, then flags; see --help"
     )]
     NoCommand,
     /// None of the flags that ask for work.
@@ -53,6 +53,12 @@ pub(crate) enum UsageError {
         "compare: accepts the old result, then new ones: OLD.json NEW.json..., made by proofload bench --output"
     )]
     NothingToCompare,
+    /// `proofload ledger` without what to do, or what to do it with.
+    #[error(
+        "ledger: accepts merge, then the ledgers of slices: merge FILES..., such as valid_offsets_t.slice-*.json; and \
+         --ledger-dir DIR"
+    )]
+    NothingToMerge,
     /// Clap and our own reading of the flags disagree.
     #[error("{}", OneLine(.0))]
     Other(String),

@@ -10,8 +10,10 @@ mod error;
 mod generate;
 mod go_flags;
 mod help;
+mod ledger;
 mod repeater;
 mod resolve;
+mod slice;
 mod values;
 mod verifier;
 
@@ -36,11 +38,14 @@ use self::{
     doctor::DoctorArgs,
     error::UsageError,
     go_flags::Normalised,
+    ledger::LedgerArgs,
     repeater::RepeaterArgs,
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
 };
-use crate::config::{BenchConfig, CompareConfig, DoctorConfig, RepeaterConfig, VerifierConfig, is_secret};
+use crate::config::{
+    BenchConfig, CompareConfig, DoctorConfig, MergeConfig, RepeaterConfig, VerifierConfig, is_secret,
+};
 
 /// Environment variable for a password that is in nobody's process list.
 pub(crate) const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -88,6 +93,8 @@ pub(crate) enum Command {
     Bench(Box<BenchConfig>),
     /// Results of it, held against each other.
     Compare(Box<CompareConfig>),
+    /// The ledgers of slices, made one.
+    Merge(MergeConfig),
 }
 
 /// A command line that runs nothing: help, or an error.
@@ -135,6 +142,7 @@ fn parse_command(args: impl Iterator<Item = OsString>) -> Result<Command, CliExi
         Some("doctor") => parse_doctor(args),
         Some("bench") => parse_bench(args),
         Some("compare") => parse_compare(args),
+        Some("ledger") => parse_ledger(args),
         Some("generate") => Err(generate_file(args)),
         Some("-h" | "--h" | "-help" | "--help") => Err(CliExit::answer(help::top())),
         Some("help") => Err(help_on("proofload", args)),
@@ -179,9 +187,17 @@ fn parse_bench(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit>
 
 fn parse_compare(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
     let shown = "proofload compare";
-    let (files, words) = compare::apart(flags_or_help(shown, "compare", args)?);
+    let (files, words) =
+        compare::apart(flags_or_help(shown, "compare", args)?, &["fail-on", "least", "output"]);
     let (args, _) = flags::<CompareArgs>(shown, &help::COMPARE, words.into_iter())?;
     Ok(Command::Compare(Box::new(compare::resolve(args, &files)?)))
+}
+
+fn parse_ledger(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
+    let shown = "proofload ledger";
+    let (words, flag_words) = compare::apart(flags_or_help(shown, "ledger", args)?, &["ledger-dir"]);
+    let (args, _) = flags::<LedgerArgs>(shown, &help::LEDGER, flag_words.into_iter())?;
+    Ok(Command::Merge(ledger::resolve(args, &words)?))
 }
 
 /// One of the files that packages have beside the program; which there are, for `names`.
@@ -289,7 +305,7 @@ fn strict(command: clap::Command) -> clap::Command {
     })
 }
 
-/// `proofload help`, and `proofload help TOPIC`, where the user calls the program `shown`; the commands are topics, too.
+/// `proofload help`, and `proofload help TOPIC`, where the user calls the program `shown`; commands are topics, too.
 fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit {
     let called = |program: &str| match shown {
         "proofload" => format!("proofload {program}"),
@@ -300,10 +316,11 @@ fn help_on(shown: &'static str, args: impl Iterator<Item = OsString>) -> CliExit
     match words.filter(|word| !word.is_empty()).collect::<Vec<_>>().as_slice() {
         [] => CliExit::answer(help::top()),
         [topic] => {
-            let known = generate::commands().into_iter().find(|known| known.name == topic.as_str());
-            let text = known
-                .map(|known| help::program(&known.command, &called(known.name), known.words))
-                .or_else(|| help::topic(topic).map(str::to_owned));
+            let known = || generate::commands().into_iter().find(|known| known.name == topic.as_str());
+            // A topic that is called like a command says what that is about, too.
+            let text = help::topic(topic).map(str::to_owned).or_else(|| {
+                known().map(|known| help::program(&known.command, &called(known.name), known.words))
+            });
             match text {
                 Some(text) => CliExit::answer(text),
                 None => UsageError::NoSuchTopic(topic.clone()).into(),

@@ -11,6 +11,7 @@ use super::{
         TransactionArgs,
     },
     duration::{BareUnit, duration},
+    slice::{SliceWord, slice},
     values::{OrOff, choice, go_bool, topic_name, whole, whole_or_off},
 };
 use crate::config::LatestChecks;
@@ -83,6 +84,9 @@ pub(super) struct WorkArgs {
     /// Readers wait for new data at the end until /last_pass
     #[arg(long)]
     pub continuous: bool,
+    /// Own the partitions p with p mod N = I, and do a share of the work; auto/N in an Indexed Job
+    #[arg(long, value_name = "I/N", value_parser = slice)]
+    pub slice: Option<SliceWord>,
 }
 
 #[derive(Args, Debug)]
@@ -179,7 +183,7 @@ pub(super) struct ProofArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = go_bool)]
     pub proof_header: Option<bool>,
-    /// Folder of the ledger and of the last values [default: the working directory]
+    /// Folder of the ledgers and of the last values [default: the working directory]
     #[arg(long, value_name = "DIR")]
     pub ledger_dir: Option<PathBuf>,
     /// Count violations and go on to the end, instead of stopping at the first

@@ -7,7 +7,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::files::whole_file::NAME_MAX_BYTES;
+use super::{
+    SliceError,
+    files::{names, whole_file::NAME_MAX_BYTES},
+};
 use crate::{human::count, runtime::descriptors};
 
 /// Why a ledger file could not be used. The file is left as it was.
@@ -71,7 +74,7 @@ pub enum LedgerError {
     #[error(
         "ledger {}: its name would have {} bytes, and file systems take {}: no ledger can be kept of a topic whose name \
          has more than {} characters, and without one nothing can be proven: produce to a topic with a shorter name",
-        path.display(), name_bytes(path), NAME_MAX_BYTES, longest_topic()
+        path.display(), name_bytes(path), NAME_MAX_BYTES, longest_topic(path)
     )]
     NameTooLong {
         /// The file.
@@ -86,6 +89,9 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
+    /// Ledgers of slices make no whole.
+    #[error(transparent)]
+    Slices(#[from] SliceError),
     /// The file cannot be replaced.
     #[error("ledger {}: cannot be written: {source}: {}", path.display(), advice(path, source))]
     Unwritable {
@@ -100,9 +106,11 @@ fn name_bytes(path: &Path) -> usize {
     path.file_name().map_or(0, std::ffi::OsStr::len)
 }
 
-/// Bytes of the longest topic whose ledger has a name that fits.
-fn longest_topic() -> usize {
-    NAME_MAX_BYTES - "valid_offsets_.json".len()
+/// Bytes of the longest topic whose ledger has a name like this one's that fits.
+fn longest_topic(path: &Path) -> usize {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let slice = names::of_slice(&name).map_or(0, |(topic, _)| name.len() - names::ledger(topic, None).len());
+    NAME_MAX_BYTES - names::ledger("", None).len() - slice
 }
 
 /// What to do about a file that cannot be replaced, and what there is of it.

@@ -27,7 +27,7 @@ pub struct KeyAck {
 /// The last values of a topic's keys, by partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LatestValues {
-    partitions: Vec<BTreeMap<String, LatestValue>>,
+    pub(super) partitions: Vec<BTreeMap<String, LatestValue>>,
 }
 
 /// What the last acked record of a key held.

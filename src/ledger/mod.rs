@@ -8,7 +8,9 @@ mod entry;
 mod error;
 pub(crate) mod files;
 mod latest;
+mod slice_error;
 pub(crate) mod undecided;
+mod union;
 
 use range_set_blaze::RangeSetBlaze;
 
@@ -16,9 +18,10 @@ pub use acks::{AckedRuns, OffsetRun};
 pub(crate) use consumable::Consumable;
 pub(crate) use entry::Entry;
 pub(crate) use error::LedgerError;
-pub(crate) use files::store::LatestNeed;
 pub use files::store::LedgerStore;
+pub(crate) use files::{folder::LedgerFolder, ledgers::Ledgers, store::LatestNeed};
 pub(crate) use latest::{KeyAck, LatestValue, LatestValues, describe};
+pub(crate) use slice_error::SliceError;
 
 /// The offsets of a topic whose record was acknowledged at the offset that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -114,7 +114,8 @@ impl<'a> Standstill<'a> {
         let stop = || lifecycle.stop_requested() || asked.elapsed() >= LIMIT;
         let mut all = Vec::new();
         for (topic, partitions) in &self.floor.topics {
-            let ends = self.observer.offsets(topic, *partitions, OffsetSpec::End, isolation, |_| !stop())?;
+            let ids: Vec<i32> = (0..).take(*partitions).collect();
+            let ends = self.observer.offsets(topic, &ids, OffsetSpec::End, isolation, |_| !stop())?;
             all.extend(ends.iter().map(|end| end.offset));
         }
         Some(all)

@@ -9,7 +9,7 @@ use super::{
     CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ProducerTotals, ReaderStats,
     ReaderStatus, ReaderTotals, WorkerStatus,
 };
-use crate::config::StatusSchema;
+use crate::{config::StatusSchema, partitions::Slice};
 
 /// The workers of a run.
 #[derive(Debug)]
@@ -21,13 +21,56 @@ pub(crate) struct Board {
     /// Readers, in the order in which they run.
     pub readers: Vec<ReaderBoard>,
     ledger_acked: AtomicU64,
+    slices: Mutex<SlicesRead>,
+    /// Partitions that the process works on, of how many.
+    part: (usize, usize),
+}
+
+/// Of which slices' ledgers what was read was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlicesRead {
+    /// How many slices there are; 0: the ledger is one of all partitions.
+    pub(crate) of: usize,
+    /// Those that have no ledger, with their partitions that this process reads.
+    pub(crate) missing: Vec<(Slice, Vec<i32>)>,
 }
 
 impl Board {
     /// The workers of a run on this topic.
     #[must_use]
     pub(crate) fn new(topic: String, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
-        Self { topic, producer, readers, ledger_acked: AtomicU64::new(0) }
+        Self {
+            topic,
+            producer,
+            readers,
+            ledger_acked: AtomicU64::new(0),
+            slices: Mutex::default(),
+            part: (1, 1),
+        }
+    }
+
+    /// The same of a process that works on so many partitions, of all that a topic has.
+    #[must_use]
+    pub(crate) fn with_part(self, own: usize, all: usize) -> Self {
+        Self { part: (own, all), ..self }
+    }
+
+    /// The process's part of what is limited for all slices.
+    #[must_use]
+    pub(crate) fn share_of(&self, limit: u64) -> u64 {
+        let (own, all) = (self.part.0 as u128, self.part.1.max(1) as u128);
+        u64::try_from(u128::from(limit) * own / all).unwrap_or(limit)
+    }
+
+    /// Keeps of which slices' ledgers what a pass is held against was made.
+    pub(crate) fn note_slices(&self, slices: SlicesRead) {
+        *lock(&self.slices) = slices;
+    }
+
+    /// What was noted last.
+    #[must_use]
+    pub(crate) fn slices(&self) -> SlicesRead {
+        lock(&self.slices).clone()
     }
 
     /// Keeps how many records the ledger listed when it was read.

@@ -12,7 +12,7 @@ mod loop_times;
 mod repeater;
 mod status;
 
-pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind};
+pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind, SlicesRead};
 pub(crate) use counters::{
     Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,
 };

@@ -58,6 +58,7 @@ impl ShardContext {
             client: ClientSettings::new(&config.common, "127.0.0.1:1"),
             kind: config.common.client.kind,
             topic: config.topic.as_str().into(),
+            slice: config.slice,
             stall_after: config.common.stall_after,
         };
         Ok((context, config, messages))

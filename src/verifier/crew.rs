@@ -15,7 +15,8 @@ use super::{
         progress::Span,
     },
     second_look::SecondLook,
-    shard::{self, Feed, Feeder, Halt, ShardContext, owned_partitions},
+    shard::{self, Feed, Feeder, Halt, ShardContext},
+    sliced,
     work_watch::WorkWatch,
 };
 use crate::{
@@ -24,13 +25,13 @@ use crate::{
     control::{Control, StartWait},
     findings::Awaited,
     kafka::{ClientSettings, Isolation, Observer, OffsetAndEpoch, OffsetSpec, Trouble, named},
-    ledger::{Ledger, LedgerStore},
-    partitions::{PartitionSlot, PartitionTable},
+    ledger::{Ledger, LedgerError, Ledgers},
+    partitions::{PartitionSlot, PartitionTable, Slice},
     runtime::{
         cores::placement::{CoresRequest, Placement, ShardPlace},
         executor::{self, Shard},
     },
-    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
+    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats, SlicesRead},
 };
 
 /// Everything that the phases work with.
@@ -42,9 +43,10 @@ pub(crate) struct Crew<'a> {
     pub(crate) kind: ClientKind,
     pub(crate) client: ClientSettings,
     pub(crate) placement: Placement,
+    /// Of the topic, whoever works on them.
     pub(crate) partitions: usize,
     pub(crate) brokers: usize,
-    pub(crate) store: LedgerStore,
+    pub(crate) ledgers: Ledgers,
 }
 
 /// What a pass is held against, and what it reads.
@@ -80,14 +82,14 @@ impl Crew<'_> {
             let shards = self.produced(produce);
             let shards = shards.iter().map(|ids| Arc::new(ProducerStats::new(ids)));
             let board = ProducerBoard::new(shards.collect());
-            board.set_goal(produce.messages.get());
+            board.set_goal(self.share_of(produce.messages.get()));
             board
         });
-        let all = owned_partitions(0, 1, self.partitions);
+        let all = self.own();
         let random = self.config.rand_read.iter().flat_map(|random| {
             (0..random.readers).map(|_| {
                 let board = ReaderBoard::new(ReaderKind::Random, vec![Arc::new(ReaderStats::new(&all))]);
-                board.set_goal(random.reads_per_reader);
+                board.set_goal(self.share_of(random.reads_per_reader));
                 board
             })
         });
@@ -101,7 +103,7 @@ impl Crew<'_> {
             ReaderBoard::new(ReaderKind::Group, shards.collect())
         });
         let readers = random.chain(sequential).chain(group).collect();
-        Board::new(self.config.topic.clone(), producer, readers)
+        Board::new(self.config.topic.clone(), producer, readers).with_part(all.len(), self.partitions)
     }
 
     /// No worker is at work any more.
@@ -110,9 +112,29 @@ impl Crew<'_> {
         board.readers.iter().for_each(ReaderBoard::finish);
     }
 
-    /// All partitions of the topic, each in the slot of its number.
+    /// The partitions that this process works on: all of the topic, or its slice's.
+    pub(crate) fn own(&self) -> Vec<i32> {
+        sliced::partitions(self.config.slice, self.partitions)
+    }
+
+    /// What so many partitions are of the topic, as a part of 1.
+    pub(crate) fn share(&self, partitions: usize) -> f64 {
+        partitions as f64 / self.partitions.max(1) as f64
+    }
+
+    /// The part of `total` for all slices that falls to this process.
+    pub(crate) fn share_of(&self, total: u64) -> u64 {
+        sliced::share(total, self.config.slice, self.partitions)
+    }
+
+    /// The parts of `total` for all slices that fall to this one's shards, which own so many partitions each.
+    pub(crate) fn shares_of(&self, total: u64, owned: &[u64]) -> Vec<u64> {
+        sliced::shares(total, self.config.slice, self.partitions, owned)
+    }
+
+    /// The partitions that this process works on, each in a slot: of a whole topic that of its number.
     pub(crate) fn table(&self) -> Arc<PartitionTable> {
-        Arc::new(PartitionTable::of_topic(&self.config.topic, (0..).take(self.partitions)))
+        Arc::new(PartitionTable::of_topic(&self.config.topic, self.own()))
     }
 
     /// The partitions of each shard.
@@ -121,7 +143,7 @@ impl Crew<'_> {
     }
 
     fn dealt_to(&self, shards: usize) -> Vec<Vec<i32>> {
-        (0..shards).map(|shard| owned_partitions(shard, shards, self.partitions)).collect()
+        sliced::deal(&self.own(), shards)
     }
 
     /// The partitions that each shard produces to; the last shards may have none.
@@ -132,8 +154,12 @@ impl Crew<'_> {
         });
         let Some(limit) = limit else { return self.owned() };
         let all = self.placement.shards.len();
-        let Self { partitions, brokers, .. } = *self;
-        let load = Load { bytes_per_s: limit.get(), value_bytes: produce.value_bytes, partitions, brokers };
+        let load = Load {
+            bytes_per_s: self.share_of(limit.get()),
+            value_bytes: produce.value_bytes,
+            partitions: self.own().len(),
+            brokers: self.brokers,
+        };
         let mut dealt = self.dealt_to(load.shards(all));
         dealt.resize(all, Vec::new());
         dealt
@@ -151,6 +177,7 @@ impl Crew<'_> {
             client: self.client.clone(),
             kind: self.kind,
             topic: self.config.topic.as_str().into(),
+            slice: self.config.slice,
             stall_after: self.config.common.stall_after,
         }
     }
@@ -160,12 +187,49 @@ impl Crew<'_> {
         Some(self.places(spec, isolation)?.iter().map(|place| place.offset).collect())
     }
 
+    /// Those of partitions that are not ours are not asked for: what is left of them is nothing.
     pub(crate) fn places(&self, spec: OffsetSpec, isolation: Isolation) -> Option<Vec<OffsetAndEpoch>> {
         let mut wait = self.wait("the run");
         let still = |open: &[i32]| wait.still(|| self.offsets_awaited(open));
-        let places = self.observer.offsets(&self.config.topic, self.partitions, spec, isolation, still)?;
+        let (topic, own) = (&self.config.topic, self.own());
+        let known = self.observer.offsets(topic, &own, spec, isolation, still)?;
         wait.over();
+        let mut places = vec![OffsetAndEpoch { offset: 0, leader_epoch: -1 }; self.partitions];
+        for (partition, place) in own.into_iter().zip(known) {
+            if let Some(known) = usize::try_from(partition).ok().and_then(|index| places.get_mut(index)) {
+                *known = place;
+            }
+        }
         Some(places)
+    }
+
+    /// What was acked in the partitions that this process works on, and whose ledger is missing.
+    pub(crate) fn ledger(&self) -> Result<(Ledger, SlicesRead), LedgerError> {
+        let mut loaded = self.ledgers.load(self.partitions)?;
+        if let Some(slice) = self.config.slice {
+            loaded.ledger.keep(slice);
+        }
+        let own = self.own();
+        let of = |slice: Slice| own.iter().copied().filter(|id| slice.owns(*id)).collect::<Vec<_>>();
+        let missing = loaded.missing.into_iter().map(|slice| (slice, of(slice)));
+        let missing = missing.filter(|(_, partitions)| !partitions.is_empty()).collect();
+        Ok((loaded.ledger, SlicesRead { of: loaded.slices, missing }))
+    }
+
+    /// What a pass is held against from now on, told to whoever looks at the run.
+    fn ledger_of_pass(&self) -> Result<Arc<Ledger>, LedgerError> {
+        let (ledger, slices) = self.ledger()?;
+        if let Some(board) = self.control.shared.board.get() {
+            board.note_ledger(ledger.acked_count());
+            if board.slices() != slices {
+                for (slice, partitions) in &slices.missing {
+                    let partitions = named("partition", partitions.iter().copied());
+                    tracing::warn!("slice {slice} has no ledger: nothing is proven of {partitions}");
+                }
+                board.note_slices(slices);
+            }
+        }
+        Ok(Arc::new(ledger))
     }
 
     /// A wait for something that the cluster has to give; at the start `--startup-timeout` limits it.
@@ -192,14 +256,11 @@ impl Crew<'_> {
     /// The ledger, and what there is to read of each partition. The ledger comes first, so that
     /// everything that it lists lies below the ends.
     pub(crate) fn survey(&self) -> Result<Option<Survey>, RunError> {
-        let ledger = Arc::new(self.store.load(self.partitions)?);
-        if let Some(board) = self.control.shared.board.get() {
-            board.note_ledger(ledger.acked_count());
-        }
+        let ledger = self.ledger_of_pass()?;
         let latest = match self.config.proof.latest_values {
             LatestChecks::Never => None,
             LatestChecks::Last | LatestChecks::Every => {
-                Some(Arc::new(self.store.require_latest(self.partitions)?))
+                Some(Arc::new(self.ledgers.require_latest(self.partitions)?))
             }
         };
         let isolation = isolation(self.config.proof);
@@ -224,10 +285,7 @@ impl Crew<'_> {
     /// # Errors
     /// The ledger cannot be read.
     pub(crate) fn survey_ends(&self) -> Result<Option<Closing>, RunError> {
-        let ledger = Arc::new(self.store.load(self.partitions)?);
-        if let Some(board) = self.control.shared.board.get() {
-            board.note_ledger(ledger.acked_count());
-        }
+        let ledger = self.ledger_of_pass()?;
         let ends = self.readable_ends(&ledger);
         Ok(ends.map(|ends| Closing { ledger, ends: ends.iter().map(|end| end.offset).collect() }))
     }
@@ -284,7 +342,7 @@ impl Crew<'_> {
             return;
         }
         // One that cannot be read now was read before; nothing more is vouched for by it.
-        let Ok(ledger) = self.store.load(self.partitions) else { return };
+        let Ok((ledger, _)) = self.ledger() else { return };
         for shard in readers.iter().flat_map(|reader| &reader.shards) {
             shard.coverage.look_again(|partition| Some(ledger.partition(partition)?.acked()));
         }

@@ -10,5 +10,6 @@ pub(crate) mod read;
 pub(crate) mod run;
 mod second_look;
 pub(crate) mod shard;
+mod sliced;
 pub(crate) mod trial;
 pub(crate) mod work_watch;

@@ -26,7 +26,7 @@ use crate::{
     config::{ClientKind, Passes, ProduceConfig},
     control::Message,
     kafka::{ClientFactory, Coordinator, Trouble},
-    ledger::{LatestValues, Ledger, PartitionLedger},
+    ledger::{LatestValues, Ledger, Ledgers, PartitionLedger},
     partitions::PartitionTable,
     random::Random,
     record::proof,
@@ -43,11 +43,12 @@ pub(crate) type Phase = fn(&Crew<'_>, &Board) -> Result<(), RunError>;
 /// Produces what was asked for.
 pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let (Some(config), Some(producer)) = (&crew.config.produce, &board.producer) else { return Ok(()) };
-    let mut ledger = crew.store.load(crew.partitions)?;
-    crew.store.recover(&ledger)?;
+    let Ledgers::Own(store) = &crew.ledgers else { return Ok(()) };
+    let mut ledger = store.load(crew.partitions)?;
+    store.recover(&ledger)?;
     ledger.tolerate_data_loss |= crew.config.proof.tolerate_data_loss;
     let latest = if config.latest_values {
-        let known = crew.store.load_latest(crew.partitions)?;
+        let known = store.load_latest(crew.partitions)?;
         Some(known.unwrap_or_else(|| LatestValues::new(crew.partitions)))
     } else {
         None
@@ -55,7 +56,7 @@ pub(crate) fn produce(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
     let Some(ends) = latecomers::first_ends(crew) else { return Ok(()) };
     let late = Arc::new(LateEnds::new(crew.partitions));
     let jobs = produce_jobs(crew, config, &ledger, (&ends, &late), producer);
-    crew.control.send(Message::OpenLedger { store: crew.store.clone(), ledger, latest });
+    crew.control.send(Message::OpenLedger { store: store.clone(), ledger, latest });
     let shards = match crew.kind {
         ClientKind::Wire => start_producers(crew, jobs, ShardContext::wire)?,
         ClientKind::Librdkafka => start_producers(crew, jobs, ShardContext::librdkafka)?,
@@ -102,8 +103,9 @@ fn produce_jobs(
 ) -> Vec<ProduceJob> {
     let owned = crew.produced(config);
     let counts: Vec<u64> = owned.iter().map(|ids| ids.len() as u64).collect();
-    let records = budget::shares(config.messages.get(), &counts);
-    let windows = budget::shares(config.max_buffered_records as u64, &counts);
+    let records = crew.shares_of(config.messages.get(), &counts);
+    let windows = crew.shares_of(config.max_buffered_records as u64, &counts);
+    let before = crew.config.slice.map_or(0, |slice| slice.partitions_before(crew.partitions));
     let config = Arc::new(config.clone());
     let partition = |id: &i32| {
         let part = ledger.partition(*id);
@@ -133,9 +135,9 @@ fn produce_jobs(
         partitions: ids.iter().map(partition).collect(),
         table: Arc::new(PartitionTable::of_topic(&crew.config.topic, ids.iter().copied())),
         records: records[index],
-        share: ids.len() as f64 / crew.partitions.max(1) as f64,
+        share: crew.share(ids.len()),
         window: usize::try_from(windows[index]).unwrap_or(usize::MAX).max(1),
-        partitions_before: owned[..index].iter().map(Vec::len).sum(),
+        partitions_before: before + owned[..index].iter().map(Vec::len).sum::<usize>(),
         topic_partitions: crew.partitions,
         tolerate_data_loss: crew.config.proof.tolerate_data_loss,
         stats: producer.shards[index].clone(),
@@ -185,7 +187,7 @@ pub(crate) fn look_at_producers(
 
 /// What a shard's producer waits for, and who keeps it waiting.
 fn producer_s_trouble(crew: &Crew<'_>, shard: usize, wants: ProducerWants) -> Trouble {
-    let id = transactional_id(&crew.client, &crew.config.topic, shard);
+    let id = transactional_id(&crew.client, &crew.config.topic, crew.config.slice, shard);
     let coordinator = Coordinator::Transactions(&id);
     match wants {
         ProducerWants::Coordinator | ProducerWants::TransactionEnd => {
@@ -214,7 +216,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         table: table.clone(),
         stats: stats.clone(),
         throughput_bytes_per_s: config.throughput_bytes_per_s,
-        share: table.count() as f64 / crew.partitions.max(1) as f64,
+        share: crew.share(table.count()),
         proof: crew.config.proof,
         end_to_end: None,
     });
@@ -227,7 +229,7 @@ pub(crate) fn sequential_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunE
         patient: config.throughput_bytes_per_s.is_some() || crew.config.passes == Passes::Continuous,
         close: (crew.config.passes == Passes::Continuous).then(|| close.clone()),
     };
-    let mut left = config.max_messages;
+    let mut left = config.max_messages.map(|total| crew.share_of(total));
     let result = crew.run_passes(&[reader], &feeders, &watched, || {
         if left == Some(0) {
             return Ok(None);
@@ -274,7 +276,7 @@ pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
         jobs[index % shards].push(RandReadJob {
             table: table.clone(),
             stats: reader.shards[0].clone(),
-            reads: config.reads_per_reader,
+            reads: crew.share_of(config.reads_per_reader),
             proof: crew.config.proof,
         });
     }
@@ -293,7 +295,7 @@ pub(crate) fn random_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError
                 std::thread::sleep(EMPTY_PASS_PAUSE);
             }
         }
-        let pass = RandReadPass { truth, spans: spans.into() };
+        let pass = RandReadPass { truth, spans: spans_of(&table, &spans).into() };
         Ok(Some(vec![pass; feeders.len()]))
     });
     drop(feeders);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{crew::Crew, phases, read::group::group_pass, shard::Halt, trial::Trial};
+use super::{crew::Crew, phases, read::group::group_pass, shard::Halt, sliced, trial::Trial};
 use crate::{
     app::{
         broker::Cluster,
@@ -16,7 +16,7 @@ use crate::{
     findings::anomaly::Anomaly,
     human::count,
     kafka::{ClientSettings, Observer, TopicError, TopicShape},
-    ledger::LedgerStore,
+    ledger::{LedgerStore, Ledgers},
     runtime::{
         cores::{
             placement::{self, Placement, PlacementError, ShardLimits},
@@ -56,6 +56,8 @@ fn run_to_end(config: &VerifierConfig, ending: &Arc<Ending>) -> Result<(), RunEr
     let control = Control::start(ending)?;
     control.shared.connections.store(trial.port, Relaxed);
     let result = work(&trial, config, &topology, &cluster, &control);
+    // Nobody produces here any more, however long the process stays.
+    drop(trial);
     control.shared.lifecycle.finish_work();
     ending.close(result.as_ref().err());
     // A run that failed is over at once: whoever watches it must see its exit code.
@@ -87,7 +89,8 @@ fn work(
             Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
             answer => answer.map_err(|error| trial.explain(error))?,
         };
-    let placement = plan(config, topology, partitions)?;
+    sliced::check(config, partitions)?;
+    let placement = plan(config, topology, sliced::partitions(config.slice, partitions).len())?;
     control.shared.connections.store(trial.connections(brokers, placement.shards.len())?, Relaxed);
     preflight::check(placement.shards.len(), observers)?;
     let kind = frame::client_on(&config.common.client, is_redpanda);
@@ -102,34 +105,49 @@ fn work(
         placement,
         partitions,
         brokers,
-        store: LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic),
+        ledgers: Ledgers::of(
+            cluster.ledger_dir(&config.ledger_dir),
+            &config.topic,
+            config.producing_slice(),
+            config.produce.is_some(),
+        ),
     };
-    // That of an embedded cluster goes with it: nobody could have brought one.
-    let is_embedded = matches!(config.common.brokers, Brokers::Embedded { .. });
-    if config.produce.is_none() && config.has_readers() && !is_embedded && !crew.store.path().exists() {
-        let place = crew.store.path();
-        let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
-        tracing::warn!(
-            "no ledger at {}: lost writes cannot be detected; --ledger-dir names another folder",
-            place.display()
-        );
+    if config.produce.is_none() && config.has_readers() {
+        warn_without_ledger(&crew);
     }
     // The ledger must be readable, and writable by a producer, before there is anything to lose.
-    let ledger = crew.store.load(partitions)?;
-    if config.produce.is_some() {
-        crew.store.probe()?;
+    let (ledger, _) = crew.ledger()?;
+    if let Ledgers::Own(store) = &crew.ledgers {
+        store.probe()?;
     }
     control.shared.shards.store(crew.placement.shards.len(), Relaxed);
     let board = control.shared.board.get_or_init(|| crew.board());
     board.note_ledger(ledger.acked_count());
+    let part =
+        config.slice.map_or_else(String::new, |slice| format!("slice {slice} with {} of ", crew.own().len()));
     tracing::info!(
-        "topic {}: {}, {}, {} in the ledger",
+        "topic {}: {part}{}, {}, {} in the ledger",
         config.topic,
         count(partitions, "partition"),
         count(crew.placement.shards.len(), "shard"),
         count(ledger.acked_count(), "offset")
     );
     verdict(run_phases(&crew, board), control).map_err(|error| explain_compaction(error, &crew))
+}
+
+/// Says so where there is nothing to hold the log against.
+fn warn_without_ledger(crew: &Crew<'_>) {
+    let config = crew.config;
+    // That of an embedded cluster goes with it: nobody could have brought one.
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) || crew.ledgers.has_any() {
+        return;
+    }
+    let place = LedgerStore::new(&config.ledger_dir, &config.topic).path().to_owned();
+    let place = std::path::absolute(&place).unwrap_or(place);
+    tracing::warn!(
+        "no ledger at {}: lost writes cannot be detected; --ledger-dir names another folder",
+        place.display()
+    );
 }
 
 /// Records that compaction took look like lost ones to whoever was not told of it.

@@ -36,7 +36,7 @@ impl<'a> SecondLook<'a> {
         }
         self.next = Instant::now() + LOOK_EVERY;
         // One that cannot be read now is read at the end of the pass.
-        let Ok(ledger) = crew.store.load(crew.partitions) else { return };
+        let Ok((ledger, _)) = crew.ledger() else { return };
         if let Err(halt) = crew.accuse(undecided.convict(&ledger)) {
             crew.lifecycle().note_halt(halt.exit_code(), || halt.to_string());
             crew.lifecycle().request_stop();
@@ -59,7 +59,7 @@ impl Crew<'_> {
         let shared = &self.control.shared;
         let until = Instant::now() + LEDGER_DELAY;
         while !shared.undecided.is_empty() {
-            let ledger = self.store.load(self.partitions).ok();
+            let ledger = self.ledger().ok().map(|(ledger, _)| ledger);
             let awaits = ledger.as_ref().is_some_and(|ledger| shared.undecided.awaits(ledger));
             if awaits && Instant::now() < until && !self.lifecycle().stop_requested() {
                 std::thread::sleep(PAUSE);

@@ -11,6 +11,7 @@ use crate::{
     control::Message,
     findings::anomaly::Violation,
     kafka::{ClientError, ClientSettings, CommittedPlaces, Librdkafka, MemberSettings, wire::Wire},
+    partitions::Slice,
     runtime::cores::{cpu_set::CpuSet, placement::ShardPlace},
     verifier::read::stall::USUAL_LIMIT,
 };
@@ -61,6 +62,8 @@ pub(crate) struct ShardContext {
     pub kind: ClientKind,
     /// The topic under test.
     pub topic: Arc<str>,
+    /// The part of it that the process works on.
+    pub slice: Option<Slice>,
     /// When a worker that makes no progress counts as stalled; `None`: never.
     pub stall_after: Option<Duration>,
 }
@@ -121,12 +124,6 @@ impl ShardContext {
     pub(crate) fn played(flags: &str) -> (Self, Box<VerifierConfig>, Receiver<Message>) {
         Self::alone(flags).expect("flags of a verifier")
     }
-}
-
-/// The partitions, of so many, that a shard owns.
-#[must_use]
-pub(crate) fn owned_partitions(shard: usize, shards: usize, partitions: usize) -> Vec<i32> {
-    (shard..partitions).step_by(shards.max(1)).filter_map(|partition| i32::try_from(partition).ok()).collect()
 }
 
 /// Passes for a reader on a shard, handed out one by one by the main thread.
@@ -198,21 +195,5 @@ impl<P> Feeder<P> {
     #[must_use]
     pub(crate) fn is_over(&self) -> bool {
         !self.outcomes.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_partition_has_one_owner() {
-        for (shards, partitions) in [(1, 8), (3, 8), (8, 3), (5, 5)] {
-            let mut all: Vec<_> =
-                (0..shards).flat_map(|shard| owned_partitions(shard, shards, partitions)).collect();
-            all.sort_unstable();
-            assert_eq!(all, (0..i32::try_from(partitions).unwrap()).collect::<Vec<_>>());
-        }
-        assert!(owned_partitions(5, 8, 3).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         ClientError, ClientSettings, Librdkafka, Observer, ReaderSettings, TopicError, TransactionSettings,
         WriterSettings, wire,
     },
-    ledger::{LatestNeed, LedgerError, LedgerStore},
+    ledger::{LatestNeed, LedgerError, LedgerFolder, LedgerStore, Ledgers, files::Claim},
     runtime::{
         cores::cpu_set::CpuSet,
         descriptors::{self, TooFew, Wanted},
@@ -28,6 +28,8 @@ pub(crate) struct Trial<'a> {
     limit: u64,
     /// Connections that the control port may have, as far as the brokers are known.
     pub(crate) port: usize,
+    /// What the producer of a slice holds while it is at work.
+    _claim: Option<Claim>,
 }
 
 impl<'a> Trial<'a> {
@@ -36,7 +38,8 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// What stands in the way.
     pub(crate) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
-        Self::with_ledger(config, cpus, shards, ledger(config)?)
+        let (listed, claim) = ledger(config)?;
+        Ok(Self { _claim: claim, ..Self::with_ledger(config, cpus, shards, listed)? })
     }
 
     /// The same of a run that keeps its ledger to itself: nothing lies anywhere.
@@ -58,7 +61,7 @@ impl<'a> Trial<'a> {
         listed: usize,
     ) -> Result<Self, RunError> {
         clients(config, cpus)?;
-        let mut trial = Self { config, listed, limit: descriptors::raise(), port: 0 };
+        let mut trial = Self { config, listed, limit: descriptors::raise(), port: 0, _claim: None };
         trial.port = trial.connections(config.common.brokers.listed(), shards)?;
         let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
         let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
@@ -96,7 +99,8 @@ impl<'a> Trial<'a> {
 
     /// A topic that was left missing, because it would have had too few partitions for its ledger.
     pub(crate) fn explain(&self, error: TopicError) -> RunError {
-        let store = LedgerStore::new(&self.config.ledger_dir, &self.config.topic);
+        let Self { config, .. } = self;
+        let store = LedgerStore::of(&config.ledger_dir, &config.topic, config.producing_slice());
         match (&error, &self.config.common.new_topic) {
             (TopicError::Missing { .. }, Some(new)) => store
                 .check_partitions(store.path(), self.listed, new.partitions)
@@ -153,23 +157,25 @@ fn writer(client: &ClientSettings, config: &ProduceConfig) -> WriterSettings {
     }
 }
 
-/// Whether the ledger can be read, and written where that is needed. Returns how many partitions the topic must have.
-fn ledger(config: &VerifierConfig) -> Result<usize, LedgerError> {
+/// Whether the ledger can be read, and written where that is needed; nobody else may write it. Returns how many partitions
+/// the topic must have.
+fn ledger(config: &VerifierConfig) -> Result<(usize, Option<Claim>), LedgerError> {
     if matches!(config.common.brokers, Brokers::Embedded { .. }) {
         // Its ledgers begin and end with it.
-        return Ok(0);
+        return Ok((0, None));
     }
-    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
     let latest = match (config.proof.latest_values, &config.produce) {
         (LatestChecks::Never, _) => LatestNeed::Ignored,
         (_, Some(_)) => LatestNeed::Written,
         (_, None) => LatestNeed::Read,
     };
-    let listed = store.inspect(latest)?;
-    if config.produce.is_some() {
-        store.probe()?;
-    }
-    Ok(listed)
+    let (dir, topic, slice) = (&config.ledger_dir, &config.topic, config.producing_slice());
+    let ledgers = Ledgers::of(dir, topic, slice, config.produce.is_some());
+    let listed = ledgers.inspect(latest)?;
+    let Ledgers::Own(store) = ledgers else { return Ok((listed, None)) };
+    let claim = LedgerFolder::new(dir, topic).claim(slice)?;
+    store.probe()?;
+    Ok((listed, claim))
 }
 
 fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u64) -> Result<usize, TooFew> {

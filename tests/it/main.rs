@@ -48,6 +48,7 @@ mod renewed;
 mod roles;
 mod security;
 mod side_by_side;
+mod slices;
 mod stalls;
 mod startup;
 mod surgery;
@@ -148,6 +149,7 @@ fn all() -> Vec<(String, Test)> {
         surgery::tests(),
         flips::tests(),
         kills::tests(),
+        slices::tests(),
         groups::tests(),
         probed::tests(),
         stalls::tests(),

@@ -6,7 +6,7 @@ mod man;
 
 use clap::CommandFactory;
 
-use super::{BenchArgs, CompareArgs, DoctorArgs, RepeaterArgs, VerifierArgs, help};
+use super::{BenchArgs, CompareArgs, DoctorArgs, LedgerArgs, RepeaterArgs, VerifierArgs, help};
 
 /// A command of `proofload`, and what else it is called by.
 pub(super) struct Described {
@@ -20,7 +20,7 @@ pub(super) struct Described {
 }
 
 /// All of them.
-pub(super) fn commands() -> [Described; 5] {
+pub(super) fn commands() -> [Described; 6] {
     [
         Described {
             name: "verifier",
@@ -49,6 +49,13 @@ pub(super) fn commands() -> [Described; 5] {
             link: None,
             command: CompareArgs::command(),
             words: &help::COMPARE,
+        },
+        Described {
+            name: "ledger",
+            page: "proofload-ledger",
+            link: None,
+            command: LedgerArgs::command(),
+            words: &help::LEDGER,
         },
         Described {
             name: "doctor",

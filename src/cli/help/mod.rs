@@ -237,6 +237,21 @@ pub(super) const COMPARE: Words = Words {
     paths: &[],
 };
 
+pub(super) const LEDGER: Words = Words {
+    usage: "merge FILES... [FLAGS]",
+    examples: &[
+        (
+            "merge slices/valid_offsets_t.slice-*.json",
+            "Of all slices of topic t, in the working directory: valid_offsets_t.json",
+        ),
+        (
+            "merge {a,b}/valid_offsets_t.slice-*.json --ledger-dir all",
+            "From the folders of two machines into a third",
+        ),
+    ],
+    paths: &[],
+};
+
 pub(super) const DOCTOR: Words = Words {
     usage: "[--brokers HOST:PORT,... [--topic TOPIC]] [FLAGS]",
     examples: &[

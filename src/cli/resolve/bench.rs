@@ -53,6 +53,7 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
     let verifier = VerifierConfig {
         common,
         topic: topics[0].clone(),
+        slice: None,
         produce: Some(produce(args)),
         rand_read: None,
         seq_read: reads.then_some(SeqReadConfig { max_messages: None, throughput_bytes_per_s: None }),

@@ -1,6 +1,7 @@
 //! The verifier's flags, resolved.
 
 use std::{
+    env,
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 use super::{
     super::{
         error::UsageError,
+        slice,
         values::OrOff,
         verifier::{ProducerArgs, VerifierArgs},
     },
@@ -51,6 +53,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
             &uses(args),
         )?,
         topic,
+        slice: args.work.slice.map(|word| slice::resolve(word, |name| env::var(name).ok())).transpose()?,
         produce: produce(args)?,
         rand_read: rand_read(args),
         seq_read: seq_read(args)?,
@@ -78,6 +81,7 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
     check_ledger_dir(&config)?;
+    check_slice(&config)?;
     config.common.warnings = idle::verifier(args);
     check_new_topic(args.cluster.create_topic, &config)?;
     let weaker = weaker(&config);
@@ -126,6 +130,30 @@ fn check_ledger_dir(config: &VerifierConfig) -> Result<(), UsageError> {
     Ok(())
 }
 
+/// A slice does its share of what was asked for, and nothing that cannot be shared.
+fn check_slice(config: &VerifierConfig) -> Result<(), UsageError> {
+    let Some(slice) = config.slice else { return Ok(()) };
+    if config.group_read.is_some() {
+        let why = "cannot be used with --consumer_group_readers: a group deals out all partitions of a topic by itself; read \
+                   with it in a run without --slice, with the slices' folder as --ledger-dir";
+        return Err(UsageError::flag("slice", why));
+    }
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) {
+        let why = "cannot be used with --brokers embedded: each process would have a cluster of its own";
+        return Err(UsageError::flag("slice", why));
+    }
+    let least = |flag, count: Option<u64>| match count {
+        Some(count) if count < slice.of() as u64 => {
+            let what = format!("{} or more with --slice {slice}: one for each slice", slice.of());
+            Err(UsageError::value(flag, count, what))
+        }
+        _ => Ok(()),
+    };
+    least("produce_msgs", config.produce.as_ref().map(|produce| produce.messages.get()))?;
+    least("rand_read_msgs", config.rand_read.as_ref().map(|random| random.reads_per_reader))?;
+    least("seq_read_msgs", config.seq_read.as_ref().and_then(|read| read.max_messages))
+}
+
 /// What flags leave out of a proof.
 fn weaker(config: &VerifierConfig) -> Vec<String> {
     let reads = config.seq_read.is_some() || config.rand_read.is_some() || config.group_read.is_some();
@@ -147,7 +175,7 @@ fn weaker(config: &VerifierConfig) -> Vec<String> {
 /// A report that takes the ledger's place takes away what a run is to be measured by.
 fn check_report(config: &VerifierConfig) -> Result<(), UsageError> {
     let Some(report) = &config.common.report else { return Ok(()) };
-    let store = LedgerStore::new(&config.ledger_dir, &config.topic);
+    let store = LedgerStore::of(&config.ledger_dir, &config.topic, config.producing_slice());
     let resolved =
         |path: &Path| (whole_file::folder(path).canonicalize().ok(), path.file_name().map(ToOwned::to_owned));
     let is_taken = [store.path(), store.latest_path(), store.journal_path()]

@@ -9,7 +9,10 @@ use std::{
 use clap::CommandFactory;
 
 use super::{
-    super::{bench::BenchArgs, compare::CompareArgs, help, repeater::RepeaterArgs, verifier::VerifierArgs},
+    super::{
+        bench::BenchArgs, compare::CompareArgs, help, ledger::LedgerArgs, repeater::RepeaterArgs,
+        verifier::VerifierArgs,
+    },
     Program, run,
 };
 
@@ -26,6 +29,8 @@ const FOREIGN: &[&str] = &[
     "document-private-items",
     "elections",
     "flips",
+    "for",
+    "from-literal",
     "fuzz",
     "header",
     "help",
@@ -48,6 +53,7 @@ const FOREIGN: &[&str] = &[
     "simulate",
     "surgery",
     "test",
+    "timeout",
     "ulimit",
     "version",
     "bench",
@@ -74,8 +80,8 @@ fn commands() -> [(&'static str, clap::Command); 3] {
     ]
 }
 
-fn alone() -> [(&'static str, clap::Command); 1] {
-    [("proofload compare", CompareArgs::command())]
+fn alone() -> [(&'static str, clap::Command); 2] {
+    [("proofload compare", CompareArgs::command()), ("proofload ledger", LedgerArgs::command())]
 }
 
 /// Words that begin with two dashes, without what follows `=`.

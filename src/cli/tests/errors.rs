@@ -241,7 +241,7 @@ fn missing_parts() {
 
 #[test]
 fn proofload_needs_a_command() {
-    let command = "accepts verifier, repeater, bench, compare or doctor, then flags; see --help";
+    let command = "accepts verifier, repeater, bench, compare, ledger or doctor, then flags; see --help";
     for words in [&[][..], &["--topic", "t"], &[""]] {
         assert_eq!(refusal(Program::Proofload, words), format!("a command comes first: {command}"));
     }
@@ -299,4 +299,37 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn slices_refuse_what_cannot_be_shared() {
+    for (words, said) in [
+        ("--slice 2/2", "--slice 2/2: accepts I/N with I from 0 to N-1, auto/N or auto"),
+        ("--slice 0/2 --consumer_group_readers 2", "--slice: cannot be used with --consumer_group_readers"),
+        ("--slice 0/2 --brokers embedded", "--slice: cannot be used with --brokers embedded"),
+        ("--slice 0/11", "--produce_msgs 10: accepts 11 or more with --slice 0/11"),
+        ("--slice 0/2 --rand_read_msgs 1", "--rand_read_msgs 1: accepts 2 or more with --slice 0/2"),
+        ("--slice 0/2 --seq_read_msgs 1", "--seq_read_msgs 1: accepts 2 or more with --slice 0/2"),
+        (
+            "--slice 0/2 --report valid_offsets_t.slice-0-of-2.json",
+            "--report valid_offsets_t.slice-0-of-2.json",
+        ),
+    ] {
+        let error = verifier(words);
+        assert!(error.starts_with(said), "{words}: {error}");
+    }
+}
+
+#[test]
+fn a_merge_needs_ledgers() {
+    for words in
+        [&["ledger"][..], &["ledger", "merge"], &["ledger", "split", "a"], &["ledger", "a.json", "merge"]]
+    {
+        assert!(
+            refusal(Program::Proofload, words).starts_with("ledger: accepts merge, then the ledgers"),
+            "{words:?}"
+        );
+    }
+    let unknown = refusal(Program::Proofload, &["ledger", "merge", "a", "--into", "b"]);
+    assert!(unknown.contains("--into"), "{unknown}");
 }

@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::{
     super::{Program, flags, go_flags, help, repeater::RepeaterArgs, verifier::VerifierArgs},
-    answer, refusal,
+    Command, answer, refusal, run,
 };
 
 /// Flags of both programs, each with a value that is not its default; booleans have none.
@@ -76,6 +76,7 @@ const VERIFIER: &[(&str, &str)] = &[
     ("group-consume-exactly-once", ""),
     ("loop", ""),
     ("continuous", ""),
+    ("slice", "0/3"),
     ("batch_max_bytes", "2048"),
     ("max-buffered-records", "1"),
     ("produce-random-bytes", ""),
@@ -349,4 +350,15 @@ fn what_a_report_shows_of_the_flags_holds_no_secret() {
     for (flag, value) in expected {
         assert_eq!(shown.get(flag), Some(&value), "{flag}");
     }
+}
+
+#[test]
+fn a_merge_takes_files_and_a_folder_in_any_order() {
+    for words in ["merge a b --ledger-dir=d", "--ledger-dir d merge a b", "merge a -ledger-dir d b"] {
+        let words: Vec<_> = ["ledger"].into_iter().chain(words.split(' ')).collect();
+        let Ok(Command::Merge(config)) = run(Program::Proofload, &words) else { panic!("{words:?}") };
+        assert_eq!((config.ledgers, config.dir), (vec!["a".into(), "b".into()], "d".into()), "{words:?}");
+    }
+    let Ok(Command::Merge(config)) = run(Program::Proofload, &["ledger", "merge", "a"]) else { panic!() };
+    assert_eq!(config.dir, std::path::Path::new("."));
 }

@@ -256,24 +256,20 @@ impl Observer {
         Some(policy.contains("compact"))
     }
 
-    /// Where every partition of a topic starts or ends, asked again until all have
+    /// Where these partitions of a topic, sorted, start or end, asked again until all have
     /// answered; `None` when `still`, which is told of which ones, became false before that.
     pub(crate) fn offsets(
         &self,
         topic: &str,
-        partitions: usize,
+        partitions: &[i32],
         spec: OffsetSpec,
         isolation: Isolation,
         mut still: impl FnMut(&[i32]) -> bool,
     ) -> Option<Vec<OffsetAndEpoch>> {
-        let mut known = vec![None; partitions];
+        let mut known = vec![None; partitions.len()];
         loop {
-            let open: Vec<i32> = known
-                .iter()
-                .enumerate()
-                .filter(|(_, offset)| offset.is_none())
-                .filter_map(|(partition, _)| i32::try_from(partition).ok())
-                .collect();
+            let open = partitions.iter().zip(&known).filter(|(_, offset)| offset.is_none());
+            let open: Vec<i32> = open.map(|(partition, _)| *partition).collect();
             if open.is_empty() {
                 return known.into_iter().collect();
             }
@@ -281,8 +277,10 @@ impl Observer {
                 return None;
             }
             for (partition, place) in self.offsets_of(topic, &open, spec, isolation, || !still(&open))? {
-                if let Some(slot) = usize::try_from(partition).ok().and_then(|index| known.get_mut(index)) {
-                    *slot = Some(place);
+                if let Some(known) =
+                    partitions.binary_search(&partition).ok().and_then(|index| known.get_mut(index))
+                {
+                    *known = Some(place);
                 }
             }
             if known.contains(&None) {

@@ -12,12 +12,14 @@ use nix::errno::Errno;
 use super::{
     format, journal,
     journal_file::JournalFile,
+    names,
     text::{Known, NewText},
     whole_file::{self, Identity, Prepared},
 };
 use crate::{
-    ledger::{Entry, LatestValues, Ledger, LedgerError, latest},
+    ledger::{Entry, LatestValues, Ledger, LedgerError, SliceError, latest},
     mutants,
+    partitions::Slice,
 };
 
 /// How often files are read that others replace meanwhile, until what was read belongs together.
@@ -34,10 +36,14 @@ pub enum LatestNeed {
     Read,
 }
 
-/// The place of one topic's ledger.
+/// The place of one topic's ledger, or of one slice's.
 #[derive(Clone, Debug)]
 pub struct LedgerStore {
     topic: String,
+    /// `None`: all partitions.
+    slice: Option<Slice>,
+    /// By what the journal names it.
+    stem: String,
     path: PathBuf,
     latest_path: PathBuf,
     journal_path: PathBuf,
@@ -57,13 +63,21 @@ impl LedgerStore {
     /// The ledger of `topic` in the folder `dir`.
     #[must_use]
     pub fn new(dir: &Path, topic: &str) -> Self {
-        // Not longer than the ledger's: wherever the temporary file of that fits, as has been tried, this one's does.
-        let journal_path = dir.join(format!("valid_offsets_{topic}.jnl"));
-        let journal = JournalFile::new(journal_path.clone(), topic);
+        Self::of(dir, topic, None)
+    }
+
+    /// That of a slice of it, where one is given.
+    #[must_use]
+    pub(crate) fn of(dir: &Path, topic: &str, slice: Option<Slice>) -> Self {
+        let stem = names::stem(topic, slice);
+        let journal_path = dir.join(names::journal(topic, slice));
+        let journal = JournalFile::new(journal_path.clone(), &stem);
         Self {
             topic: topic.to_owned(),
-            path: dir.join(format!("valid_offsets_{topic}.json")),
-            latest_path: dir.join(format!("latest_value_{topic}.json")),
+            slice,
+            stem,
+            path: dir.join(names::ledger(topic, slice)),
+            latest_path: dir.join(names::latest(topic, slice)),
             journal_path,
             known: Arc::default(),
             journal: Arc::new(Mutex::new(journal)),
@@ -116,8 +130,29 @@ impl LedgerStore {
         Ok(ledger)
     }
 
+    /// Reads the ledger for as many partitions as it lists, with what its journal adds; `None` when there is no file.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no ledger.
+    pub(crate) fn read(&self) -> Result<Option<Ledger>, LedgerError> {
+        let Some(Found { text, entries, .. }) = self.find()? else { return Ok(None) };
+        let mut ledger = self.decode(&text)?;
+        for entry in &entries {
+            entry.enter(&mut ledger);
+        }
+        Ok(Some(ledger))
+    }
+
     fn decode(&self, text: &[u8]) -> Result<Ledger, LedgerError> {
-        format::decode(text).map_err(|reason| LedgerError::Malformed { path: self.path.clone(), reason })
+        let path = &self.path;
+        let ledger =
+            format::decode(text).map_err(|reason| LedgerError::Malformed { path: path.clone(), reason })?;
+        match self.slice.and_then(|slice| Some((slice, ledger.beyond(slice)?))) {
+            Some((slice, partition)) => {
+                Err(SliceError::NotItsOwn { path: path.clone(), slice, partition }.into())
+            }
+            None => Ok(ledger),
+        }
     }
 
     /// `None` when there is no ledger, whatever its journal says.
@@ -130,7 +165,7 @@ impl LedgerStore {
             let Some(text) = read(&self.path)? else { return Ok(None) };
             let known = Known::Text { identity, digest: journal::digest(&text) };
             let lines = read(&self.journal_path)?.unwrap_or_default();
-            let entries = known.life().and_then(|life| journal::decode(&lines, &self.topic, life));
+            let entries = known.life().and_then(|life| journal::decode(&lines, &self.stem, life));
             Ok(Some(Found { text, known, entries: entries.unwrap_or_default() }))
         })
     }
@@ -189,6 +224,14 @@ impl LedgerStore {
             self.check_partitions(&self.latest_path, listed, partitions)?;
             Ok(partitions)
         })
+    }
+
+    /// Reads them for as many partitions as are listed.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no map of keys.
+    pub(crate) fn find_latest(&self) -> Result<Option<LatestValues>, LedgerError> {
+        self.read_latest(Ok)
     }
 
     /// The same of a topic with as many partitions as `existing` says, if it takes those that are listed.

@@ -192,7 +192,7 @@ fn lock(temporary: &Path) -> io::Result<File> {
 }
 
 /// The same; another process that only looks whether it could write is soon done.
-fn lock_patiently(temporary: &Path) -> io::Result<File> {
+pub(super) fn lock_patiently(temporary: &Path) -> io::Result<File> {
     const TIMES: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(20);
     for _ in 0..TIMES {

@@ -51,12 +51,16 @@ impl LateEnds {
 
 /// Where the logs end in which the producer can begin, [`NOT_KNOWN`] in the others; `None` when the run was stopped.
 pub(crate) fn first_ends(crew: &Crew<'_>) -> Option<Vec<i64>> {
-    let started = Instant::now();
+    let (started, own) = (Instant::now(), crew.own().len());
     let mut wait = crew.wait("the producer");
     let mut ends = vec![NOT_KNOWN; crew.partitions];
+    if let Some(slice) = crew.config.slice {
+        // Others' are nobody's business here.
+        (0..).zip(&mut ends).filter(|(id, _)| !slice.owns(*id)).for_each(|(_, end)| *end = 0);
+    }
     loop {
         let open = open(&ends);
-        if open.is_empty() || (open.len() < ends.len() && started.elapsed() >= GRACE) {
+        if open.is_empty() || (open.len() < own && started.elapsed() >= GRACE) {
             wait.over();
             return Some(ends);
         }

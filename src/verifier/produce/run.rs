@@ -32,7 +32,7 @@ use crate::{
         WriterSettings,
     },
     pace::{BEHIND_LIMIT, Pace},
-    partitions::PartitionTable,
+    partitions::{PartitionTable, Slice},
     producer::Producer,
     random::Random,
     record::{
@@ -507,8 +507,19 @@ impl<C: ClientFactory> ShardProducer<C> {
 }
 
 /// The same in every run: a new one aborts what a killed one left open.
-pub(crate) fn transactional_id(client: &ClientSettings, topic: &str, shard: usize) -> String {
-    format!("{}-{topic}-{shard}", client.client_id)
+pub(crate) fn transactional_id(
+    client: &ClientSettings,
+    topic: &str,
+    slice: Option<Slice>,
+    shard: usize,
+) -> String {
+    match slice {
+        // Slices that had an id in common would fence each other.
+        Some(slice) => {
+            format!("{}-{topic}-slice-{}-of-{}-{shard}", client.client_id, slice.index(), slice.of())
+        }
+        None => format!("{}-{topic}-{shard}", client.client_id),
+    }
 }
 
 fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> WriterSettings {
@@ -518,7 +529,7 @@ fn settings(context: &ShardContext, job: &ProduceJob, random: &mut Random) -> Wr
         max_buffered_records: job.window,
         compression: job.config.compression.pick(random),
         transactions: job.config.transactions.map(|rules| TransactionSettings {
-            id: transactional_id(&context.client, &context.topic, context.place.index),
+            id: transactional_id(&context.client, &context.topic, context.slice, context.place.index),
             timeout: rules.timeout,
         }),
     }

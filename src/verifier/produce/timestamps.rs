@@ -65,11 +65,11 @@ impl CountedTimestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verifier::{read::budget, shard::owned_partitions};
+    use crate::verifier::{read::budget, sliced};
 
     /// All timestamps of a topic, sorted.
     fn all(records: u64, partitions: usize, shards: usize) -> Vec<i64> {
-        let owned: Vec<_> = (0..shards).map(|shard| owned_partitions(shard, shards, partitions)).collect();
+        let owned = sliced::deal(&sliced::partitions(None, partitions), shards);
         let counts: Vec<u64> = owned.iter().map(|ids| ids.len() as u64).collect();
         let split = budget::shares(records, &counts);
         let mut all = Vec::new();

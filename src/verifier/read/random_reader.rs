@@ -31,18 +31,18 @@ use crate::{
 /// One reader.
 #[derive(Clone)]
 pub(crate) struct RandReadJob {
-    /// All partitions of the topic, each in the slot of its number.
+    /// The partitions that are read.
     pub(crate) table: Arc<PartitionTable>,
     pub(crate) stats: Arc<ReaderStats>,
     pub(crate) reads: u64,
     pub(crate) proof: ProofConfig,
 }
 
-/// One pass of a reader over the whole topic.
+/// One pass of a reader.
 #[derive(Clone)]
 pub(crate) struct RandReadPass {
     pub(crate) truth: Truth,
-    /// Where each partition of the topic starts and ends, by slot.
+    /// Where each of them starts and ends, by slot.
     pub(crate) spans: Arc<[Span]>,
 }
 
