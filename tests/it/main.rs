@@ -27,6 +27,7 @@ mod harness;
 mod interchange;
 mod keep_going;
 mod kills;
+mod kubernetes;
 mod leaderships;
 mod limits;
 mod live;
@@ -149,6 +150,7 @@ fn all() -> Vec<(String, Test)> {
         surgery::tests(),
         flips::tests(),
         kills::tests(),
+        kubernetes::tests(),
         slices::tests(),
         groups::tests(),
         probed::tests(),
