@@ -566,11 +566,7 @@ impl<T: Copy> Network<T> {
         let topics: Vec<&str> = table.topics().iter().map(|topic| &**topic).collect();
         let request = MetadataRequest { topics: Some(&topics), tell_rights: false };
         let sent = connection.send(&request, deadline_us, tag);
-        let is_sent = sent.is_ok();
-        if let Err(error) = sent {
-            self.fail(link, error.into(), now_us);
-        }
-        is_sent
+        sent.map_err(|error| self.fail(link, error.into(), now_us)).is_ok()
     }
 
     /// When [`Self::handle_timeout`] is due, µs.
