@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use bench::{BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
+pub(crate) use bench::{Backlog, BenchConfig, BenchRate, BenchReaders, Objective, ObjectiveOn};
 #[cfg(test)]
 pub(crate) use compare::FIGURES;
 pub(crate) use compare::{CompareConfig, Gate, NoGate};
@@ -24,7 +24,7 @@ pub(crate) use merge::MergeConfig;
 pub(crate) use startup::StartupTimeout;
 pub use work::Fill;
 pub(crate) use work::{
-    Compression, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
+    Compression, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, Payload, ProduceConfig, ProofConfig,
     RandReadConfig, SeqReadConfig, TransactionConfig,
 };
 

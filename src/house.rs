@@ -73,7 +73,8 @@ const KEPT_TO: [(&str, &str); 2] = [("clap", "cli/"), ("rdkafka", "kafka/librdka
 /// What is above the seam: it knows clients by their traits.
 const ABOVE_SEAM: [&str; 5] = ["app/", "bench/", "control/", "repeater/", "verifier/"];
 /// Where a client is picked, or made on trial.
-const PICKS_CLIENT: [&str; 10] = [
+const PICKS_CLIENT: [&str; 11] = [
+    "bench/groups/watch.rs",
     "bench/outcome.rs",
     "bench/shards.rs",
     "repeater/run.rs",

@@ -176,6 +176,10 @@ fn not_vouched_for(config: &VerifierConfig, board: &Board) -> Vec<String> {
     readers.sort_by_key(rank);
     let reservations: Vec<_> =
         readers.into_iter().map(|reader| reservations(config, board, reader)).collect();
+    // Of several groups each is to have read all.
+    if board.readers.iter().filter(|reader| reader.kind == ReaderKind::Group).count() > 1 {
+        return reservations.into_iter().find(|of_group| !of_group.is_empty()).unwrap_or_default();
+    }
     let all_vouched_for = reservations.iter().any(Vec::is_empty);
     if all_vouched_for { Vec::new() } else { reservations.into_iter().next().unwrap_or_default() }
 }
@@ -251,4 +255,45 @@ fn no_ledger(config: &VerifierConfig, board: &Board) -> String {
         return "the ledger lists nothing that was acked: lost writes cannot be detected".to_owned();
     }
     format!("there is no ledger at {}: lost writes cannot be detected", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        cli::{Command, Program, parse},
+        stats::{CoverageTotals, ReaderStats},
+    };
+
+    /// A benchmark's reader that has come to its end.
+    fn reader(kind: ReaderKind, pass: CoverageTotals) -> ReaderBoard {
+        let stats = ReaderStats::new(&[0]);
+        stats.valid_reads.add(pass.vouched_for);
+        stats.coverage.set(pass, Vec::new());
+        let reader = ReaderBoard::new(kind, vec![Arc::new(stats)]);
+        reader.end_pass();
+        reader
+    }
+
+    #[test]
+    fn each_of_several_groups_must_have_read_all() {
+        let words = ["bench", "--readers", "2x1"].into_iter().map(Into::into);
+        let Ok(Command::Bench(config)) = parse(Program::Proofload, words) else { panic!("no benchmark") };
+        let whole = CoverageTotals { vouched_for: 9, ..CoverageTotals::default() };
+        let short = CoverageTotals { vouched_for: 7, unexplained: 2, ..CoverageTotals::default() };
+        let said = |kind, passes: [CoverageTotals; 2]| {
+            let readers = passes.into_iter().map(|pass| reader(kind, pass)).collect();
+            let board = Board::new("t".into(), None, readers);
+            board.note_ledger(9);
+            not_vouched_for(&config.verifier, &board)
+        };
+        assert_eq!(said(ReaderKind::Group, [whole, whole]), [""; 0]);
+        for passes in [[whole, short], [short, whole]] {
+            let said = said(ReaderKind::Group, passes);
+            assert!(said.len() == 1 && said[0].starts_with("2 acked records were not shown"), "{said:?}");
+        }
+        assert_eq!(said(ReaderKind::Sequential, [whole, short]), [""; 0], "one of them is enough");
+    }
 }

@@ -99,7 +99,7 @@ impl Shared {
         if let Some(board) = self.repeater.get() {
             return serde_json::to_value(board.status()).ok();
         }
-        serde_json::to_value(self.board.get()?.status(self.ending.asked.common().status_schema)).ok()
+        self.board.get()?.status(self.ending.asked.common().status_schema)
     }
 
     /// Grows with each record that was acked or read; 0 until the workers exist.

@@ -98,7 +98,8 @@ fn judge(
         measured_s: window.measured_s(),
         latency: Duration::from_micros(latency_us),
         overdue: window.end().overdue,
-        backlog: window.end().backlog,
+        // Of one that reads.
+        backlog: window.end().backlog / meter.readings(),
         unanswered: meter.in_flight(),
         is_client_bound: verdict == ClientVerdict::ClientBound,
     };

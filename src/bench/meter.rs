@@ -1,5 +1,7 @@
 //! The main thread's ear: what shards tell goes into the ledger and the window under way, and the clock is watched.
 
+mod backlog;
+
 use std::{
     ops::Range,
     sync::Arc,
@@ -16,17 +18,24 @@ use super::{
 };
 use crate::{
     app::Cost,
+    config::BenchReaders,
     control::Message,
+    human::count,
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
     stats::{Board, ProducerStats},
-    verifier::{phases::look_at_producers, produce::open_loop::Step, shard::Halt, work_watch::WorkWatch},
+    verifier::{
+        phases::look_at_producers, produce::open_loop::Step, read::group::watched::PassProgress, shard::Halt,
+        work_watch::WorkWatch,
+    },
 };
 
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 /// Of a sample.
 const SECOND_US: u64 = 1_000_000;
+/// For how long, about, producers may catch up with what was overdue at the end.
+const CATCH_UP: Duration = Duration::from_secs(30);
 /// From when a step is set until its first record is due: all shards have heard of it by then.
 const LEAD_US: u64 = 50_000;
 
@@ -51,6 +60,8 @@ pub(super) struct Meter<'a> {
     pub(super) ledger: Ledger,
     /// What became of the producers that are done.
     pub(super) outcomes: Vec<Result<(), Halt>>,
+    /// How the groups go on.
+    groups: Vec<Arc<PassProgress>>,
     cpu: CpuTimes,
     progress: Progress,
     /// Who waits, and for what.
@@ -63,6 +74,7 @@ impl<'a> Meter<'a> {
         Self {
             ledger: Ledger::new(ground.partitions()),
             outcomes: Vec::new(),
+            groups: Vec::new(),
             cpu: CpuTimes::start(cores),
             progress: Progress::new(&ground.config.verifier.common, ground.has_readers()),
             // A rate keeps it busy; what stands still for seconds waits for somebody.
@@ -83,7 +95,6 @@ impl<'a> Meter<'a> {
 
     /// Sets a load and measures it. The window is not finished: more may be acked.
     pub(super) fn measure(&mut self, load: &Load) -> Window {
-        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let start_us = self.now_us() + LEAD_US;
         let from_us = start_us + us(load.settle);
         let to_us = from_us + us(load.measure);
@@ -156,9 +167,22 @@ impl<'a> Meter<'a> {
         self.listen(window);
     }
 
-    /// Listens until all producers are done, for the sake of this window.
+    /// Listens until all producers are done, for the sake of this window. What is overdue is caught up with, unless that would take
+    /// for ever: at a rate that nobody can keep it is dropped.
     pub(super) fn finish(&mut self, window: &mut Window) {
+        let (ended, acked_per_s) = (Instant::now(), window.counts().acked as f64 / window.measured_s());
+        let mut may_catch_up = true;
         while self.outcomes.len() < self.shards.steps.len() {
+            let overdue = self.overdue();
+            if may_catch_up && is_hopeless(overdue, acked_per_s, ended.elapsed()) {
+                may_catch_up = false;
+                tracing::warn!(
+                    "{} were due and are not sent: at {acked_per_s:.0} a second it would take too long",
+                    count(overdue, "record")
+                );
+                let measured = &self.shards.measured;
+                self.send_nothing(measured.from_us.get()..measured.to_us.get(), true);
+            }
             self.look(window);
         }
         self.watch.ended();
@@ -251,12 +275,33 @@ impl<'a> Meter<'a> {
     }
 
     fn backlog(&self, counts: &Counts) -> u64 {
-        if !self.ground.has_readers() {
-            return 0;
-        }
         let aborted = self.producers().iter().map(|stats| stats.aborted_records.get()).sum();
         // What was aborted on purpose is acked, and shown to nobody.
-        counts.acked.saturating_sub(aborted).saturating_sub(counts.read)
+        let there = counts.acked.saturating_sub(aborted) * self.ground.config.readers.readings() as u64;
+        let repeated: u64 = self.groups.iter().map(|group| group.repeated.get()).sum();
+        there.saturating_sub(counts.read.saturating_sub(repeated))
+    }
+
+    /// How often each record is read, at least 1.
+    pub(super) fn readings(&self) -> u64 {
+        self.ground.config.readers.readings().max(1) as u64
+    }
+
+    /// Has groups taken into account, of each of which another thread says how it goes on.
+    pub(super) fn watch_groups(&mut self, groups: impl Iterator<Item = Arc<PassProgress>>) {
+        self.groups.extend(groups);
+    }
+
+    /// Listens until all groups have taken their members in: no record waits for that then. Also ends where the work does, or
+    /// `is_hopeless`.
+    pub(super) fn wait_for_groups(&mut self, is_hopeless: impl Fn() -> bool) {
+        let ground = self.ground;
+        let BenchReaders::Groups { members, .. } = ground.config.readers else { return };
+        let mut nothing = self.empty();
+        let has_all = |group: &Arc<PassProgress>| group.joined.get() >= members.get() as u64;
+        while !self.groups.iter().all(has_all) && !self.is_over() && !is_hopeless() {
+            self.look(&mut nothing);
+        }
     }
 
     /// Records that were sent and have no outcome.
@@ -281,6 +326,16 @@ impl<'a> Meter<'a> {
     }
 }
 
+/// Whether so many records that are due will not be sent in good time, by the rate of acks and after so long.
+fn is_hopeless(overdue: u64, acked_per_s: f64, waited: Duration) -> bool {
+    let limit_s = CATCH_UP.as_secs_f64();
+    overdue > 0 && (waited > 2 * CATCH_UP || acked_per_s > 0.0 && overdue as f64 > acked_per_s * limit_s)
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Whether the client held a load back, and why.
 pub(super) fn verdict(window: &Window, records_per_s: Option<f64>) -> (ClientVerdict, String) {
     client_verdict::judge(&Observed {
@@ -290,4 +345,19 @@ pub(super) fn verdict(window: &Window, records_per_s: Option<f64>) -> (ClientVer
         overdue_records: window.end().overdue,
         shards: window.shards(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_overdue_is_caught_up_with_unless_that_takes_for_ever() {
+        let hopeless =
+            |overdue, acked_per_s, waited_s| is_hopeless(overdue, acked_per_s, Duration::from_secs(waited_s));
+        assert!(!hopeless(0, 100.0, 999), "nothing is");
+        assert!(!hopeless(2_900, 100.0, 0) && hopeless(3_100, 100.0, 0));
+        assert!(!hopeless(5, 100.0, 59) && hopeless(5, 100.0, 61), "it does not come on");
+        assert!(!hopeless(5_000, 0.0, 0), "a broker that stands still may come back");
+    }
 }

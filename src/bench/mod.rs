@@ -6,6 +6,7 @@
 mod client_verdict;
 mod finding;
 mod ground;
+mod groups;
 mod machine;
 mod meter;
 mod outcome;

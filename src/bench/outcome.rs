@@ -7,8 +7,8 @@ use super::{
     machine::machine,
     meter,
     result::{
-        BenchResult, ClientReport, FORMAT, Goal, Latency, LatencyReport, OpenMessaging, ProofReport,
-        Proofload, SearchReport, Settings, ShardReport, Totals,
+        BacklogReport, BenchResult, ClientReport, FORMAT, Goal, Latency, LatencyReport, OpenMessaging,
+        ProofReport, Proofload, SearchReport, Settings, ShardReport, Totals,
     },
     window::Window,
 };
@@ -18,11 +18,8 @@ use crate::{
         ending::Ending,
         verdict::{Facts, Verdict},
     },
-    config::{BenchConfig, ClientKind},
-    record::{
-        RECORD_ID_BYTES, RECORD_ID_HEADER,
-        proof::{LONG_BYTES, PROOF_HEADER, TIMED_BYTES},
-    },
+    config::{BenchConfig, BenchReaders, ClientKind},
+    record,
     stats::ReaderBoard,
 };
 
@@ -32,6 +29,7 @@ pub(super) struct Outcome {
     /// Records a second; `None` for a closed loop.
     pub(super) records_per_s: Option<f64>,
     pub(super) search: Option<SearchReport>,
+    pub(super) backlog: Option<BacklogReport>,
     pub(super) kind: ClientKind,
     /// Of each topic, in their order.
     pub(super) partitions: Vec<usize>,
@@ -102,13 +100,18 @@ pub(super) fn document(
     let has_readers = config.verifier.has_readers();
     let settings = settings(outcome, config);
     let open_messaging = OpenMessaging {
-        workload: workload(&settings),
-        driver: format!("proofload-{}", settings.client),
+        workload: config.workload.clone().unwrap_or_else(|| workload(&settings)),
+        driver: config.driver.clone().unwrap_or_else(|| format!("proofload-{}", settings.client)),
         message_size: settings.message_bytes as u64,
         topics: count(config.topics.len()),
         partitions: count(settings.partitions),
         producers_per_topic: count(outcome.cores.len()),
-        consumers_per_topic: if has_readers { count(outcome.cores.len()) } else { 0 },
+        consumers_per_topic: match config.readers {
+            BenchReaders::Direct => count(outcome.cores.len()),
+            BenchReaders::None => 0,
+            // Of a subscription.
+            BenchReaders::Groups { members, .. } => count(members.get()),
+        },
         ..outcome.window.open_messaging.clone()
     };
     let proofload = Proofload {
@@ -124,6 +127,7 @@ pub(super) fn document(
         latencies: outcome.latencies(has_readers),
         samples: outcome.window.samples.clone(),
         search: outcome.search.clone(),
+        backlog: outcome.backlog,
     };
     BenchResult { open_messaging, proofload }
 }
@@ -134,9 +138,7 @@ fn count(number: usize) -> u32 {
 
 fn settings(outcome: &Outcome, config: &BenchConfig) -> Settings {
     let produce = config.verifier.produce.as_ref();
-    let proof_bytes =
-        if produce.is_some_and(|produce| produce.transactions.is_some()) { LONG_BYTES } else { TIMED_BYTES };
-    let headers = RECORD_ID_HEADER.len() + RECORD_ID_BYTES + PROOF_HEADER.len() + proof_bytes;
+    let is_transactional = produce.is_some_and(|produce| produce.transactions.is_some());
     let client = match outcome.kind {
         ClientKind::Wire => "wire",
         ClientKind::Librdkafka => "librdkafka",
@@ -150,7 +152,7 @@ fn settings(outcome: &Outcome, config: &BenchConfig) -> Settings {
             .records_per_s
             .map_or(Goal::ClosedLoop, |records_per_s| Goal::OpenLoop { records_per_s }),
         message_bytes: produce.map_or(0, |produce| produce.value_bytes),
-        key_and_header_bytes: RECORD_ID_BYTES + headers,
+        key_and_header_bytes: record::key_and_header_bytes(is_transactional),
         readers: config.readers.to_string(),
         duration_s: seconds(config.duration),
         warmup_s: seconds(config.warmup),

@@ -4,13 +4,16 @@ use std::{
     io,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
+    thread::{self, ScopedJoinHandle},
 };
 
 use super::{
-    finding,
+    finding::{self, Found},
     ground::{Ground, Placed},
+    groups::{self, Group},
     meter::{LOOK, Load, Meter},
     outcome::{self, Outcome},
+    result::{BacklogReport, SearchReport},
     shards::{self, Shards},
     summary,
     window::Window,
@@ -22,13 +25,13 @@ use crate::{
         error::RunError,
         frame,
     },
-    config::{BenchConfig, BenchRate, ClientKind, VerifierConfig},
+    config::{BenchConfig, BenchRate, BenchReaders, ClientKind, VerifierConfig},
     control::Control,
     human::count,
     kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError},
     ledger::{LedgerStore, Ledgers, files::whole_file},
     runtime::{cores::topology::Topology, preflight},
-    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats},
+    stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats, Topics},
     verifier::{
         crew::{Crew, join, worst},
         run::{plan, verdict, wait_for_topic},
@@ -136,7 +139,7 @@ fn work(
     control.shared.connections.store(trial.connections(brokers, placement.shards.len() * 2)?, Relaxed);
     preflight::check(placement.shards.len(), observers)?;
     control.shared.shards.store(placement.shards.len(), Relaxed);
-    let kind = common.client.on(shapes.iter().any(|shape| shape.is_redpanda));
+    let kind = frame::client_on(&common.client, shapes.iter().any(|shape| shape.is_redpanda));
     let watched: Vec<_> =
         config.topics.iter().cloned().zip(shapes.iter().map(|shape| shape.partitions)).collect();
     control.watch(observer.clone(), &watched, common.metadata_max_age);
@@ -169,12 +172,20 @@ fn board(ground: &Ground<'_>) -> Board {
     let dealt = ground.dealt();
     let places = |own: &Vec<Placed>| own.iter().map(|placed| placed.place).collect::<Vec<_>>();
     let producers = dealt.iter().map(|own| Arc::new(ProducerStats::new(&places(own))));
-    let reader = ground.has_readers().then(|| {
-        let readers = dealt.iter().map(|own| Arc::new(ReaderStats::new(&places(own))));
-        ReaderBoard::new(ReaderKind::Sequential, readers.collect())
-    });
+    let readers = match ground.config.readers {
+        BenchReaders::None => Vec::new(),
+        BenchReaders::Direct => {
+            let readers = dealt.iter().map(|own| Arc::new(ReaderStats::new(&places(own))));
+            vec![ReaderBoard::new(ReaderKind::Sequential, readers.collect())]
+        }
+        BenchReaders::Groups { groups, members } => {
+            groups::boards(groups.get(), members.get(), ground.partitions())
+        }
+    };
     let producer = ProducerBoard::new(producers.collect());
-    Board::new(ground.config.topics[0].clone(), Some(producer), reader.into_iter().collect())
+    let partitions = ground.crews.iter().map(|crew| crew.partitions);
+    let topics = ground.config.topics.iter().cloned().zip(partitions).collect();
+    Board::new(Topics::new(topics), Some(producer), readers)
 }
 
 fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunError> {
@@ -184,20 +195,42 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     let ends = ground.of_all(|crew| crew.places(OffsetSpec::End, Isolation::ReadUncommitted));
     let Some(ends) = ground.stopped(ends)? else { return Ok(()) };
     let board = shared.board.get_or_init(|| board(ground));
-    let (Some(producer), reader) = (&board.producer, board.readers.first()) else { return Ok(()) };
+    let Some(producer) = &board.producer else { return Ok(()) };
     shared.ending.begin_phase(BENCH);
-    let shards = shards::start(ground, produce, &ends, (producer, reader))?;
+    let mut shards = shards::start(ground, produce, &ends, (producer, &board.readers))?;
+    let groups = std::mem::take(&mut shards.groups);
+    let close = shards.close.clone();
     let mut meter = Meter::new(ground, board, shards);
-    let (mut window, records_per_s, search, missed) = load(&mut meter, ground.config);
+    meter.watch_groups(groups.iter().map(|group| group.progress.clone()));
+    let (ends, close) = (&ends, &close);
+    thread::scope(|scope| {
+        let watch = |(group, board): (Group, _)| {
+            scope.spawn(move || groups::watch(ground, &group, board, ends, close))
+        };
+        let watched = groups.into_iter().zip(&board.readers).map(watch).collect();
+        under_load(ground, board, meter, watched, measured)
+    })
+}
+
+/// All that is measured, while everybody works.
+fn under_load(
+    ground: &Ground<'_>,
+    board: &Board,
+    mut meter: Meter<'_>,
+    groups: Vec<GroupThread<'_>>,
+    measured: &mut Option<Outcome>,
+) -> Result<(), RunError> {
+    meter.wait_for_groups(|| groups.iter().any(ScopedJoinHandle::is_finished));
+    let Loaded { mut window, records_per_s, search, backlog, missed } = load(&mut meter, ground.config);
     meter.finish(&mut window);
     let producers = worst(std::mem::take(&mut meter.outcomes));
-    let readers = close(ground, board, &mut meter, &mut window, producers.is_ok());
+    let readers = close(ground, board, &mut meter, (&mut window, groups), producers.is_ok());
     window.finish();
-    shared.ending.end_phase();
+    ground.control.shared.ending.end_phase();
     let cores = ground.placement().shards.iter().map(|place| place.core).collect();
     let partitions = ground.crews.iter().map(|crew| crew.partitions).collect();
     let kind = ground.crews[0].kind;
-    *measured = Some(Outcome { window, records_per_s, search, kind, partitions, cores });
+    *measured = Some(Outcome { window, records_per_s, search, backlog, kind, partitions, cores });
     let Meter { shards: Shards { running, feeders, .. }, .. } = meter;
     // No pass follows.
     drop(feeders);
@@ -207,20 +240,40 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     missed.map_or(Ok(()), |missed| Err(RunError::Failed(missed)))
 }
 
-type Loaded = (Window, Option<f64>, Option<super::result::SearchReport>, Option<String>);
+/// The thread of a group.
+type GroupThread<'a> = ScopedJoinHandle<'a, Result<(), Halt>>;
+
+/// What came of a load.
+struct Loaded {
+    window: Window,
+    /// `None` for a closed loop.
+    records_per_s: Option<f64>,
+    search: Option<SearchReport>,
+    backlog: Option<BacklogReport>,
+    /// Why no rate was found.
+    missed: Option<String>,
+}
 
 /// Sets the load that was asked for, or looks for the one that holds.
 fn load(meter: &mut Meter<'_>, config: &BenchConfig) -> Loaded {
     if let Some(objective) = &config.find {
-        let found = finding::find(meter, config, objective);
-        return (found.window, Some(found.rate), Some(found.report), found.missed);
+        let Found { window, rate, report, missed } = finding::find(meter, config, objective);
+        return Loaded { window, records_per_s: Some(rate), search: Some(report), backlog: None, missed };
     }
     let records_per_s = match config.rate {
         BenchRate::Max => None,
         BenchRate::RecordsPerS(rate) => Some(rate),
     };
     let load = Load { records_per_s, settle: config.warmup, measure: config.duration, is_last: true };
-    (meter.measure(&load), records_per_s, None, None)
+    let value_bytes = config.verifier.produce.as_ref().map_or(0, |produce| produce.value_bytes);
+    let (window, backlog) = match config.backlog {
+        Some(backlog) => {
+            let (window, report) = meter.measure_backlog(&load, backlog, value_bytes);
+            (window, Some(report))
+        }
+        None => (meter.measure(&load), None),
+    };
+    Loaded { window, records_per_s, search: None, backlog, missed: None }
 }
 
 /// All is acked: readers read to the ends of the logs, and nothing of what was acked may be missing there.
@@ -228,7 +281,7 @@ fn close(
     ground: &Ground<'_>,
     board: &Board,
     meter: &mut Meter<'_>,
-    window: &mut Window,
+    (window, groups): (&mut Window, Vec<GroupThread<'_>>),
     is_sound: bool,
 ) -> Result<(), RunError> {
     let lifecycle = ground.lifecycle();
@@ -238,20 +291,33 @@ fn close(
     }
     let ledger = Arc::new(std::mem::take(&mut meter.ledger));
     board.note_ledger(ledger.acked_count());
-    let Some(reader) = board.readers.first() else { return Ok(()) };
+    if !ground.has_readers() {
+        return Ok(());
+    }
     if !lifecycle.stop_requested()
         && let Some(closing) = ground.closing(&ledger)
     {
         meter.shards.close.tell(closing);
     }
     let mut outcomes: Vec<Result<(), Halt>> = Vec::new();
-    while let Some(feeder) = meter.shards.feeders.get(outcomes.len()) {
-        outcomes.extend(feeder.wait_for(LOOK));
-        meter.last_words(window);
+    if groups.is_empty() {
+        while let Some(feeder) = meter.shards.feeders.get(outcomes.len()) {
+            outcomes.extend(feeder.wait_for(LOOK));
+            meter.last_words(window);
+        }
+    }
+    let is_direct = groups.is_empty();
+    for group in groups {
+        while !group.is_finished() {
+            thread::sleep(LOOK);
+            meter.last_words(window);
+        }
+        // One that panicked has ended the process.
+        outcomes.push(group.join().unwrap_or(Ok(())));
     }
     outcomes.push(ground.decide(&ledger));
     worst(outcomes)?;
-    if !lifecycle.stop_requested() {
+    if let Some(reader) = board.readers.first().filter(|_| is_direct && !lifecycle.stop_requested()) {
         reader.end_pass();
     }
     Ok(())

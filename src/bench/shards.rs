@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use glommio::{Latency, Shares};
 
-use super::ground::{Ground, Placed};
+use super::{
+    ground::{Ground, Placed},
+    groups::{self, Group, ShardMembers},
+};
 use crate::{
     app::error::RunError,
     clock::{self, Clock},
@@ -17,7 +20,7 @@ use crate::{
     random::Random,
     record::proof,
     runtime::executor::Shard,
-    stats::{ProducerBoard, ReaderBoard},
+    stats::{ProducerBoard, ReaderBoard, ReaderKind},
     verifier::{
         crew::{Readers, start_together},
         produce::{
@@ -31,6 +34,7 @@ use crate::{
             checker::Truth,
             closing::Close,
             end_to_end::{EndToEndJob, Measured},
+            group::group_reader,
             progress::{OPEN_END, Span},
             sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
         },
@@ -52,8 +56,10 @@ pub(super) struct Shards {
     pub(super) messages: Receiver<Message>,
     /// One for each shard that writes, when it is done with that.
     pub(super) done: Receiver<Result<(), Halt>>,
-    /// The readers.
+    /// The readers that are in no group.
     pub(super) feeders: Vec<Feeder<SeqReadPass>>,
+    /// The groups, until somebody watches over them.
+    pub(super) groups: Vec<Group>,
     /// How readers hear of the end.
     pub(super) close: Close,
     pub(super) clock: Clock,
@@ -64,6 +70,7 @@ pub(super) struct Shards {
 struct ShardJob {
     produce: ProduceJob,
     read: Option<SeqReadJob>,
+    members: Vec<ShardMembers>,
 }
 
 /// Starts them. Readers begin where the logs end now.
@@ -74,7 +81,7 @@ pub(super) fn start(
     ground: &Ground<'_>,
     produce: &ProduceConfig,
     ends: &[OffsetAndEpoch],
-    (producers, readers): (&ProducerBoard, Option<&ReaderBoard>),
+    (producers, readers): (&ProducerBoard, &[ReaderBoard]),
 ) -> Result<Shards, RunError> {
     let (sender, messages) = bounded(QUEUE);
     let (done_sender, done) = unbounded();
@@ -88,7 +95,11 @@ pub(super) fn start(
     let windows = budget::shares(produce.max_buffered_records as u64, &counts);
     let produce = Arc::new(produce.clone());
     let (mut steps, mut jobs) = (Vec::new(), Vec::new());
-    for (index, own) in dealt.iter().enumerate() {
+    let end_to_end = EndToEndJob { clock, epoch_us, run, measured: measured.clone() };
+    let direct = readers.first().filter(|reader| reader.kind == ReaderKind::Sequential);
+    let in_groups = if direct.is_some() { &[] } else { readers };
+    let (groups, members) = groups::deal(ground, in_groups, &end_to_end);
+    for ((index, own), members) in dealt.iter().enumerate().zip(members) {
         let (step_sender, step_receiver) = unbounded();
         let table = ground.table(own);
         let share = own.len() as f64 / ground.partitions().max(1) as f64;
@@ -107,28 +118,25 @@ pub(super) fn start(
             open_loop: Some(OpenLoopJob { clock, epoch_us, steps: step_receiver }),
             config: produce.clone(),
         };
-        let read = readers.map(|readers| {
-            let end_to_end = EndToEndJob { clock, epoch_us, run, measured: measured.clone() };
-            SeqReadJob {
-                table,
-                stats: readers.shards[index].clone(),
-                throughput_bytes_per_s: None,
-                share,
-                proof: ground.config.verifier.proof,
-                end_to_end: Some(end_to_end),
-            }
+        let read = direct.map(|reader| SeqReadJob {
+            table,
+            stats: reader.shards[index].clone(),
+            throughput_bytes_per_s: None,
+            share,
+            proof: ground.config.verifier.proof,
+            end_to_end: Some(end_to_end.clone()),
         });
         steps.push(step_sender);
-        jobs.push(vec![ShardJob { produce: job, read }]);
+        jobs.push(vec![ShardJob { produce: job, read, members }]);
     }
     let (feeders, running) = match ground.crews[0].kind {
         ClientKind::Wire => spawn(ground, jobs, (sender, done_sender), ShardContext::wire),
         ClientKind::Librdkafka => spawn(ground, jobs, (sender, done_sender), ShardContext::librdkafka),
     }?;
-    for (feeder, own) in feeders.iter().zip(&dealt).filter(|_| readers.is_some()) {
+    for (feeder, own) in feeders.iter().zip(&dealt).filter(|_| direct.is_some()) {
         feeder.start(pass(ground, own, ends, &close));
     }
-    Ok(Shards { running, steps, messages, done, feeders, close, clock, measured })
+    Ok(Shards { running, steps, messages, done, feeders, groups, close, clock, measured })
 }
 
 fn begun(placed: Placed, ends: &[OffsetAndEpoch]) -> ProducePartition {
@@ -181,7 +189,9 @@ async fn work<C: ClientFactory>(
 ) {
     let queue =
         glommio::executor().create_task_queue(Shares::default(), Latency::Matters(TURN), "write and read");
-    let ShardJob { produce, read } = job;
+    let ShardJob { produce, read, members } = job;
+    let of_group = |(job, feed)| group_reader::run(context.clone(), job, feed);
+    let in_groups: Vec<_> = members.into_iter().map(of_group).collect();
     let reader_s = context.clone();
     let reading = async move {
         if let Some(job) = read {
@@ -193,10 +203,15 @@ async fn work<C: ClientFactory>(
         // The main thread listens until it has heard of all of them.
         let _ = done.send(context.stop_all_on_halt(outcome));
     };
+    let in_groups: Vec<_> =
+        in_groups.into_iter().map(|members| glommio::spawn_local_into(members, queue)).collect();
     let tasks = (glommio::spawn_local_into(reading, queue), glommio::spawn_local_into(writing, queue));
     // A queue that was just made is there.
     if let (Ok(reading), Ok(writing)) = tasks {
         writing.await;
         reading.await;
+    }
+    for members in in_groups.into_iter().flatten() {
+        members.await;
     }
 }

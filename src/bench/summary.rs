@@ -6,13 +6,13 @@ use indicatif::HumanCount;
 
 use super::{
     outcome::Outcome,
-    result::{Latency, SearchReport},
+    result::{BacklogReport, Latency, SearchReport},
 };
 use crate::{
     app::{Cost, Shared},
     config::BenchConfig,
     human,
-    stats::{LatencyHistogram, ReaderBoard},
+    stats::{Board, LatencyHistogram, ReaderBoard},
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -44,8 +44,11 @@ fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Sh
     )?;
     if has_readers {
         let backlog = outcome.window.end().backlog;
-        let rate = rate(totals.consume_records_per_s);
-        writeln!(text, "  read        {rate}/s, {} behind at the end", human::count(backlog, "record"))?;
+        let read = rate(totals.consume_records_per_s);
+        writeln!(text, "  read        {read}/s, {} behind at the end", human::count(backlog, "record"))?;
+    }
+    if let Some(report) = &outcome.backlog {
+        backlog(text, report)?;
     }
     writeln!(text, "  latency          p50        p95        p99      p99.9        max")?;
     let latencies = outcome.latencies(has_readers);
@@ -73,19 +76,40 @@ fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Sh
         cost.memory_bytes >> 20
     )?;
     if let Some(board) = shared.board.get() {
-        let acked = board.producer.as_ref().map_or(0, |producer| {
-            let totals = producer.raw_totals();
-            totals.acked.saturating_sub(totals.aborted_records)
-        });
-        let proven: u64 = board.readers.iter().map(ReaderBoard::proven).sum();
-        let (acked, proven) = (HumanCount(acked), HumanCount(proven));
-        writeln!(text, "  proof       {proven} of {acked} acked records proven valid, warm-up included")?;
+        proof(text, board)?;
     }
     shared.causes.write(text)?;
     if let Some(path) = &config.output {
         writeln!(text, "  result      {}", path.display())?;
     }
     Ok(())
+}
+
+fn backlog(text: &mut String, report: &BacklogReport) -> std::fmt::Result {
+    let BacklogReport { built_records, built_s, drained_s, drain_records_per_s, .. } = *report;
+    let built = human::count(built_records, "record");
+    let how = match drained_s {
+        Some(drained_s) => {
+            format!("drained in {drained_s:.1} s at {}/s", HumanCount(rounded(drain_records_per_s)))
+        }
+        None => "not drained".to_owned(),
+    };
+    writeln!(text, "  backlog     {built} in {built_s:.1} s, {how}")
+}
+
+fn proof(text: &mut String, board: &Board) -> std::fmt::Result {
+    let acked = board.producer.as_ref().map_or(0, |producer| {
+        let totals = producer.raw_totals();
+        totals.acked.saturating_sub(totals.aborted_records)
+    });
+    // By each of several groups.
+    let proven = board.readers.iter().map(ReaderBoard::proven).min().unwrap_or(0);
+    let by = match board.readers.len() {
+        0 | 1 => String::new(),
+        groups => format!(" by each of {groups} groups"),
+    };
+    let (acked, proven) = (HumanCount(acked), HumanCount(proven));
+    writeln!(text, "  proof       {proven} of {acked} acked records proven valid{by}, warm-up included")
 }
 
 fn found(text: &mut String, search: &SearchReport) -> std::fmt::Result {

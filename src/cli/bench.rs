@@ -10,15 +10,16 @@ use super::{
         TransactionArgs, limit,
     },
     duration::{BareUnit, duration},
+    openmessaging::FromFiles,
+    readers::readers,
     values::{Accepts, OrOff, Parsed, choice, topic_name, whole, whole_or_off},
     verifier::{ClientArgs, MAX_BATCH_BYTES, MIN_BATCH_BYTES},
 };
 use crate::config::{BenchReaders, ObjectiveOn};
 
-const READERS: &[(&str, BenchReaders)] = &[("direct", BenchReaders::Direct), ("none", BenchReaders::None)];
 const ON: &[(&str, ObjectiveOn)] =
     &[("publish", ObjectiveOn::Publish), ("end-to-end", ObjectiveOn::EndToEnd)];
-const MAX_TOPICS: i128 = 10_000;
+pub(super) const MAX_TOPICS: i128 = 10_000;
 
 /// Write at a rate and read at the same time: throughput, latencies from the intended time on, and the proof that nothing was lost
 #[derive(Debug, Parser)]
@@ -48,11 +49,20 @@ pub(super) struct BenchArgs {
     pub end: BenchEndArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    /// What files ask for that no flag can.
+    #[arg(skip)]
+    pub from_files: FromFiles,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Load")]
 pub(super) struct LoadArgs {
+    /// A workload of OpenMessaging Benchmark (YAML), as it is; flags have the last word
+    #[arg(long, value_name = "FILE")]
+    pub workload: Option<PathBuf>,
+    /// A driver of OpenMessaging Benchmark's for Kafka (YAML), as it is; flags have the last word
+    #[arg(long, value_name = "FILE")]
+    pub driver: Option<PathBuf>,
     /// The topic; with --topics N: TOPIC-0 and so on. Created where it is missing
     #[arg(long, value_name = "TOPIC", default_value = "bench", value_parser = topic_name)]
     pub topic: String,
@@ -72,8 +82,9 @@ pub(super) struct LoadArgs {
     /// Latency that --slo speaks of: publish or end-to-end
     #[arg(long, value_name = "WHICH", default_value = "publish", value_parser = choice(ON))]
     pub slo_on: ObjectiveOn,
-    /// Who reads: direct (each shard its partitions) or none, which proves nothing
-    #[arg(long, value_name = "WHO", default_value = "direct", value_parser = choice(READERS))]
+    /// Who reads: direct (each shard its partitions), so many consumer groups of so many members each, such as 2x4, or none, which
+    /// proves nothing
+    #[arg(long, value_name = "WHO", default_value = "direct", value_parser = readers)]
     pub readers: BenchReaders,
     /// How long to measure
     #[arg(long, value_name = "DURATION", default_value = "60s",

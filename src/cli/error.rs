@@ -20,6 +20,16 @@ pub(crate) enum UsageError {
         /// What the flag takes.
         accepts: Accepts,
     },
+    /// A file that a flag names says something that is not understood.
+    #[error("{} {}: {}", Dashed(.flag), OneLine(.file), OneLine(.why))]
+    File {
+        /// Name without dashes.
+        flag: &'static str,
+        /// As it was given.
+        file: String,
+        /// What is wrong, and where in the file.
+        why: String,
+    },
     /// A flag that is missing, or cannot be used like this.
     #[error("{}: {why}", Dashed(.flag))]
     Flag {

@@ -11,6 +11,8 @@ mod generate;
 mod go_flags;
 mod help;
 mod ledger;
+mod openmessaging;
+mod readers;
 mod repeater;
 mod resolve;
 mod slice;
@@ -39,6 +41,7 @@ use self::{
     error::UsageError,
     go_flags::Normalised,
     ledger::LedgerArgs,
+    openmessaging::FromFiles,
     repeater::RepeaterArgs,
     values::{Accepts, go_bool},
     verifier::VerifierArgs,
@@ -177,8 +180,18 @@ fn parse_doctor(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit
 }
 
 fn parse_bench(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
-    let args = flags_or_help("proofload bench", "bench", args)?;
-    let (mut args, shown_flags) = flags::<BenchArgs>("proofload bench", &help::BENCH, args)?;
+    let shown = "proofload bench";
+    let words: Vec<_> = flags_or_help(shown, "bench", args)?.collect();
+    // What is wrong with the words themselves is said before any file is looked at.
+    flags::<BenchArgs>(shown, &help::BENCH, words.iter().cloned())?;
+    let (words, from_files) =
+        match go_flags::normalise(&BenchArgs::command(), words).map_err(UsageError::from)? {
+            Normalised::Words(words) => openmessaging::with_files(&words)?,
+            Normalised::Help | Normalised::Version => (Vec::new(), FromFiles::default()),
+        };
+    let (mut args, shown_flags) =
+        flags::<BenchArgs>(shown, &help::BENCH, words.into_iter().map(OsString::from))?;
+    args.from_files = from_files;
     let mut config = resolve::bench(&mut args)?;
     let common = &mut config.verifier.common;
     common.flags = with_settings(shown_flags, &common.client_settings);

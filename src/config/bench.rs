@@ -1,6 +1,6 @@
 //! What a benchmark is to do.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
@@ -22,14 +22,34 @@ pub(crate) enum BenchReaders {
     Direct,
     /// Nobody.
     None,
+    /// Consumer groups, each of which reads all.
+    Groups {
+        /// How many.
+        groups: NonZeroUsize,
+        /// Of each.
+        members: NonZeroUsize,
+    },
+}
+
+impl BenchReaders {
+    /// How often each record is read.
+    #[must_use]
+    pub(crate) fn readings(self) -> usize {
+        match self {
+            Self::Direct => 1,
+            Self::None => 0,
+            Self::Groups { groups, .. } => groups.get(),
+        }
+    }
 }
 
 impl fmt::Display for BenchReaders {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Direct => "direct",
-            Self::None => "none",
-        })
+        match self {
+            Self::Direct => out.write_str("direct"),
+            Self::None => out.write_str("none"),
+            Self::Groups { groups, members } => write!(out, "{groups}x{members}"),
+        }
     }
 }
 
@@ -65,6 +85,15 @@ pub(crate) struct Objective {
     pub on: ObjectiveOn,
 }
 
+/// What readers are to have before them, before they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Backlog {
+    /// Value bytes that were acked and are not read, of all readers together.
+    pub bytes: u64,
+    /// The part of it, 0 to 1, that must be read for it to count as drained.
+    pub drain_ratio: f64,
+}
+
 /// The benchmark's run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BenchConfig {
@@ -82,6 +111,12 @@ pub(crate) struct BenchConfig {
     pub duration: Duration,
     /// How long before that.
     pub warmup: Duration,
+    /// Readers pause for so much, and have to catch up with it in the measured time.
+    pub backlog: Option<Backlog>,
+    /// The workload's name in its file.
+    pub workload: Option<String>,
+    /// The driver's name in its file.
+    pub driver: Option<String>,
     /// Where the result goes; `None`: nowhere.
     pub output: Option<PathBuf>,
 }

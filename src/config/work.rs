@@ -2,6 +2,8 @@
 
 use std::{
     num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -52,6 +54,26 @@ pub enum Fill {
     Zeros,
 }
 
+/// Values of a payload of the user's own.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) enum Payload {
+    /// Each value is what this file holds.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it held: as many bytes as a value has.
+        #[serde(skip)]
+        bytes: Arc<[u8]>,
+    },
+    /// Each value begins with random bytes, and goes on with zeros.
+    PartlyRandom {
+        /// The random part of a value, 0 to 1.
+        random_ratio: f64,
+        /// How many values there are, at least one; fewer where that would take too much memory.
+        values: usize,
+    },
+}
+
 /// Record timestamps that are counted, not taken from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct FakeTimestamps {
@@ -78,6 +100,9 @@ pub(crate) struct ProduceConfig {
     pub compression: Compression,
     /// What fills the values.
     pub fill: Fill,
+    /// What they hold instead; `None` in a verifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
     /// `Some(n)`, n ≥ 1: keys are `key-{0..n-1}` at random. `None`: the record id.
     pub key_set_cardinality: Option<u64>,
     /// Probability of a null value, 0 to 1.

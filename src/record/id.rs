@@ -6,7 +6,10 @@
 use std::ffi::CStr;
 
 use super::proof;
-use crate::{config::Fill, random::Random};
+use crate::{
+    config::{Fill, Payload},
+    random::Random,
+};
 
 /// Key of the first header of every record.
 pub const RECORD_ID_HEADER: &str = text(RECORD_ID_NAME);
@@ -198,6 +201,8 @@ impl PayloadPool {
     const LARGE_BYTES: usize = 4 << 20;
     /// How far large values lie apart.
     const STEP_BYTES: usize = 8_191;
+    /// How much memory values of the user's own take at the most.
+    const GIVEN_BYTES: usize = 64 << 20;
 
     /// How many values there are in a pool.
     fn values(fill: Fill, value_bytes: usize, packed: bool) -> usize {
@@ -223,6 +228,31 @@ impl PayloadPool {
             Fill::Random => random.fill(&mut bytes),
             Fill::Printable => random.fill_printable(&mut bytes),
         }
+        Self::of(bytes, values, (value_bytes, step_bytes))
+    }
+
+    /// A pool of the user's own values, of `value_bytes` each.
+    #[must_use]
+    pub(crate) fn given(payload: &Payload, value_bytes: usize, random: &mut Random) -> Self {
+        match payload {
+            Payload::File { bytes, .. } => {
+                let mut value = bytes.to_vec();
+                value.resize(value_bytes, 0);
+                Self::of(value, 1, (value_bytes, value_bytes))
+            }
+            Payload::PartlyRandom { random_ratio, values } => {
+                let values = (*values).clamp(1, (Self::GIVEN_BYTES / value_bytes.max(1)).max(1));
+                let mut bytes = vec![0; values * value_bytes];
+                let part = part_of(value_bytes, *random_ratio);
+                for value in bytes.chunks_mut(value_bytes.max(1)) {
+                    random.fill(&mut value[..part]);
+                }
+                Self::of(bytes, values, (value_bytes, value_bytes))
+            }
+        }
+    }
+
+    fn of(bytes: Vec<u8>, values: usize, (value_bytes, step_bytes): (usize, usize)) -> Self {
         let digest = |index| {
             let start = index * step_bytes;
             proof::digest_of(Some(&bytes[start..start + value_bytes]))
@@ -237,6 +267,13 @@ impl PayloadPool {
         let start = index * self.step_bytes;
         (&self.bytes[start..start + self.value_bytes], self.digests[index])
     }
+}
+
+/// So much of so many bytes; never more than all.
+fn part_of(bytes: usize, ratio: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and bytes")]
+    let part = (bytes as f64 * ratio.clamp(0.0, 1.0)) as usize;
+    part.min(bytes)
 }
 
 #[cfg(test)]
@@ -314,6 +351,28 @@ mod tests {
             let key = KeyText::of_set(index);
             prop_assert_eq!(key.as_bytes(), text.as_bytes());
         }
+    }
+
+    #[test]
+    fn values_of_the_user_s_own_are_as_they_are() {
+        let mut random = Random::from_seed(7);
+        let file = Payload::File { path: "f".into(), bytes: (*b"some payload").into() };
+        let pool = PayloadPool::given(&file, 12, &mut random);
+        for _ in 0..3 {
+            let (value, digest) = pool.pick(&mut random);
+            assert_eq!((value, digest), (&b"some payload"[..], proof::digest_of(Some(b"some payload"))));
+        }
+        let half = Payload::PartlyRandom { random_ratio: 0.5, values: 100 };
+        let pool = PayloadPool::given(&half, 1_000, &mut random);
+        let values: Vec<_> = (0..50).map(|_| pool.pick(&mut random).0).collect();
+        assert!(values.iter().all(|value| value[500..].iter().all(|byte| *byte == 0)));
+        assert!(values.iter().all(|value| value[..500].iter().filter(|byte| **byte != 0).count() > 450));
+        assert!(values.windows(2).any(|pair| pair[0] != pair[1]), "there are several");
+        for (bytes, ratio, expected) in [(10, 0.0, 0), (10, 1.0, 10), (0, 0.5, 0), (3, 0.5, 1), (5, 7.0, 5)] {
+            assert_eq!(part_of(bytes, ratio), expected, "{bytes} {ratio}");
+        }
+        let empty = Payload::PartlyRandom { random_ratio: 1.0, values: 9 };
+        assert!(PayloadPool::given(&empty, 0, &mut random).pick(&mut random).0.is_empty());
     }
 
     #[test]

@@ -5,17 +5,19 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
+use serde_json::Value;
+
 use super::{
     CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ProducerTotals, ReaderStats,
-    ReaderStatus, ReaderTotals, WorkerStatus,
+    ReaderStatus, ReaderTotals, Topics, WorkerStatus,
 };
 use crate::{config::StatusSchema, partitions::Slice};
 
 /// The workers of a run.
 #[derive(Debug)]
 pub(crate) struct Board {
-    /// The topic under test.
-    pub topic: String,
+    /// The topics under test.
+    pub topics: Topics,
     /// The producer, if there is one.
     pub producer: Option<ProducerBoard>,
     /// Readers, in the order in which they run.
@@ -36,11 +38,11 @@ pub(crate) struct SlicesRead {
 }
 
 impl Board {
-    /// The workers of a run on this topic.
+    /// The workers of a run on these topics.
     #[must_use]
-    pub(crate) fn new(topic: String, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
+    pub(crate) fn new(topics: Topics, producer: Option<ProducerBoard>, readers: Vec<ReaderBoard>) -> Self {
         Self {
-            topic,
+            topics,
             producer,
             readers,
             ledger_acked: AtomicU64::new(0),
@@ -99,15 +101,22 @@ impl Board {
             && self.readers.iter().all(ReaderBoard::is_complete)
     }
 
-    /// The status array.
+    /// The status array; `None` where it cannot become JSON, which has not been seen.
     #[must_use]
-    pub(crate) fn status(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
+    pub(crate) fn status(&self, schema: StatusSchema) -> Option<Value> {
+        let mut status = serde_json::to_value(self.workers(schema)).ok()?;
+        self.topics.name_partitions(&mut status);
+        Some(status)
+    }
+
+    fn workers(&self, schema: StatusSchema) -> Vec<WorkerStatus> {
+        let topic = self.topics.label();
         let producer = self.producer.iter().map(|board| {
             let (totals, latency) = (board.totals(), board.latency().summary());
-            WorkerStatus::Producer(ProducerStatus::new(&self.topic, totals, latency, board.is_active()))
+            WorkerStatus::Producer(ProducerStatus::new(&topic, totals, latency, board.is_active()))
         });
         let readers = self.readers.iter().map(|board| {
-            WorkerStatus::Reader(ReaderStatus::new(&self.topic, board.totals(), schema, board.is_active()))
+            WorkerStatus::Reader(ReaderStatus::new(&topic, board.totals(), schema, board.is_active()))
         });
         producer.chain(readers).collect()
     }

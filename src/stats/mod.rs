@@ -11,6 +11,7 @@ mod latency;
 mod loop_times;
 mod repeater;
 mod status;
+mod topics;
 
 pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind, SlicesRead};
 pub(crate) use counters::{
@@ -21,3 +22,4 @@ pub(crate) use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, Late
 pub(crate) use loop_times::LoopTimes;
 pub(crate) use repeater::{GroupView, RepeaterBoard, WorkerStats, WorkerTotals};
 pub(crate) use status::{ProducerStatus, ReaderStatus, WorkerStatus};
+pub(crate) use topics::Topics;

@@ -103,7 +103,7 @@ impl Crew<'_> {
             ReaderBoard::new(ReaderKind::Group, shards.collect())
         });
         let readers = random.chain(sequential).chain(group).collect();
-        Board::new(self.config.topic.clone(), producer, readers).with_part(all.len(), self.partitions)
+        Board::new(self.config.topic.clone().into(), producer, readers).with_part(all.len(), self.partitions)
     }
 
     /// No worker is at work any more.

@@ -24,6 +24,8 @@ pub(crate) struct Trial<'a> {
     config: &'a VerifierConfig,
     /// Partitions that the ledger lists.
     listed: usize,
+    /// Everybody works at the same time.
+    is_at_once: bool,
     /// Descriptors that the process may have.
     limit: u64,
     /// Connections that the control port may have, as far as the brokers are known.
@@ -39,10 +41,11 @@ impl<'a> Trial<'a> {
     /// What stands in the way.
     pub(crate) fn of(config: &'a VerifierConfig, cpus: &CpuSet, shards: usize) -> Result<Self, RunError> {
         let (listed, claim) = ledger(config)?;
-        Ok(Self { _claim: claim, ..Self::with_ledger(config, cpus, shards, listed)? })
+        Ok(Self { _claim: claim, ..Self::with_ledger(config, cpus, shards, (listed, false))? })
     }
 
-    /// The same of a run that keeps its ledger to itself: nothing lies anywhere.
+    /// The same of a run that keeps its ledger to itself, nothing of which lies anywhere, and in which everybody works at the same
+    /// time.
     ///
     /// # Errors
     /// What stands in the way.
@@ -51,17 +54,18 @@ impl<'a> Trial<'a> {
         cpus: &CpuSet,
         shards: usize,
     ) -> Result<Self, RunError> {
-        Self::with_ledger(config, cpus, shards, 0)
+        Self::with_ledger(config, cpus, shards, (0, true))
     }
 
     fn with_ledger(
         config: &'a VerifierConfig,
         cpus: &CpuSet,
         shards: usize,
-        listed: usize,
+        (listed, is_at_once): (usize, bool),
     ) -> Result<Self, RunError> {
         clients(config, cpus)?;
-        let mut trial = Self { config, listed, limit: descriptors::raise(), port: 0, _claim: None };
+        let mut trial =
+            Self { config, listed, is_at_once, limit: descriptors::raise(), port: 0, _claim: None };
         trial.port = trial.connections(config.common.brokers.listed(), shards)?;
         let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
         let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
@@ -77,7 +81,7 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// There are not enough descriptors for the run.
     pub(crate) fn connections(&self, brokers: usize, shards: usize) -> Result<usize, RunError> {
-        Ok(connections(self.config, brokers, shards, self.limit)?)
+        Ok(connections(self.config, brokers, shards, (self.limit, self.is_at_once))?)
     }
 
     /// How to make the topic, if it is missing and may be made.
@@ -178,7 +182,12 @@ fn ledger(config: &VerifierConfig) -> Result<(usize, Option<Claim>), LedgerError
     Ok((listed, claim))
 }
 
-fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u64) -> Result<usize, TooFew> {
+fn connections(
+    config: &VerifierConfig,
+    brokers: usize,
+    shards: usize,
+    (limit, is_at_once): (u64, bool),
+) -> Result<usize, TooFew> {
     let members = config.group_read.as_ref().map_or(0, |group| group.members.get());
     let random = config.rand_read.as_ref().map_or(0, |random| random.readers);
     let in_transactions = config.produce.as_ref().is_some_and(|produce| produce.transactions.is_some());
@@ -194,11 +203,19 @@ fn connections(config: &VerifierConfig, brokers: usize, shards: usize, limit: u6
         shards,
         embedded: matches!(config.common.brokers, Brokers::Embedded { .. }),
     };
+    let transactional = if in_transactions { shards } else { 0 };
+    let ours_of = |clients: usize| if ours { clients } else { 0 };
+    if is_at_once && members > 0 {
+        // A member's membership is librdkafka's, whoever reads for it.
+        let (ours, others) = (ours_of(members + shards), members + shards - ours_of(shards));
+        let all = Wanted { ours_beside: ours, ..wanted(others, false, members + transactional) };
+        return all.check(limit);
+    }
     // One kind of work follows the other.
     let kinds = [
-        Wanted { ours_beside: if ours { members } else { 0 }, ..wanted(members, false, members) },
+        Wanted { ours_beside: ours_of(members), ..wanted(members, false, members) },
         wanted(random, ours, 0),
-        wanted(shards, ours, if in_transactions { shards } else { 0 }),
+        wanted(shards, ours, transactional),
     ];
     kinds.iter().map(|wanted| wanted.check(limit)).try_fold(usize::MAX, |least, found| Ok(least.min(found?)))
 }

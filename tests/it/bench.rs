@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Cluster, Mock, Run, schema::Schema, topic::unique_name},
+    dsl::{Cluster, EXIT_LIMIT, Mock, Run, Topic, Workdir, schema::Schema, topic::unique_name, wait_until},
     tests,
 };
 
@@ -14,6 +14,8 @@ pub fn tests() -> Vec<(String, Test)> {
     tests![
         OwnReal(&[], a_broken_second_of_a_broker_is_in_the_latencies_and_shifts_nothing),
         Real(a_rate_is_kept_and_proven_by_either_client),
+        Real(groups_read_all_beside_the_producers_and_leave_none_behind),
+        Real(files_of_openmessaging_are_run_as_they_are),
         Alone(an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there),
         Alone(a_result_that_cannot_be_written_is_said_before_the_run),
     ]
@@ -52,6 +54,107 @@ fn a_rate_is_kept_and_proven_by_either_client(cluster: &Cluster) {
         assert!(result["aggregatedEndToEndLatencyQuantiles"]["50.0"].is_number(), "{result}");
         assert_eq!(ours["samples"].as_array().map(Vec::len), Some(2), "{ours}");
     }
+}
+
+/// What no run before it has left in the topics is read by them, nor are their own groups left.
+fn groups_read_all_beside_the_producers_and_leave_none_behind(cluster: &Cluster) {
+    let (name, first) = (unique_name(), cluster.topic(1));
+    for client in ["wire", "librdkafka"] {
+        let work = format!(
+            "--brokers {} --topic {name} --topics 2 --partitions 3 --client {client} --msg_size 200 --rate 1k --duration 2s \
+             --warmup 1s --readers 2x3 --output result.json --remote",
+            cluster.bootstrap()
+        );
+        let run = Run::proofload().args("bench").args(work).with_control().start();
+        let (pid, http) = (run.pid(), run.http());
+        let status = || http.get("/status").and_then(|answer| answer.json());
+        let is_done = |status: &Value| {
+            status.as_array().is_some_and(|all| all.iter().all(|one| one["active"] == Value::Bool(false)))
+        };
+        wait_until("the end", || status().as_ref().is_some_and(is_done));
+        let status = status().expect("a status");
+        let names = format!("{name}-0,{name}-1");
+        assert_eq!(status.as_array().map(Vec::len), Some(3), "one object for each group: {status}");
+        for worker in status.as_array().expect("workers") {
+            assert_eq!(worker["topic"], names, "{status}");
+        }
+        let offsets = status[0]["max_offsets_produced"].as_object().expect("offsets");
+        assert!(offsets.contains_key(&format!("{name}-1/2")) && offsets.len() == 6, "{status}");
+        let metrics = http.get("/metrics").expect("metrics").body;
+        let of_groups =
+            format!(r#"proofload_read_records_total{{topic="{names}",role="group-reader",shard="0"}}"#);
+        assert!(metrics.contains(&of_groups), "{metrics}");
+        http.order("/shutdown");
+        let run = run.finish_within(EXIT_LIMIT).expect_code(0);
+        let run =
+            run.expect_output(&["PROVEN", "3,000 of 3,000 acked records proven valid by each of 2 groups"]);
+        let result = result(&run);
+        let ours = &result["proofload"];
+        assert_eq!(ours["settings"]["readers"], "2x3", "{ours}");
+        let proof = &ours["proof"];
+        assert_eq!(
+            (&proof["read_records"], &proof["proven_records"]),
+            (&6_000.into(), &6_000.into()),
+            "{proof}"
+        );
+        // Each group reads each record.
+        assert_eq!(ours["latencies"]["end_to_end"]["count"], 4_000, "{ours}");
+        assert_eq!(ours["samples"].as_array().expect("samples").len(), 2, "{ours}");
+        assert_eq!(result["consumersPerTopic"], 3, "{result}");
+        let left: Vec<_> = first
+            .groups("proofload-bench-")
+            .into_iter()
+            .filter(|name| name.contains(&pid.to_string()))
+            .collect();
+        assert_eq!(left, [""; 0]);
+    }
+}
+
+/// With what flags cannot ask for: a payload, and a backlog.
+fn files_of_openmessaging_are_run_as_they_are(cluster: &Cluster) {
+    let (workdir, name) = (Workdir::new(), unique_name());
+    let payload = "the user's own payload. ".repeat(50);
+    workdir.write("payload.data", &payload);
+    let workload = format!(
+        "name: a small backlog\ntopics: 1\npartitionsPerTopic: 4\nmessageSize: {}\npayloadFile: payload.data\nsubscriptionsPerTopic: 1\n\
+         producersPerTopic: 1\nconsumerPerSubscription: 2\nproducerRate: 3000\nconsumerBacklogSizeGB: 0.004\ntestDurationMinutes: 0.02\n\
+         warmupDurationMinutes: 0.01\n",
+        payload.len()
+    );
+    workdir.write("w.yaml", workload);
+    let driver = format!(
+        "name: acks of one\ndriverClass: io.openmessaging.benchmark.driver.kafka.KafkaBenchmarkDriver\nreplicationFactor: 1\nreset: true\n\
+         topicConfig: |\n  retention.ms=86400000\ncommonConfig: |\n  bootstrap.servers={}\nproducerConfig: |\n  acks=1\n  linger.ms=1\n\
+         consumerConfig: |\n  auto.offset.reset=earliest\n  enable.auto.commit=false\n",
+        cluster.bootstrap()
+    );
+    workdir.write("d.yaml", driver);
+    let work = format!("bench --workload w.yaml --driver d.yaml --topic {name} --output result.json");
+    let run = Run::proofload().in_dir(&workdir).args(work).finish().expect_code(0);
+    let run = run.expect_output(&[
+        "PROVEN",
+        "acks=1 is run with acks=all",
+        "of key and headers that prove it",
+        "readers pause until 3,5",
+        "  backlog     ",
+    ]);
+    let result = result(&run);
+    assert_eq!((&result["workload"], &result["driver"]), (&"a small backlog".into(), &"acks of one".into()));
+    let backlog = &result["proofload"]["backlog"];
+    assert!(
+        backlog["built_records"].as_u64() >= Some(3_500) && backlog["drained_s"].is_number(),
+        "{backlog}"
+    );
+    let most = result["proofload"]["samples"].as_array().expect("samples").iter();
+    assert!(most.filter_map(|sample| sample["backlog_records"].as_u64()).max() >= Some(3_500), "{backlog}");
+    let topic = Topic::existing(cluster.bootstrap(), &name, 4);
+    let records = topic.records();
+    assert!(records.len() > 3_500);
+    assert!(
+        records.iter().all(|record| record.value.as_deref() == Some(payload.as_bytes())),
+        "each is the file's"
+    );
+    assert_eq!((topic.partitions(), topic.setting("retention.ms").as_str()), (Some(4), "86400000"));
 }
 
 fn a_broken_second_of_a_broker_is_in_the_latencies_and_shifts_nothing(cluster: &Cluster) {

@@ -3,6 +3,7 @@
 //!
 //! Pure: values in, values out. Whoever compares results, or draws them, reads these types back from the file.
 
+mod backlog;
 mod latency;
 mod open_messaging;
 mod proofload;
@@ -11,6 +12,7 @@ mod search;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use backlog::BacklogReport;
 pub(crate) use latency::{Latency, LatencyReport, SampleLatency};
 pub(crate) use open_messaging::OpenMessaging;
 pub(crate) use proofload::{

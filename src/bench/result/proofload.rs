@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LatencyReport, SampleLatency, SearchReport};
+use super::{BacklogReport, LatencyReport, SampleLatency, SearchReport};
 
 /// What OpenMessaging Benchmark's result has no place for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub(crate) struct Proofload {
     pub samples: Vec<Sample>,
     /// The search for a rate; `null` where there was none.
     pub search: Option<SearchReport>,
+    /// The backlog that was built up on purpose; left out where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<BacklogReport>,
 }
 
 /// What was proven.

@@ -80,6 +80,7 @@ pub(crate) fn example() -> BenchResult {
         latencies,
         samples: vec![Sample { end_to_end: Some(SampleLatency::of(&histogram)), ..Sample::default() }],
         search: None,
+        backlog: None,
     };
     BenchResult { open_messaging, proofload }
 }

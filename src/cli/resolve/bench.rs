@@ -7,17 +7,18 @@ use super::{
         bench::{BenchArgs, RateArg},
         common::EndArgs,
         error::UsageError,
+        openmessaging::FromFiles,
         values::topic_name,
     },
     check_record_fits,
     common::{Groups, check_aborts, common, fill, transactions},
-    contradictions::Uses,
+    contradictions::{Members, Uses},
     idle,
     verifier::PROOF_HEADER_BYTES,
 };
 use crate::config::{
-    BenchConfig, BenchRate, BenchReaders, LatestChecks, Objective, ObjectiveOn, Passes, ProduceConfig,
-    ProofConfig, SeqReadConfig, VerifierConfig,
+    BenchConfig, BenchRate, BenchReaders, GroupReadConfig, LatestChecks, Objective, ObjectiveOn, Passes,
+    Payload, ProduceConfig, ProofConfig, SeqReadConfig, VerifierConfig,
 };
 
 /// Value bytes in flight, where no flag says how many records, and how many records that may be.
@@ -30,15 +31,28 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
     args.cluster.create_topic = true;
     let (load, records) = (&args.load, &args.records);
     let topics = topics(&load.topic, load.topics)?;
+    check_files(args)?;
     check_record_fits("msg_size", records.msg_size, PROOF_HEADER_BYTES, records.batch_max_bytes)?;
     let reads = load.readers == BenchReaders::Direct;
+    let group_read = group_read(load.readers);
     let end = EndArgs {
         require_complete: args.end.require_complete,
         duration: None,
         deadline: args.end.deadline,
         max_outage: args.end.max_outage,
     };
-    let uses = Uses { produces: true, reads, group: None, committed: args.transaction.use_transactions };
+    let uses = Uses {
+        produces: true,
+        reads,
+        group: group_read.as_ref().map(|group| Members {
+            name: None,
+            flag: "readers",
+            count: (group.members.get(), "readers"),
+            start: &["earliest", "smallest", "beginning"],
+            session_flag: None,
+        }),
+        committed: args.transaction.use_transactions,
+    };
     let groups = Groups {
         cluster: &args.cluster,
         security: &args.security,
@@ -50,6 +64,7 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
     let mut common = common(&groups, args.client.client_name.clone(), args.client.metadata_max_age, &uses)?;
     check_aborts(&common.brokers, &args.transaction)?;
     common.warnings = idle::bench(args);
+    common.warnings.extend(args.from_files.notes.iter().cloned());
     let verifier = VerifierConfig {
         common,
         topic: topics[0].clone(),
@@ -57,7 +72,7 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
         produce: Some(produce(args)),
         rand_read: None,
         seq_read: reads.then_some(SeqReadConfig { max_messages: None, throughput_bytes_per_s: None }),
-        group_read: None,
+        group_read,
         passes: Passes::Continuous,
         proof: ProofConfig {
             compacted: false,
@@ -78,7 +93,48 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
         readers: load.readers,
         duration: load.duration,
         warmup: load.warmup,
+        backlog: args.from_files.backlog,
+        workload: args.from_files.workload.clone(),
+        driver: args.from_files.driver.clone(),
         output: args.result.file.clone(),
+    })
+}
+
+/// Flags have the last word, where what they say and what files say can be had together.
+fn check_files(args: &BenchArgs) -> Result<(), UsageError> {
+    let FromFiles { payload, backlog, .. } = &args.from_files;
+    if let Some(Payload::File { path, bytes }) = payload
+        && bytes.len() != args.records.msg_size
+    {
+        let what = format!("{}, the length of the workload's payloadFile {}", bytes.len(), path.display());
+        return Err(UsageError::value("msg_size", args.records.msg_size, what));
+    }
+    let why = "cannot be used with a workload whose consumerBacklogSizeGB is above 0";
+    if backlog.is_none() {
+        Ok(())
+    } else if args.load.readers == BenchReaders::None {
+        Err(UsageError::flag("readers", format!("none {why}: nobody would read that")))
+    } else if args.load.find_rate {
+        Err(UsageError::flag("find-rate", why))
+    } else if args.records.msg_size == 0 {
+        Err(UsageError::flag("msg_size", format!("0 {why}")))
+    } else {
+        Ok(())
+    }
+}
+
+/// The members of all groups together.
+fn group_read(readers: BenchReaders) -> Option<GroupReadConfig> {
+    let BenchReaders::Groups { groups, members } = readers else { return None };
+    Some(GroupReadConfig {
+        members: groups.saturating_mul(members),
+        name: None,
+        max_uncommitted: None,
+        session_timeout: None,
+        rebalance_timeout: None,
+        exactly_once: false,
+        max_messages: None,
+        throughput_bytes_per_s: None,
     })
 }
 
@@ -111,6 +167,7 @@ fn produce(args: &BenchArgs) -> ProduceConfig {
             .unwrap_or_else(|| in_flight.clamp(FEWEST_IN_FLIGHT, MOST_IN_FLIGHT)),
         compression: args.batch.compression_type,
         fill: fill(&args.batch, records.produce_random_bytes),
+        payload: args.from_files.payload.clone(),
         key_set_cardinality: records.key_set_cardinality.0,
         tombstone_probability: args.batch.tombstone_probability,
         fake_timestamps: None,

@@ -238,6 +238,7 @@ fn produce(args: &VerifierArgs) -> Result<Option<ProduceConfig>, UsageError> {
         max_buffered_records: producer.max_buffered_records,
         compression: args.batch.compression_type,
         fill: fill(&args.batch, producer.produce_random_bytes),
+        payload: None,
         key_set_cardinality: producer.key_set_cardinality.0,
         tombstone_probability: args.batch.tombstone_probability,
         fake_timestamps: fake_timestamps(producer, messages)?,

@@ -189,7 +189,8 @@ fn every_command_on_a_page_is_understood() {
                 Err(exit) => {
                     let why = exit.stderr.unwrap_or_default();
                     // A file that the example takes for granted.
-                    let lacks_a_file = ["password.txt", "ca.pem"].iter().any(|file| why.contains(file));
+                    let lacks_a_file =
+                        ["password.txt", "ca.pem", "workload.yaml"].iter().any(|file| why.contains(file));
                     assert!(lacks_a_file, "{}: {line}: {why}", path.display());
                 }
             }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{Cost, Shared},
     findings::anomaly::Anomaly,
-    stats::{Board, LatencyHistogram, ReaderBoard, ReaderKind, RepeaterBoard},
+    stats::{Board, LatencyHistogram, ReaderKind, RepeaterBoard},
 };
 
 /// Upper bounds of the buckets of latencies, µs.
@@ -120,7 +120,8 @@ fn shard_of(worker: usize, shards: usize) -> Option<usize> {
 }
 
 fn of_verifier(families: &mut Families, board: &Board, shards: usize) {
-    let topic = board.topic.as_str();
+    let topic = board.topics.label();
+    let topic = topic.as_str();
     whole(families, LEDGER, board.ledger_acked());
     if let Some(producer) = &board.producer {
         let role = "producer";
@@ -163,16 +164,23 @@ fn readers(board: &Board, shards: usize) -> Vec<(Place, &crate::stats::ReaderSta
     let random = board.readers.iter().filter(|reader| reader.kind == ReaderKind::Random).enumerate();
     let random =
         random.flat_map(|(index, reader)| reader.shards.iter().map(move |stats| (reader, index, stats)));
-    let others = board.readers.iter().filter(|reader| reader.kind != ReaderKind::Random);
-    let others = others.flat_map(|reader: &ReaderBoard| {
-        reader.shards.iter().enumerate().map(move |(index, stats)| (reader, index, stats))
+    let of_kind = |kind| board.readers.iter().filter(move |reader| reader.kind == kind);
+    let in_order = of_kind(ReaderKind::Sequential).flat_map(|reader| {
+        reader.shards.iter().enumerate().map(move |(index, stats)| (reader, Some(index), stats))
+    });
+    // Members of all groups take turns. Behind those of a group is what only the group as a whole can know.
+    let mut dealt = 0..;
+    let in_groups = of_kind(ReaderKind::Group).flat_map(|reader| {
+        let members = reader.shards.len().saturating_sub(1);
+        let turns: Vec<_> = dealt.by_ref().take(members).map(Some).chain([None]).collect();
+        turns.into_iter().zip(&reader.shards).map(move |(turn, stats)| (reader, turn, stats))
     });
     random
-        .chain(others)
-        .map(|(reader, index, stats)| {
-            // Behind a group's members is what only the group as a whole can know.
-            let is_whole_group = reader.kind == ReaderKind::Group && index + 1 == reader.shards.len();
-            let shard = shard_of(index, shards).filter(|_| !is_whole_group);
+        .map(|(reader, index, stats)| (reader, Some(index), stats))
+        .chain(in_order)
+        .chain(in_groups)
+        .map(|(reader, turn, stats)| {
+            let shard = turn.and_then(|turn| shard_of(turn, shards));
             ((role_of(reader.kind), shard), &**stats)
         })
         .collect()

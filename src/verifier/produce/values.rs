@@ -20,8 +20,12 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn new(config: &ProduceConfig, random: &mut Random) -> Self {
         let packed = config.compression != Compression::None;
+        let pool = match &config.payload {
+            Some(payload) => PayloadPool::given(payload, config.value_bytes, random),
+            None => PayloadPool::new(config.fill, config.value_bytes, packed, random),
+        };
         Self {
-            pool: PayloadPool::new(config.fill, config.value_bytes, packed, random),
+            pool,
             numbered: config.latest_values.then(|| vec![0; config.value_bytes].into()),
             digests: config.proof_header,
             tombstone_digest: proof::digest_of(None),

@@ -6,6 +6,7 @@ use crate::ledger::Ledger;
 
 /// What the end of such a pass is held against. The ledger was read first, so that everything that it lists lies below the
 /// ends: what was acked while the pass went on is missed where a log does not reach so far.
+#[derive(Clone)]
 pub(crate) struct Closing {
     pub(crate) ledger: Arc<Ledger>,
     /// Where each log ends, by the partitions' places in the ledger.

@@ -26,6 +26,8 @@ const RUNS: u64 = 1 << 16;
 pub(crate) struct Measured {
     pub(crate) from_us: Gauge,
     pub(crate) to_us: Gauge,
+    /// Not 0: readers are to leave what comes for later.
+    pub(crate) is_paused: Gauge,
 }
 
 /// What makes a reader measure.
@@ -64,6 +66,11 @@ impl EndToEnd {
         }
     }
 
+    /// Whether what comes is to be left for later.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.job.measured.is_paused.get() != 0
+    }
+
     /// Time has passed without verdicts.
     pub(crate) fn begin_batch(&mut self) {
         self.left = 0;
@@ -83,7 +90,7 @@ impl EndToEnd {
         let is_ours = proof.run.wrapping_sub(self.job.run) < RUNS;
         let Some(intended_us) = proof.intended_us().filter(|_| is_ours) else { return };
         let Ok(intended_us) = u64::try_from(intended_us - self.job.epoch_us) else { return };
-        let Measured { from_us, to_us } = &*self.job.measured;
+        let Measured { from_us, to_us, .. } = &*self.job.measured;
         if (from_us.get()..to_us.get()).contains(&intended_us) {
             self.histogram.record(self.now_us.saturating_sub(intended_us));
         }

@@ -138,16 +138,17 @@ impl PartitionProgress {
         self.position = self.position.max(offset);
     }
 
-    /// Somebody was shown these records. Returns the first offset that had been shown before.
-    pub(crate) fn add(&mut self, runs: &[OffsetRun]) -> Option<i64> {
-        let mut again = None;
+    /// Somebody was shown these records. Returns the first offset that had been shown before, and how many had.
+    pub(crate) fn add(&mut self, runs: &[OffsetRun]) -> (Option<i64>, u64) {
+        let (mut again, known) = (None, self.read.len());
         for run in runs {
             if !mutants::is_off("group-redelivery") {
                 again = again.or_else(|| first_within(&self.read, run.lower, run.upper));
             }
             self.read.ranges_insert(run.lower..run.upper);
         }
-        again
+        let shown: u64 = runs.iter().map(|run| run.lower.abs_diff(run.upper)).sum();
+        (again, shown.saturating_sub(u64::try_from(self.read.len() - known).unwrap_or(0)))
     }
 
     /// What lies there cannot be read, and reading goes on behind it. Returns what is passed over.

@@ -16,10 +16,13 @@ fn ledger(lower: i64, upper: i64) -> PartitionLedger {
 #[test]
 fn what_is_shown_again_is_noticed() {
     let mut part = progress(0, 10);
-    assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), None);
-    assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), None);
-    assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), Some(4));
-    assert_eq!(part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]), Some(10));
+    assert_eq!(part.add(&[OffsetRun { lower: 0, upper: 5 }]), (None, 0));
+    assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 7 }, OffsetRun { lower: 9, upper: 10 }]), (None, 0));
+    assert_eq!(part.add(&[OffsetRun { lower: 7, upper: 9 }, OffsetRun { lower: 4, upper: 6 }]), (Some(4), 2));
+    assert_eq!(
+        part.add(&[OffsetRun { lower: 10, upper: 11 }, OffsetRun { lower: 10, upper: 11 }]),
+        (Some(10), 1)
+    );
 }
 
 #[test]
@@ -50,8 +53,8 @@ fn what_is_shown_again_behind_a_cut_is_new() {
     part.reached(8);
     part.cut(8, 5);
     assert_eq!(part.position, 5);
-    assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 8 }]), None);
-    assert_eq!(part.add(&[OffsetRun { lower: 4, upper: 5 }]), Some(4));
+    assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 8 }]), (None, 0));
+    assert_eq!(part.add(&[OffsetRun { lower: 4, upper: 5 }]), (Some(4), 1));
 }
 
 #[test]

@@ -105,7 +105,8 @@ impl Topic {
         expect_one(block_on(self.admin().create_topics(&[new], &options())));
     }
 
-    pub(super) fn existing(bootstrap: &str, name: &str, partitions: usize) -> Self {
+    /// A topic that is there, or that a run is going to make.
+    pub fn existing(bootstrap: &str, name: &str, partitions: usize) -> Self {
         Self { bootstrap: bootstrap.to_owned(), name: name.to_owned(), partitions }
     }
 

@@ -316,6 +316,38 @@ impl CommittedPlaces {
             Some(entries(list.ptr()).iter().map(|place| place.offset).collect())
         }
     }
+
+    /// Has the group, which must have no members, begin at these places: of each topic all partitions, in their order. Waits for the
+    /// answer, but not long.
+    ///
+    /// # Errors
+    /// The cluster's word, or that it has given none.
+    pub(crate) fn commit(&self, topics: &[(String, Vec<i64>)]) -> Result<(), KafkaError> {
+        let timed_out = codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT);
+        let unusable =
+            |_: ClientError| codes::error(rdk::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG);
+        let mut list = PartitionList::new(0).map_err(unusable)?;
+        for (topic, places) in topics {
+            let name = client::c_string(topic).map_err(unusable)?;
+            for (partition, offset) in (0..).zip(places) {
+                list.add(&name, partition, *offset);
+            }
+        }
+        let answers = self.handle.new_queue();
+        // SAFETY: client, list and queue are alive, and the list is copied. Without a callback the result goes to the queue.
+        let code = unsafe {
+            rdk::rd_kafka_commit_queue(self.handle.ptr(), list.ptr(), answers.ptr(), None, ptr::null_mut())
+        };
+        codes::check(code)?;
+        let event = answers.poll(LIMIT_MS).filter(|event| event.kind() == rdk::RD_KAFKA_EVENT_OFFSET_COMMIT);
+        let event = event.ok_or(timed_out)?;
+        // SAFETY: the event is alive and of this kind; the list lives as long as it.
+        unsafe {
+            codes::check(rdk::rd_kafka_event_error(event.ptr()))?;
+            let answered = entries(rdk::rd_kafka_event_topic_partition_list(event.ptr()));
+            answered.iter().try_for_each(|entry| codes::check(entry.err))
+        }
+    }
 }
 
 /// # Safety

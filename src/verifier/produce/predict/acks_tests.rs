@@ -23,6 +23,7 @@ fn fixture(tolerate: bool, tombstone_probability: f64) -> Fixture {
         max_buffered_records: 3,
         compression: Compression::None,
         fill: Fill::Zeros,
+        payload: None,
         key_set_cardinality: Some(2),
         tombstone_probability,
         fake_timestamps: None,

@@ -17,7 +17,7 @@ use crate::{
     record::RecordView,
     verifier::{
         check::{last_values::SeenKeys, validator::PartitionState},
-        read::{budget::Allowance, checker::Checker},
+        read::{budget::Allowance, checker::Checker, end_to_end::EndToEnd},
         shard::Halt,
     },
 };
@@ -54,6 +54,8 @@ pub(crate) struct Inbox {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) news: Sender<News>,
     pub(crate) allowance: Allowance,
+    /// How long records took, where that is measured.
+    pub(crate) end_to_end: Option<EndToEnd>,
     pub(crate) halt: Option<Halt>,
     /// Records since the last commit.
     pub(crate) uncommitted: usize,
@@ -229,6 +231,9 @@ impl GroupVisitor for Inbox {
         self.uncommitted += 1;
         let (state, keys) = (&mut lane.state, &mut lane.keys);
         self.halt = self.checker.check_and_note(state, partition, record, keys).err();
+        if let Some(end_to_end) = self.end_to_end.as_mut().filter(|_| self.halt.is_none()) {
+            end_to_end.note(record);
+        }
         self.goes_on()
     }
 

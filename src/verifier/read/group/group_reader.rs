@@ -29,6 +29,7 @@ use crate::{
         read::{
             budget::Allowance,
             checker::{self, Checker, Truth},
+            end_to_end::{EndToEnd, EndToEndJob},
         },
         shard::{Feed, Halt, ShardContext},
     },
@@ -41,7 +42,10 @@ pub(crate) struct GroupReadJob {
     pub(crate) members: Vec<Arc<ReaderStats>>,
     pub(crate) config: GroupReadConfig,
     pub(crate) proof: ProofConfig,
-    pub(crate) partitions: usize,
+    /// What the group reads, each partition in the slot of its place in the ledger.
+    pub(crate) table: Arc<PartitionTable>,
+    /// They measure how long records took.
+    pub(crate) end_to_end: Option<EndToEndJob>,
 }
 
 /// One pass of the group over the topic.
@@ -86,7 +90,7 @@ pub(crate) fn jobs(
     reader: &ReaderBoard,
 ) -> Vec<Vec<GroupReadJob>> {
     let shards = crew.placement.shards.len();
-    let members = config.members.get();
+    let (members, table) = (config.members.get(), crew.table());
     let job = |shard: usize| {
         let members: Vec<_> =
             (shard..members).step_by(shards).map(|index| reader.shards[index].clone()).collect();
@@ -94,7 +98,8 @@ pub(crate) fn jobs(
             members,
             config: config.clone(),
             proof: crew.config.proof,
-            partitions: crew.partitions,
+            table: table.clone(),
+            end_to_end: None,
         };
         if job.members.is_empty() { Vec::new() } else { vec![job] }
     };
@@ -179,7 +184,7 @@ pub(crate) fn settings(
 
 /// A member's part of what is limited for the group: members without a partition read nothing.
 fn share(job: &GroupReadJob) -> f64 {
-    1.0 / job.config.members.get().min(job.partitions).max(1) as f64
+    1.0 / job.config.members.get().min(job.table.count()).max(1) as f64
 }
 
 struct Member<M> {
@@ -211,15 +216,16 @@ impl<M: GroupReader> Member<M> {
             handover: Some(pass.handover.clone()),
             ..settings(&context.client, &job.config, pass.group.clone(), isolation)
         };
-        let table = Arc::new(PartitionTable::of_topic(&context.topic, (0..).take(job.partitions)));
+        let table = job.table.clone();
         Ok(Self {
             client: clients.member(&settings, &table)?,
             inbox: Inbox {
                 checker: Checker::new(context, table.clone(), pass.truth.clone(), stats.clone(), job.proof),
+                lanes: (0..table.count()).map(|_| Lane::default()).collect(),
                 table,
-                lanes: (0..job.partitions).map(|_| Lane::default()).collect(),
                 news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
+                end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
                 halt: None,
                 uncommitted: 0,
                 cuts: pass.cuts.clone(),
@@ -239,7 +245,10 @@ impl<M: GroupReader> Member<M> {
 
     async fn read(&mut self) -> Result<(), Halt> {
         while !self.is_over() {
-            if self.turn()? {
+            if self.inbox.end_to_end.as_ref().is_some_and(EndToEnd::is_paused) {
+                self.idle()?;
+                glommio::timer::sleep(WAIT).await;
+            } else if self.turn()? {
                 futures_lite::future::yield_now().await;
             } else {
                 let pause = self.pause();
@@ -247,11 +256,22 @@ impl<M: GroupReader> Member<M> {
             }
         }
         self.tell();
+        if let Some(end_to_end) = &mut self.inbox.end_to_end {
+            end_to_end.report(true);
+        }
         if self.done.load(Relaxed) { self.inbox.finish() } else { Ok(()) }
     }
 
     fn is_over(&self) -> bool {
         self.done.load(Relaxed) || self.context.stop_requested() || self.inbox.allowance.is_spent()
+    }
+
+    /// Leaves what has come for later, but for a record now and then: a group takes a member for dead that does not look.
+    fn idle(&mut self) -> Result<(), Halt> {
+        self.client.tend();
+        let inbox = &mut self.inbox;
+        self.client.poll(1, inbox);
+        inbox.halt.take().map_or(Ok(()), Err)
     }
 
     /// Takes what has come. Returns whether there may be more to take at once.
@@ -285,7 +305,13 @@ impl<M: GroupReader> Member<M> {
         let limit =
             self.max_uncommitted.map_or(batch, |limit| (limit - inbox.uncommitted.min(limit - 1)).min(batch));
         let bytes_before = inbox.checker.stats().bytes.get();
+        if let Some(end_to_end) = &mut inbox.end_to_end {
+            end_to_end.begin_batch();
+        }
         let more = self.client.poll(limit, inbox);
+        if let Some(end_to_end) = &mut inbox.end_to_end {
+            end_to_end.report(false);
+        }
         if let Some(pace) = &mut self.pace {
             pace.spend(inbox.checker.stats().bytes.get() - bytes_before);
         }

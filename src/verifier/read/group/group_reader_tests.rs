@@ -33,7 +33,8 @@ fn played(members: usize, end: i64, flags: &str) -> Played {
     let stats = || Arc::new(ReaderStats::new(&(0..3).collect::<Vec<_>>()));
     let members = (0..members).map(|_| stats()).collect();
     let group = config.group_read.expect("a group");
-    let job = GroupReadJob { members, config: group, proof: config.proof, partitions: PARTITIONS };
+    let table = Arc::new(PartitionTable::of_topic("t", (0..).take(PARTITIONS)));
+    let job = GroupReadJob { members, config: group, proof: config.proof, table, end_to_end: None };
     let mut ledger = Ledger::new(PARTITIONS);
     for partition in 0..3 {
         ledger.partition_mut(partition).unwrap().insert(OffsetRun { lower: 0, upper: end });

@@ -1,5 +1,6 @@
 //! Members of a group that read a topic together, and pass after pass.
 
+pub(crate) mod ground;
 pub(crate) mod group_inbox;
 pub(crate) mod group_name;
 pub(crate) mod group_pass;
@@ -7,4 +8,5 @@ pub(crate) mod group_reader;
 pub(crate) mod group_refusal;
 pub(crate) mod part;
 mod sharing;
-mod together;
+pub(crate) mod together;
+pub(crate) mod watched;

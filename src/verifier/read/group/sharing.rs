@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    group_pass::FLAGS,
+    ground::GroupGround,
     group_reader,
     group_refusal::{self, owners},
     part::Part,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{GroupReadConfig, Passes},
     findings::Awaited,
-    kafka::{CommittedPlaces, Trouble, named},
+    kafka::{CommittedPlaces, Trouble},
     mutants,
     verifier::{crew::Crew, read::checker},
 };
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The others in our group, as far as they are known. Looked at only where the group stands still.
 pub(super) struct Sharing<'a> {
-    crew: &'a Crew<'a>,
+    ground: &'a GroupGround<'a>,
     config: &'a GroupReadConfig,
     name: &'a str,
     /// Made when there is somebody to be watched.
@@ -71,9 +71,9 @@ impl Others {
 }
 
 impl<'a> Sharing<'a> {
-    pub(super) fn new(crew: &'a Crew<'a>, config: &'a GroupReadConfig, name: &'a str) -> Self {
+    pub(super) fn new(ground: &'a GroupGround<'a>, config: &'a GroupReadConfig, name: &'a str) -> Self {
         let (places, others) = (RefCell::default(), RefCell::default());
-        Self { crew, config, name, places, others, has_others: Cell::new(false) }
+        Self { ground, config, name, places, others, has_others: Cell::new(false) }
     }
 
     /// Whether somebody else may have what we are not shown: then it is no broker that keeps it from us.
@@ -84,7 +84,7 @@ impl<'a> Sharing<'a> {
     /// What the group waits for, of which so many members of ours have `joined`, where all partitions have a leader; with
     /// `speak` also where nobody knows.
     pub(super) fn trouble(&self, parts: &[Part], joined: usize, speak: bool) -> Option<Trouble> {
-        let (crew, members) = (self.crew, self.config.members.get());
+        let (crew, members) = (self.ground.crew, self.config.members.get());
         let classic = crew.observer.describe_group(self.name);
         let seen = crew.observer.who_is_in(self.name, &classic);
         let from = format!("group '{}': {}", self.name, owners(&seen));
@@ -94,17 +94,15 @@ impl<'a> Sharing<'a> {
                 "a member that died keeps its place until its session is over; look at the coordinator's log";
             return speak.then(|| Awaited { what, from, remedy: remedy.to_owned() }.into());
         }
-        let table = self.crew.table();
-        let open = parts.iter().filter(|part| !part.is_done());
-        let open = open.map(|part| table.partition(part.progress.partition));
-        let what = format!("the next record of {}", named("partition", open));
+        let open = parts.iter().filter(|part| !part.is_done()).map(|part| part.progress.partition);
+        let what = format!("the next record of {}", self.ground.named(open));
         self.has_others.set(seen.is_ok_and(|group| group.members > members));
         if !self.has_others.get() {
             *self.others.borrow_mut() = Others::default();
             let remedy = "look at the log of the brokers".to_owned();
             return speak.then_some(Trouble { is_known: true, ..Awaited { what, from, remedy }.into() });
         }
-        let name = FLAGS.name;
+        let name = self.ground.flags.name;
         let remedy = format!(
             "members that are not ours read them, perhaps: stop those, or use another group ({name})"
         );
@@ -116,15 +114,14 @@ impl<'a> Sharing<'a> {
 
     /// Whether the pass will never come to its end.
     fn are_stuck(&self, parts: &[Part]) -> bool {
-        let may_be_meant = self.config.name.is_some() && self.crew.config.passes != Passes::Once;
+        let may_be_meant = self.config.name.is_some() && self.ground.crew.config.passes != Passes::Once;
         let Some(moved) = parts.iter().map(|part| part.moved).max() else { return false };
         let committed = || {
             let mut places = self.places.borrow_mut();
             if places.is_none() {
-                *places = committed_places(self.crew, self.config, self.name);
+                *places = committed_places(self.ground.crew, self.config, self.name);
             }
-            let topics = [(self.crew.config.topic.clone(), self.crew.partitions)];
-            places.as_ref()?.look(&topics)
+            places.as_ref()?.look(&self.ground.topics)
         };
         let are_stuck = self.others.borrow_mut().are_stuck(Instant::now(), moved, committed);
         are_stuck && !may_be_meant && !mutants::is_off("shared-group")

@@ -37,11 +37,22 @@ use crate::{
 pub(super) const SILENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 3_000 });
 
 /// Asks the brokers where each partition's log starts or ends; `None` where the run is to end before they answer.
-pub(super) type Ask<'a> = Box<dyn Fn(OffsetSpec) -> Option<Vec<i64>> + 'a>;
+pub(crate) type Ask<'a> = Box<dyn Fn(OffsetSpec) -> Option<Vec<i64>> + 'a>;
+
+/// What a pass that waits for more makes of what was acked since it began, by the ledger with which it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtClose {
+    /// Only the ends are certain: the rest may not be listed, and members were not told to read again what they had left out.
+    Ends,
+    /// All is listed, and must have been shown.
+    All,
+    /// All is listed, but members' clients may have left something out that nobody could tell from markers.
+    AllButLeftOut,
+}
 
 /// The group's pass, seen from the main thread.
-pub(super) struct Together<'a> {
-    pub(super) parts: Vec<Part>,
+pub(crate) struct Together<'a> {
+    pub(crate) parts: Vec<Part>,
     pub(super) checker: Checker,
     pub(super) watchman: Watchman,
     pub(super) silences: Arc<Silences>,
@@ -53,6 +64,10 @@ pub(super) struct Together<'a> {
     pub(super) is_named: bool,
     /// Each record must come once.
     pub(super) exactly_once: bool,
+    /// Of a pass that waits for more.
+    pub(super) at_close: AtClose,
+    /// Records that the group was shown again.
+    pub(super) repeated: u64,
     /// The ledger as it was when a pass that waits for more was to end.
     pub(super) last_ledger: Option<Arc<Ledger>>,
     pub(super) halt: Option<Halt>,
@@ -94,9 +109,9 @@ impl Together<'_> {
                 part.moved = Instant::now();
                 self.watchman.moved(&mut part.watch, part.progress.position);
                 part.keys.merge(keys);
-                if let Some(offset) = part.progress.add(&runs)
-                    && self.exactly_once
-                {
+                let (again, repeated) = part.progress.add(&runs);
+                self.repeated += repeated;
+                if let Some(offset) = again.filter(|_| self.exactly_once) {
                     self.delivered_twice(partition, offset);
                 }
             }
@@ -112,6 +127,9 @@ impl Together<'_> {
 
     /// The pass that waited for more is the last one: it ends where the logs end now.
     pub(super) fn close(&mut self, Closing { ledger, ends }: Closing) {
+        if self.at_close != AtClose::Ends {
+            self.checker.renew_ledger(ledger.clone());
+        }
         for (part, end) in self.parts.iter_mut().zip(ends) {
             let consumable_end =
                 checker::consumable_end(&ledger, self.checker.place(part.progress.partition));
@@ -268,14 +286,18 @@ impl Together<'_> {
 
     /// Says how much of what the group was shown the ledger vouches for, and what it was not shown because it had
     /// `committed` these places before.
-    pub(super) fn note_coverage(&self, committed: &[i64]) {
+    pub(crate) fn note_coverage(&self, committed: &[i64]) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
         for (index, Part { progress, .. }) in self.parts.iter().enumerate() {
             let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
             let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;
             beyond.push((self.checker.place(progress.partition), rest));
-            if let Some(ledger) = self.checker.ledger(progress.partition) {
+            let ledger = self.checker.ledger(progress.partition);
+            if self.at_close == AtClose::AllButLeftOut {
+                coverage.unexplained += progress.missing(ledger, from).map_or(0, |missing| missing.count);
+            }
+            if let Some(ledger) = ledger {
                 let below = ledger.count_below(from).saturating_sub(ledger.count_below(progress.start));
                 coverage.committed_before += below;
             }
@@ -284,7 +306,7 @@ impl Together<'_> {
     }
 
     /// Nothing that was acked may be missing in what the group was shown; only a new group was shown everything.
-    pub(super) fn audit(&mut self) -> Result<(), Halt> {
+    pub(crate) fn audit(&mut self) -> Result<(), Halt> {
         if self.is_named {
             return Ok(());
         }
@@ -301,7 +323,9 @@ impl Together<'_> {
         for (index, start) in starts.into_iter().enumerate() {
             let progress = &mut self.parts[index].progress;
             progress.settle();
-            self.checker.tell_lost(progress, start.max(progress.start))?;
+            if self.at_close != AtClose::AllButLeftOut {
+                self.checker.tell_lost(progress, start.max(progress.start))?;
+            }
             // Of what was acked since then only the end is certain: what a member's client has left out of the rest, it was
             // not told to read again while nobody knew of it.
             let end = progress.end().max(start);

@@ -75,6 +75,8 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
         group: "g",
         is_named: group.name.is_some(),
         exactly_once: group.exactly_once,
+        at_close: AtClose::Ends,
+        repeated: 0,
         last_ledger: None,
         halt: None,
     };
@@ -283,6 +285,31 @@ fn a_pass_that_waited_for_more_is_held_against_what_was_acked_meanwhile() {
     played.together.close(Closing { ledger: ledger(8), ends: vec![6] });
     assert!(played.together.is_done());
     assert_eq!(violation(played.together.audit()), Some((Anomaly::LostWrite, 6)));
+}
+
+#[test]
+fn a_ledger_that_lists_all_misses_what_lies_in_the_middle_as_well() {
+    // What was missed, what was read and listed, and what nobody can tell.
+    let rows = [
+        (AtClose::Ends, None, 0, 0),
+        (AtClose::All, Some((Anomaly::LostWrite, 4)), 8, 0),
+        (AtClose::AllButLeftOut, None, 8, 2),
+    ];
+    for (at_close, expected, vouched_for, unexplained) in rows {
+        let mut played = played(0, OPEN_END, "--continuous");
+        played.together.at_close = at_close;
+        played.read(0..4, 4);
+        played.read(6..10, 10);
+        played.read(8..10, 10);
+        assert_eq!(played.together.repeated, 2, "legal, and counted");
+        played.brokers.say([Some(10)]);
+        played.together.close(Closing { ledger: ledger(10), ends: vec![10] });
+        assert!(played.together.is_done() && !played.together.reopen());
+        played.together.note_coverage(&[]);
+        let totals = played.stats.coverage.totals();
+        assert_eq!((totals.vouched_for, totals.unexplained), (vouched_for, unexplained), "{at_close:?}");
+        assert_eq!(violation(played.together.audit()), expected, "{at_close:?}");
+    }
 }
 
 #[test]

@@ -195,7 +195,11 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
 
     async fn read_to_ends(&mut self) -> Result<(), Halt> {
         while !self.pass.is_done() && !self.context.stop_requested() {
-            let pause = self.pause();
+            let pause = if self.pass.end_to_end.as_ref().is_some_and(EndToEnd::is_paused) {
+                WAIT
+            } else {
+                self.pause()
+            };
             if !pause.is_zero() {
                 glommio::timer::sleep(pause.min(WAIT)).await;
                 continue;
