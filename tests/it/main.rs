@@ -19,6 +19,7 @@ mod dsl;
 mod elections;
 mod embedded;
 mod endings;
+mod engines;
 mod flags;
 mod flips;
 mod groups;
@@ -155,6 +156,7 @@ fn all() -> Vec<(String, Test)> {
         groups::tests(),
         probed::tests(),
         stalls::tests(),
+        engines::tests(),
         waits::tests(),
         watching::tests(),
         proxied::tests(),

@@ -25,6 +25,7 @@ const FOREIGN: &[&str] = &[
     "checks",
     "clients",
     "cycles",
+    "demo",
     "dir",
     "document-private-items",
     "elections",
