@@ -48,21 +48,7 @@ fn manifests_fit_the_published_schemas_and_the_program() {
     for job in jobs {
         expect_understood(job, settings);
     }
-    // What does not fit is found: fields that nobody has, and values of another type.
-    let folder = Workdir::new();
-    for (from, to, fault) in [
-        ("completionMode:", "completionModes:", "'completionModes' was unexpected"),
-        ("backoffLimit: 6", "backoffLimit: six", "spec.backoffLimit: 'six' is not of type 'integer'"),
-    ] {
-        expect_refused(&folder, ("load", "job.yaml"), (from, to), fault);
-    }
-    let broken = ("monitor", "pod-monitor.yaml");
-    expect_refused(
-        &folder,
-        broken,
-        ("interval:", "intervals:"),
-        "podMetricsEndpoints[0].intervals: no such field",
-    );
+    what_does_not_fit_is_named();
 }
 
 /// The command line of a Job, as Kubernetes makes it, is one that the program takes.
@@ -99,8 +85,26 @@ fn expect_understood(job: &Value, settings: &Value) {
     run.arg("--print-placement").finish_bare().expect_code(0);
 }
 
-/// A copy of the manifests with one text in the place of another does not pass.
-fn expect_refused(folder: &Workdir, (part, file): (&str, &str), (from, to): (&str, &str), fault: &str) {
+/// Fields that nobody has, and values of another type.
+fn what_does_not_fit_is_named() {
+    let folder = Workdir::new();
+    let load = copy(&folder, ("load", "job.yaml"), ("completionMode:", "completionModes:"));
+    let verify = copy(&folder, ("verify", "job.yaml"), ("backoffLimit: 0", "backoffLimit: none"));
+    let monitor = copy(&folder, ("monitor", "pod-monitor.yaml"), ("interval:", "intervals:"));
+    let Output { status, stderr, .. } = script(&[&load, &verify, &monitor]);
+    let said = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(1), "{said}");
+    for fault in [
+        "'completionModes' was unexpected",
+        "spec.backoffLimit: 'none' is not of type 'integer'",
+        "podMetricsEndpoints[0].intervals: no such field",
+    ] {
+        assert!(said.contains(fault), "no '{fault}' in {said}");
+    }
+}
+
+/// A copy of some manifests, with another text in one of them. Returns its path.
+fn copy(folder: &Workdir, (part, file): (&str, &str), (from, to): (&str, &str)) -> String {
     let copy = folder.path().join(part);
     fs::create_dir_all(&copy).expect("a folder");
     for entry in fs::read_dir(source("deploy/kubernetes").join(part)).expect("manifests").flatten() {
@@ -109,8 +113,5 @@ fn expect_refused(folder: &Workdir, (part, file): (&str, &str), (from, to): (&st
     let text = fs::read_to_string(copy.join(file)).expect("a manifest");
     assert!(text.contains(from), "{file} has no {from}");
     fs::write(copy.join(file), text.replacen(from, to, 1)).expect("a manifest");
-    let Output { status, stderr, .. } = script(&[copy.to_str().expect("a path")]);
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains(fault), "{said}");
+    copy.to_str().expect("a path").to_owned()
 }

@@ -1,10 +1,6 @@
 //! Several processes that produce to one topic, each a slice of its partitions, and readers of what they leave.
 
-use std::{
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
@@ -12,7 +8,7 @@ use crate::{
     Test,
     dsl::{
         Cluster, EXIT_LIMIT, Finished, Run, Running, Topic, Workdir, ledger::LedgerFile, schema::Schema,
-        wait_until,
+        wait_for,
     },
     tests,
 };
@@ -28,7 +24,7 @@ const PARTITIONS: usize = 7;
 const RECORDS: u64 = 6_000;
 /// Bytes a second of all slices together.
 const FAST: u64 = 300_000;
-const SLOW: u64 = 500;
+const SLOW: u64 = 150;
 /// Of each slice, by its partitions.
 const SHARES: [u64; 3] = [2_571, 1_714, 1_715];
 
@@ -72,30 +68,20 @@ impl Scene<'_> {
     fn kill_between_writes(&self, run: Running, index: usize) -> i64 {
         let all_is_listed = || {
             let (listed, ends) = (listed(self.folder.path(), self.topic, index), self.topic.ends());
-            let own = (index..PARTITIONS).step_by(3);
-            own.into_iter()
-                .all(|partition| listed[partition] == ends[partition])
-                .then(|| listed.iter().sum::<i64>())
+            let is_listed = |partition: usize| listed[partition] == ends[partition];
+            let count = listed.iter().sum::<i64>();
+            (count > 0 && (index..PARTITIONS).step_by(3).all(is_listed)).then_some(count)
         };
-        let mut count = 0;
-        wait_until("a ledger that lists all that was written", || {
+        let count = wait_for("a ledger that lists all that was written", || {
+            all_is_listed()?;
             run.signal(Signal::SIGSTOP);
-            // What is on its way to the broker arrives.
-            let before = self.topic.ends();
-            thread::sleep(Duration::from_millis(100));
-            match all_is_listed().filter(|count| *count > 0 && self.topic.ends()[index] == before[index]) {
-                Some(listed) => {
-                    count = listed;
-                    run.signal(Signal::SIGKILL);
-                    true
-                }
-                None => {
-                    run.signal(Signal::SIGCONT);
-                    thread::sleep(Duration::from_millis(150));
-                    false
-                }
+            let count = all_is_listed();
+            if count.is_none() {
+                run.signal(Signal::SIGCONT);
             }
+            count
         });
+        run.signal(Signal::SIGKILL);
         run.finish().expect_killed();
         count
     }
