@@ -3,9 +3,11 @@
 //!
 //! `PROOFLOAD_ELECTIONS` says for how many seconds; see `scripts/prove`.
 
+mod admissions;
 mod dump;
 
 use std::{
+    collections::BTreeMap,
     env,
     panic::{self, AssertUnwindSafe},
     thread,
@@ -15,6 +17,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use self::admissions::Admission;
 use crate::{
     Test,
     dsl::{
@@ -25,7 +28,9 @@ use crate::{
 };
 
 pub fn tests() -> Vec<(String, Test)> {
-    tests![OwnNodes(NODES, &[], leaders_that_move_are_nobody_s_fault)]
+    let mut tests = tests![OwnNodes(NODES, &[], leaders_that_move_are_nobody_s_fault)];
+    tests.extend(admissions::tests());
+    tests
 }
 
 const NODES: usize = 3;
@@ -60,8 +65,32 @@ struct Verdict {
     pid: u32,
     /// What it printed.
     told: String,
-    is_right: bool,
-    accused: Vec<(Topic, Named)>,
+    topic: Topic,
+    is_well: bool,
+    accused: Vec<Named>,
+    /// The figures that tell how much was at stake, and what kept it.
+    figures: String,
+    transcript: String,
+}
+
+impl Verdict {
+    /// Nobody was accused, or only of what the brokers' own logs admit; and it ended well.
+    fn is_right(&self, admissions: &BTreeMap<String, Vec<Admission>>) -> bool {
+        let of = |partition: i32| admissions.get(&format!("{}-{partition}", self.topic.name()));
+        let is_true = |named: &Named| {
+            let mut admitted = of(named.partition).into_iter().flatten();
+            admitted.any(|admission| named.offset >= admission.start)
+        };
+        if self.accused.is_empty() { self.is_well } else { self.accused.iter().all(is_true) }
+    }
+
+    fn tell(&self, is_right: bool) {
+        if !is_right {
+            eprintln!("{}: {}", self.name, self.transcript);
+        }
+        let (word, name) = (if is_right { "passed" } else { "FAILED" }, self.name);
+        println!("elections: {name:<14} {} {word}", self.figures);
+    }
 }
 
 impl Role {
@@ -133,15 +162,13 @@ impl Role {
         let finished = run.finish();
         let report = self.report();
         let accused = named(&report["violations"]).chain(named(&report["gaps"]));
-        let accused: Vec<_> = accused.map(|named| (self.topic.clone(), named)).collect();
-        let is_right = is_led && self.is_well(&finished, &report) && accused.is_empty();
-        if !is_right {
-            eprintln!("{}: {}", self.name, finished.transcript());
-        }
-        let word = if is_right { "passed" } else { "FAILED" };
+        let accused = accused.collect();
         let rate = format!("{:.0} a second while leaders moved", self.rate_per_s);
-        println!("elections: {:<14} {}; {rate}{} {word}", self.name, what(&report), causes(&report));
-        Verdict { name: self.name, pid, told: finished.stderr, is_right, accused }
+        let figures = format!("{}; {rate}{}", what(&report), causes(&report));
+        let is_well = is_led && self.is_well(&finished, &report);
+        let transcript = finished.transcript();
+        let (name, told) = (self.name, finished.stderr);
+        Verdict { name, pid, told, topic: self.topic, is_well, accused, figures, transcript }
     }
 
     fn lead_to_an_end(&self, run: &Running) {
@@ -304,10 +331,19 @@ fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
         left.len(),
         if left.is_empty() { "passed" } else { "FAILED" }
     );
-    let accused: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.accused).cloned().collect();
+    let admissions = admissions::of(cluster, NODES);
+    for (partition, admitted) in &admissions {
+        println!("elections: the brokers admit to have lost records of {partition}: {admitted:?}");
+    }
+    let is_wrong = |verdict: &&Verdict| !verdict.is_right(&admissions);
+    verdicts.iter().for_each(|verdict| verdict.tell(!is_wrong(&verdict)));
+    let accused = |verdict: &Verdict| {
+        let pairs = verdict.accused.iter().map(|named| (verdict.topic.clone(), named.clone()));
+        pairs.collect::<Vec<_>>()
+    };
+    let accused: Vec<_> = verdicts.iter().filter(is_wrong).flat_map(accused).collect();
     dump::accused(cluster, &accused);
-    let wrong: Vec<_> =
-        verdicts.iter().filter(|verdict| !verdict.is_right).map(|verdict| verdict.name).collect();
+    let wrong: Vec<_> = verdicts.iter().filter(is_wrong).map(|verdict| verdict.name).collect();
     assert!(wrong.is_empty(), "accused or failed: {wrong:?}");
     assert!(left.is_empty(), "left behind without a word: {left:?}");
 }

@@ -29,7 +29,7 @@ impl Source {
                 }
             }
             Stage::Denied => {
-                position.stage = Stage::Judging(inquire(position, questions, (until_us, now_us)))
+                position.stage = Stage::Judging(inquire(position, questions, (until_us, now_us)));
             }
             Stage::Checking(id) => {
                 if let Some(answer) = answer(questions, id) {
