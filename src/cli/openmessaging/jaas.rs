@@ -73,7 +73,7 @@ mod tests {
             (r#"a.OAuthBearerLoginModule required password="hunter2";"#, "OAuthBearerLoginModule is not"),
             (r#"PlainLoginModule required password="hunter2";"#, "no username"),
             (r#"PlainLoginModule required username="u";"#, "no password"),
-            (r#"PlainLoginModule required username=u password=hunter2;"#, "no quotes"),
+            ("PlainLoginModule required username=u password=hunter2;", "no quotes"),
         ] {
             let found = login(line).unwrap_err();
             assert!(found.contains(why) && !found.contains("hunter2"), "{line}: {found}");
