@@ -131,9 +131,7 @@ fn describe(list: &str, topic: Option<&str>, common: &CommonConfig, can_run: boo
             return Ok((brokers, topic.map(|topic| ask_again(|| observer.described(Some(topic)), until))));
         }
         if let Some(refusal) = observer.look(&mut states).refusals.into_iter().next() {
-            return Err(format!(
-                "{refusal}: check --username, --sasl-mechanism, the password and --enable-tls"
-            ));
+            return Err(refusal.to_string());
         }
         if Instant::now() >= until {
             let complaint = complaints().latest().map_or_else(

@@ -65,7 +65,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn descriptors(&self) -> u64 {
+    /// Descriptors that all of it takes.
+    pub(crate) fn descriptors(&self) -> u64 {
         let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         // The observer, and what a shard has beside its clients: one that takes another's place, or looks into silence.
         let clients = many(self.clients).saturating_add(many(self.shards)).saturating_add(1);

@@ -17,37 +17,27 @@ pub(crate) trait Counted {
     fn since(sum: &mut Self::Sum, base: &Self::Sum);
 }
 
-impl Counted for Counter {
-    type Sum = u64;
+macro_rules! counted_as_number {
+    ($($kind:ty)*) => {$(
+        impl Counted for $kind {
+            type Sum = u64;
 
-    fn value(&self) -> u64 {
-        self.get()
-    }
+            fn value(&self) -> u64 {
+                self.get()
+            }
 
-    fn add(sum: &mut u64, value: u64) {
-        *sum = sum.wrapping_add(value);
-    }
+            fn add(sum: &mut u64, value: u64) {
+                *sum = sum.wrapping_add(value);
+            }
 
-    fn since(sum: &mut u64, base: &u64) {
-        *sum = sum.saturating_sub(*base);
-    }
+            fn since(sum: &mut u64, base: &u64) {
+                *sum = sum.saturating_sub(*base);
+            }
+        }
+    )*};
 }
 
-impl Counted for Gauge {
-    type Sum = u64;
-
-    fn value(&self) -> u64 {
-        self.get()
-    }
-
-    fn add(sum: &mut u64, value: u64) {
-        *sum = sum.wrapping_add(value);
-    }
-
-    fn since(sum: &mut u64, base: &u64) {
-        *sum = sum.saturating_sub(*base);
-    }
-}
+counted_as_number!(Counter Gauge);
 
 impl Counted for Marks {
     /// The largest of each partition.

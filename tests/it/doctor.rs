@@ -52,5 +52,5 @@ fn rights_that_lack_are_named(secured: &Secured) {
     expect_line(&run, "FAIL  permissions", &["we lack WRITE (producers need it)", topic.name()]);
     let run =
         doctor(&format!("--brokers {} --username nobody --password wrong", secured.address(Door::Sasl)));
-    expect_line(&run.expect_code(3), "FAIL  cluster", &["--username"]);
+    expect_line(&run.expect_code(3), "FAIL  cluster", &["check user, password and --sasl-mechanism"]);
 }
