@@ -22,6 +22,7 @@ mod endings;
 mod engines;
 mod flags;
 mod flips;
+mod freezes;
 mod groups;
 mod guard;
 mod harness;
@@ -142,6 +143,7 @@ fn all() -> Vec<(String, Test)> {
         // The slow ones first, so that none of them is waited for alone in the end.
         elections::tests(),
         cycles::tests(),
+        freezes::tests(),
         leaderships::tests(),
         ours::tests(),
         chaos::tests(),

@@ -32,6 +32,7 @@ const FOREIGN: &[&str] = &[
     "flips",
     "for",
     "from-literal",
+    "freezes",
     "fuzz",
     "header",
     "help",
