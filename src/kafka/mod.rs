@@ -35,8 +35,9 @@ pub use error::{ClientError, KafkaError};
 pub(crate) use error::{ErrorClass, LocalError, Reason, code};
 pub(crate) use false_abort::FalseAbort;
 pub(crate) use group::{
-    CommitNumber, CommitWord, Expected, GroupFactory, GroupReader, GroupStart, GroupVisitor, GroupWord,
-    Handover, Joined, MemberSettings, MemberState, Membership,
+    COMMIT_EVERY, COMMIT_PATIENCE, CommitNumber, CommitWord, Expected, GroupFactory, GroupReader, GroupStart,
+    GroupVisitor, GroupWord, Handover, Joined, MemberReader, MemberSettings, MemberState, Membership,
+    PlaceAnswer,
 };
 pub(crate) use joint::JointWorker;
 pub(crate) use known_brokers::KnownBrokers;

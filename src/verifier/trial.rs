@@ -218,5 +218,8 @@ fn connections(
         wanted(shards, ours, transactional),
     ];
     // The largest says what there is room for beside it.
-    kinds.iter().max_by_key(|wanted| wanted.descriptors()).map_or(Ok(usize::MAX), |largest| largest.check(limit))
+    kinds
+        .iter()
+        .max_by_key(|wanted| wanted.descriptors())
+        .map_or(Ok(usize::MAX), |largest| largest.check(limit))
 }

@@ -27,11 +27,9 @@ pub(crate) struct Memberships {
 }
 
 impl Memberships {
-    /// These partitions of the only topic are the member's; the group knows them to be consumed up to there, or not at all.
-    pub(crate) fn assign(&mut self, places: impl IntoIterator<Item = (i32, Option<i64>)>) {
-        let places: Vec<_> = places.into_iter().map(|(partition, place)| (at(partition), place)).collect();
-        self.words.push_back(GroupWord::Assigned(places.iter().map(|(partition, _)| *partition).collect()));
-        self.words.extend(places.into_iter().map(|(partition, place)| GroupWord::Place(partition, place)));
+    /// These partitions of the only topic are the member's.
+    pub(crate) fn assign(&mut self, partitions: impl IntoIterator<Item = i32>) {
+        self.words.push_back(GroupWord::Assigned(partitions.into_iter().map(at).collect()));
     }
 
     /// These are not any more.

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     kafka::{
-        Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, OffsetAndEpoch, OffsetSpec,
-        PortionedReader, QuestionId, ReadFrom,
+        Answers, Ends, KafkaError, LogEvent, LogReader, LogVisitor, MemberReader, OffsetAndEpoch, OffsetSpec,
+        PlaceAnswer, PortionedReader, QuestionId, ReadFrom,
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::{RECORD_ID_HEADER, RecordView},
@@ -55,6 +55,10 @@ pub(crate) struct Reads {
     pub(crate) steps: VecDeque<Step>,
     /// Where each partition's log starts and ends.
     pub(crate) ends: BTreeMap<i32, Ends>,
+    /// What a group says of its places next, of partitions that it is asked about.
+    pub(crate) places: VecDeque<PlaceAnswer>,
+    /// Partitions that it is asked about.
+    pub(crate) asked_places: BTreeSet<i32>,
     /// What readers were told, in order.
     pub(crate) calls: Vec<Call>,
     /// Questions that have been asked.
@@ -74,6 +78,8 @@ impl Default for Reads {
         Self {
             steps: VecDeque::new(),
             ends: BTreeMap::new(),
+            places: VecDeque::new(),
+            asked_places: BTreeSet::new(),
             calls: Vec::new(),
             questions: 0,
             clients: 0,
@@ -243,5 +249,26 @@ impl PortionedReader for Reader {
             }
             _ => 0,
         }
+    }
+}
+
+impl MemberReader for Reader {
+    fn ask_place(&mut self, place: TopicPartition) {
+        self.0.borrow_mut().asked_places.insert(place.partition);
+    }
+
+    fn withdraw_place(&mut self, place: TopicPartition) {
+        self.0.borrow_mut().asked_places.remove(&place.partition);
+    }
+
+    fn place(&mut self) -> Option<PlaceAnswer> {
+        let mut reads = self.0.borrow_mut();
+        let next =
+            reads.places.iter().position(|(place, _)| reads.asked_places.contains(&place.partition))?;
+        let answer = reads.places.remove(next)?;
+        if answer.1.is_ok() {
+            reads.asked_places.remove(&answer.0.partition);
+        }
+        Some(answer)
     }
 }

@@ -3,7 +3,7 @@
 use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
 use super::{
-    GroupVisitor,
+    GroupVisitor, Handover,
     lane::{Lane, Stage},
     showing::{Due, Showing},
 };
@@ -23,6 +23,8 @@ pub(super) struct AddedPartitions<R> {
     /// What was added; its topics are those of the member's table.
     table: PartitionTable,
     another: MakeReader<R>,
+    /// Members do not tell each other of them.
+    nobody: Handover,
     /// Reads those of `table`, unless some were added since.
     reader: Option<R>,
 }
@@ -36,7 +38,13 @@ impl<R: PortionedReader> AddedPartitions<R> {
         for topic in table.topics() {
             own.add_topic(topic);
         }
-        Self { before: table.count(), table: own, another: Box::new(another), reader: None }
+        Self {
+            before: table.count(),
+            table: own,
+            another: Box::new(another),
+            nobody: Handover::new([]),
+            reader: None,
+        }
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -105,7 +113,7 @@ impl<R: PortionedReader> AddedPartitions<R> {
     ) -> (usize, Vec<Due>) {
         let Some(reader) = &mut self.reader else { return (0, Vec::new()) };
         let mut added = Added { table: &self.table, visitor };
-        let mut showing = Showing::new(lanes, None, &mut added);
+        let mut showing = Showing::new(lanes, &self.nobody, &mut added);
         let shown = reader.poll_at_most(limit, &mut showing);
         let due = mem::take(&mut showing.due);
         let outer = |due| match due {

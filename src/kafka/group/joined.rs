@@ -1,7 +1,7 @@
 //! A member of a group whose membership is one client's business, and whose records another's.
 //!
 //! What the group deals out is read from where the group says, or, where it has no place, from the log's start or end. A partition
-//! that is revoked is not read any more before it is given up, and what was consumed of it is committed.
+//! that is revoked is not read any more, and is given up when what was consumed of it is committed.
 
 use std::{
     mem,
@@ -10,32 +10,23 @@ use std::{
 };
 
 use super::{
-    CommitNumber, CommitWord, GroupReader, GroupStart, GroupVisitor, GroupWord, Handover, MemberSettings,
-    MemberState, Membership,
+    COMMIT_EVERY, COMMIT_PATIENCE, CommitNumber, CommitWord, GroupReader, GroupStart, GroupVisitor,
+    GroupWord, Handover, MemberReader, MemberSettings, MemberState, Membership,
     added::AddedPartitions,
     lane::{Lane, Stage},
     showing::{Due, Quiet, Showing},
     standing::Standing,
 };
 use crate::{
-    kafka::{
-        Answers, ClientError, KafkaError, LogEvent, OffsetAndEpoch, OffsetSpec, PortionedReader, QuestionId,
-        ReadFrom,
-    },
+    kafka::{Answers, ClientError, KafkaError, LogEvent, OffsetSpec, QuestionId, ReadFrom},
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
-/// How often a member commits, far below the contract's 5 s.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// How long a commit may stay without an answer before the next one is sent.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it rests where a place is not in the log, before that is asked once more.
 const ASTRAY_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 /// So often in a row a leader says that its log ends below a place before it is believed: one that was elected just now may not
 /// know yet how far its log goes.
 const DENIALS: u8 = 3;
-/// Nobody of this process has read the partition.
-const NOBODY: OffsetAndEpoch = OffsetAndEpoch { offset: -1, leader_epoch: -1 };
 
 /// A member of a group, used by one shard.
 pub(crate) struct Joined<M, R> {
@@ -45,11 +36,15 @@ pub(crate) struct Joined<M, R> {
     added: AddedPartitions<R>,
     table: Arc<PartitionTable>,
     start: GroupStart,
-    handover: Option<Arc<Handover>>,
+    handover: Arc<Handover>,
     /// By slot; `None`: another's.
     lanes: Vec<Option<Lane>>,
     /// Partitions that were given up, whose last commit has no answer yet.
     given_up: Vec<(PartitionSlot, Standing)>,
+    /// What was revoked is given up when all commits have their answers, or by then.
+    giving_up: Option<Instant>,
+    /// How long the group waits for that, at the most.
+    give_up_patience: Duration,
     /// The last commit that was sent, and how many have their answer, in whatever order.
     sent: CommitNumber,
     answers: CommitNumber,
@@ -63,7 +58,7 @@ pub(crate) struct Joined<M, R> {
     is_unsettled: bool,
 }
 
-impl<M: Membership, R: PortionedReader> Joined<M, R> {
+impl<M: Membership, R: MemberReader> Joined<M, R> {
     /// A member that has just subscribed to the topics of this table, and who reads for it. `another` makes a reader for partitions
     /// that its topics get later.
     pub(in crate::kafka) fn new(
@@ -78,9 +73,14 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
             added: AddedPartitions::new(table, another),
             table: table.clone(),
             start: settings.start,
-            handover: settings.handover.clone(),
+            handover: settings.handover.clone().unwrap_or_else(|| Arc::new(Handover::new([]))),
             lanes: vec![None; table.count()],
             given_up: Vec::new(),
+            giving_up: None,
+            // Whoever answers too late is put out of the group.
+            give_up_patience: settings
+                .rebalance_timeout
+                .map_or(COMMIT_PATIENCE, |limit| COMMIT_PATIENCE.min(limit / 2)),
             sent: 0,
             answers: 0,
             committed_at: Instant::now(),
@@ -126,10 +126,19 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
                     }
                 }
                 GroupWord::Revoked { partitions, is_lost } => self.revoked(&partitions, is_lost),
-                GroupWord::Place(place, committed) => self.placed(place, committed),
                 GroupWord::Refused(error) => visitor.refused(error),
-                GroupWord::Trouble(place, error) => {
-                    let slot = place.and_then(|place| self.slot(place)).filter(|slot| !self.is_added(*slot));
+                GroupWord::Trouble(error) => visitor.event(None, trouble(error)),
+            }
+        }
+    }
+
+    /// Hears where the group has consumed partitions up to.
+    fn hear_of_places(&mut self, visitor: &mut impl GroupVisitor) {
+        while let Some((place, answer)) = self.reader.place() {
+            match answer {
+                Ok(committed) => self.placed(place, committed),
+                Err(error) => {
+                    let slot = self.slot(place).filter(|slot| !self.is_added(*slot));
                     visitor.event(slot, trouble(error));
                 }
             }
@@ -172,11 +181,12 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
 
     fn assigned(&mut self, place: TopicPartition, visitor: &mut impl GroupVisitor) {
         let Some(slot) = self.slot(place).or_else(|| self.add(place)) else { return };
-        let read = self.handover.as_ref().map_or(NOBODY, |handover| handover.read(slot));
+        let read = self.handover.read(slot);
         if self.lanes.len() <= slot.index() {
             self.lanes.resize(slot.index() + 1, None);
         }
         self.lanes[slot.index()] = Some(Lane::new(Standing::new(read, self.sent)));
+        self.reader.ask_place(place);
         if !self.is_added(slot) {
             visitor.assigned(slot);
         }
@@ -194,8 +204,14 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
         Some(slot)
     }
 
-    /// Nothing of it is shown any more before anybody else is shown it.
+    /// Nothing of it is shown any more, and what was is committed, before anybody else is shown it.
     fn revoked(&mut self, places: &[TopicPartition], is_lost: bool) {
+        if self.giving_up.is_some() {
+            self.give_up();
+        }
+        for place in places {
+            self.reader.withdraw_place(*place);
+        }
         let slots: Vec<_> = places.iter().filter_map(|place| self.slot(*place)).collect();
         for &slot in &slots {
             self.stop(slot);
@@ -212,13 +228,28 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
                 self.uncommitted += lane.standing.ahead();
             }
         }
+        self.giving_up = Some(Instant::now() + if is_lost { Duration::ZERO } else { self.give_up_patience });
+        self.give_up_when_committed();
+    }
+
+    /// What was revoked is anybody's.
+    fn give_up(&mut self) {
+        self.giving_up = None;
         self.membership.give_up();
     }
 
-    fn hand_over(&self, slot: PartitionSlot, standing: &Standing) {
-        if let Some(handover) = &self.handover {
-            handover.tell(slot, standing.read_last());
+    /// Gives up what was revoked when all commits have their answers, or that takes too long: one that the client has held back
+    /// takes the group back to where it was then, whoever is the owner by now.
+    fn give_up_when_committed(&mut self) {
+        let Some(until) = self.giving_up else { return };
+        self.hear_of_commits();
+        if self.answers == self.sent || until <= Instant::now() {
+            self.give_up();
         }
+    }
+
+    fn hand_over(&self, slot: PartitionSlot, standing: &Standing) {
+        self.handover.tell(slot, standing.read_last());
     }
 
     fn placed(&mut self, place: TopicPartition, committed: Option<i64>) {
@@ -372,9 +403,7 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
 
     /// The log was cut, and is read on from there.
     fn cut(&mut self, slot: PartitionSlot, to: i64) {
-        if let Some(handover) = &self.handover {
-            handover.tell_cut(slot);
-        }
+        self.handover.tell_cut(slot);
         if let Some(lane) = self.lane(slot) {
             lane.standing.cut(to);
             lane.denials = 0;
@@ -385,7 +414,7 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
     /// Shows what has come of so many records at the most. Returns how many records and events that were.
     fn show(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> usize {
         let Self { reader, lanes, handover, table, .. } = self;
-        let mut showing = Showing::new(&mut lanes[..table.count()], handover.as_deref(), visitor);
+        let mut showing = Showing::new(&mut lanes[..table.count()], handover, visitor);
         let shown = reader.poll_at_most(limit, &mut showing);
         let (due, is_over) = (mem::take(&mut showing.due), showing.is_broken_off);
         for due in due {
@@ -447,9 +476,11 @@ impl<M: Membership, R: PortionedReader> Joined<M, R> {
     }
 }
 
-impl<M: Membership, R: PortionedReader> GroupReader for Joined<M, R> {
+impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
     fn poll(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> bool {
         self.hear(visitor);
+        self.hear_of_places(visitor);
+        self.give_up_when_committed();
         self.settle_places(visitor);
         let mut left = limit;
         while left > 0 {
@@ -509,6 +540,7 @@ impl<M: Membership, R: PortionedReader> GroupReader for Joined<M, R> {
     fn settle(&mut self) -> bool {
         self.hear(&mut Quiet);
         self.hear_of_commits();
+        self.give_up_when_committed();
         if !self.is_committed() && !self.is_commit_under_way {
             self.send_commit();
         }
@@ -518,12 +550,16 @@ impl<M: Membership, R: PortionedReader> GroupReader for Joined<M, R> {
     fn begin_leaving(&mut self) {
         for index in 0..self.lanes.len() {
             if let Some(lane) = self.lanes[index].take() {
+                self.reader.withdraw_place(self.place(PartitionSlot::at(index)));
                 self.stop(PartitionSlot::at(index));
                 self.uncommitted += lane.standing.ahead();
             }
         }
         let given_up = mem::take(&mut self.given_up);
         self.uncommitted += given_up.iter().map(|(_, standing)| standing.ahead()).sum::<u64>();
+        if self.giving_up.is_some() {
+            self.give_up();
+        }
         self.membership.begin_leaving();
     }
 
@@ -548,7 +584,6 @@ fn trouble(error: KafkaError) -> LogEvent<'static> {
         LogEvent::Transient(error)
     }
 }
-
 #[cfg(test)]
 #[path = "joined_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@ use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, rc::Rc};
 use super::*;
 use crate::{
     kafka::{
-        ClientFactory, Ends, Isolation, LocalError, ReaderSettings, code,
+        ClientFactory, Ends, Isolation, LocalError, OffsetAndEpoch, ReaderSettings, code,
         fake::{Call, Fake, Memberships, PlayedMembership, Reader, Step},
     },
     record::RecordView,
@@ -99,9 +99,17 @@ impl Played {
     /// Owns partition 0, which the group knows to be consumed up to there.
     fn owning(place: i64) -> Self {
         let mut played = Self::new(GroupStart::Start);
-        played.group.borrow_mut().assign([(0, Some(place))]);
+        played.assign([(0, Some(place))]);
         played.poll();
         played
+    }
+
+    /// These partitions are the member's, and the group knows them to be consumed up to there, or not at all.
+    fn assign(&self, places: impl IntoIterator<Item = (i32, Option<i64>)>) {
+        let places: Vec<_> = places.into_iter().collect();
+        self.group.borrow_mut().assign(places.iter().map(|(partition, _)| *partition));
+        let answer = |(partition, place)| (TopicPartition { topic: 0, partition }, Ok(place));
+        self.logs.reads().places.extend(places.into_iter().map(answer));
     }
 
     fn poll(&mut self) -> bool {
@@ -149,7 +157,7 @@ fn rebalancing() -> KafkaError {
 #[test]
 fn what_it_is_dealt_is_read_from_where_the_group_is() {
     let mut played = Played::new(GroupStart::Start);
-    played.group.borrow_mut().assign([(1, Some(7)), (0, Some(3))]);
+    played.assign([(1, Some(7)), (0, Some(3))]);
     assert!(!played.member.owns(PartitionSlot::new(0)));
     played.poll();
     assert_eq!((played.calls(), &played.notes.assigned[..]), (vec![from(1, 7), from(0, 3)], &[1, 0][..]));
@@ -167,7 +175,7 @@ fn where_the_group_knows_nothing_it_begins_at_an_end_and_says_so_at_once() {
         played.ends(2, 9);
         // The first answer is an error.
         played.logs.reads().late = -1;
-        played.group.borrow_mut().assign([(0, None)]);
+        played.assign([(0, None)]);
         for _ in 0..3 {
             played.poll();
         }
@@ -191,13 +199,40 @@ fn what_is_revoked_is_not_read_any_more_and_committed_before_it_is_given_up() {
     played.group.borrow_mut().revoke([0], false);
     played.poll();
     assert_eq!(played.calls(), [Call::Stop(0)]);
-    assert_eq!(
-        (&played.group.borrow().commits[..], &played.group.borrow().given_up[..]),
-        (&[vec![(0, 4)]][..], &[1][..])
-    );
+    assert_eq!(played.group.borrow().commits, [[(0, 4)]]);
     assert!(!played.member.owns(PartitionSlot::new(0)) && !played.member.settle(), "there is no answer yet");
-    played.answer(1, None);
+    assert!(played.group.borrow().given_up.is_empty(), "whoever has it next would start where the group was");
+    played.group.borrow_mut().answer(1, None);
+    played.poll();
+    assert_eq!(played.group.borrow().given_up, [1]);
     assert!(played.member.settle() && played.member.state().uncommitted == 0);
+}
+
+#[test]
+fn what_is_revoked_and_cannot_be_committed_is_given_up_in_the_end() {
+    let mut played = Played::owning(0);
+    played.show(0..4, 0);
+    played.group.borrow_mut().revoke([0], false);
+    played.poll();
+    played.member.giving_up = Some(Instant::now());
+    played.poll();
+    assert_eq!(played.group.borrow().given_up, [1]);
+    // More may be revoked before, or it may leave.
+    let mut played = Played::owning(0);
+    played.assign([(1, Some(0))]);
+    played.show(0..4, 0);
+    played.group.borrow_mut().revoke([0], false);
+    played.poll();
+    assert!(played.group.borrow().given_up.is_empty());
+    played.group.borrow_mut().revoke([1], true);
+    played.poll();
+    assert_eq!(played.group.borrow().given_up, [1, 1]);
+    let mut played = Played::owning(0);
+    played.show(0..4, 0);
+    played.group.borrow_mut().revoke([0], false);
+    played.poll();
+    played.member.begin_leaving();
+    assert_eq!(played.group.borrow().given_up, [1]);
 }
 
 #[test]
@@ -250,7 +285,7 @@ fn answers_to_what_it_owned_before_tell_nothing_of_what_it_owns_now() {
     played.show(0..4, 0).commit();
     played.group.borrow_mut().revoke([0], true);
     // Another was further behind.
-    played.group.borrow_mut().assign([(0, Some(1))]);
+    played.assign([(0, Some(1))]);
     played.poll();
     played.answer(1, None);
     played.show(1..3, 0);
@@ -260,12 +295,23 @@ fn answers_to_what_it_owned_before_tell_nothing_of_what_it_owns_now() {
 #[test]
 fn a_place_of_what_was_revoked_meanwhile_is_nobody_s() {
     let mut played = Played::new(GroupStart::Start);
-    let place = TopicPartition { topic: 0, partition: 0 };
-    played.group.borrow_mut().words.push_back(GroupWord::Assigned(vec![place]));
-    played.group.borrow_mut().revoke([0], false);
-    played.group.borrow_mut().words.push_back(GroupWord::Place(place, Some(3)));
+    played.group.borrow_mut().assign([0]);
     played.poll();
-    assert_eq!(played.calls(), [Call::Stop(0)]);
+    assert!(played.logs.reads().asked_places.contains(&0));
+    played.group.borrow_mut().revoke([0], false);
+    played.poll();
+    assert!(played.logs.reads().asked_places.is_empty() && played.calls() == [Call::Stop(0)]);
+}
+
+#[test]
+fn why_the_group_does_not_say_where_it_is_is_told_and_it_is_waited_for() {
+    let mut played = Played::new(GroupStart::Start);
+    let denied = KafkaError::Broker(code::GROUP_AUTHORIZATION_FAILED);
+    let place = TopicPartition { topic: 0, partition: 0 };
+    played.logs.reads().places.push_back((place, Err(denied)));
+    played.assign([(0, Some(3))]);
+    played.poll();
+    assert_eq!((played.notes.events.len(), played.calls()), (1, vec![from(0, 3)]));
 }
 
 #[test]
@@ -314,7 +360,7 @@ fn a_later_leader_s_record_below_what_others_read_tells_of_a_cut() {
     let handover = Arc::new(Handover::new([(0, Some(0)), (0, Some(0))]));
     handover.tell(PartitionSlot::new(0), OffsetAndEpoch { offset: 8, leader_epoch: 2 });
     let mut played = Played::beside(GroupStart::Start, handover);
-    played.group.borrow_mut().assign([(0, Some(5))]);
+    played.assign([(0, Some(5))]);
     played.poll();
     assert_eq!(played.calls(), [from(0, 5)]);
     played.show(5..6, 2).show(6..9, 3);
@@ -326,13 +372,13 @@ fn a_later_leader_s_record_below_what_others_read_tells_of_a_cut() {
 fn who_goes_on_behind_another_has_the_leader_asked_whether_the_log_is_the_same() {
     let handover = Arc::new(Handover::new([(0, Some(0)), (0, Some(0))]));
     let mut first = Played::beside(GroupStart::Start, handover.clone());
-    first.group.borrow_mut().assign([(0, Some(0))]);
+    first.assign([(0, Some(0))]);
     first.poll();
     first.show(0..6, 2);
     first.group.borrow_mut().revoke([0], false);
     first.poll();
     let mut next = Played::beside(GroupStart::Start, handover);
-    next.group.borrow_mut().assign([(0, Some(6))]);
+    next.assign([(0, Some(6))]);
     next.poll();
     assert_eq!(next.calls(), [from_epoch(0, 6, 2)]);
 }
@@ -384,14 +430,14 @@ fn a_log_that_ends_below_the_place_is_believed_when_that_was_said_three_times() 
 #[test]
 fn partitions_that_are_added_are_consumed_and_committed_too() {
     let mut played = Played::owning(0);
-    played.group.borrow_mut().assign([(2, Some(1))]);
+    played.assign([(2, Some(1))]);
     played.poll();
     assert_eq!(std::mem::take(&mut played.later.reads().calls), [from(2, 1)]);
     played.later.reads().steps.extend([Step::Show { partition: 2, offsets: 1..3, epoch: 0 }]);
     played.poll();
     assert_eq!((&played.notes.added[..], &played.notes.assigned[..]), (&[(2, 1), (2, 2)][..], &[0][..]));
     // One more: somebody else reads both.
-    played.group.borrow_mut().assign([(3, Some(4))]);
+    played.assign([(3, Some(4))]);
     played.poll();
     let read = std::mem::take(&mut played.later.reads().calls);
     assert_eq!((read, played.later.reads().clients), (vec![from_epoch(2, 3, 0), from(3, 4)], 2));
@@ -422,7 +468,7 @@ fn what_the_group_has_against_it_is_told() {
     let mut played = Played::owning(0);
     let (full, lost) =
         (KafkaError::Broker(code::GROUP_MAX_SIZE_REACHED), KafkaError::Local(LocalError::Transport));
-    played.group.borrow_mut().words.extend([GroupWord::Refused(full), GroupWord::Trouble(None, lost)]);
+    played.group.borrow_mut().words.extend([GroupWord::Refused(full), GroupWord::Trouble(lost)]);
     played.poll();
     assert_eq!((&played.notes.refused[..], played.notes.events.len()), (&[full][..], 1));
 }

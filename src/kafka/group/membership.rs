@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use crate::{kafka::KafkaError, partitions::TopicPartition};
 
+/// How often a member commits, far below the contract's 5 s.
+pub(crate) const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long a commit may stay without an answer before the next one is sent.
+pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Commits of a member, counted in the order in which they are sent; 0 is none.
 pub(crate) type CommitNumber = u64;
 
 /// What the group has to say to a member. Topics are those of the table that it subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GroupWord {
-    /// These partitions are this member's from now on, beside those that it has. Where the group knows each to have been consumed,
-    /// [`Self::Place`] says.
+    /// These partitions are this member's from now on, beside those that it has. Where the group has consumed each up to, the group is
+    /// to be asked.
     Assigned(Vec<TopicPartition>),
     /// These are not, and others wait for them until [`Membership::give_up`].
     Revoked {
@@ -20,12 +25,10 @@ pub(crate) enum GroupWord {
         /// Others may have them already: nothing can be committed any more.
         is_lost: bool,
     },
-    /// The offset below which the group knows a partition of this member's to have been consumed; `None`: it knows nothing of it.
-    Place(TopicPartition, Option<i64>),
     /// The group does not take the member in. It asks again by itself.
     Refused(KafkaError),
-    /// Something went wrong, with a partition or with none in particular. It is tried again.
-    Trouble(Option<TopicPartition>, KafkaError),
+    /// Something went wrong. It is tried again.
+    Trouble(KafkaError),
 }
 
 /// What the group has to say to a commit.

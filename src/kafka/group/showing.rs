@@ -21,7 +21,7 @@ pub(super) enum Due {
 /// Moves the places of a member over what is shown.
 pub(super) struct Showing<'a, V> {
     lanes: &'a mut [Option<Lane>],
-    handover: Option<&'a Handover>,
+    handover: &'a Handover,
     visitor: &'a mut V,
     pub(super) due: Vec<Due>,
     /// The visitor wants no more.
@@ -29,11 +29,7 @@ pub(super) struct Showing<'a, V> {
 }
 
 impl<'a, V: GroupVisitor> Showing<'a, V> {
-    pub(super) fn new(
-        lanes: &'a mut [Option<Lane>],
-        handover: Option<&'a Handover>,
-        visitor: &'a mut V,
-    ) -> Self {
+    pub(super) fn new(lanes: &'a mut [Option<Lane>], handover: &'a Handover, visitor: &'a mut V) -> Self {
         Self { lanes, handover, visitor, due: Vec::new(), is_broken_off: false }
     }
 
@@ -55,9 +51,7 @@ impl<'a, V: GroupVisitor> Showing<'a, V> {
         let Some(lane) = self.lanes.get_mut(slot.index()).and_then(Option::as_mut) else { return };
         let read = lane.standing.read_last();
         lane.standing.cut(to);
-        if let Some(handover) = self.handover {
-            handover.tell_cut(slot);
-        }
+        self.handover.tell_cut(slot);
         let event = LogEvent::Truncated { from: read.offset, epoch: read.leader_epoch, to };
         self.visitor.event(Some(slot), event);
     }
@@ -100,15 +94,11 @@ impl<V: GroupVisitor> LogVisitor for Showing<'_, V> {
             }
             LogEvent::Unreadable { to: Some(to), .. } => {
                 lane.standing.pass_over(to);
-                if let Some(handover) = self.handover {
-                    handover.forget(slot);
-                }
+                self.handover.forget(slot);
             }
             LogEvent::Truncated { to, .. } => {
                 lane.standing.cut(to);
-                if let Some(handover) = self.handover {
-                    handover.tell_cut(slot);
-                }
+                self.handover.tell_cut(slot);
                 self.due.push(Due::ReadAgain(slot));
             }
             LogEvent::OutOfRange => self.due.push(Due::Judge(slot)),

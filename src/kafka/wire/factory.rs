@@ -43,7 +43,8 @@ impl Wire {
         member: &MemberSettings,
         table: &Arc<PartitionTable>,
     ) -> Result<Reader, ClientError> {
-        Ok(Reader::start(settings::member(&self.client, member)?, self.tls()?, table, self.bell.clone()))
+        let settings = settings::member(&self.client, member)?;
+        Ok(Reader::of_member(&member.group, settings, self.tls()?, (table, self.bell.clone())))
     }
 
     fn tls(&self) -> Result<Option<Tls>, ClientError> {

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     kafka::{
-        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, OffsetSpec, PortionedReader,
-        QuestionId, ReadFrom, bell::Bell,
+        Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, MemberReader, OffsetSpec,
+        PlaceAnswer, PortionedReader, QuestionId, ReadFrom, bell::Bell,
     },
-    partitions::{PartitionSlot, PartitionTable},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::{RecordView, headers},
 };
 
@@ -40,9 +40,29 @@ impl Reader {
         table: &Arc<PartitionTable>,
         bell: Option<Rc<Bell>>,
     ) -> Self {
-        let read_committed = settings.source.read_committed;
         bearer::keep(settings.network.connection.login.as_ref());
-        let shell = Shell::ringing(Consumer::new(settings, table), tls, bell);
+        Self::around(Consumer::new(settings, table), tls, (table, bell))
+    }
+
+    /// The same, for a member of this group.
+    #[must_use]
+    pub(super) fn of_member(
+        group: &str,
+        settings: ConsumerSettings,
+        tls: Option<Tls>,
+        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
+    ) -> Self {
+        bearer::keep(settings.network.connection.login.as_ref());
+        Self::around(Consumer::in_group(settings, group.into(), table), tls, (table, bell))
+    }
+
+    fn around(
+        consumer: Consumer,
+        tls: Option<Tls>,
+        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
+    ) -> Self {
+        let read_committed = consumer.is_read_committed();
+        let shell = Shell::ringing(consumer, tls, bell);
         Self { shell, read_committed, asked: Asked::default(), table: table.clone() }
     }
 
@@ -96,6 +116,21 @@ impl PortionedReader for Reader {
             self.say_unchecked(error);
         }
         shown
+    }
+}
+
+impl MemberReader for Reader {
+    fn ask_place(&mut self, place: TopicPartition) {
+        self.shell.with(|consumer, now_us| consumer.ask_place(place, now_us));
+    }
+
+    fn withdraw_place(&mut self, place: TopicPartition) {
+        self.shell.machine().withdraw_place(place);
+    }
+
+    fn place(&mut self) -> Option<PlaceAnswer> {
+        let (place, answer) = self.shell.machine().poll_place()?;
+        Some((place, answer.map_err(KafkaError::Broker)))
     }
 }
 

@@ -9,8 +9,8 @@ use kafka_protocol::{
     messages::{
         ApiKey, ApiVersionsResponse, DescribeClusterResponse, EndTxnRequest, EndTxnResponse, FetchRequest,
         FetchResponse, FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
-        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
-        RequestHeader, ResponseHeader,
+        OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+        ProduceResponse, RequestHeader, ResponseHeader,
     },
     protocol::{Decodable, Encodable, StrBytes},
 };
@@ -87,6 +87,7 @@ bodies![
     Response OffsetForLeaderEpoch OffsetForLeaderEpochResponse,
     Response Metadata MetadataResponse,
     Response FindCoordinator FindCoordinatorResponse,
+    Response OffsetFetch OffsetFetchResponse,
     Response DescribeCluster DescribeClusterResponse,
     Response ApiVersions ApiVersionsResponse,
 ];
@@ -207,6 +208,7 @@ impl Dialect {
             ApiKey::ListOffsets => (5, 3),
             ApiKey::Metadata => (9, 7),
             ApiKey::FindCoordinator => (3, 2),
+            ApiKey::OffsetFetch => (6, 7),
             ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => (1, 1),
             ApiKey::ApiVersions | ApiKey::OffsetForLeaderEpoch => (3, 3),
             ApiKey::CreateTopics => (5, 6),

@@ -4,6 +4,7 @@
 mod commits;
 mod ends;
 mod lists;
+mod places;
 mod producing;
 mod reading;
 mod replays;
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<(String, Test)> {
         ends::tests(),
         commits::tests(),
         lists::tests(),
+        places::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -19,31 +19,27 @@ use rdkafka::{
 
 use super::{
     closing::Closing,
+    commits::{self, Told},
     group_event::GroupEvent,
     membership::{Membership, Unreadable, on_rebalance},
     place::Step,
 };
 use crate::{
     kafka::{
-        ClientError, KafkaError, MemberState,
+        COMMIT_EVERY, COMMIT_PATIENCE, ClientError, KafkaError, MemberState,
         librdkafka::{
             client::{self, Handle, Queue, Topic},
             codes,
             fault::fault,
             hub::HubBell,
             message::Message,
-            partitions::{PartitionList, confirm, entries, topic_name},
+            partitions::{PartitionList, confirm},
             settings::GroupSettings,
             wake::QueueWake,
         },
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
-
-/// How often a member commits, far below the contract's 5 s.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// How long a commit may stay without an answer before the next one is sent.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A consumer in a group, used by one shard.
 pub(super) struct GroupConsumer {
@@ -306,26 +302,18 @@ impl GroupConsumer {
     }
 
     fn take_commit_results(&mut self) {
-        while let Some(event) = self.commits.poll(0) {
-            if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
-                continue;
+        let Self { commits, membership, commit_under_way, refused, .. } = self;
+        commits::hear(commits, |number, told| match told {
+            Told::Over => {
+                *commit_under_way &= number != membership.sent();
+                membership.count_answer();
             }
-            // SAFETY: the event is alive and of this kind; the list lives as long as it.
-            unsafe {
-                let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
-                self.commit_under_way &= number != self.membership.sent();
-                self.membership.count_answer();
-                let all = codes::check(rdk::rd_kafka_event_error(event.ptr()));
-                for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    let result = all.and(codes::check(entry.err));
-                    // A rebalance under way is enough to be refused. The next commit carries the same place, or a
-                    // newer one.
-                    let offset = result.is_ok().then_some(entry.offset);
-                    self.membership.answered(number, topic_name(entry), entry.partition, offset);
-                    self.refused = self.refused.or(result.err().filter(|error| error.is_refusal()));
-                }
+            Told::Place(topic, partition, result) => {
+                // A rebalance under way is enough to be refused. The next commit carries the same place, or a newer one.
+                membership.answered(number, topic, partition, result.ok());
+                *refused = refused.or(result.err().filter(|error| error.is_refusal()));
             }
-        }
+        });
     }
 
     /// Whether this partition is the member's.

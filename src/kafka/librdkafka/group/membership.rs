@@ -10,10 +10,13 @@ use std::{
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use super::place::{CommitNumber, NEW_PLACE, Owned, Place, Step};
+use super::{
+    commits,
+    place::{NEW_PLACE, Owned, Place, Step},
+};
 use crate::{
     kafka::{
-        Handover, MemberState, OffsetAndEpoch,
+        CommitNumber, Handover, MemberState, OffsetAndEpoch,
         librdkafka::partitions::{PartitionList, entries, topic_name},
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
@@ -242,12 +245,8 @@ impl Membership {
             return false;
         }
         let number = self.sent.get() + 1;
-        let opaque = ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0));
-        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue,
-        // and the number with it, which nobody takes for an address.
-        let code =
-            unsafe { rdk::rd_kafka_commit_queue(client, list.ptr(), self.commits.get(), None, opaque) };
-        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+        // SAFETY: client and queue are alive.
+        if !unsafe { commits::send(client, &list, self.commits.get(), number) } {
             return false;
         }
         self.sent.set(number);

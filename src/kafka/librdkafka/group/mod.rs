@@ -1,6 +1,7 @@
 //! Members of groups.
 
 mod closing;
+mod commits;
 #[expect(clippy::module_inception, reason = "the client's consumer itself")]
 mod group;
 mod group_event;

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, mem};
 
-use crate::{kafka::OffsetAndEpoch, mutants, partitions::PartitionSlot};
-
-/// Commits of a member, counted in the order in which they are sent; 0 is none.
-pub(crate) type CommitNumber = u64;
+use crate::{
+    kafka::{CommitNumber, OffsetAndEpoch},
+    mutants,
+    partitions::PartitionSlot,
+};
 
 /// The partitions of a member.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! A member of a group that reads nothing: somebody else does, from where the group says.
 //!
 //! librdkafka joins, is dealt partitions, keeps its session alive and commits. What it is dealt it has to be told to read, or the
-//! group would not take it for taken over; it is paused at once, before it and behind. Those calls wait for the library's own thread,
-//! and the question for the group's places waits for the coordinator: none of them is made on the shard's thread.
+//! group would not take it for taken over; it is paused at once, before it and behind. Those calls wait for the library's own thread:
+//! none of them is made on the shard's. Where the group has consumed partitions up to, whoever reads them asks.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    ffi::{CString, c_void},
+    ffi::{CStr, CString, c_void},
     mem::ManuallyDrop,
     ptr,
     rc::Rc,
@@ -22,6 +22,7 @@ use rdkafka::{
 
 use super::{
     closing::Closing,
+    commits::{self, Told},
     group::{MessagePtr, next_message, subscribe},
     membership::obey,
 };
@@ -30,7 +31,6 @@ use crate::{
         ClientError, CommitNumber, CommitWord, GroupWord, Membership,
         librdkafka::{
             client::{self, Handle, Queue, Topic},
-            codes,
             fault::{FaultKind, fault},
             hub::HubBell,
             partitions::{PartitionList, entries, topic_name},
@@ -41,10 +41,6 @@ use crate::{
     partitions::{PartitionTable, TopicPartition},
 };
 
-/// How long the coordinator has to say where the group is, before it is asked again.
-const PLACES_LIMIT_MS: i32 = 1_000;
-/// And how long it rests before that.
-const PLACES_PAUSE: Duration = Duration::from_millis(100);
 /// How often the library is looked at: what it has to say is about the group, and seldom anything.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -68,20 +64,17 @@ struct Change {
 
 /// What is done beside the shard's thread, one after the other.
 enum Job {
-    /// The client takes partitions over, and the group is asked for its places in them.
+    /// The client takes partitions over.
     TakeOver(PartitionList),
-    /// The group is asked once more.
-    AskAgain(PartitionList),
     /// The client gives partitions up.
     GiveUp(Code, PartitionList),
 }
 
-/// What has come of jobs.
+/// Jobs that wait.
 #[derive(Default)]
 struct Desk {
     waiting: VecDeque<Job>,
     is_busy: bool,
-    words: VecDeque<GroupWord>,
 }
 
 /// Such a member, used by one shard.
@@ -95,7 +88,9 @@ pub(crate) struct Presence {
     /// Closing it before the group has been left would wait for brokers, which may hang.
     client: ManuallyDrop<Arc<Client>>,
     desk: Rc<RefCell<Desk>>,
-    revoked: Option<(Code, PartitionList)>,
+    words: VecDeque<GroupWord>,
+    /// What was revoked, and not given up.
+    revoked: Vec<(Code, PartitionList)>,
     commit_words: VecDeque<CommitWord>,
     sent: CommitNumber,
     /// Partitions that are its own.
@@ -143,7 +138,8 @@ impl Presence {
             bell: bell.clone(),
             client: ManuallyDrop::new(Arc::new(client)),
             desk: Rc::default(),
-            revoked: None,
+            words: VecDeque::new(),
+            revoked: Vec::new(),
             commit_words: VecDeque::new(),
             sent: 0,
             owned: 0,
@@ -162,7 +158,7 @@ impl Presence {
         // It may begin before this returns.
         if !was_busy {
             let (client, desk) = ((*self.client).clone(), self.desk.clone());
-            glommio::spawn_local(work(client, desk, self.bell.clone())).detach();
+            glommio::spawn_local(work(client, desk)).detach();
         }
     }
 
@@ -179,7 +175,7 @@ impl Presence {
                 self.say(GroupWord::Assigned(partitions));
             } else {
                 self.owned = self.owned.saturating_sub(partitions.len());
-                self.revoked = Some((code, list));
+                self.revoked.push((code, list));
                 self.say(GroupWord::Revoked { partitions, is_lost });
             }
         }
@@ -189,12 +185,12 @@ impl Presence {
         is_any
     }
 
-    fn say(&self, word: GroupWord) {
-        self.desk.borrow_mut().words.push_back(word);
+    fn say(&mut self, word: GroupWord) {
+        self.words.push_back(word);
     }
 
     /// A record that slipped through before its partition was paused is nobody's.
-    fn hear_of_trouble(&self, message: &MessagePtr) {
+    fn hear_of_trouble(&mut self, message: &MessagePtr) {
         // SAFETY: the message is alive.
         let fields = unsafe { &*message.ptr() };
         if fields.err == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -207,7 +203,7 @@ impl Presence {
             // Of what lies in the log, who reads it speaks.
             FaultKind::OutOfRange | FaultKind::Truncated | FaultKind::Corrupt => {}
             FaultKind::Gone | FaultKind::Refused | FaultKind::Passing => {
-                self.say(GroupWord::Trouble(None, fault.error));
+                self.say(GroupWord::Trouble(fault.error));
             }
         }
     }
@@ -216,29 +212,21 @@ impl Presence {
         while self.main_queue.poll(0).is_some() {
             // Errors of the client as a whole (a broker that went) are the observer's to tell.
         }
-        while let Some(event) = self.commits.poll(0) {
-            if event.kind() != rdk::RD_KAFKA_EVENT_OFFSET_COMMIT {
-                continue;
+        let Self { commits, client, commit_words, .. } = self;
+        commits::hear(commits, |number, told| match told {
+            Told::Over => commit_words.push_back(CommitWord::Over(number)),
+            Told::Place(topic, partition, result) => {
+                let place = client.place(topic, partition);
+                commit_words.extend(place.map(|place| CommitWord::Place(number, place, result)));
             }
-            // SAFETY: the event is alive and of this kind; the list lives as long as it.
-            unsafe {
-                let number = rdk::rd_kafka_event_opaque(event.ptr()).addr() as u64;
-                let all = codes::check(rdk::rd_kafka_event_error(event.ptr()));
-                for entry in entries(rdk::rd_kafka_event_topic_partition_list(event.ptr())) {
-                    let Some(place) = self.client.place(entry) else { continue };
-                    let result = all.and(codes::check(entry.err)).map(|()| entry.offset);
-                    self.commit_words.push_back(CommitWord::Place(number, place, result));
-                }
-                self.commit_words.push_back(CommitWord::Over(number));
-            }
-        }
+        });
     }
 }
 
 impl Membership for Presence {
     fn word(&mut self) -> Option<GroupWord> {
         loop {
-            let word = self.desk.borrow_mut().words.pop_front();
+            let word = self.words.pop_front();
             if word.is_some() {
                 return word;
             }
@@ -255,7 +243,7 @@ impl Membership for Presence {
     }
 
     fn give_up(&mut self) {
-        if let Some((code, partitions)) = self.revoked.take() {
+        for (code, partitions) in std::mem::take(&mut self.revoked) {
             self.begin(Job::GiveUp(code, partitions));
         }
     }
@@ -266,13 +254,9 @@ impl Membership for Presence {
             list.add(&self.client.topics[*topic], *partition, *offset);
         }
         let number = self.sent + 1;
-        let opaque = ptr::without_provenance_mut(usize::try_from(number).unwrap_or(0));
-        // SAFETY: client and queue are alive, and the list is copied. Without a callback the result goes to the queue, and the
-        // number with it, which nobody takes for an address.
-        let code = unsafe {
-            rdk::rd_kafka_commit_queue(self.client.handle.ptr(), list.ptr(), self.commits.ptr(), None, opaque)
-        };
-        (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
+        // SAFETY: client and queue are alive.
+        let is_sent = unsafe { commits::send(self.client.handle.ptr(), &list, self.commits.ptr(), number) };
+        is_sent.then(|| {
             self.sent = number;
             number
         })
@@ -311,16 +295,16 @@ impl Drop for Presence {
 }
 
 impl Client {
-    fn place(&self, entry: &rdk::rd_kafka_topic_partition_t) -> Option<TopicPartition> {
-        // SAFETY: the entry's list is alive: whoever has the entry has it.
-        let name = unsafe { topic_name(entry) };
+    fn place(&self, name: &CStr, partition: i32) -> Option<TopicPartition> {
         let topic = self.topics.iter().position(|topic| topic.as_c_str() == name)?;
-        Some(TopicPartition { topic, partition: entry.partition })
+        Some(TopicPartition { topic, partition })
     }
 
     fn places(&self, list: &PartitionList) -> Vec<TopicPartition> {
+        // SAFETY: the list is alive, and so are its entries.
+        let place = |entry| self.place(unsafe { topic_name(entry) }, entry.partition);
         // SAFETY: the list is alive.
-        unsafe { entries(list.ptr()) }.iter().filter_map(|entry| self.place(entry)).collect()
+        unsafe { entries(list.ptr()) }.iter().filter_map(place).collect()
     }
 
     /// The client's assignment is what the group wants, and none of it is fetched.
@@ -334,91 +318,29 @@ impl Client {
         }
     }
 
-    /// Where the group is in these partitions, and in which of them it could not be told.
-    fn ask_for_places(&self, list: &PartitionList) -> (Vec<GroupWord>, Option<PartitionList>) {
-        let Ok(mut asked) = copy(list, rdk::RD_KAFKA_OFFSET_INVALID.into()) else {
-            return (Vec::new(), None);
-        };
-        // SAFETY: client and list are alive; the call writes offsets and errors into the list.
-        let all =
-            unsafe { codes::check(rdk::rd_kafka_committed(self.handle.ptr(), asked.ptr(), PLACES_LIMIT_MS)) };
-        let (mut words, mut again) = (Vec::new(), Vec::new());
-        // SAFETY: the list is alive, and not changed meanwhile.
-        for entry in unsafe { entries(asked.ptr()) } {
-            let Some(place) = self.place(entry) else { continue };
-            match all.and(codes::check(entry.err)) {
-                Ok(()) => {
-                    words.push(GroupWord::Place(place, Some(entry.offset).filter(|offset| *offset >= 0)));
-                }
-                Err(error) => {
-                    if error.is_refusal() {
-                        words.push(GroupWord::Trouble(Some(place), error));
-                    }
-                    again.push(place);
-                }
-            }
-        }
-        if again.is_empty() {
-            return (words, None);
-        }
-        if let Ok(rest) = PartitionList::new(again.len()) {
-            asked = rest;
-            for TopicPartition { topic, partition } in again {
-                asked.add(&self.topics[topic], partition, rdk::RD_KAFKA_OFFSET_INVALID.into());
-            }
-        }
-        (words, Some(asked))
-    }
-
     /// Done on a thread that may wait.
-    fn do_job(&self, job: Job) -> (Vec<GroupWord>, Option<PartitionList>) {
+    fn do_job(&self, job: &Job) {
         match job {
-            Job::TakeOver(list) => {
-                self.take_over(&list);
-                self.ask_for_places(&list)
-            }
-            Job::AskAgain(list) => self.ask_for_places(&list),
-            Job::GiveUp(code, list) => {
-                // SAFETY: client and list are alive.
-                unsafe { obey(self.handle.ptr(), code, list.ptr()) };
-                (Vec::new(), None)
-            }
+            Job::TakeOver(list) => self.take_over(list),
+            // SAFETY: client and list are alive.
+            Job::GiveUp(code, list) => unsafe { obey(self.handle.ptr(), *code, list.ptr()) },
         }
     }
 }
 
 /// Does what waits, until nothing does.
-async fn work(client: Arc<Client>, desk: Rc<RefCell<Desk>>, bell: HubBell) {
+async fn work(client: Arc<Client>, desk: Rc<RefCell<Desk>>) {
     loop {
         let job = desk.borrow_mut().waiting.pop_front();
         let Some(job) = job else { break };
-        if matches!(job, Job::AskAgain(_)) {
-            glommio::timer::sleep(PLACES_PAUSE).await;
-        }
         let client = client.clone();
-        let (words, again) = glommio::executor().spawn_blocking(move || client.do_job(job)).await;
-        let mut desk = desk.borrow_mut();
-        desk.words.extend(words);
-        desk.waiting.extend(again.map(Job::AskAgain));
-        bell.bell().ring();
+        glommio::executor().spawn_blocking(move || client.do_job(&job)).await;
     }
     desk.borrow_mut().is_busy = false;
 }
 
 fn lock(changes: &Changes) -> std::sync::MutexGuard<'_, VecDeque<Change>> {
     changes.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The same partitions, with another offset.
-fn copy(list: &PartitionList, offset: i64) -> Result<PartitionList, ClientError> {
-    // SAFETY: the list is alive.
-    let all = unsafe { entries(list.ptr()) };
-    let mut copied = PartitionList::new(all.len())?;
-    for entry in all {
-        // SAFETY: the entry's list is alive.
-        copied.add(unsafe { topic_name(entry) }, entry.partition, offset);
-    }
-    Ok(copied)
 }
 
 /// Called by librdkafka on the thread that polls. The client is told what becomes of it later, by whoever may wait.

@@ -1,20 +1,22 @@
 //! A client that reads partitions: a source, its questions, and the connections that they go over.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use super::{
     asking::send_questions,
     client::Client,
     code,
     connection::{ConnectionError, Response},
+    group_places::{PlaceAsk, PlaceWord},
     machine::LinkId,
     network::{Network, NetworkSettings, Peer, Purpose, Tag},
+    placing::Placing,
     questions::{QuestionId, Questions, What},
     source::{AnswerError, Source, SourceSettings, TurnKey, Visitor},
 };
 use crate::{
     kafka::wire::protocol::{Api, FetchRequest, TopicRef},
-    partitions::{PartitionSlot, PartitionTable},
+    partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
 /// The first Fetch that names topics by their ids.
@@ -29,6 +31,8 @@ pub(crate) enum Sent {
     Fetch(TurnKey),
     /// A question, by its number.
     Question(u64),
+    /// A question to or about a group's coordinator.
+    Place(PlaceAsk),
 }
 
 /// How a client reads.
@@ -49,6 +53,8 @@ pub(crate) struct Consumer {
     network: Network<Sent>,
     source: Source,
     questions: Questions,
+    /// The group for whose member it reads, if for any.
+    placing: Option<Placing>,
     fetch_us: u64,
     /// The cluster's version by which the source knows its leaders.
     led: Option<u64>,
@@ -72,6 +78,13 @@ impl Consumer {
         Self::of(settings, source, table)
     }
 
+    /// Reads for a member of a group, and nothing yet.
+    #[must_use]
+    pub(crate) fn in_group(settings: ConsumerSettings, group: Rc<str>, table: &Arc<PartitionTable>) -> Self {
+        let placing = Placing::new(group, settings.source.read_committed);
+        Self { placing: Some(placing), ..Self::new(settings, table) }
+    }
+
     /// Reads nothing yet, with so many seats; see [`Source::with_seats`].
     #[must_use]
     pub(crate) fn with_seats(settings: ConsumerSettings, seats: usize, table: &Arc<PartitionTable>) -> Self {
@@ -85,6 +98,7 @@ impl Consumer {
             network: Network::new(settings.network, table.clone()),
             source,
             questions: Questions::with_doubts(table.clone()),
+            placing: None,
             fetch_us: settings.fetch_us,
             led: None,
             has_leaderless: false,
@@ -93,6 +107,12 @@ impl Consumer {
             due: Vec::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// Whether it reads only what is committed.
+    #[must_use]
+    pub(crate) fn is_read_committed(&self) -> bool {
+        self.source.settings().read_committed
     }
 
     /// Reads a partition from this offset on; see [`Source::read_from`].
@@ -171,6 +191,27 @@ impl Consumer {
         &mut self.questions
     }
 
+    /// Asks where the group has consumed a partition up to: of a topic of the table, whether that has the partition or not. An
+    /// earlier question about it is none any more.
+    pub(crate) fn ask_place(&mut self, place: TopicPartition, now_us: u64) {
+        if let Some(placing) = &mut self.placing {
+            placing.places().ask(place);
+        }
+        self.drive(now_us);
+    }
+
+    /// No answer about the partition is wanted any more.
+    pub(crate) fn withdraw_place(&mut self, place: TopicPartition) {
+        if let Some(placing) = &mut self.placing {
+            placing.places().withdraw(place);
+        }
+    }
+
+    /// What the group has said next of its places.
+    pub(crate) fn poll_place(&mut self) -> Option<PlaceWord> {
+        self.placing.as_mut()?.places().poll_word()
+    }
+
     /// The error with which leaders refuse to say whether their logs are the ones that were read: once.
     pub(crate) fn take_unchecked(&mut self) -> Option<i16> {
         self.source.take_unchecked()
@@ -183,6 +224,7 @@ impl Consumer {
                 match sent {
                     Sent::Fetch(turn) => self.source.fetch_failed(turn, now_us),
                     Sent::Question(number) => self.questions.failed(number, now_us),
+                    Sent::Place(_) => self.placing.iter_mut().for_each(Placing::not_answered),
                 }
             }
         }
@@ -199,6 +241,9 @@ impl Consumer {
             self.questions.heard_opinion();
         }
         send_questions(&mut self.questions, &mut self.network, Sent::Question, now_us);
+        if let Some(placing) = &mut self.placing {
+            placing.step(&mut self.network, Sent::Place, now_us);
+        }
         if self.source.take_stale() | self.questions.take_stale() {
             self.network.cluster.suspect();
         }
@@ -283,7 +328,7 @@ impl Consumer {
 
     /// An answer is there.
     fn take(&mut self, link: LinkId, response: &Response<Sent>, now_us: u64) {
-        let Self { network, source, questions, .. } = self;
+        let Self { network, source, questions, placing, table, .. } = self;
         let outcome = match response.tag {
             Sent::Question(number) => {
                 let body = network.body(link, response);
@@ -294,6 +339,11 @@ impl Consumer {
                     answered.map_err(|error| ConnectionError::Unreadable { api, version, error })
                 })
                 .inspect(|_| pass(network, link))
+            }
+            Sent::Place(ask) => {
+                let Some(placing) = placing else { return };
+                let body = network.body(link, response);
+                placing.take_in(ask, response, body, (table, now_us)).inspect(|_| pass(network, link))
             }
             Sent::Fetch(turn) => {
                 let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
@@ -336,11 +386,13 @@ impl Client for Consumer {
     }
 
     fn own_deadline_us(&self, now_us: u64) -> u64 {
-        self.source.next_deadline_us(now_us).min(self.questions.next_deadline_us(now_us))
+        let place_us = self.placing.as_ref().map_or(u64::MAX, |placing| placing.next_deadline_us(now_us));
+        let read_us = self.source.next_deadline_us(now_us).min(self.questions.next_deadline_us(now_us));
+        read_us.min(place_us)
     }
 
     fn has_own_news(&self) -> bool {
-        self.source.has_arrived() || self.has_answers
+        self.source.has_arrived() || self.has_answers || self.placing.as_ref().is_some_and(Placing::has_words)
     }
 }
 

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::{
     connection::{Connection, ConnectionError, Response},
     idempotence::ProducerId,
-    machine::LinkId,
-    network::{Network, Peer, Purpose, Tag},
+    network::{Network, Tag},
     partition::{Cause, Fate},
     producer::Own,
     sink::Sink,
     transaction::{Ask, Outcome, Transactor},
+    way::{Reached, Way},
 };
 use crate::{
     kafka::wire::protocol::{
@@ -22,8 +22,6 @@ use crate::{
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
-/// How long a coordinator may not be reached before somebody is asked whether it still is one, µs.
-const UNREACHABLE_US: u64 = 500_000;
 /// The level of `transaction.version` from which on a Produce adds its partition (KIP-890).
 const NEWER_FROM: i16 = 2;
 /// The first `EndTxn` that comes with a new epoch.
@@ -47,15 +45,14 @@ pub(crate) struct Transacting {
     ending: Option<bool>,
     /// Why a record of the open transaction is not in the log, or may not be; or that it need not be.
     failed: Option<Cause>,
-    /// Since when the coordinator cannot be reached, µs.
-    unreachable_us: Option<u64>,
+    way: Way,
 }
 
 impl Transacting {
     /// Nothing is asked before [`Self::start`].
     #[must_use]
     pub(crate) fn new(id: TransactionalId) -> Self {
-        Self { id, transactor: Transactor::new(), ending: None, failed: None, unreachable_us: None }
+        Self { id, transactor: Transactor::new(), ending: None, failed: None, way: Way::default() }
     }
 
     /// Begins the first transaction.
@@ -98,8 +95,7 @@ impl Transacting {
         let due_us = self.transactor.next_us();
         // What is due waits for a connection, whose own time counts.
         let due_us = if due_us > now_us { due_us } else { u64::MAX };
-        let missed_us = self.unreachable_us.map_or(u64::MAX, |since_us| since_us + UNREACHABLE_US);
-        if missed_us > now_us { due_us.min(missed_us) } else { due_us }
+        due_us.min(self.way.next_deadline_us(now_us))
     }
 
     /// A batch of the open transaction has its fate, and that was told.
@@ -148,10 +144,17 @@ impl Transacting {
     fn ask(&mut self, ask: Ask, network: &mut Network<Own>, sink: &mut Sink, now_us: u64) {
         let link = match self.transactor.coordinator().filter(|_| ask != Ask::Coordinator) {
             None => {
-                self.unreachable_us = None;
+                self.way.forget();
                 network.control(now_us)
             }
-            Some(broker) => self.reach(broker, network, now_us),
+            Some(broker) => match self.way.to(broker, network, now_us) {
+                Reached::There(link) => Some(link),
+                Reached::NotYet => None,
+                Reached::Missed => {
+                    self.transactor.not_answered(now_us);
+                    None
+                }
+            },
         };
         let question_us = network.settings().question_us;
         let Some(connection) = link.and_then(|link| network.connection(link)) else { return };
@@ -164,19 +167,6 @@ impl Transacting {
             Ok(()) => self.transactor.asked(ask),
             Err(_) => self.refused(ask, sink, now_us),
         }
-    }
-
-    /// The connection to the coordinator. One that is not there for long may be the coordinator no more.
-    fn reach(&mut self, broker: i32, network: &mut Network<Own>, now_us: u64) -> Option<LinkId> {
-        let link = network.ready(Peer { broker, purpose: Purpose::Control }, now_us);
-        let since_us = *self.unreachable_us.get_or_insert(now_us);
-        if link.is_some() || now_us >= since_us + UNREACHABLE_US {
-            self.unreachable_us = None;
-        }
-        if link.is_none() && self.unreachable_us.is_none() {
-            self.transactor.not_answered(now_us);
-        }
-        link
     }
 
     fn send(

@@ -3,8 +3,8 @@
 use super::{
     AddPartitionsResponse, Api, ApiVersionsResponse, CreateTopicsResponse, DecodeError, Decoder,
     DescribeSettingsResponse, EndTxnResponse, FetchResponse, FetchedPartition, FindCoordinatorResponse,
-    InitProducerIdResponse, LeaderEpochResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
-    SaslAuthenticateResponse, SaslHandshakeResponse,
+    InitProducerIdResponse, LeaderEpochResponse, ListOffsetsResponse, MetadataResponse, OffsetFetchResponse,
+    ProduceResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
 };
 
 impl Api {
@@ -24,6 +24,7 @@ impl Api {
             Self::Fetch => FetchResponse::decode(version, decoder, |one| fetched(&one)).map(drop),
             Self::ListOffsets => ListOffsetsResponse::decode(version, decoder).map(drop),
             Self::Metadata => MetadataResponse::decode(version, decoder).map(drop),
+            Self::OffsetFetch => OffsetFetchResponse::decode(version, decoder).map(drop),
             Self::FindCoordinator => FindCoordinatorResponse::decode(version, decoder).map(drop),
             Self::SaslHandshake => SaslHandshakeResponse::decode(version, decoder).map(drop),
             Self::ApiVersions => ApiVersionsResponse::decode(version, decoder).map(drop),

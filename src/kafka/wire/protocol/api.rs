@@ -18,6 +18,8 @@ pub enum Api {
     ListOffsets = 2,
     /// Brokers, topics and leaders.
     Metadata = 3,
+    /// Where a group has consumed partitions up to.
+    OffsetFetch = 9,
     /// Who looks after a group or a transactional id.
     FindCoordinator = 10,
     /// Which mechanism is to be used.
@@ -42,11 +44,12 @@ pub enum Api {
 
 impl Api {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
         Self::Metadata,
+        Self::OffsetFetch,
         Self::FindCoordinator,
         Self::SaslHandshake,
         Self::ApiVersions,
@@ -73,6 +76,8 @@ impl Api {
             Self::Produce | Self::Metadata => (7, 13),
             Self::Fetch => (10, 16),
             Self::ListOffsets => (2, 10),
+            // 9 and up say which member asks.
+            Self::OffsetFetch => (5, 8),
             Self::FindCoordinator => (1, 6),
             Self::SaslHandshake => (1, 1),
             Self::ApiVersions | Self::AddPartitionsToTxn => (0, 3),
@@ -90,7 +95,7 @@ impl Api {
         match self {
             Self::Produce | Self::Metadata => 9,
             Self::Fetch => 12,
-            Self::ListOffsets => 6,
+            Self::ListOffsets | Self::OffsetFetch => 6,
             Self::FindCoordinator | Self::ApiVersions | Self::AddPartitionsToTxn | Self::EndTxn => 3,
             Self::SaslHandshake => i16::MAX,
             Self::CreateTopics => 5,

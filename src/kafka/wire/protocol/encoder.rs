@@ -1,6 +1,7 @@
 //! Writing fields of a request, in both dialects.
 
-use super::{TopicId, TopicRef};
+use super::{TopicId, TopicRef, TopicRefs};
+use crate::partitions::TopicPartition;
 
 /// Appends fields to a buffer; the buffer is reused from request to request.
 #[derive(Debug)]
@@ -118,6 +119,17 @@ impl<'a> Encoder<'a> {
         self.array_length(elements.len());
         for element in elements {
             each(self, element);
+        }
+    }
+
+    /// Partitions, which are sorted, each topic's under it.
+    pub fn by_topic(&mut self, topics: TopicRefs<'_>, partitions: &[TopicPartition]) {
+        let by_topic = || partitions.chunk_by(|one, next| one.topic == next.topic);
+        self.array_length(by_topic().count());
+        for partitions in by_topic() {
+            self.topic(topics.at(partitions[0].topic));
+            self.array(partitions, |encoder, place| encoder.i32(place.partition));
+            self.no_tags();
         }
     }
 

@@ -15,6 +15,7 @@ mod frame;
 mod leader_epoch;
 mod list_offsets;
 mod metadata;
+mod offset_fetch;
 mod produce;
 mod producer_id;
 mod sasl;
@@ -35,6 +36,7 @@ pub use frame::{Request, ResponseHeader, begin_frame, encode_request, finish_fra
 pub use leader_epoch::{EpochEnd, EpochQuestion, LeaderEpochRequest, LeaderEpochResponse};
 pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse, ListedOffset, OffsetQuestion, Timestamp};
 pub use metadata::{Broker, MetadataRequest, MetadataResponse, PartitionMetadata, Replicas, TopicMetadata};
+pub use offset_fetch::{GroupOffset, OffsetFetchRequest, OffsetFetchResponse};
 pub use produce::{LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition};
 pub use producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 pub use sasl::{

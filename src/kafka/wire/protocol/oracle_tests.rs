@@ -361,6 +361,59 @@ proptest! {
     }
 
     #[test]
+    fn offset_fetch_messages(fields in fields()) {
+        use theirs::offset_fetch_response as fetched;
+        for version in versions(Api::OffsetFetch) {
+            let (names, is_new) = ([Arc::from(&*fields.name)], version >= 8);
+            let places: Vec<_> = fields.list.iter().map(|one| TopicPartition { topic: 0, partition: one.0 }).collect();
+            let request = OffsetFetchRequest {
+                group: "g", topics: TopicRefs::Names(&names), partitions: &places, require_stable: fields.flag,
+            };
+            let read: theirs::OffsetFetchRequest = read_by_them(&request, version);
+            prop_assert_eq!(read.require_stable, fields.flag && version >= 7);
+            let numbers: Vec<_> = places.iter().map(|place| place.partition).collect();
+            let asked: Vec<_> = if is_new {
+                prop_assert_eq!(read.groups[0].group_id.as_str(), "g");
+                let topics = read.groups[0].topics.iter().flatten();
+                topics.map(|topic| (topic.name.to_string(), topic.partition_indexes.clone())).collect()
+            } else {
+                prop_assert_eq!(read.group_id.as_str(), "g");
+                let topics = read.topics.iter().flatten();
+                topics.map(|topic| (topic.name.to_string(), topic.partition_indexes.clone())).collect()
+            };
+            let expected: Vec<_> = (!numbers.is_empty()).then(|| (fields.name.clone(), numbers)).into_iter().collect();
+            prop_assert_eq!(asked, expected);
+
+            let answer = theirs::OffsetFetchResponse::default().with_throttle_time_ms(5);
+            let answer = if is_new {
+                let partitions = fields.list.iter().map(|(partition, offset, epoch)| {
+                    fetched::OffsetFetchResponsePartitions::default().with_partition_index(*partition).with_committed_offset(*offset)
+                        .with_committed_leader_epoch(*epoch).with_metadata(fields.text()).with_error_code(fields.code)
+                });
+                let topic = fetched::OffsetFetchResponseTopics::default()
+                    .with_name(fields.topic_name()).with_partitions(partitions.collect());
+                let group = fetched::OffsetFetchResponseGroup::default()
+                    .with_group_id(fields.name().into()).with_topics(vec![topic]).with_error_code(7);
+                answer.with_groups(vec![group])
+            } else {
+                let partitions = fields.list.iter().map(|(partition, offset, epoch)| {
+                    fetched::OffsetFetchResponsePartition::default().with_partition_index(*partition).with_committed_offset(*offset)
+                        .with_committed_leader_epoch(*epoch).with_metadata(fields.text()).with_error_code(fields.code)
+                });
+                let topic = fetched::OffsetFetchResponseTopic::default()
+                    .with_name(fields.topic_name()).with_partitions(partitions.collect());
+                answer.with_topics(vec![topic]).with_error_code(7)
+            };
+            let bytes = written_by_them(&answer, version);
+            let ours = OffsetFetchResponse::decode(version, decoder(Api::OffsetFetch, version, &bytes)).unwrap();
+            let offsets = fields.list.iter().map(|(partition, offset, _)| GroupOffset {
+                topic: &fields.name, partition: *partition, error: fields.code, offset: *offset,
+            });
+            prop_assert_eq!(ours, OffsetFetchResponse { throttle_time_ms: 5, error: 7, offsets: offsets.collect() });
+        }
+    }
+
+    #[test]
     fn sasl_messages(fields in fields()) {
         let read: theirs::SaslHandshakeRequest = read_by_them(&SaslHandshakeRequest { mechanism: &fields.name }, 1);
         prop_assert_eq!(read.mechanism.as_str(), &fields.name);

@@ -23,13 +23,7 @@ impl Request for AddPartitionsRequest<'_> {
         encoder.string(self.transactional_id);
         encoder.i64(self.producer.0);
         encoder.i16(self.producer.1);
-        let by_topic = || self.partitions.chunk_by(|one, next| one.topic == next.topic);
-        encoder.array_length(by_topic().count());
-        for partitions in by_topic() {
-            encoder.topic(self.topics.at(partitions[0].topic));
-            encoder.array(partitions, |encoder, place| encoder.i32(place.partition));
-            encoder.no_tags();
-        }
+        encoder.by_topic(self.topics, self.partitions);
         encoder.no_tags();
     }
 }
