@@ -92,12 +92,8 @@ impl AckWatch {
             match answer {
                 Ok(end) => {
                     let what = || overdue.describe();
-                    self.watchman.look(
-                        watch,
-                        self.table.partition(*partition),
-                        (overdue.offset, end.offset),
-                        what,
-                    );
+                    let place = (self.table.topic(*partition), self.table.partition(*partition));
+                    self.watchman.look_in(watch, place, (overdue.offset, end.offset), what);
                 }
                 Err(_) => watch.unanswered(),
             }

@@ -126,6 +126,11 @@ impl Checker {
         self.table.partition(partition)
     }
 
+    /// Whose partition it is, and its number there.
+    pub(crate) fn topic_and_number(&self, partition: PartitionSlot) -> (&str, i32) {
+        (self.table.topic(partition), self.number(partition))
+    }
+
     /// A partition's place in the ledger.
     pub(crate) fn place(&self, partition: PartitionSlot) -> i32 {
         self.table.ledger_place(partition)

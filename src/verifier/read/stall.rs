@@ -41,6 +41,7 @@ pub(crate) struct Watch {
 /// A stall that has not ended.
 #[derive(Debug)]
 struct Open {
+    topic: Arc<str>,
     partition: i32,
     began: Instant,
     /// Its place in the list of all, where it has one.
@@ -125,6 +126,17 @@ impl Watchman {
         &self,
         watch: &mut Watch,
         partition: i32,
+        places: (i64, i64),
+        what: impl FnOnce() -> String,
+    ) -> Look {
+        self.look_in(watch, (&self.topic, partition), places, what)
+    }
+
+    /// The same of a partition of another topic than the run's first, perhaps.
+    pub(crate) fn look_in(
+        &self,
+        watch: &mut Watch,
+        partition: (&str, i32),
         (at, end): (i64, i64),
         what: impl FnOnce() -> String,
     ) -> Look {
@@ -145,8 +157,8 @@ impl Watchman {
     }
 
     #[cold]
-    fn begin(&self, watch: &mut Watch, partition: i32, waited_for: String, limit: Duration) {
-        let Self { topic, worker, .. } = self;
+    fn begin(&self, watch: &mut Watch, (topic, partition): (&str, i32), waited_for: String, limit: Duration) {
+        let worker = self.worker;
         let explanation = self.explanation();
         tracing::warn!(
             "stalled: topic {topic} partition {partition}: {worker} has waited {:.0?} for {waited_for}{}",
@@ -156,14 +168,15 @@ impl Watchman {
         let is_explained = explanation.is_some();
         let place = self.shared.stalls.begin(Stall {
             worker,
-            topic: topic.to_string(),
+            topic: topic.to_owned(),
             partition,
             waited_for,
             explanation,
             since_ms: clock::unix_ms(),
             until_ms: None,
         });
-        watch.stall = Some(Open { partition, began: Instant::now(), place, is_explained });
+        watch.stall =
+            Some(Open { topic: topic.into(), partition, began: Instant::now(), place, is_explained });
     }
 
     fn explanation(&self) -> Option<String> {
@@ -178,7 +191,7 @@ impl Watchman {
         }
         let Some(reason) = self.explanation() else { return };
         open.is_explained = true;
-        let (Self { topic, worker, .. }, partition) = (self, open.partition);
+        let (Open { topic, partition, .. }, worker) = (&*open, self.worker);
         let explanation = Explanation(Some(&reason));
         tracing::warn!("topic {topic} partition {partition}: {worker} is stalled{explanation}");
         if let Some(place) = open.place {
@@ -202,11 +215,11 @@ impl Watchman {
 
     #[cold]
     fn end(&self, watch: &mut Watch) {
-        let Some(Open { partition, began, place, .. }) = watch.stall.take() else { return };
+        let Some(Open { topic, partition, began, place, .. }) = watch.stall.take() else { return };
         if let Some(place) = place {
             self.shared.stalls.end(place);
         }
-        let Self { topic, worker, .. } = self;
+        let worker = self.worker;
         let lasted = began.elapsed();
         tracing::warn!(
             "topic {topic} partition {partition}: {worker} goes on, {lasted:.0?} after it was stalled"
@@ -231,7 +244,13 @@ mod tests {
             };
             let look = watch.answered(at, start + Duration::from_secs(second), Some(LIMIT));
             if look == Look::Stalled {
-                watch.stall = Some(Open { partition: 0, began: start, place: None, is_explained: true });
+                watch.stall = Some(Open {
+                    topic: "t".into(),
+                    partition: 0,
+                    began: start,
+                    place: None,
+                    is_explained: true,
+                });
             }
             Some(look)
         };

@@ -192,7 +192,8 @@ impl Together<'_> {
             watch.unanswered();
         } else if position < progress.end().min(end) {
             let what = || format!("what lies at offset {position}");
-            let look = self.watchman.look(watch, self.checker.number(partition), (position, end), what);
+            let look =
+                self.watchman.look_in(watch, self.checker.topic_and_number(partition), (position, end), what);
             if look != Look::Patience {
                 self.silences.tell(partition, position);
             }

@@ -339,12 +339,8 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             // The broker says that there is more than was shown.
             let (partition, position) = (track.partition(), track.position());
             let what = || format!("what lies at offset {position}");
-            self.watchman.look(
-                &mut track.watch,
-                self.pass.checker.number(partition),
-                (position, ends.end),
-                what,
-            );
+            let place = self.pass.checker.topic_and_number(partition);
+            self.watchman.look_in(&mut track.watch, place, (position, ends.end), what);
         }
         Ok(())
     }
