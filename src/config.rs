@@ -60,7 +60,7 @@ pub(crate) enum Verbosity {
     Trace,
 }
 
-/// Shape of the log lines on stderr.
+/// Shape of the log lines, on stderr but for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) enum LogFormat {
     /// For people.
@@ -68,6 +68,8 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// The same on stdout, as Trogdor's agents read them.
+    Trogdor,
 }
 
 /// How progress is shown.

@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 9] = [
     &["app", "failing", "producer"],
     &["control"],
     &["verifier"],
-    &["bench", "compare", "doctor", "inside", "merge", "repeater"],
+    &["bench", "compare", "doctor", "inside", "merge", "repeater", "trogdor"],
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.

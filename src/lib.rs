@@ -37,6 +37,7 @@ mod runtime;
 mod schedule;
 mod stats;
 mod terminal;
+mod trogdor;
 mod verifier;
 
 pub mod inside;
@@ -54,7 +55,13 @@ pub use cli::Program;
 /// 3 the work could not be done.
 pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
     app::panic::install_hook(app::ending::close_on_panic);
-    let command = match cli::parse(program, arguments) {
+    let words: Vec<_> = arguments.collect();
+    let takes_task = cli::takes_task(program, &words);
+    let parsed = trogdor::with_task(program, words).and_then(|words| {
+        let parsed = cli::parse(program, words.into_iter());
+        if takes_task { parsed.map_err(trogdor::told_to_agent) } else { parsed }
+    });
+    let command = match parsed {
         Ok(command) => command,
         Err(exit) => {
             // Nobody is left to tell when the terminal is gone.

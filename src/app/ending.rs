@@ -18,6 +18,7 @@ use super::{
     error::RunError,
     facts, logging,
     report::{Report, ReportError},
+    trogdor,
     verdict::{Facts, Gate, Verdict},
 };
 use crate::{
@@ -248,6 +249,9 @@ impl Ending {
         self.end_phase();
         if verdict.is_usage() && !self.report_begun.load(Relaxed) {
             // One line says it, as for any other wrong argument, and no file is touched.
+            if self.asked.common().log_format == LogFormat::Trogdor {
+                self.conclude(facts, verdict, code);
+            }
             return code;
         }
         // One that could not be begun cannot be ended either, and that was said.
@@ -258,21 +262,30 @@ impl Ending {
             tracing::error!("{error}");
             code = if code == 0 { 3 } else { code };
         }
-        let summary = self.summary(verdict);
-        if self.asked.common().log_format == LogFormat::Json {
-            let complete = facts.complete;
-            tracing::info!(verdict = verdict.code(), exit_code = code, complete, "{verdict}");
-            logging::conclude_in_json(&Conclusion {
-                verdict: verdict.code(),
-                exit_code: code,
-                complete,
-                cause: verdict.cause(),
-                summary: summary.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect(),
-            });
-        } else {
-            logging::conclude(&summary, self.asked.common().color);
-        }
+        self.conclude(facts, verdict, code);
         code
+    }
+
+    fn conclude(&self, facts: &Facts, verdict: &Verdict, exit_code: u8) {
+        let summary = self.summary(verdict);
+        match self.asked.common().log_format {
+            LogFormat::Text => logging::conclude(&summary, self.asked.common().color),
+            LogFormat::Json => {
+                let complete = facts.complete;
+                tracing::info!(verdict = verdict.code(), exit_code, complete, "{verdict}");
+                logging::conclude_in_json(&Conclusion {
+                    verdict: verdict.code(),
+                    exit_code,
+                    complete,
+                    cause: verdict.cause(),
+                    summary: summary.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect(),
+                });
+            }
+            LogFormat::Trogdor => {
+                let error = (exit_code != 0).then(|| verdict.to_string());
+                logging::conclude_in_json(&trogdor::Line::at_end(self, &summary, error));
+            }
+        }
     }
 
     fn summary(&self, verdict: &Verdict) -> String {

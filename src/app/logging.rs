@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::json;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
@@ -35,6 +36,27 @@ pub(crate) fn conclude_in_json(conclusion: &impl Serialize) {
     terminal::around(true, || print(&line));
 }
 
+/// A line for Trogdor's agent, in the midst of a run.
+pub(crate) fn tell_agent(line: &impl Serialize) {
+    // As above.
+    print(&serde_json::to_string(line).unwrap_or_default());
+}
+
+/// The log, as Trogdor's agent takes it into its own.
+struct TrogdorLog;
+
+impl Write for TrogdorLog {
+    /// The log writes an event at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        tell_agent(&json!({ "log": String::from_utf8_lossy(event).trim() }));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn print(text: &impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
@@ -59,5 +81,6 @@ pub(crate) fn start(config: &CommonConfig) {
     let _ = match config.log_format {
         LogFormat::Text => builder.with_ansi(terminal::has_colour(config.color, &io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Trogdor => builder.with_writer(|| TrogdorLog).without_time().with_ansi(false).try_init(),
     };
 }

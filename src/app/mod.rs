@@ -16,6 +16,7 @@ mod shared;
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod title;
+pub(crate) mod trogdor;
 pub(crate) mod verdict;
 
 pub(crate) use cost::Cost;

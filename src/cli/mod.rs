@@ -16,6 +16,7 @@ mod readers;
 mod repeater;
 mod resolve;
 mod slice;
+mod trogdor;
 mod values;
 mod verifier;
 
@@ -49,6 +50,7 @@ use self::{
 use crate::config::{
     BenchConfig, CompareConfig, DoctorConfig, MergeConfig, RepeaterConfig, VerifierConfig, is_secret,
 };
+pub(crate) use trogdor::{TaskError, flags as task_flags, takes_task};
 
 /// Environment variable for a password that is in nobody's process list.
 pub(crate) const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
@@ -57,7 +59,7 @@ pub(crate) const PASSWORD_VARIABLE: &str = "PROOFLOAD_PASSWORD";
 pub(crate) const SETTINGS_VARIABLE: &str = "PROOFLOAD_SECRET_SETTINGS";
 pub(crate) const SETTINGS_SEPARATOR: &str = "\u{1e}";
 
-const EXIT_USAGE: u8 = 2;
+pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// The name that the binary was built under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -87,6 +87,9 @@ pub(super) struct WorkArgs {
     /// Own the partitions p with p mod N = I, and do a share of the work; auto/N in an Indexed Job
     #[arg(long, value_name = "I/N", value_parser = slice)]
     pub slice: Option<SliceWord>,
+    /// Take topic and load from a task of Trogdor's on standard input, and answer in JSON
+    #[arg(long)]
+    pub trogdor: bool,
 }
 
 #[derive(Args, Debug)]

@@ -16,7 +16,8 @@ use tokio::{
 
 use super::{Message, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch};
 use crate::{
-    app::{Shared, ending::Asked},
+    app::{Shared, ending::Asked, logging, trogdor},
+    config::LogFormat,
     runtime::pulse::{LISTEN_EVERY, Listener},
     terminal,
 };
@@ -25,6 +26,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 /// Signals that come within this time are one.
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
+
+/// How often Trogdor's agent is told: it keeps the last word, and its coordinator asks for that when somebody asks it.
+const TELL_AGENT_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs until [`Message::Finish`] comes.
 pub(super) fn run(
@@ -68,7 +72,21 @@ fn start(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     if let Some(deadline) = shared.ending.asked.common().limits.deadline {
         tokio::spawn(limits::keep_deadline(shared.clone(), deadline));
     }
+    if shared.ending.asked.common().log_format == LogFormat::Trogdor {
+        tokio::spawn(tell_agent(shared.clone()));
+    }
     Ok(())
+}
+
+/// Tells Trogdor's agent how the run is doing, until its end is told.
+async fn tell_agent(shared: Arc<Shared>) {
+    loop {
+        sleep(TELL_AGENT_EVERY).await;
+        if shared.lifecycle.work_is_done() {
+            return;
+        }
+        logging::tell_agent(&trogdor::Line::of(&shared.ending));
+    }
 }
 
 async fn watch_signals(

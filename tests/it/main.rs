@@ -57,6 +57,7 @@ mod startup;
 mod surgery;
 mod terminal;
 mod transactions;
+mod trogdor;
 mod upheaval;
 mod usage;
 mod values;
@@ -158,6 +159,7 @@ fn all() -> Vec<(String, Test)> {
         groups::tests(),
         probed::tests(),
         stalls::tests(),
+        trogdor::tests(),
         engines::tests(),
         waits::tests(),
         watching::tests(),

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     config::{
-        Brokers, FakeTimestamps, GroupReadConfig, LatestChecks, Passes, ProduceConfig, ProofConfig,
-        RandReadConfig, SeqReadConfig, VerifierConfig,
+        Brokers, CommonConfig, FakeTimestamps, GroupReadConfig, LatestChecks, LogFormat, Passes,
+        ProduceConfig, ProgressMode, ProofConfig, RandReadConfig, SeqReadConfig, VerifierConfig,
     },
     ledger::{LedgerStore, files::whole_file},
     record::proof::{LONG_BYTES, PROOF_HEADER},
@@ -78,6 +78,9 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
         ledger_dir: args.proof.ledger_dir.clone().unwrap_or_else(|| PathBuf::from(".")),
         ledger_asked_for: args.proof.ledger_dir.is_some(),
     };
+    if args.work.trogdor {
+        for_an_agent(&mut config.common)?;
+    }
     check_aborts(&config.common.brokers, &args.transaction)?;
     check_report(&config)?;
     check_ledger_dir(&config)?;
@@ -87,6 +90,15 @@ pub(in super::super) fn verifier(args: &VerifierArgs) -> Result<VerifierConfig, 
     let weaker = weaker(&config);
     config.common.weaker.extend(weaker);
     Ok(config)
+}
+
+/// All that is said goes to Trogdor's agent, and how far the run is with it.
+fn for_an_agent(common: &mut CommonConfig) -> Result<(), UsageError> {
+    if common.log_format == LogFormat::Json {
+        return Err(UsageError::flag("log-format", "json cannot be used with --trogdor, which has its own"));
+    }
+    (common.log_format, common.progress) = (LogFormat::Trogdor, ProgressMode::Never);
+    Ok(())
 }
 
 /// What the run does with its clients.

@@ -77,6 +77,7 @@ const VERIFIER: &[(&str, &str)] = &[
     ("loop", ""),
     ("continuous", ""),
     ("slice", "0/3"),
+    ("trogdor", ""),
     ("batch_max_bytes", "2048"),
     ("max-buffered-records", "1"),
     ("produce-random-bytes", ""),

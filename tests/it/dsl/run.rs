@@ -69,6 +69,7 @@ pub struct Run {
     args: Vec<String>,
     workdir: Workdir,
     port: Option<u16>,
+    input: Option<String>,
 }
 
 impl Run {
@@ -100,6 +101,7 @@ impl Run {
             args: Vec::new(),
             workdir: Workdir::new(),
             port: None,
+            input: None,
         }
     }
 
@@ -123,6 +125,12 @@ impl Run {
     /// Words that come before the program.
     pub fn under<W: Into<OsString>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.wrapper.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// What it reads on standard input, instead of nothing.
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = Some(format!("{text}\n"));
         self
     }
 
@@ -234,7 +242,12 @@ impl Running {
             command.env_remove(name);
         }
         command.envs(run.environment);
-        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        let stdin = run.input.map_or_else(Stdio::null, |text| {
+            let path = output.path().join("stdin");
+            fs::write(&path, text).expect("a file for the input");
+            File::open(path).expect("its input").into()
+        });
+        command.stdin(stdin).stdout(file("stdout")).stderr(file("stderr"));
         let child = command.spawn().unwrap_or_else(|error| panic!("{words:?} did not start: {error}"));
         janitor::tell("+pid", child.id().to_string());
         let command = run.args.join(" ");
