@@ -336,7 +336,9 @@ fn leaders_that_move_are_nobody_s_fault(cluster: &Cluster) {
         println!("elections: the brokers admit to have lost records of {partition}: {admitted:?}");
     }
     let is_wrong = |verdict: &&Verdict| !verdict.is_right(&admissions);
-    verdicts.iter().for_each(|verdict| verdict.tell(!is_wrong(&verdict)));
+    for verdict in &verdicts {
+        verdict.tell(!is_wrong(&verdict));
+    }
     let accused = |verdict: &Verdict| {
         let pairs = verdict.accused.iter().map(|named| (verdict.topic.clone(), named.clone()));
         pairs.collect::<Vec<_>>()

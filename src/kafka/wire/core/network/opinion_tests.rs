@@ -47,7 +47,7 @@ fn each_time_another_broker_is_asked() {
 fn opened_to(network: &mut Network<u8>) -> Option<String> {
     std::iter::from_fn(|| network.poll_action()).find_map(|action| match action {
         Action::Open { host, .. } => Some(host.to_string()),
-        _ => None,
+        Action::Close { .. } => None,
     })
 }
 
