@@ -54,7 +54,8 @@ impl Scene {
 #[test]
 fn slices_become_one_ordinary_ledger() {
     let scene = Scene::new();
-    let parts = [(2, 3), (0, 3), (1, 3)].map(|slice| scene.save("t", slice, 10 + slice.0 as i64));
+    let parts =
+        [(2, 3), (0, 3), (1, 3)].map(|slice| scene.save("t", slice, 10 + i64::try_from(slice.0).unwrap()));
     let done = scene.merge(&parts.iter().collect::<Vec<_>>()).unwrap();
     assert!(done.contains("valid_offsets_t.json: 54 acked offsets in 5 partitions, of 3 slices"), "{done}");
     assert!(!done.contains('\n'), "{done}");

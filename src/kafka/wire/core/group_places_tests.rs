@@ -7,7 +7,9 @@ fn at(partition: i32) -> TopicPartition {
 /// A group whose coordinator is broker 3, and that was asked about these partitions.
 fn asked_about(partitions: &[i32]) -> GroupPlaces {
     let mut places = GroupPlaces::default();
-    partitions.iter().for_each(|partition| places.ask(at(*partition)));
+    for partition in partitions {
+        places.ask(at(*partition));
+    }
     find(&mut places, 0);
     send(&mut places, 0);
     places
