@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::cli::{self, CliExit, Program, TaskError};
 
 /// An agent writes the task at once.
-const TASK_LIMIT: Duration = Duration::from_secs(60);
+const TASK_LIMIT: Duration = Duration::from_mins(1);
 const LONGEST_TASK_BYTES: usize = 1 << 20;
 
 /// Why there is no task.

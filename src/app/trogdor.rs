@@ -7,6 +7,7 @@ use super::{
     ending::Ending,
     status::{self, Status},
 };
+use crate::stats::ProducerBoard;
 
 /// A line.
 #[derive(Serialize)]
@@ -53,7 +54,7 @@ fn task_status(ending: &Ending) -> TaskStatus {
     let producer =
         shared.as_deref().and_then(|shared| shared.board.get()).and_then(|board| board.producer.as_ref());
     let acked = producer.map_or(0, |producer| producer.raw_totals().acked);
-    let latency = producer.map(|producer| producer.latency_in_all()).unwrap_or_default();
+    let latency = producer.map(ProducerBoard::latency_in_all).unwrap_or_default();
     let ms = |latency_us: f64| (latency_us / 10.0).round() / 100.0;
     let percentile_ms = |percent| ms(latency.percentile_us(percent) as f64);
     TaskStatus {

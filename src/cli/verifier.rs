@@ -59,6 +59,7 @@ pub(super) struct VerifierArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Work (at least one kind; they run in this order)")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, not a state")]
 pub(super) struct WorkArgs {
     /// The topic under test; required
     #[arg(long, value_name = "TOPIC", value_parser = topic_name)]

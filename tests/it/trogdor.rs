@@ -34,7 +34,7 @@ fn task(brokers: &str, topic: &str, messages: u64, per_second: u64) -> Value {
 
 /// What an agent would read: objects only.
 fn lines(finished: &Finished) -> Vec<Value> {
-    let parsed = finished.stdout.lines().map(|line| serde_json::from_str(line));
+    let parsed = finished.stdout.lines().map(serde_json::from_str::<Value>);
     parsed.map(|line| line.unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))).collect()
 }
 
