@@ -12,7 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 pub(crate) use group::{GroupStep, Groups};
 pub(crate) use membership::{Memberships, PlayedMembership};
-pub(crate) use reader::{Call, Reader, Reads, Step};
+pub(crate) use reader::{Call, Reader, Reads, Step, record_at};
 pub(crate) use writer::{Arrival, Reaction, Reply, Writer, Writes};
 
 use super::{

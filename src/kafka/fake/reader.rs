@@ -145,7 +145,7 @@ fn show(
 }
 
 /// Shows a record that names its own offset, or one whose headers cannot be taken apart.
-pub(super) fn record_at<T>(
+pub(crate) fn record_at<T>(
     offset: i64,
     epoch: i32,
     is_sound: bool,

@@ -206,9 +206,6 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
 
     /// Nothing of it is shown any more, and what was is committed, before anybody else is shown it.
     fn revoked(&mut self, places: &[TopicPartition], is_lost: bool) {
-        if self.giving_up.is_some() {
-            self.give_up();
-        }
         for place in places {
             self.reader.withdraw_place(*place);
         }
@@ -228,7 +225,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
                 self.uncommitted += lane.standing.ahead();
             }
         }
-        self.giving_up = Some(Instant::now() + if is_lost { Duration::ZERO } else { self.give_up_patience });
+        let until = Instant::now() + if is_lost { Duration::ZERO } else { self.give_up_patience };
+        self.giving_up = Some(self.giving_up.map_or(until, |earlier| earlier.min(until)));
         self.give_up_when_committed();
     }
 
@@ -584,6 +582,9 @@ fn trouble(error: KafkaError) -> LogEvent<'static> {
         LogEvent::Transient(error)
     }
 }
+#[cfg(test)]
+#[path = "modelled_tests.rs"]
+mod modelled;
 #[cfg(test)]
 #[path = "joined_tests.rs"]
 mod tests;

@@ -88,7 +88,8 @@ pub(crate) struct Presence {
     /// Closing it before the group has been left would wait for brokers, which may hang.
     client: ManuallyDrop<Arc<Client>>,
     desk: Rc<RefCell<Desk>>,
-    words: VecDeque<GroupWord>,
+    /// With what is to be given up once it was heard.
+    words: VecDeque<(GroupWord, Option<(Code, PartitionList)>)>,
     /// What was revoked, and not given up.
     revoked: Vec<(Code, PartitionList)>,
     commit_words: VecDeque<CommitWord>,
@@ -175,8 +176,8 @@ impl Presence {
                 self.say(GroupWord::Assigned(partitions));
             } else {
                 self.owned = self.owned.saturating_sub(partitions.len());
-                self.revoked.push((code, list));
-                self.say(GroupWord::Revoked { partitions, is_lost });
+                let word = GroupWord::Revoked { partitions, is_lost };
+                self.words.push_back((word, Some((code, list))));
             }
         }
         if let Some(message) = message {
@@ -186,7 +187,7 @@ impl Presence {
     }
 
     fn say(&mut self, word: GroupWord) {
-        self.words.push_back(word);
+        self.words.push_back((word, None));
     }
 
     /// A record that slipped through before its partition was paused is nobody's.
@@ -226,9 +227,9 @@ impl Presence {
 impl Membership for Presence {
     fn word(&mut self) -> Option<GroupWord> {
         loop {
-            let word = self.words.pop_front();
-            if word.is_some() {
-                return word;
+            if let Some((word, revoked)) = self.words.pop_front() {
+                self.revoked.extend(revoked);
+                return Some(word);
             }
             let now = Instant::now();
             if !self.goes_on && now < self.looked + LOOK_EVERY {
