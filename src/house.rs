@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 9] = [
         "schedule",
         "terminal",
     ],
-    &["findings"],
+    &["findings", "html"],
     &["record"],
     &["ledger"],
     &["cli", "kafka", "stats"],
@@ -31,8 +31,10 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Folders and files that are pure: bytes and values in, values out.
-const PURE: [&str; 11] = [
+const PURE: [&str; 13] = [
+    "bench/page/",
     "bench/result/",
+    "html/",
     "partitions/",
     "findings/",
     "record/",

@@ -62,6 +62,25 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
+/// A moment, ms since 1970: `2026-11-27 07:09:54 UTC`.
+///
+/// The day by Howard Hinnant's `civil_from_days` ("chrono-Compatible Low-Level Date Algorithms"): years that begin in March,
+/// in eras of 400 of them.
+#[must_use]
+pub(crate) fn moment(unix_ms: i64) -> String {
+    let s = unix_ms.div_euclid(1_000);
+    let (days, s) = (s.div_euclid(86_400) + 719_468, s.rem_euclid(86_400));
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute, s) = (s / 3_600, s / 60 % 60, s % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{s:02} UTC")
+}
+
 fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     let large = format!("{} {large_unit}", HumanCount(large));
     if small == 0 { large } else { format!("{large} {small} {small_unit}") }
@@ -103,6 +122,21 @@ mod tests {
         ];
         for ((number, seconds), text) in rates {
             assert_eq!(per_second(number, Duration::from_secs(seconds)), text, "{number} in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn moments_are_days_and_times_of_day() {
+        let known = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (-1, "1969-12-31 23:59:59 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_795_763_394_999, "2026-11-27 07:09:54 UTC"),
+            (4_107_542_399_000, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ];
+        for (unix_ms, words) in known {
+            assert_eq!(moment(unix_ms), words, "{unix_ms}");
         }
     }
 

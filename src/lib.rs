@@ -22,6 +22,7 @@ mod failing;
 mod findings;
 #[cfg(test)]
 mod house;
+mod html;
 mod human;
 mod kafka;
 mod ledger;
