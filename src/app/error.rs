@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::report::ReportError;
+use super::{outputs::OutputError, report::ReportError};
 use crate::{
     findings::anomaly::Violation,
     human,
@@ -64,6 +64,9 @@ pub(crate) enum RunError {
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A file of results.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -79,6 +82,7 @@ impl RunError {
             Self::Client(
                 ClientError::Setting { .. } | ClientError::Combination { .. } | ClientError::File { .. },
             ) => 2,
+            Self::Output(error) => error.exit_code(),
             _ => 3,
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod facts;
 pub(crate) mod frame;
 mod lifecycle;
 pub(crate) mod logging;
+pub(crate) mod outputs;
 pub mod panic;
 pub(crate) mod repeater_summary;
 pub(crate) mod report;
