@@ -11,7 +11,7 @@ use crate::{
     kafka::Observer,
     ledger::undecided::UndecidedRecords,
     runtime::pulse::Pulses,
-    stats::{Board, RepeaterBoard},
+    stats::{BenchBoard, Board, RepeaterBoard},
 };
 
 /// What the threads of a run share: what has been found, how far it has come, and how it is to end.
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub board: OnceLock<Board>,
     /// The repeater's workers, from the moment that they exist.
     pub repeater: OnceLock<RepeaterBoard>,
+    /// What a benchmark measures, from the moment that it begins.
+    pub bench: OnceLock<BenchBoard>,
     /// What a benchmark has to say behind its verdict, from the moment that it has measured.
     pub bench_summary: OnceLock<String>,
     /// What was found and did not end the run.
@@ -75,6 +77,7 @@ impl Shared {
             lifecycle: Lifecycle::default(),
             board: OnceLock::new(),
             repeater: OnceLock::new(),
+            bench: OnceLock::new(),
             bench_summary: OnceLock::new(),
             violations: Violations::default(),
             undecided: UndecidedRecords::default(),

@@ -6,7 +6,7 @@ use super::{
     client_verdict::ClientVerdict,
     meter::{self, Load, Meter},
     result::{SearchReport, SearchStep},
-    search::{self, FIRST_RATE, GaveWay, Measured, Next, Outcome, Search, StepKind},
+    search::{self, FIRST_RATE, GaveWay, Measured, Next, Outcome, QUOTA_WINDOW, Search, StepKind},
     window::Window,
 };
 use crate::{
@@ -15,16 +15,10 @@ use crate::{
     stats::LatencyHistogram,
 };
 
-/// How long a rate is measured that is not to be confirmed, as a part of the time that was asked for, and in all.
-const OF_DURATION: u32 = 6;
-const SHORTEST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(15);
 /// How long the acks of a rate are waited for, beyond the objective, before the next rate is tried.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a broker that was given too much may take to come to rest.
 const REST: Duration = Duration::from_mins(1);
-/// How far back brokers look when they hold a client to a quota, by default: what was too much counts for so long.
-const QUOTA_WINDOW: Duration = Duration::from_secs(11);
 
 /// What came of it.
 pub(super) struct Found {
@@ -42,7 +36,6 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
         BenchRate::Max => FIRST_RATE,
         BenchRate::RecordsPerS(rate) => rate,
     };
-    let short = (config.duration / OF_DURATION).clamp(SHORTEST, LONGEST).min(config.duration);
     let mut search = Search::new(first);
     let mut report = SearchReport {
         objective: objective.words.clone(),
@@ -55,8 +48,7 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
     let mut last = None;
     while let Next::Try(kind, rate) = search.next() {
         let throttled_ms = complaints().throttled_ms();
-        let settle = if last.is_none() { config.warmup } else { config.warmup.min(short / 2) };
-        let measure = if kind == StepKind::Confirm { config.duration } else { short };
+        let (settle, measure) = search::times(kind, last.is_none(), config.warmup, config.duration);
         let load = Load { records_per_s: Some(rate), settle, measure, is_last: false };
         let mut window = meter.measure(&load);
         meter.pause();
@@ -65,7 +57,8 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
             last = Some((rate, window));
             break;
         }
-        let (step, outcome) = judge(meter, &mut window, objective, kind, rate);
+        let (mut step, outcome) = judge(meter, &mut window, objective, kind, rate);
+        step.throttled_ms = complaints().throttled_ms() - throttled_ms;
         tell(&step, objective);
         search.tell(outcome);
         report.steps.push(step);
@@ -83,13 +76,13 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
 }
 
 fn judge(
-    meter: &Meter<'_>,
+    meter: &mut Meter<'_>,
     window: &mut Window,
     objective: &Objective,
     kind: StepKind,
     rate: f64,
 ) -> (SearchStep, Outcome) {
-    window.finish();
+    meter.close(window);
     let (verdict, _) = meter::verdict(window, Some(rate));
     let latency_us = latency_us(window, objective);
     let measured = Measured {
@@ -112,6 +105,7 @@ fn judge(
         latency_us,
         overdue_records: measured.overdue,
         backlog_records: measured.backlog,
+        throttled_ms: 0,
         held: gave_way.is_none(),
         gave_way: gave_way.map(|what| what.name().to_owned()),
     };
@@ -130,8 +124,12 @@ fn tell(step: &SearchStep, objective: &Objective) {
     let latency = LatencyHistogram::text(step.latency_us);
     let how = step.gave_way.as_ref().map_or_else(|| "holds".to_owned(), |what| format!("{what} gave way"));
     let percentile = objective.percentile;
+    let throttled = match step.throttled_ms {
+        0 => String::new(),
+        throttled_ms => format!(" (brokers throttled for {:.1} s)", throttled_ms as f64 / 1e3),
+    };
     tracing::info!(
-        "find-rate ({}): {:.0} records/s: {:.0} acked, {} p{percentile} {latency}: {how}",
+        "find-rate ({}): {:.0} records/s: {:.0} acked, {} p{percentile} {latency}: {how}{throttled}",
         step.kind,
         step.rate_records_per_s,
         step.achieved_records_per_s,

@@ -12,9 +12,10 @@ use std::{
 use super::{
     client_verdict::{self, ClientVerdict, Observed},
     ground::Ground,
+    interval_log::IntervalLog,
     progress::Progress,
     shards::Shards,
-    window::{Counts, Moment, Window},
+    window::{Counts, Moment, Times, Window},
 };
 use crate::{
     app::Cost,
@@ -23,7 +24,7 @@ use crate::{
     human::count,
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
-    stats::{Board, ProducerStats},
+    stats::{BenchBoard, Board, ProducerStats},
     verifier::{
         phases::look_at_producers, produce::open_loop::Step, read::group::watched::PassProgress, shard::Halt,
         work_watch::WorkWatch,
@@ -62,6 +63,10 @@ pub(super) struct Meter<'a> {
     pub(super) outcomes: Vec<Result<(), Halt>>,
     /// How the groups go on.
     groups: Vec<Arc<PassProgress>>,
+    /// Where each second's latencies are noted.
+    pub(super) log: Option<IntervalLog>,
+    /// Where they are shown while the run goes on.
+    shown: &'a BenchBoard,
     cpu: CpuTimes,
     progress: Progress,
     /// Who waits, and for what.
@@ -69,12 +74,19 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(ground: &'a Ground<'a>, board: &'a Board, shards: Shards) -> Self {
+    pub(super) fn new(
+        ground: &'a Ground<'a>,
+        board: &'a Board,
+        shards: Shards,
+        log: Option<IntervalLog>,
+    ) -> Self {
         let cores = ground.placement().shards.iter().map(|place| place.core).collect();
         Self {
             ledger: Ledger::new(ground.partitions()),
             outcomes: Vec::new(),
             groups: Vec::new(),
+            log,
+            shown: ground.control.shared.bench.get_or_init(|| BenchBoard::new(ground.has_readers())),
             cpu: CpuTimes::start(cores),
             progress: Progress::new(&ground.config.verifier.common, ground.has_readers()),
             // A rate keeps it busy; what stands still for seconds waits for somebody.
@@ -108,16 +120,36 @@ impl<'a> Meter<'a> {
             is_last: load.is_last,
         });
         self.progress.set(load, to_us - start_us, start_us);
+        self.shown.set_goal(load.records_per_s);
         let mut window = self.empty();
         self.until(&mut window, from_us);
-        window.start(self.moment());
+        let begin = self.moment();
+        if let Some(log) = &mut self.log {
+            log.begin(begin.at_s);
+        }
+        window.start(begin);
         let mut next_us = from_us;
         while next_us < to_us && !self.is_over() {
             next_us = (next_us + SECOND_US).min(to_us);
             self.until(&mut window, next_us);
-            window.sample(self.moment());
+            let times = window.sample(self.moment());
+            self.note(window.end().at_s, &times);
         }
         window
+    }
+
+    fn note(&mut self, until_s: f64, times: &Times) {
+        if let Some(log) = &mut self.log {
+            log.add(until_s, times, self.ground.has_readers());
+        }
+    }
+
+    /// Nothing comes any more of a window's records.
+    pub(super) fn close(&mut self, window: &mut Window) {
+        let late = window.finish();
+        if !late.is_empty() {
+            self.note(self.now_us() as f64 / 1e6, &late);
+        }
     }
 
     /// Drops what is due and was not sent.
@@ -198,6 +230,7 @@ impl<'a> Meter<'a> {
     pub(super) fn last_words(&mut self, window: &mut Window) {
         while let Ok(message) = self.shards.messages.try_recv() {
             if let Message::EndToEnd(histogram) = message {
+                self.shown.times().end_to_end.merge(&histogram);
                 window.add_end_to_end(&histogram);
             }
         }
@@ -219,9 +252,10 @@ impl<'a> Meter<'a> {
         self.listen(window);
         let producers = self.producers();
         look_at_producers(&self.ground.crews[0], producers, &mut self.watch);
+        let (now_us, counts, overdue) = (self.now_us(), self.counts(), self.overdue());
+        let backlog = self.backlog(&counts);
+        self.shown.set_behind(overdue, backlog);
         if self.progress.is_due() {
-            let (now_us, counts, overdue) = (self.now_us(), self.counts(), self.overdue());
-            let backlog = self.backlog(&counts);
             self.progress.show(now_us, &counts, overdue, backlog);
         }
     }
@@ -238,11 +272,13 @@ impl<'a> Meter<'a> {
                     }
                     if let Some(times) = times {
                         self.progress.add_own(&times);
+                        self.shown.times().own.merge(&times);
                         window.add_own(&times);
                     }
                 }
                 Message::EndToEnd(histogram) => {
                     self.progress.add_end_to_end(&histogram);
+                    self.shown.times().end_to_end.merge(&histogram);
                     window.add_end_to_end(&histogram);
                 }
                 // Nobody here sends anything else.

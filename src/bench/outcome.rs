@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     client_verdict::ClientVerdict,
+    interval_log::IntervalLog,
     machine::machine,
     meter,
     result::{
@@ -35,6 +36,8 @@ pub(super) struct Outcome {
     pub(super) partitions: Vec<usize>,
     /// The core of each shard.
     pub(super) cores: Vec<usize>,
+    /// What `--hdr` asks for.
+    pub(super) log: Option<IntervalLog>,
 }
 
 impl Outcome {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread::{self, ScopedJoinHandle},
 };
@@ -11,8 +11,10 @@ use super::{
     finding::{self, Found},
     ground::{Ground, Placed},
     groups::{self, Group},
+    interval_log::IntervalLog,
     meter::{LOOK, Load, Meter},
     outcome::{self, Outcome},
+    page,
     result::{BacklogReport, SearchReport},
     shards::{self, Shards},
     summary,
@@ -20,10 +22,13 @@ use super::{
 };
 use crate::{
     app::{
+        Shared,
         broker::Cluster,
         ending::{Asked, Ending},
         error::RunError,
         frame,
+        outputs::{self, OutputError},
+        verdict::Facts,
     },
     config::{BenchConfig, BenchRate, BenchReaders, ClientKind, VerifierConfig},
     control::Control,
@@ -62,9 +67,7 @@ fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError
     let most = plan(verifier, &topology, usize::MAX)?.shards.len();
     // A shard has a client that writes, and one that reads.
     let trial = Trial::without_ledger(verifier, &topology.allowed, most * 2)?;
-    if let Some(path) = &config.output {
-        whole_file::probe(path).map_err(|error| unwritable(path, &error))?;
-    }
+    outputs::check(&config.outputs(), &[])?;
     ending.begin_report()?;
     let cluster = Cluster::open(&verifier.common, &config.topics[0])?;
     cluster.add_topics(&config.topics[1..], verifier.common.new_topic_partitions)?;
@@ -73,7 +76,7 @@ fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError
     let mut measured = None;
     let result = work(&trial, config, &topology, &cluster, &control, &mut measured);
     control.shared.lifecycle.finish_work();
-    let result = match &measured {
+    let result = match measured {
         Some(outcome) => tell(outcome, config, ending, &control, result),
         None => result,
     };
@@ -85,25 +88,40 @@ fn run_to_end(config: &BenchConfig, ending: &Arc<Ending>) -> Result<(), RunError
     result
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> RunError {
-    RunError::Failed(format!("--output {}: it cannot be written: {error}", path.display()))
-}
-
-/// Writes the result, and has the summary ready.
+/// Writes the result in every form that was asked for, and has the summary ready.
 fn tell(
-    outcome: &Outcome,
+    outcome: Outcome,
     config: &BenchConfig,
     ending: &Ending,
     control: &Control,
     result: Result<(), RunError>,
 ) -> Result<(), RunError> {
     // Told once.
-    let _ = control.shared.bench_summary.set(summary::lines(outcome, config, &control.shared));
-    let Some(path) = &config.output else { return result };
+    let _ = control.shared.bench_summary.set(summary::lines(&outcome, config, &control.shared));
     let facts = ending.facts(result.as_ref().err());
-    let document = outcome::document(outcome, config, (ending, &control.shared), &facts);
-    let written = whole_file::replace_with_json(path, &document).map_err(|error| unwritable(path, &error));
-    result.and(written)
+    let written = write(outcome, config, (ending, &control.shared), &facts);
+    result.and(written.map_err(RunError::from))
+}
+
+fn write(
+    mut outcome: Outcome,
+    config: &BenchConfig,
+    run: (&Ending, &Shared),
+    facts: &Facts,
+) -> Result<(), OutputError> {
+    let log = outcome.log.take();
+    let document = outcome::document(&outcome, config, run, facts);
+    let put = |flag, path: &Option<PathBuf>, write: &dyn Fn(&Path) -> io::Result<()>| {
+        let Some(path) = path else { return Ok(()) };
+        write(path).map_err(|source| outputs::unwritable(flag, path, source))
+    };
+    let json = put("output", &config.output, &|path| whole_file::replace_with_json(path, &document));
+    let html = put("html", &config.html, &|path| whole_file::replace(path, page::of(&document).as_bytes()));
+    let hdr = log.zip(config.hdr.as_deref()).map_or(Ok(()), |(log, path)| {
+        log.finish().map_err(|source| outputs::unwritable("hdr", path, source))
+    });
+    // Each is written, whatever becomes of the others.
+    json.and(html).and(hdr)
 }
 
 fn work(
@@ -196,11 +214,13 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     let Some(ends) = ground.stopped(ends)? else { return Ok(()) };
     let board = shared.board.get_or_init(|| board(ground));
     let Some(producer) = &board.producer else { return Ok(()) };
+    let open = |path| IntervalLog::open(path).map_err(|source| outputs::unwritable("hdr", path, source));
+    let log = ground.config.hdr.as_deref().map(open).transpose()?;
     shared.ending.begin_phase(BENCH);
     let mut shards = shards::start(ground, produce, &ends, (producer, &board.readers))?;
     let groups = std::mem::take(&mut shards.groups);
     let close = shards.close.clone();
-    let mut meter = Meter::new(ground, board, shards);
+    let mut meter = Meter::new(ground, board, shards, log);
     meter.watch_groups(groups.iter().map(|group| group.progress.clone()));
     let (ends, close) = (&ends, &close);
     thread::scope(|scope| {
@@ -225,12 +245,13 @@ fn under_load(
     meter.finish(&mut window);
     let producers = worst(std::mem::take(&mut meter.outcomes));
     let readers = close(ground, board, &mut meter, (&mut window, groups), producers.is_ok());
-    window.finish();
+    meter.close(&mut window);
     ground.control.shared.ending.end_phase();
     let cores = ground.placement().shards.iter().map(|place| place.core).collect();
     let partitions = ground.crews.iter().map(|crew| crew.partitions).collect();
     let kind = ground.crews[0].kind;
-    *measured = Some(Outcome { window, records_per_s, search, backlog, kind, partitions, cores });
+    let log = meter.log.take();
+    *measured = Some(Outcome { window, records_per_s, search, backlog, kind, partitions, cores, log });
     let Meter { shards: Shards { running, feeders, .. }, .. } = meter;
     // No pass follows.
     drop(feeders);

@@ -156,6 +156,26 @@ impl Search {
     }
 }
 
+/// How far back brokers look when they hold a client to a quota, by default: what was too much counts for so long.
+pub(super) const QUOTA_WINDOW: Duration = Duration::from_secs(11);
+/// How long a rate is measured that is not to be confirmed, as a part of the time that was asked for, and in all.
+const OF_DURATION: u32 = 6;
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// How long a rate is let settle, and how long it is measured then, where a run is to have so much of either. The first rate finds
+/// everything cold.
+pub(super) fn times(
+    kind: StepKind,
+    is_first: bool,
+    warmup: Duration,
+    duration: Duration,
+) -> (Duration, Duration) {
+    let short = (duration / OF_DURATION).clamp(SHORTEST, LONGEST).min(duration);
+    let settle = if is_first { warmup } else { warmup.min(short / 2) };
+    (settle, if kind == StepKind::Confirm { duration } else { short })
+}
+
 /// What was measured of a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Measured {
@@ -338,3 +358,7 @@ mod tests {
         assert_eq!((of(short), of(Measured { achieved: 979.0, ..short })), (None, Some(GaveWay::Backlog)));
     }
 }
+
+#[cfg(test)]
+#[path = "quota_tests.rs"]
+mod quota_tests;

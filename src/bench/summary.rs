@@ -79,7 +79,7 @@ fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Sh
         proof(text, board)?;
     }
     shared.causes.write(text)?;
-    if let Some(path) = &config.output {
+    for path in [&config.output, &config.hdr, &config.html].into_iter().flatten() {
         writeln!(text, "  result      {}", path.display())?;
     }
     Ok(())

@@ -53,6 +53,10 @@ impl Default for Times {
 }
 
 impl Times {
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.publish.count() == 0 && self.end_to_end.count() == 0
+    }
+
     fn merge(&mut self, other: &Self) {
         self.own.merge(&other.own);
         self.end_to_end.merge(&other.end_to_end);
@@ -151,8 +155,8 @@ impl Window {
         self.shards.iter().map(part).collect()
     }
 
-    /// A second is over.
-    pub(super) fn sample(&mut self, now: Moment) {
+    /// A second is over. Returns its latencies.
+    pub(super) fn sample(&mut self, now: Moment) -> Times {
         let took_s = (now.at_s - self.last.at_s).max(1e-3);
         let counts = now.counts.since(&self.last.counts);
         for (index, shard) in self.shards.iter_mut().enumerate() {
@@ -179,18 +183,20 @@ impl Window {
             busy_shares: now.cores.iter().map(|core| core.busy).collect(),
             memory_bytes: now.memory_bytes,
         });
-        self.take_second();
+        let second = self.take_second();
         self.last = now;
         if self.last.at_s - self.period_begin.at_s >= PERIOD_S - 0.5 {
             self.end_period();
         }
+        second
     }
 
     /// The latencies of the second under way belong to the whole.
-    fn take_second(&mut self) {
+    fn take_second(&mut self) -> Times {
         let second = std::mem::take(&mut self.second);
         self.period.merge(&second);
         self.total.merge(&second);
+        second
     }
 
     fn end_period(&mut self) {
@@ -208,9 +214,10 @@ impl Window {
         self.period_begin = self.last.clone();
     }
 
-    /// Nothing comes any more: what was acked after the last second belongs to the whole, by its intended time.
-    pub(super) fn finish(&mut self) {
-        self.take_second();
+    /// Nothing comes any more: what was acked after the last second belongs to the whole, by its intended time. Returns the
+    /// latencies of that.
+    pub(super) fn finish(&mut self) -> Times {
+        let late = self.take_second();
         let left_s = self.last.at_s - self.period_begin.at_s;
         if left_s >= SHORT_PERIOD_S || (self.open_messaging.publish_rate.is_empty() && left_s > 0.0) {
             self.end_period();
@@ -219,6 +226,7 @@ impl Window {
         result.set_publish(&self.total.own.publish);
         result.set_delay(&self.total.own.delay);
         result.set_end_to_end(&self.total.end_to_end);
+        late
     }
 }
 

@@ -103,6 +103,12 @@ pub(super) struct ResultArgs {
     // The name of the group below is taken.
     #[arg(long = "output", id = "result_file", value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Write the latencies of each second as an HdrHistogram interval log (µs; tags publish, delay, end-to-end)
+    #[arg(long, value_name = "FILE")]
+    pub hdr: Option<PathBuf>,
+    /// Write the result as a page for people: one file, with charts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

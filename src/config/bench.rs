@@ -1,6 +1,11 @@
 //! What a benchmark is to do.
 
-use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -119,4 +124,21 @@ pub(crate) struct BenchConfig {
     pub driver: Option<String>,
     /// Where the result goes; `None`: nowhere.
     pub output: Option<PathBuf>,
+    /// Where the latencies of each second go, as an interval log of `HdrHistogram`.
+    pub hdr: Option<PathBuf>,
+    /// Where the result goes as a page for people.
+    pub html: Option<PathBuf>,
+}
+
+impl BenchConfig {
+    /// The files that it is to write, by the flags that name them.
+    #[must_use]
+    pub(crate) fn outputs(&self) -> [(&'static str, Option<&Path>); 4] {
+        [
+            ("output", self.output.as_deref()),
+            ("hdr", self.hdr.as_deref()),
+            ("html", self.html.as_deref()),
+            ("report", self.verifier.common.report.as_deref()),
+        ]
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
         Shared, report,
         status::{self, Status},
     },
-    stats::{LatencyHistogram, LatencySummary, ProducerBoard},
+    stats::{BenchTimes, LatencyHistogram, LatencySummary, ProducerBoard},
 };
 
 const PAGE: &str = include_str!("page.html");
@@ -63,6 +63,8 @@ struct Event {
     topics: Vec<String>,
     /// Of the time since the event before.
     latency: Latency,
+    /// A benchmark's; `null` for other programs.
+    bench: Option<Bench>,
     /// Those that were found since the event before.
     violations: Vec<String>,
     /// There is no other event: the process was told to end.
@@ -75,12 +77,27 @@ struct Latency {
     end_to_end: Option<LatencySummary>,
 }
 
+/// How a benchmark is doing. Latencies are of the time since the event before, and of records that were due in the measured time.
+#[derive(Serialize)]
+struct Bench {
+    /// Records a second; `null` in a closed loop.
+    goal_records_per_s: Option<f64>,
+    publish: Option<LatencySummary>,
+    delay: Option<LatencySummary>,
+    end_to_end: Option<LatencySummary>,
+    /// Due and not sent.
+    overdue_records: u64,
+    /// Acked and not read; `null` where nobody reads.
+    backlog_records: Option<u64>,
+}
+
 /// One who looks on, and what was shown already.
 struct Viewer {
     shared: Arc<Shared>,
     violations: usize,
     ack: LatencyHistogram,
     end_to_end: LatencyHistogram,
+    bench: Option<BenchTimes>,
     /// Events until now.
     events: u32,
     is_over: bool,
@@ -99,7 +116,8 @@ pub(super) fn events(shared: Arc<Shared>, violations: usize) -> Response {
 impl Viewer {
     fn new(shared: Arc<Shared>, violations: usize) -> Self {
         let (ack, end_to_end) = latencies(&shared);
-        Self { shared, violations, ack, end_to_end, events: 0, is_over: false }
+        let bench = shared.bench.get().map(|board| board.times().clone());
+        Self { shared, violations, ack, end_to_end, bench, events: 0, is_over: false }
     }
 
     async fn next(&mut self) -> Option<String> {
@@ -133,9 +151,24 @@ impl Viewer {
                 ack: news(&mut self.ack, ack),
                 end_to_end: news(&mut self.end_to_end, end_to_end),
             },
+            bench: self.bench(),
             violations,
             ended: self.is_over,
         }
+    }
+
+    fn bench(&mut self) -> Option<Bench> {
+        let board = self.shared.bench.get()?;
+        let now = board.times().clone();
+        let before = self.bench.get_or_insert_with(BenchTimes::default);
+        Some(Bench {
+            goal_records_per_s: board.goal_records_per_s(),
+            publish: news(&mut before.own.publish, now.own.publish),
+            delay: news(&mut before.own.delay, now.own.delay),
+            end_to_end: news(&mut before.end_to_end, now.end_to_end),
+            overdue_records: board.overdue(),
+            backlog_records: board.backlog(),
+        })
     }
 }
 
@@ -146,7 +179,8 @@ fn latencies(shared: &Shared) -> (LatencyHistogram, LatencyHistogram) {
         return (latencies.ack, latencies.e2e);
     }
     let producer = shared.board.get().and_then(|board| board.producer.as_ref());
-    (producer.map(ProducerBoard::latency_in_all).unwrap_or_default(), LatencyHistogram::new())
+    let end_to_end = shared.bench.get().map(|board| board.times().end_to_end.clone());
+    (producer.map(ProducerBoard::latency_in_all).unwrap_or_default(), end_to_end.unwrap_or_default())
 }
 
 /// The percentiles of what has come since it was `before`; `None` where that is nothing.
@@ -163,7 +197,7 @@ mod tests {
         app::ending::{Asked, Ending},
         cli::{self, Command, Program},
         findings::anomaly::{Anomaly, Violation},
-        stats::{Board, ProducerStats},
+        stats::{BenchBoard, Board, ProducerStats},
     };
 
     fn viewer() -> Viewer {
@@ -213,6 +247,29 @@ mod tests {
         let event = again.event();
         assert_eq!(event.violations.len(), 2);
         assert!(event.latency.ack.is_none());
+    }
+
+    #[test]
+    fn a_benchmark_shows_its_three_latencies_and_what_is_behind() {
+        let mut viewer = viewer();
+        assert!(viewer.event().bench.is_none(), "no benchmark");
+        let board = viewer.shared.bench.get_or_init(|| BenchBoard::new(true));
+        board.set_goal(Some(500.0));
+        board.set_behind(3, 4);
+        board.times().own.record(900, 300, 600);
+        board.times().end_to_end.record(2_000);
+        let shown = viewer.event().bench.unwrap();
+        let p99 = |latency: &Option<LatencySummary>| latency.map(|latency| latency.p99_us);
+        assert_eq!(
+            (p99(&shown.publish), p99(&shown.delay), p99(&shown.end_to_end)),
+            (Some(900), Some(300), Some(2_000))
+        );
+        assert_eq!((shown.goal_records_per_s, shown.overdue_records), (Some(500.0), 3));
+        assert_eq!(shown.backlog_records, Some(4));
+        viewer.shared.bench.get().unwrap().times().end_to_end.record(5_000);
+        assert_eq!(p99(&viewer.event().latency.end_to_end).map(|us| us.abs_diff(5_000) <= 50), Some(true));
+        let next = viewer.event().bench.unwrap();
+        assert!(next.publish.is_none() && next.end_to_end.is_none(), "each is shown once");
     }
 
     #[tokio::test(flavor = "current_thread")]

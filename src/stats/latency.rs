@@ -52,6 +52,12 @@ impl LatencyHistogram {
         Self { within, above_range: 0 }
     }
 
+    /// Those within the range, as HdrHistogram's own tools read them.
+    #[must_use]
+    pub(crate) fn as_hdr(&self) -> &Histogram<u64> {
+        &self.within
+    }
+
     /// Records one latency; more than an hour counts as an hour, and as above the range.
     pub(crate) fn record(&mut self, latency_us: u64) {
         self.within.saturating_record(latency_us.max(1));

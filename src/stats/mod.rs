@@ -3,6 +3,7 @@
 //! A shard writes its own counters and nobody else does; the control thread reads
 //! all of them. Nothing here takes a lock on the data path.
 
+mod bench;
 mod board;
 mod counted;
 mod counters;
@@ -13,6 +14,7 @@ mod repeater;
 mod status;
 mod topics;
 
+pub(crate) use bench::{BenchBoard, BenchTimes};
 pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind, SlicesRead};
 pub(crate) use counters::{
     Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,

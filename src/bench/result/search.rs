@@ -36,6 +36,9 @@ pub(crate) struct SearchStep {
     pub overdue_records: u64,
     /// Records that were acked and not read at the end.
     pub backlog_records: u64,
+    /// For how long brokers held the client back by their quotas, ms; 0 in results of versions that did not tell.
+    #[serde(default)]
+    pub throttled_ms: u64,
     /// Whether the objective held, and no backlog grew.
     pub held: bool,
     /// What gave way, where it did not hold: `latency`, `backlog` or `client`.

@@ -97,6 +97,8 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
         workload: args.from_files.workload.clone(),
         driver: args.from_files.driver.clone(),
         output: args.result.file.clone(),
+        hdr: args.result.hdr.clone(),
+        html: args.result.html.clone(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{Cost, Shared},
     findings::anomaly::Anomaly,
-    stats::{Board, LatencyHistogram, ReaderKind, RepeaterBoard},
+    stats::{BenchBoard, Board, LatencyHistogram, ReaderKind, RepeaterBoard},
 };
 
 /// Upper bounds of the buckets of latencies, µs.
@@ -26,7 +26,16 @@ const BEYOND_LEDGER: About =
     counter("beyond_ledger", "records", "Records that it does not list, of the same passes.");
 const LEDGER: About = gauge("ledger", "records", "Records that the ledger lists, as far as this run knows.");
 const ACK_LATENCY: About = latency("ack_latency", "From sending a record to its ack.");
-const END_TO_END_LATENCY: About = latency("end_to_end_latency", "From sending a record to reading it.");
+const END_TO_END_LATENCY: About = latency(
+    "end_to_end_latency",
+    "From sending a record, or from the time at which a benchmark's was due, to reading it.",
+);
+const PUBLISH_LATENCY: About =
+    latency("publish_latency", "From the time at which a benchmark's record was due to its ack.");
+const DELAY_LATENCY: About =
+    latency("delay_latency", "From the time at which a benchmark's record was due to its sending.");
+const GOAL: About = gauge("goal", "records_per_second", "The rate that a benchmark is to send at.");
+const BACKLOG: About = gauge("backlog", "records", "Records of a benchmark that are acked and not read.");
 const GROUP_MEMBERS: About = gauge("group", "members", "Members of the repeater's group, of all processes.");
 const CLOCK_LEAD: About = gauge(
     "clock_lead",
@@ -73,6 +82,9 @@ pub(super) fn of(shared: &Shared) -> Families {
     }
     if let Some(board) = shared.repeater.get() {
         of_repeater(&mut families, board, shards);
+    }
+    if let Some((bench, board)) = shared.bench.get().zip(shared.board.get()) {
+        of_bench(&mut families, bench, board);
     }
     families
 }
@@ -149,6 +161,24 @@ fn of_verifier(families: &mut Families, board: &Board, shards: usize) {
         }
     }
     workers::add(families, topic, READER, readers(board, shards).into_iter());
+}
+
+/// Of a benchmark what no other producer and reader has.
+fn of_bench(families: &mut Families, bench: &BenchBoard, board: &Board) {
+    let topic = board.topics.label();
+    let topic = topic.as_str();
+    let kind = board.readers.first().map_or(ReaderKind::Sequential, |reader| reader.kind);
+    let (producer, reader) = ("producer", role_of(kind));
+    let times = bench.times().clone();
+    families.add(PUBLISH_LATENCY, role_labels(topic, producer), latencies(&times.own.publish));
+    families.add(DELAY_LATENCY, role_labels(topic, producer), latencies(&times.own.delay));
+    if let Some(goal) = bench.goal_records_per_s() {
+        families.add(GOAL, role_labels(topic, producer), Value::Number(goal));
+    }
+    if let Some(backlog) = bench.backlog() {
+        families.add(END_TO_END_LATENCY, role_labels(topic, reader), latencies(&times.end_to_end));
+        families.add(BACKLOG, role_labels(topic, reader), Value::Whole(backlog));
+    }
 }
 
 fn role_of(kind: ReaderKind) -> &'static str {

@@ -45,6 +45,7 @@ pub(super) type Labels = Vec<(&'static str, String)>;
 pub(super) enum Value {
     Whole(u64),
     Seconds(f64),
+    Number(f64),
     Latencies(LatencyBuckets),
 }
 
@@ -121,9 +122,11 @@ impl Collector for Families {
 fn encode_value(mut encoder: MetricEncoder<'_>, kind: Kind, value: &Value) -> Result<(), fmt::Error> {
     match (kind, value) {
         (Kind::Counter, Value::Whole(count)) => encoder.encode_counter::<NoLabelSet, _, f64>(count, None),
-        (Kind::Counter, Value::Seconds(time_s)) => encoder.encode_counter::<NoLabelSet, _, f64>(time_s, None),
+        (Kind::Counter, Value::Seconds(number) | Value::Number(number)) => {
+            encoder.encode_counter::<NoLabelSet, _, f64>(number, None)
+        }
         (_, Value::Whole(count)) => encoder.encode_gauge(count),
-        (_, Value::Seconds(time_s)) => encoder.encode_gauge(time_s),
+        (_, Value::Seconds(number) | Value::Number(number)) => encoder.encode_gauge(number),
         (_, Value::Latencies(LatencyBuckets { counts, sum_us })) => {
             let buckets: Vec<_> = counts.iter().map(|(bound_us, count)| (bound_us / 1e6, *count)).collect();
             let count = buckets.iter().map(|(_, count)| count).sum();

@@ -20,8 +20,8 @@ use crate::{
     cli::{self, Command, Program},
     findings::anomaly::{Anomaly, Violation},
     stats::{
-        Board, LatencyHistogram, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats,
-        RepeaterBoard, WorkerStats,
+        BenchBoard, Board, LatencyHistogram, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind,
+        ReaderStats, RepeaterBoard, WorkerStats,
     },
 };
 
@@ -32,6 +32,7 @@ fn shared(program: Program, line: &str) -> Shared {
     let asked = match cli::parse(program, line.split_whitespace().map(Into::into)) {
         Ok(Command::Verifier(config)) => Asked::Verifier(config),
         Ok(Command::Repeater(config)) => Asked::Repeater(config),
+        Ok(Command::Bench(config)) => Asked::Bench(config),
         other => panic!("{other:?}"),
     };
     let shared = Shared::new(&Ending::begin(asked), 0);
@@ -52,6 +53,20 @@ fn verifier() -> Shared {
     let others = [reader(ReaderKind::Sequential, SHARDS), reader(ReaderKind::Group, MEMBERS + 1)];
     shared.board.set(Board::new("t".into(), Some(producer), random.chain(others).collect())).unwrap();
     shared.ending.begin_phase("produce");
+    shared
+}
+
+/// A benchmark that measures.
+fn bench() -> Shared {
+    let shared = shared(Program::Proofload, "bench --topic t --rate 500");
+    let producer = ProducerBoard::new(all(1, || ProducerStats::new(&[0])));
+    let reader = ReaderBoard::new(ReaderKind::Sequential, all(1, || ReaderStats::new(&[0])));
+    shared.board.set(Board::new("t".into(), Some(producer), vec![reader])).unwrap();
+    let board = shared.bench.get_or_init(|| BenchBoard::new(true));
+    board.set_goal(Some(500.5));
+    board.set_behind(3, 4);
+    board.times().own.record(900, 300, 600);
+    board.times().end_to_end.record(2_000);
     shared
 }
 
@@ -183,6 +198,25 @@ fn latencies_are_cumulative_and_survive_a_reset() {
             "0"
         );
     }
+}
+
+#[test]
+fn a_benchmark_has_three_latencies_a_goal_and_a_backlog() {
+    let text = text(&bench());
+    let samples = samples(&text);
+    let of = |name: &str, role: &str, more: &str| {
+        samples[format!(r#"{name}{{topic="t",role="{role}"{more}}}"#).as_str()]
+    };
+    let bucket = |name: &str, role: &str, le: &str| {
+        of(&format!("proofload_{name}_seconds_bucket"), role, &format!(r#",le="{le}""#))
+    };
+    let publish = |le| bucket("publish_latency", "producer", le);
+    assert_eq!((publish("0.0005"), publish("0.001"), publish("+Inf")), ("0", "1", "1"));
+    assert_eq!(bucket("delay_latency", "producer", "0.0005"), "1");
+    let end_to_end = |le| bucket("end_to_end_latency", "sequential-reader", le);
+    assert_eq!((end_to_end("0.001"), end_to_end("0.0025")), ("0", "1"));
+    assert_eq!(of("proofload_goal_records_per_second", "producer", ""), "500.5");
+    assert_eq!(of("proofload_backlog_records", "sequential-reader", ""), "4");
 }
 
 #[test]
@@ -359,11 +393,11 @@ fn every_counter_of_a_reader_is_in_a_metric() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// All metrics of both programs.
+/// All metrics of all programs.
 fn described() -> Vec<(String, super::family::About, Vec<&'static str>)> {
     let of = |shared: &Shared| -> Families { catalogue::of(shared) };
     let mut all = of(&verifier()).described();
-    for (name, about, labels) in of(&repeater().0).described() {
+    for (name, about, labels) in [of(&repeater().0).described(), of(&bench()).described()].concat() {
         match all.iter().find(|(known, ..)| *known == name) {
             Some((_, known, _)) => assert_eq!(*known, about, "{name} is two things"),
             None => all.push((name, about, labels)),
