@@ -30,6 +30,9 @@ pub(super) struct WhatArgs {
     /// Write the comparison as JSON
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Write the comparison as a page for people: one file, with charts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 fn gate(text: &str) -> Parsed<Gate> {
@@ -76,8 +79,8 @@ pub(super) fn resolve(args: CompareArgs, files: &[PathBuf]) -> Result<CompareCon
     let mut sides = files.iter().map(side).filter(|side| !side.is_empty());
     let (old, new) = (sides.next(), sides.collect::<Vec<_>>());
     let (Some(old), false) = (old, new.is_empty()) else { return Err(UsageError::NothingToCompare) };
-    let WhatArgs { fail_on, least, output } = args.what;
-    Ok(CompareConfig { old, new, gates: fail_on, least_change: least / 100.0, output })
+    let WhatArgs { fail_on, least, output, html } = args.what;
+    Ok(CompareConfig { old, new, gates: fail_on, least_change: least / 100.0, output, html })
 }
 
 #[cfg(test)]

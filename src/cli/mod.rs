@@ -203,7 +203,7 @@ fn parse_bench(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit>
 fn parse_compare(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
     let shown = "proofload compare";
     let (files, words) =
-        compare::apart(flags_or_help(shown, "compare", args)?, &["fail-on", "least", "output"]);
+        compare::apart(flags_or_help(shown, "compare", args)?, &["fail-on", "least", "output", "html"]);
     let (args, _) = flags::<CompareArgs>(shown, &help::COMPARE, words.into_iter())?;
     Ok(Command::Compare(Box::new(compare::resolve(args, &files)?)))
 }

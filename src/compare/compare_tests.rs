@@ -117,8 +117,12 @@ fn write(path: &Path, result: &BenchResult) {
 #[test]
 fn a_gate_decides_the_exit_code_and_is_written_down() {
     let (dir, mut random) = (tempfile::tempdir().unwrap(), Random::from_seed(8));
-    let [old, new, output] = ["old.json", "new.json", "out.json"].map(|name| dir.path().join(name));
-    write(&old, &result(&mut random, 900));
+    let [old, new, output, html] =
+        ["old.json", "new.json", "out.json", "<out>.html"].map(|name| dir.path().join(name));
+    let mut evil = result(&mut random, 900);
+    evil.proofload.proof.summary = "<script>alert(1)</script>".into();
+    evil.proofload.settings.flags.insert("<img src=x>".into(), "<b>".into());
+    write(&old, &evil);
     write(&new, &result(&mut random, 1_800));
     let config = |gate: &str| CompareConfig {
         old: vec![old.clone()],
@@ -126,16 +130,34 @@ fn a_gate_decides_the_exit_code_and_is_written_down() {
         gates: vec![gate.parse().unwrap()],
         least_change: 0.1,
         output: Some(output.clone()),
+        html: Some(html.clone()),
     };
     assert_eq!(run(&config("p50>+10%")), 1);
     let written: Value = serde_json::from_str(&fs::read_to_string(&output).unwrap()).unwrap();
     assert!(written["failed_on"][0].as_str().unwrap().ends_with("new.json: p50>+10%"), "{written}");
     assert_eq!(written["comparisons"][0]["figures"][2]["outcome"], "worse");
+    let page = fs::read_to_string(&html).unwrap();
+    assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+    assert!(page.contains("&lt;script&gt;") && page.contains("--&lt;img src=x&gt;"), "{page}");
+    assert!(page.contains("FAILED: ") && page.contains("new.json: p50&gt;+10%"), "{page}");
+    assert!(page.contains("<th scope=\"row\">p50</th>") && page.contains("<td>worse</td>"), "{page}");
+    assert!(page.contains("Percentile curve: publish") && !page.contains("NaN"), "{page}");
     assert_eq!(run(&config("p50>+200%")), 0);
     assert_eq!(run(&config("end-to-end-p50>+10%")), 3, "nobody read");
     let blocked =
         CompareConfig { output: Some(dir.path().join("no/such/folder.json")), ..config("p50>+900%") };
     assert_eq!(run(&blocked), 3);
+    // Nothing is read, and nothing is said, where the comparison has no place of its own.
+    for same in [&old, &new, &html] {
+        let before = fs::read(same).unwrap();
+        assert_eq!(
+            run(&CompareConfig { output: Some(same.clone()), ..config("p50>+900%") }),
+            2,
+            "{}",
+            same.display()
+        );
+        assert_eq!(fs::read(same).unwrap(), before);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod comparison;
 mod gate;
 mod metric;
+mod page;
 mod series;
 mod settings;
 mod table;
@@ -10,20 +11,24 @@ mod table;
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
-    app::logging,
+    app::{
+        logging,
+        outputs::{self, OutputError},
+    },
     bench::result::{BenchResult, FORMAT},
     config::CompareConfig,
     ledger::files::whole_file,
 };
 use comparison::{Outcome, Row};
 use gate::{Passage, judge};
+use page::Compared;
 
 /// A result cannot be compared, or the comparison not be written.
 #[derive(Debug, Error)]
@@ -40,27 +45,32 @@ enum CompareError {
     OtherFormat { path: PathBuf, found: u64 },
     #[error("{}: has nothing of {figure}, which --fail-on asks for", path.display())]
     NoFigure { path: PathBuf, figure: &'static str },
-    #[error("--output {}: cannot be written: {source}", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
-/// Compares; returns the exit code: 1 where a condition of `--fail-on` holds, 3 where something cannot be compared.
+/// Compares; returns the exit code: 1 where a condition of `--fail-on` holds, 2 where a file is asked to be two things, 3 where
+/// something cannot be compared.
 pub(crate) fn run(config: &CompareConfig) -> u8 {
     match compare(config) {
         Ok(is_failure) => u8::from(is_failure),
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.
             let _ = writeln!(io::stderr(), "proofload: compare: {error}");
-            3
+            if let CompareError::Output(error) = &error { error.exit_code() } else { 3 }
         }
     }
 }
 
 fn compare(config: &CompareConfig) -> Result<bool, CompareError> {
+    let files = [("output", config.output.as_deref()), ("html", config.html.as_deref())];
+    let inputs: Vec<&Path> =
+        config.old.iter().chain(config.new.iter().flatten()).map(PathBuf::as_path).collect();
+    outputs::check(&files, &inputs)?;
     let read_all = |paths: &[PathBuf]| paths.iter().map(read).collect::<Result<Vec<_>, _>>();
     let old = read_all(&config.old)?;
     let sides = config.new.iter().map(|paths| read_all(paths)).collect::<Result<Vec<_>, _>>()?;
-    let (mut failures, mut documents) = (Vec::new(), Vec::new());
+    let (mut failures, mut comparisons) = (Vec::new(), Vec::new());
     for (paths, new) in config.new.iter().zip(&sides) {
         let rows = comparison::rows(&old, new, config.least_change);
         say(config, paths, (&old, new), &rows);
@@ -74,12 +84,12 @@ fn compare(config: &CompareConfig) -> Result<bool, CompareError> {
                 }
             }
         }
-        documents.push(json!({ "new": paths, "figures": table::json(&rows) }));
+        comparisons.push(Compared { paths, new, verdict: verdict(&rows), rows });
     }
     for failure in &failures {
         logging::say(&format!("FAILED: {failure}"));
     }
-    write(config, &documents, &failures)?;
+    write(config, &old, &comparisons, &failures)?;
     Ok(!failures.is_empty())
 }
 
@@ -120,12 +130,17 @@ fn say(
         }
     }
     if old.len() < 2 || new.len() < 2 {
-        let least = config.least_change * 100.0;
-        logging::say(&format!(
-            "  one run of a side does not say how much two runs of the same thing differ: changes below {least} % count \
-             as none; several runs a side, OLD1,OLD2 NEW1,NEW2, say more"
-        ));
+        logging::say(&format!("  {}", one_run_says_little(config.least_change)));
     }
+}
+
+/// What is to be said where a side has one run. `least` is a part.
+fn one_run_says_little(least: f64) -> String {
+    let least = least * 100.0;
+    format!(
+        "one run of a side does not say how much two runs of the same thing differ: changes below {least} % count as none; \
+         several runs a side, OLD1,OLD2 NEW1,NEW2, say more"
+    )
 }
 
 /// In a few words, what came of all figures.
@@ -140,11 +155,25 @@ fn verdict(rows: &[Row]) -> String {
     if told.is_empty() { Outcome::NoDifference.words().to_owned() } else { told.join("; ") }
 }
 
-fn write(config: &CompareConfig, documents: &[Value], failures: &[String]) -> Result<(), CompareError> {
-    let Some(path) = &config.output else { return Ok(()) };
-    let document = json!({ "format": 1, "old": config.old, "comparisons": documents, "failed_on": failures });
-    whole_file::replace_with_json(path, &document)
-        .map_err(|source| CompareError::Unwritable { path: path.clone(), source })
+fn write(
+    config: &CompareConfig,
+    old: &[BenchResult],
+    comparisons: &[Compared<'_>],
+    failures: &[String],
+) -> Result<(), OutputError> {
+    if let Some(path) = &config.output {
+        let documents: Vec<_> = comparisons
+            .iter()
+            .map(|one| json!({ "new": one.paths, "figures": table::json(&one.rows) }))
+            .collect();
+        let document =
+            json!({ "format": 1, "old": config.old, "comparisons": documents, "failed_on": failures });
+        whole_file::replace_with_json(path, &document)
+            .map_err(|source| outputs::unwritable("output", path, source))?;
+    }
+    let Some(path) = &config.html else { return Ok(()) };
+    let page = page::of((&config.old, old), comparisons, config.least_change, failures);
+    whole_file::replace(path, page.as_bytes()).map_err(|source| outputs::unwritable("html", path, source))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use crate::bench::result::Proofload;
 
 /// Flags that say where something goes to, and not what is done.
-const OF_NO_MATTER: [&str; 10] = [
+const OF_NO_MATTER: [&str; 12] = [
     "output",
+    "hdr",
+    "html",
     "report",
     "topic",
     "remote",

@@ -18,21 +18,23 @@ pub(super) fn text(rows: &[Row]) -> String {
     let mut text =
         format!("  {:NAME$}{:>FIGURE$}{:>FIGURE$}{:>10}  {:22}\n", "", "old", "new", "change", "with 95 %");
     for row in rows {
-        let unit = row.metric.unit;
-        let range =
-            row.range.map_or_else(String::new, |(low, high)| format!("{} to {}", part(low), part(high)));
+        let [old, new, change, range, outcome] = cells(row);
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "  {:NAME$}{:>FIGURE$}{:>FIGURE$}{:>10}  {range:22}{}",
-            row.metric.name,
-            figure(row.old, unit),
-            figure(row.new, unit),
-            part(row.change),
-            row.outcome.words(),
+            "  {:NAME$}{old:>FIGURE$}{new:>FIGURE$}{change:>10}  {range:22}{outcome}",
+            row.metric.name
         );
     }
     text
+}
+
+/// What stands behind a figure's name: old, new, the change, where it lies, the outcome.
+pub(super) fn cells(row: &Row) -> [String; 5] {
+    let unit = row.metric.unit;
+    let range = row.range.map_or_else(String::new, |(low, high)| format!("{} to {}", part(low), part(high)));
+    let (old, new, change) = (figure(row.old, unit), figure(row.new, unit), part(row.change));
+    [old, new, change, range, row.outcome.words().to_owned()]
 }
 
 /// `+12.3 %`

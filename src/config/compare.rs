@@ -19,6 +19,8 @@ pub(crate) struct CompareConfig {
     pub least_change: f64,
     /// Where the comparison is written to as JSON.
     pub output: Option<PathBuf>,
+    /// Where it is written to as a page for people.
+    pub html: Option<PathBuf>,
 }
 
 /// One condition of `--fail-on`, such as `p99>+10%`.
