@@ -17,7 +17,6 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(groups_read_all_beside_the_producers_and_leave_none_behind),
         Real(files_of_openmessaging_are_run_as_they_are),
         Alone(an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there),
-        Alone(a_result_that_cannot_be_written_is_said_before_the_run),
     ]
 }
 
@@ -208,11 +207,4 @@ fn an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there() {
         (&false.into(), &"latency".into()),
         "{search}"
     );
-}
-
-fn a_result_that_cannot_be_written_is_said_before_the_run() {
-    let work = "bench --brokers localhost:1 --output no/such/folder/result.json";
-    let run = Run::proofload().args(work).finish().expect_code(3);
-    run.expect_output(&["--output no/such/folder/result.json: it cannot be written"])
-        .expect_no_output(&["control port"]);
 }

@@ -5,6 +5,8 @@
 
 mod bearer;
 mod bench;
+mod bench_files;
+mod bench_rates;
 mod blame;
 mod chaos;
 mod ci_job;
@@ -171,6 +173,8 @@ fn all() -> Vec<(String, Test)> {
         verdicts::tests(),
         bearer::tests(),
         bench::tests(),
+        bench_files::tests(),
+        bench_rates::tests(),
         upheaval::tests(),
         security::tests(),
         side_by_side::tests(),

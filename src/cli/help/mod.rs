@@ -233,6 +233,7 @@ pub(super) const COMPARE: Words = Words {
             "old.json new.json --fail-on 'p99>+10%' --fail-on 'rate<-5%'",
             "A gate: exit code 1 where one of these holds",
         ),
+        ("old.json new.json --html both.html", "A page with charts"),
     ],
     paths: &[],
 };
@@ -306,10 +307,16 @@ pub(super) const BENCH: Words = Words {
             "--brokers $BROKERS --topic t --msg_size 1024 --find-rate --slo p99=20ms",
             "The highest rate at which 99% of acks come within 20 ms",
         ),
+        (
+            "--brokers $BROKERS --topic t --msg_size 1024 --rate 50k --html run.html --hdr run.hdr",
+            "A page with charts, and an interval log for HdrHistogram's tools",
+        ),
     ],
     paths: &[
+        ("/", "in a browser, the run as it goes"),
         ("/status", "one JSON object for each worker"),
         ("/v1/status", "phase, rates, verdict so far"),
+        ("/metrics", "counters, gauges and latencies for Prometheus"),
         ("/shutdown", "end; the process is gone within 10 s"),
         ("/print_stack", "print the state of all threads to stdout"),
     ],

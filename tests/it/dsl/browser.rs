@@ -2,11 +2,13 @@
 
 use std::{
     cell::RefCell,
+    env, fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use super::{Workdir, wait_for};
@@ -27,6 +29,8 @@ struct Pipes {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     last_id: u64,
+    /// What went wrong on the page, in the browser's words.
+    complaints: Vec<String>,
 }
 
 impl Browser {
@@ -56,13 +60,49 @@ impl Browser {
             .spawn()
             .expect("bash");
         let (input, output) = (process.stdin.take().expect("a pipe"), process.stdout.take().expect("a pipe"));
-        let pipes = RefCell::new(Pipes { input, output: BufReader::new(output), last_id: 0 });
+        let pipes =
+            RefCell::new(Pipes { input, output: BufReader::new(output), last_id: 0, complaints: Vec::new() });
         let mut browser = Self { process, pipes, session: String::new(), _profile: profile };
         let page = browser.ask("Target.createTarget", &json!({ "url": address }));
         let target = json!({ "targetId": page["targetId"], "flatten": true });
         let session = browser.ask("Target.attachToTarget", &target);
         session["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
+        for domain in ["Runtime", "Log"] {
+            browser.ask(&format!("{domain}.enable"), &json!({}));
+        }
         browser
+    }
+
+    /// Shows the page in a window of so many pixels, on a screen or on paper, to somebody who likes it light or dark.
+    pub fn emulate(&self, (width, height): (u32, u32), media: &str, scheme: &str) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.ask("Emulation.setDeviceMetricsOverride", &size);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.ask("Emulation.setEmulatedMedia", &json!({ "media": media, "features": features }));
+    }
+
+    /// Errors of scripts, and whatever the page asked for and was refused, until now.
+    pub fn complaints(&self) -> Vec<String> {
+        // Whatever came before the answer to this has been read with it.
+        self.value("0");
+        self.pipes.borrow().complaints.clone()
+    }
+
+    /// Nothing of the page is beyond the window's right edge.
+    #[track_caller]
+    pub fn expect_fits(&self) {
+        let (page, window) = (self.value("document.documentElement.scrollWidth"), self.value("innerWidth"));
+        assert!(page.as_f64() <= window.as_f64(), "{page} pixels in a window of {window}");
+    }
+
+    /// With `PROOFLOAD_SHOTS=FOLDER` keeps a picture of the whole page there, for people.
+    pub fn shoot(&self, name: &str) {
+        let Some(folder) = env::var_os("PROOFLOAD_SHOTS") else { return };
+        let shot = self.ask("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+        let data = shot["data"].as_str().expect("a picture");
+        let picture = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
+        fs::write(Path::new(&folder).join(format!("{name}.png")), picture)
+            .expect("PROOFLOAD_SHOTS names a folder");
     }
 
     /// What an expression of the page's amounts to.
@@ -98,6 +138,17 @@ impl Browser {
             let answer: Value = serde_json::from_slice(&answer[..length - 1]).expect("JSON");
             if answer["id"] == id {
                 return answer["result"].clone();
+            }
+            let (what, is_bad) = match answer["method"].as_str() {
+                Some("Runtime.exceptionThrown") => (&answer["params"]["exceptionDetails"], true),
+                Some("Log.entryAdded") => {
+                    let entry = &answer["params"]["entry"];
+                    (entry, entry["level"] == "error")
+                }
+                _ => (&Value::Null, false),
+            };
+            if is_bad {
+                pipes.complaints.push(what.to_string());
             }
         }
     }

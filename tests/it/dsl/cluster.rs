@@ -129,6 +129,14 @@ impl Cluster {
         }
     }
 
+    /// The folder of Kafka's jars.
+    #[track_caller]
+    pub fn jars() -> String {
+        let output = script(&["jars"]).output().expect("scripts/kafka");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
