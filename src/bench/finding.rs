@@ -57,8 +57,8 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
             last = Some((rate, window));
             break;
         }
-        let (mut step, outcome) = judge(meter, &mut window, objective, kind, rate);
-        step.throttled_ms = complaints().throttled_ms() - throttled_ms;
+        let throttled_in_ms = complaints().throttled_ms() - throttled_ms;
+        let (step, outcome) = judge(meter, &mut window, objective, (kind, rate, throttled_in_ms));
         tell(&step, objective);
         search.tell(outcome);
         report.steps.push(step);
@@ -79,8 +79,7 @@ fn judge(
     meter: &mut Meter<'_>,
     window: &mut Window,
     objective: &Objective,
-    kind: StepKind,
-    rate: f64,
+    (kind, rate, throttled_ms): (StepKind, f64, u64),
 ) -> (SearchStep, Outcome) {
     meter.close(window);
     let (verdict, _) = meter::verdict(window, Some(rate));
@@ -96,7 +95,7 @@ fn judge(
         unanswered: meter.in_flight(),
         is_client_bound: verdict == ClientVerdict::ClientBound,
     };
-    let gave_way = search::assess(&measured, objective.limit);
+    let outcome = Outcome::of(&measured, objective.limit, throttled_ms > 0);
     let step = SearchStep {
         kind: kind.name().to_owned(),
         rate_records_per_s: rate,
@@ -105,11 +104,11 @@ fn judge(
         latency_us,
         overdue_records: measured.overdue,
         backlog_records: measured.backlog,
-        throttled_ms: 0,
-        held: gave_way.is_none(),
-        gave_way: gave_way.map(|what| what.name().to_owned()),
+        throttled_ms,
+        held: outcome.gave_way.is_none(),
+        gave_way: outcome.gave_way.map(|what| what.name().to_owned()),
     };
-    (step, Outcome { achieved: measured.achieved, gave_way })
+    (step, outcome)
 }
 
 fn latency_us(window: &Window, objective: &Objective) -> u64 {

@@ -99,7 +99,7 @@ impl Quota {
             let (throttled_s, (settle, measure)) =
                 (self.throttled_s, times(kind, steps == 0, Duration::from_secs(10), duration));
             let measured = self.measure(rate, settle, measure);
-            search.tell(Outcome { achieved: measured.achieved, gave_way: assess(&measured, limit) });
+            search.tell(Outcome::of(&measured, limit, self.throttled_s > throttled_s));
             if self.throttled_s > throttled_s && pauses {
                 self.idle(QUOTA_WINDOW);
             }

@@ -71,6 +71,8 @@ pub(super) struct Outcome {
     pub achieved: f64,
     /// `None`: it held.
     pub gave_way: Option<GaveWay>,
+    /// It held but for what was missing at the very end: that may have been a moment's.
+    pub is_doubtful: bool,
 }
 
 /// What is to be done next.
@@ -92,6 +94,8 @@ pub(super) struct Search {
     low: Option<f64>,
     /// The lowest that did not, and what gave way.
     high: Option<(f64, GaveWay)>,
+    /// The rate is tried a second time.
+    is_again: bool,
 }
 
 impl Search {
@@ -99,7 +103,7 @@ impl Search {
     #[must_use]
     pub(super) fn new(first: f64) -> Self {
         let first = first.clamp(LOWEST_RATE, HIGHEST_RATE);
-        Self { next: Next::Try(StepKind::Up, first), low: None, high: None }
+        Self { next: Next::Try(StepKind::Up, first), low: None, high: None, is_again: false }
     }
 
     /// What is to be done next.
@@ -117,6 +121,11 @@ impl Search {
     /// Takes in what came of the rate that was tried.
     pub(super) fn tell(&mut self, outcome: Outcome) {
         let Next::Try(kind, rate) = self.next else { return };
+        // A rate that is given up is never tried again: a moment in which the machine did something else must not be enough.
+        self.is_again = outcome.is_doubtful && !self.is_again;
+        if self.is_again {
+            return;
+        }
         match outcome.gave_way {
             None => self.low = Some(self.low.map_or(rate, |low| low.max(rate))),
             Some(what) => {
@@ -174,6 +183,19 @@ pub(super) fn times(
     let short = (duration / OF_DURATION).clamp(SHORTEST, LONGEST).min(duration);
     let settle = if is_first { warmup } else { warmup.min(short / 2) };
     (settle, if kind == StepKind::Confirm { duration } else { short })
+}
+
+impl Outcome {
+    /// Of what was measured; brokers that throttled leave no doubt.
+    #[must_use]
+    pub(crate) fn of(measured: &Measured, limit: Duration, is_throttled: bool) -> Self {
+        let gave_way = assess(measured, limit);
+        let is_doubtful = gave_way == Some(GaveWay::Backlog)
+            && measured.latency <= limit
+            && measured.unanswered == 0
+            && !is_throttled;
+        Self { achieved: measured.achieved, gave_way, is_doubtful }
+    }
 }
 
 /// What was measured of a rate.
@@ -262,8 +284,7 @@ mod tests {
                 steps.push((kind, rate));
                 assert!(steps.len() < 60, "{steps:?}");
                 let measured = self.measure(kind, rate);
-                let gave_way = assess(&measured, Duration::from_millis(limit_ms));
-                search.tell(Outcome { achieved: measured.achieved, gave_way });
+                search.tell(Outcome::of(&measured, Duration::from_millis(limit_ms), false));
             }
             (search.next(), steps, search.high())
         }
@@ -319,11 +340,47 @@ mod tests {
         while let Next::Try(kind, _) = search.next() {
             let gave_way = (kind == StepKind::Confirm).then_some(GaveWay::Latency);
             let gave_way = gave_way.or((search.high().is_none() && steps > 2).then_some(GaveWay::Latency));
-            search.tell(Outcome { achieved: 0.0, gave_way });
+            search.tell(Outcome { achieved: 0.0, gave_way, is_doubtful: false });
             steps += 1;
             assert!(steps < 60);
         }
         assert_eq!(search.next(), Next::Missed(LOWEST_RATE));
+    }
+
+    #[test]
+    fn a_moment_is_not_enough_to_give_a_rate_up() {
+        let (broker, limit) =
+            (Broker { capacity: 50_000.0, service_ms: 1.0, burst: 1.0 }, Duration::from_millis(10));
+        let search = |spoilt: Option<usize>, is_throttled: bool| {
+            let (mut search, mut steps) = (Search::new(FIRST_RATE), 0);
+            while let Next::Try(kind, rate) = search.next() {
+                let mut measured = broker.measure(kind, rate);
+                if spoilt == Some(steps) {
+                    // The machine stood still at its end.
+                    measured.achieved = rate * 0.9;
+                }
+                search.tell(Outcome::of(&measured, limit, is_throttled));
+                steps += 1;
+            }
+            (found(search.next()), steps)
+        };
+        let (expected, steps) = search(None, false);
+        for spoilt in 0..steps {
+            assert_eq!(
+                search(Some(spoilt), false).0.to_bits(),
+                expected.to_bits(),
+                "step {spoilt} of {steps}"
+            );
+        }
+        let (less, _) = search(Some(0), true);
+        assert!(less < expected * 0.25, "a throttled one is given up at once: {less}");
+        // Again and again is not by chance.
+        let mut search = Search::new(1_000.0);
+        let doubtful = Outcome { achieved: 900.0, gave_way: Some(GaveWay::Backlog), is_doubtful: true };
+        search.tell(doubtful);
+        assert_eq!(search.next(), Next::Try(StepKind::Up, 1_000.0));
+        search.tell(doubtful);
+        assert_eq!(search.next(), Next::Try(StepKind::Down, 250.0));
     }
 
     #[test]
