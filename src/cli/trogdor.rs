@@ -214,7 +214,7 @@ mod tests {
             (of(|workload| workload["activeTopics"]["t"]["partitions"] = 1.into()), "partitions"),
             (
                 of(|workload| {
-                    workload["valueGenerator"] = json!({ "type": "constant", "size": 1, "seed": 5 })
+                    workload["valueGenerator"] = json!({ "type": "constant", "size": 1, "seed": 5 });
                 }),
                 "seed",
             ),
