@@ -35,12 +35,7 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
     check_record_fits("msg_size", records.msg_size, PROOF_HEADER_BYTES, records.batch_max_bytes)?;
     let reads = load.readers == BenchReaders::Direct;
     let group_read = group_read(load.readers);
-    let end = EndArgs {
-        require_complete: args.end.require_complete,
-        duration: None,
-        deadline: args.end.deadline,
-        max_outage: args.end.max_outage,
-    };
+    let end = end(args);
     let uses = Uses {
         produces: true,
         reads,
@@ -100,6 +95,16 @@ pub(in super::super) fn bench(args: &mut BenchArgs) -> Result<BenchConfig, Usage
         hdr: args.result.hdr.clone(),
         html: args.result.html.clone(),
     })
+}
+
+/// Its duration is that of the load, and nothing that ends the run.
+fn end(args: &BenchArgs) -> EndArgs {
+    EndArgs {
+        require_complete: args.end.require_complete,
+        duration: None,
+        deadline: args.end.deadline,
+        max_outage: args.end.max_outage,
+    }
 }
 
 /// Flags have the last word, where what they say and what files say can be had together.

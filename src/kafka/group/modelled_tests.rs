@@ -58,8 +58,16 @@ struct Mailbox {
     /// What it reads, and from where on.
     reading: BTreeMap<usize, i64>,
     /// Places that it wants to know, and those that were looked up.
-    asked: BTreeMap<usize, Option<Option<i64>>>,
+    asked: BTreeMap<usize, Lookup>,
     questions: Vec<(QuestionId, usize, OffsetSpec)>,
+}
+
+/// A place that a member wants to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    Open,
+    /// `None`: the group has none.
+    Done(Option<i64>),
 }
 
 struct Commit {
@@ -164,8 +172,10 @@ impl Model {
     /// Where the group is in something that somebody wants to know; the answer comes later.
     fn look_up(&mut self, member: usize) {
         let Self { members, logs, .. } = self;
-        for (partition, place) in members[member].asked.iter_mut().filter(|(_, place)| place.is_none()) {
-            *place = Some(logs[*partition].committed);
+        for (partition, place) in
+            members[member].asked.iter_mut().filter(|(_, place)| **place == Lookup::Open)
+        {
+            *place = Lookup::Done(logs[*partition].committed);
         }
     }
 
@@ -279,7 +289,7 @@ impl PortionedReader for Side {
 
 impl MemberReader for Side {
     fn ask_place(&mut self, place: TopicPartition) {
-        self.mailbox().asked.insert(index(place), None);
+        self.mailbox().asked.insert(index(place), Lookup::Open);
     }
 
     fn withdraw_place(&mut self, place: TopicPartition) {
@@ -288,7 +298,11 @@ impl MemberReader for Side {
 
     fn place(&mut self) -> Option<PlaceAnswer> {
         let mut mailbox = self.mailbox();
-        let (partition, place) = mailbox.asked.iter().find_map(|(one, place)| Some((*one, (*place)?)))?;
+        let done = |(one, lookup): (&usize, &Lookup)| match lookup {
+            Lookup::Open => None,
+            Lookup::Done(place) => Some((*one, *place)),
+        };
+        let (partition, place) = mailbox.asked.iter().find_map(done)?;
         mailbox.asked.remove(&partition);
         Some((at(partition), Ok(place)))
     }
