@@ -1,7 +1,6 @@
 //! Files that a program writes when its work is done: whether it will be able to is found out before the work begins.
 
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -72,7 +71,7 @@ pub(crate) fn unwritable(flag: &'static str, path: &Path, source: io::Error) -> 
 fn place(path: &Path) -> PathBuf {
     let folder = || Some(fs::canonicalize(whole_file::folder(path)).ok()?.join(path.file_name()?));
     // One that is not there yet has no place but that of its folder. One that has neither cannot be written, which is said.
-    fs::canonicalize(path).ok().or_else(folder).unwrap_or_else(|| OsString::from(path).into())
+    fs::canonicalize(path).ok().or_else(folder).unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]

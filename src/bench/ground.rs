@@ -49,6 +49,11 @@ impl Ground<'_> {
         self.config.verifier.has_readers()
     }
 
+    /// The topics, each with the number of its partitions.
+    pub(super) fn topics(&self) -> Vec<(String, usize)> {
+        self.crews.iter().map(|crew| (crew.config.topic.clone(), crew.partitions)).collect()
+    }
+
     /// The number of all partitions.
     pub(super) fn partitions(&self) -> usize {
         self.crews.iter().map(|crew| crew.partitions).sum()

@@ -15,8 +15,10 @@ use hdrhistogram::serialization::{
     interval_log::{IntervalLogWriterBuilder, Tag},
 };
 
-use super::window::Times;
-use crate::{ledger::files::whole_file, stats::LatencyHistogram};
+use crate::{
+    ledger::files::whole_file,
+    stats::{BenchTimes, LatencyHistogram},
+};
 
 /// What stands above. `Interval_Max` is what the histogram holds, divided by the ratio.
 const HEAD: [&str; 4] = [
@@ -64,7 +66,7 @@ impl IntervalLog {
     }
 
     /// Notes what was measured from the last time on until this one.
-    pub(super) fn add(&mut self, until_s: f64, times: &Times, has_readers: bool) {
+    pub(super) fn add(&mut self, until_s: f64, times: &BenchTimes, has_readers: bool) {
         let from_s = std::mem::replace(&mut self.end_s, until_s);
         let histograms = [
             ("publish", Some(&times.own.publish)),
@@ -139,8 +141,8 @@ mod tests {
 
     use super::*;
 
-    fn times(latencies_us: &[u64]) -> Times {
-        let mut times = Times::default();
+    fn times(latencies_us: &[u64]) -> BenchTimes {
+        let mut times = BenchTimes::default();
         for latency_us in latencies_us {
             times.own.record(*latency_us, latency_us / 2, latency_us / 2);
             times.end_to_end.record(latency_us * 2);

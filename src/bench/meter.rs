@@ -15,7 +15,7 @@ use super::{
     interval_log::IntervalLog,
     progress::Progress,
     shards::Shards,
-    window::{Counts, Moment, Times, Window},
+    window::{Counts, Moment, Window},
 };
 use crate::{
     app::Cost,
@@ -24,7 +24,7 @@ use crate::{
     human::count,
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
-    stats::{BenchBoard, Board, ProducerStats},
+    stats::{BenchBoard, BenchTimes, Board, ProducerStats},
     verifier::{
         phases::look_at_producers, produce::open_loop::Step, read::group::watched::PassProgress, shard::Halt,
         work_watch::WorkWatch,
@@ -110,15 +110,7 @@ impl<'a> Meter<'a> {
         let start_us = self.now_us() + LEAD_US;
         let from_us = start_us + us(load.settle);
         let to_us = from_us + us(load.measure);
-        self.shards.measured.from_us.set(from_us);
-        self.shards.measured.to_us.set(to_us);
-        self.set(&Step {
-            start_us,
-            end_us: to_us,
-            records_per_s: load.records_per_s,
-            measured: from_us..to_us,
-            is_last: load.is_last,
-        });
+        self.set_measured(start_us, from_us..to_us, load.records_per_s, load.is_last);
         self.progress.set(load, to_us - start_us, start_us);
         self.shown.set_goal(load.records_per_s);
         let mut window = self.empty();
@@ -138,7 +130,7 @@ impl<'a> Meter<'a> {
         window
     }
 
-    fn note(&mut self, until_s: f64, times: &Times) {
+    fn note(&mut self, until_s: f64, times: &BenchTimes) {
         if let Some(log) = &mut self.log {
             log.add(until_s, times, self.ground.has_readers());
         }
@@ -154,8 +146,7 @@ impl<'a> Meter<'a> {
 
     /// Drops what is due and was not sent.
     pub(super) fn pause(&self) {
-        let measured = &self.shards.measured;
-        self.send_nothing(measured.from_us.get()..measured.to_us.get(), false);
+        self.drop_overdue(false);
     }
 
     /// Nothing more is to be sent.
@@ -163,9 +154,22 @@ impl<'a> Meter<'a> {
         self.send_nothing(0..0, true);
     }
 
+    /// Drops what is due and was not sent, before another rate or for good. What was sent in the measured time is measured still.
+    fn drop_overdue(&self, is_last: bool) {
+        let measured = &self.shards.measured;
+        self.send_nothing(measured.from_us.get()..measured.to_us.get(), is_last);
+    }
+
     fn send_nothing(&self, measured: Range<u64>, is_last: bool) {
         let now_us = self.now_us();
         self.set(&Step { start_us: now_us, end_us: now_us, records_per_s: Some(1.0), measured, is_last });
+    }
+
+    /// Sets a rate that begins then and ends with its measured time.
+    fn set_measured(&self, start_us: u64, measured: Range<u64>, records_per_s: Option<f64>, is_last: bool) {
+        self.shards.measured.from_us.set(measured.start);
+        self.shards.measured.to_us.set(measured.end);
+        self.set(&Step { start_us, end_us: measured.end, records_per_s, measured, is_last });
     }
 
     fn set(&self, step: &Step) {
@@ -212,8 +216,7 @@ impl<'a> Meter<'a> {
                     "{} were due and are not sent: at {acked_per_s:.0} a second it would take too long",
                     count(overdue, "record")
                 );
-                let measured = &self.shards.measured;
-                self.send_nothing(measured.from_us.get()..measured.to_us.get(), true);
+                self.drop_overdue(true);
             }
             self.look(window);
         }
@@ -255,9 +258,7 @@ impl<'a> Meter<'a> {
         let (now_us, counts, overdue) = (self.now_us(), self.counts(), self.overdue());
         let backlog = self.backlog(&counts);
         self.shown.set_behind(overdue, backlog);
-        if self.progress.is_due() {
-            self.progress.show(now_us, &counts, overdue, backlog);
-        }
+        self.progress.show(now_us, &counts, overdue, backlog);
     }
 
     fn listen(&mut self, window: &mut Window) {

@@ -68,15 +68,13 @@ impl Progress {
         self.end_to_end.merge(histogram);
     }
 
-    /// Whether it is time to show it.
-    pub(super) fn is_due(&self) -> bool {
-        let every = if self.mode == ProgressMode::Bar { DRAW_EVERY } else { LINE_EVERY };
-        self.mode != ProgressMode::Never && self.shown.elapsed() >= every
-    }
-
-    /// Shows it.
+    /// Shows it when it is time to.
     pub(super) fn show(&mut self, now_us: u64, counts: &Counts, overdue: u64, backlog: u64) {
         let took = self.shown.elapsed();
+        let every = if self.mode == ProgressMode::Bar { DRAW_EVERY } else { LINE_EVERY };
+        if self.mode == ProgressMode::Never || took < every {
+            return;
+        }
         let line = self.line(took, now_us, counts, overdue, backlog);
         if self.mode == ProgressMode::Bar {
             let room = terminal::columns(stderr()).unwrap_or(USUAL_COLUMNS).saturating_sub(1);

@@ -201,9 +201,7 @@ fn board(ground: &Ground<'_>) -> Board {
         }
     };
     let producer = ProducerBoard::new(producers.collect());
-    let partitions = ground.crews.iter().map(|crew| crew.partitions);
-    let topics = ground.config.topics.iter().cloned().zip(partitions).collect();
-    Board::new(Topics::new(topics), Some(producer), readers)
+    Board::new(Topics::new(ground.topics()), Some(producer), readers)
 }
 
 fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunError> {
@@ -321,13 +319,13 @@ fn close(
         meter.shards.close.tell(closing);
     }
     let mut outcomes: Vec<Result<(), Halt>> = Vec::new();
-    if groups.is_empty() {
+    let is_direct = groups.is_empty();
+    if is_direct {
         while let Some(feeder) = meter.shards.feeders.get(outcomes.len()) {
             outcomes.extend(feeder.wait_for(LOOK));
             meter.last_words(window);
         }
     }
-    let is_direct = groups.is_empty();
     for group in groups {
         while !group.is_finished() {
             thread::sleep(LOOK);

@@ -15,7 +15,8 @@ use crate::{
     stats::{Board, LatencyHistogram, ReaderBoard},
 };
 
-const MIB: f64 = 1_048_576.0;
+/// Bytes in a MiB.
+pub(super) const MIB: f64 = 1_048_576.0;
 
 /// The lines.
 pub(super) fn lines(outcome: &Outcome, config: &BenchConfig, shared: &Shared) -> String {

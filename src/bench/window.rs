@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     runtime::cpu_time::CoreShare,
-    stats::{LatencyHistogram, LoopTimes},
+    stats::{BenchTimes, LatencyHistogram, LoopTimes},
 };
 
 /// The periods of OpenMessaging Benchmark.
@@ -39,30 +39,6 @@ impl Counts {
     }
 }
 
-/// Latencies.
-#[derive(Clone, Debug)]
-pub(super) struct Times {
-    pub(super) own: LoopTimes,
-    pub(super) end_to_end: LatencyHistogram,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { own: LoopTimes::default(), end_to_end: LatencyHistogram::fine() }
-    }
-}
-
-impl Times {
-    pub(super) fn is_empty(&self) -> bool {
-        self.own.publish.count() == 0 && self.end_to_end.count() == 0
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.own.merge(&other.own);
-        self.end_to_end.merge(&other.end_to_end);
-    }
-}
-
 /// What is known at the end of a second.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moment {
@@ -85,11 +61,11 @@ pub(super) struct Window {
     begin: Moment,
     last: Moment,
     /// Of the second, and of the period, under way.
-    second: Times,
-    period: Times,
+    second: BenchTimes,
+    period: BenchTimes,
     period_begin: Moment,
     /// Of all of it, and of what is acked later.
-    pub(super) total: Times,
+    pub(super) total: BenchTimes,
     /// Each shard's time, weighed by the seconds.
     shards: Vec<ShardTime>,
     pub(super) samples: Vec<Sample>,
@@ -104,9 +80,9 @@ impl Window {
             last: begin.clone(),
             period_begin: begin.clone(),
             begin,
-            second: Times::default(),
-            period: Times::default(),
-            total: Times::default(),
+            second: BenchTimes::default(),
+            period: BenchTimes::default(),
+            total: BenchTimes::default(),
             samples: Vec::new(),
             open_messaging: OpenMessaging::default(),
         }
@@ -156,7 +132,7 @@ impl Window {
     }
 
     /// A second is over. Returns its latencies.
-    pub(super) fn sample(&mut self, now: Moment) -> Times {
+    pub(super) fn sample(&mut self, now: Moment) -> BenchTimes {
         let took_s = (now.at_s - self.last.at_s).max(1e-3);
         let counts = now.counts.since(&self.last.counts);
         for (index, shard) in self.shards.iter_mut().enumerate() {
@@ -192,7 +168,7 @@ impl Window {
     }
 
     /// The latencies of the second under way belong to the whole.
-    fn take_second(&mut self) -> Times {
+    fn take_second(&mut self) -> BenchTimes {
         let second = std::mem::take(&mut self.second);
         self.period.merge(&second);
         self.total.merge(&second);
@@ -210,13 +186,13 @@ impl Window {
         result.add_publish(&self.period.own.publish);
         result.add_delay(&self.period.own.delay);
         result.add_end_to_end(&self.period.end_to_end);
-        self.period = Times::default();
+        self.period = BenchTimes::default();
         self.period_begin = self.last.clone();
     }
 
     /// Nothing comes any more: what was acked after the last second belongs to the whole, by its intended time. Returns the
     /// latencies of that.
-    pub(super) fn finish(&mut self) -> Times {
+    pub(super) fn finish(&mut self) -> BenchTimes {
         let late = self.take_second();
         let left_s = self.last.at_s - self.period_begin.at_s;
         if left_s >= SHORT_PERIOD_S || (self.open_messaging.publish_rate.is_empty() && left_s > 0.0) {

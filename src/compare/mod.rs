@@ -84,7 +84,7 @@ fn compare(config: &CompareConfig) -> Result<bool, CompareError> {
                 }
             }
         }
-        comparisons.push(Compared { paths, new, verdict: verdict(&rows), rows });
+        comparisons.push(Compared { paths, new, rows });
     }
     for failure in &failures {
         logging::say(&format!("FAILED: {failure}"));
@@ -129,18 +129,21 @@ fn say(
             logging::say(&format!("  differs: {difference}"));
         }
     }
-    if old.len() < 2 || new.len() < 2 {
-        logging::say(&format!("  {}", one_run_says_little(config.least_change)));
+    if let Some(words) = one_run_says_little(old, new, config.least_change) {
+        logging::say(&format!("  {words}"));
     }
 }
 
-/// What is to be said where a side has one run. `least` is a part.
-fn one_run_says_little(least: f64) -> String {
+/// What is to be said where a side has one run; `None` where both have several. `least` is a part.
+fn one_run_says_little(old: &[BenchResult], new: &[BenchResult], least: f64) -> Option<String> {
+    if old.len() >= 2 && new.len() >= 2 {
+        return None;
+    }
     let least = least * 100.0;
-    format!(
+    Some(format!(
         "one run of a side does not say how much two runs of the same thing differ: changes below {least} % count as none; \
          several runs a side, OLD1,OLD2 NEW1,NEW2, say more"
-    )
+    ))
 }
 
 /// In a few words, what came of all figures.

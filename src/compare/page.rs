@@ -20,8 +20,6 @@ pub(super) struct Compared<'a> {
     pub(super) paths: &'a [PathBuf],
     pub(super) new: &'a [BenchResult],
     pub(super) rows: Vec<Row>,
-    /// In a few words, what came of all figures.
-    pub(super) verdict: String,
 }
 
 /// The page of all comparisons with these runs. `least` is what counts as no change, as a part; `failures` are the
@@ -57,14 +55,14 @@ fn compared(body: &mut Html, old: &[BenchResult], one: &Compared<'_>, least: f64
     body.raw("<section class=\"wide\"><h2>")
         .text(super::named(one.paths))
         .raw("</h2>\n<p class=\"verdict\">");
-    body.text(&one.verdict).raw("</p>\n");
+    body.text(super::verdict(&one.rows)).raw("</p>\n");
     let mut figures = Table::new(&["", "old", "new", "change", "with 95 %", "outcome"]);
     for row in &one.rows {
         figures.row(row.metric.name, table::cells(row));
     }
     body.add(&figures.end());
-    if old.len() < 2 || one.new.len() < 2 {
-        body.raw("<p class=\"soft\">").text(super::one_run_says_little(least)).raw("</p>\n");
+    if let Some(words) = super::one_run_says_little(old, one.new, least) {
+        body.raw("<p class=\"soft\">").text(words).raw("</p>\n");
     }
     if let Some((old, new)) = old.first().zip(one.new.first()) {
         for difference in settings::differences(&old.proofload, &new.proofload) {

@@ -45,6 +45,7 @@ pub(crate) fn forest(title: &str, changes: &[Change<'_>], least: f64) -> Html {
     let at = |change: f64| {
         f64::midpoint(LEFT, RIGHT) + log(change).clamp(-reach, reach) / reach * (RIGHT - LEFT) / 2.0
     };
+    let opposite = |change: f64| -change / (1.0 + change);
     let bottom = TOP + changes.len() as f64 * ROW;
     html.raw("<figure><figcaption>")
         .text(title)
@@ -52,11 +53,9 @@ pub(crate) fn forest(title: &str, changes: &[Change<'_>], least: f64) -> Html {
         .number(WIDTH)
         .raw(" ");
     html.number(bottom + 24.0).raw("\" role=\"img\" aria-label=\"").text(title).raw("\">\n");
-    html.raw("<rect class=\"band\" x=\"").number(at(-least / (1.0 + least))).raw("\" y=\"").number(TOP);
-    html.raw("\" width=\"")
-        .number(at(least) - at(-least / (1.0 + least)))
-        .raw("\" height=\"")
-        .number(bottom - TOP);
+    let (band, band_end) = (at(opposite(least)), at(least));
+    html.raw("<rect class=\"band\" x=\"").number(band).raw("\" y=\"").number(TOP);
+    html.raw("\" width=\"").number(band_end - band).raw("\" height=\"").number(bottom - TOP);
     html.raw("\"/>\n<path class=\"zero\" d=\"M")
         .number(at(0.0))
         .raw(" ")
@@ -65,9 +64,9 @@ pub(crate) fn forest(title: &str, changes: &[Change<'_>], least: f64) -> Html {
         .number(bottom)
         .raw("\"/>\n");
     let end = reach.exp_m1();
-    for (change, words) in [(-end / (1.0 + end), true), (0.0, false), (end, true)] {
+    for change in [opposite(end), 0.0, end] {
         html.raw("<text class=\"x\" x=\"").number(at(change)).raw("\" y=\"").number(bottom + 17.0).raw("\">");
-        html.text(if words { percent(change) } else { "0 %".to_owned() }).raw("</text>\n");
+        html.text(percent(change)).raw("</text>\n");
     }
     for (row, one) in (0_u32..).zip(changes) {
         let middle = TOP + (f64::from(row) + 0.5) * ROW;

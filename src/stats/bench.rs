@@ -10,6 +10,7 @@ use super::{LatencyHistogram, LoopTimes};
 /// What has been measured: written by the main thread, and looked at by the control thread. Shards do not know it.
 #[derive(Debug)]
 pub(crate) struct BenchBoard {
+    /// Of all rates that were tried.
     times: Mutex<BenchTimes>,
     /// Bits of a number of records a second; 0 for a closed loop, and before there is one.
     goal_bits: AtomicU64,
@@ -18,7 +19,7 @@ pub(crate) struct BenchBoard {
     has_readers: bool,
 }
 
-/// The latencies of what was due in the measured time, of all rates that were tried.
+/// The latencies of what was due in the measured time.
 #[derive(Clone, Debug)]
 pub(crate) struct BenchTimes {
     /// Of those who write.
@@ -30,6 +31,20 @@ pub(crate) struct BenchTimes {
 impl Default for BenchTimes {
     fn default() -> Self {
         Self { own: LoopTimes::default(), end_to_end: LatencyHistogram::fine() }
+    }
+}
+
+impl BenchTimes {
+    /// Whether nothing was acked, and nothing read.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.own.publish.count() == 0 && self.end_to_end.count() == 0
+    }
+
+    /// Adds another one's records.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.own.merge(&other.own);
+        self.end_to_end.merge(&other.end_to_end);
     }
 }
 

@@ -113,7 +113,7 @@ fn group_ground<'a>(ground: &'a Ground<'a>) -> GroupGround<'a> {
     GroupGround {
         crew: &ground.crews[0],
         table: ground.table(&ground.placed()),
-        topics: ground.crews.iter().map(|crew| (crew.config.topic.clone(), crew.partitions)).collect(),
+        topics: ground.topics(),
         flags: FLAGS,
         ask: Box::new(ask),
         trouble: Box::new(trouble),

@@ -7,7 +7,7 @@ use super::{
     super::{result::BacklogReport, window::Window},
     LEAD_US, Load, Meter, SECOND_US,
 };
-use crate::{config::Backlog, human::count, verifier::produce::open_loop::Step};
+use crate::{config::Backlog, human::count};
 
 /// Until it is known how long it takes: a year.
 const FAR: Duration = Duration::from_hours(24 * 365);
@@ -25,10 +25,7 @@ impl Meter<'_> {
     ) -> (Window, BacklogReport) {
         let start_us = self.now_us() + LEAD_US;
         let (from_us, to_us) = (start_us + super::us(load.settle), start_us + super::us(FAR));
-        self.shards.measured.from_us.set(from_us);
-        self.shards.measured.to_us.set(to_us);
-        let (records_per_s, measured) = (load.records_per_s, from_us..to_us);
-        self.set(&Step { start_us, end_us: to_us, records_per_s, measured, is_last: false });
+        self.set_measured(start_us, from_us..to_us, load.records_per_s, false);
         self.progress.set(load, super::us(load.settle + load.measure), start_us);
         let mut window = self.empty();
         self.until(&mut window, from_us);
@@ -36,9 +33,8 @@ impl Meter<'_> {
         let report = self.build_and_drain(&mut window, backlog, value_bytes);
         let end_us = self.now_us() + super::us(load.measure);
         self.sample_while(&mut window, |meter| meter.now_us() < end_us);
-        let end_us = self.now_us();
-        self.shards.measured.to_us.set(end_us);
-        self.send_nothing(from_us..end_us, true);
+        self.shards.measured.to_us.set(self.now_us());
+        self.drop_overdue(true);
         (window, report)
     }
 

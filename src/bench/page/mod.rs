@@ -3,16 +3,16 @@
 mod charts;
 mod tables;
 
-use super::result::{BenchResult, Goal, Proofload};
+use super::{
+    result::{BenchResult, Goal, Proofload},
+    summary::MIB,
+};
 use crate::{
     html::{Html, latency, page, rate, share, short},
     human,
 };
 
 pub(crate) use charts::{CURVES, curve, latencies};
-
-/// Bytes in a MiB.
-const MIB: f64 = 1_048_576.0;
 
 /// The page.
 pub(crate) fn of(result: &BenchResult) -> String {

@@ -36,9 +36,9 @@ fn latencies(run: &Proofload) -> Html {
         ("end to end: due to read", of.end_to_end),
     ];
     for (name, latencies) in rows {
-        let Some(Latency { count, mean_us, p50_us, p75_us, p90_us, .. }) = latencies else { continue };
-        let Latency { p95_us, p99_us, p999_us, p9999_us, p99999_us, max_us, .. } =
-            latencies.unwrap_or_default();
+        let Some(latencies) = latencies else { continue };
+        let Latency { count, mean_us, p50_us, p75_us, p90_us, p95_us, p99_us, .. } = latencies;
+        let Latency { p999_us, p9999_us, p99999_us, max_us, .. } = latencies;
         let percentiles = [p50_us, p75_us, p90_us, p95_us, p99_us, p999_us, p9999_us, p99999_us, max_us]
             .map(|us| us as f64);
         let figures = std::iter::once(mean_us).chain(percentiles).map(latency);
@@ -148,7 +148,10 @@ fn settings(run: &Proofload) -> Html {
     table.row("measured", [format!("{} s, after a warm-up of {} s", settings.duration_s, settings.warmup_s)]);
     table.row("readers", [settings.readers.clone()]);
     for (flag, value) in &settings.flags {
-        let value = value.as_str().map_or_else(|| listed(value), str::to_owned);
+        let value = match value.as_array() {
+            Some(all) => all.iter().map(words).collect::<Vec<_>>().join(", "),
+            None => words(value),
+        };
         if value.is_empty() {
             continue;
         }
@@ -157,9 +160,7 @@ fn settings(run: &Proofload) -> Html {
     table.end()
 }
 
-fn listed(value: &Value) -> String {
-    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    value
-        .as_array()
-        .map_or_else(|| value.to_string(), |all| all.iter().map(words).collect::<Vec<_>>().join(", "))
+/// Texts without quotes.
+fn words(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
