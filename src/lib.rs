@@ -57,11 +57,12 @@ pub use cli::Program;
 pub fn run(program: Program, arguments: impl Iterator<Item = OsString>) -> u8 {
     app::panic::install_hook(app::ending::close_on_panic);
     let words: Vec<_> = arguments.collect();
-    let takes_task = cli::takes_task(program, &words);
-    let parsed = trogdor::with_task(program, words).and_then(|words| {
-        let parsed = cli::parse(program, words.into_iter());
-        if takes_task { parsed.map_err(trogdor::told_to_agent) } else { parsed }
-    });
+    let parse = |words: Vec<OsString>| cli::parse(program, words.into_iter());
+    let parsed = if cli::takes_task(program, &words) {
+        trogdor::with_task(words).and_then(|words| parse(words).map_err(trogdor::told_to_agent))
+    } else {
+        parse(words)
+    };
     let command = match parsed {
         Ok(command) => command,
         Err(exit) => {

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::cli::{self, CliExit, Program, TaskError};
+use crate::cli::{self, CliExit, TaskError};
 
 /// An agent writes the task at once.
 const TASK_LIMIT: Duration = Duration::from_mins(1);
@@ -34,18 +34,16 @@ enum NoTask {
     Wrong(#[from] TaskError),
 }
 
-/// The words of a command line, and behind them those of its task, where it takes one.
+/// The words of a command line that takes a task, and behind them those of the task.
 ///
 /// # Errors
-/// It takes one, and there is none: to be printed as it is.
-pub(crate) fn with_task(program: Program, mut words: Vec<OsString>) -> Result<Vec<OsString>, CliExit> {
-    if cli::takes_task(program, &words) {
-        // Not through a buffer, into which more may go than is asked for: then nothing would be seen to be there.
-        let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(NoTask::Unreadable);
-        let line = input.and_then(|input| first_line(input, TASK_LIMIT));
-        let flags = line.and_then(|line| Ok(cli::task_flags(&line)?));
-        words.extend(flags.map_err(|error| refused(&format!("proofload: --trogdor: {error}")))?);
-    }
+/// There is none: to be printed as it is.
+pub(crate) fn with_task(mut words: Vec<OsString>) -> Result<Vec<OsString>, CliExit> {
+    // Not through a buffer, into which more may go than is asked for: then nothing would be seen to be there.
+    let input = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(NoTask::Unreadable);
+    let line = input.and_then(|input| first_line(input, TASK_LIMIT));
+    let flags = line.and_then(|line| Ok(cli::task_flags(&line)?));
+    words.extend(flags.map_err(|error| refused(&format!("proofload: --trogdor: {error}")))?);
     Ok(words)
 }
 

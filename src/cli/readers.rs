@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::values::{Accepts, Parsed};
+use super::values::{Accepts, Parsed, digits};
 use crate::config::BenchReaders;
 
 /// More is a slip of the finger: each member is a client with threads of its own.
@@ -21,10 +21,7 @@ pub(super) fn readers(word: &str) -> Parsed<BenchReaders> {
         _ => {}
     }
     let (groups, members) = word.split_once(['x', 'X', '×']).ok_or_else(refused)?;
-    let number = |digits: &str| {
-        let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
-        digits.parse::<NonZeroUsize>().ok().filter(|_| is_plain).ok_or_else(refused)
-    };
+    let number = |word: &str| digits::<NonZeroUsize>(word).ok_or_else(refused);
     let (groups, members) = (number(groups)?, number(members)?);
     match groups.checked_mul(members) {
         Some(all) if all.get() <= MOST => Ok(BenchReaders::Groups { groups, members }),

@@ -2,7 +2,7 @@
 
 use super::{
     error::UsageError,
-    values::{Accepts, Parsed},
+    values::{Accepts, Parsed, digits},
 };
 use crate::partitions::Slice;
 
@@ -27,19 +27,15 @@ pub(super) fn slice(word: &str) -> Parsed<SliceWord> {
         None => None,
         Some(("auto", of)) => count(of).map(|of| SliceWord::Auto(Some(of))),
         Some((index, of)) => {
-            number(index).zip(count(of)).and_then(|(index, of)| Slice::new(index, of)).map(SliceWord::Given)
+            digits(index).zip(count(of)).and_then(|(index, of)| Slice::new(index, of)).map(SliceWord::Given)
         }
     };
     let what = || format!("I/N with I from 0 to N-1, auto/N or auto; N from 1 to {}", Slice::MOST);
     parsed.ok_or_else(|| Accepts::new(what()))
 }
 
-fn number(digits: &str) -> Option<usize> {
-    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())?
-}
-
-fn count(digits: &str) -> Option<usize> {
-    number(digits).filter(|count| (1..=Slice::MOST).contains(count))
+fn count(word: &str) -> Option<usize> {
+    digits(word).filter(|count| (1..=Slice::MOST).contains(count))
 }
 
 /// The slice that this is, by the environment where the flag leaves that open.
@@ -77,7 +73,7 @@ pub(super) fn resolve(
         );
         return Err(UsageError::flag("slice", why));
     };
-    number(&text).and_then(|index| Slice::new(index, of)).ok_or_else(|| {
+    digits(&text).and_then(|index| Slice::new(index, of)).ok_or_else(|| {
         let why = format!("auto: {INDEX_VARIABLE} is '{text}', and must be a number from 0 to {}", of - 1);
         UsageError::flag("slice", why)
     })

@@ -98,6 +98,11 @@ fn split_radix(magnitude: &str) -> (u32, &str) {
     }
 }
 
+/// A whole number of digits alone, if it is one: Rust's own parser takes a plus sign, too.
+pub(super) fn digits<T: FromStr>(word: &str) -> Option<T> {
+    word.parse().ok().filter(|_| word.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// A number between 0 and 1.
 pub(super) fn probability(word: &str) -> Parsed<f64> {
     match word.parse::<f64>() {

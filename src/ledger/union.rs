@@ -16,11 +16,7 @@ impl Ledger {
                 // Without tombstones, what was acked last is the latest of its key.
                 part.expect_tombstones();
             }
-            for (own, other) in
-                all.partitions.iter_mut().zip(part.partitions).skip(slice.index()).step_by(slice.of())
-            {
-                *own = other;
-            }
+            take_own(&mut all.partitions, slice, part.partitions);
         }
         all
     }
@@ -48,12 +44,16 @@ impl LatestValues {
     pub(crate) fn union(parts: Vec<(Slice, Self)>, partitions: usize) -> Self {
         let mut all = Self::new(partitions);
         for (slice, part) in parts {
-            let own = all.partitions.iter_mut().zip(part.partitions);
-            for (own, other) in own.skip(slice.index()).step_by(slice.of()) {
-                *own = other;
-            }
+            take_own(&mut all.partitions, slice, part.partitions);
         }
         all
+    }
+}
+
+/// Puts what a slice's `part` says of the slice's partitions into their places.
+fn take_own<T>(all: &mut [T], slice: Slice, part: Vec<T>) {
+    for (own, other) in all.iter_mut().zip(part).skip(slice.index()).step_by(slice.of()) {
+        *own = other;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The keys of a YAML file, each of which is taken once: what nobody takes is not understood.
 
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 
 use serde_json::{Map, Value};
 
@@ -42,33 +42,31 @@ impl<'a> Keys<'a> {
         scalar(&value).map(Some).ok_or_else(|| self.source.refuses(key, &value.to_string(), "one value"))
     }
 
-    /// A whole number from `least` to `most`; `None` where the file has none.
+    /// A whole number from the least to the most of `range`; `None` where the file has none.
     ///
     /// # Errors
     /// It has another value.
-    pub(super) fn whole(
-        &mut self,
-        key: &'static str,
-        (least, most): (u64, u64),
-    ) -> Result<Option<u64>, UsageError> {
-        let Some(text) = self.text(key)? else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        let accepts = || self.source.refuses(key, &text, &format!("a whole number, {least} to {most}"));
-        number.map(Some).ok_or_else(accepts)
+    pub(super) fn whole(&mut self, key: &'static str, range: (u64, u64)) -> Result<Option<u64>, UsageError> {
+        self.within(key, range, "a whole number")
     }
 
-    /// A number from `least` to `most`; `None` where the file has none.
+    /// A number from the least to the most of `range`; `None` where the file has none.
     ///
     /// # Errors
     /// It has another value.
-    pub(super) fn number(
+    pub(super) fn number(&mut self, key: &'static str, range: (f64, f64)) -> Result<Option<f64>, UsageError> {
+        self.within(key, range, "a number")
+    }
+
+    fn within<N: Copy + FromStr + PartialOrd + Display>(
         &mut self,
         key: &'static str,
-        (least, most): (f64, f64),
-    ) -> Result<Option<f64>, UsageError> {
+        (least, most): (N, N),
+        what: &str,
+    ) -> Result<Option<N>, UsageError> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        let accepts = || self.source.refuses(key, &text, &format!("a number, {least} to {most}"));
+        let accepts = || self.source.refuses(key, &text, &format!("{what}, {least} to {most}"));
         number.map(Some).ok_or_else(accepts)
     }
 

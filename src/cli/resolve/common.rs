@@ -14,7 +14,7 @@ use super::{
             TransactionArgs,
         },
         error::UsageError,
-        values::{OrOff, whole},
+        values::{OrOff, digits, whole},
     },
     client, connection,
     contradictions::{self, Uses},
@@ -209,7 +209,7 @@ fn is_host(host: &str) -> bool {
 }
 
 fn is_port(port: &str) -> bool {
-    port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    digits::<u16>(port).is_some_and(|port| port > 0)
 }
 
 #[cfg(test)]

@@ -121,40 +121,32 @@ impl LedgerFolder {
     /// Nothing there may stand in the way of a producer of this slice.
     fn make_way(&self, slice: Slice) -> Result<(), SliceError> {
         let seen = self.look();
-        if self.whole.path().exists() {
-            return Err(self.with_whole(slice));
-        }
-        if let Some((path, topic)) = seen.stranger {
-            return Err(self.mixed(slice, path, topic));
-        }
-        let is_other = |other: &Slice| other.of() != slice.of();
-        let other = seen.slices.into_iter().find(is_other).or_else(|| {
-            let is_held = |other: &Slice| is_other(other) && Claim::is_held(&self.claim_path(*other));
-            seen.claims.into_iter().find(is_held)
-        });
-        let own = self.ledger_path(slice);
-        other.map_or(Ok(()), |other| {
-            Err(SliceError::disagree((&own, slice), (&self.ledger_path(other), other)))
-        })
+        self.check_beside(slice, &seen)?;
+        let is_in_the_way =
+            |other: &Slice| other.of() != slice.of() && Claim::is_held(&self.claim_path(*other));
+        let other = seen.claims.into_iter().find(is_in_the_way);
+        other.map_or(Ok(()), |other| Err(self.disagree(slice, other)))
     }
 
     /// The slices that have a ledger; empty where the folder has none of slices.
     fn slices(&self) -> Result<Vec<Slice>, SliceError> {
-        let Seen { slices, stranger, .. } = self.look();
-        let Some(first) = slices.first().copied() else { return Ok(slices) };
+        let seen = self.look();
+        if let Some(first) = seen.slices.first() {
+            self.check_beside(*first, &seen)?;
+        }
+        Ok(seen.slices)
+    }
+
+    /// Ledgers that lie there must make a whole with that of this slice.
+    fn check_beside(&self, slice: Slice, seen: &Seen) -> Result<(), SliceError> {
         if self.whole.path().exists() {
-            return Err(self.with_whole(first));
+            return Err(self.with_whole(slice));
         }
-        if let Some((path, topic)) = stranger {
-            return Err(self.mixed(first, path, topic));
+        if let Some((path, topic)) = &seen.stranger {
+            return Err(self.mixed(slice, path.clone(), topic.clone()));
         }
-        match slices.iter().find(|slice| slice.of() != first.of()) {
-            Some(other) => Err(SliceError::disagree(
-                (&self.ledger_path(first), first),
-                (&self.ledger_path(*other), *other),
-            )),
-            None => Ok(slices),
-        }
+        let other = seen.slices.iter().find(|other| other.of() != slice.of());
+        other.map_or(Ok(()), |other| Err(self.disagree(slice, *other)))
     }
 
     /// What lies there. A folder that cannot be listed has no slices, as far as anybody can tell: whoever opens the ledger
@@ -193,6 +185,10 @@ impl LedgerFolder {
 
     fn with_whole(&self, slice: Slice) -> SliceError {
         SliceError::WithWhole { whole: self.whole.path().to_owned(), slice: self.ledger_path(slice) }
+    }
+
+    fn disagree(&self, slice: Slice, other: Slice) -> SliceError {
+        SliceError::disagree((&self.ledger_path(slice), slice), (&self.ledger_path(other), other))
     }
 
     fn mixed(&self, slice: Slice, other: PathBuf, other_topic: String) -> SliceError {

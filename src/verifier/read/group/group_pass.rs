@@ -44,7 +44,7 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
     let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
     let mut left = config.max_messages;
     let mut losses = vec![Losses::default(); crew.partitions];
-    let committed = committed_places(crew, config);
+    let committed = committed_places(&ground, config);
     let mut result = Ok(());
     let mut own_groups = OwnGroups::default();
     for run in 1_u64.. {
@@ -74,11 +74,10 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
 
 /// The places that a group with a name of the user's had committed before this run, by partition: it does not read again
 /// what lies below. Empty where nobody says.
-fn committed_places(crew: &Crew<'_>, config: &GroupReadConfig) -> Vec<i64> {
+fn committed_places(ground: &GroupGround<'_>, config: &GroupReadConfig) -> Vec<i64> {
     let Some(group) = &config.name else { return Vec::new() };
-    let places = sharing::committed_places(crew, config, group);
-    let topics = [(crew.config.topic.clone(), crew.partitions)];
-    let committed = places.and_then(|places| places.look(&topics)).unwrap_or_default();
+    let places = sharing::committed_places(ground.crew, config, group);
+    let committed = places.and_then(|places| places.look(&ground.topics)).unwrap_or_default();
     if committed.iter().any(|place| *place >= 0) {
         tracing::info!(
             "group {group} had been here before: it goes on from its committed places, and is not shown all"
