@@ -582,9 +582,11 @@ fn trouble(error: KafkaError) -> LogEvent<'static> {
         LogEvent::Transient(error)
     }
 }
+
 #[cfg(test)]
 #[path = "modelled_tests.rs"]
 mod modelled;
+
 #[cfg(test)]
 #[path = "joined_tests.rs"]
 mod tests;

@@ -552,7 +552,7 @@ impl<T: Copy> Network<T> {
         if let Some(link) = self.control(now_us)
             && self.ask_about_cluster(link, Tag::Metadata, now_us)
         {
-            self.note_told_by(link);
+            self.opinion.told_by = Some(self.slots[link.slot].peer.broker);
             self.cluster.asked(now_us);
         }
     }

@@ -3,7 +3,7 @@
 //! A leader that was deposed and has not heard of it answers as if nothing had happened, and names itself in the answers
 //! about the cluster, too. It cannot be told by its own words; only another broker knows of the newer epoch.
 
-use super::{LinkId, Network, Peer, Purpose, Slot, Tag};
+use super::{Network, Peer, Purpose, Tag};
 use crate::mutants;
 
 /// How long another broker is waited for, µs. Its word is worth having, and not worth a stall.
@@ -36,7 +36,7 @@ impl Opinion {
 
     /// A connection to this broker is over.
     pub(super) fn lost(&mut self, peer: Peer) {
-        if self.wanted.is_some_and(|wanted| peer == Wanted::peer(wanted)) {
+        if self.wanted.is_some_and(|wanted| peer == wanted.peer()) {
             self.over();
         }
     }
@@ -61,11 +61,7 @@ impl<T: Copy> Network<T> {
             return;
         }
         let told_by = self.opinion.told_by.and_then(|broker| self.id_of(broker));
-        let is_failing = |slot: &Slot<T>| slot.failures > 0;
-        let fails = |id| {
-            let mut slots = self.slots.iter().filter(|slot| slot.peer.broker == id);
-            slots.any(is_failing)
-        };
+        let fails = |id| self.slots.iter().any(|slot| slot.peer.broker == id && slot.failures > 0);
         let ids = self.cluster.brokers().iter().map(|broker| broker.id);
         let others: Vec<i32> = ids.filter(|id| Some(*id) != told_by && !fails(*id)).collect();
         if others.is_empty() || mutants::is_off("wire-second-opinion") {
@@ -105,11 +101,6 @@ impl<T: Copy> Network<T> {
         let (host, port) = self.address_of(broker)?;
         let named = self.cluster.brokers().iter().find(|known| known.host == host && known.port == port);
         named.map(|known| known.id)
-    }
-
-    /// The link's broker was asked in the usual way.
-    pub(super) fn note_told_by(&mut self, link: LinkId) {
-        self.opinion.told_by = Some(self.slots[link.slot].peer.broker);
     }
 }
 
