@@ -67,6 +67,7 @@ struct Verdict {
     told: String,
     topic: Topic,
     is_well: bool,
+    code: Option<i32>,
     accused: Vec<Named>,
     /// The figures that tell how much was at stake, and what kept it.
     figures: String,
@@ -81,7 +82,10 @@ impl Verdict {
             let mut admitted = of(named.partition).into_iter().flatten();
             admitted.any(|admission| named.offset >= admission.start)
         };
-        if self.accused.is_empty() { self.is_well } else { self.accused.iter().all(is_true) }
+        if self.accused.is_empty() {
+            return self.is_well;
+        }
+        self.code == Some(1) && !self.told.contains("panicked") && self.accused.iter().all(is_true)
     }
 
     fn tell(&self, is_right: bool) {
@@ -167,8 +171,8 @@ impl Role {
         let figures = format!("{}; {rate}{}", what(&report), causes(&report));
         let is_well = is_led && self.is_well(&finished, &report);
         let transcript = finished.transcript();
-        let (name, told) = (self.name, finished.stderr);
-        Verdict { name, pid, told, topic: self.topic, is_well, accused, figures, transcript }
+        let (name, code, told) = (self.name, finished.code(), finished.stderr);
+        Verdict { name, pid, told, code, topic: self.topic, is_well, accused, figures, transcript }
     }
 
     fn lead_to_an_end(&self, run: &Running) {
