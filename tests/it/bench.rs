@@ -21,8 +21,7 @@ pub fn tests() -> Vec<(String, Test)> {
 }
 
 fn result(run: &crate::dsl::Finished) -> Value {
-    let text = std::fs::read(run.workdir.path().join("result.json")).expect("a result");
-    let document = serde_json::from_slice(&text).expect("JSON");
+    let document = run.workdir.json("result.json");
     Schema::of_benchmarks().expect_valid(&document);
     document
 }

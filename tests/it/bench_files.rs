@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Browser, Cluster, EXIT_LIMIT, Mock, Run, Workdir, topic::unique_name, wait_until},
+    dsl::{Browser, Cluster, EXIT_LIMIT, Mock, Run, Workdir, source, topic::unique_name, wait_until},
     tests,
 };
 
@@ -18,11 +18,6 @@ pub fn tests() -> Vec<(String, Test)> {
     ]
 }
 
-fn json(workdir: &Workdir, name: &str) -> Value {
-    let text = fs::read(workdir.path().join(name)).expect("a result");
-    serde_json::from_slice(&text).expect("JSON")
-}
-
 /// By HdrHistogram's own reader, which is among Kafka's jars, from Maven Central.
 fn java_reads_the_interval_log_of_a_run(cluster: &Cluster) {
     let work = format!(
@@ -32,11 +27,10 @@ fn java_reads_the_interval_log_of_a_run(cluster: &Cluster) {
         unique_name()
     );
     let run = Run::proofload().args(work).finish().expect_code(0).expect_output(&["PROVEN", "run.hdr"]);
-    let result = json(&run.workdir, "result.json");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/java/ReadIntervalLog.java");
+    let result = run.workdir.json("result.json");
     let java = Command::new("java")
         .args(["-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", Cluster::jars())])
-        .args([&source, &run.workdir.path().join("run.hdr")])
+        .args([source("tests/it/java/ReadIntervalLog.java"), run.workdir.path().join("run.hdr")])
         .output()
         .expect("java");
     let said = String::from_utf8_lossy(&java.stderr);

@@ -38,8 +38,7 @@ fn searches_are_asked_for() -> Result<(), String> {
 }
 
 fn ours(run: &Finished) -> Value {
-    let text = std::fs::read(run.workdir.path().join("result.json")).expect("a result");
-    serde_json::from_slice::<Value>(&text).expect("JSON")["proofload"].clone()
+    run.workdir.json("result.json")["proofload"].clone()
 }
 
 #[track_caller]

@@ -1,14 +1,10 @@
 //! What runs the program for people, as they would have it run: the demonstration, and the services for ducktape.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use crate::{
     Test,
-    dsl::{Cluster, Run, cluster::NoCluster, janitor},
+    dsl::{Cluster, Run, cluster::NoCluster, janitor, source},
     tests,
 };
 
@@ -21,10 +17,6 @@ pub fn tests() -> Vec<(String, Test)> {
 
 /// Packages are fetched, a broker comes up, and some seconds of work are done.
 const LIMIT: Duration = Duration::from_mins(6);
-
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// Where `cargo` has put what it built.
 fn built() -> &'static Path {

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -11,16 +10,12 @@ use serde_json::Value;
 
 use crate::{
     Test,
-    dsl::{Run, Workdir},
+    dsl::{Run, Workdir, source},
     tests,
 };
 
 pub fn tests() -> Vec<(String, Test)> {
     tests![If(schemas_are_there, manifests_fit_the_published_schemas_and_the_program)]
-}
-
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 fn script(words: &[&str]) -> Output {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Test,
-    dsl::{Workdir, tool_is_there},
+    dsl::{Workdir, source, tool_is_there},
     tests,
 };
 
@@ -28,10 +28,6 @@ fn dpkg_is_there() -> Result<(), String> {
 
 fn jq_is_there() -> Result<(), String> {
     tool_is_there("jq", "jq")
-}
-
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 #[track_caller]

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Test,
-    dsl::{EXIT_LIMIT, Finished, Mock, Run, Workdir, janitor, ledger, ledger::LedgerFile, tool_is_there},
+    dsl::{
+        EXIT_LIMIT, Finished, Mock, Run, Workdir, janitor, ledger, ledger::LedgerFile, source, tool_is_there,
+    },
     tests,
 };
 
@@ -111,11 +113,9 @@ fn a_task_goes_on_to_its_end_when_nobody_reads_what_it_says() {
 const APART: &[&str] = &["--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 fn trogdor_is_there() -> Result<(), String> {
-    for (tool, package) in [("unshare", "util-linux"), ("curl", "curl")] {
+    for (tool, package) in [("unshare", "util-linux"), ("curl", "curl"), ("ip", "iproute2")] {
         tool_is_there(tool, package)?;
     }
-    let ip = Command::new("ip").arg("-V").output();
-    ip.map_err(|_| "ip is not installed (package iproute2)".to_owned())?;
     let apart = Command::new("unshare").args(APART).arg("true").output().expect("unshare");
     if !apart.status.success() {
         return Err("Trogdor's agents run whatever anybody tells them, and cannot be given a network of their own here"
@@ -140,7 +140,7 @@ fn jars() -> Result<String, String> {
 fn agents_run_tasks_and_their_coordinator_knows_how_they_went() {
     let folder = Workdir::new();
     let jars = jars().expect("they were there a moment ago");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/trogdor.sh");
+    let script = source("tests/it/trogdor.sh");
     let run = Run::program(Path::new("unshare")).args(APART.join(" ")).arg("bash");
     let words =
         [&script, &janitor::kafka_script(), Path::new(&jars), Path::new(env!("CARGO_BIN_EXE_proofload"))];

@@ -80,6 +80,4 @@ class ProofloadRepeater(ProofloadService):
         assert self._watch is not None, f"{self.who_am_i(node)} is not running"
         self._watch.stop()
         self._end(node)
-        self._watch.raise_error()
-        self.check_log(node)
         return True

@@ -160,8 +160,6 @@ class ProofloadService(Service):
         if not self.is_alive(node):
             return self._ended_by_itself(node)
         self._end(node)
-        self._watch.raise_error()
-        self.check_log(node)
         return True
 
     def _ended_by_itself(self, node: ClusterNode) -> bool:
@@ -289,6 +287,7 @@ class ProofloadService(Service):
         return True
 
     def _end(self, node: ClusterNode) -> None:
+        """Ends the process, which nobody watches any longer, and raises what was seen of it and what its log has."""
         self.request(node, "shutdown", must=False)
         wait_until(
             lambda: not self.is_alive(node),
@@ -297,6 +296,8 @@ class ProofloadService(Service):
             err_msg=f"{self.who_am_i(node)}: still there {EXIT_S} s after /shutdown",
         )
         self._gone(node)
+        self._watch.raise_error()
+        self.check_log(node)
 
     def _gone(self, node: ClusterNode) -> None:
         self._pid = None

@@ -24,6 +24,7 @@ pub mod topic;
 pub mod wire;
 
 use std::{
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -46,6 +47,11 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 /// The contract's limit for the end of a process, and for its first status.
 pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
 pub const FIRST_STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+/// A file or folder of this repository.
+pub fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
 /// Whether a tool runs, and what is missing where not.
 pub fn tool_is_there(tool: &str, package: &str) -> Result<(), String> {

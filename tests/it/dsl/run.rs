@@ -43,7 +43,13 @@ impl Workdir {
     /// The `report.json` that a run was told to write.
     #[track_caller]
     pub fn report(&self) -> Value {
-        let text = fs::read(self.path().join("report.json")).expect("a report");
+        self.json("report.json")
+    }
+
+    /// The JSON in a file.
+    #[track_caller]
+    pub fn json(&self, name: &str) -> Value {
+        let text = fs::read(self.path().join(name)).expect(name);
         serde_json::from_slice(&text).expect("JSON")
     }
 
