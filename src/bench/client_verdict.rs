@@ -4,6 +4,8 @@ use std::fmt;
 
 /// A shard that is on its core, or ready for it, for this part of the time has no more to give.
 const BUSY: f64 = 0.9;
+/// From this part of the time on it is worth a word that others had the core.
+const STARVED: f64 = 0.1;
 /// A rate counts as kept from this part of it on, without what may be under way at the end, as time.
 const KEPT: f64 = 0.995;
 const UNDER_WAY_S: f64 = 0.1;
@@ -94,14 +96,7 @@ pub(super) fn judge(observed: &Observed) -> (ClientVerdict, String) {
     let wanted = |(_, shard): &(usize, &ShardTime)| (shard.busy + shard.starved).min(1.0);
     let busiest = shards.iter().enumerate().max_by(|one, other| wanted(one).total_cmp(&wanted(other)));
     if let Some((number, shard)) = busiest.filter(|busiest| wanted(busiest) >= BUSY) {
-        let others = if shard.starved >= 0.1 {
-            format!(", and {:.0}% of it ready while others had the core", shard.starved * 100.0)
-        } else {
-            String::new()
-        };
-        let why =
-            format!("{of_rate}shard {number} was busy for {:.0}% of the time{others}", shard.busy * 100.0);
-        return (ClientVerdict::ClientBound, why);
+        return (ClientVerdict::ClientBound, format!("{of_rate}{}", time_of(number, shard)));
     }
     let slot_wait = shards.iter().map(|shard| shard.slot_wait).fold(0.0, f64::max);
     if slot_wait >= WAITS {
@@ -112,12 +107,27 @@ pub(super) fn judge(observed: &Observed) -> (ClientVerdict, String) {
         let why = format!("no shard was busy for {:.0}% of the time: it waited for acks", BUSY * 100.0);
         return (ClientVerdict::BrokerBound, why);
     }
+    // A wait for a core counts when it is over: who waited at the end of what is measured was starved for longer than is known.
+    let held_up = busiest
+        .filter(|(_, shard)| shard.starved >= STARVED)
+        .map_or_else(|| "it was held up".to_owned(), |(number, shard)| time_of(number, shard));
     let why = format!(
         "{of_rate}slots were free ({:.0}% of the time was spent waiting for one), and the client did not send what was due: \
-         it was held up",
+         {held_up}",
         slot_wait * 100.0
     );
     (ClientVerdict::ClientBound, why)
+}
+
+/// What a shard did with its time, and what others did with its core.
+fn time_of(number: usize, shard: &ShardTime) -> String {
+    let ShardTime { busy, starved, .. } = shard;
+    let others = if *starved >= STARVED {
+        format!(", and {:.0}% of it ready while others had the core", starved * 100.0)
+    } else {
+        String::new()
+    };
+    format!("shard {number} was busy for {:.0}% of the time{others}", busy * 100.0)
 }
 
 fn kept(goal: f64, achieved: f64) -> f64 {
@@ -199,5 +209,13 @@ mod tests {
         assert_eq!(verdict, ClientVerdict::ClientBound);
         assert!(why.ends_with("the client did not send what was due: it was held up"), "{why}");
         assert_eq!(of(Some(1_000.0), 0.0, 900, &[]).0, ClientVerdict::ClientBound, "nobody at work");
+        let (_, why) = of(Some(1_000.0), 500.0, 900, &[(0.2, 0.6, 0.1)]);
+        assert!(
+            why.ends_with(
+                "did not send what was due: shard 0 was busy for 20% of the time, and 60% of it ready while others had \
+                 the core"
+            ),
+            "{why}"
+        );
     }
 }

@@ -114,20 +114,30 @@ impl<'a> Meter<'a> {
         self.progress.set(load, to_us - start_us, start_us);
         self.shown.set_goal(load.records_per_s);
         let mut window = self.empty();
-        self.until(&mut window, from_us);
+        self.begin(&mut window, from_us);
+        let mut next_us = from_us;
+        while next_us < to_us && !self.is_over() {
+            next_us = (next_us + SECOND_US).min(to_us);
+            self.until(&mut window, next_us);
+            self.sample(&mut window);
+        }
+        window
+    }
+
+    /// What is measured begins then.
+    fn begin(&mut self, window: &mut Window, from_us: u64) {
+        self.until(window, from_us);
         let begin = self.moment();
         if let Some(log) = &mut self.log {
             log.begin(begin.at_s);
         }
         window.start(begin);
-        let mut next_us = from_us;
-        while next_us < to_us && !self.is_over() {
-            next_us = (next_us + SECOND_US).min(to_us);
-            self.until(&mut window, next_us);
-            let times = window.sample(self.moment());
-            self.note(window.end().at_s, &times);
-        }
-        window
+    }
+
+    /// What was measured since the last sample is the next one.
+    fn sample(&mut self, window: &mut Window) {
+        let times = window.sample(self.moment());
+        self.note(window.end().at_s, &times);
     }
 
     fn note(&mut self, until_s: f64, times: &BenchTimes) {

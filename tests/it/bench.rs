@@ -1,6 +1,6 @@
 //! The benchmark: a load at a rate, its latencies, and its proof.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -127,7 +127,8 @@ fn files_of_openmessaging_are_run_as_they_are(cluster: &Cluster) {
         cluster.bootstrap()
     );
     workdir.write("d.yaml", driver);
-    let work = format!("bench --workload w.yaml --driver d.yaml --topic {name} --output result.json");
+    let work =
+        format!("bench --workload w.yaml --driver d.yaml --topic {name} --output result.json --hdr run.hlog");
     let run = Run::proofload().in_dir(&workdir).args(work).finish().expect_code(0);
     let run = run.expect_output(&[
         "PROVEN",
@@ -143,7 +144,14 @@ fn files_of_openmessaging_are_run_as_they_are(cluster: &Cluster) {
         backlog["built_records"].as_u64() >= Some(3_500) && backlog["drained_s"].is_number(),
         "{backlog}"
     );
-    let most = result["proofload"]["samples"].as_array().expect("samples").iter();
+    let samples = result["proofload"]["samples"].as_array().expect("samples");
+    let log = fs::read_to_string(workdir.path().join("run.hlog")).expect("a log");
+    let intervals = log.lines().filter(|line| line.starts_with("Tag=publish,")).count();
+    assert!(
+        (samples.len()..=samples.len() + 1).contains(&intervals),
+        "one a sample, and one of what came late: {log}"
+    );
+    let most = samples.iter();
     assert!(most.filter_map(|sample| sample["backlog_records"].as_u64()).max() >= Some(3_500), "{backlog}");
     let topic = Topic::existing(cluster.bootstrap(), &name, 4);
     let records = topic.records();

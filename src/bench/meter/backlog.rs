@@ -27,9 +27,9 @@ impl Meter<'_> {
         let (from_us, to_us) = (start_us + super::us(load.settle), start_us + super::us(FAR));
         self.set_measured(start_us, from_us..to_us, load.records_per_s, false);
         self.progress.set(load, super::us(load.settle + load.measure), start_us);
+        self.shown.set_goal(load.records_per_s);
         let mut window = self.empty();
-        self.until(&mut window, from_us);
-        window.start(self.moment());
+        self.begin(&mut window, from_us);
         let report = self.build_and_drain(&mut window, backlog, value_bytes);
         let end_us = self.now_us() + super::us(load.measure);
         self.sample_while(&mut window, |meter| meter.now_us() < end_us);
@@ -75,7 +75,7 @@ impl Meter<'_> {
         while is_wanted(self) && !self.is_over() {
             next_us += SECOND_US;
             self.until(window, next_us);
-            window.sample(self.moment());
+            self.sample(window);
         }
         (self.now_us() - began_us) as f64 / 1e6
     }

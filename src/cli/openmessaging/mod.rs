@@ -12,7 +12,7 @@ mod workload;
 
 use std::{fs, path::Path};
 
-use super::error::UsageError;
+use super::{error::UsageError, values::go_bool};
 use crate::config::{Backlog, Payload};
 
 const WORKLOAD: &str = "workload";
@@ -115,6 +115,11 @@ impl<'a> Given<'a> {
 
     fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
+    }
+
+    /// What flags say of looking for a rate. A word that says neither is refused where flags are read.
+    fn finds_rate(&self) -> Option<bool> {
+        self.value(FIND_RATE).and_then(|word| go_bool(word).ok())
     }
 
     /// What flags say otherwise than files, in words: whoever compares results should see it.

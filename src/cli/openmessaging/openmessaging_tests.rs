@@ -202,6 +202,9 @@ fn a_rate_of_0_is_looked_for() {
     assert_eq!((config.find, config.rate), (None, BenchRate::RecordsPerS(100.0)), "that is a rate");
     let config = files.bench("--workload @w.yaml --rate 100 --find-rate");
     assert_eq!((config.find.is_some(), config.rate), (true, BenchRate::RecordsPerS(100.0)), "to begin with");
+    let config = files.bench("--workload @w.yaml --rate 100 --find-rate=false");
+    assert_eq!((config.find, config.rate), (None, BenchRate::RecordsPerS(100.0)), "that is said, too");
+    assert_eq!(files.bench("--workload @w.yaml --find-rate=false").find, None, "whatever the file says");
 }
 
 #[test]
@@ -238,6 +241,9 @@ fn a_backlog_is_built_up_for_readers_of_a_known_rate() {
         "{found}"
     );
     assert_eq!(files.refused("--workload @w.yaml --msg_size 0"), format!("--msg_size: 0 {why}"));
+    let config = files.bench("--workload @w.yaml --find-rate=false");
+    assert_eq!(config.backlog, Some(Backlog { bytes: 1 << 29, drain_ratio: 0.75 }), "no rate is looked for");
+    assert!(files.bench("--workload @0.yaml --find-rate=F --rate 5").backlog.is_some());
 }
 
 #[test]

@@ -138,7 +138,8 @@ fn readers(keys: &mut Keys<'_>, to: &mut Translated) -> Result<(), UsageError> {
 fn rate(keys: &mut Keys<'_>, given: &Given<'_>, to: &mut Translated) -> Result<(), UsageError> {
     match keys.whole("producerRate", (0, 1_000_000_000))? {
         None => {}
-        Some(0) if given.has(RATE) && !given.has(FIND_RATE) && !given.has(SLO) => {}
+        Some(0) if given.finds_rate() == Some(false) => {}
+        Some(0) if given.has(RATE) && given.finds_rate().is_none() && !given.has(SLO) => {}
         Some(0) => {
             to.flag(FIND_RATE, "true");
             if !given.has(SLO) {
@@ -169,7 +170,7 @@ fn backlog(
     if gib <= 0.0 {
         return Ok(());
     }
-    let finds = to.flags.iter().any(|(name, _)| *name == FIND_RATE) || given.has(FIND_RATE);
+    let finds = given.finds_rate().unwrap_or_else(|| to.flags.iter().any(|(name, _)| *name == FIND_RATE));
     if finds {
         return Err(source.refuses(
             key,
