@@ -63,6 +63,8 @@ struct Event {
     topics: Vec<String>,
     /// Of the time since the event before.
     latency: Latency,
+    /// Of the whole run, for whoever looks on later, or when nothing comes.
+    latency_so_far: Latency,
     /// A benchmark's; `null` for other programs.
     bench: Option<Bench>,
     /// Those that were found since the event before.
@@ -82,13 +84,21 @@ struct Latency {
 struct Bench {
     /// Records a second; `null` in a closed loop.
     goal_records_per_s: Option<f64>,
-    publish: Option<LatencySummary>,
-    delay: Option<LatencySummary>,
-    end_to_end: Option<LatencySummary>,
+    #[serde(flatten)]
+    latency: BenchLatency,
+    /// Of the whole run.
+    so_far: BenchLatency,
     /// Due and not sent.
     overdue_records: u64,
     /// Acked and not read; `null` where nobody reads.
     backlog_records: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct BenchLatency {
+    publish: Option<LatencySummary>,
+    delay: Option<LatencySummary>,
+    end_to_end: Option<LatencySummary>,
 }
 
 /// One who looks on, and what was shown already.
@@ -147,6 +157,7 @@ impl Viewer {
         Event {
             status: status::of(&self.shared.ending),
             topics: report::topics(&self.shared.ending.asked),
+            latency_so_far: Latency { ack: summary(&ack), end_to_end: summary(&end_to_end) },
             latency: Latency {
                 ack: news(&mut self.ack, ack),
                 end_to_end: news(&mut self.end_to_end, end_to_end),
@@ -163,9 +174,16 @@ impl Viewer {
         let before = self.bench.get_or_insert_with(BenchTimes::default);
         Some(Bench {
             goal_records_per_s: board.goal_records_per_s(),
-            publish: news(&mut before.own.publish, now.own.publish),
-            delay: news(&mut before.own.delay, now.own.delay),
-            end_to_end: news(&mut before.end_to_end, now.end_to_end),
+            so_far: BenchLatency {
+                publish: summary(&now.own.publish),
+                delay: summary(&now.own.delay),
+                end_to_end: summary(&now.end_to_end),
+            },
+            latency: BenchLatency {
+                publish: news(&mut before.own.publish, now.own.publish),
+                delay: news(&mut before.own.delay, now.own.delay),
+                end_to_end: news(&mut before.end_to_end, now.end_to_end),
+            },
             overdue_records: board.overdue(),
             backlog_records: board.backlog(),
         })
@@ -187,7 +205,12 @@ fn latencies(shared: &Shared) -> (LatencyHistogram, LatencyHistogram) {
 fn news(before: &mut LatencyHistogram, now: LatencyHistogram) -> Option<LatencySummary> {
     let news = now.since(before);
     *before = now;
-    (news.count() > 0).then(|| news.summary())
+    summary(&news)
+}
+
+/// The percentiles; `None` of nothing.
+fn summary(latencies: &LatencyHistogram) -> Option<LatencySummary> {
+    (latencies.count() > 0).then(|| latencies.summary())
 }
 
 #[cfg(test)]
@@ -234,7 +257,9 @@ mod tests {
         assert_eq!(first.violations, ["duplicate: topic t partition 0 offset 1: expected a, found b"]);
         assert_eq!(first.latency.ack.map(|latency| latency.p99_us), Some(50));
         assert_eq!(first.topics, ["t"]);
-        assert!(viewer.event().latency.ack.is_none());
+        let quiet = viewer.event();
+        assert!(quiet.latency.ack.is_none());
+        assert_eq!(quiet.latency_so_far.ack.map(|latency| latency.p99_us), Some(50), "but not forgotten");
         (2..150).for_each(|offset| found(&viewer, offset));
         producer(&viewer, 9);
         viewer.shared.board.get().unwrap().reset();
@@ -259,17 +284,22 @@ mod tests {
         board.times().own.record(900, 300, 600);
         board.times().end_to_end.record(2_000);
         let shown = viewer.event().bench.unwrap();
+        let BenchLatency { publish, delay, end_to_end } = &shown.latency;
         let p99 = |latency: &Option<LatencySummary>| latency.map(|latency| latency.p99_us);
-        assert_eq!(
-            (p99(&shown.publish), p99(&shown.delay), p99(&shown.end_to_end)),
-            (Some(900), Some(300), Some(2_000))
-        );
+        assert_eq!((p99(publish), p99(delay), p99(end_to_end)), (Some(900), Some(300), Some(2_000)));
         assert_eq!((shown.goal_records_per_s, shown.overdue_records), (Some(500.0), 3));
         assert_eq!(shown.backlog_records, Some(4));
         viewer.shared.bench.get().unwrap().times().end_to_end.record(5_000);
         assert_eq!(p99(&viewer.event().latency.end_to_end).map(|us| us.abs_diff(5_000) <= 50), Some(true));
-        let next = viewer.event().bench.unwrap();
-        assert!(next.publish.is_none() && next.end_to_end.is_none(), "each is shown once");
+        // Each is shown once, and to whoever comes when all is over, all of them.
+        for viewer in [&mut Viewer::new(viewer.shared.clone(), 0), &mut viewer] {
+            let event = viewer.event();
+            let next = event.bench.unwrap();
+            assert!(next.latency.publish.is_none() && next.latency.end_to_end.is_none());
+            assert_eq!((p99(&next.so_far.publish), p99(&next.so_far.delay)), (Some(900), Some(300)));
+            assert_eq!(next.so_far.end_to_end, event.latency_so_far.end_to_end);
+            assert_eq!(p99(&next.so_far.end_to_end).map(|us| us.abs_diff(5_000) <= 50), Some(true));
+        }
     }
 
     #[tokio::test(flavor = "current_thread")]

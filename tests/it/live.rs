@@ -120,6 +120,7 @@ fn a_browser_shows_a_run_until_it_ends() {
         true,
         "as wide as a phone"
     );
+    assert_eq!(browser.value("document.getElementById('way').hidden"), true, "no record has a known way");
     let title = browser.value("document.title");
     assert_eq!(title, format!("verifier · {} · proofload", topic.name()));
     http.get_as("/shutdown", &[ALLOWED]).expect("an answer");

@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 
 use super::{Workdir, wait_for};
 
-/// Where Debian's package has it.
-const PROGRAM: &str = "/usr/bin/chromium";
+/// Where Debian's packages have it: what has no window at all, and the whole browser.
+const PROGRAMS: [&str; 2] = ["/usr/lib/chromium/chromium-headless-shell", "/usr/bin/chromium"];
+
+fn program() -> Option<&'static str> {
+    PROGRAMS.into_iter().find(|program| Path::new(program).exists())
+}
 
 /// A browser with one page.
 pub struct Browser {
@@ -36,18 +40,16 @@ struct Pipes {
 impl Browser {
     /// Whether there is one, and what is missing where not.
     pub fn is_there() -> Result<(), String> {
-        if Path::new(PROGRAM).exists() {
-            return Ok(());
-        }
-        Err("no browser is installed (package chromium)".to_owned())
+        let missing = || "no browser is installed (package chromium-headless-shell, or chromium)".to_owned();
+        program().map(|_| ()).ok_or_else(missing)
     }
 
     /// Opens a page, in a window of so many pixels.
     pub fn open(address: &str, (width, height): (u32, u32)) -> Self {
-        let profile = Workdir::new();
+        let (profile, program) = (Workdir::new(), program().expect("a browser"));
         // It listens on descriptors 3 and 4.
         let script = format!(
-            "exec {PROGRAM} --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+            "exec {program} --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
              --disable-background-networking --window-size={width},{height} --user-data-dir=\"$0\" \
              --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1"
         );
