@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clock,
     config::{BenchConfig, CommonConfig, LogFormat, RepeaterConfig, VerifierConfig},
+    partitions::Slice,
 };
 
 /// How long a thread that must end the process waits for summary and report: a disk or a reader may hang.
@@ -48,6 +49,15 @@ impl Asked {
             Self::Verifier(_) => "verifier",
             Self::Repeater(_) => "repeater",
             Self::Bench(_) => "bench",
+        }
+    }
+
+    /// The part of the topic that this process works on; `None`: all of it.
+    #[must_use]
+    pub(crate) fn slice(&self) -> Option<Slice> {
+        match self {
+            Self::Verifier(config) => config.slice,
+            Self::Repeater(_) | Self::Bench(_) => None,
         }
     }
 

@@ -106,6 +106,8 @@ fn three_slices_prove_what_one_process_would(cluster: &Cluster) {
     let [first, second, third] =
         [(0, FAST), (1, SLOW), (2, FAST)].map(|(index, rate)| scene.slice(index, rate).start());
     second.harness().until("a first ack", |workers| workers[0].producer().acked > 0);
+    let metrics = second.http().get("/metrics").expect("metrics").body;
+    assert!(metrics.contains(",slice=\"1/3\"} 1\n"), "{metrics}");
     expect_partitions_are_taken(&scene);
     let killed = scene.kill_between_writes(second, 1);
     let again = scene.slice(1, FAST).start();

@@ -96,7 +96,9 @@ fn whole(families: &mut Families, about: About, value: u64) {
 fn of_process(families: &mut Families, shared: &Shared) {
     let ending = &shared.ending;
     let info = [("program", ending.asked.program()), ("version", env!("CARGO_PKG_VERSION"))];
-    families.add(INFO, info.map(|(name, value)| (name, value.to_owned())).into(), Value::Whole(1));
+    let mut info: Labels = info.map(|(name, value)| (name, value.to_owned())).into();
+    info.extend(ending.asked.slice().map(|slice| ("slice", slice.to_string())));
+    families.add(INFO, info, Value::Whole(1));
     families.add(START, Labels::new(), Value::Seconds(ending.started_at_ms as f64 / 1e3));
     whole(families, DONE, shared.lifecycle.work_is_done().into());
     if let Some(phase) = ending.phase_under_way() {

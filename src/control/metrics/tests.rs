@@ -46,7 +46,7 @@ fn all<S>(count: usize, new: impl Fn() -> S) -> Vec<Arc<S>> {
 
 /// A verifier with everybody at work.
 fn verifier() -> Shared {
-    let shared = shared(Program::Verifier, "--topic t --produce_msgs 100");
+    let shared = shared(Program::Verifier, "--topic t --produce_msgs 100 --slice 1/4");
     let producer = ProducerBoard::new(all(SHARDS, || ProducerStats::new(&[0])));
     let reader = |kind, workers| ReaderBoard::new(kind, all(workers, || ReaderStats::new(&[0])));
     let random = (0..SHARDS + 2).map(|_| reader(ReaderKind::Random, 1));
@@ -217,6 +217,16 @@ fn a_benchmark_has_three_latencies_a_goal_and_a_backlog() {
     assert_eq!((end_to_end("0.001"), end_to_end("0.0025")), ("0", "1"));
     assert_eq!(of("proofload_goal_records_per_second", "producer", ""), "500.5");
     assert_eq!(of("proofload_backlog_records", "sequential-reader", ""), "4");
+}
+
+#[test]
+fn processes_of_one_topic_are_told_apart_by_their_slice() {
+    let version = env!("CARGO_PKG_VERSION");
+    let info = |program: &str, more: &str| {
+        format!("proofload_run_info{{program=\"{program}\",version=\"{version}\"{more}}}")
+    };
+    assert_eq!(samples(&text(&verifier()))[info("verifier", r#",slice="1/4""#).as_str()], "1");
+    assert_eq!(samples(&text(&bench()))[info("bench", "").as_str()], "1");
 }
 
 #[test]
