@@ -16,6 +16,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         If(dpkg_is_there, an_installed_package_runs_and_takes_the_place_of_an_older_one),
+        If(buildah_is_there, an_image_from_scratch_runs_with_the_profile_and_not_without),
         If(jq_is_there, a_seccomp_profile_is_given_io_uring_and_nothing_else),
     ]
 }
@@ -25,6 +26,23 @@ fn dpkg_is_there() -> Result<(), String> {
     tool_is_there("objdump", "binutils")?;
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("only root may install packages".to_owned()) }
 }
+
+/// What builds and runs an image without a daemon; and where its package has the profile that it runs with by default.
+fn buildah_is_there() -> Result<(), String> {
+    dpkg_is_there()?;
+    jq_is_there()?;
+    tool_is_there("buildah", "buildah")?;
+    if !Path::new(DEFAULT_PROFILE).exists() {
+        return Err(format!("there is no {DEFAULT_PROFILE} (package golang-github-containers-common)"));
+    }
+    let apart = Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).output();
+    match apart {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err("containers cannot be run here: unshare is not permitted".to_owned()),
+    }
+}
+
+const DEFAULT_PROFILE: &str = "/usr/share/containers/seccomp.json";
 
 fn jq_is_there() -> Result<(), String> {
     tool_is_there("jq", "jq")
@@ -110,6 +128,10 @@ fn an_installed_package_runs_and_takes_the_place_of_an_older_one() {
     let work = "--brokers embedded --topic t --produce_msgs 200 --msg_size 50 --seq_read";
     let words: Vec<&str> = ["/usr/bin/kgo-verifier"].into_iter().chain(work.split(' ')).collect();
     assert!(run_in(&root, &words).contains("PROVEN"));
+    // What goes into an image has all that it needs.
+    let scratch = folder.path().join("new/scratch");
+    assert!(run_in(&scratch, &words).contains("PROVEN"));
+    assert!(scratch.join("var/lib/proofload").is_dir());
     let tarball = fs::read_dir(folder.path().join("new")).expect("a folder");
     let tarball = tarball
         .flatten()
@@ -117,6 +139,36 @@ fn an_installed_package_runs_and_takes_the_place_of_an_older_one() {
         .find(|path| path.extension().is_some_and(|end| end == "gz"));
     let listed = output(Command::new("tar").arg("-tzf").arg(tarball.expect("a tar ball")));
     assert!(listed.lines().any(|file| file == "usr/bin/kgo-verifier"), "{listed}");
+}
+
+/// The second half of the Dockerfile, which needs no image from elsewhere.
+fn an_image_from_scratch_runs_with_the_profile_and_not_without() {
+    let folder = Workdir::new();
+    let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
+    package(&folder.path().join("packages"), "0.2.0");
+    let dockerfile = fs::read_to_string(source("deploy/Dockerfile")).expect("the Dockerfile");
+    let (_, second) = dockerfile.split_once("FROM scratch").expect("an image from scratch");
+    let second = second.replace("--from=build ", "").replace(" /packages/", " packages/");
+    folder.write("Dockerfile", format!("FROM scratch{second}"));
+    let profile = output(Command::new("jq").arg("-f").arg(source("deploy/seccomp.jq")).arg(DEFAULT_PROFILE));
+    folder.write("profile.json", profile);
+    let buildah = |words: &str| {
+        let mut command = Command::new("buildah");
+        command.args(["--storage-driver", "vfs", "--root", &path("storage"), "--runroot", &path("running")]);
+        command.current_dir(folder.path()).args(words.split(' '));
+        command
+    };
+    let _ = output(&mut buildah("bud -q --isolation chroot -t proofload ."));
+    let work =
+        "/usr/bin/kgo-verifier --brokers embedded --topic t --produce_msgs 200 --msg_size 50 --seq_read";
+    for (options, expected) in [("--security-opt seccomp=profile.json ", "PROVEN"), ("", "io_uring")] {
+        let container = output(&mut buildah(&format!("from {options}proofload")));
+        let run = buildah(&format!("run --isolation chroot {} -- {work}", container.trim())).output();
+        let Output { status, stdout, .. } = run.expect("buildah");
+        let said = String::from_utf8_lossy(&stdout);
+        assert_eq!(status.success(), expected == "PROVEN", "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 fn a_seccomp_profile_is_given_io_uring_and_nothing_else() {
