@@ -50,6 +50,7 @@ mod process;
 mod proxied;
 mod real;
 mod renewed;
+mod repeater;
 mod roles;
 mod security;
 mod side_by_side;
@@ -89,6 +90,8 @@ pub enum Test {
     Case(Box<dyn FnOnce() + Send>),
     /// The real broker that all share.
     Real(fn(&Cluster)),
+    /// The same, and something that a machine may lack: the reason, when it does.
+    RealIf(fn() -> Result<(), String>, fn(&Cluster)),
     /// A real broker of its own, with these settings: it is killed, stopped or set up otherwise.
     OwnReal(&'static [&'static str], fn(&Cluster)),
     /// The same, with so many nodes.
@@ -148,6 +151,7 @@ fn all() -> Vec<(String, Test)> {
         cycles::tests(),
         freezes::tests(),
         leaderships::tests(),
+        repeater::tests(),
         ours::tests(),
         chaos::tests(),
         ci_job::tests(),
@@ -230,6 +234,12 @@ fn run(test: Test) -> Result<Completion, Failed> {
             Ok(()) => test(),
             Err(reason) => return Ok(skip(&reason)),
         },
+        Test::RealIf(condition, test) => {
+            if let Err(reason) = condition() {
+                return Ok(skip(&reason));
+            }
+            return run(Test::Real(test));
+        }
         Test::Real(test) => match Cluster::shared() {
             Ok(cluster) => test(cluster),
             Err(reason) => return without_cluster(&reason),

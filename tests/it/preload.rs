@@ -21,12 +21,12 @@ fn libfaketime() -> Option<&'static str> {
     FAKETIME.into_iter().find(|path| Path::new(path).exists())
 }
 
-fn libfaketime_is_there() -> Result<(), String> {
+pub fn libfaketime_is_there() -> Result<(), String> {
     libfaketime().map(|_| ()).ok_or_else(|| "libfaketime is not installed (package faketime)".to_owned())
 }
 
 /// Under the library, as a harness would set it up.
-fn faked(run: Run, time: &str) -> Run {
+pub fn faked(run: Run, time: &str) -> Run {
     // What waits by the monotonic clock waits for the right time only where that is left alone.
     let run = run.env("FAKETIME", time).env("DONT_FAKE_MONOTONIC", "1");
     run.env("LD_PRELOAD", libfaketime().expect("a library"))

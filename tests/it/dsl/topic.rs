@@ -17,6 +17,7 @@ use rdkafka::{
     groups::GroupInfo,
     message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use super::{PATIENCE, wait_for};
@@ -54,6 +55,13 @@ impl Stored {
         let header = ("KGO_VERIFIER_RECORD_ID".to_owned(), record_id(self.offset).into_bytes());
         self.headers.first() == Some(&header)
     }
+}
+
+/// Of a partition: where its log ends, and the offset at which a group goes on, if it has committed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub end: i64,
+    pub committed: Option<i64>,
 }
 
 /// The name of a topic that no other test has, in this run or another.
@@ -322,6 +330,27 @@ impl Topic {
         members.map(|member| member.client_id().to_owned()).collect()
     }
 
+    /// What a group knows of each partition.
+    pub fn places(&self, group: &str) -> Vec<Place> {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a consumer that joins no group");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&self.name, 0, i32::try_from(self.partitions).expect("few partitions") - 1);
+        // A coordinator that is only starting knows of none.
+        let committed = wait_for("committed offsets", || {
+            let answer = consumer.committed_offsets(list.clone(), ATTEMPT).ok()?;
+            answer.elements().iter().all(|entry| entry.error().is_ok()).then_some(answer)
+        });
+        let of = |entry: &TopicPartitionListElem<'_>| match entry.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let ends = self.ends().into_iter();
+        ends.zip(committed.elements().iter().map(of))
+            .map(|(end, committed)| Place { end, committed })
+            .collect()
+    }
+
     /// Joins a group until it has partitions of this topic, says that nothing of them was consumed, and goes.
     pub fn rewind_group(&self, group: &str) {
         let member: BaseConsumer = self
@@ -345,7 +374,7 @@ impl Topic {
         wait_for("a commit", || member.commit(&start, CommitMode::Sync).ok());
     }
 
-    fn client(&self) -> ClientConfig {
+    pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("client.id", "tests");
         config
