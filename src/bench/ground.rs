@@ -10,7 +10,7 @@ use crate::{
     ledger::Ledger,
     partitions::{PartitionTable, TopicPartition},
     runtime::cores::placement::Placement,
-    verifier::{crew::Crew, read::closing::Closing, shard::Halt},
+    verifier::{read::closing::Closing, run_context::RunContext, shard::Halt},
 };
 
 /// Everything that the run works with.
@@ -18,7 +18,7 @@ pub(super) struct Ground<'a> {
     pub(super) config: &'a BenchConfig,
     pub(super) control: &'a Control,
     /// What is known of each topic; never empty.
-    pub(super) crews: Vec<Crew<'a>>,
+    pub(super) crews: Vec<RunContext<'a>>,
 }
 
 /// A partition, and its place in the ledger.
@@ -83,7 +83,7 @@ impl Ground<'_> {
     /// Asks something about each topic, and puts the answers one behind the other: by place. `None` where one has none.
     pub(super) fn of_all(
         &self,
-        ask: impl Fn(&Crew<'_>) -> Option<Vec<OffsetAndEpoch>>,
+        ask: impl Fn(&RunContext<'_>) -> Option<Vec<OffsetAndEpoch>>,
     ) -> Option<Vec<OffsetAndEpoch>> {
         let mut all = Vec::with_capacity(self.partitions());
         for crew in &self.crews {

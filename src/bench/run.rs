@@ -38,8 +38,8 @@ use crate::{
     runtime::{cores::topology::Topology, preflight},
     stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats, Topics},
     verifier::{
-        crew::{Crew, join, worst},
         run::{plan, verdict, wait_for_topic},
+        run_context::{RunContext, join, worst},
         shard::Halt,
         trial::Trial,
     },
@@ -161,7 +161,7 @@ fn work(
     let watched: Vec<_> =
         config.topics.iter().cloned().zip(shapes.iter().map(|shape| shape.partitions)).collect();
     control.watch(observer.clone(), &watched, common.metadata_max_age);
-    let crew = |(config, shape): (_, &crate::kafka::TopicShape)| Crew {
+    let crew = |(config, shape): (_, &crate::kafka::TopicShape)| RunContext {
         config,
         control,
         observer: observer.clone(),
@@ -254,7 +254,7 @@ fn under_load(
     // No pass follows.
     drop(feeders);
     join(running)?;
-    Crew::finish_all(board);
+    RunContext::finish_all(board);
     producers.and(readers)?;
     missed.map_or(Ok(()), |missed| Err(RunError::Failed(missed)))
 }

@@ -22,7 +22,6 @@ use crate::{
     runtime::executor::Shard,
     stats::{ProducerBoard, ReaderBoard, ReaderKind},
     verifier::{
-        crew::{Readers, start_together},
         produce::{
             latecomers::LateEnds,
             open_loop::{OpenLoopJob, Step},
@@ -31,14 +30,15 @@ use crate::{
         },
         read::{
             budget::{self, Allowance},
-            checker::Truth,
+            checker::Expectation,
             closing::Close,
             end_to_end::{EndToEndJob, Measured},
             group::group_reader,
             progress::{OPEN_END, Span},
             sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
         },
-        shard::{Feed, Feeder, Halt, ShardContext},
+        run_context::{Readers, start_together},
+        shard::{Feeder, Halt, PassQueue, ShardContext},
     },
 };
 
@@ -157,7 +157,7 @@ fn pass(ground: &Ground<'_>, own: &[Placed], ends: &[OffsetAndEpoch], close: &Cl
     };
     let nothing = Arc::new(Ledger::new(ground.partitions()));
     SeqReadPass {
-        truth: Truth { ledger: nothing, latest: None, ledger_grows: true },
+        expectation: Expectation { ledger: nothing, latest: None, ledger_grows: true },
         spans: own.iter().enumerate().map(span).collect(),
         allowance: Allowance::All,
         close: close.clone(),
@@ -173,8 +173,8 @@ fn spawn<C: ClientFactory>(
     start_together(&ground.crews[0], jobs, move |context, jobs| {
         let (context, done) = (ShardContext { sender: sender.clone(), ..context }, done.clone());
         async move {
-            for (job, feed) in jobs {
-                work(clients(&context), context.clone(), (job, feed), done.clone()).await;
+            for (job, pass_queue) in jobs {
+                work(clients(&context), context.clone(), (job, pass_queue), done.clone()).await;
             }
         }
     })
@@ -184,18 +184,18 @@ fn spawn<C: ClientFactory>(
 async fn work<C: ClientFactory>(
     clients: C,
     context: ShardContext,
-    (job, feed): (ShardJob, Feed<SeqReadPass>),
+    (job, pass_queue): (ShardJob, PassQueue<SeqReadPass>),
     done: Sender<Result<(), Halt>>,
 ) {
     let queue =
         glommio::executor().create_task_queue(Shares::default(), Latency::Matters(TURN), "write and read");
     let ShardJob { produce, read, members } = job;
-    let of_group = |(job, feed)| group_reader::run(context.clone(), job, feed);
+    let of_group = |(job, pass_queue)| group_reader::run(context.clone(), job, pass_queue);
     let in_groups: Vec<_> = members.into_iter().map(of_group).collect();
     let reader_s = context.clone();
     let reading = async move {
         if let Some(job) = read {
-            seq_reader::run(reader_s, job, feed).await;
+            seq_reader::run(reader_s, job, pass_queue).await;
         }
     };
     let writing = async move {

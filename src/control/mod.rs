@@ -7,7 +7,7 @@
 mod brokers;
 mod guard;
 mod http;
-mod keeper;
+mod ledger_writer;
 mod limits;
 mod listen;
 mod live;

@@ -14,7 +14,9 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Message, brokers::Brokers, http, keeper::Keeper, limits, listen, progress::Progress, watch};
+use super::{
+    Message, brokers::Brokers, http, ledger_writer::LedgerWriter, limits, listen, progress::Progress, watch,
+};
 use crate::{
     app::{Shared, ending::Asked, logging, trogdor},
     config::LogFormat,
@@ -142,7 +144,7 @@ async fn listen_to_shards(shared: Arc<Shared>) {
 async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut keeper, mut brokers) = (None, Brokers::default());
+    let (mut writer, mut brokers) = (None, Brokers::default());
     let mut progress = Progress::new(terminal::progress_mode(shared.ending.asked.common()));
     loop {
         ticks.tick().await;
@@ -150,10 +152,10 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
             if matches!(message, Message::Finish) {
                 return;
             }
-            take(&shared, &mut keeper, message).await;
+            take(&shared, &mut writer, message).await;
         }
-        if let Some(keeper) = &mut keeper
-            && let Err(error) = keeper.tick(shared.lifecycle.stop_requested()).await
+        if let Some(writer) = &mut writer
+            && let Err(error) = writer.tick(shared.lifecycle.stop_requested()).await
         {
             shared.lifecycle.fail(error.to_string());
         }
@@ -172,22 +174,22 @@ async fn serve(shared: Arc<Shared>, messages: Receiver<Message>) {
     }
 }
 
-async fn take(shared: &Shared, keeper: &mut Option<Keeper>, message: Message) {
-    match (message, keeper) {
-        (Message::OpenLedger { store, ledger, latest }, keeper) => {
-            *keeper = Some(Keeper::new(store, ledger, latest));
+async fn take(shared: &Shared, writer: &mut Option<LedgerWriter>, message: Message) {
+    match (message, writer) {
+        (Message::OpenLedger { store, ledger, latest }, writer) => {
+            *writer = Some(LedgerWriter::new(store, ledger, latest));
         }
-        (Message::Produced { entries, latency, .. }, keeper) => {
+        (Message::Produced { entries, latency, .. }, writer) => {
             let producer = shared.board.get().and_then(|board| board.producer.as_ref());
             if let (Some(producer), Some(latency)) = (producer, latency) {
                 producer.latency().merge(&latency);
             }
             // Without a ledger there is nothing to keep.
-            if let Some(keeper) = keeper {
-                keeper.enter(entries);
+            if let Some(writer) = writer {
+                writer.enter(entries);
             }
         }
-        (Message::Flush(answer), Some(keeper)) => keeper.flush(&answer).await,
+        (Message::Flush(answer), Some(writer)) => writer.flush(&answer).await,
         (Message::EchoLatency { worker, ack, e2e }, _) => {
             if let Some(board) = shared.repeater.get() {
                 board.merge(worker, ack.as_ref(), e2e.as_ref());

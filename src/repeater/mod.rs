@@ -5,8 +5,8 @@
 //! follows the cluster's own pace, and what it does not give back is noticed.
 
 mod body;
+mod context;
 mod deliveries;
-mod floor;
 #[cfg(test)]
 mod played;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use super::floor::{Floor, ShardFloor};
+use super::context::{RepeaterContext, ShardFloor};
 use crate::{
     app::{
         Shared,
@@ -34,8 +34,8 @@ impl PlayedFloor {
         let (sender, _) = crossbeam::channel::unbounded();
         let stats = Arc::new(WorkerStats::default());
         let (topics, all_stats) = (vec![("t".to_owned(), 1)], vec![stats.clone()]);
-        let floor = Floor::new(*config, common.clone(), sender, client, topics, all_stats);
-        let shard = Rc::new(ShardFloor::new(Arc::new(floor), 1));
+        let context = RepeaterContext::new(*config, common.clone(), sender, client, topics, all_stats);
+        let shard = Rc::new(ShardFloor::new(Arc::new(context), 1));
         Self { shard, shared: common, stats }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    floor::{Floor, ShardFloor},
+    context::{RepeaterContext, ShardFloor},
     standstill::Standstill,
     start::Start,
     trial::Trial,
@@ -118,28 +118,35 @@ fn work(
     let kind = frame::client_on(&config.common.client, is_redpanda);
     let topics: Vec<_> = topics.into_iter().map(|(topic, shape)| (topic, shape.partitions)).collect();
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
-    let floor =
-        Arc::new(Floor::new(config.clone(), control.shared.clone(), control.sender(), client, topics, stats));
+    let context = Arc::new(RepeaterContext::new(
+        config.clone(),
+        control.shared.clone(),
+        control.sender(),
+        client,
+        topics,
+        stats,
+    ));
     tracing::info!(
         "group {}: {} on {}, {}, {} with {}",
         config.group,
         count(config.workers.get(), "worker"),
         count(placement.shards.len(), "shard"),
         count(config.workers.get() as u64 * config.tokens_per_worker(), "token"),
-        count(floor.topics.len(), "topic"),
-        count(floor.partitions(), "partition"),
+        count(context.topics.len(), "topic"),
+        count(context.partitions(), "partition"),
     );
     let profiling = profile.map(ProfileFile::start).transpose()?;
-    let shards = spawn(&floor, placement, kind)?;
-    let member = floor.member();
-    let session = member.session(&floor.client);
-    let places = Librdkafka::new(floor.client.clone(), topology.allowed.clone()).committed_places(&member)?;
+    let shards = spawn(&context, placement, kind)?;
+    let member = context.member();
+    let session = member.session(&context.client);
+    let places =
+        Librdkafka::new(context.client.clone(), topology.allowed.clone()).committed_places(&member)?;
     let mut supervision = Supervision {
-        floor: &floor,
+        context: &context,
         observer: &observer,
         board,
-        start: Start::new(&floor, &places),
-        standstill: Standstill::new(&floor, &observer, &places, session),
+        start: Start::new(&context, &places),
+        standstill: Standstill::new(&context, &observer, &places, session),
         waiting: StartWait::new(
             &control.shared,
             "the repeater",
@@ -179,18 +186,18 @@ fn wait_for_topics(
 }
 
 fn spawn(
-    floor: &Arc<Floor>,
+    context: &Arc<RepeaterContext>,
     placement: &Placement,
     kind: ClientKind,
 ) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
-    let (pulses, shards) = (&floor.shared.pulses, placement.shards.len());
-    let floor = floor.clone();
+    let (pulses, shards) = (&context.shared.pulses, placement.shards.len());
+    let context = context.clone();
     let spawned = executor::spawn_shards(placement, pulses, move |place| {
-        let floor = floor.clone();
+        let context = context.clone();
         async move {
-            let result = run_shard(floor.clone(), place, shards, kind).await;
+            let result = run_shard(context.clone(), place, shards, kind).await;
             if let Err(error) = &result {
-                floor.shared.lifecycle.fail(error.to_string());
+                context.shared.lifecycle.fail(error.to_string());
             }
             result
         }
@@ -200,19 +207,19 @@ fn spawn(
 
 /// Runs the workers of one shard, each a task of its own.
 async fn run_shard(
-    floor: Arc<Floor>,
+    context: Arc<RepeaterContext>,
     place: ShardPlace,
     shards: usize,
     kind: ClientKind,
 ) -> Result<(), ClientError> {
-    let workers = floor.config.workers.get();
+    let workers = context.config.workers.get();
     let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
     // The only client that has members of groups.
     let hub = LibrdkafkaHub::start()?;
-    let wire = Wire::new(floor.client.clone());
-    let shard = Rc::new(ShardFloor::new(floor, own.len()));
+    let wire = Wire::new(context.client.clone());
+    let shard = Rc::new(ShardFloor::new(context, own.len()));
     let start = |worker| {
-        let mut client = shard.floor.client.clone();
+        let mut client = shard.context.client.clone();
         client.client_id = worker::name(&client, worker);
         let name = client.client_id.clone();
         let (shard, cpus) = (shard.clone(), place.client_cpus.clone());
@@ -240,11 +247,11 @@ async fn run_worker<C: GroupFactory<Writer: SlotWriter>>(
     shard: Rc<ShardFloor>,
     worker: usize,
 ) -> Result<(), ClientError> {
-    let floor = shard.floor.clone();
+    let context = shard.context.clone();
     let result = worker::run(clients, &name, shard, worker).await;
     if let Err(error) = &result {
         // The others need not wait for it.
-        floor.shared.lifecycle.fail(error.to_string());
+        context.shared.lifecycle.fail(error.to_string());
     }
     result
 }
@@ -260,7 +267,7 @@ enum Ready {
 
 /// What the main thread looks after while the shards work.
 struct Supervision<'a> {
-    floor: &'a Floor,
+    context: &'a RepeaterContext,
     observer: &'a Observer,
     board: &'a RepeaterBoard,
     start: Start<'a>,
@@ -277,7 +284,7 @@ const FLAGS: GroupFlags =
 impl Supervision<'_> {
     /// Watches the group, the start and the tokens until the work is to end.
     fn run(&mut self, shards: &[Shard<Result<(), ClientError>>]) {
-        let lifecycle = &self.floor.shared.lifecycle;
+        let lifecycle = &self.context.shared.lifecycle;
         let (mut asked, mut producing) = (None::<Instant>, false);
         while !lifecycle.stop_requested() && !shards.iter().all(Shard::is_finished) {
             if lifecycle.shutdown_requested() {
@@ -294,11 +301,11 @@ impl Supervision<'_> {
     }
 
     fn look(&mut self, producing: &mut bool) {
-        if let Some(error) = self.floor.overdue() {
+        if let Some(error) = self.context.overdue() {
             let lasting = Judgement::Lasting.words();
-            self.floor.shared.lifecycle.fail(format!("nothing could be sent{lasting}: {error}"));
+            self.context.shared.lifecycle.fail(format!("nothing could be sent{lasting}: {error}"));
         }
-        let group = self.observer.describe_group(&self.floor.config.group);
+        let group = self.observer.describe_group(&self.context.config.group);
         if let Ok(group) = &group {
             self.board.set_group(GroupView { state: group.state.clone(), members: group.members });
         }
@@ -306,21 +313,21 @@ impl Supervision<'_> {
         if *producing {
             self.standstill.look(&group);
         } else if self.start.is_given(&group) {
-            self.floor.let_produce();
+            self.context.let_produce();
             *producing = true;
-            self.floor.shared.ending.begin_phase(REPEAT);
-            self.floor.shared.lifecycle.begin_phase(self.floor.config.common.limits.duration);
+            self.context.shared.ending.begin_phase(REPEAT);
+            self.context.shared.lifecycle.begin_phase(self.context.config.common.limits.duration);
             self.waiting.over();
-            tracing::info!("group {}: producing", self.floor.config.group);
+            tracing::info!("group {}: producing", self.context.config.group);
         } else {
             if self.start.waits_for_activation() {
-                self.floor.shared.lifecycle.begin();
+                self.context.shared.lifecycle.begin();
                 self.tell_that_it_waits(&group);
             }
             // Where that ends the run, the shards hear of it from there.
             let _ = self.waiting.still_in(|| match self.refusals.open(Instant::now()) {
                 Some(error) => {
-                    let name = &self.floor.config.group;
+                    let name = &self.context.config.group;
                     group_refusal::awaited(name, error, &self.observer.who_is_in(name, &group), FLAGS).into()
                 }
                 None => self.start.trouble(self.observer, &group),
@@ -339,7 +346,7 @@ impl Supervision<'_> {
         if self.told.replace(ready) == Some(ready) {
             return;
         }
-        let (name, workers) = (&self.floor.config.group, self.floor.config.workers.get());
+        let (name, workers) = (&self.context.config.group, self.context.config.workers.get());
         let of = match ready {
             Ready::Members(members) => format!(" (of {} in the group)", count(members, "member")),
             Ready::Unseen => String::new(),
@@ -352,8 +359,8 @@ impl Supervision<'_> {
 
     /// Workers that the group does not take in: whoever is in the way may leave it soon.
     fn look_at_refusals(&mut self, seen: &Result<GroupDescription, KafkaError>) {
-        let Floor { config, shared, .. } = self.floor;
-        for error in self.floor.take_refusals() {
+        let RepeaterContext { config, shared, .. } = self.context;
+        for error in self.context.take_refusals() {
             let what = format!("group '{}' does not take a worker in", config.group);
             shared.causes.note("the repeater", &what, &error.to_string());
             if self.refusals.refused(error, Instant::now()) {

@@ -4,8 +4,8 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     body::{HEADER_BYTES, Header, Key},
+    context::{RepeaterContext, ShardFloor},
     deliveries::{Deliveries, Flight},
-    floor::{Floor, ShardFloor},
     tokens::Tokens,
 };
 use crate::{
@@ -52,15 +52,15 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         name: &str,
         worker: usize,
     ) -> Result<Self, ClientError> {
-        let config = &shard.floor.config;
+        let config = &shard.context.config;
         let mut random = Random::from_entropy();
         let settings = settings(config, name, config.compression.pick(&mut random));
-        let table = shard.floor.table.clone();
+        let table = shard.context.table.clone();
         Ok(Self {
             producer: Producer::start(factory, settings, table, config.transactions)?,
             name: name.to_owned(),
             shard: shard.clone(),
-            stats: shard.floor.stats[worker].clone(),
+            stats: shard.context.stats[worker].clone(),
             random,
             tokens: Tokens::of_worker(worker, config.tokens_per_worker()),
             // Places are made as they are needed: a worker with few tokens never needs all that it may have.
@@ -106,7 +106,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             return false;
         }
         let Some(slot) = self.pending.claim().or_else(|| self.new_slot()) else { return false };
-        let config = &self.shard.floor.config;
+        let config = &self.shard.context.config;
         let tombstone =
             config.tombstone_probability > 0.0 && self.random.chance(config.tombstone_probability);
         let token = if tombstone { None } else { self.tokens.take() };
@@ -118,7 +118,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             None => self.random.next_u64(),
         };
         let key = Key::new(number);
-        let partition = pick(&self.shard.floor, &mut self.random);
+        let partition = pick(&self.shard.context, &mut self.random);
         let record = Record {
             partition,
             key: key.as_bytes(),
@@ -142,7 +142,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     #[cold]
     fn new_slot(&mut self) -> Option<usize> {
-        let config = &self.shard.floor.config;
+        let config = &self.shard.context.config;
         if self.producer.client().slots().count() >= config.max_buffered_records {
             return None;
         }
@@ -193,7 +193,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     #[cold]
     fn tell(&self, what: &str, reason: &Reason) {
         let Reason { error, words } = reason;
-        let causes = &self.shard.floor.shared.causes;
+        let causes = &self.shard.context.shared.causes;
         causes.note_many("the producers", what, &error.to_string(), 1, || {
             format!("{words}{}", self.remedy(*error)).trim_start_matches(": ").to_owned()
         });
@@ -201,7 +201,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     /// What the user can change.
     fn remedy(&self, error: KafkaError) -> String {
-        let config = &self.shard.floor.config;
+        let config = &self.shard.context.config;
         let sizes = format!(
             "--payload-size (it is {}), or give batches room for fewer records with -X batch.size={}",
             config.payload_bytes,
@@ -213,8 +213,8 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     /// What will not change, or has not for too long, ends the run.
     #[cold]
     fn judge(&self, reason: &Reason) {
-        let floor = &self.shard.floor;
-        let judgement = floor.judge(reason.error);
+        let context = &self.shard.context;
+        let judgement = context.judge(reason.error);
         if judgement.is_final() {
             let what = if reason.error.is_refusal() {
                 "the cluster refuses the producer"
@@ -222,7 +222,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
                 "a record cannot be written"
             };
             let (id, lasting) = (&self.name, judgement.words());
-            floor
+            context
                 .shared
                 .lifecycle
                 .fail(format!("{id}: {what}{lasting}: {reason}{}", self.remedy(reason.error)));
@@ -246,7 +246,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             failed: Vec::new(),
             failed_in_transaction: Vec::new(),
             now_us,
-            value_bytes: self.shard.floor.config.payload_bytes.get() + HEADER_BYTES,
+            value_bytes: self.shard.context.config.payload_bytes.get() + HEADER_BYTES,
         };
         let count = self.producer.poll(DELIVERY_EVENTS, |delivery| {
             deliveries.settle(delivery);
@@ -321,7 +321,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 
     fn move_transaction_on(&mut self) {
         let nothing_in_flight = self.pending.nothing_in_flight();
-        let nothing_to_send = self.tokens.is_empty() || self.shard.floor.stop_requested();
+        let nothing_to_send = self.tokens.is_empty() || self.shard.context.stop_requested();
         let starting = self.producer.is_starting();
         let change = self.producer.advance(nothing_in_flight, nothing_to_send, &mut self.random);
         if matches!(change, Change::None | Change::Started) {
@@ -332,7 +332,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             Change::None | Change::Started => {}
             Change::Committed => {
                 let tokens = ended.len() as u64;
-                let bytes = self.shard.floor.config.payload_bytes.get() + HEADER_BYTES;
+                let bytes = self.shard.context.config.payload_bytes.get() + HEADER_BYTES;
                 self.stats.produced.add(tokens);
                 self.stats.produced_bytes.add(tokens * bytes as u64);
                 self.stats.committed_transactions.add(1);
@@ -355,10 +355,10 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
             }
             Change::Fatal { unknown, reason } => {
                 let Reason { error, .. } = reason;
-                if starting && self.shard.floor.judge(error).is_final() {
+                if starting && self.shard.context.judge(error).is_final() {
                     let id = &self.name;
                     let reason = format!("transactional id '{id}' cannot be used: {reason}");
-                    self.shard.floor.shared.lifecycle.fail(reason);
+                    self.shard.context.shared.lifecycle.fail(reason);
                 }
                 self.restart = true;
                 for &token in &ended {
@@ -399,7 +399,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
 }
 
 /// Any partition of any topic: each topic is as likely as the other.
-fn pick(Floor { topics, table, .. }: &Floor, random: &mut Random) -> PartitionSlot {
+fn pick(RepeaterContext { topics, table, .. }: &RepeaterContext, random: &mut Random) -> PartitionSlot {
     let topic = random.index(topics.len());
     let partition = i32::try_from(random.index(topics[topic].1)).unwrap_or(i32::MAX);
     table.slot(TopicPartition { topic, partition }).unwrap_or_default()

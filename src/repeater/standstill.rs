@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::floor::Floor;
+use super::context::RepeaterContext;
 use crate::{
     kafka::{CommittedPlaces, GroupDescription, Isolation, KafkaError, Observer, OffsetSpec},
-    verifier::read::stall::{Watch, Watchman},
+    verifier::read::stall::{StallDetector, Watch},
 };
 
 /// How long nothing must have been consumed before the brokers are asked.
@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Standstill<'a> {
-    floor: &'a Floor,
+    context: &'a RepeaterContext,
     observer: &'a Observer,
     places: &'a CommittedPlaces,
     watched: Vec<WatchedTopic>,
@@ -29,7 +29,7 @@ pub(super) struct Standstill<'a> {
 }
 
 struct WatchedTopic {
-    watchman: Watchman,
+    stall_detector: StallDetector,
     /// By partition.
     watches: Vec<Watch>,
 }
@@ -47,34 +47,34 @@ impl<'a> Standstill<'a> {
     /// A member that dies keeps its partitions for a `session`, and what it had not committed hides what others have for
     /// as long as a transaction may last: so long a group may stand still of its own accord.
     pub(super) fn new(
-        floor: &'a Floor,
+        context: &'a RepeaterContext,
         observer: &'a Observer,
         places: &'a CommittedPlaces,
         session: Duration,
     ) -> Self {
-        let transaction = floor.config.transactions.map_or(Duration::ZERO, |rules| rules.timeout);
-        let watched = floor.topics.iter().map(|(topic, partitions)| WatchedTopic {
-            watchman: Watchman::of(
-                floor.shared.clone(),
+        let transaction = context.config.transactions.map_or(Duration::ZERO, |rules| rules.timeout);
+        let watched = context.topics.iter().map(|(topic, partitions)| WatchedTopic {
+            stall_detector: StallDetector::of(
+                context.shared.clone(),
                 Arc::from(topic.as_str()),
                 "the group",
-                floor.config.common.stall_after,
+                context.config.common.stall_after,
             )
             .of_an_echo()
             .more_patient_by(session + transaction),
             watches: (0..*partitions).map(|_| Watch::default()).collect(),
         });
         let watched = watched.collect();
-        Self { floor, observer, places, watched, consumed: 0, since: Instant::now() }
+        Self { context, observer, places, watched, consumed: 0, since: Instant::now() }
     }
 
     /// Looks once, at a group of which the brokers say this.
     pub(super) fn look(&mut self, group: &Result<GroupDescription, KafkaError>) {
-        let consumed = self.floor.stats.iter().map(|worker| worker.consumed.get()).sum();
+        let consumed = self.context.stats.iter().map(|worker| worker.consumed.get()).sum();
         if consumed != self.consumed {
             (self.consumed, self.since) = (consumed, Instant::now());
-            self.each(|watchman, watch, _| watchman.settled(watch));
-        } else if self.since.elapsed() >= QUIET && self.floor.config.common.stall_after.is_some() {
+            self.each(|stall_detector, watch, _| stall_detector.settled(watch));
+        } else if self.since.elapsed() >= QUIET && self.context.config.common.stall_after.is_some() {
             match self.ask(group) {
                 Some(partitions) => self.judge(&partitions),
                 None => self.each(|_, watch, _| watch.unanswered()),
@@ -82,10 +82,10 @@ impl<'a> Standstill<'a> {
         }
     }
 
-    fn each(&mut self, mut act: impl FnMut(&Watchman, &mut Watch, i32)) {
-        for WatchedTopic { watchman, watches } in &mut self.watched {
+    fn each(&mut self, mut act: impl FnMut(&StallDetector, &mut Watch, i32)) {
+        for WatchedTopic { stall_detector, watches } in &mut self.watched {
             for (partition, watch) in (0..).zip(watches) {
-                act(watchman, watch, partition);
+                act(stall_detector, watch, partition);
             }
         }
     }
@@ -96,12 +96,12 @@ impl<'a> Standstill<'a> {
         match group {
             Ok(group) if group.is_stable() => {}
             // A mock cluster does not know the question.
-            Err(error) if error.is_unsupported() || self.floor.is_embedded() => {}
+            Err(error) if error.is_unsupported() || self.context.is_embedded() => {}
             _ => return None,
         }
-        let places = self.places.look(&self.floor.topics).filter(|_| !self.floor.stop_requested())?;
+        let places = self.places.look(&self.context.topics).filter(|_| !self.context.stop_requested())?;
         let log = self.ends(Isolation::ReadUncommitted)?;
-        let readable = match self.floor.config.transactions {
+        let readable = match self.context.config.transactions {
             Some(_) => self.ends(Isolation::ReadCommitted)?,
             None => log.clone(),
         };
@@ -110,10 +110,10 @@ impl<'a> Standstill<'a> {
     }
 
     fn ends(&self, isolation: Isolation) -> Option<Vec<i64>> {
-        let (asked, lifecycle) = (Instant::now(), &self.floor.shared.lifecycle);
+        let (asked, lifecycle) = (Instant::now(), &self.context.shared.lifecycle);
         let stop = || lifecycle.stop_requested() || asked.elapsed() >= LIMIT;
         let mut all = Vec::new();
-        for (topic, partitions) in &self.floor.topics {
+        for (topic, partitions) in &self.context.topics {
             let ids: Vec<i32> = (0..).take(*partitions).collect();
             let ends = self.observer.offsets(topic, &ids, OffsetSpec::End, isolation, |_| !stop())?;
             all.extend(ends.iter().map(|end| end.offset));
@@ -123,11 +123,11 @@ impl<'a> Standstill<'a> {
 
     fn judge(&mut self, partitions: &[(i64, Ends)]) {
         let mut partitions = partitions.iter();
-        self.each(|watchman, watch, partition| {
+        self.each(|stall_detector, watch, partition| {
             let Some(&(place, ends)) = partitions.next() else { return };
             match awaited(place, ends) {
-                Some(what) => _ = watchman.look(watch, partition, (place, ends.log), || what),
-                None => watchman.settled(watch),
+                Some(what) => _ = stall_detector.look(watch, partition, (place, ends.log), || what),
+                None => stall_detector.settled(watch),
             }
         });
     }

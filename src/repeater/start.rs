@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{floor::Floor, worker};
+use super::{context::RepeaterContext, worker};
 use crate::{
     findings::Awaited,
     kafka::{CommittedPlaces, Coordinator, GroupDescription, KafkaError, Observer, Trouble},
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const ACTIVATION_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Start<'a> {
-    floor: &'a Floor,
+    context: &'a RepeaterContext,
     places: &'a CommittedPlaces,
     seen: Own,
     changed: Instant,
@@ -40,8 +40,8 @@ struct Own {
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn new(floor: &'a Floor, places: &'a CommittedPlaces) -> Self {
-        Self { floor, places, seen: Own::default(), changed: Instant::now(), activated: None }
+    pub(super) fn new(context: &'a RepeaterContext, places: &'a CommittedPlaces) -> Self {
+        Self { context, places, seen: Own::default(), changed: Instant::now(), activated: None }
     }
 
     /// Whether workers may produce, as the group looks now.
@@ -54,10 +54,10 @@ impl<'a> Start<'a> {
             // Nothing could be sent.
             return false;
         }
-        if self.floor.config.common.remote {
+        if self.context.config.common.remote {
             return self.is_activated(group, own);
         }
-        let others = group.as_ref().map_or(true, |group| group.members > self.floor.config.workers.get());
+        let others = group.as_ref().map_or(true, |group| group.members > self.context.config.workers.get());
         if others && own.settled && self.has_consumed() {
             // They produce already. Waiting on would only keep their tokens here.
             return true;
@@ -66,23 +66,24 @@ impl<'a> Start<'a> {
             // Somebody else's, though it has taken ours in: what he owns does not come back.
             seen if self.is_theirs(seen) => false,
             Ok(group) => self.is_stable(group, own),
-            Err(_) if self.floor.client.brokers_assign() => self.is_assigned(own),
+            Err(_) if self.context.client.brokers_assign() => self.is_assigned(own),
             // A mock cluster does not know the question; it is ours alone.
-            Err(error) if error.is_unsupported() || self.floor.is_embedded() => self.is_quiet(own),
+            Err(error) if error.is_unsupported() || self.context.is_embedded() => self.is_quiet(own),
             Err(_) => false,
         }
     }
 
     fn is_activated(&mut self, group: &Result<GroupDescription, KafkaError>, own: Own) -> bool {
-        if !self.floor.shared.lifecycle.is_activated() {
+        if !self.context.shared.lifecycle.is_activated() {
             return false;
         }
         let since = *self.activated.get_or_insert_with(Instant::now);
         // A group that looks stable may have members, of other processes too, that still ask where to start.
-        let has_gaps =
-            |group: &GroupDescription| !group.is_of_another_kind() && !group.may_own_all(&self.floor.topics);
+        let has_gaps = |group: &GroupDescription| {
+            !group.is_of_another_kind() && !group.may_own_all(&self.context.topics)
+        };
         let gaps = group.as_ref().is_ok_and(has_gaps) || self.is_theirs(group);
-        if !gaps && own.settled && self.places.are_complete(&self.floor.topics) {
+        if !gaps && own.settled && self.places.are_complete(&self.context.topics) {
             return true;
         }
         // Whoever produces without being a member gives all of its tokens to others.
@@ -97,38 +98,38 @@ impl<'a> Start<'a> {
 
     fn is_stable(&self, group: &GroupDescription, own: Own) -> bool {
         group.is_stable()
-            && group.members >= self.floor.config.workers.get()
-            && group.may_own_all(&self.floor.topics)
+            && group.members >= self.context.config.workers.get()
+            && group.may_own_all(&self.context.topics)
             && own.settled
             // Those of other processes have settled too.
-            && self.places.are_complete(&self.floor.topics)
+            && self.places.are_complete(&self.context.topics)
     }
 
     /// Where the group cannot be asked for its members: the places are those of all of them.
     fn is_assigned(&self, own: Own) -> bool {
-        let is_in = own.settled && own.rebalances >= self.floor.config.workers.get() as u64;
-        is_in && self.changed.elapsed() >= QUIET && self.places.are_complete(&self.floor.topics)
+        let is_in = own.settled && own.rebalances >= self.context.config.workers.get() as u64;
+        is_in && self.changed.elapsed() >= QUIET && self.places.are_complete(&self.context.topics)
     }
 
     fn is_quiet(&self, own: Own) -> bool {
-        own.settled && own.partitions >= self.floor.partitions() as u64 && self.changed.elapsed() >= QUIET
+        own.settled && own.partitions >= self.context.partitions() as u64 && self.changed.elapsed() >= QUIET
     }
 
     /// Whether the group speaks another protocol than this process, whose workers are in it.
     fn is_theirs(&self, group: &Result<GroupDescription, KafkaError>) -> bool {
         self.own().joined > 0
-            && !self.floor.is_embedded()
-            && !self.floor.client.brokers_assign()
+            && !self.context.is_embedded()
+            && !self.context.client.brokers_assign()
             && group_refusal::is_theirs(group)
     }
 
     /// Whether only somebody's word is missing, who runs several of them.
     pub(super) fn waits_for_activation(&self) -> bool {
         let Own { settled, starting, .. } = self.own();
-        self.floor.config.common.remote
+        self.context.config.common.remote
             && settled
             && starting.is_none()
-            && !self.floor.shared.lifecycle.is_activated()
+            && !self.context.shared.lifecycle.is_activated()
     }
 
     /// What workers wait for, with a group that looks like this.
@@ -137,16 +138,16 @@ impl<'a> Start<'a> {
         observer: &Observer,
         group: &Result<GroupDescription, KafkaError>,
     ) -> Trouble {
-        let (own, floor) = (self.own(), self.floor);
-        let (name, workers) = (&floor.config.group, floor.config.workers.get());
+        let (own, context) = (self.own(), self.context);
+        let (name, workers) = (&context.config.group, context.config.workers.get());
         if let Some(worker) = own.starting {
-            let id = worker::name(&floor.client, worker);
+            let id = worker::name(&context.client, worker);
             return observer.trouble_with(Coordinator::Transactions(&id));
         }
         if own.joined == 0 {
             return observer.trouble_with(Coordinator::Group(name));
         }
-        let mut topics = floor.topics.iter();
+        let mut topics = context.topics.iter();
         if let Some(awaited) = topics.find_map(|(topic, _)| observer.trouble_with_topic(topic)) {
             return awaited.into();
         }
@@ -179,11 +180,11 @@ impl<'a> Start<'a> {
     }
 
     fn has_consumed(&self) -> bool {
-        self.floor.stats.iter().any(|worker| worker.consumed.get() > 0)
+        self.context.stats.iter().any(|worker| worker.consumed.get() > 0)
     }
 
     fn own(&self) -> Own {
-        let stats = &self.floor.stats;
+        let stats = &self.context.stats;
         let joined = stats.iter().filter(|worker| worker.rebalances.get() > 0).count();
         Own {
             joined,

@@ -1,6 +1,6 @@
 //! What is found out about a run before it does anything: no topic is created, no file touched, no port bound.
 
-use super::{floor, sender};
+use super::{context, sender};
 use crate::{
     app::error::RunError,
     config::{Brokers, ClientKind, Compression, RepeaterConfig},
@@ -75,5 +75,5 @@ fn clients(config: &RepeaterConfig, cpus: &CpuSet) -> Result<(), ClientError> {
     } else {
         librdkafka.try_writer(&writer)?;
     }
-    librdkafka.try_member(&floor::member(config))
+    librdkafka.try_member(&context::member(config))
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     body::Header,
-    floor::ShardFloor,
+    context::ShardFloor,
     sender::{DELIVERY_EVENTS, TokenSender},
 };
 use crate::{
@@ -85,11 +85,11 @@ pub(super) fn name(client: &ClientSettings, worker: usize) -> String {
 
 impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
     fn start(clients: C, name: &str, shard: &Rc<ShardFloor>, index: usize) -> Result<Self, ClientError> {
-        let floor = &shard.floor;
-        let (now, stats) = (Instant::now(), floor.stats[index].clone());
+        let context = &shard.context;
+        let (now, stats) = (Instant::now(), context.stats[index].clone());
         // Until the first look.
-        stats.starting.set(floor.config.transactions.is_some().into());
-        let member = clients.member(&floor.member(), &floor.table)?;
+        stats.starting.set(context.config.transactions.is_some().into());
+        let member = clients.member(&context.member(), &context.table)?;
         Ok(Self {
             sender: TokenSender::start(clients, shard, name, index)?,
             member,
@@ -103,11 +103,11 @@ impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
     }
 
     async fn work(&mut self) -> Result<(), ClientError> {
-        while !self.shard.floor.stop_requested() {
+        while !self.shard.context.stop_requested() {
             let taken = self.sender.take_deliveries()?;
             let more = self.consume() || taken >= DELIVERY_EVENTS;
             let (sent, pause) =
-                if self.shard.floor.may_produce() { self.sender.send_burst() } else { (0, None) };
+                if self.shard.context.may_produce() { self.sender.send_burst() } else { (0, None) };
             self.tend();
             // Every client wakes when it has something new, so that only what was left over is a reason to go on.
             if more || (sent > 0 && pause == Some(Duration::ZERO)) {
@@ -152,14 +152,14 @@ impl<C: GroupFactory<Writer: SlotWriter>> Worker<C> {
 
     /// Hands the latencies over, or keeps them while the control thread's queue is full.
     fn report(&mut self) {
-        if self.shard.floor.sender.is_full() {
+        if self.shard.context.sender.is_full() {
             return;
         }
         let (ack, e2e) = (self.sender.latency.take(), self.inbox.latency.take());
         if ack.is_some() || e2e.is_some() {
             let message = Message::EchoLatency { worker: self.index, ack, e2e };
             // Several shards may have seen the last place: what is lost then is statistics of half a second.
-            let _ = self.shard.floor.sender.try_send(message);
+            let _ = self.shard.context.sender.try_send(message);
         }
     }
 
@@ -230,8 +230,8 @@ impl Inbox {
             }
             Err(bad) => {
                 self.stats.bad_bodies.add(1);
-                if self.shard.floor.is_first_bad_body() {
-                    let (topic, partition) = self.shard.floor.name_of(place);
+                if self.shard.context.is_first_bad_body() {
+                    let (topic, partition) = self.shard.context.name_of(place);
                     tracing::warn!(
                         "topic {topic} partition {partition} offset {offset}: no repeater's record: {bad}; it is \
                          skipped, and so are others like it, without a word"
@@ -250,15 +250,15 @@ impl Inbox {
         };
         self.stats.before_sent.add(1);
         self.stats.clock_lead_us.set(self.stats.clock_lead_us.get().max(lead_us));
-        if self.shard.floor.is_first_from_the_future() {
-            let (topic, partition) = self.shard.floor.name_of(place);
+        if self.shard.context.is_first_from_the_future() {
+            let (topic, partition) = self.shard.context.name_of(place);
             let cause = format!(
                 "clocks differ by at least {:.3} s: the record at topic {topic} partition {partition} offset {offset} says \
                  that it is sent only then; such records are counted apart, and are in no latency, and those that come \
                  from a clock that is behind show latencies that are too long: have the hosts' clocks agree",
                 lead_us as f64 / 1e6
             );
-            self.shard.floor.shared.causes.note("the repeater", "a record came before it was sent", &cause);
+            self.shard.context.shared.causes.note("the repeater", "a record came before it was sent", &cause);
         }
     }
 
@@ -283,7 +283,7 @@ impl Inbox {
             None if is_over && cause.is_empty() => {}
             None => {
                 self.stats.faults.add(1);
-                self.broken(self.shard.floor.table.place(slot), from, Anomaly::Corrupt, [READABLE, cause]);
+                self.broken(self.shard.context.table.place(slot), from, Anomaly::Corrupt, [READABLE, cause]);
                 if !is_over {
                     self.unreadable.push((slot, from));
                 }
@@ -293,8 +293,8 @@ impl Inbox {
 
     #[cold]
     fn broken(&self, place: TopicPartition, offset: i64, anomaly: Anomaly, [expected, found]: [&str; 2]) {
-        let (topic, partition) = self.shard.floor.name_of(place);
-        self.shard.floor.report(Violation {
+        let (topic, partition) = self.shard.context.name_of(place);
+        self.shard.context.report(Violation {
             anomaly,
             topic: topic.to_owned(),
             partition,
@@ -310,7 +310,7 @@ impl Inbox {
     fn fault(&mut self, error: KafkaError) {
         self.stats.faults.add(1);
         if self.last_fault.replace(error) != Some(error) {
-            tracing::warn!("group {}: {error}", self.shard.floor.config.group);
+            tracing::warn!("group {}: {error}", self.shard.context.config.group);
         }
         self.end_if_refused(error);
     }
@@ -319,8 +319,8 @@ impl Inbox {
     #[cold]
     fn end_if_refused(&self, error: KafkaError) {
         if error.is_refusal() {
-            let group = &self.shard.floor.config.group;
-            self.shard.floor.shared.lifecycle.fail(format!("group {group}: {error}"));
+            let group = &self.shard.context.config.group;
+            self.shard.context.shared.lifecycle.fail(format!("group {group}: {error}"));
         }
     }
 }
@@ -328,7 +328,7 @@ impl Inbox {
 impl GroupVisitor for Inbox {
     #[inline]
     fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
-        self.take(self.shard.floor.table.place(partition), record);
+        self.take(self.shard.context.table.place(partition), record);
         ControlFlow::Continue(())
     }
 
@@ -359,7 +359,7 @@ impl GroupVisitor for Inbox {
 
     fn refused(&mut self, error: KafkaError) {
         self.stats.faults.add(1);
-        self.shard.floor.refused(error);
+        self.shard.context.refused(error);
         self.end_if_refused(error);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// A worker with three tokens of its own, which a test plays the clients of.
 struct Played {
-    floor: PlayedFloor,
+    context: PlayedFloor,
     fake: Fake,
 }
 
@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Played {
     fn new(flags: &str, steps: impl IntoIterator<Item = GroupStep>) -> Self {
-        let (floor, fake) = (PlayedFloor::new(flags), Fake::default());
+        let (context, fake) = (PlayedFloor::new(flags), Fake::default());
         fake.groups().steps(steps);
-        floor.shard.floor.let_produce();
-        Self { floor, fake }
+        context.shard.context.let_produce();
+        Self { context, fake }
     }
 
     fn start(&self) -> Worker<Fake> {
-        let mut worker = Worker::start(self.fake.clone(), "w", &self.floor.shard, 0).expect("clients");
+        let mut worker = Worker::start(self.fake.clone(), "w", &self.context.shard, 0).expect("clients");
         worker.sender.tokens = Tokens::of_worker(0, TOKENS);
         worker
     }
@@ -35,11 +35,11 @@ impl Played {
         let mut worker = self.start();
         let watch = async {
             let began = Instant::now();
-            while !is_over(self) && !self.floor.shared.lifecycle.stop_requested() {
+            while !is_over(self) && !self.context.shared.lifecycle.stop_requested() {
                 assert!(began.elapsed() < PATIENCE, "for ever: {:?} were sent", self.sent());
                 glommio::timer::sleep(Duration::from_millis(1)).await;
             }
-            self.floor.shared.lifecycle.request_stop();
+            self.context.shared.lifecycle.request_stop();
         };
         let (result, ()) = futures_lite::future::zip(worker.work(), watch).await;
         result.expect("clients");
@@ -55,16 +55,16 @@ impl Played {
     }
 
     fn produced(&self) -> u64 {
-        self.floor.stats.produced.get()
+        self.context.stats.produced.get()
     }
 
     fn failure(&self) -> String {
-        self.floor.shared.lifecycle.failure().expect("the end of the run")
+        self.context.shared.lifecycle.failure().expect("the end of the run")
     }
 
     /// Names and offsets of what was found.
     fn found(&self) -> Vec<(Anomaly, i64)> {
-        self.floor.shared.violations.kept().iter().map(|found| (found.anomaly, found.offset)).collect()
+        self.context.shared.violations.kept().iter().map(|found| (found.anomaly, found.offset)).collect()
     }
 }
 
@@ -97,7 +97,7 @@ fn what_is_consumed_is_sent_again() {
         let mut sent = played.sent();
         sent.sort_unstable();
         assert_eq!(sent, [0, 1, 2, 70, 71], "its own, and those that it took over");
-        let stats = &played.floor.stats;
+        let stats = &played.context.stats;
         assert_eq!((stats.consumed.get(), stats.consumed_bytes.get(), stats.enqueued.get()), (2, 34, 0));
         let groups = played.fake.groups();
         assert_eq!((groups.committed[&0], groups.left), (2, 1), "the group knows before it leaves");
@@ -107,12 +107,12 @@ fn what_is_consumed_is_sent_again() {
 #[test]
 fn nothing_is_sent_before_it_may_be_and_what_comes_is_consumed() {
     on_an_executor(async {
-        let (floor, fake) = (PlayedFloor::new(""), Fake::default());
+        let (context, fake) = (PlayedFloor::new(""), Fake::default());
         fake.groups().steps([assign(), token(0, 70)]);
-        let played = Played { floor, fake };
-        played.work_until(|played| played.floor.stats.consumed.get() == 1).await;
+        let played = Played { context, fake };
+        played.work_until(|played| played.context.stats.consumed.get() == 1).await;
         assert_eq!(played.sent(), [] as [i64; 0]);
-        assert_eq!(played.floor.stats.enqueued.get(), TOKENS + 1);
+        assert_eq!(played.context.stats.enqueued.get(), TOKENS + 1);
     });
 }
 
@@ -127,10 +127,10 @@ fn tokens_of_a_partition_that_was_taken_away_in_mid_read_are_its_own_still() {
             GroupStep::Revoke { partition: 0 },
         ];
         let played = Played::new("", steps);
-        let is_tended = |played: &Played| played.floor.stats.replayed.get() > 0;
+        let is_tended = |played: &Played| played.context.stats.replayed.get() > 0;
         played.work_until(|played| played.produced() == 5 && is_tended(played)).await;
         assert!(played.sent().contains(&71));
-        assert_eq!(played.floor.stats.replayed.get(), 2, "another is shown them again");
+        assert_eq!(played.context.stats.replayed.get(), 2, "another is shown them again");
     });
 }
 
@@ -139,7 +139,7 @@ fn a_commit_that_comes_too_late_does_not_hold_up_the_end() {
     on_an_executor(async {
         let played = Played::new("", [assign(), token(0, 70), GroupStep::HoldCommits, token(1, 71)]);
         played.work_until(|played| played.produced() == 5).await;
-        assert_eq!(played.floor.stats.replayed.get(), 2);
+        assert_eq!(played.context.stats.replayed.get(), 2);
         assert_eq!(played.fake.groups().left, 1);
     });
 }
@@ -160,7 +160,7 @@ fn what_is_in_flight_at_the_end_is_waited_for() {
         let played = Played::new("--max-buffered-records 4", [assign()]);
         played.fake.writes().react(|_| Reaction::Hold);
         let release = async {
-            while !played.floor.shared.lifecycle.stop_requested() {
+            while !played.context.shared.lifecycle.stop_requested() {
                 glommio::timer::sleep(Duration::from_millis(1)).await;
             }
             glommio::timer::sleep(Duration::from_millis(10)).await;
@@ -168,7 +168,7 @@ fn what_is_in_flight_at_the_end_is_waited_for() {
         };
         let work = played.work_until(|played| played.sent().len() == 3);
         futures_lite::future::zip(work, release).await;
-        assert_eq!((played.produced(), played.floor.stats.enqueued.get()), (TOKENS, 0));
+        assert_eq!((played.produced(), played.context.stats.enqueued.get()), (TOKENS, 0));
     });
 }
 
@@ -222,7 +222,7 @@ fn what_was_to_be_aborted_and_shows_is_named_and_not_taken_over() {
         let played = Played::new("", [assign(), body(0, aborted), token(1, 71)]);
         played.work_until(|played| played.produced() == 4).await;
         assert_eq!(played.found(), [(Anomaly::AbortedRead, 0)]);
-        assert_eq!(played.floor.stats.aborted_reads.get(), 1);
+        assert_eq!(played.context.stats.aborted_reads.get(), 1);
         assert!(!played.sent().contains(&70), "whoever aborted it has kept it");
     });
 }
@@ -233,7 +233,7 @@ fn what_is_no_repeaters_is_skipped_and_counted() {
         let steps = [assign(), value(0, Some(b"else".to_vec())), value(1, None), token(2, 70)];
         let played = Played::new("", steps);
         played.work_until(|played| played.produced() == 4).await;
-        let stats = &played.floor.stats;
+        let stats = &played.context.stats;
         let counts = (stats.bad_bodies.get(), stats.tombstones_consumed.get(), stats.consumed.get());
         assert_eq!((counts, played.found()), ((1, 1, 1), vec![]));
     });
@@ -246,7 +246,7 @@ fn a_record_from_the_future_is_in_no_latency() {
         let header = Header { token: 70, sent_at_us, aborted: false };
         let played = Played::new("", [assign(), body(0, header)]);
         played.work_until(|played| played.produced() == 4).await;
-        let stats = &played.floor.stats;
+        let stats = &played.context.stats;
         assert_eq!((stats.before_sent.get(), stats.clock_lead_us.get() > 3_500_000_000), (1, true));
     });
 }
@@ -260,7 +260,7 @@ fn what_cannot_be_read_is_named_once_and_the_rest_goes_round() {
         let played = Played::new("", steps);
         played.work_until(|played| played.produced() == 5).await;
         assert_eq!(played.found(), [(Anomaly::Corrupt, 1)]);
-        assert_eq!(played.floor.stats.faults.get(), 1);
+        assert_eq!(played.context.stats.faults.get(), 1);
     });
 }
 
@@ -283,7 +283,7 @@ fn a_record_that_cannot_be_taken_apart_gives_no_token() {
         let played = Played::new("", [assign(), token(0, 70), spoilt, so_far, token(4, 71)]);
         played.work_until(|played| played.produced() == 5).await;
         assert_eq!(
-            (played.found(), played.floor.stats.tombstones_consumed.get()),
+            (played.found(), played.context.stats.tombstones_consumed.get()),
             (vec![(Anomaly::Corrupt, 1)], 0)
         );
     });
@@ -297,7 +297,7 @@ fn what_the_client_gets_over_is_counted_and_goes_on() {
         let steps = [assign(), token(0, 70), passing(), passing(), cut, token(0, 71)];
         let played = Played::new("", steps);
         played.work_until(|played| played.produced() == 5).await;
-        assert_eq!((played.floor.stats.faults.get(), played.found()), (2, vec![]));
+        assert_eq!((played.context.stats.faults.get(), played.found()), (2, vec![]));
     });
 }
 
@@ -316,8 +316,8 @@ fn a_group_that_refuses_the_worker_is_told_of_and_waited_for() {
     on_an_executor(async {
         let played = Played::new("", [GroupStep::Refuse(KafkaError::full_group()), assign(), token(0, 70)]);
         played.work_until(|played| played.produced() == 4).await;
-        assert_eq!(played.floor.shard.floor.take_refusals(), [KafkaError::full_group()]);
-        assert_eq!(played.floor.shared.lifecycle.failure(), None);
+        assert_eq!(played.context.shard.context.take_refusals(), [KafkaError::full_group()]);
+        assert_eq!(played.context.shared.lifecycle.failure(), None);
     });
 }
 
@@ -325,7 +325,7 @@ fn a_group_that_refuses_the_worker_is_told_of_and_waited_for() {
 fn how_the_member_stands_is_told_to_the_main_thread() {
     on_an_executor(async {
         let played = Played::new("", [assign(), token(0, 70)]);
-        let stats = played.floor.stats.clone();
+        let stats = played.context.stats.clone();
         played.work_until(|_| stats.rebalances.get() == 1 && stats.partitions.get() == 1).await;
         assert_eq!(stats.starting.get(), 0);
     });
@@ -342,6 +342,6 @@ fn tokens_that_others_send_to_partitions_which_were_added_go_round() {
         played.work_until(|played| played.produced() == 5).await;
         assert!(played.sent().contains(&70));
         assert_eq!(played.found(), [(Anomaly::AbortedRead, 1)]);
-        assert_eq!(played.floor.shared.violations.kept()[0].partition, 7);
+        assert_eq!(played.context.shared.violations.kept()[0].partition, 7);
     });
 }

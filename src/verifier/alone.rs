@@ -17,7 +17,7 @@ use super::{
     },
     read::{
         budget::Allowance,
-        checker::Truth,
+        checker::Expectation,
         closing::Close,
         progress::Span,
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
@@ -118,7 +118,7 @@ pub fn read<C: ClientFactory>(clients: &C, records: i64, partitions: i32) -> Res
         end_to_end: None,
     };
     let pass = SeqReadPass {
-        truth: Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false },
+        expectation: Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false },
         spans: job
             .table
             .slots()

@@ -3,11 +3,11 @@
 #[doc(hidden)]
 pub mod alone;
 pub(crate) mod check;
-pub(crate) mod crew;
 pub(crate) mod phases;
 pub(crate) mod produce;
 pub(crate) mod read;
 pub(crate) mod run;
+pub(crate) mod run_context;
 mod second_look;
 pub(crate) mod shard;
 mod sliced;

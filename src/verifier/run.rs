@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{crew::Crew, phases, read::group::group_pass, shard::Halt, sliced, trial::Trial};
+use super::{phases, read::group::group_pass, run_context::RunContext, shard::Halt, sliced, trial::Trial};
 use crate::{
     app::{
         broker::Cluster,
@@ -96,7 +96,7 @@ fn work(
     let kind = frame::client_on(&config.common.client, is_redpanda);
     let topics = [(config.topic.clone(), partitions)];
     control.watch(observer.clone(), &topics, config.common.metadata_max_age);
-    let crew = Crew {
+    let run_context = RunContext {
         config,
         control,
         observer,
@@ -113,33 +113,34 @@ fn work(
         ),
     };
     if config.produce.is_none() && config.has_readers() {
-        warn_without_ledger(&crew);
+        warn_without_ledger(&run_context);
     }
     // The ledger must be readable, and writable by a producer, before there is anything to lose.
-    let (ledger, _) = crew.ledger()?;
-    if let Ledgers::Own(store) = &crew.ledgers {
+    let (ledger, _) = run_context.ledger()?;
+    if let Ledgers::Own(store) = &run_context.ledgers {
         store.probe()?;
     }
-    control.shared.shards.store(crew.placement.shards.len(), Relaxed);
-    let board = control.shared.board.get_or_init(|| crew.board());
+    control.shared.shards.store(run_context.placement.shards.len(), Relaxed);
+    let board = control.shared.board.get_or_init(|| run_context.board());
     board.note_ledger(ledger.acked_count());
-    let part =
-        config.slice.map_or_else(String::new, |slice| format!("slice {slice} with {} of ", crew.own().len()));
+    let part = config
+        .slice
+        .map_or_else(String::new, |slice| format!("slice {slice} with {} of ", run_context.own().len()));
     tracing::info!(
         "topic {}: {part}{}, {}, {} in the ledger",
         config.topic,
         count(partitions, "partition"),
-        count(crew.placement.shards.len(), "shard"),
+        count(run_context.placement.shards.len(), "shard"),
         count(ledger.acked_count(), "offset")
     );
-    verdict(run_phases(&crew, board), control).map_err(|error| explain_compaction(error, &crew))
+    verdict(run_phases(&run_context, board), control).map_err(|error| explain_compaction(error, &run_context))
 }
 
 /// Says so where there is nothing to hold the log against.
-fn warn_without_ledger(crew: &Crew<'_>) {
-    let config = crew.config;
+fn warn_without_ledger(run_context: &RunContext<'_>) {
+    let config = run_context.config;
     // That of an embedded cluster goes with it: nobody could have brought one.
-    if matches!(config.common.brokers, Brokers::Embedded { .. }) || crew.ledgers.has_any() {
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) || run_context.ledgers.has_any() {
         return;
     }
     let place = LedgerStore::new(&config.ledger_dir, &config.topic).path().to_owned();
@@ -151,11 +152,11 @@ fn warn_without_ledger(crew: &Crew<'_>) {
 }
 
 /// Records that compaction took look like lost ones to whoever was not told of it.
-fn explain_compaction(mut error: RunError, crew: &Crew<'_>) -> RunError {
+fn explain_compaction(mut error: RunError, run_context: &RunContext<'_>) -> RunError {
     if let RunError::Violation(violation) | RunError::Violations { first: violation, .. } = &mut error
         && violation.anomaly == Anomaly::LostWrite
-        && !crew.config.proof.compacted
-        && crew.observer.is_compacted(&crew.config.topic) == Some(true)
+        && !run_context.config.proof.compacted
+        && run_context.observer.is_compacted(&run_context.config.topic) == Some(true)
     {
         violation.found.push_str("; the topic's cleanup.policy is compact: does it want --compacted?");
     }
@@ -196,26 +197,26 @@ pub(crate) fn verdict(outcome: Result<(), RunError>, control: &Control) -> Resul
 }
 
 /// One after the other, until one fails or the run is stopped.
-fn run_phases(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
+fn run_phases(run_context: &RunContext<'_>, board: &Board) -> Result<(), RunError> {
     let steps: [(&'static str, phases::Phase); 4] = [
         (PRODUCE, phases::produce),
         (ReaderKind::Random.name(), phases::random_read),
         (ReaderKind::Sequential.name(), phases::sequential_read),
         (ReaderKind::Group.name(), group_pass::group_read),
     ];
-    let ending = &crew.control.shared.ending;
+    let ending = &run_context.control.shared.ending;
     let mut outcome = Ok(());
     for (name, phase) in steps {
         ending.begin_phase(name);
-        crew.lifecycle().begin_phase(crew.config.common.limits.duration);
-        outcome = phase(crew, board);
+        run_context.lifecycle().begin_phase(run_context.config.common.limits.duration);
+        outcome = phase(run_context, board);
         ending.end_phase();
-        if outcome.is_err() || crew.lifecycle().run_stop_requested() {
+        if outcome.is_err() || run_context.lifecycle().run_stop_requested() {
             break;
         }
     }
     // Nobody who looks may take a worker that will not run any more for one that does.
-    Crew::finish_all(board);
+    RunContext::finish_all(board);
     outcome
 }
 

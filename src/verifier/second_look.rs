@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{crew::Crew, shard::Halt};
+use super::{run_context::RunContext, shard::Halt};
 use crate::{
     findings::anomaly::Violation,
     ledger::undecided::{self, Decided},
@@ -18,28 +18,28 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The looks during one pass: whoever waits for more would learn of a broken promise at its end only.
 pub(crate) struct SecondLook<'a> {
-    crew: &'a Crew<'a>,
+    run_context: &'a RunContext<'a>,
     next: Instant,
     halt: Option<Halt>,
 }
 
 impl<'a> SecondLook<'a> {
-    pub(crate) fn new(crew: &'a Crew<'a>) -> Self {
-        Self { crew, next: Instant::now() + LOOK_EVERY, halt: None }
+    pub(crate) fn new(run_context: &'a RunContext<'a>) -> Self {
+        Self { run_context, next: Instant::now() + LOOK_EVERY, halt: None }
     }
 
     /// Called again and again. A broken promise ends the run, unless it goes on.
     pub(crate) fn look(&mut self) {
-        let (crew, undecided) = (self.crew, &self.crew.control.shared.undecided);
+        let (run_context, undecided) = (self.run_context, &self.run_context.control.shared.undecided);
         if undecided.is_empty() || Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + LOOK_EVERY;
         // One that cannot be read now is read at the end of the pass.
-        let Ok((ledger, _)) = crew.ledger() else { return };
-        if let Err(halt) = crew.accuse(undecided.convict(&ledger)) {
-            crew.lifecycle().note_halt(halt.exit_code(), || halt.to_string());
-            crew.lifecycle().request_stop();
+        let Ok((ledger, _)) = run_context.ledger() else { return };
+        if let Err(halt) = run_context.accuse(undecided.convict(&ledger)) {
+            run_context.lifecycle().note_halt(halt.exit_code(), || halt.to_string());
+            run_context.lifecycle().request_stop();
             self.halt.get_or_insert(halt);
         }
     }
@@ -50,7 +50,7 @@ impl<'a> SecondLook<'a> {
     }
 }
 
-impl Crew<'_> {
+impl RunContext<'_> {
     /// A pass is over: decides about the records that were left to this moment.
     ///
     /// # Errors

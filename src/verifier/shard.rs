@@ -128,27 +128,27 @@ impl ShardContext {
 
 /// Passes for a reader on a shard, handed out one by one by the main thread.
 #[derive(Clone)]
-pub(crate) struct Feed<P> {
+pub(crate) struct PassQueue<P> {
     passes: Receiver<P>,
     outcomes: Sender<Result<(), Halt>>,
 }
 
-/// The main thread's side of a [`Feed`].
+/// The main thread's side of a [`PassQueue`].
 pub(crate) struct Feeder<P> {
     passes: Sender<P>,
     outcomes: Receiver<Result<(), Halt>>,
 }
 
-/// A feed and its feeder.
+/// A queue of passes and its feeder.
 #[must_use]
-pub(crate) fn feed<P>() -> (Feeder<P>, Feed<P>) {
+pub(crate) fn pass_queue<P>() -> (Feeder<P>, PassQueue<P>) {
     let (pass_sender, pass_receiver) = bounded(1);
     let (outcome_sender, outcome_receiver) = bounded(1);
     let feeder = Feeder { passes: pass_sender, outcomes: outcome_receiver };
-    (feeder, Feed { passes: pass_receiver, outcomes: outcome_sender })
+    (feeder, PassQueue { passes: pass_receiver, outcomes: outcome_sender })
 }
 
-impl<P> Feed<P> {
+impl<P> PassQueue<P> {
     /// The next pass; `None` when there is none any more.
     pub(crate) async fn next(&self) -> Option<P> {
         loop {

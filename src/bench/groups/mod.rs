@@ -20,12 +20,12 @@ use crate::{
                 watched::PassProgress,
             },
         },
-        shard::{self, Feed, Feeder},
+        shard::{self, Feeder, PassQueue},
     },
 };
 
 /// What a shard has of a group, and how its passes reach it.
-pub(super) type ShardMembers = (GroupReadJob, Feed<GroupReadPass>);
+pub(super) type ShardMembers = (GroupReadJob, PassQueue<GroupReadPass>);
 
 /// A group of this run's, whose members have been dealt to the shards.
 pub(super) struct Group {
@@ -66,7 +66,7 @@ pub(super) fn deal(
             if own.is_empty() {
                 continue;
             }
-            let (feeder, feed) = shard::feed();
+            let (feeder, pass_queue) = shard::pass_queue();
             let job = GroupReadJob {
                 members: own.into_iter().map(|member| board.shards[member].clone()).collect(),
                 config: config.clone(),
@@ -74,7 +74,7 @@ pub(super) fn deal(
                 table: table.clone(),
                 end_to_end: Some(end_to_end.clone()),
             };
-            of_shards[shard].push((job, feed));
+            of_shards[shard].push((job, pass_queue));
             feeders.push(feeder);
         }
         groups.push(Group {

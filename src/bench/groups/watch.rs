@@ -12,10 +12,9 @@ use crate::{
     stats::ReaderBoard,
     verifier::{
         check::loss::Losses,
-        crew::Survey,
         read::{
             budget::Allowance,
-            checker::{self, Truth},
+            checker::{self, Expectation},
             closing::Close,
             group::{
                 ground::GroupGround, group_name::OwnGroups, group_refusal::GroupFlags, together::AtClose,
@@ -23,6 +22,7 @@ use crate::{
             },
             progress::{OPEN_END, Span},
         },
+        run_context::Survey,
         shard::Halt,
     },
 };
@@ -111,7 +111,7 @@ fn group_ground<'a>(ground: &'a Ground<'a>) -> GroupGround<'a> {
     };
     let trouble = || -> Option<Trouble> { ground.crews.iter().find_map(|crew| crew.reading_trouble(false)) };
     GroupGround {
-        crew: &ground.crews[0],
+        run_context: &ground.crews[0],
         table: ground.table(&ground.placed()),
         topics: ground.topics(),
         flags: FLAGS,
@@ -129,6 +129,6 @@ fn survey(ground: &Ground<'_>, ends: &[OffsetAndEpoch]) -> Survey {
         leader_epoch: end.leader_epoch,
     };
     let nothing = Arc::new(Ledger::new(ground.partitions()));
-    let truth = Truth { ledger: nothing, latest: None, ledger_grows: true };
-    Survey { truth, spans: ends.iter().enumerate().map(span).collect() }
+    let expectation = Expectation { ledger: nothing, latest: None, ledger_grows: true };
+    Survey { expectation, spans: ends.iter().enumerate().map(span).collect() }
 }

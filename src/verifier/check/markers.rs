@@ -7,7 +7,7 @@ use crate::{
     kafka::OffsetAndEpoch,
     ledger::{Ledger, PartitionLedger},
     verifier::{
-        read::stall::{Watch, Watchman},
+        read::stall::{StallDetector, Watch},
         shard::ShardContext,
     },
 };
@@ -15,15 +15,15 @@ use crate::{
 /// What a pass waits for before it begins: that everything can be read that is listed as committed. A transaction that
 /// never ends would hold it up for ever, and has to be named.
 pub(crate) struct Markers {
-    watchman: Watchman,
+    stall_detector: StallDetector,
     /// By partition.
     watches: Vec<Watch>,
 }
 
 impl Markers {
     pub(crate) fn new(context: &ShardContext, partitions: usize) -> Self {
-        let watchman = Watchman::new(context, "a reader that is about to begin");
-        Self { watchman, watches: (0..partitions).map(|_| Watch::default()).collect() }
+        let stall_detector = StallDetector::new(context, "a reader that is about to begin");
+        Self { stall_detector, watches: (0..partitions).map(|_| Watch::default()).collect() }
     }
 
     /// The first that is missing, by where what can be read ends in each partition, and where its log does.
@@ -38,13 +38,13 @@ impl Markers {
         let mut first = None;
         for (id, ((highest, log), watch)) in (0..).zip(parts.zip(&mut self.watches)) {
             let Some(highest) = highest.filter(|highest| holds_up(*highest, log.0..log.1)) else {
-                self.watchman.settled(watch);
+                self.stall_detector.settled(watch);
                 continue;
             };
             first.get_or_insert(HeldUp { partition: id, offset: log.0 });
             let what =
                 || format!("the end of the transaction at offset {}: {highest} behind it was acked", log.0);
-            self.watchman.look(watch, id, log, what);
+            self.stall_detector.look(watch, id, log, what);
         }
         first
     }

@@ -11,7 +11,7 @@ use crate::{
     kafka::{Answers, Isolation, LogWriter, OffsetSpec, QuestionId},
     partitions::{PartitionSlot, PartitionTable},
     verifier::{
-        read::stall::{Watch, Watchman},
+        read::stall::{StallDetector, Watch},
         shard::ShardContext,
     },
 };
@@ -42,7 +42,7 @@ impl Overdue {
 
 /// Watches a shard's partitions.
 pub(crate) struct AckWatch {
-    watchman: Watchman,
+    stall_detector: StallDetector,
     table: Arc<PartitionTable>,
     /// By slot.
     watches: Vec<Watch>,
@@ -55,8 +55,9 @@ impl AckWatch {
     /// `linger`: how long a record may wait before it is sent at all.
     pub(crate) fn new(context: &ShardContext, table: Arc<PartitionTable>, linger: Duration) -> Self {
         let watches = table.slots().map(|_| Watch::default()).collect();
-        let watchman = Watchman::new(context, "the producer").of_a_producer().more_patient_by(linger);
-        Self { watchman, table, watches, question: None, asked: Instant::now() }
+        let stall_detector =
+            StallDetector::new(context, "the producer").of_a_producer().more_patient_by(linger);
+        Self { stall_detector, table, watches, question: None, asked: Instant::now() }
     }
 
     /// Asks and looks when it is time; never waits. `ending`: the transaction is to end.
@@ -93,7 +94,7 @@ impl AckWatch {
                 Ok(end) => {
                     let what = || overdue.describe();
                     let place = (self.table.topic(*partition), self.table.partition(*partition));
-                    self.watchman.look_in(watch, place, (overdue.offset, end.offset), what);
+                    self.stall_detector.look_in(watch, place, (overdue.offset, end.offset), what);
                 }
                 Err(_) => watch.unanswered(),
             }
@@ -104,7 +105,7 @@ impl AckWatch {
     fn let_go(&mut self, overdue: &[Overdue]) {
         for (lane, watch) in self.watches.iter_mut().enumerate() {
             if !overdue.iter().any(|overdue| overdue.partition.index() == lane) {
-                self.watchman.settled(watch);
+                self.stall_detector.settled(watch);
             }
         }
     }

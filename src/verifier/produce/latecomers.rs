@@ -13,7 +13,7 @@ use super::predict::lane::NOT_KNOWN;
 use crate::{
     control::StartWait,
     kafka::{Isolation, OffsetSpec},
-    verifier::crew::Crew,
+    verifier::run_context::RunContext,
 };
 
 /// How long all partitions are waited for before the producer begins with those whose logs' ends are known.
@@ -50,11 +50,11 @@ impl LateEnds {
 }
 
 /// Where the logs end in which the producer can begin, [`NOT_KNOWN`] in the others; `None` when the run was stopped.
-pub(crate) fn first_ends(crew: &Crew<'_>) -> Option<Vec<i64>> {
-    let (started, own) = (Instant::now(), crew.own().len());
-    let mut wait = crew.wait("the producer");
-    let mut ends = vec![NOT_KNOWN; crew.partitions];
-    if let Some(slice) = crew.config.slice {
+pub(crate) fn first_ends(run_context: &RunContext<'_>) -> Option<Vec<i64>> {
+    let (started, own) = (Instant::now(), run_context.own().len());
+    let mut wait = run_context.wait("the producer");
+    let mut ends = vec![NOT_KNOWN; run_context.partitions];
+    if let Some(slice) = run_context.config.slice {
         // Others' are nobody's business here.
         (0..).zip(&mut ends).filter(|(id, _)| !slice.owns(*id)).for_each(|(_, end)| *end = 0);
     }
@@ -64,13 +64,15 @@ pub(crate) fn first_ends(crew: &Crew<'_>) -> Option<Vec<i64>> {
             wait.over();
             return Some(ends);
         }
-        if !wait.still(|| crew.offsets_awaited(&open)) {
+        if !wait.still(|| run_context.offsets_awaited(&open)) {
             return None;
         }
         // What an aborted transaction left takes offsets too.
-        let (topic, isolation) = (&crew.config.topic, Isolation::ReadUncommitted);
-        let stop = || crew.lifecycle().stop_requested();
-        for (partition, end) in crew.observer.offsets_of(topic, &open, OffsetSpec::End, isolation, stop)? {
+        let (topic, isolation) = (&run_context.config.topic, Isolation::ReadUncommitted);
+        let stop = || run_context.lifecycle().stop_requested();
+        for (partition, end) in
+            run_context.observer.offsets_of(topic, &open, OffsetSpec::End, isolation, stop)?
+        {
             if let Some(known) = usize::try_from(partition).ok().and_then(|index| ends.get_mut(index)) {
                 *known = end.offset;
             }
@@ -87,7 +89,7 @@ fn open(ends: &[i64]) -> Vec<i32> {
 
 /// Asks for what is not known yet, while the producer works.
 pub(crate) struct Latecomers<'a> {
-    crew: &'a Crew<'a>,
+    run_context: &'a RunContext<'a>,
     open: Vec<i32>,
     ends: Arc<LateEnds>,
     wait: StartWait<'a>,
@@ -98,7 +100,12 @@ pub(crate) struct Latecomers<'a> {
 }
 
 impl<'a> Latecomers<'a> {
-    pub(crate) fn new(crew: &'a Crew<'a>, ends: &[i64], late: Arc<LateEnds>, transactional: bool) -> Self {
+    pub(crate) fn new(
+        run_context: &'a RunContext<'a>,
+        ends: &[i64],
+        late: Arc<LateEnds>,
+        transactional: bool,
+    ) -> Self {
         let open = open(ends);
         if !open.is_empty() {
             tracing::warn!(
@@ -106,13 +113,13 @@ impl<'a> Latecomers<'a> {
                 crate::kafka::named("partition", open.iter().copied())
             );
         }
-        let wait = crew.wait("the producer");
-        Self { crew, open, ends: late, wait, asked: Instant::now(), answered: None, transactional }
+        let wait = run_context.wait("the producer");
+        Self { run_context, open, ends: late, wait, asked: Instant::now(), answered: None, transactional }
     }
 
     /// The producer is done, with or without them.
     pub(crate) fn ended(&mut self) {
-        if !self.crew.lifecycle().stop_requested() {
+        if !self.run_context.lifecycle().stop_requested() {
             self.wait.not_needed();
         }
     }
@@ -123,13 +130,13 @@ impl<'a> Latecomers<'a> {
             return;
         }
         self.asked = Instant::now();
-        let (crew, open) = (self.crew, &self.open);
-        if !self.wait.still(|| crew.offsets_awaited(open)) {
+        let (run_context, open) = (self.run_context, &self.open);
+        if !self.wait.still(|| run_context.offsets_awaited(open)) {
             return;
         }
         let ask = |isolation| {
-            let stop = || crew.lifecycle().stop_requested() || is_over();
-            crew.observer.offsets_of(&crew.config.topic, open, OffsetSpec::End, isolation, stop)
+            let stop = || run_context.lifecycle().stop_requested() || is_over();
+            run_context.observer.offsets_of(&run_context.config.topic, open, OffsetSpec::End, isolation, stop)
         };
         let Some(ends) = ask(Isolation::ReadUncommitted).filter(|ends| !ends.is_empty()) else { return };
         let answered = *self.answered.get_or_insert_with(Instant::now);

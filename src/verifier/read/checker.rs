@@ -31,7 +31,7 @@ use crate::{
 
 /// What a pass is held against.
 #[derive(Clone)]
-pub(crate) struct Truth {
+pub(crate) struct Expectation {
     pub(crate) ledger: Arc<Ledger>,
     /// The last value of each key, where values are checked.
     pub(crate) latest: Option<Arc<LatestValues>>,
@@ -54,7 +54,7 @@ pub(crate) struct Cut {
 pub(crate) struct Checker {
     context: ShardContext,
     table: Arc<PartitionTable>,
-    truth: Truth,
+    expectation: Expectation,
     stats: Arc<ReaderStats>,
     proof: ProofConfig,
     rules: Rules,
@@ -92,28 +92,29 @@ impl Checker {
     pub(crate) fn new(
         context: &ShardContext,
         table: Arc<PartitionTable>,
-        truth: Truth,
+        expectation: Expectation,
         stats: Arc<ReaderStats>,
         proof: ProofConfig,
     ) -> Self {
-        let mut checker = Self { context: context.clone(), table, truth, stats, proof, rules: ANYTHING };
+        let mut checker =
+            Self { context: context.clone(), table, expectation, stats, proof, rules: ANYTHING };
         checker.rules = checker.rules();
         checker
     }
 
     fn rules(&self) -> Rules {
-        let Self { proof, truth, .. } = self;
+        let Self { proof, expectation, .. } = self;
         Rules {
             visible: if proof.transactions { Visible::Committed } else { Visible::All },
             proof_header: proof.proof_header,
             whole_transactions: proof.transactions && !self.records_may_go() && !self.tolerates_data_loss(),
-            ledger_grows: truth.ledger_grows,
+            ledger_grows: expectation.ledger_grows,
         }
     }
 
     /// The ledger has grown since the pass began, and all of the pass is held against it from now on.
     pub(crate) fn renew_ledger(&mut self, ledger: Arc<Ledger>) {
-        self.truth.ledger = ledger;
+        self.expectation.ledger = ledger;
         self.rules = self.rules();
     }
 
@@ -138,22 +139,22 @@ impl Checker {
 
     /// One partition's part of the ledger.
     pub(crate) fn ledger(&self, partition: PartitionSlot) -> Option<&PartitionLedger> {
-        self.truth.ledger.partition(self.place(partition))
+        self.expectation.ledger.partition(self.place(partition))
     }
 
     /// Whether values are checked.
     pub(crate) fn latest(&self) -> Option<&LatestValues> {
-        self.truth.latest.as_deref()
+        self.expectation.latest.as_deref()
     }
 
     /// Whether records may be missing that were acked: the log is compacted.
     pub(crate) fn records_may_go(&self) -> bool {
-        self.proof.compacted || self.truth.ledger.adjust_consumable_offsets
+        self.proof.compacted || self.expectation.ledger.adjust_consumable_offsets
     }
 
     /// Behind what compaction leaves of a partition for certain, by the ledger that the pass is held against.
     pub(crate) fn consumable_end(&self, partition: PartitionSlot) -> Option<i64> {
-        consumable_end(&self.truth.ledger, self.place(partition))
+        consumable_end(&self.expectation.ledger, self.place(partition))
     }
 
     /// What was read of a partition from `start` on, held against the ledger, and where that does not list it.
@@ -271,7 +272,7 @@ impl Checker {
                     Checked::Valid => counters.valid_reads.add(1),
                     Checked::OutOfScope => {
                         counters.out_of_scope_invalid_reads.add(1);
-                        if self.truth.ledger_grows {
+                        if self.expectation.ledger_grows {
                             self.lies_elsewhere(partition, record);
                         }
                     }
@@ -368,7 +369,7 @@ impl Checker {
             end: progress.position,
             unreadable: &progress.unreadable,
             may_be_cut: self.tolerates_data_loss(),
-            may_hold_tombstones: self.truth.ledger.adjust_consumable_offsets,
+            may_hold_tombstones: self.expectation.ledger.adjust_consumable_offsets,
             is_transactional: self.proof.transactions,
         };
         keys.map_or(Vec::new(), |keys| seen.stale(keys, &log))

@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    checker::{self, Checker, Truth},
+    checker::{self, Checker, Expectation},
     progress::Span,
-    stall::{Watch, Watchman},
+    stall::{StallDetector, Watch},
 };
 use crate::{
     config::{ClientKind, ProofConfig},
@@ -24,7 +24,7 @@ use crate::{
             loss::{self, LOOKS},
             validator::PartitionState,
         },
-        shard::{Feed, Halt, ShardContext},
+        shard::{Halt, PassQueue, ShardContext},
     },
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct RandReadJob {
 /// One pass of a reader.
 #[derive(Clone)]
 pub(crate) struct RandReadPass {
-    pub(crate) truth: Truth,
+    pub(crate) expectation: Expectation,
     /// Where each of them starts and ends, by slot.
     pub(crate) spans: Arc<[Span]>,
 }
@@ -55,7 +55,7 @@ const LOOK_PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { l
 const END_PAUSE: Duration = Duration::from_millis(10);
 
 /// A reader, and where its passes come from.
-type Work = (RandReadJob, Feed<RandReadPass>);
+type Work = (RandReadJob, PassQueue<RandReadPass>);
 
 /// All readers of a shard read pass after pass until there is none any more, with whatever client this run reads with.
 pub(crate) async fn run(context: ShardContext, work: Vec<Work>) {
@@ -77,7 +77,8 @@ async fn run_with<C: SpotFactory>(clients: C, context: ShardContext, work: Vec<W
             work.iter().map(|_| Err(halt.clone())).collect()
         }
     };
-    let start = |((job, feed), client)| glommio::spawn_local(run_one(context.clone(), job, feed, client));
+    let start =
+        |((job, pass_queue), client)| glommio::spawn_local(run_one(context.clone(), job, pass_queue, client));
     let tasks: Vec<_> = work.into_iter().zip(clients).map(start).collect();
     for task in tasks {
         task.await;
@@ -87,15 +88,15 @@ async fn run_with<C: SpotFactory>(clients: C, context: ShardContext, work: Vec<W
 async fn run_one<R: LogReader>(
     context: ShardContext,
     job: RandReadJob,
-    feed: Feed<RandReadPass>,
+    pass_queue: PassQueue<RandReadPass>,
     mut client: Result<R, Halt>,
 ) {
-    while let Some(pass) = feed.next().await {
+    while let Some(pass) = pass_queue.next().await {
         let outcome = match &mut client {
             Ok(client) => RandReader::new(&context, &job, client, pass).read().await,
             Err(halt) => Err(halt.clone()),
         };
-        feed.finish(context.stop_all_on_halt(outcome));
+        pass_queue.finish(context.stop_all_on_halt(outcome));
     }
 }
 
@@ -111,7 +112,7 @@ struct RandReader<'a, R> {
     states: Vec<PartitionState>,
     /// Reads that brought a record, and the watch over them, by partition.
     found: Vec<(i64, Watch)>,
-    watchman: Watchman,
+    stall_detector: StallDetector,
     coverage: CoverageTotals,
     reads: u64,
     random: Random,
@@ -136,7 +137,8 @@ enum Found {
 
 impl<'a, R: LogReader> RandReader<'a, R> {
     fn new(context: &'a ShardContext, job: &RandReadJob, client: &'a mut R, pass: RandReadPass) -> Self {
-        let checker = Checker::new(context, job.table.clone(), pass.truth, job.stats.clone(), job.proof);
+        let checker =
+            Checker::new(context, job.table.clone(), pass.expectation, job.stats.clone(), job.proof);
         Self {
             context,
             client,
@@ -145,7 +147,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             log_ends: pass.spans.iter().map(|span| span.end).collect(),
             states: vec![PartitionState::default(); pass.spans.len()],
             found: pass.spans.iter().map(|_| Default::default()).collect(),
-            watchman: Watchman::new(context, "a random reader"),
+            stall_detector: StallDetector::new(context, "a random reader"),
             coverage: CoverageTotals::default(),
             reads: job.reads,
             random: Random::from_entropy(),
@@ -171,7 +173,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
                     done += 1;
                     let (count, watch) = &mut self.found[index];
                     *count += 1;
-                    self.watchman.moved(watch, *count);
+                    self.stall_detector.moved(watch, *count);
                     self.cover(span.partition, found);
                     if found > offset {
                         self.explain_jump(index, offset, found).await?;
@@ -191,7 +193,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             }
         }
         if done == self.reads {
-            self.found.iter_mut().for_each(|(_, watch)| self.watchman.settled(watch));
+            self.found.iter_mut().for_each(|(_, watch)| self.stall_detector.settled(watch));
         }
         Ok(())
     }
@@ -339,7 +341,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             watch.unanswered();
         } else if (start..end).contains(&wanted) {
             let what = || format!("a record at offset {wanted} or behind");
-            self.watchman.look(watch, self.checker.number(partition), (*count, end), what);
+            self.stall_detector.look(watch, self.checker.number(partition), (*count, end), what);
         }
     }
 }

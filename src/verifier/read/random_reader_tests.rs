@@ -24,10 +24,14 @@ fn played(reads: u64, flags: &str) -> Played {
     let job = RandReadJob { table, stats: Arc::new(ReaderStats::new(&[0])), reads, proof: config.proof };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 10 });
-    let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
+    let expectation = Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
     let spans = [Span { partition: PartitionSlot::default(), start: 5, end: 6, leader_epoch: 0 }];
-    let played =
-        Played { context, job, pass: RandReadPass { truth, spans: spans.into() }, fake: Fake::default() };
+    let played = Played {
+        context,
+        job,
+        pass: RandReadPass { expectation, spans: spans.into() },
+        fake: Fake::default(),
+    };
     played.ends_at(5, 6)
 }
 

@@ -78,7 +78,7 @@ impl Watch {
 }
 
 /// What a kind of worker needs in order to say that it is stalled.
-pub(crate) struct Watchman {
+pub(crate) struct StallDetector {
     shared: Arc<Shared>,
     topic: Arc<str>,
     worker: &'static str,
@@ -88,7 +88,7 @@ pub(crate) struct Watchman {
     limit: Option<Duration>,
 }
 
-impl Watchman {
+impl StallDetector {
     pub(crate) fn new(context: &ShardContext, worker: &'static str) -> Self {
         Self::of(context.shared.clone(), context.topic.clone(), worker, context.stall_after)
     }

@@ -8,13 +8,13 @@ use crate::{
     human::count,
     kafka::{Trouble, named},
     partitions::{PartitionSlot, PartitionTable},
-    verifier::{crew::Crew, read::checker},
+    verifier::{read::checker, run_context::RunContext},
 };
 
 /// What all passes of a group have in common.
 pub(crate) struct GroupGround<'a> {
     /// Through it the cluster is asked about the group itself; of the first topic.
-    pub(crate) crew: &'a Crew<'a>,
+    pub(crate) run_context: &'a RunContext<'a>,
     /// All partitions, each in the slot of its place in the ledger.
     pub(crate) table: Arc<PartitionTable>,
     /// The topics with their partitions, in that order.
@@ -28,16 +28,16 @@ pub(crate) struct GroupGround<'a> {
 }
 
 impl<'a> GroupGround<'a> {
-    /// Of a group that reads the topic of this crew.
-    pub(crate) fn of_topic(crew: &'a Crew<'a>, flags: GroupFlags) -> Self {
-        let isolation = checker::isolation(crew.config.proof);
+    /// Of a group that reads the topic of this run.
+    pub(crate) fn of_topic(run_context: &'a RunContext<'a>, flags: GroupFlags) -> Self {
+        let isolation = checker::isolation(run_context.config.proof);
         Self {
-            crew,
-            table: crew.table(),
-            topics: vec![(crew.config.topic.clone(), crew.partitions)],
+            run_context,
+            table: run_context.table(),
+            topics: vec![(run_context.config.topic.clone(), run_context.partitions)],
             flags,
-            ask: Box::new(move |spec| crew.offsets(spec, isolation)),
-            trouble: Box::new(|| crew.reading_trouble(false)),
+            ask: Box::new(move |spec| run_context.offsets(spec, isolation)),
+            trouble: Box::new(|| run_context.reading_trouble(false)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::group_reader::{self, STATIC_MEMBER};
 use crate::{
     clock,
     config::Brokers,
-    verifier::{crew::Crew, read::checker},
+    verifier::{read::checker, run_context::RunContext},
 };
 
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
@@ -42,28 +42,31 @@ pub(crate) struct OwnGroups {
 impl OwnGroups {
     /// A pass is over, and its group goes. Members that were on their way in when it ended may still be on their way
     /// out, and its coordinator may be moving.
-    pub(crate) fn delete(&mut self, crew: &Crew<'_>, name: &str) {
-        if is_embedded(crew) {
+    pub(crate) fn delete(&mut self, run_context: &RunContext<'_>, name: &str) {
+        if is_embedded(run_context) {
             return;
         }
-        let until = Instant::now() + DELETE_LIMIT + static_session(crew);
-        let mut attempt = attempt(crew, name);
-        while attempt != Attempt::Deleted && Instant::now() < until && !crew.lifecycle().stop_requested() {
+        let until = Instant::now() + DELETE_LIMIT + static_session(run_context);
+        let mut attempt = attempt(run_context, name);
+        while attempt != Attempt::Deleted
+            && Instant::now() < until
+            && !run_context.lifecycle().stop_requested()
+        {
             std::thread::sleep(PAUSE);
-            attempt = self::attempt(crew, name);
+            attempt = self::attempt(run_context, name);
         }
-        let stop = || crew.lifecycle().stop_requested();
-        self.try_again(AGAIN, |name| (!stop()).then(|| self::attempt(crew, name)));
+        let stop = || run_context.lifecycle().stop_requested();
+        self.try_again(AGAIN, |name| (!stop()).then(|| self::attempt(run_context, name)));
         self.note(name.to_owned(), attempt);
     }
 
     /// No pass follows: what is left is tried once more, and named.
-    pub(crate) fn finish(mut self, crew: &Crew<'_>) {
-        if is_embedded(crew) {
+    pub(crate) fn finish(mut self, run_context: &RunContext<'_>) {
+        if is_embedded(run_context) {
             return;
         }
         let until = Instant::now() + DELETE_LIMIT;
-        if crew.lifecycle().stop_requested() {
+        if run_context.lifecycle().stop_requested() {
             self.deleted.clear();
         }
         self.left.extend(self.deleted.drain(..).map(|name| (name, Attempt::Unknown)));
@@ -71,10 +74,11 @@ impl OwnGroups {
             let mut first = true;
             // Who is told to stop tries the one of its last pass, and no more.
             self.try_again(usize::MAX, |name| {
-                let may_try = std::mem::take(&mut first) || !crew.lifecycle().stop_requested();
-                may_try.then(|| attempt(crew, name))
+                let may_try = std::mem::take(&mut first) || !run_context.lifecycle().stop_requested();
+                may_try.then(|| attempt(run_context, name))
             });
-            if self.refused().is_none() || Instant::now() > until || crew.lifecycle().stop_requested() {
+            if self.refused().is_none() || Instant::now() > until || run_context.lifecycle().stop_requested()
+            {
                 break;
             }
             std::thread::sleep(PAUSE);
@@ -124,12 +128,12 @@ impl OwnGroups {
 }
 
 /// The mock cluster cannot delete any, and ends with this process.
-fn is_embedded(crew: &Crew<'_>) -> bool {
-    matches!(crew.config.common.brokers, Brokers::Embedded { .. })
+fn is_embedded(run_context: &RunContext<'_>) -> bool {
+    matches!(run_context.config.common.brokers, Brokers::Embedded { .. })
 }
 
-fn attempt(crew: &Crew<'_>, name: &str) -> Attempt {
-    match crew.observer.delete_group(name) {
+fn attempt(run_context: &RunContext<'_>, name: &str) -> Attempt {
+    match run_context.observer.delete_group(name) {
         Ok(()) => Attempt::Deleted,
         Err(error) if error.is_unknown_group() => Attempt::Unknown,
         Err(error) => Attempt::Refused(error.to_string()),
@@ -138,14 +142,14 @@ fn attempt(crew: &Crew<'_>, name: &str) -> Attempt {
 
 /// How long the member that keeps its place, if it does, is still in the group when it has gone: it says to nobody that
 /// it leaves.
-fn static_session(crew: &Crew<'_>) -> Duration {
-    let group = crew.config.group_read.as_ref();
-    let Some(group) = group.filter(|_| crew.client.given(STATIC_MEMBER).is_some()) else {
+fn static_session(run_context: &RunContext<'_>) -> Duration {
+    let group = run_context.config.group_read.as_ref();
+    let Some(group) = group.filter(|_| run_context.client.given(STATIC_MEMBER).is_some()) else {
         return Duration::ZERO;
     };
-    let isolation = checker::isolation(crew.config.proof);
-    let settings = group_reader::settings(&crew.client, group, String::new(), isolation);
-    let session = settings.session(&crew.client);
+    let isolation = checker::isolation(run_context.config.proof);
+    let settings = group_reader::settings(&run_context.client, group, String::new(), isolation);
+    let session = settings.session(&run_context.client);
     tracing::info!(
         "the group is deleted when the session of its static member ({STATIC_MEMBER}) has ended, in {session:?} at most"
     );

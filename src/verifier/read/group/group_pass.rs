@@ -17,11 +17,11 @@ use crate::{
     stats::{Board, ReaderBoard, ReaderKind},
     verifier::{
         check::loss::Losses,
-        crew::{Crew, EMPTY_PASS_PAUSE, join, removed, start_readers, worst},
         read::{
             budget::{Allowance, Budget},
             progress::Span,
         },
+        run_context::{EMPTY_PASS_PAUSE, RunContext, join, removed, start_readers, worst},
         second_look::SecondLook,
         shard::Feeder,
     },
@@ -34,16 +34,16 @@ const FLAGS: GroupFlags = GroupFlags {
 };
 
 /// Reads everything as a consumer group, and validates it.
-pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError> {
-    let Some(config) = &crew.config.group_read else { return Ok(()) };
+pub(crate) fn group_read(run_context: &RunContext<'_>, board: &Board) -> Result<(), RunError> {
+    let Some(config) = &run_context.config.group_read else { return Ok(()) };
     let Some(reader) = board.readers.iter().find(|reader| reader.kind == ReaderKind::Group) else {
         return Ok(());
     };
-    let ground = GroupGround::of_topic(crew, FLAGS);
-    let jobs = group_reader::jobs(crew, config, reader);
-    let (feeders, running) = start_readers(crew, jobs, group_reader::run)?;
+    let ground = GroupGround::of_topic(run_context, FLAGS);
+    let jobs = group_reader::jobs(run_context, config, reader);
+    let (feeders, running) = start_readers(run_context, jobs, group_reader::run)?;
     let mut left = config.max_messages;
-    let mut losses = vec![Losses::default(); crew.partitions];
+    let mut losses = vec![Losses::default(); run_context.partitions];
     let committed = committed_places(&ground, config);
     let mut result = Ok(());
     let mut own_groups = OwnGroups::default();
@@ -53,10 +53,10 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
             one_pass(&ground, config, reader, &feeders, &name, (&mut left, &mut losses), &committed);
         if config.name.is_none() {
             // Looping readers would leave one behind for each pass.
-            own_groups.delete(crew, &name);
+            own_groups.delete(run_context, &name);
         }
         match outcome {
-            Ok(true) if !crew.is_last_pass() && left != Some(0) => {}
+            Ok(true) if !run_context.is_last_pass() && left != Some(0) => {}
             Ok(_) => break,
             Err(error) => {
                 result = Err(error);
@@ -64,7 +64,7 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
             }
         }
     }
-    own_groups.finish(crew);
+    own_groups.finish(run_context);
     drop(feeders);
     join(running)?;
     result?;
@@ -76,7 +76,7 @@ pub(crate) fn group_read(crew: &Crew<'_>, board: &Board) -> Result<(), RunError>
 /// what lies below. Empty where nobody says.
 fn committed_places(ground: &GroupGround<'_>, config: &GroupReadConfig) -> Vec<i64> {
     let Some(group) = &config.name else { return Vec::new() };
-    let places = sharing::committed_places(ground.crew, config, group);
+    let places = sharing::committed_places(ground.run_context, config, group);
     let committed = places.and_then(|places| places.look(&ground.topics)).unwrap_or_default();
     if committed.iter().any(|place| *place >= 0) {
         tracing::info!(
@@ -96,17 +96,17 @@ fn one_pass(
     (left, losses): (&mut Option<u64>, &mut Vec<Losses>),
     committed: &[i64],
 ) -> Result<bool, RunError> {
-    let crew = ground.crew;
-    let Some(survey) = crew.survey()? else { return Ok(false) };
-    let continuous = crew.config.passes == Passes::Continuous;
+    let run_context = ground.run_context;
+    let Some(survey) = run_context.survey()? else { return Ok(false) };
+    let continuous = run_context.config.passes == Passes::Continuous;
     let total: u64 = survey.spans.iter().map(Span::offsets).sum();
-    if total == 0 && crew.config.passes == Passes::Loop {
+    if total == 0 && run_context.config.passes == Passes::Loop {
         std::thread::sleep(EMPTY_PASS_PAUSE);
     }
-    reader.set_removed(removed(&survey.truth.ledger, &survey.spans));
+    reader.set_removed(removed(&survey.expectation.ledger, &survey.spans));
     let before = reader.raw_totals().records();
     reader.set_goal(before + left.unwrap_or(total).min(total));
-    let closing = || crew.lifecycle().last_pass_requested().then(|| crew.survey_ends());
+    let closing = || run_context.lifecycle().last_pass_requested().then(|| run_context.survey_ends());
     let plan = PassPlan {
         ground,
         config,
@@ -118,18 +118,18 @@ fn one_pass(
         closing: continuous.then_some(&closing as Closings<'_>),
         at_close: AtClose::Ends,
         is_patient: continuous || config.throughput_bytes_per_s.is_some(),
-        second_look: Some(SecondLook::new(crew)),
+        second_look: Some(SecondLook::new(run_context)),
         progress: None,
     };
     let (mut together, mut outcomes) = plan.run(feeders);
-    outcomes.push(crew.decide());
-    crew.noted(worst(outcomes))?;
+    outcomes.push(run_context.decide());
+    run_context.noted(worst(outcomes))?;
     together.note_coverage(committed);
-    if left.is_none() && !crew.lifecycle().stop_requested() {
-        crew.noted(together.audit().map_err(RunError::from))?;
+    if left.is_none() && !run_context.lifecycle().stop_requested() {
+        run_context.noted(together.audit().map_err(RunError::from))?;
     }
     *losses = together.parts.into_iter().map(|part| part.progress.into_losses()).collect();
-    crew.end_pass(&[reader]);
+    run_context.end_pass(&[reader]);
     *left = left.map(|left| left.saturating_sub(reader.raw_totals().records() - before));
     Ok(true)
 }

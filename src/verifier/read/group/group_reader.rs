@@ -25,13 +25,13 @@ use crate::{
     partitions::PartitionTable,
     stats::{ReaderBoard, ReaderStats},
     verifier::{
-        crew::Crew,
         read::{
             budget::Allowance,
-            checker::{self, Checker, Truth},
+            checker::{self, Checker, Expectation},
             end_to_end::{EndToEnd, EndToEndJob},
         },
-        shard::{Feed, Halt, ShardContext},
+        run_context::RunContext,
+        shard::{Halt, PassQueue, ShardContext},
     },
 };
 
@@ -51,7 +51,7 @@ pub(crate) struct GroupReadJob {
 /// One pass of the group over the topic.
 #[derive(Clone)]
 pub(crate) struct GroupReadPass {
-    pub(crate) truth: Truth,
+    pub(crate) expectation: Expectation,
     pub(crate) group: String,
     pub(crate) allowance: Allowance,
     /// How far members have come, for those who go on there.
@@ -85,19 +85,19 @@ const PACED_BATCH: usize = 16;
 
 /// Members take turns on the shards.
 pub(crate) fn jobs(
-    crew: &Crew<'_>,
+    run_context: &RunContext<'_>,
     config: &GroupReadConfig,
     reader: &ReaderBoard,
 ) -> Vec<Vec<GroupReadJob>> {
-    let shards = crew.placement.shards.len();
-    let (members, table) = (config.members.get(), crew.table());
+    let shards = run_context.placement.shards.len();
+    let (members, table) = (config.members.get(), run_context.table());
     let job = |shard: usize| {
         let members: Vec<_> =
             (shard..members).step_by(shards).map(|index| reader.shards[index].clone()).collect();
         let job = GroupReadJob {
             members,
             config: config.clone(),
-            proof: crew.config.proof,
+            proof: run_context.config.proof,
             table: table.clone(),
             end_to_end: None,
         };
@@ -107,17 +107,17 @@ pub(crate) fn jobs(
 }
 
 /// Reads pass after pass until there is none any more. That its members are in the group is librdkafka's business, whoever reads.
-pub(crate) async fn run(context: ShardContext, job: GroupReadJob, feed: Feed<GroupReadPass>) {
+pub(crate) async fn run(context: ShardContext, job: GroupReadJob, pass_queue: PassQueue<GroupReadPass>) {
     let (hub, wire) = (LibrdkafkaHub::start(), context.wire());
     let hub = || hub.as_ref().map_err(|error| Halt::Failed(error.to_string()));
     let (client, cpus) = (|| context.client.clone(), || context.client_cpus());
     match context.kind {
         ClientKind::Wire => {
             let clients = || Ok(JointWorker::new(hub()?, &wire, client(), cpus()));
-            run_with(clients, &context, &job, &feed).await;
+            run_with(clients, &context, &job, &pass_queue).await;
         }
         ClientKind::Librdkafka => {
-            run_with(|| Ok(hub()?.worker(client(), cpus())), &context, &job, &feed).await;
+            run_with(|| Ok(hub()?.worker(client(), cpus())), &context, &job, &pass_queue).await;
         }
     }
 }
@@ -127,11 +127,11 @@ async fn run_with<C: GroupFactory>(
     clients: impl Fn() -> Result<C, Halt>,
     context: &ShardContext,
     job: &GroupReadJob,
-    feed: &Feed<GroupReadPass>,
+    pass_queue: &PassQueue<GroupReadPass>,
 ) {
-    while let Some(pass) = feed.next().await {
+    while let Some(pass) = pass_queue.next().await {
         let outcome = read_together(&clients, context, job, &pass).await;
-        feed.finish(context.stop_all_on_halt(outcome));
+        pass_queue.finish(context.stop_all_on_halt(outcome));
     }
 }
 
@@ -220,7 +220,13 @@ impl<M: GroupReader> Member<M> {
         Ok(Self {
             client: clients.member(&settings, &table)?,
             inbox: Inbox {
-                checker: Checker::new(context, table.clone(), pass.truth.clone(), stats.clone(), job.proof),
+                checker: Checker::new(
+                    context,
+                    table.clone(),
+                    pass.expectation.clone(),
+                    stats.clone(),
+                    job.proof,
+                ),
                 lanes: (0..table.count()).map(|_| Lane::default()).collect(),
                 table,
                 news: pass.news.clone(),

@@ -39,10 +39,10 @@ fn played(members: usize, end: i64, flags: &str) -> Played {
     for partition in 0..3 {
         ledger.partition_mut(partition).unwrap().insert(OffsetRun { lower: 0, upper: end });
     }
-    let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
+    let expectation = Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
     let (sender, news) = unbounded();
     let pass = GroupReadPass {
-        truth,
+        expectation,
         group: "g".into(),
         allowance: Allowance::All,
         handover: Arc::new(Handover::new([(0, Some(0)); PARTITIONS])),
@@ -348,9 +348,9 @@ fn each_pass_has_members_of_its_own() {
     let done = second.done.clone();
     let fake = first.fake.clone();
     let run = async {
-        let (feeder, feed) = shard::feed();
+        let (feeder, pass_queue) = shard::pass_queue();
         let clients = || Ok(fake.clone());
-        let read = run_with(clients, &first.context, &first.job, &feed);
+        let read = run_with(clients, &first.context, &first.job, &pass_queue);
         let main = async {
             for pass in [first.pass.clone(), second] {
                 feeder.start(pass);

@@ -20,7 +20,7 @@ use crate::{
     findings::Awaited,
     kafka::{CommittedPlaces, Trouble},
     mutants,
-    verifier::{crew::Crew, read::checker},
+    verifier::{read::checker, run_context::RunContext},
 };
 
 /// For how long neither they nor we may come further.
@@ -84,9 +84,9 @@ impl<'a> Sharing<'a> {
     /// What the group waits for, of which so many members of ours have `joined`, where all partitions have a leader; with
     /// `speak` also where nobody knows.
     pub(super) fn trouble(&self, parts: &[Part], joined: usize, speak: bool) -> Option<Trouble> {
-        let (crew, members) = (self.ground.crew, self.config.members.get());
-        let classic = crew.observer.describe_group(self.name);
-        let seen = crew.observer.who_is_in(self.name, &classic);
+        let (run_context, members) = (self.ground.run_context, self.config.members.get());
+        let classic = run_context.observer.describe_group(self.name);
+        let seen = run_context.observer.who_is_in(self.name, &classic);
         let from = format!("group '{}': {}", self.name, owners(&seen));
         if joined < members {
             let what = format!("{} of {members} members to be taken in", members - joined);
@@ -107,19 +107,20 @@ impl<'a> Sharing<'a> {
             "members that are not ours read them, perhaps: stop those, or use another group ({name})"
         );
         // Who speaks the newer protocol is none of ours, and what he owns we shall never be shown.
-        let is_theirs = !crew.client.brokers_assign() && group_refusal::is_theirs(&classic);
+        let is_theirs = !run_context.client.brokers_assign() && group_refusal::is_theirs(&classic);
         let is_refusal = is_theirs || self.are_stuck(parts);
         Some(Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_refusal })
     }
 
     /// Whether the pass will never come to its end.
     fn are_stuck(&self, parts: &[Part]) -> bool {
-        let may_be_meant = self.config.name.is_some() && self.ground.crew.config.passes != Passes::Once;
+        let may_be_meant =
+            self.config.name.is_some() && self.ground.run_context.config.passes != Passes::Once;
         let Some(moved) = parts.iter().map(|part| part.moved).max() else { return false };
         let committed = || {
             let mut places = self.places.borrow_mut();
             if places.is_none() {
-                *places = committed_places(self.ground.crew, self.config, self.name);
+                *places = committed_places(self.ground.run_context, self.config, self.name);
             }
             places.as_ref()?.look(&self.ground.topics)
         };
@@ -130,12 +131,12 @@ impl<'a> Sharing<'a> {
 
 /// Looks at a group's committed places.
 pub(super) fn committed_places(
-    crew: &Crew<'_>,
+    run_context: &RunContext<'_>,
     config: &GroupReadConfig,
     group: &str,
 ) -> Option<CommittedPlaces> {
-    let context = crew.context(crew.placement.shards[0].clone());
-    let isolation = checker::isolation(crew.config.proof);
+    let context = run_context.context(run_context.placement.shards[0].clone());
+    let isolation = checker::isolation(run_context.config.proof);
     let settings = group_reader::settings(&context.client, config, group.to_owned(), isolation);
     context.committed_places(&settings).ok()
 }

@@ -27,7 +27,7 @@ use crate::{
             checker::{self, Checker, Cut},
             closing::Closing,
             progress::{OPEN_END, PartitionProgress, Span},
-            stall::{Look, Watchman},
+            stall::{Look, StallDetector},
         },
         shard::Halt,
     },
@@ -54,7 +54,7 @@ pub(crate) enum AtClose {
 pub(crate) struct Together<'a> {
     pub(crate) parts: Vec<Part>,
     pub(super) checker: Checker,
-    pub(super) watchman: Watchman,
+    pub(super) stall_detector: StallDetector,
     pub(super) silences: Arc<Silences>,
     pub(super) ask: Ask<'a>,
     /// Which ends those are.
@@ -107,7 +107,7 @@ impl Together<'_> {
                 let part = &mut self.parts[partition.index()];
                 part.progress.reached(position);
                 part.moved = Instant::now();
-                self.watchman.moved(&mut part.watch, part.progress.position);
+                self.stall_detector.moved(&mut part.watch, part.progress.position);
                 part.keys.merge(keys);
                 let (again, repeated) = part.progress.add(&runs);
                 self.repeated += repeated;
@@ -192,8 +192,12 @@ impl Together<'_> {
             watch.unanswered();
         } else if position < progress.end().min(end) {
             let what = || format!("what lies at offset {position}");
-            let look =
-                self.watchman.look_in(watch, self.checker.topic_and_number(partition), (position, end), what);
+            let look = self.stall_detector.look_in(
+                watch,
+                self.checker.topic_and_number(partition),
+                (position, end),
+                what,
+            );
             if look != Look::Patience {
                 self.silences.tell(partition, position);
             }

@@ -11,7 +11,7 @@ use crate::{
     ledger::OffsetRun,
     partitions::{PartitionSlot, PartitionTable},
     stats::ReaderStats,
-    verifier::{check::last_values::SeenKeys, read::checker::Truth, shard::ShardContext},
+    verifier::{check::last_values::SeenKeys, read::checker::Expectation, shard::ShardContext},
 };
 
 /// The only partition.
@@ -56,10 +56,10 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
     let flags = format!("--topic t --consumer_group_readers 2 --proof-header=false {flags}");
     let (context, config, _) = ShardContext::played(&flags);
     let group = config.group_read.expect("a group");
-    let truth = Truth { ledger: ledger(acked), latest: None, ledger_grows: false };
+    let expectation = Expectation { ledger: ledger(acked), latest: None, ledger_grows: false };
     let stats = Arc::new(ReaderStats::new(&[0]));
     let table = Arc::new(PartitionTable::of_topic("t", [0]));
-    let checker = Checker::new(&context, table, truth, stats.clone(), config.proof);
+    let checker = Checker::new(&context, table, expectation, stats.clone(), config.proof);
     let span = Span { partition: SLOT, start: 0, end, leader_epoch: 0 };
     let brokers = Brokers::default();
     *brokers.starts.borrow_mut() = vec![0];
@@ -67,7 +67,7 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
     let answering = brokers.clone();
     let together = Together {
         parts: parts(&checker, &[span], vec![Losses::default()], false),
-        watchman: Watchman::new(&context, "the group reader"),
+        stall_detector: StallDetector::new(&context, "the group reader"),
         checker,
         silences: Arc::new(Silences::new(1)),
         ask: Box::new(move |spec| answering.answer(spec)),

@@ -28,14 +28,14 @@ use crate::{
     stats::{Gauge, ReaderStats},
     verifier::{
         check::loss::Losses,
-        crew::Survey,
         read::{
             budget::Allowance,
             checker::{self, Checker},
             closing::Closing,
             progress::Span,
-            stall::Watchman,
+            stall::StallDetector,
         },
+        run_context::Survey,
         second_look::SecondLook,
         shard::{Feeder, Halt},
         work_watch::WorkWatch,
@@ -84,18 +84,18 @@ pub(crate) struct PassPlan<'a> {
 impl<'a> PassPlan<'a> {
     /// Has the members read until all of them are gone. Returns what the group has read, and what became of everybody.
     pub(crate) fn run(self, feeders: &[Feeder<GroupReadPass>]) -> (Together<'a>, Vec<Result<(), Halt>>) {
-        let Self { ground, config, name, survey: Survey { truth, spans }, .. } = self;
-        let crew = ground.crew;
+        let Self { ground, config, name, survey: Survey { expectation, spans }, .. } = self;
+        let run_context = ground.run_context;
         let (done, (sender, news)) = (Arc::new(AtomicBool::new(false)), unbounded());
-        let context = crew.context(crew.placement.shards[0].clone());
-        let proof = crew.config.proof;
-        let checker = Checker::new(&context, ground.table.clone(), truth.clone(), self.stats, proof);
+        let context = run_context.context(run_context.placement.shards[0].clone());
+        let proof = run_context.config.proof;
+        let checker = Checker::new(&context, ground.table.clone(), expectation.clone(), self.stats, proof);
         let silences = Arc::new(Silences::new(spans.len()));
         let mut watched = WatchedPass {
             together: Together {
                 parts: together::parts(&checker, &spans, self.losses, self.closing.is_some()),
                 checker,
-                watchman: Watchman::new(&context, WORKER),
+                stall_detector: StallDetector::new(&context, WORKER),
                 silences: silences.clone(),
                 ask: Box::new(|spec| (ground.ask)(spec)),
                 isolation: checker::isolation(proof),
@@ -113,9 +113,9 @@ impl<'a> PassPlan<'a> {
             sharing: Sharing::new(ground, config, name),
             closing: self.closing,
             joined: 0,
-            joining: crew.wait(WORKER),
+            joining: run_context.wait(WORKER),
             refusals: Refusals::new(config.session_timeout.unwrap_or(SESSION)),
-            watch: WorkWatch::new(crew.wait(WORKER), self.is_patient),
+            watch: WorkWatch::new(run_context.wait(WORKER), self.is_patient),
             second_look: self.second_look,
             progress: self.progress,
         };
@@ -125,7 +125,7 @@ impl<'a> PassPlan<'a> {
         let cuts = Arc::new(Cuts::new(spans.len()));
         let (group, allowance) = (name.to_owned(), self.allowance);
         let pass = GroupReadPass {
-            truth,
+            expectation,
             group,
             allowance,
             handover,
@@ -200,7 +200,7 @@ impl WatchedPass<'_> {
         match news {
             News::Joined => {
                 self.joined += 1;
-                self.ground.crew.lifecycle().begin();
+                self.ground.run_context.lifecycle().begin();
                 self.refusals.taken_in();
             }
             News::Refused(error) => self.refused(error),
@@ -231,16 +231,18 @@ impl WatchedPass<'_> {
         if self.together.halt.is_some() || done {
             return;
         }
-        let (ground, crew, name, joined) = (self.ground, self.ground.crew, self.name, self.joined);
+        let (ground, run_context, name, joined) =
+            (self.ground, self.ground.run_context, self.name, self.joined);
         let refusal = self.refusals.open(Instant::now());
         if joined == 0 || refusal.is_some() {
             // Where that ends the run, the members hear of it from there.
             let _ = self.joining.still_in(|| match refusal {
                 Some(error) => {
-                    let seen = crew.observer.who_is_in(name, &crew.observer.describe_group(name));
+                    let seen =
+                        run_context.observer.who_is_in(name, &run_context.observer.describe_group(name));
                     group_refusal::awaited(name, error, &seen, ground.flags).into()
                 }
-                None => crew.observer.trouble_with(Coordinator::Group(name)),
+                None => run_context.observer.trouble_with(Coordinator::Group(name)),
             });
             return;
         }
@@ -259,9 +261,9 @@ impl WatchedPass<'_> {
     /// The group does not take a member in.
     #[cold]
     fn refused(&mut self, error: KafkaError) {
-        let (crew, name) = (self.ground.crew, self.name);
+        let (run_context, name) = (self.ground.run_context, self.name);
         let what = format!("group '{name}' does not take a member in");
-        crew.control.shared.causes.note(WORKER, &what, &error.to_string());
+        run_context.control.shared.causes.note(WORKER, &what, &error.to_string());
         if self.refusals.refused(error, Instant::now()) {
             self.end_refused(error);
         }
@@ -270,7 +272,7 @@ impl WatchedPass<'_> {
     /// The others may have read everything without those that the group did not take in to the end.
     fn miss_members(&mut self) {
         let is_short =
-            self.joined < self.config.members.get() && !self.ground.crew.lifecycle().stop_requested();
+            self.joined < self.config.members.get() && !self.ground.run_context.lifecycle().stop_requested();
         if let Some(error) = self.refusals.open(Instant::now()).filter(|_| is_short) {
             self.end_refused(error);
         }
@@ -279,13 +281,13 @@ impl WatchedPass<'_> {
     /// What the pass was asked for it cannot do.
     #[cold]
     fn end_refused(&mut self, error: KafkaError) {
-        let (crew, name) = (self.ground.crew, self.name);
+        let (run_context, name) = (self.ground.run_context, self.name);
         if self.together.halt.is_none() {
-            let seen = crew.observer.who_is_in(name, &crew.observer.describe_group(name));
+            let seen = run_context.observer.who_is_in(name, &run_context.observer.describe_group(name));
             let flags = self.ground.flags;
             self.together.halt = Some(Halt::Failed(group_refusal::explain(name, error, &seen, flags)));
             // Nobody needs to be patient with a group that does not want them.
-            crew.lifecycle().request_stop();
+            run_context.lifecycle().request_stop();
         }
     }
 }

@@ -22,14 +22,14 @@ use crate::{
         },
         read::{
             budget::Allowance,
-            checker::{self, Checker, Truth},
+            checker::{self, Checker, Expectation},
             closing::Close,
             end_to_end::{EndToEnd, EndToEndJob},
             progress::Span,
-            stall::Watchman,
+            stall::StallDetector,
             track::{Limits, SILENCE, Track},
         },
-        shard::{Feed, Halt, ShardContext},
+        shard::{Halt, PassQueue, ShardContext},
     },
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct SeqReadJob {
 /// One pass over a shard's partitions.
 #[derive(Clone)]
 pub(crate) struct SeqReadPass {
-    pub(crate) truth: Truth,
+    pub(crate) expectation: Expectation,
     /// What is read of each partition, by slot. An end of [`crate::verifier::read::progress::OPEN_END`]
     /// is waited at for more, until the last pass is asked for.
     pub(crate) spans: Vec<Span>,
@@ -72,10 +72,10 @@ const LIMITS: Limits = if cfg!(test) {
 };
 
 /// Reads pass after pass until there is none any more, with whatever client this run reads with.
-pub(crate) async fn run(context: ShardContext, job: SeqReadJob, feed: Feed<SeqReadPass>) {
+pub(crate) async fn run(context: ShardContext, job: SeqReadJob, pass_queue: PassQueue<SeqReadPass>) {
     match context.kind {
-        ClientKind::Wire => run_with(context.wire(), context, job, feed).await,
-        ClientKind::Librdkafka => run_with(context.librdkafka(), context, job, feed).await,
+        ClientKind::Wire => run_with(context.wire(), context, job, pass_queue).await,
+        ClientKind::Librdkafka => run_with(context.librdkafka(), context, job, pass_queue).await,
     }
 }
 
@@ -83,15 +83,15 @@ async fn run_with<C: ClientFactory>(
     clients: C,
     context: ShardContext,
     job: SeqReadJob,
-    feed: Feed<SeqReadPass>,
+    pass_queue: PassQueue<SeqReadPass>,
 ) {
     // One client for all passes, made when there is first something to read: a short topic is not read at the pace of
     // connecting.
     let mut client = None;
     let mut losses = Vec::new();
-    while let Some(pass) = feed.next().await {
+    while let Some(pass) = pass_queue.next().await {
         let outcome = one_pass(&clients, &context, &job, &mut client, pass, &mut losses).await;
-        feed.finish(context.stop_all_on_halt(outcome));
+        pass_queue.finish(context.stop_all_on_halt(outcome));
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct SeqReader<'a, R> {
     close: Close,
     pace: Option<Pace>,
     clock: Clock,
-    watchman: Watchman,
+    stall_detector: StallDetector,
     /// What the brokers are being asked.
     inquiry: Option<Inquiry>,
 }
@@ -150,7 +150,8 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         mut losses: Vec<Losses>,
     ) -> Self {
         losses.resize(pass.spans.len(), Losses::default());
-        let checker = Checker::new(context, job.table.clone(), pass.truth, job.stats.clone(), job.proof);
+        let checker =
+            Checker::new(context, job.table.clone(), pass.expectation, job.stats.clone(), job.proof);
         let track =
             |(span, losses): (&Span, _)| Track::new(*span, losses, checker.consumable_end(span.partition));
         let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
@@ -166,7 +167,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             halt: None,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
-        let watchman = Watchman::new(context, "the sequential reader");
+        let stall_detector = StallDetector::new(context, "the sequential reader");
         let close = pass.close;
         Self {
             context,
@@ -176,7 +177,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             close,
             pace,
             clock: Clock::start(),
-            watchman,
+            stall_detector,
             inquiry: None,
         }
     }
@@ -286,7 +287,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     fn stop_finished(&mut self) {
         for (index, track) in self.pass.tracks.iter_mut().enumerate() {
             let position = track.position();
-            self.watchman.moved(&mut track.watch, position);
+            self.stall_detector.moved(&mut track.watch, position);
             if track.is_done() && !track.is_stopped {
                 track.is_stopped = true;
                 self.client.stop(PartitionSlot::at(index));
@@ -340,7 +341,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             let (partition, position) = (track.partition(), track.position());
             let what = || format!("what lies at offset {position}");
             let place = self.pass.checker.topic_and_number(partition);
-            self.watchman.look_in(&mut track.watch, place, (position, ends.end), what);
+            self.stall_detector.look_in(&mut track.watch, place, (position, ends.end), what);
         }
         Ok(())
     }

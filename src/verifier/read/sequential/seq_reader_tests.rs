@@ -35,9 +35,9 @@ fn played(end: i64, flags: &str) -> Played {
     };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: end });
-    let truth = Truth { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
+    let expectation = Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
     let spans = vec![Span { partition: PartitionSlot::default(), start: 0, end, leader_epoch: 0 }];
-    let pass = SeqReadPass { truth, spans, allowance: Allowance::All, close: Close::default() };
+    let pass = SeqReadPass { expectation, spans, allowance: Allowance::All, close: Close::default() };
     let fake = Fake::default();
     fake.reads().ends.insert(0, Ends { start: 0, end });
     Played { context, job, pass, fake }
@@ -121,7 +121,7 @@ fn everything_is_read_and_nobody_reads_on() {
     }
     let played = Played {
         pass: SeqReadPass {
-            truth: Truth { ledger: Arc::new(ledger), ..played.pass.truth.clone() },
+            expectation: Expectation { ledger: Arc::new(ledger), ..played.pass.expectation.clone() },
             ..played.pass.clone()
         },
         ..played
@@ -135,11 +135,11 @@ fn everything_is_read_and_nobody_reads_on() {
 fn waiting(steps: impl IntoIterator<Item = Step>) -> Played {
     let played = played(4, "").steps(steps);
     let spans = vec![Span { end: OPEN_END, ..played.pass.spans[0] }];
-    let truth = Truth { ledger_grows: true, ..played.pass.truth.clone() };
+    let expectation = Expectation { ledger_grows: true, ..played.pass.expectation.clone() };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 6 });
     played.pass.close.tell(Closing { ledger: Arc::new(ledger), ends: vec![4] });
-    Played { pass: SeqReadPass { truth, spans, ..played.pass.clone() }, ..played }
+    Played { pass: SeqReadPass { expectation, spans, ..played.pass.clone() }, ..played }
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn who_is_stopped_in_the_middle_misses_nothing() {
 fn one_client_reads_all_passes_and_a_loss_is_told_once() {
     let pass = || [goes_on(0, None), show(0..4, 0), show(5..10, 0)];
     let Played { context, job, pass: next, fake } = played(10, KEEP_GOING).steps(pass()).steps(pass());
-    let (feeder, feed) = crate::verifier::shard::feed();
+    let (feeder, pass_queue) = crate::verifier::shard::pass_queue();
     let main_thread = std::thread::spawn(move || {
         for _ in 0..2 {
             feeder.start(next.clone());
@@ -360,7 +360,7 @@ fn one_client_reads_all_passes_and_a_loss_is_told_once() {
         }
     });
     let (shared, stats, clients) = (context.shared.clone(), job.stats.clone(), fake.clone());
-    LocalExecutor::default().run(run_with(clients, context, job, feed));
+    LocalExecutor::default().run(run_with(clients, context, job, pass_queue));
     main_thread.join().unwrap();
     assert_eq!((fake.reads().clients, stats.valid_reads.get()), (1, 18));
     assert_eq!(shared.violations.kept().iter().map(|found| found.offset).collect::<Vec<_>>(), [4]);
@@ -369,12 +369,12 @@ fn one_client_reads_all_passes_and_a_loss_is_told_once() {
 #[test]
 fn who_has_nothing_to_read_needs_no_client() {
     let Played { context, job, pass, fake } = played(10, "");
-    let (feeder, feed) = crate::verifier::shard::feed();
+    let (feeder, pass_queue) = crate::verifier::shard::pass_queue();
     let main_thread = std::thread::spawn(move || {
         feeder.start(SeqReadPass { spans: Vec::new(), ..pass });
         feeder.wait().unwrap();
     });
-    LocalExecutor::default().run(run_with(fake.clone(), context, job, feed));
+    LocalExecutor::default().run(run_with(fake.clone(), context, job, pass_queue));
     main_thread.join().unwrap();
     assert_eq!(fake.reads().clients, 0);
 }

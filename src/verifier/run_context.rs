@@ -10,12 +10,12 @@ use super::{
     check::markers::Markers,
     produce::spread::Load,
     read::{
-        checker::{Truth, isolation},
+        checker::{Expectation, isolation},
         closing::{Close, Closing},
         progress::Span,
     },
     second_look::SecondLook,
-    shard::{self, Feed, Feeder, Halt, ShardContext},
+    shard::{self, Feeder, Halt, PassQueue, ShardContext},
     sliced,
     work_watch::WorkWatch,
 };
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Everything that the phases work with.
-pub(crate) struct Crew<'a> {
+pub(crate) struct RunContext<'a> {
     pub(crate) config: &'a VerifierConfig,
     pub(crate) control: &'a Control,
     pub(crate) observer: Arc<Observer>,
@@ -51,9 +51,9 @@ pub(crate) struct Crew<'a> {
 
 /// What a pass is held against, and what it reads.
 pub(crate) struct Survey {
-    pub(crate) truth: Truth,
+    pub(crate) expectation: Expectation,
     /// Where each partition starts and ends, by id.
-    /// By slot of [`Crew::table`].
+    /// By slot of [`RunContext::table`].
     pub(crate) spans: Vec<Span>,
 }
 
@@ -74,7 +74,7 @@ const MARKER_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two passes over a topic without records.
 pub(crate) const EMPTY_PASS_PAUSE: Duration = Duration::from_millis(200);
 
-impl Crew<'_> {
+impl RunContext<'_> {
     /// The run's workers, in the order in which they work.
     pub(crate) fn board(&self) -> Board {
         let owned = self.owned();
@@ -276,7 +276,7 @@ impl Crew<'_> {
             leader_epoch: end.leader_epoch,
         });
         let ledger_grows = self.config.passes == Passes::Continuous;
-        Ok(Some(Survey { truth: Truth { ledger, latest, ledger_grows }, spans: spans.collect() }))
+        Ok(Some(Survey { expectation: Expectation { ledger, latest, ledger_grows }, spans: spans.collect() }))
     }
 
     /// Where a pass ends that waits for more, now that it is to be the last: the ledger first, as at a pass's beginning.
@@ -441,17 +441,17 @@ pub(crate) type Readers<P> = (Vec<Feeder<P>>, Vec<Shard<()>>);
 /// Starts every job's reader as a task of its shard; returns one feeder for each, in the order of
 /// shards and their jobs.
 pub(crate) fn start_readers<J, P, Fut>(
-    crew: &Crew<'_>,
+    run_context: &RunContext<'_>,
     jobs: Vec<Vec<J>>,
-    run: fn(ShardContext, J, Feed<P>) -> Fut,
+    run: fn(ShardContext, J, PassQueue<P>) -> Fut,
 ) -> Result<Readers<P>, RunError>
 where
     J: Send + Sync + 'static,
     P: Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    start_together(crew, jobs, move |context, work| async move {
-        let start = |(job, feed)| glommio::spawn_local(run(context.clone(), job, feed));
+    start_together(run_context, jobs, move |context, work| async move {
+        let start = |(job, pass_queue)| glommio::spawn_local(run(context.clone(), job, pass_queue));
         let tasks: Vec<_> = work.into_iter().map(start).collect();
         for task in tasks {
             task.await;
@@ -461,9 +461,9 @@ where
 
 /// Starts all jobs of a shard as one task; returns one feeder for each, in the order of shards and their jobs.
 pub(crate) fn start_together<J, P, Fut>(
-    crew: &Crew<'_>,
+    run_context: &RunContext<'_>,
     jobs: Vec<Vec<J>>,
-    run: impl Fn(ShardContext, Vec<(J, Feed<P>)>) -> Fut + Send + Sync + 'static,
+    run: impl Fn(ShardContext, Vec<(J, PassQueue<P>)>) -> Fut + Send + Sync + 'static,
 ) -> Result<Readers<P>, RunError>
 where
     J: Send + Sync + 'static,
@@ -472,20 +472,22 @@ where
 {
     let mut feeders = Vec::new();
     let mut with_feed = |job| {
-        let (feeder, feed) = shard::feed();
+        let (feeder, pass_queue) = shard::pass_queue();
         feeders.push(feeder);
-        (job, feed)
+        (job, pass_queue)
     };
     let work: Vec<Vec<_>> =
         jobs.into_iter().map(|jobs| jobs.into_iter().map(&mut with_feed).collect()).collect();
-    let contexts: Vec<_> = crew.placement.shards.iter().map(|place| crew.context(place.clone())).collect();
+    let contexts: Vec<_> =
+        run_context.placement.shards.iter().map(|place| run_context.context(place.clone())).collect();
     let shared = Arc::new((contexts, Mutex::new(work), run));
-    let shards = executor::spawn_shards(&crew.placement, &crew.control.shared.pulses, move |place| {
-        let (contexts, work, run) = &*shared;
-        // Once for each shard, before its work begins.
-        let work = mem::take(&mut work.lock().unwrap_or_else(PoisonError::into_inner)[place.index]);
-        run(contexts[place.index].clone(), work)
-    })?;
+    let shards =
+        executor::spawn_shards(&run_context.placement, &run_context.control.shared.pulses, move |place| {
+            let (contexts, work, run) = &*shared;
+            // Once for each shard, before its work begins.
+            let work = mem::take(&mut work.lock().unwrap_or_else(PoisonError::into_inner)[place.index]);
+            run(contexts[place.index].clone(), work)
+        })?;
     Ok((feeders, shards))
 }
 

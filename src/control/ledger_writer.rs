@@ -21,14 +21,14 @@ const WRITE_EVERY_AT_MOST: Duration = Duration::from_secs(4);
 
 /// The ledger of the run, on the control thread. What is written is away meanwhile, on threads of its own: neither a slow
 /// disk nor a long ledger may delay an answer on the control port.
-pub(super) struct Keeper {
+pub(super) struct LedgerWriter {
     store: LedgerStore,
     /// What was reported, and is nowhere else.
     fresh: Vec<Entry>,
-    /// What was reported, is in the journal if there is one, and is not in the book.
+    /// What was reported, is in the journal if there is one, and is not in the state.
     waiting: Vec<Entry>,
     /// Here, unless it is being written.
-    book: Option<Box<Book>>,
+    state: Option<Box<LedgerState>>,
     writing: Option<JoinHandle<Written>>,
     appending: Option<JoinHandle<Appended>>,
     /// When the last write began, and the last append.
@@ -38,7 +38,7 @@ pub(super) struct Keeper {
 }
 
 /// What is written down, and where.
-struct Book {
+struct LedgerState {
     store: LedgerStore,
     ledger: Ledger,
     latest: Option<LatestValues>,
@@ -53,20 +53,20 @@ enum Next {
     End,
 }
 
-/// The book comes back, with the time from the beginning of its write to that of the next one.
-type Written = (Box<Book>, Result<Duration, LedgerError>);
+/// The state comes back, with the time from the beginning of its write to that of the next one.
+type Written = (Box<LedgerState>, Result<Duration, LedgerError>);
 
 /// What was to be appended comes back.
 type Appended = (Vec<Entry>, Result<(), LedgerError>);
 
-impl Keeper {
+impl LedgerWriter {
     pub(super) fn new(store: LedgerStore, ledger: Ledger, latest: Option<LatestValues>) -> Self {
         let write_every = write_every(store.file_bytes(latest.is_some()));
         Self {
             store: store.clone(),
             fresh: Vec::new(),
             waiting: Vec::new(),
-            book: Some(Box::new(Book { store, ledger, latest })),
+            state: Some(Box::new(LedgerState { store, ledger, latest })),
             writing: None,
             appending: None,
             began: Instant::now(),
@@ -127,7 +127,7 @@ impl Keeper {
 
     /// Writes what waits, if there is anything.
     fn start_write(&mut self) {
-        let is_idle = self.book.is_some() && self.appending.is_none();
+        let is_idle = self.state.is_some() && self.appending.is_none();
         if is_idle && !self.is_long() {
             self.waiting.append(&mut self.fresh);
         }
@@ -141,25 +141,25 @@ impl Keeper {
         if self.appending.is_some() {
             return;
         }
-        let Some(mut book) = self.book.take() else { return };
+        let Some(mut state) = self.state.take() else { return };
         let entries = std::mem::take(&mut self.waiting);
         self.began = Instant::now();
-        // Here, where nothing is being appended that the book does not get.
+        // Here, where nothing is being appended that the state does not get.
         self.store.mark_journal();
         self.writing = Some(task::spawn_blocking(move || {
             for entry in &entries {
-                book.enter(entry);
+                state.enter(entry);
             }
-            let written = book.write(next);
-            (book, written)
+            let written = state.write(next);
+            (state, written)
         }));
     }
 
     /// Waits for the write that is under way.
     async fn finish_write(&mut self) -> Result<(), LedgerError> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
-        let Ok((book, written)) = writing.await else { return Ok(()) };
-        self.book = Some(book);
+        let Ok((state, written)) = writing.await else { return Ok(()) };
+        self.state = Some(state);
         self.write_every = written?;
         Ok(())
     }
@@ -192,7 +192,7 @@ fn write_every(bytes: usize) -> Duration {
     Duration::from_secs_f64(bytes as f64 / WRITE_BYTES_PER_S).clamp(WRITE_EVERY, WRITE_EVERY_AT_MOST)
 }
 
-impl Book {
+impl LedgerState {
     fn enter(&mut self, entry: &Entry) {
         entry.enter(&mut self.ledger);
         if let Some(latest) = &mut self.latest {
@@ -236,39 +236,39 @@ mod tests {
     async fn what_comes_during_a_write_is_in_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let store = LedgerStore::new(dir.path(), "t");
-        let mut keeper = Keeper::new(store.clone(), Ledger::new(1), None);
-        keeper.enter(vec![acked(0)]);
-        keeper.start_write();
-        keeper.enter(vec![acked(1)]);
-        // The book is away.
-        keeper.start_write();
-        assert_eq!(keeper.fresh.len(), 1);
-        keeper.finish_write().await.unwrap();
+        let mut writer = LedgerWriter::new(store.clone(), Ledger::new(1), None);
+        writer.enter(vec![acked(0)]);
+        writer.start_write();
+        writer.enter(vec![acked(1)]);
+        // The state is away.
+        writer.start_write();
+        assert_eq!(writer.fresh.len(), 1);
+        writer.finish_write().await.unwrap();
         assert_eq!(store.load(1).unwrap().acked_count(), 1);
-        flush(&mut keeper).await;
+        flush(&mut writer).await;
         assert_eq!(store.load(1).unwrap().acked_count(), 2);
     }
 
-    async fn flush(keeper: &mut Keeper) {
+    async fn flush(writer: &mut LedgerWriter) {
         let (answer, answered) = crossbeam::channel::bounded(1);
-        keeper.flush(&answer).await;
+        writer.flush(&answer).await;
         answered.try_recv().unwrap().unwrap();
     }
 
-    /// A keeper that takes its ledger for a long one.
-    fn with_long_ledger(dir: &std::path::Path) -> (LedgerStore, Keeper) {
+    /// A writer that takes its ledger for a long one.
+    fn with_long_ledger(dir: &std::path::Path) -> (LedgerStore, LedgerWriter) {
         let store = LedgerStore::new(dir, "t");
         store.save(&Ledger::new(1)).unwrap();
         let ledger = store.load(1).unwrap();
-        let mut keeper = Keeper::new(store.clone(), ledger, None);
-        assert!(!keeper.is_long());
-        keeper.write_every = WRITE_EVERY_AT_MOST;
-        (store, keeper)
+        let mut writer = LedgerWriter::new(store.clone(), ledger, None);
+        assert!(!writer.is_long());
+        writer.write_every = WRITE_EVERY_AT_MOST;
+        (store, writer)
     }
 
     /// A folder in the temporary file's place stops even root.
-    fn block_journal(keeper: &Keeper) {
-        std::fs::create_dir(crate::ledger::files::whole_file::temporary(keeper.store.journal_path()))
+    fn block_journal(writer: &LedgerWriter) {
+        std::fs::create_dir(crate::ledger::files::whole_file::temporary(writer.store.journal_path()))
             .unwrap();
     }
 
@@ -283,18 +283,18 @@ mod tests {
     #[tokio::test]
     async fn what_a_long_ledger_waits_for_is_in_its_journal() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, mut keeper) = with_long_ledger(dir.path());
-        keeper.enter(vec![acked(0)]);
-        keeper.start_write();
-        assert!(keeper.writing.is_none(), "it is in no journal yet");
-        keeper.start_append();
-        keeper.enter(vec![acked(1)]);
-        keeper.start_append();
-        keeper.start_write();
-        assert!(keeper.writing.is_none() && keeper.fresh.len() == 1, "one thing after the other");
-        keeper.finish_append().await.unwrap();
+        let (store, mut writer) = with_long_ledger(dir.path());
+        writer.enter(vec![acked(0)]);
+        writer.start_write();
+        assert!(writer.writing.is_none(), "it is in no journal yet");
+        writer.start_append();
+        writer.enter(vec![acked(1)]);
+        writer.start_append();
+        writer.start_write();
+        assert!(writer.writing.is_none() && writer.fresh.len() == 1, "one thing after the other");
+        writer.finish_append().await.unwrap();
         assert_eq!(listed(dir.path()), (0, 1));
-        flush(&mut keeper).await;
+        flush(&mut writer).await;
         assert_eq!(listed(dir.path()), (2, 2));
         assert!(!store.journal_path().exists());
     }
@@ -302,26 +302,26 @@ mod tests {
     #[tokio::test]
     async fn a_journal_that_cannot_be_written_is_told_and_nothing_is_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let (_, mut keeper) = with_long_ledger(dir.path());
-        block_journal(&keeper);
-        keeper.enter(vec![acked(0)]);
-        keeper.start_append();
-        let error = keeper.finish_append().await.unwrap_err().to_string();
+        let (_, mut writer) = with_long_ledger(dir.path());
+        block_journal(&writer);
+        writer.enter(vec![acked(0)]);
+        writer.start_append();
+        let error = writer.finish_append().await.unwrap_err().to_string();
         assert!(error.contains("valid_offsets_t.jnl: cannot be written"), "{error}");
-        keeper.enter(vec![acked(1)]);
-        flush(&mut keeper).await;
+        writer.enter(vec![acked(1)]);
+        flush(&mut writer).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }
 
     #[tokio::test]
     async fn a_journal_that_fails_at_the_end_is_not_needed() {
         let dir = tempfile::tempdir().unwrap();
-        let (_, mut keeper) = with_long_ledger(dir.path());
-        block_journal(&keeper);
-        keeper.enter(vec![acked(0)]);
-        keeper.start_append();
-        keeper.enter(vec![acked(1)]);
-        flush(&mut keeper).await;
+        let (_, mut writer) = with_long_ledger(dir.path());
+        block_journal(&writer);
+        writer.enter(vec![acked(0)]);
+        writer.start_append();
+        writer.enter(vec![acked(1)]);
+        flush(&mut writer).await;
         assert_eq!(listed(dir.path()), (2, 2));
     }
 }

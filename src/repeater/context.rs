@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Shared by all threads of the process. Workers only read flags here.
-pub(super) struct Floor {
+pub(super) struct RepeaterContext {
     pub(super) config: RepeaterConfig,
     pub(super) shared: Arc<Shared>,
     pub(super) sender: Sender<Message>,
@@ -51,7 +51,7 @@ pub(super) struct Floor {
     refusals: Mutex<Vec<KafkaError>>,
 }
 
-impl Floor {
+impl RepeaterContext {
     pub(super) fn new(
         config: RepeaterConfig,
         shared: Arc<Shared>,
@@ -179,7 +179,7 @@ impl Floor {
 
 /// Shared by the workers of one shard.
 pub(super) struct ShardFloor {
-    pub(super) floor: Arc<Floor>,
+    pub(super) context: Arc<RepeaterContext>,
     /// The shard's part of the process's rate limit: a worker that has nothing to send leaves its part to the others.
     pace: Option<RefCell<Pace>>,
     /// The workers that share it.
@@ -221,10 +221,11 @@ fn count_partitions(topics: &[(String, usize)]) -> usize {
 
 impl ShardFloor {
     /// So many workers of the process are on this shard, and have their share of what is limited for the process.
-    pub(super) fn new(floor: Arc<Floor>, workers: usize) -> Self {
-        let share = workers as f64 / floor.config.workers.get() as f64;
-        let pace = floor.config.rate_limit_bytes_per_s.map(|limit| RefCell::new(Pace::new(limit, share, 0)));
-        Self { floor, pace, workers: workers as u64, clock: Instant::now() }
+    pub(super) fn new(context: Arc<RepeaterContext>, workers: usize) -> Self {
+        let share = workers as f64 / context.config.workers.get() as f64;
+        let pace =
+            context.config.rate_limit_bytes_per_s.map(|limit| RefCell::new(Pace::new(limit, share, 0)));
+        Self { context, pace, workers: workers as u64, clock: Instant::now() }
     }
 
     /// µs on the shard's clock.
@@ -244,9 +245,9 @@ impl ShardFloor {
         let Some(pace) = &self.pace else { return 0 };
         let pace = pace.borrow();
         if pace.behind() >= BEHIND_LIMIT {
-            self.floor.tell_of_pace();
+            self.context.tell_of_pace();
         }
-        let record_bytes = self.floor.config.payload_bytes.get() + HEADER_BYTES;
+        let record_bytes = self.context.config.payload_bytes.get() + HEADER_BYTES;
         pace.missed_bytes() / record_bytes as u64 / self.workers.max(1)
     }
 
