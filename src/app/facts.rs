@@ -154,7 +154,7 @@ fn nothing_to_read(config: &VerifierConfig, board: &Board) -> Option<String> {
     Some(format!("there was nothing to read in topic {}{behind}{removed}", config.topic))
 }
 
-/// Offsets that the readers miss: each of them finds the same. What the producer cut off its ledger they do not know.
+/// Offsets that the readers miss: each of them finds the same. What the producer truncated from its ledger they do not know.
 fn lost_offsets(board: &Board) -> u64 {
     let lost = |reader: &ReaderBoard| reader.raw_totals().lost_offsets.values().sum::<i64>();
     let missed = board.readers.iter().map(lost).max().unwrap_or(0).max(0).unsigned_abs();

@@ -18,7 +18,7 @@ const KEPT: usize = 10_000;
 /// Lines in the log; a topic that is damaged all over must not fill a disk.
 const LOGGED: u64 = 100;
 
-/// What a violation is, where, and what was found there: a log can be cut in the same place twice.
+/// What a violation is, where, and what was found there: a log can be truncated in the same place twice.
 type Place = (Anomaly, String, i32, i64, String);
 
 /// The violations of a run, each once, however many readers find it, and however often: a record can be delivered again,

@@ -51,27 +51,27 @@ pub enum LogEvent<'a> {
         /// The first offset that cannot be read.
         from: i64,
         /// The first one behind it that can be read again, or where the log ends. `None`: not known yet. Equal to `from`
-        /// where something can be read there after all, because the log was cut and written again meanwhile.
+        /// where something can be read there after all, because the log was truncated and written again meanwhile.
         to: Option<i64>,
         /// What is wrong with it, in words that go on from "found: ".
         cause: &'a str,
     },
-    /// The place asked for is not in the log, and nobody cut the log below it for all that can be known: its start has
+    /// The place asked for is not in the log, and nobody truncated the log below it for all that can be known: its start has
     /// moved, or a leader does not know yet how far the log goes. The partition idles until it is read again
     /// ([`LogReader::read_from`]).
     OutOfRange,
-    /// The log was cut: of what was shown up to `from`, whose last record was of `epoch`, the leader has nothing from `to`
+    /// The log was truncated: of what was shown up to `from`, whose last record was of `epoch`, the leader has nothing from `to`
     /// on. It was asked about that very place after the first suspicion. The partition idles until it is read again.
     Truncated {
         /// The offset behind the last record that was shown.
         from: i64,
         /// The epoch of that record.
         epoch: i32,
-        /// Where the log was cut, below `from`.
+        /// Where the log was truncated, below `from`.
         to: i64,
     },
-    /// The client had taken the log to be cut, and it was not, or nobody can know. Reading goes on by itself.
-    NotCut {
+    /// The client had taken the log to be truncated, and it was not, or nobody can know. Reading goes on by itself.
+    NotTruncated {
         /// Where: never below a record that was shown, but it may lie below what [`Self::Progress`] said.
         next_offset: i64,
         /// The leader has the record that was shown last, with the same epoch. If not, its answers prove nothing:

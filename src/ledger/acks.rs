@@ -46,8 +46,8 @@ impl AckedRuns {
 
     /// Forgets everything at and above `offset`.
     pub fn truncate(&mut self, offset: i64) {
-        let cut = |run: OffsetRun| OffsetRun { upper: run.upper.min(offset), ..run };
-        self.closed = self.take().into_iter().map(cut).filter(|run| run.lower < run.upper).collect();
+        let truncated = |run: OffsetRun| OffsetRun { upper: run.upper.min(offset), ..run };
+        self.closed = self.take().into_iter().map(truncated).filter(|run| run.lower < run.upper).collect();
     }
 
     /// All runs since the last call, in the order of the acks.

@@ -49,7 +49,7 @@ impl Consumable {
         }
     }
 
-    /// Forgets everything at and above `offset`: the log was cut there.
+    /// Forgets everything at and above `offset`: the log was truncated there.
     pub(crate) fn truncate(&mut self, offset: i64) {
         let below = (offset - 1).max(0);
         self.live.retain(|_, live| *live < offset);
@@ -100,6 +100,6 @@ mod tests {
         consumable.acked(Some(2), 60, true);
         consumable.acked(Some(1), 61, false);
         consumable.acked(Some(1), 62, true);
-        assert_eq!(consumable.last(), 59, "what was cut is nobody's latest");
+        assert_eq!(consumable.last(), 59, "what was truncated is nobody's latest");
     }
 }

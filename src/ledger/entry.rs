@@ -22,7 +22,7 @@ pub enum Entry {
     },
     /// Records were acked whose keys are watched, each with its partition.
     Latest(Vec<(i32, KeyAck)>),
-    /// The log of a partition was cut, and that is tolerated.
+    /// The log of a partition was truncated, and that is tolerated.
     Truncated {
         /// The partition.
         partition: i32,

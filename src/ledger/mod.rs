@@ -138,7 +138,7 @@ impl PartitionLedger {
     /// Forgets everything at and above `offset`: the log was truncated there.
     pub fn truncate(&mut self, offset: i64) {
         self.acked = &self.acked - RangeSetBlaze::from_iter([offset..=i64::MAX]);
-        // What is left, and not just something below the cut: doing all of it a second time must end where it did.
+        // What is left, and not just something below the truncation: doing all of it a second time must end where it did.
         self.last_consumable = self.last_consumable.min(self.highest().unwrap_or(0));
     }
 

@@ -96,7 +96,7 @@ impl UndecidedRecords {
         self.count.load(Relaxed) < KEPT
     }
 
-    /// A log was cut, and what was read of it from there on is gone: what the ledger lists there is something else.
+    /// A log was truncated, and what was read of it from there on is gone: what the ledger lists there is something else.
     #[cold]
     pub(crate) fn forget(&self, place: i32, from: i64) {
         let mut kept = self.kept();

@@ -347,13 +347,13 @@ impl GroupVisitor for Inbox {
             LogEvent::Refused(error) | LogEvent::Gone(error) | LogEvent::Transient(error) => {
                 self.fault(error);
             }
-            // Tokens come from wherever there is something to consume; what was cut off is for the verifier to judge.
+            // Tokens come from wherever there is something to consume; what was truncated is for the verifier to judge.
             LogEvent::Progress { .. }
             | LogEvent::AtEnd { .. }
             | LogEvent::OutOfRange
             | LogEvent::Truncated { .. }
             | LogEvent::FalseAbort { .. }
-            | LogEvent::NotCut { .. } => {}
+            | LogEvent::NotTruncated { .. } => {}
         }
     }
 

@@ -293,8 +293,8 @@ fn a_record_that_cannot_be_taken_apart_gives_no_token() {
 fn what_the_client_gets_over_is_counted_and_goes_on() {
     on_an_executor(async {
         let passing = || say(LogEvent::Transient(KafkaError::timed_out()));
-        let cut = say(LogEvent::Truncated { from: 1, epoch: 0, to: 0 });
-        let steps = [assign(), token(0, 70), passing(), passing(), cut, token(0, 71)];
+        let truncation = say(LogEvent::Truncated { from: 1, epoch: 0, to: 0 });
+        let steps = [assign(), token(0, 70), passing(), passing(), truncation, token(0, 71)];
         let played = Played::new("", steps);
         played.work_until(|played| played.produced() == 5).await;
         assert_eq!((played.context.stats.faults.get(), played.found()), (2, vec![]));

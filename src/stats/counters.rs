@@ -158,7 +158,7 @@ counted! {
         failed_transactions: Counter as "failed_transactions",
         /// Acked records of transactions that were to be aborted.
         aborted_records: Counter as "aborted_transaction_msgs",
-        /// Acked offsets that were cut off, and whose loss is tolerated: at most so many.
+        /// Acked offsets that were truncated, and whose loss is tolerated: at most so many.
         lost_offsets: Counter,
         /// Records that were due by the rate limit, and for which there was no room then.
         overdue: Gauge,

@@ -52,7 +52,7 @@ const PRODUCE: &str = "--produce_msgs 10000000000 --msg_size 100 --produce-throu
 
 type Offsets = BTreeMap<String, i64>;
 
-/// A topic that will be cut, and the ledger of all that was acked in it.
+/// A topic that will be truncated, and the ledger of all that was acked in it.
 struct Scene {
     topic: Topic,
     workdir: Workdir,
@@ -223,7 +223,7 @@ impl Readers {
     }
 }
 
-/// The log is cut, and stays so for a while.
+/// The log is truncated, and stays so for a while.
 fn expect_the_loss_named(scene: &Scene, readers: &mut Readers) {
     for (kind, run) in std::mem::take(&mut readers.strict) {
         let finished = run.finish_within(SOON).expect_code(1);
@@ -262,7 +262,7 @@ fn expect_the_ledger_cut_back(scene: &Scene) {
     }
 }
 
-/// A producer that goes on from the ledger, and takes it that the log was cut.
+/// A producer that goes on from the ledger, and takes it that the log was truncated.
 fn write_again(scene: &Scene, records: u32) {
     let work = format!("--produce_msgs {records} --msg_size 100 --tolerate-data-loss");
     scene.run(&work).finish().expect_code(0).expect_no_output(&["VIOLATION", "ERROR"]);
@@ -306,7 +306,7 @@ fn an_unclean_election_costs_exactly_what_only_the_dead_leader_had(cluster: &Clu
     live.note_what_was_read();
     cluster.restart(FOLLOWER);
     wait_until("an unclean election", || topics.iter().all(|topic| is_led_by(topic, FOLLOWER)));
-    assert_eq!(cut.topic.ends(), cut.kept, "the log was cut");
+    assert_eq!(cut.topic.ends(), cut.kept, "the log was truncated");
     unforgiving.expect_the_cut_named();
     refill(&refilled);
     absent.signal(Signal::SIGCONT);

@@ -205,7 +205,7 @@ fn a_violation_ends_a_remote_process_at_once(cluster: &Cluster) {
     run.with_control().start().finish().expect_code(1).expect_output(&["wrong-offset"]);
 }
 
-/// The ledger's offsets were acked once; if the log is now written again below its end, it was cut.
+/// The ledger's offsets were acked once; if the log is now written again below its end, it was truncated.
 fn a_producer_whose_log_was_cut_says_so(cluster: &Cluster) {
     let topic = cluster.topic(1);
     topic.write_proven(0, 0..10);

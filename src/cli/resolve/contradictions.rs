@@ -268,7 +268,7 @@ impl Setting<'_> {
     fn check_reset(&self, uses: &Uses<'_>) -> Result<bool, UsageError> {
         let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(self.value));
         if uses.reads && !is(&["error"]) {
-            return Err(self.refuse("only error: with anything else a log that was cut goes unnoticed"));
+            return Err(self.refuse("only error: with anything else a log that was truncated goes unnoticed"));
         }
         match uses.group {
             Some(group) if !uses.reads && !is(group.start) => Err(self.refuse(&format!(

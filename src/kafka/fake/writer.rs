@@ -46,7 +46,7 @@ pub(crate) enum Reaction {
     Ack,
     /// Acked so far behind the log's end: somebody else has written there.
     AckBehind(i64),
-    /// Acked at this offset, wherever the log ends: it was cut, and ends behind that now.
+    /// Acked at this offset, wherever the log ends: it was truncated, and ends behind that now.
     AckAt(i64),
     /// In the log, and nobody says where.
     AckSomewhere,

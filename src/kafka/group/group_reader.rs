@@ -55,7 +55,7 @@ pub(crate) trait GroupVisitor {
     fn assigned(&mut self, partition: PartitionSlot);
 
     /// Anything else that a partition has to say; without one where it is none in particular. A member goes on by itself
-    /// where the log was cut ([`LogEvent::Truncated`]): what it owns is the group's to say.
+    /// where the log was truncated ([`LogEvent::Truncated`]): what it owns is the group's to say.
     fn event(&mut self, partition: Option<PartitionSlot>, event: LogEvent<'_>);
 
     /// The group does not take the member in. It asks again by itself; how long that is worth while is the caller's to say.

@@ -8,7 +8,7 @@ use crate::{kafka::OffsetAndEpoch, partitions::PartitionSlot};
 
 /// How far the members of this process have read each partition, and who wrote that.
 ///
-/// The group itself hands over nothing but an offset. Who goes on there in a log that was cut and written again
+/// The group itself hands over nothing but an offset. Who goes on there in a log that was truncated and written again
 /// meanwhile would not notice. Written with each commit and read when a partition is assigned, off the data path:
 /// the cells, which are wider than a word, may wait for each other.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ struct Partition {
     /// Where the group begins, if that is known.
     start: Option<i64>,
     read: AtomicCell<OffsetAndEpoch>,
-    /// The log was cut since.
-    is_cut: AtomicBool,
+    /// The log was truncated since.
+    is_truncated: AtomicBool,
 }
 
 /// Nobody knows who wrote the record before.
@@ -41,7 +41,7 @@ impl Handover {
             known_epoch,
             start,
             read: AtomicCell::new(UNKNOWN),
-            is_cut: AtomicBool::new(false),
+            is_truncated: AtomicBool::new(false),
         };
         Self { partitions: partitions.into_iter().map(partition).collect() }
     }
@@ -60,20 +60,20 @@ impl Handover {
         self.partition(slot).map_or(UNKNOWN, |known| known.read.load())
     }
 
-    /// The next offset that the group should be shown; `None` where that is not known. What was there before a log was cut
+    /// The next offset that the group should be shown; `None` where that is not known. What was there before a log was truncated
     /// tells nothing of what is.
     pub(crate) fn due(&self, slot: PartitionSlot) -> Option<i64> {
-        let known = self.partition(slot).filter(|known| !known.is_cut.load(Relaxed))?;
+        let known = self.partition(slot).filter(|known| !known.is_truncated.load(Relaxed))?;
         match known.read.load() {
             UNKNOWN => known.start,
             OffsetAndEpoch { offset, .. } => Some(offset).filter(|offset| *offset >= 0),
         }
     }
 
-    /// The log was cut.
-    pub(crate) fn tell_cut(&self, slot: PartitionSlot) {
+    /// The log was truncated.
+    pub(crate) fn note_truncation(&self, slot: PartitionSlot) {
         if let Some(known) = self.partition(slot) {
-            known.is_cut.store(true, Relaxed);
+            known.is_truncated.store(true, Relaxed);
         }
     }
 
@@ -113,11 +113,11 @@ mod tests {
             [Some(10), Some(3), None]
         );
         handover.tell(zero, place(5, 3));
-        assert_eq!(handover.read(zero), place(5, 3), "behind a cut");
+        assert_eq!(handover.read(zero), place(5, 3), "behind a truncation");
         handover.forget(zero);
         assert_eq!((handover.read(zero), handover.read(one)), (FORGOTTEN, UNKNOWN));
         assert_eq!(handover.due(zero), None, "members were further than that");
-        handover.tell_cut(one);
+        handover.note_truncation(one);
         assert_eq!(handover.due(one), None, "what lay there before tells nothing");
         handover.tell(unknown, place(1, 1));
         assert_eq!(

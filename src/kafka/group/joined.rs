@@ -385,7 +385,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
                     return;
                 }
                 let epoch = standing.read_last().leader_epoch;
-                self.cut(slot, end);
+                self.truncate(slot, end);
                 if !is_added {
                     let event = LogEvent::Truncated { from: standing.position, epoch, to: end };
                     visitor.event(Some(slot), event);
@@ -399,11 +399,11 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
         }
     }
 
-    /// The log was cut, and is read on from there.
-    fn cut(&mut self, slot: PartitionSlot, to: i64) {
-        self.handover.tell_cut(slot);
+    /// The log was truncated, and is read on from there.
+    fn truncate(&mut self, slot: PartitionSlot, to: i64) {
+        self.handover.note_truncation(slot);
         if let Some(lane) = self.lane(slot) {
-            lane.standing.cut(to);
+            lane.standing.truncate(to);
             lane.denials = 0;
         }
         self.read(slot);

@@ -359,7 +359,7 @@ fn a_log_that_was_cut_is_read_on_from_there_and_the_group_follows() {
 }
 
 #[test]
-fn a_later_leader_s_record_below_what_others_read_tells_of_a_cut() {
+fn a_later_leader_s_record_below_what_others_read_tells_of_a_truncation() {
     let handover = Arc::new(Handover::new([(0, Some(0)), (0, Some(0))]));
     handover.tell(PartitionSlot::new(0), OffsetAndEpoch { offset: 8, leader_epoch: 2 });
     let mut played = Played::beside(GroupStart::Start, handover);

@@ -50,8 +50,8 @@ impl<'a, V: GroupVisitor> Showing<'a, V> {
     fn overwritten(&mut self, slot: PartitionSlot, to: i64) {
         let Some(lane) = self.lanes.get_mut(slot.index()).and_then(Option::as_mut) else { return };
         let read = lane.standing.read_last();
-        lane.standing.cut(to);
-        self.handover.tell_cut(slot);
+        lane.standing.truncate(to);
+        self.handover.note_truncation(slot);
         let event = LogEvent::Truncated { from: read.offset, epoch: read.leader_epoch, to };
         self.visitor.event(Some(slot), event);
     }
@@ -97,13 +97,13 @@ impl<V: GroupVisitor> LogVisitor for Showing<'_, V> {
                 self.handover.forget(slot);
             }
             LogEvent::Truncated { to, .. } => {
-                lane.standing.cut(to);
-                self.handover.tell_cut(slot);
+                lane.standing.truncate(to);
+                self.handover.note_truncation(slot);
                 self.due.push(Due::ReadAgain(slot));
             }
             LogEvent::OutOfRange => self.due.push(Due::Judge(slot)),
             LogEvent::Unreadable { to: None, .. }
-            | LogEvent::NotCut { .. }
+            | LogEvent::NotTruncated { .. }
             | LogEvent::FalseAbort { .. }
             | LogEvent::Refused(_)
             | LogEvent::Gone(_)

@@ -12,7 +12,7 @@ pub(super) struct Standing {
     start: i64,
     /// What the group knows.
     pub(super) committed: i64,
-    /// Answers to this commit, and to those before it, tell nothing of this place: they were of a log that was cut since, or of
+    /// Answers to this commit, and to those before it, tell nothing of this place: they were of a log that was truncated since, or of
     /// what this member owned before.
     since: CommitNumber,
     /// The last commit that carries this place, and the last that was answered.
@@ -56,7 +56,7 @@ impl Standing {
         OffsetAndEpoch { offset: self.behind, leader_epoch: self.epoch }
     }
 
-    /// Whether a record proves that the log was cut: in a log, epochs go up with the offsets, so that a later leader can only have
+    /// Whether a record proves that the log was truncated: in a log, epochs go up with the offsets, so that a later leader can only have
     /// written here what it put in place of what was read.
     #[inline]
     pub(super) fn is_overwritten_by(&self, offset: i64, epoch: i32) -> bool {
@@ -85,8 +85,8 @@ impl Standing {
         (self.epoch, self.behind) = (-1, to);
     }
 
-    /// The log was cut here: what the group knows lies behind its end, and a member that started there would start over.
-    pub(super) fn cut(&mut self, to: i64) {
+    /// The log was truncated here: what the group knows lies behind its end, and a member that started there would start over.
+    pub(super) fn truncate(&mut self, to: i64) {
         // Of which epoch the record before is, nobody has said.
         *self = Self::new(OffsetAndEpoch { offset: to, leader_epoch: -1 }, self.sent);
         self.begin(to, false);
@@ -174,7 +174,7 @@ mod tests {
         place.read(5, 2);
         place.read(7, 2);
         assert_eq!((place.read_last().offset, place.epoch_before()), (8, Some(2)));
-        place.cut(6);
+        place.truncate(6);
         assert_eq!((place.position, place.is_new(), place.epoch_before()), (6, true, None));
         assert!(!place.is_overwritten_by(6, 3), "once is enough");
     }

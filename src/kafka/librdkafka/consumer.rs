@@ -146,10 +146,10 @@ impl Consumer {
     }
 
     /// Goes on at an offset, if the leader's log has the record before it, which is of this epoch. If not, a fault
-    /// tells where it was cut. What has come and was not shown is dropped.
+    /// tells where it was truncated. What has come and was not shown is dropped.
     ///
     /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back (seen
-    /// with librdkafka 2.12.1: a process that was stopped while a log was cut and written again read on in the middle).
+    /// with librdkafka 2.12.1: a process that was stopped while a log was truncated and written again read on in the middle).
     pub(super) fn confirm(&self, partition: PartitionSlot, offset: i64, epoch: i32) {
         let Client { table, handle, .. } = &*self.client;
         if let Ok(topic) = client::c_string(table.topic(partition)) {

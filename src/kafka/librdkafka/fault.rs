@@ -19,13 +19,13 @@ pub(super) struct Fault<'a> {
     pub error: KafkaError,
     /// The client's own words.
     pub text: &'a str,
-    /// How the log was cut, when the leader has said so.
-    pub cut: Option<LogCut>,
+    /// How the log was truncated, when the leader has said so.
+    pub truncation: Option<LogTruncation>,
 }
 
 /// A log that the client had read further than the new leader has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LogCut {
+pub(super) struct LogTruncation {
     /// Up to where the client had read what the old leader wrote.
     pub from: i64,
     /// Epoch of the last record of that.
@@ -37,9 +37,9 @@ pub(super) struct LogCut {
 /// What a fault means for the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// The offset asked for does not exist: the log was cut, or its start moved.
+    /// The offset asked for does not exist: the log was truncated, or its start moved.
     OutOfRange,
-    /// The epoch of the last record ends below it: the log was cut.
+    /// The epoch of the last record ends below it: the log was truncated.
     Truncated,
     /// A batch's checksum does not match its bytes, or does, and they cannot be unpacked.
     Corrupt,
@@ -76,25 +76,25 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         let text = if text.is_null() { "" } else { CStr::from_ptr(text).to_str().unwrap_or("") };
         ((*message).offset, text)
     };
-    let cut = cut(text);
+    let truncation = truncation(text);
     let kind = match kind {
-        _ if cut.is_some() => FaultKind::Truncated,
+        _ if truncation.is_some() => FaultKind::Truncated,
         // Of a snappy batch that claims to be larger than there is memory, the client says that there is no memory.
         FaultKind::Passing if text.starts_with("Decompression ") => FaultKind::Corrupt,
         kind => kind,
     };
-    Fault { offset, kind, error: codes::error(code), text, cut }
+    Fault { offset, kind, error: codes::error(code), text, truncation }
 }
 
 /// The end of the last record's epoch, which the client tells in words only: without it, a log that was written
 /// again beyond the reader's place looks as if nothing had happened.
-fn cut(text: &str) -> Option<LogCut> {
+fn truncation(text: &str) -> Option<LogTruncation> {
     let rest = text.strip_prefix("Partition log truncation detected at offset ")?;
     let (from, rest) = rest.split_once(" (leader epoch ")?;
     let (epoch, rest) = rest.split_once(')')?;
     let to = rest.split_once("broker end offset is ")?.1.split_once(' ')?.0;
     let (from, epoch, to) = (from.parse().ok()?, epoch.parse().ok()?, to.parse().ok()?);
-    (0 <= to && to < from).then_some(LogCut { from, epoch, to })
+    (0 <= to && to < from).then_some(LogTruncation { from, epoch, to })
 }
 
 #[cfg(test)]
@@ -105,9 +105,9 @@ mod tests {
     fn the_cut_is_read_from_the_client_s_words() {
         let text = "Partition log truncation detected at offset 350 (leader epoch 3): broker end offset is 200 \
                     (offset leader epoch 0). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
-        assert_eq!(cut(text), Some(LogCut { from: 350, epoch: 3, to: 200 }));
-        assert_eq!(cut("No epoch found less or equal to offset 9: broker end offset is -1 (x)"), None);
-        assert_eq!(cut("fetch failed due to requested offset not available on the broker"), None);
-        assert_eq!(cut(""), None);
+        assert_eq!(truncation(text), Some(LogTruncation { from: 350, epoch: 3, to: 200 }));
+        assert_eq!(truncation("No epoch found less or equal to offset 9: broker end offset is -1 (x)"), None);
+        assert_eq!(truncation("fetch failed due to requested offset not available on the broker"), None);
+        assert_eq!(truncation(""), None);
     }
 }

@@ -60,7 +60,7 @@ impl Drop for PartitionList {
 }
 
 /// Has a client that reads a partition go on at an offset, if the leader's log has the record before it, which is of
-/// this epoch. If not, the client finds out where it was cut. What has come and was not shown is dropped.
+/// this epoch. If not, the client finds out where it was truncated. What has come and was not shown is dropped.
 ///
 /// # Safety
 /// The client is alive.

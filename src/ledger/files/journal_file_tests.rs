@@ -43,15 +43,15 @@ fn ledger(entries: &[Entry]) -> Ledger {
 fn everything_is_there_at_every_step() {
     let dir = tempfile::tempdir().unwrap();
     let store = started(&dir);
-    let cut = Entry::Truncated { partition: 0, offset: 1 };
+    let truncation = Entry::Truncated { partition: 0, offset: 1 };
     store.append(&[acked(0), acked(1)]).unwrap();
     assert_eq!(found(&dir), [0, 1]);
-    store.append(&[cut.clone(), acked(2)]).unwrap();
+    store.append(&[truncation.clone(), acked(2)]).unwrap();
     assert_eq!(found(&dir), [0, 2]);
     store.mark_journal();
     store.append(&[acked(3)]).unwrap();
     // The text that is put in the ledger's place lacks what came since it was begun.
-    store.save(&ledger(&[acked(0), acked(1), cut, acked(2)])).unwrap();
+    store.save(&ledger(&[acked(0), acked(1), truncation, acked(2)])).unwrap();
     assert_eq!(found(&dir), [0, 2, 3]);
     store.append(&[acked(4)]).unwrap();
     store.renew_journal().unwrap();

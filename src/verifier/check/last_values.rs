@@ -99,7 +99,7 @@ pub(crate) struct Log<'a> {
     /// What was passed over.
     pub(crate) unreadable: &'a RangeSetBlaze<i64>,
     /// With permission: what was lost is not in the ledger any more, and still in the file of last values.
-    pub(crate) may_be_cut: bool,
+    pub(crate) may_be_truncated: bool,
     /// The ledger is one of a producer that writes them.
     pub(crate) may_hold_tombstones: bool,
     /// It is written in transactions.
@@ -155,11 +155,13 @@ impl SeenKeys {
         kept.filter_map(|(key, value)| self.stale_key(key, value, log, &doubt)).collect()
     }
 
-    /// Whether retention may have taken the last record of a key, or a cut that is tolerated; or it may lie in what
+    /// Whether retention may have taken the last record of a key, or a truncation that is tolerated; or it may lie in what
     /// nobody can read, which was named already.
     fn may_be_gone(&self, key: &str, value: &LatestValue, log: &Log<'_>, doubt: &Doubt) -> bool {
         if let LatestValue::Numbered { offset, .. } = value {
-            return *offset < log.start || (log.may_be_cut && !log.lists(*offset)) || doubt.hides(*offset);
+            return *offset < log.start
+                || (log.may_be_truncated && !log.lists(*offset))
+                || doubt.hides(*offset);
         }
         // It came behind what was seen, wherever that is.
         let seen = self.seen.get(key.as_bytes()).map(|seen| seen.offset);

@@ -9,7 +9,7 @@ impl<'a> Log<'a> {
             start: 0,
             end: 8,
             unreadable,
-            may_be_cut: false,
+            may_be_truncated: false,
             may_hold_tombstones: false,
             is_transactional: false,
         }
@@ -79,15 +79,15 @@ fn stale_from(start: i64, value: LatestValue, records: &[(i64, Option<i64>)]) ->
     stale_in(start, false, value, records)
 }
 
-/// The same in a log that may have been cut: the ledger lists what lies below 8.
+/// The same in a log that may have been truncated: the ledger lists what lies below 8.
 fn stale_in(
     start: i64,
-    may_be_cut: bool,
+    may_be_truncated: bool,
     value: LatestValue,
     records: &[(i64, Option<i64>)],
 ) -> Vec<Option<i64>> {
     let readable = RangeSetBlaze::new();
-    stale_as(&Log { start, may_be_cut, ..Log::all(&readable) }, &[], value, records)
+    stale_as(&Log { start, may_be_truncated, ..Log::all(&readable) }, &[], value, records)
 }
 
 /// The same in any log, with corrupt records.

@@ -18,7 +18,7 @@ pub(crate) struct Missing {
     pub(crate) ranges: Vec<RangeInclusive<i64>>,
 }
 
-/// How often, and how far apart, leaders are asked before a log counts as cut: one that has just been elected may
+/// How often, and how far apart, leaders are asked before a log counts as truncated: one that has just been elected may
 /// name a lower end for a moment.
 pub(crate) const LOOKS: usize = 3;
 pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1_000 });
@@ -49,8 +49,8 @@ impl Missing {
 pub(crate) struct Losses(RangeSetBlaze<i64>);
 
 impl Losses {
-    /// The log was cut at `end`, after it had been read up to `position`.
-    pub(crate) fn cut(&mut self, end: i64, position: i64) {
+    /// The log was truncated at `end`, after it had been read up to `position`.
+    pub(crate) fn truncate(&mut self, end: i64, position: i64) {
         if end < position {
             self.0 |= RangeSetBlaze::from_iter([end..=position - 1]);
         }
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn what_was_read_before_the_cut_is_not_told_again_and_the_rest_is() {
         let mut losses = Losses::default();
-        losses.cut(6, 8);
-        losses.cut(9, 9);
+        losses.truncate(6, 8);
+        losses.truncate(9, 9);
         let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
         assert_eq!(missing.ranges, [8..=9], "acked, and read by nobody");
     }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_was_written_again_can_be_lost_again() {
         let mut losses = Losses::default();
-        losses.cut(6, 10);
+        losses.truncate(6, 10);
         losses.read(&read(0, 10));
         let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
         assert_eq!(missing.ranges, [6..=9]);

@@ -70,8 +70,8 @@ pub struct PartitionState {
     order: Order,
     /// The last record broke a promise.
     broke: bool,
-    /// Where the log was cut: from there on the ledger tells of records that are gone.
-    cut_at: Option<i64>,
+    /// Where the log was truncated: from there on the ledger tells of records that are gone.
+    truncated_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl PartitionState {
         ledger: Option<&PartitionLedger>,
         rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
-        let ledger = ledger.filter(|_| !self.is_cut(record.offset));
+        let ledger = ledger.filter(|_| !self.is_truncated(record.offset));
         let before = (self.last, self.order.last());
         // Whoever wrote the record: no client writes such headers. What else was read of it is not to be believed either.
         if !record.has_sound_headers && !mutants::is_off("corrupt-structure") {
@@ -266,16 +266,16 @@ impl PartitionState {
         }
     }
 
-    /// Whether the log was cut at or below this offset while it was read.
+    /// Whether the log was truncated at or below this offset while it was read.
     #[must_use]
-    pub fn is_cut(&self, offset: i64) -> bool {
-        self.cut_at.is_some_and(|cut| cut <= offset)
+    pub fn is_truncated(&self, offset: i64) -> bool {
+        self.truncated_at.is_some_and(|truncation| truncation <= offset)
     }
 
-    /// The log was cut here, and what follows is new.
-    pub fn cut(&mut self, offset: i64) {
+    /// The log was truncated here, and what follows is new.
+    pub fn truncate(&mut self, offset: i64) {
         self.reposition();
-        self.cut_at = Some(self.cut_at.map_or(offset, |cut| cut.min(offset)));
+        self.truncated_at = Some(self.truncated_at.map_or(offset, |truncation| truncation.min(offset)));
     }
 }
 

@@ -136,7 +136,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     /// The client is finished, and another takes its place, unless it would be the same with that one.
     ///
     /// # Errors
-    /// It would, or the log was cut.
+    /// It would, or the log was truncated.
     #[cold]
     pub(crate) async fn survive(&mut self, error: KafkaError) -> Result<(), Halt> {
         if let Some(refusal) = self.refusal() {
@@ -144,7 +144,7 @@ impl<C: ClientFactory> ShardProducer<C> {
         }
         // A new leader refuses what does not follow what it has.
         if self.producer.transaction().is_none()
-            && let Some(halt) = self.find_cut(error).await
+            && let Some(halt) = self.find_truncation(error).await
         {
             return Err(halt);
         }

@@ -42,10 +42,10 @@ struct Suspects {
 }
 
 impl Suspects {
-    /// Takes in which logs are too short now. Returns whether there is any that may have been cut.
+    /// Takes in which logs are too short now. Returns whether there is any that may have been truncated.
     fn look(&mut self, mut now: Vec<TooShort>) -> bool {
         if self.looks > 0 {
-            // Another partition each time is no log that was cut.
+            // Another partition each time is no log that was truncated.
             now.retain(|log| self.logs.iter().any(|known| known.partition == log.partition));
         }
         self.looks = if now.is_empty() { 0 } else { self.looks + 1 };
@@ -53,8 +53,8 @@ impl Suspects {
         self.looks > 0
     }
 
-    /// A log that was cut for certain.
-    fn cut(&self) -> Option<TooShort> {
+    /// A log that was truncated for certain.
+    fn truncated(&self) -> Option<TooShort> {
         self.logs.first().copied().filter(|_| self.looks >= LOOKS)
     }
 }
@@ -127,7 +127,7 @@ impl<C: ClientFactory> ShardProducer<C> {
     async fn repredict(&mut self) -> Result<(), Halt> {
         let (started, mut suspects) = (Instant::now(), Suspects::default());
         // Not all: with many partitions one or the other never has a leader that answers, while leaders move. But who has
-        // failed may be the first to hear that logs were cut.
+        // failed may be the first to hear that logs were truncated.
         if self.acks.has_failed {
             self.acks.doubt_all();
         }
@@ -165,8 +165,8 @@ impl<C: ClientFactory> ShardProducer<C> {
                 }
             }
             if suspects.look(too_short) {
-                if let Some(cut) = suspects.cut() {
-                    return Err(self.truncation(cut, None));
+                if let Some(truncation) = suspects.truncated() {
+                    return Err(self.truncation(truncation, None));
                 }
                 glommio::timer::sleep(LOOK_PAUSE).await;
             } else if !open.is_empty() {
@@ -184,8 +184,8 @@ impl<C: ClientFactory> ShardProducer<C> {
         Some(TooShort { partition, end, highest_acked })
     }
 
-    fn truncation(&self, cut: TooShort, refusal: Option<KafkaError>) -> Halt {
-        let TooShort { partition, end, highest_acked } = cut;
+    fn truncation(&self, truncation: TooShort, refusal: Option<KafkaError>) -> Halt {
+        let TooShort { partition, end, highest_acked } = truncation;
         let refused =
             refusal.map_or_else(String::new, |error| format!(", whose leader refuses what follows: {error}"));
         Halt::Violation(Box::new(Violation {
@@ -199,20 +199,22 @@ impl<C: ClientFactory> ShardProducer<C> {
         }))
     }
 
-    /// What ends the run. Where a log was cut, its new leader refuses what does not follow what it has, and the client
+    /// What ends the run. Where a log was truncated, its new leader refuses what does not follow what it has, and the client
     /// is finished: it is the loss that has to be named then.
     pub(crate) async fn explain(&self, halt: Halt) -> Halt {
         match (halt, self.producer.fatal_error()) {
-            (Halt::Failed(reason), Some(error)) => self.find_cut(error).await.unwrap_or(Halt::Failed(reason)),
+            (Halt::Failed(reason), Some(error)) => {
+                self.find_truncation(error).await.unwrap_or(Halt::Failed(reason))
+            }
             (halt, _) => halt,
         }
     }
 
-    pub(crate) async fn find_cut(&self, error: KafkaError) -> Option<Halt> {
+    pub(crate) async fn find_truncation(&self, error: KafkaError) -> Option<Halt> {
         // Another client, as this one is finished.
         let mut client = self.producer.another().ok()?;
         let mut suspects = Suspects::default();
-        while suspects.cut().is_none() {
+        while suspects.truncated().is_none() {
             glommio::timer::sleep(LOOK_PAUSE).await;
             if self.context.stop_requested() {
                 return None;
@@ -229,7 +231,7 @@ impl<C: ClientFactory> ShardProducer<C> {
                 return None;
             }
         }
-        Some(self.truncation(suspects.cut()?, Some(error)))
+        Some(self.truncation(suspects.truncated()?, Some(error)))
     }
 
     /// A new client in place of one that is finished, or has sent what it may.
@@ -353,13 +355,13 @@ mod tests {
             |partition, end| TooShort { partition: PartitionSlot::new(partition), end, highest_acked: 80 };
         let mut suspects = Suspects::default();
         assert!(suspects.look(vec![short(1, 50), short(2, 70)]));
-        assert!(suspects.look(vec![short(2, 71), short(3, 5)]) && suspects.cut().is_none());
+        assert!(suspects.look(vec![short(2, 71), short(3, 5)]) && suspects.truncated().is_none());
         assert!(!suspects.look(vec![short(3, 5)]), "another one each time");
         for _ in 0..LOOKS {
-            assert_eq!(suspects.cut(), None);
+            assert_eq!(suspects.truncated(), None);
             assert!(suspects.look(vec![short(2, 71)]));
         }
-        assert_eq!(suspects.cut(), Some(short(2, 71)));
+        assert_eq!(suspects.truncated(), Some(short(2, 71)));
     }
 }
 

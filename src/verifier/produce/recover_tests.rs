@@ -43,7 +43,7 @@ fn only_partitions_that_are_in_doubt_are_asked_about() {
     assert_eq!((played.stats.acked.get(), played.stats.restarts.get()), (300, 2));
 }
 
-/// It may be the first to hear that logs were cut.
+/// It may be the first to hear that logs were truncated.
 #[test]
 fn who_has_failed_asks_about_all_partitions() {
     let played = Played::new("--produce_msgs 30 --max-buffered-records 1", 3);
@@ -215,7 +215,7 @@ fn what_a_finished_client_held_is_unknown_and_another_client_goes_on() {
     });
     assert!(played.run().is_ok());
     let writes = played.fake.writes();
-    // The first client, the one that looks for a cut, and the one that goes on.
+    // The first client, the one that looks for a truncation, and the one that goes on.
     assert_eq!((played.stats.acked.get(), writes.clients(), writes.held()), (12, 3, 0));
     assert_eq!(
         writes.questions.last().unwrap().client,

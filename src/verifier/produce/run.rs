@@ -62,7 +62,7 @@ pub(crate) struct ProduceJob {
     pub partitions_before: usize,
     /// Partitions of all shards.
     pub topic_partitions: usize,
-    /// An ack below the ledger's end cuts the ledger instead of ending the run.
+    /// An ack below the ledger's end truncates the ledger instead of ending the run.
     pub tolerate_data_loss: bool,
     /// The shard's counters.
     pub stats: Arc<ProducerStats>,

@@ -39,12 +39,12 @@ pub(crate) struct Expectation {
     pub(crate) ledger_grows: bool,
 }
 
-/// A log that was cut below what was read of it.
+/// A log that was truncated below what was read of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
+pub(crate) struct Truncation {
     /// Up to where it was read.
     pub(crate) position: i64,
-    /// Where it was cut.
+    /// Where it was truncated.
     pub(crate) end: i64,
     /// It was written again, and is as long as before.
     pub(crate) refilled: bool,
@@ -198,7 +198,7 @@ impl Checker {
         missing.map_or(Ok(()), |missing| self.lost(progress.partition, &missing))
     }
 
-    /// Whether a log that was cut is counted, instead of being a violation.
+    /// Whether a log that was truncated is counted, instead of being a violation.
     pub(crate) fn tolerates_data_loss(&self) -> bool {
         self.proof.tolerate_data_loss
     }
@@ -294,7 +294,7 @@ impl Checker {
                 return self.report(partition, *broken).map(|()| is_corrupt);
             }
         }
-        let latest = self.latest().filter(|_| !state.is_cut(record.offset));
+        let latest = self.latest().filter(|_| !state.is_truncated(record.offset));
         let altered = latest.and_then(|latest| match self.proof.latest_values {
             LatestChecks::Every => not_latest(latest, self.ledger(partition), self.number(partition), record),
             LatestChecks::Last | LatestChecks::Never => {
@@ -327,7 +327,7 @@ impl Checker {
         let (accusation, place) = (self.violation(partition, accusation), self.place(partition));
         let record = Undecided { accusation, place, before: Some(before) };
         let Shared { undecided, causes, .. } = &*self.context.shared;
-        // Where a log may be cut, what the ledger lists in the end may be something else.
+        // Where a log may be truncated, what the ledger lists in the end may be something else.
         let left = if self.tolerates_data_loss() { Some(record) } else { undecided.hold(record) };
         if let Some(record) = left {
             undecided::note_resend(causes, &record);
@@ -368,7 +368,7 @@ impl Checker {
             start,
             end: progress.position,
             unreadable: &progress.unreadable,
-            may_be_cut: self.tolerates_data_loss(),
+            may_be_truncated: self.tolerates_data_loss(),
             may_hold_tombstones: self.expectation.ledger.adjust_consumable_offsets,
             is_transactional: self.proof.transactions,
         };
@@ -441,26 +441,26 @@ impl Checker {
         self.broken(anomaly, partition, first, expected, found)
     }
 
-    /// The client told of a log that was cut, and the leader, asked about that very place, has the record that was read
+    /// The client told of a log that was truncated, and the leader, asked about that very place, has the record that was read
     /// last: it is counted, and no fault of anybody's.
     #[cold]
-    pub(crate) fn not_cut(&self, partition: PartitionSlot, position: i64) {
-        tracing::debug!("partition {}: the log was not cut below {position}", self.number(partition));
+    pub(crate) fn not_truncated(&self, partition: PartitionSlot, position: i64) {
+        tracing::debug!("partition {}: the log was not truncated below {position}", self.number(partition));
         let cause = "asked about that very place, the leader has the record that was read last, with the same epoch: the \
                      client held an answer against another place than it had asked about";
-        self.note("its client took a log to be cut that was not", cause);
+        self.note("its client took a log to be truncated that was not", cause);
     }
 
-    /// Whether the log was cut cannot be known.
+    /// Whether the log was truncated cannot be known.
     #[cold]
     pub(crate) fn uncertain(&self, partition: PartitionSlot, position: i64) {
         tracing::debug!(
-            "partition {}: whether the log was cut below {position} is uncertain",
+            "partition {}: whether the log was truncated below {position} is uncertain",
             self.number(partition)
         );
         let cause = "the record that was read last is not there any more, and its leader's answers prove no truncation: \
                      retention or compaction may have taken it";
-        self.note("its client took a log to be cut, and that is uncertain", cause);
+        self.note("its client took a log to be truncated, and that is uncertain", cause);
     }
 
     /// The client went astray by itself, and that has been made good: it is counted.
@@ -501,19 +501,19 @@ impl Checker {
         self.context.shared.causes.note("a reader", what, cause);
     }
 
-    /// The log was cut below what was read.
+    /// The log was truncated below what was read.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
     #[cold]
-    pub(crate) fn truncated(&self, partition: PartitionSlot, cut: Cut) -> Result<(), Halt> {
-        let Cut { position, end, refilled } = cut;
+    pub(crate) fn truncated(&self, partition: PartitionSlot, truncation: Truncation) -> Result<(), Halt> {
+        let Truncation { position, end, refilled } = truncation;
         self.context.shared.undecided.forget(self.place(partition), end);
         let again = if refilled { ", and written again" } else { "" };
         if self.tolerates_data_loss() {
             self.count_lost(partition, position - end);
             tracing::warn!(
-                "partition {}: the log was cut from {position} to {end}{again}",
+                "partition {}: the log was truncated from {position} to {end}{again}",
                 self.number(partition)
             );
             return Ok(());
@@ -521,7 +521,7 @@ impl Checker {
         let expected = format!("a log that reaches {position}, as far as it was read");
         let anomaly = if refilled { Anomaly::RefilledTruncation } else { Anomaly::Truncation };
         let found = if refilled {
-            format!("one that was cut at {end}{again}")
+            format!("one that was truncated at {end}{again}")
         } else {
             format!("a log that ends at {end}")
         };

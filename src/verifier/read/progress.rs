@@ -53,7 +53,7 @@ pub(crate) struct PartitionProgress {
     pub(crate) left_out: i64,
     /// How often in a row the log was said to end below the position.
     doubts: usize,
-    was_cut: bool,
+    was_truncated: bool,
     /// Records that came one by one, in order: not in `read` yet.
     fresh: AckedRuns,
     read: RangeSetBlaze<i64>,
@@ -74,7 +74,7 @@ impl PartitionProgress {
             consumable_end: None,
             left_out: 0,
             doubts: 0,
-            was_cut: false,
+            was_truncated: false,
             fresh: AckedRuns::default(),
             read: RangeSetBlaze::new(),
             unreadable: RangeSetBlaze::new(),
@@ -170,7 +170,7 @@ impl PartitionProgress {
         self.doubts
     }
 
-    /// The leader says that the log ends here, and nobody who reads it has noticed anything. Returns whether it was cut: only
+    /// The leader says that the log ends here, and nobody who reads it has noticed anything. Returns whether it was truncated: only
     /// when that was said again and again. One that comes back tells what it knew when it went, and one that was just elected
     /// may not know how far its followers are.
     pub(crate) fn is_cut_by_word(&mut self, end: i64) -> bool {
@@ -183,18 +183,18 @@ impl PartitionProgress {
         self.doubts
     }
 
-    /// The log was cut at `end`, after it had been read up to `read_to`. The place goes back, and what follows is new.
-    pub(crate) fn cut(&mut self, read_to: i64, end: i64) {
-        self.losses.cut(end, read_to);
-        (self.doubts, self.was_cut) = (0, true);
+    /// The log was truncated at `end`, after it had been read up to `read_to`. The place goes back, and what follows is new.
+    pub(crate) fn truncate(&mut self, read_to: i64, end: i64) {
+        self.losses.truncate(end, read_to);
+        (self.doubts, self.was_truncated) = (0, true);
         self.fresh.truncate(end);
         self.read = &self.read - RangeSetBlaze::from_iter([end..=i64::MAX]);
         self.position = end;
     }
 
-    /// Whether the log was cut below what was read of it. Of keys whose last record was cut off, nobody knows what they hold.
-    pub(crate) fn was_cut(&self) -> bool {
-        self.was_cut
+    /// Whether the log was truncated below what was read of it. Of keys whose last record was truncated, nobody knows what they hold.
+    pub(crate) fn was_truncated(&self) -> bool {
+        self.was_truncated
     }
 
     /// Ends what the broker says is longer, and of which nothing was shown since `still_since`, where all has been read that

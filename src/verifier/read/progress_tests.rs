@@ -31,7 +31,7 @@ fn ends_below_what_was_read_are_counted_until_one_is_not() {
     part.reached(8);
     let words: Vec<_> = [5, 5, 8, 5, 6, 5].map(|end| part.doubts_at(end)).into();
     assert_eq!(words, [1, 2, 0, 1, 2, 3], "with 8 it was a leader that did not know");
-    part.cut(8, 5);
+    part.truncate(8, 5);
     assert_eq!(part.doubts(), 0, "what was believed is doubted no longer");
 }
 
@@ -41,9 +41,9 @@ fn an_end_below_what_was_read_is_a_cut_when_it_is_said_again_and_again() {
     part.reached(8);
     let words: Vec<_> = [5, 5, 8, 5, 6, 5].map(|end| part.is_cut_by_word(end)).into();
     assert_eq!(words, [false, false, false, false, false, true], "with 8 it was a leader that did not know");
-    assert!(!part.was_cut(), "before it is believed");
-    part.cut(8, 5);
-    assert!(part.was_cut());
+    assert!(!part.was_truncated(), "before it is believed");
+    part.truncate(8, 5);
+    assert!(part.was_truncated());
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn what_is_shown_again_behind_a_cut_is_new() {
     let mut part = progress(0, 10);
     part.add(&[OffsetRun { lower: 0, upper: 8 }]);
     part.reached(8);
-    part.cut(8, 5);
+    part.truncate(8, 5);
     assert_eq!(part.position, 5);
     assert_eq!(part.add(&[OffsetRun { lower: 5, upper: 8 }]), (None, 0));
     assert_eq!(part.add(&[OffsetRun { lower: 4, upper: 5 }]), (Some(4), 1));
@@ -67,10 +67,10 @@ fn what_was_cut_off_is_told_by_the_cut_alone() {
             part.add(&[OffsetRun { lower: 0, upper: 6 }]);
             part.reached(6);
         }
-        part.cut(6, 4);
+        part.truncate(6, 4);
         assert_eq!(part.read_ranges(), RangeSetBlaze::from_iter([0..=3]));
         let missing = part.tell_missing(Some(&ledger(0, 8)), 0).unwrap();
-        assert_eq!(missing.ranges, [6..=7], "4 and 5 are in the cut");
+        assert_eq!(missing.ranges, [6..=7], "4 and 5 are in the truncation");
         assert_eq!(part.missing(Some(&ledger(0, 8)), 0), None, "told once");
     }
 }

@@ -252,7 +252,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     }
 
     /// A record behind the one that was asked for: where the ledger lists the offset,
-    /// only retention and compaction may have taken it, or a cut that is tolerated.
+    /// only retention and compaction may have taken it, or a truncation that is tolerated.
     async fn explain_jump(&mut self, index: usize, offset: i64, found: i64) -> Result<(), Halt> {
         let partition = self.spans[index].partition;
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
@@ -367,7 +367,7 @@ impl LogVisitor for FirstOffset {
         let tries_again = matches!(
             event,
             LogEvent::Progress { .. }
-                | LogEvent::NotCut { .. }
+                | LogEvent::NotTruncated { .. }
                 | LogEvent::FalseAbort { .. }
                 | LogEvent::Gone(_)
                 | LogEvent::Transient(_)
@@ -410,7 +410,7 @@ impl LogVisitor for FirstWord<'_> {
         }
         let (checker, partition) = (self.checker, self.partition);
         let outcome = match event {
-            LogEvent::Progress { .. } | LogEvent::NotCut { .. } => return,
+            LogEvent::Progress { .. } | LogEvent::NotTruncated { .. } => return,
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.outcome = checker.false_abort(partition, kind, (first, marker)).err().map(Err);
                 return;

@@ -25,11 +25,11 @@ pub(crate) enum Judgement {
     Wait,
     /// The start has overtaken the reader.
     Retention,
-    /// The log was cut here, below what was read.
+    /// The log was truncated here, below what was read.
     Truncated {
         /// What is there now ends behind what was read: it was written again.
         refilled: bool,
-        /// Up to where the old log had been read, and where it was cut.
+        /// Up to where the old log had been read, and where it was truncated.
         position: i64,
         end: i64,
     },
@@ -45,8 +45,8 @@ pub(crate) struct Track {
     reseek: bool,
     /// The client was refused the position.
     out_of_range: bool,
-    /// The client has found out that the log was cut: from where on, and up to where it had been read.
-    told_cut: Option<Range<i64>>,
+    /// The client has found out that the log was truncated: from where on, and up to where it had been read.
+    reported_truncation: Option<Range<i64>>,
     /// What later leaders wrote did not yet lie there when the pass began.
     known_epoch: i32,
     /// Epoch of the last record, and the offset behind it; -1 where that is not known.
@@ -78,7 +78,7 @@ pub(crate) struct Limits {
 /// How long a partition may stand still without any sign.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
-/// A log whose last record nobody can be asked about was cut when brokers say so this often.
+/// A log whose last record nobody can be asked about was truncated when brokers say so this often.
 const CUT_DOUBTS: usize = 2;
 
 impl Track {
@@ -89,7 +89,7 @@ impl Track {
             progress,
             reseek: false,
             out_of_range: false,
-            told_cut: None,
+            reported_truncation: None,
             known_epoch: span.leader_epoch,
             epoch: -1,
             behind: -1,
@@ -192,13 +192,13 @@ impl Track {
         self.out_of_range = true;
     }
 
-    /// The client has found out that the log was cut at `to`, after it had been read up to `from`.
-    pub(crate) fn was_cut(&mut self, from: i64, to: i64) {
-        self.told_cut = Some(to..from);
+    /// The client has found out that the log was truncated at `to`, after it had been read up to `from`.
+    pub(crate) fn note_truncation(&mut self, from: i64, to: i64) {
+        self.reported_truncation = Some(to..from);
     }
 
-    /// The client goes on here: it had taken the log to be cut, and it was not. Nothing that was shown lies behind that.
-    pub(crate) fn not_cut(&mut self, offset: i64) {
+    /// The client goes on here: it had taken the log to be truncated, and it was not. Nothing that was shown lies behind that.
+    pub(crate) fn not_truncated(&mut self, offset: i64) {
         self.progress.position = self.position().min(offset.max(self.behind));
     }
 
@@ -209,25 +209,25 @@ impl Track {
             (self.looked, self.arrived) = (now, now);
         }
         let limit = if self.early_end || self.out_of_range { limits.with_sign } else { limits.without };
-        self.told_cut.is_some() || now.duration_since(self.looked) >= limit
+        self.reported_truncation.is_some() || now.duration_since(self.looked) >= limit
     }
 
     /// Whether only the broker can say how it goes on.
     pub(crate) fn is_lost(&self) -> bool {
-        self.out_of_range || self.told_cut.is_some()
+        self.out_of_range || self.reported_truncation.is_some()
     }
 
     /// Draws the consequences of where the log starts and ends now.
     pub(crate) fn judge(&mut self, ends: Ends) -> Judgement {
         let refused = std::mem::take(&mut self.out_of_range);
-        if let Some(cut) = self.told_cut.take().filter(|_| !mutants::is_off("truncation")) {
-            return self.cut(cut, ends);
+        if let Some(truncation) = self.reported_truncation.take().filter(|_| !mutants::is_off("truncation")) {
+            return self.truncate(truncation, ends);
         }
         if self.progress.doubts_at(ends.end) > 0 && !mutants::is_off("truncation") {
             return self.doubt(ends);
         }
         // Where nothing new is there to be read, the client stays as it is: its place has the last record's epoch,
-        // by which it notices that the log was cut.
+        // by which it notices that the log was truncated.
         self.reseek |= refused || ends.end != self.position();
         self.progress.lower_end(ends.end);
         if ends.start > self.position() {
@@ -245,7 +245,7 @@ impl Track {
     /// that it does not lead any more.
     fn doubt(&mut self, ends: Ends) -> Judgement {
         if self.epoch < 0 && self.progress.doubts() >= CUT_DOUBTS {
-            return self.cut(ends.end..self.position(), ends);
+            return self.truncate(ends.end..self.position(), ends);
         }
         if self.epoch >= 0 {
             // What lies behind the last record is nothing that is shown, and may be gone.
@@ -265,17 +265,17 @@ impl Track {
     }
 
     /// The place goes back, and what follows is new.
-    fn cut(&mut self, cut: Range<i64>, ends: Ends) -> Judgement {
-        let Range { start: end, end: position } = cut;
+    fn truncate(&mut self, truncation: Range<i64>, ends: Ends) -> Judgement {
+        let Range { start: end, end: position } = truncation;
         let refilled = ends.end >= position;
         self.reseek = true;
         if end < self.behind {
             // Who wrote what is now the last record was not kept: to ask by the epoch of one that is gone would find the log
-            // cut once more, and again below that.
+            // truncated once more, and again below that.
             (self.epoch, self.behind) = (-1, end);
         }
-        self.state.cut(end);
-        self.progress.cut(position, end);
+        self.state.truncate(end);
+        self.progress.truncate(position, end);
         self.progress.lower_end(ends.end);
         Judgement::Truncated { refilled, position, end }
     }

@@ -59,17 +59,17 @@ fn read(records: std::ops::Range<i64>, end: i64, epoch: i32) -> Track {
 
 #[test]
 fn a_log_that_ends_below_what_was_read_is_truncated_when_the_client_has_made_sure() {
-    let mut cut = read(0..6, 10, 0);
+    let mut truncated = read(0..6, 10, 0);
     let ends = Ends { start: 0, end: 4 };
-    assert_eq!(cut.judge(ends), Judgement::Wait);
-    assert_eq!(cut.judge(ends), Judgement::Wait, "nothing is believed yet");
+    assert_eq!(truncated.judge(ends), Judgement::Wait);
+    assert_eq!(truncated.judge(ends), Judgement::Wait, "nothing is believed yet");
     let asked = ReadFrom { offset: 6, epoch_before: Some(0), epoch_known: Some(-1) };
-    assert!(cut.take_reseek() && !cut.take_reseek());
-    assert_eq!(cut.place(), asked, "the client is to make sure");
-    cut.was_cut(6, 4);
-    assert_eq!(cut.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
-    assert!(cut.is_done() && cut.position() == 4);
-    let missing = cut.progress.missing(Some(&ledger(0, 8)), 0).unwrap();
+    assert!(truncated.take_reseek() && !truncated.take_reseek());
+    assert_eq!(truncated.place(), asked, "the client is to make sure");
+    truncated.note_truncation(6, 4);
+    assert_eq!(truncated.judge(ends), Judgement::Truncated { refilled: false, position: 6, end: 4 });
+    assert!(truncated.is_done() && truncated.position() == 4);
+    let missing = truncated.progress.missing(Some(&ledger(0, 8)), 0).unwrap();
     assert_eq!(missing.ranges, [6..=7], "what was read and is gone has been told");
 }
 
@@ -78,11 +78,11 @@ fn a_cut_is_asked_about_at_once() {
     let mut track = read(790..796, OPEN_END, 145);
     let now = track.looked;
     assert!(!track.is_suspect(now, LIMITS) && !track.is_lost());
-    track.was_cut(796, 795);
+    track.note_truncation(796, 795);
     assert!(track.is_suspect(now, LIMITS) && track.is_lost());
 }
 
-/// Markers, or what was aborted, lay behind the last record, and were cut off.
+/// Markers, or what was aborted, lay behind the last record, and were truncated.
 #[test]
 fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
     let ends = Ends { start: 0, end: 6 };
@@ -96,11 +96,11 @@ fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
     assert_eq!(doubted.judge(ends), Judgement::Wait);
     assert!(doubted.is_done(), "and is not asked about again");
     let mut told = with_markers();
-    told.not_cut(6);
+    told.not_truncated(6);
     assert_eq!(told.judge(ends), Judgement::Wait);
     assert!(told.is_done());
     let mut further = with_markers();
-    further.not_cut(3);
+    further.not_truncated(3);
     assert_eq!(further.position(), 6, "never below a record");
 }
 
@@ -126,14 +126,14 @@ fn where_nobody_knows_who_wrote_what_was_read_the_end_must_be_named_twice() {
 }
 
 #[test]
-fn a_log_that_was_cut_and_written_again_is_read_again_from_the_cut() {
+fn a_log_that_was_truncated_and_written_again_is_read_again_from_there() {
     let mut refilled = read(0..6, 10, 0);
-    refilled.was_cut(6, 4);
+    refilled.note_truncation(6, 4);
     assert_eq!(refilled.judge(Ends { start: 0, end: 20 }), {
         Judgement::Truncated { refilled: true, position: 6, end: 4 }
     });
     assert!(!refilled.is_done() && refilled.position() == 4 && refilled.take_reseek());
-    // Leaders that change with each record: by the epoch of record 5, which is gone, the log would be found cut at 3, then at 2.
+    // Leaders that change with each record: by the epoch of record 5, which is gone, the log would be found truncated at 3, then at 2.
     assert_eq!(refilled.place(), ReadFrom { offset: 4, epoch_before: None, epoch_known: Some(-1) });
     (4..10).for_each(|offset| refilled.read(offset, 1));
     assert!(refilled.is_done());

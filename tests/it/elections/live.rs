@@ -1,4 +1,4 @@
-//! Producers that write while the log is cut under them.
+//! Producers that write while the log is truncated under them.
 
 use std::{fs, thread, time::Duration};
 

@@ -9,7 +9,7 @@ use crate::dsl::{Cluster, Running, Topic, ledger::LedgerFile, wait_for, wait_unt
 
 const IN_TRANSACTIONS: &str = "--use-transactions --msgs-per-transaction 10";
 
-/// A topic that will be cut, and who reads it.
+/// A topic that will be truncated, and who reads it.
 pub(super) struct Transactional {
     pub(super) scene: Scene,
     reader: Running,

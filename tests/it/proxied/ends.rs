@@ -149,7 +149,7 @@ fn an_epoch_said_to_end_early_was_written_again(cluster: &Cluster) {
     wait_for_reads(&reader, 200);
     proxy.rule().written_again = true;
     let place = format!("refilled-truncation: topic {} partition 0 offset 60", topic.name());
-    reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "cut at 60"]);
+    reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "truncated at 60"]);
     assert!(proxy.rule().said > 0);
 }
 
@@ -161,18 +161,18 @@ fn an_epoch_said_to_end_early_is_no_cut_where_its_records_are_there(cluster: &Cl
     let work = format!("--seq_read {WAITING} --report report.json --client librdkafka");
     let reader = run(&proxy, &topic, &workdir, &work).with_control().start();
     wait_for_reads(&reader, 200);
-    wait_until("a suspicion", || reader.stderr().contains("took a log to be cut that was not"));
+    wait_until("a suspicion", || reader.stderr().contains("took a log to be truncated that was not"));
     assert!(proxy.rule().said > 0);
     reader.http().order("/last_pass");
     reader.harness().until_done();
     reader.http().order("/shutdown");
     let finished = reader.finish().expect_code(0).expect_output(&["PROVEN", "200 records proven valid"]);
     assert_eq!(violations(&finished), []);
-    let told = finished.stderr.matches("took a log to be cut that was not").count();
+    let told = finished.stderr.matches("took a log to be truncated that was not").count();
     assert_eq!(told, 1, "counted, and told once: {}", finished.transcript());
 }
 
-/// A group's client then goes back without a word, to where it takes the log to have been cut.
+/// A group's client then goes back without a word, to where it takes the log to have been truncated.
 fn a_group_whose_client_goes_back_by_itself_reads_on(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
     let proxy = new_leaders(cluster);
@@ -336,7 +336,7 @@ fn offsets_said_to_be_out_of_range_for_a_while_cost_nothing(cluster: &Cluster) {
         let work = format!("{readers} {SMALL_ANSWERS} {NAME_ALL}");
         let finished = run(&proxy, &topic, &workdir, &work).finish();
         assert_eq!(violations(&finished), [], "{}", finished.transcript());
-        finished.expect_code(0).expect_output(&[words]).expect_no_output(&["cut from"]);
+        finished.expect_code(0).expect_output(&[words]).expect_no_output(&["truncated from"]);
         assert_eq!(proxy.rule().which.hits, 4, "{readers}");
     }
 }

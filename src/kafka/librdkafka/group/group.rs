@@ -204,7 +204,7 @@ impl GroupConsumer {
             Step::Nothing => None,
             Step::Forward | Step::Misread => Some(partition),
             Step::Again { position } => {
-                // Only once for each place: where the log was cut, there may be nothing any more at that offset.
+                // Only once for each place: where the log was truncated, there may be nothing any more at that offset.
                 self.seek(partition, position);
                 if !self.membership.is_added(partition) {
                     let _ = each(GroupEvent::WentBack { partition, offset, position });
@@ -212,7 +212,7 @@ impl GroupConsumer {
                 None
             }
             Step::Back { from, epoch } => {
-                self.membership.tell_cut(partition);
+                self.membership.note_truncation(partition);
                 if !self.membership.is_added(partition) {
                     let _ = each(GroupEvent::Rewound { partition, offset, from, epoch });
                 }

@@ -45,7 +45,7 @@ pub(super) enum GroupEvent<'a> {
         /// Where the member stands, and goes on.
         position: i64,
     },
-    /// The client goes on from here, and had been further: the log was cut, and written again.
+    /// The client goes on from here, and had been further: the log was truncated, and written again.
     Rewound {
         /// The partition.
         partition: PartitionSlot,

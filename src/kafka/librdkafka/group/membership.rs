@@ -254,10 +254,10 @@ impl Membership {
         true
     }
 
-    /// The log was cut.
-    pub(crate) fn tell_cut(&self, partition: PartitionSlot) {
+    /// The log was truncated.
+    pub(crate) fn note_truncation(&self, partition: PartitionSlot) {
         if let Some(handover) = &self.handover {
-            handover.tell_cut(partition);
+            handover.note_truncation(partition);
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Place {
     /// Where it was read from since it was assigned, which the group knew.
     pub(crate) start: i64,
     pub(crate) committed: i64,
-    /// Answers to this commit, and to those before it, tell nothing of this place: they were of a log that was cut
+    /// Answers to this commit, and to those before it, tell nothing of this place: they were of a log that was truncated
     /// since, or of what this member owned before.
     pub(crate) since: CommitNumber,
     /// The last commit that carries this place, and the last that was answered.
@@ -32,8 +32,8 @@ pub(crate) struct Place {
     pub(crate) behind: i64,
     /// The place that the leader was asked about.
     pub(crate) confirmed: i64,
-    /// Where the log was cut last.
-    pub(crate) cut: i64,
+    /// Where the log was truncated last.
+    pub(crate) truncated_at: i64,
     /// The position at which the client has been found to have gone back last.
     pub(crate) went_back: i64,
     /// The client may show the last record once more: see [`Self::again`].
@@ -56,7 +56,7 @@ pub(crate) enum Step {
     Forward,
     /// Nobody knows where it belongs.
     Misread,
-    /// The log was cut: a later leader has written this record below what was read of an earlier one.
+    /// The log was truncated: a later leader has written this record below what was read of an earlier one.
     Back {
         /// Up to where it was read.
         from: i64,
@@ -83,7 +83,7 @@ pub(crate) const NEW_PLACE: Place = Place {
     epoch: -1,
     behind: -1,
     confirmed: -1,
-    cut: i64::MAX,
+    truncated_at: i64::MAX,
     went_back: -1,
     may_repeat: false,
     held: None,
@@ -123,7 +123,7 @@ impl Owned {
         self.0.get_mut(&partition).filter(|place| place.held.is_none())
     }
 
-    /// The client shows the end of the log. One below the position is no proof that the log was cut: the client may
+    /// The client shows the end of the log. One below the position is no proof that the log was truncated: the client may
     /// have gone back, and a leader that has just been elected may not know yet how far its followers are.
     pub(crate) fn reached(&mut self, partition: PartitionSlot, offset: i64) -> Step {
         let Some(place) = self.reading(partition) else { return Step::Nothing };
@@ -171,31 +171,31 @@ impl Place {
             && !mutants::is_off("new-leader-group");
         if must {
             self.confirmed = self.behind;
-            // What comes from below is the cut.
+            // What comes from below is the truncation.
             self.position = self.position.max(self.behind);
         }
         must
     }
 
-    /// Whether a record of this epoch below the position proves that the log was cut: in a log, epochs go up with the
+    /// Whether a record of this epoch below the position proves that the log was truncated: in a log, epochs go up with the
     /// offsets, so that a later leader can only have written there what it put in place of what was read. Where nobody
     /// knows who wrote what was read last, nothing is proven.
     fn is_overwritten_by(&self, epoch: i32) -> bool {
         self.epoch >= 0 && epoch > self.epoch
     }
 
-    /// What a record below the position is that proves no cut: one that was shown before.
+    /// What a record below the position is that proves no truncation: one that was shown before.
     ///
     /// librdkafka (2.12.1) goes back without a word, to an earlier offset or to the log's beginning, when it holds the
     /// answer to one of its questions about epochs against a place that has moved on since: nothing but elections of
     /// leaders is needed for that. Whether it has asked for these records again, or a broker sends them unasked,
     /// nothing that it shows can tell. They are what the group was shown already, and no disorder of the log.
     ///
-    /// That it does so behind a cut, of which it may hear twice, and for one record where a rebalance pauses a partition
+    /// That it does so behind a truncation, of which it may hear twice, and for one record where a rebalance pauses a partition
     /// while it is handed out, is known; it goes on by itself then.
     fn again(&mut self, offset: i64) -> Step {
         let is_paused = offset + 1 == self.behind && mem::take(&mut self.may_repeat);
-        let is_known = is_paused || offset >= self.cut || self.went_back == self.position;
+        let is_known = is_paused || offset >= self.truncated_at || self.went_back == self.position;
         self.went_back = if is_known { self.went_back } else { self.position };
         if is_known { Step::Nothing } else { Step::Again { position: self.position } }
     }
@@ -210,8 +210,8 @@ impl Place {
         if is_back {
             // What the group knows lies behind the log's end, and a member that started there would start over.
             let Self { known_epoch, epoch, sent, .. } = *self;
-            *self =
-                Self { start: from, known_epoch, epoch, behind: from, cut: from, ..NEW_PLACE }.after(sent);
+            *self = Self { start: from, known_epoch, epoch, behind: from, truncated_at: from, ..NEW_PLACE }
+                .after(sent);
         }
         self.position = to;
         step

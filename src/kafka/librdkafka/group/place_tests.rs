@@ -29,7 +29,7 @@ fn a_place_that_goes_back_is_committed_anew() {
 }
 
 #[test]
-fn an_end_below_the_place_proves_no_cut() {
+fn an_end_below_the_place_proves_no_truncation() {
     let mut owned = Owned::default();
     owned.0.insert(slot(3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
     assert_eq!(
@@ -60,14 +60,14 @@ fn what_the_client_goes_back_to_is_shown_to_nobody() {
     assert_eq!(
         (owned.read(slot(3), 7, 5, SOUND), owned.read(slot(3), 8, 5, SOUND)),
         (Step::Back { from: 11, epoch: 4 }, Step::Forward),
-        "a cut: a later leader wrote there"
+        "a truncation: a later leader wrote there"
     );
     assert_eq!(owned.read(slot(3), 7, 5, SOUND), Step::Nothing, "told twice");
     assert_eq!(owned.read(slot(3), 6, 5, SOUND), Step::Again { position: 9 });
 }
 
 #[test]
-fn where_nobody_knows_who_wrote_what_was_read_nothing_proves_a_cut() {
+fn where_nobody_knows_who_wrote_what_was_read_nothing_proves_a_truncation() {
     let mut owned = Owned::default();
     owned.0.insert(slot(3), Place { position: 10, epoch: -1, ..NEW_PLACE });
     assert_eq!(owned.read(slot(3), 5, 4, SOUND), Step::Again { position: 10 });
@@ -127,7 +127,11 @@ fn who_takes_a_partition_over_asks_about_what_others_read() {
     let mut refilled = take_over();
     assert_eq!(refilled.read(slot(0), 8, 2, SOUND), Step::Forward, "comes again");
     assert_eq!(refilled.read(slot(0), 9, 3, SOUND), asks);
-    assert_eq!(refilled.read(slot(0), 9, 3, SOUND), Step::Back { from: 10, epoch: 2 }, "it was cut here");
+    assert_eq!(
+        refilled.read(slot(0), 9, 3, SOUND),
+        Step::Back { from: 10, epoch: 2 },
+        "it was truncated here"
+    );
     let mut beyond = take_over();
     assert_eq!(beyond.read(slot(0), 14, 3, SOUND), asks);
     assert_eq!(beyond.read(slot(0), 9, 3, SOUND), Step::Back { from: 10, epoch: 2 });

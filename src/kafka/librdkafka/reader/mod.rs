@@ -1,7 +1,7 @@
 //! Reading with librdkafka, and all that has to be done around it so that it shows what the log holds and says where it
 //! cannot.
 //!
-//! **A log that was cut** is told by its new leader: librdkafka asks it where the epoch of the last record ends, and is
+//! **A log that was truncated** is told by its new leader: librdkafka asks it where the epoch of the last record ends, and is
 //! made to ask again when a new leader's record follows. Nobody believes that at once: another client reads the record
 //! before the place again ([`witness`]).
 //! **What cannot be read** librdkafka names with its beginning at the most: another client finds out how far it goes
@@ -33,7 +33,9 @@ pub(crate) use self::{
     prober::{Answer as ProbeAnswer, Prober},
     unreadable::MALFORMED,
 };
-use super::{admin::offsets::OffsetQuery, consumer::Consumer, fault::LogCut, settings::ConsumerSettings};
+use super::{
+    admin::offsets::OffsetQuery, consumer::Consumer, fault::LogTruncation, settings::ConsumerSettings,
+};
 use crate::{
     findings::{Side, complaints},
     kafka::{
@@ -206,7 +208,7 @@ impl Reader {
         if place.state != State::Searched || place.position != from {
             return;
         }
-        // Where the log was cut meanwhile, that shows where it is read.
+        // Where the log was truncated meanwhile, that shows where it is read.
         let to = end.max(from);
         place.go_on(to);
         self.consumer.read_from(partition, to);
@@ -258,20 +260,20 @@ impl Reader {
             Judgement::OutOfRange => visitor.event(partition, LogEvent::OutOfRange),
             Judgement::Suspect(suspect) => {
                 self.consumer.stop(partition);
-                self.prober.is_cut(suspect);
+                self.prober.look_for_truncation(suspect);
             }
-            Judgement::Truncated(LogCut { from, epoch, to }) => {
+            Judgement::Truncated(LogTruncation { from, epoch, to }) => {
                 self.consumer.stop(partition);
                 visitor.event(partition, LogEvent::Truncated { from, epoch, to });
             }
-            Judgement::NotCut { is_certain } => {
+            Judgement::NotTruncated { is_certain } => {
                 let (behind, epoch) = place.last();
                 self.consumer.read_from(partition, position);
                 if is_certain {
-                    // The client is to know again who wrote the last record: by that it notices when the log is cut.
+                    // The client is to know again who wrote the last record: by that it notices when the log is truncated.
                     self.consumer.confirm(partition, behind, epoch);
                 }
-                visitor.event(partition, LogEvent::NotCut { next_offset: position, is_certain });
+                visitor.event(partition, LogEvent::NotTruncated { next_offset: position, is_certain });
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::witness::{Suspect, Word};
 use crate::{
-    kafka::{Ends, ReadFrom, librdkafka::fault::LogCut},
+    kafka::{Ends, ReadFrom, librdkafka::fault::LogTruncation},
     mutants,
     partitions::PartitionSlot,
 };
@@ -30,7 +30,7 @@ pub(super) enum State {
     Refused {
         asks_at: Instant,
     },
-    /// The log seems to have been cut: the leader is being asked about this very place before anybody believes it.
+    /// The log seems to have been truncated: the leader is being asked about this very place before anybody believes it.
     Suspected,
 }
 
@@ -47,10 +47,10 @@ pub(super) struct Place {
     epoch_known: i32,
     /// The place about which the leader was asked last.
     confirmed: i64,
-    /// Where the log was cut, as far as the client says.
-    cut: Option<LogCut>,
-    /// The newest epoch of which it was told that its end was cut off.
-    cut_epoch: i32,
+    /// Where the log was truncated, as far as the client says.
+    truncation: Option<LogTruncation>,
+    /// The newest epoch of which it was told that its end was truncated.
+    truncation_epoch: i32,
     quiet: Quiet,
     /// How often in a row the leader has said that the log ends below what was shown.
     low_ends: u32,
@@ -86,10 +86,10 @@ pub(super) enum Judgement {
     OutOfRange,
     /// The leader is to be asked about this very place.
     Suspect(Suspect),
-    /// The log was cut: up to where it had been read, by whom, and where.
-    Truncated(LogCut),
+    /// The log was truncated: up to where it had been read, by whom, and where.
+    Truncated(LogTruncation),
     /// The leader has the record that was read last (`is_certain`), or nobody can know.
-    NotCut { is_certain: bool },
+    NotTruncated { is_certain: bool },
 }
 
 /// What may help where nothing comes.
@@ -110,8 +110,8 @@ impl Default for Place {
             behind: -1,
             epoch_known: -1,
             confirmed: -1,
-            cut: None,
-            cut_epoch: -1,
+            truncation: None,
+            truncation_epoch: -1,
             quiet: Quiet { at: -1, since: None, looks: 0 },
             low_ends: 0,
         }
@@ -127,7 +127,7 @@ impl Place {
         if is_open && goes_on && from.epoch_before.is_none_or(|epoch| epoch == self.epoch) {
             return Begin::Later;
         }
-        (self.state, self.cut) = (State::Reading, None);
+        (self.state, self.truncation) = (State::Reading, None);
         self.epoch_known = self.epoch_known.max(from.epoch_known.unwrap_or(-1));
         if !goes_on {
             (self.position, self.epoch, self.confirmed) = (from.offset, -1, -1);
@@ -145,7 +145,7 @@ impl Place {
 
     /// Whether a record is not simply the next one: a leader wrote it that had not been elected when reading began, and it
     /// must be asked first whether its log is the same up to the record before. That may have been fetched before the
-    /// log was cut, and this one after it had been written again.
+    /// log was truncated, and this one after it had been written again.
     ///
     /// By itself the client asks when it hears of a new leader; what it fetches before that is not held back.
     #[inline]
@@ -202,28 +202,29 @@ impl Place {
     /// The client was refused its place. Returns whether there is nothing to be found out: nobody knows who wrote the last
     /// record, so that no leader can be asked about it.
     #[cold]
-    pub(super) fn refused(&mut self, cut: Option<LogCut>, asks_at: Instant) -> bool {
+    pub(super) fn refused(&mut self, truncation: Option<LogTruncation>, asks_at: Instant) -> bool {
         if self.epoch < 0 {
             self.state = State::Idle;
             return true;
         }
-        // The client asks by itself, and for us: one cut can be told twice.
-        self.cut = cut.filter(|cut| cut.epoch > self.cut_epoch).or(self.cut);
+        // The client asks by itself, and for us: one truncation can be told twice.
+        self.truncation =
+            truncation.filter(|truncation| truncation.epoch > self.truncation_epoch).or(self.truncation);
         self.state = State::Refused { asks_at };
         false
     }
 
     /// Draws the consequences of where the log starts and ends now.
     pub(super) fn judge(&mut self, partition: PartitionSlot, ends: Ends) -> Judgement {
-        let LogCut { from, to, .. } = self.place_of_cut(ends);
+        let LogTruncation { from, to, .. } = self.truncation_place(ends);
         if to < from {
             if mutants::is_off("witness") {
-                return self.truncated(LogCut { from, epoch: self.epoch, to });
+                return self.truncated(LogTruncation { from, epoch: self.epoch, to });
             }
             self.state = State::Suspected;
             return Judgement::Suspect(Suspect { partition, behind: self.behind, epoch: self.epoch });
         }
-        self.cut = None;
+        self.truncation = None;
         if ends.start > self.position {
             self.state = State::Idle;
             return Judgement::OutOfRange;
@@ -232,12 +233,14 @@ impl Place {
         Judgement::ReadAgain
     }
 
-    /// Where the log was cut, as far as the client or the log's end says, and up to where it had been shown.
-    fn place_of_cut(&self, ends: Ends) -> LogCut {
+    /// Where the log was truncated, as far as the client or the log's end says, and up to where it had been shown.
+    fn truncation_place(&self, ends: Ends) -> LogTruncation {
         // What a new leader wrote may have been shown already, and is not lost.
-        let told = self.cut.map(|cut| (cut.from.min(self.position), cut.to.min(ends.end)));
+        let told = self
+            .truncation
+            .map(|truncation| (truncation.from.min(self.position), truncation.to.min(ends.end)));
         let (from, to) = told.unwrap_or((self.position, ends.end));
-        LogCut { from, epoch: self.epoch, to }
+        LogTruncation { from, epoch: self.epoch, to }
     }
 
     /// The leader was asked about a place that was suspected; `None`: it is not any more.
@@ -248,34 +251,35 @@ impl Place {
         self.state = State::Reading;
         Some(match word {
             Word::Same => {
-                self.cut = None;
+                self.truncation = None;
                 // Behind that record lay nothing that is shown, and what lay there may be gone: without this, a log that
                 // ends there now would be asked about for ever.
                 self.position = self.position.min(self.behind);
                 self.confirmed = self.behind;
-                Judgement::NotCut { is_certain: true }
+                Judgement::NotTruncated { is_certain: true }
             }
             Word::Uncertain => {
-                self.cut = None;
-                Judgement::NotCut { is_certain: false }
+                self.truncation = None;
+                Judgement::NotTruncated { is_certain: false }
             }
             Word::Unanswered => {
-                self.cut = None;
+                self.truncation = None;
                 Judgement::ReadAgain
             }
-            Word::Cut { to, ends } => {
-                let LogCut { from, epoch, to: known } = self.place_of_cut(ends);
+            Word::Truncated { to, ends } => {
+                let LogTruncation { from, epoch, to: known } = self.truncation_place(ends);
                 // The record before the place is gone, whatever else is known.
                 let to = to.unwrap_or(known).min(ends.end).min(self.behind - 1);
-                self.truncated(LogCut { from: from.max(to), epoch, to })
+                self.truncated(LogTruncation { from: from.max(to), epoch, to })
             }
         })
     }
 
-    fn truncated(&mut self, cut: LogCut) -> Judgement {
-        self.cut_epoch = self.cut.take().map_or(self.cut_epoch, |cut| cut.epoch);
+    fn truncated(&mut self, truncation: LogTruncation) -> Judgement {
+        self.truncation_epoch =
+            self.truncation.take().map_or(self.truncation_epoch, |truncation| truncation.epoch);
         self.state = State::Idle;
-        Judgement::Truncated(cut)
+        Judgement::Truncated(truncation)
     }
 
     /// The leader says that the log ends at `end`. Returns whether that has to be looked into, as if the place had been

@@ -21,8 +21,8 @@ fn shown(offsets: std::ops::Range<i64>, epoch: i32) -> Place {
     place
 }
 
-fn refused(place: &mut Place, cut: Option<LogCut>) {
-    assert!(!place.refused(cut, Instant::now()));
+fn refused(place: &mut Place, truncation: Option<LogTruncation>) {
+    assert!(!place.refused(truncation, Instant::now()));
 }
 
 fn suspect(behind: i64, epoch: i32) -> Suspect {
@@ -36,8 +36,11 @@ fn a_place_beyond_the_end_is_suspected_and_the_leader_s_word_decides() {
     let ends = Ends { start: 0, end: 4 };
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 0)));
     assert_eq!((place.state, place.position), (State::Suspected, 6), "nothing is believed yet");
-    let cut = LogCut { from: 6, epoch: 0, to: 4 };
-    assert_eq!(place.hear(suspect(6, 0), Word::Cut { to: None, ends }), Some(Judgement::Truncated(cut)));
+    let truncation = LogTruncation { from: 6, epoch: 0, to: 4 };
+    assert_eq!(
+        place.hear(suspect(6, 0), Word::Truncated { to: None, ends }),
+        Some(Judgement::Truncated(truncation))
+    );
     assert_eq!(place.state, State::Idle);
     assert_eq!(place.hear(suspect(6, 0), Word::Same), None, "it was answered");
 }
@@ -62,38 +65,41 @@ fn an_end_below_what_was_shown_is_looked_into_when_it_is_said_again() {
 fn an_answer_to_an_earlier_question_is_no_truncation() {
     let mut place = shown(790..796, 145);
     // Where epoch 144 ended, and held against a place that had moved on.
-    refused(&mut place, Some(LogCut { from: 796, epoch: 145, to: 795 }));
+    refused(&mut place, Some(LogTruncation { from: 796, epoch: 145, to: 795 }));
     let ends = Ends { start: 0, end: 900 };
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(796, 145)));
-    assert_eq!(place.hear(suspect(796, 145), Word::Same), Some(Judgement::NotCut { is_certain: true }));
+    assert_eq!(place.hear(suspect(796, 145), Word::Same), Some(Judgement::NotTruncated { is_certain: true }));
     assert_eq!((place.state, place.position, place.last()), (State::Reading, 796, (796, 145)));
     place.shown(796, 145);
-    // A cut that is one is believed all the same.
-    refused(&mut place, Some(LogCut { from: 797, epoch: 145, to: 795 }));
+    // A truncation that is one is believed all the same.
+    refused(&mut place, Some(LogTruncation { from: 797, epoch: 145, to: 795 }));
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(797, 145)));
-    let word = Word::Cut { to: Some(792), ends };
-    let cut = LogCut { from: 797, epoch: 145, to: 792 };
-    assert_eq!(place.hear(suspect(797, 145), word), Some(Judgement::Truncated(cut)));
+    let word = Word::Truncated { to: Some(792), ends };
+    let truncation = LogTruncation { from: 797, epoch: 145, to: 792 };
+    assert_eq!(place.hear(suspect(797, 145), word), Some(Judgement::Truncated(truncation)));
 }
 
-/// Markers, or what was aborted, lay behind the last record, and were cut off.
+/// Markers, or what was aborted, lay behind the last record, and were truncated.
 #[test]
 fn a_log_that_ends_where_the_last_record_does_is_read_on_there() {
     let mut place = shown(0..6, 3);
     place.reached(8);
     refused(&mut place, None);
     assert_eq!(place.judge(SLOT, Ends { start: 0, end: 6 }), Judgement::Suspect(suspect(6, 3)));
-    assert_eq!(place.hear(suspect(6, 3), Word::Same), Some(Judgement::NotCut { is_certain: true }));
+    assert_eq!(place.hear(suspect(6, 3), Word::Same), Some(Judgement::NotTruncated { is_certain: true }));
     assert_eq!(place.position, 6);
 }
 
 #[test]
 fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
     let mut place = shown(0..6, 3);
-    let (told, ends) = (Some(LogCut { from: 6, epoch: 3, to: 4 }), Ends { start: 0, end: 9 });
+    let (told, ends) = (Some(LogTruncation { from: 6, epoch: 3, to: 4 }), Ends { start: 0, end: 9 });
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)));
-    assert_eq!(place.hear(suspect(6, 3), Word::Uncertain), Some(Judgement::NotCut { is_certain: false }));
+    assert_eq!(
+        place.hear(suspect(6, 3), Word::Uncertain),
+        Some(Judgement::NotTruncated { is_certain: false })
+    );
     assert_eq!((place.state, place.position), (State::Reading, 6));
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)), "it is asked again");
@@ -103,25 +109,32 @@ fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
 #[test]
 fn one_cut_that_is_told_twice_is_one() {
     let mut place = shown(0..6, 0);
-    let (told, ends) = (Some(LogCut { from: 6, epoch: 0, to: 4 }), Ends { start: 0, end: 20 });
+    let (told, ends) = (Some(LogTruncation { from: 6, epoch: 0, to: 4 }), Ends { start: 0, end: 20 });
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 0)));
-    let word = Word::Cut { to: Some(4), ends };
-    assert!(matches!(place.hear(suspect(6, 0), word), Some(Judgement::Truncated(LogCut { to: 4, .. }))));
+    let word = Word::Truncated { to: Some(4), ends };
+    assert!(matches!(
+        place.hear(suspect(6, 0), word),
+        Some(Judgement::Truncated(LogTruncation { to: 4, .. }))
+    ));
     let again = ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: None };
     assert_eq!(place.begin(again, Instant::now()), Begin::Confirming);
     (4..10).for_each(|offset| place.shown(offset, 1));
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::ReadAgain, "told again");
-    refused(&mut place, Some(LogCut { from: 9, epoch: 1, to: 8 }));
+    refused(&mut place, Some(LogTruncation { from: 9, epoch: 1, to: 8 }));
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(10, 1)));
-    let word = Word::Cut { to: Some(8), ends };
-    let cut = LogCut { from: 9, epoch: 1, to: 8 };
-    assert_eq!(place.hear(suspect(10, 1), word), Some(Judgement::Truncated(cut)), "what is new is not lost");
+    let word = Word::Truncated { to: Some(8), ends };
+    let truncation = LogTruncation { from: 9, epoch: 1, to: 8 };
+    assert_eq!(
+        place.hear(suspect(10, 1), word),
+        Some(Judgement::Truncated(truncation)),
+        "what is new is not lost"
+    );
 }
 
 #[test]
-fn a_start_that_has_overtaken_the_place_is_no_cut() {
+fn a_start_that_has_overtaken_the_place_is_no_truncation() {
     let mut place = shown(0..6, 0);
     refused(&mut place, None);
     assert_eq!(place.judge(SLOT, Ends { start: 8, end: 20 }), Judgement::OutOfRange);

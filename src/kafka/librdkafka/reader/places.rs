@@ -108,7 +108,7 @@ impl Places {
 
     #[cold]
     fn fault(&mut self, partition: PartitionSlot, fault: &Fault<'_>, visitor: &mut impl LogVisitor) {
-        let Fault { offset, kind, error, text, cut } = *fault;
+        let Fault { offset, kind, error, text, truncation } = *fault;
         let place = self.of(partition).filter(|place| {
             matches!(place.state, State::Reading | State::Confirming | State::Refused { .. })
         });
@@ -121,7 +121,7 @@ impl Places {
                 self.to_do.push(partition);
             }
             (FaultKind::OutOfRange | FaultKind::Truncated, Some(place)) => {
-                if place.refused(cut, Instant::now() + REFUSED_PAUSE) {
+                if place.refused(truncation, Instant::now() + REFUSED_PAUSE) {
                     visitor.event(partition, LogEvent::OutOfRange);
                     return;
                 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kafka::{KafkaError, ReadFrom, librdkafka::fault::LogCut};
+use crate::kafka::{KafkaError, ReadFrom, librdkafka::fault::LogTruncation};
 
 const SLOT: PartitionSlot = PartitionSlot::new(0);
 
@@ -55,8 +55,8 @@ fn end<'a>(slot: u32, offset: i64) -> Event<'a> {
     Event::End { partition: PartitionSlot::new(slot), offset }
 }
 
-fn fault<'a>(kind: FaultKind, offset: i64, cut: Option<LogCut>) -> Event<'a> {
-    let fault = Fault { offset, kind, error: KafkaError::timed_out(), text: "bad", cut };
+fn fault<'a>(kind: FaultKind, offset: i64, truncation: Option<LogTruncation>) -> Event<'a> {
+    let fault = Fault { offset, kind, error: KafkaError::timed_out(), text: "bad", truncation };
     Event::Fault { partition: SLOT, fault }
 }
 
@@ -113,8 +113,8 @@ fn a_batch_that_cannot_be_read_is_named_once_and_nothing_behind_it_is_believed()
 fn a_place_that_is_refused_is_looked_into_a_little_later() {
     let mut places = reading();
     let now = Instant::now();
-    let cut = Some(LogCut { from: 1, epoch: 1, to: 0 });
-    let told_twice = [fault(FaultKind::OutOfRange, -1, None), fault(FaultKind::Truncated, -1, cut)];
+    let truncation = Some(LogTruncation { from: 1, epoch: 1, to: 0 });
+    let told_twice = [fault(FaultKind::OutOfRange, -1, None), fault(FaultKind::Truncated, -1, truncation)];
     let events = [record(0, 0, 1, true)].into_iter().chain(told_twice).chain([record(0, 1, 1, true)]);
     assert_eq!(heard(&mut places, events), ["0: 0", "0: transient", "0: transient"]);
     assert_eq!(places.take_refused(now), []);

@@ -27,7 +27,7 @@ enum Question {
     What,
     /// How far reaches what cannot be read.
     HowFar,
-    /// Whether the log was cut below it: the record before is of this epoch.
+    /// Whether the log was truncated below it: the record before is of this epoch.
     IsCut { epoch: i32 },
 }
 
@@ -80,8 +80,8 @@ impl Prober {
         self.ask((Question::HowFar, partition, offset));
     }
 
-    /// Finds out whether a log was cut below the place up to which it was read.
-    pub(crate) fn is_cut(&mut self, suspect: Suspect) {
+    /// Finds out whether a log was truncated below the place up to which it was read.
+    pub(crate) fn look_for_truncation(&mut self, suspect: Suspect) {
         let Suspect { partition, behind, epoch } = suspect;
         self.ask((Question::IsCut { epoch }, partition, behind));
     }

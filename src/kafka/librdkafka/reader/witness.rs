@@ -1,4 +1,4 @@
-//! Whether a log was cut below a place up to which it was read: a question of our own, asked of the leader after somebody
+//! Whether a log was truncated below a place up to which it was read: a question of our own, asked of the leader after somebody
 //! has raised the suspicion, and about exactly that place.
 //!
 //! What the client says of a truncation may be no more than two of its own thoughts that do not belong together: it
@@ -13,7 +13,7 @@ use crate::{
         Ends,
         librdkafka::{
             consumer::{Consumer, Event},
-            fault::{FaultKind, LogCut},
+            fault::{FaultKind, LogTruncation},
         },
     },
     mutants,
@@ -33,10 +33,10 @@ pub(crate) struct Suspect {
 /// What the leader has there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// The record that was read last: the log was not cut.
+    /// The record that was read last: the log was not truncated.
     Same,
-    /// Another record in its place, or none: the log was cut.
-    Cut {
+    /// Another record in its place, or none: the log was truncated.
+    Truncated {
         /// Where, as far as the leader says: it has nothing of what was read from there on.
         to: Option<i64>,
         /// Where it starts and ends now.
@@ -73,7 +73,7 @@ enum Look {
     Unclear,
 }
 
-/// How often, and how far apart, leaders are asked before a log counts as cut: one that has just been elected may
+/// How often, and how far apart, leaders are asked before a log counts as truncated: one that has just been elected may
 /// name a lower end for a moment.
 const LOOKS: usize = 3;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -94,30 +94,32 @@ pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl F
         }
         let shown = read_before(consumer, suspect, stop).await;
         let ends = consumer.ends(suspect.partition, stop).await;
-        tracing::debug!("was the log cut? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
+        tracing::debug!("was the log truncated? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");
         let Some(ends) = ends else { continue };
         answered = Some(ends);
         match judge(shown, ends, suspect) {
             Look::Same => return Word::Same,
-            Look::Another => return cut(consumer, suspect, ends, stop).await,
+            Look::Another => return ask_where(consumer, suspect, ends, stop).await,
             Look::EndsBelow => below += 1,
             Look::Unclear => below = 0,
         }
         if below == LOOKS {
-            return cut(consumer, suspect, ends, stop).await;
+            return ask_where(consumer, suspect, ends, stop).await;
         }
     }
     match answered {
         // In the record's place there may be one that nobody is shown by now: a marker, or what was aborted.
-        Some(ends) if ends.start < suspect.behind => unless_named(cut(consumer, suspect, ends, stop).await),
+        Some(ends) if ends.start < suspect.behind => {
+            unless_named(ask_where(consumer, suspect, ends, stop).await)
+        }
         Some(_) => Word::Uncertain,
         None => Word::Unanswered,
     }
 }
 
-/// Where no record tells, a cut is proven by a leader that says where it was, and by nothing else.
+/// Where no record tells, a truncation is proven by a leader that says where it was, and by nothing else.
 fn unless_named(word: Word) -> Word {
-    if matches!(word, Word::Cut { to: None, .. }) { Word::Uncertain } else { word }
+    if matches!(word, Word::Truncated { to: None, .. }) { Word::Uncertain } else { word }
 }
 
 fn judge(shown: Shown, ends: Ends, suspect: Suspect) -> Look {
@@ -158,23 +160,27 @@ async fn read_before(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn()
     shown
 }
 
-/// Has the leader say where it was cut. One that has just been elected may not say it, and a connection may be lost: it
-/// is asked again before the cut is taken for the least that it can be, one record.
-async fn cut(consumer: &mut Consumer, suspect: Suspect, ends: Ends, stop: &impl Fn() -> bool) -> Word {
+/// Has the leader say where it was truncated. One that has just been elected may not say it, and a connection may be lost: it
+/// is asked again before the truncation is taken for the least that it can be, one record.
+async fn ask_where(consumer: &mut Consumer, suspect: Suspect, ends: Ends, stop: &impl Fn() -> bool) -> Word {
     for look in 0..LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
-        let to = place_of_cut(consumer, suspect, stop).await;
-        if to.is_some() || stop() || mutants::is_off("cut-asked-again") {
-            return Word::Cut { to, ends };
+        let to = truncation_place(consumer, suspect, stop).await;
+        if to.is_some() || stop() || mutants::is_off("truncation-asked-again") {
+            return Word::Truncated { to, ends };
         }
     }
-    Word::Cut { to: None, ends }
+    Word::Truncated { to: None, ends }
 }
 
 /// This client has no other question under way that could be answered instead, and its answer names what was asked.
-async fn place_of_cut(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> Option<i64> {
+async fn truncation_place(
+    consumer: &mut Consumer,
+    suspect: Suspect,
+    stop: &impl Fn() -> bool,
+) -> Option<i64> {
     let Suspect { partition, behind, epoch } = suspect;
     let mut to = None;
     consumer.poll(|_| ());
@@ -182,7 +188,7 @@ async fn place_of_cut(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn(
     consumer.confirm(partition, behind, epoch);
     first_word(consumer, stop, |event| match event {
         Event::Fault { fault, .. } => {
-            to = fault.cut.and_then(|cut| answer(cut, suspect));
+            to = fault.truncation.and_then(|truncation| answer(truncation, suspect));
             to.is_some()
         }
         _ => false,
@@ -192,8 +198,8 @@ async fn place_of_cut(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn(
     to
 }
 
-fn answer(cut: LogCut, suspect: Suspect) -> Option<i64> {
-    ((cut.from, cut.epoch) == (suspect.behind, suspect.epoch)).then_some(cut.to)
+fn answer(truncation: LogTruncation, suspect: Suspect) -> Option<i64> {
+    ((truncation.from, truncation.epoch) == (suspect.behind, suspect.epoch)).then_some(truncation.to)
 }
 
 /// Shows what comes until `take` says that it was what was waited for.
@@ -233,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn another_record_in_its_place_is_a_cut() {
+    fn another_record_in_its_place_is_a_truncation() {
         assert_eq!(look(Shown::Record { offset: 795, epoch: 146 }, 0, 900), Look::Another);
         assert_eq!(look(Shown::Record { offset: 795, epoch: 144 }, 0, 900), Look::Another);
         assert_eq!(
@@ -246,9 +252,9 @@ mod tests {
     #[test]
     fn where_no_record_tells_only_a_leader_that_names_the_place_does() {
         let ends = Ends { start: 0, end: 900 };
-        let named = Word::Cut { to: Some(790), ends };
+        let named = Word::Truncated { to: Some(790), ends };
         assert_eq!(unless_named(named), named);
-        assert_eq!(unless_named(Word::Cut { to: None, ends }), Word::Uncertain);
+        assert_eq!(unless_named(Word::Truncated { to: None, ends }), Word::Uncertain);
     }
 
     #[test]
@@ -271,8 +277,8 @@ mod tests {
 
     #[test]
     fn an_answer_to_another_question_is_none() {
-        assert_eq!(answer(LogCut { from: 796, epoch: 145, to: 700 }, SUSPECT), Some(700));
-        assert_eq!(answer(LogCut { from: 795, epoch: 145, to: 700 }, SUSPECT), None);
-        assert_eq!(answer(LogCut { from: 796, epoch: 144, to: 700 }, SUSPECT), None);
+        assert_eq!(answer(LogTruncation { from: 796, epoch: 145, to: 700 }, SUSPECT), Some(700));
+        assert_eq!(answer(LogTruncation { from: 795, epoch: 145, to: 700 }, SUSPECT), None);
+        assert_eq!(answer(LogTruncation { from: 796, epoch: 144, to: 700 }, SUSPECT), None);
     }
 }

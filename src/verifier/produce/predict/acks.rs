@@ -30,7 +30,7 @@ pub(crate) struct Prediction<'a> {
     pub(crate) records: u64,
     /// So many may be in flight.
     pub(crate) window: usize,
-    /// An ack below the ledger's end cuts the ledger.
+    /// An ack below the ledger's end truncates the ledger.
     pub(crate) tolerate_data_loss: bool,
     pub(crate) stats: &'a Arc<ProducerStats>,
 }
@@ -101,11 +101,11 @@ pub(crate) struct Acks {
     latency: LatencyRecorder,
     /// Of an open loop.
     pub(crate) timing: Option<Timing>,
-    /// What belongs into the ledger ahead of all that has not been handed on: a log was cut.
+    /// What belongs into the ledger ahead of all that has not been handed on: a log was truncated.
     entries: Vec<Entry>,
     stats: Arc<ProducerStats>,
     table: Arc<PartitionTable>,
-    /// An ack below the ledger's end cuts the ledger.
+    /// An ack below the ledger's end truncates the ledger.
     tolerate_data_loss: bool,
     /// Tombstones are written: the ledger says how far a compacted log can be read.
     tombstones: bool,
@@ -455,14 +455,14 @@ impl Acks {
         }
     }
 
-    /// The log was cut below what was acked, and is being written again.
+    /// The log was truncated below what was acked, and is being written again.
     #[cold]
     fn below_the_ledger(&mut self, partition: PartitionSlot, offset: i64) {
         if self.tolerate_data_loss {
-            // What was acked before goes first, or it would come back behind the cut.
+            // What was acked before goes first, or it would come back behind the truncation.
             let latest = self.take_latest();
             self.entries.extend(latest);
-            let lost = self.lanes[partition.index()].cut(offset, self.tombstones, &mut self.entries);
+            let lost = self.lanes[partition.index()].truncate(offset, self.tombstones, &mut self.entries);
             self.stats.lost_offsets.add(lost);
             return;
         }

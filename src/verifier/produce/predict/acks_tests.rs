@@ -68,7 +68,7 @@ impl Fixture {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
                 format!("{partition}: {} {last_consumable:?}", runs.join(" "))
             }
-            Entry::Truncated { partition, offset } => format!("{partition}: cut at {offset}"),
+            Entry::Truncated { partition, offset } => format!("{partition}: truncation at {offset}"),
             Entry::Latest(acks) => format!("{acks:?}"),
         });
         told.collect()
@@ -115,7 +115,7 @@ fn ack_elsewhere_is_no_ledger_entry_and_is_sent_again() {
 }
 
 #[test]
-fn a_log_that_ends_at_what_was_acked_or_below_is_cut() {
+fn a_log_that_ends_at_what_was_acked_or_below_is_truncated() {
     let mut run = fixture(false, 0.0);
     let sending = run.send();
     run.settle(sending, Outcome::Acked { offset: sending.offset });
@@ -169,13 +169,13 @@ fn tolerated_loss_cuts_the_ledger_behind_what_was_acked_before() {
     run.settle(first, Outcome::Acked { offset: 100 });
     run.settle(second, Outcome::Acked { offset: 50 });
     assert!(run.acks.violation.is_none() && run.acks.restart_wanted);
-    assert_eq!(run.told(), ["4: 100..101 None", "4: cut at 50"]);
+    assert_eq!(run.told(), ["4: 100..101 None", "4: truncation at 50"]);
     assert_eq!(run.acks.stats.lost_offsets.get(), 51);
     run.acks.repredict(SLOT, 51);
     run.acks.restart_wanted = false;
     let third = run.send();
     run.settle(third, Outcome::Acked { offset: 51 });
-    assert_eq!(run.told(), ["4: 51..52 None"], "above the cut all is in order again");
+    assert_eq!(run.told(), ["4: 51..52 None"], "above the truncation all is in order again");
 }
 
 #[test]

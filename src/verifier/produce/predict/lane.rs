@@ -153,21 +153,21 @@ impl Lane {
         self.after = FirstAfter::Asking;
     }
 
-    /// Whether an ack at `offset` says that the log was cut below what was acked, and written again. A record that landed
+    /// Whether an ack at `offset` says that the log was truncated below what was acked, and written again. A record that landed
     /// where it was expected, above all that had been acked when it was sent, was only acked after those behind it.
     #[inline]
     pub(crate) fn is_refilled(&self, offset: i64, predicted_offset: i64) -> bool {
         offset <= self.highest_acked && (self.is_below || offset != predicted_offset)
     }
 
-    /// The log was cut here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
+    /// The log was truncated here, below what was acked, and that is tolerated. Returns how many offsets are gone, at most.
     #[cold]
-    pub(crate) fn cut(&mut self, offset: i64, tombstones: bool, entries: &mut Vec<Entry>) -> u64 {
+    pub(crate) fn truncate(&mut self, offset: i64, tombstones: bool, entries: &mut Vec<Entry>) -> u64 {
         entries.extend(self.take_acked(tombstones));
         entries.push(Entry::Truncated { partition: self.id, offset });
         let lost = self.highest_acked + 1 - offset;
         tracing::warn!(
-            "partition {}: the log was cut at {offset}, {} below its last ack",
+            "partition {}: the log was truncated at {offset}, {} below its last ack",
             self.id,
             count(lost, "offset")
         );

@@ -39,7 +39,7 @@ pub(crate) enum News {
     },
     /// It could not read these offsets, which was told, and goes on behind them.
     PassedOver { partition: PartitionSlot, offsets: Range<i64> },
-    /// It goes on from here in a partition of which more was read: the log was cut.
+    /// It goes on from here in a partition of which more was read: the log was truncated.
     Rewound { partition: PartitionSlot, offset: i64 },
     /// The group does not take it in.
     Refused(KafkaError),
@@ -59,27 +59,30 @@ pub(crate) struct Inbox {
     pub(crate) halt: Option<Halt>,
     /// Records since the last commit.
     pub(crate) uncommitted: usize,
-    pub(crate) cuts: Arc<Cuts>,
+    pub(crate) truncations: Arc<Truncations>,
 }
 
-/// Where logs were cut, for all members, by partition: the ledger tells of what is gone from there on, whoever reads
-/// the partition next. Written when a cut is noticed, and read when a partition is assigned.
+/// Where logs were truncated, for all members, by partition: the ledger tells of what is gone from there on, whoever reads
+/// the partition next. Written when a truncation is noticed, and read when a partition is assigned.
 #[derive(Debug)]
-pub(crate) struct Cuts(Box<[AtomicI64]>);
+pub(crate) struct Truncations(Box<[AtomicI64]>);
 
-impl Cuts {
+impl Truncations {
     pub(crate) fn new(partitions: usize) -> Self {
         Self((0..partitions).map(|_| AtomicI64::new(i64::MAX)).collect())
     }
 
     fn tell(&self, partition: usize, offset: i64) {
-        if let Some(cut) = self.0.get(partition) {
-            cut.fetch_min(offset, Relaxed);
+        if let Some(truncation) = self.0.get(partition) {
+            truncation.fetch_min(offset, Relaxed);
         }
     }
 
     fn lowest(&self, partition: usize) -> Option<i64> {
-        self.0.get(partition).map(|cut| cut.load(Relaxed)).filter(|cut| *cut < i64::MAX)
+        self.0
+            .get(partition)
+            .map(|truncation| truncation.load(Relaxed))
+            .filter(|truncation| *truncation < i64::MAX)
     }
 }
 
@@ -164,14 +167,14 @@ impl Inbox {
         if self.halt.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// The log was cut. What that means is for the main thread to say; what follows here is new.
+    /// The log was truncated. What that means is for the main thread to say; what follows here is new.
     #[cold]
-    fn cut(&mut self, partition: PartitionSlot, offset: i64) {
+    fn truncate(&mut self, partition: PartitionSlot, offset: i64) {
         let index = partition.index();
         let Some(lane) = self.lanes.get_mut(index) else { return };
-        self.cuts.tell(index, offset);
+        self.truncations.tell(index, offset);
         lane.tell(partition, &self.news);
-        lane.state.cut(offset);
+        lane.state.truncate(offset);
         lane.position = offset;
         let _ = self.news.send(News::Rewound { partition, offset });
     }
@@ -239,11 +242,11 @@ impl GroupVisitor for Inbox {
 
     /// The group's place may be behind what this member has seen of the partition before.
     fn assigned(&mut self, slot: PartitionSlot) {
-        let cut = self.cuts.lowest(slot.index());
+        let truncation = self.truncations.lowest(slot.index());
         let lane = &mut self.lanes[slot.index()];
         (lane.position, lane.unreadable) = (0, None);
-        match cut {
-            Some(cut) => lane.state.cut(cut),
+        match truncation {
+            Some(truncation) => lane.state.truncate(truncation),
             None => lane.state.reposition(),
         }
     }
@@ -266,7 +269,7 @@ impl GroupVisitor for Inbox {
                     lane.has_news = true;
                 }
             }
-            LogEvent::Truncated { to, .. } => self.cut(partition, to),
+            LogEvent::Truncated { to, .. } => self.truncate(partition, to),
             LogEvent::Unreadable { from, to, cause } => self.unreadable(partition, (from, to), cause),
             LogEvent::Refused(error) => {
                 self.checker.stats().errors.add(1);
@@ -275,10 +278,10 @@ impl GroupVisitor for Inbox {
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.halt = self.checker.false_abort(partition, kind, (first, marker)).err();
             }
-            LogEvent::NotCut { is_certain: true, .. } => {
-                self.checker.not_cut(partition, self.position(partition));
+            LogEvent::NotTruncated { is_certain: true, .. } => {
+                self.checker.not_truncated(partition, self.position(partition));
             }
-            LogEvent::NotCut { .. } => self.checker.uncertain(partition, self.position(partition)),
+            LogEvent::NotTruncated { .. } => self.checker.uncertain(partition, self.position(partition)),
             // The client tries again by itself.
             LogEvent::OutOfRange | LogEvent::Gone(_) | LogEvent::Transient(_) => {
                 self.checker.stats().errors.add(1);

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam::channel::Sender;
 
-use super::group_inbox::{Cuts, Inbox, Lane, News, Silences};
+use super::group_inbox::{Inbox, Lane, News, Silences, Truncations};
 use crate::{
     clock::Clock,
     config::{ClientKind, GroupReadConfig, ProofConfig},
@@ -56,8 +56,8 @@ pub(crate) struct GroupReadPass {
     pub(crate) allowance: Allowance,
     /// How far members have come, for those who go on there.
     pub(crate) handover: Arc<Handover>,
-    /// Where logs were cut in this pass.
-    pub(crate) cuts: Arc<Cuts>,
+    /// Where logs were truncated in this pass.
+    pub(crate) truncations: Arc<Truncations>,
     /// Where nothing comes.
     pub(crate) silences: Arc<Silences>,
     /// Where members tell what they have done.
@@ -234,7 +234,7 @@ impl<M: GroupReader> Member<M> {
                 end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
                 halt: None,
                 uncommitted: 0,
-                cuts: pass.cuts.clone(),
+                truncations: pass.truncations.clone(),
             },
             context: context.clone(),
             group: pass.group.clone(),

@@ -46,7 +46,7 @@ fn played(members: usize, end: i64, flags: &str) -> Played {
         group: "g".into(),
         allowance: Allowance::All,
         handover: Arc::new(Handover::new([(0, Some(0)); PARTITIONS])),
-        cuts: Arc::new(Cuts::new(PARTITIONS)),
+        truncations: Arc::new(Truncations::new(PARTITIONS)),
         silences: Arc::new(Silences::new(PARTITIONS)),
         news: sender,
         done: Arc::default(),
@@ -263,12 +263,12 @@ fn a_record_that_cannot_be_taken_apart_lies_where_the_ledger_says() {
 
 #[test]
 fn a_log_that_was_cut_is_read_from_there_on_whoever_reads_it_next() {
-    let cut = LogEvent::Truncated { from: 8, epoch: 0, to: 5 };
+    let truncation = LogEvent::Truncated { from: 8, epoch: 0, to: 5 };
     let written_again = || GroupStep::Show { partition: 0, offsets: 5..7, epoch: 1 };
     let played = played(2, 8, "--tolerate-data-loss").steps([
         assign(0, 0),
         show(0, 0..8),
-        say(0, cut),
+        say(0, truncation),
         written_again(),
         revoke(0),
         GroupStep::AwaitCommits(3),
@@ -279,7 +279,7 @@ fn a_log_that_was_cut_is_read_from_there_on_whoever_reads_it_next() {
     played.read().unwrap();
     assert_eq!(played.found(), []);
     let told = played.told();
-    let back = told.iter().position(|news| news == "0: back to 5").expect("that it was cut");
+    let back = told.iter().position(|news| news == "0: back to 5").expect("that it was truncated");
     assert!(
         told[..back].contains(&"0: 0..8 below 8".to_owned()),
         "what was read before comes first: {told:?}"

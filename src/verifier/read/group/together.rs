@@ -1,6 +1,6 @@
 //! What all members of a group together have read of a topic in one pass, and what that proves.
 //!
-//! What is read, lost, cut, passed over or left out of a partition is its [`PartitionProgress`]'s to say, as it is a
+//! What is read, lost, truncated, passed over or left out of a partition is its [`PartitionProgress`]'s to say, as it is a
 //! sequential reader's. Here is what only a group needs for that: what members tell is put together, and the brokers are asked
 //! where that stands still, since no member knows what the others have read.
 
@@ -24,7 +24,7 @@ use crate::{
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS, Losses},
         read::{
-            checker::{self, Checker, Cut},
+            checker::{self, Checker, Truncation},
             closing::Closing,
             progress::{OPEN_END, PartitionProgress, Span},
             stall::{Look, StallDetector},
@@ -172,7 +172,7 @@ impl Together<'_> {
         }
         for (index, end) in ends.into_iter().enumerate() {
             if self.parts[index].progress.is_cut_by_word(end) {
-                self.cut(index, end, false);
+                self.truncate(index, end, false);
             }
             if self.parts[index].progress.doubts() == 0 {
                 self.look_for_stall(index, end, has_others);
@@ -204,7 +204,7 @@ impl Together<'_> {
         }
     }
 
-    /// A member was shown a record below what the group has read, of a later leader than that: where the log was cut, or
+    /// A member was shown a record below what the group has read, of a later leader than that: where the log was truncated, or
     /// behind its control records.
     #[cold]
     fn rewound(&mut self, partition: PartitionSlot, offset: i64) {
@@ -212,20 +212,20 @@ impl Together<'_> {
         let Some(ends) = (self.ask)(OffsetSpec::End) else { return };
         let position = self.parts[index].progress.position;
         if offset < position {
-            self.cut(index, offset, ends[index] >= position);
+            self.truncate(index, offset, ends[index] >= position);
         }
         self.parts[index].progress.lower_end(ends[index]);
     }
 
-    /// A log was cut at `end`, and members go on from there.
-    fn cut(&mut self, index: usize, end: i64, refilled: bool) {
+    /// A log was truncated at `end`, and members go on from there.
+    fn truncate(&mut self, index: usize, end: i64, refilled: bool) {
         if mutants::is_off("truncation-group") {
             return;
         }
         let part = &mut self.parts[index];
         let (partition, position) = (part.progress.partition, part.progress.position);
-        part.progress.cut(position, end);
-        let broken = self.checker.truncated(partition, Cut { position, end, refilled });
+        part.progress.truncate(position, end);
+        let broken = self.checker.truncated(partition, Truncation { position, end, refilled });
         self.halt = self.halt.take().or(broken.err());
     }
 
@@ -277,8 +277,9 @@ impl Together<'_> {
             }
             let Some(ends) = (self.ask)(OffsetSpec::End) else { return Ok(()) };
             let highest = |index: usize| self.ledger_at_end(self.parts[index].progress.partition)?.highest();
-            let is_cut = |(index, end): &(usize, i64)| highest(*index).is_some_and(|highest| highest >= *end);
-            lost = ends.into_iter().enumerate().filter(is_cut).collect();
+            let is_truncated =
+                |(index, end): &(usize, i64)| highest(*index).is_some_and(|highest| highest >= *end);
+            lost = ends.into_iter().enumerate().filter(is_truncated).collect();
             if lost.is_empty() || mutants::is_off("lost-end") {
                 return Ok(());
             }
@@ -316,7 +317,8 @@ impl Together<'_> {
             return Ok(());
         }
         let Some(starts) = (self.ask)(OffsetSpec::Start) else { return Ok(()) };
-        for (part, start) in self.parts.iter().zip(&starts).filter(|(part, _)| !part.progress.was_cut()) {
+        for (part, start) in self.parts.iter().zip(&starts).filter(|(part, _)| !part.progress.was_truncated())
+        {
             self.checker.check_keys(&part.progress, *start, &part.keys)?;
         }
         if self.checker.records_may_go() {

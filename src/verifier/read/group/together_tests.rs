@@ -203,17 +203,17 @@ fn a_log_that_members_found_cut_ends_there() {
         played.together.take(News::Rewound { partition: SLOT, offset: 5 });
         assert_eq!(played.halt(), Some((expected, 5)));
         let progress = &played.together.parts[0].progress;
-        assert_eq!((progress.position, progress.end(), progress.was_cut()), (5, end_now, true));
+        assert_eq!((progress.position, progress.end(), progress.was_truncated()), (5, end_now, true));
     }
 }
 
 #[test]
-fn a_member_that_went_back_less_far_than_the_group_has_come_has_found_no_cut() {
+fn a_member_that_went_back_less_far_than_the_group_has_come_has_found_no_truncation() {
     let mut played = played(8, 20, "");
     played.read(0..5, 5);
     played.together.take(News::Rewound { partition: SLOT, offset: 5 });
     assert_eq!(played.halt(), None, "others had not come further");
-    assert!(!played.together.parts[0].progress.was_cut());
+    assert!(!played.together.parts[0].progress.was_truncated());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 
 use super::{
     ground::GroupGround,
-    group_inbox::{Cuts, News, Silences},
+    group_inbox::{News, Silences, Truncations},
     group_reader::GroupReadPass,
     group_refusal::{self, Refusals},
     part::Part,
@@ -122,14 +122,14 @@ impl<'a> PassPlan<'a> {
         // A group that is made for this pass begins where it is told to.
         let start = |span: &Span| config.name.is_none().then_some(span.start);
         let handover = Arc::new(Handover::new(spans.iter().map(|span| (span.leader_epoch, start(span)))));
-        let cuts = Arc::new(Cuts::new(spans.len()));
+        let truncations = Arc::new(Truncations::new(spans.len()));
         let (group, allowance) = (name.to_owned(), self.allowance);
         let pass = GroupReadPass {
             expectation,
             group,
             allowance,
             handover,
-            cuts,
+            truncations,
             silences,
             news: sender,
             done: done.clone(),

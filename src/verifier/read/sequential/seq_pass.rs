@@ -13,7 +13,7 @@ use crate::{
         check::last_values::SeenKeys,
         read::{
             budget::Allowance,
-            checker::{self, Checker, Cut},
+            checker::{self, Checker, Truncation},
             closing::Closing,
             end_to_end::EndToEnd,
             track::{Judgement, Track},
@@ -77,7 +77,7 @@ impl PassState {
     /// Decides what the broker's word on a partition means for its reader.
     ///
     /// # Errors
-    /// The log was cut, unless that is tolerated or the run goes on.
+    /// The log was truncated, unless that is tolerated or the run goes on.
     pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
         let track = &mut self.tracks[index];
         let (judgement, partition) = (track.judge(ends), track.partition());
@@ -89,7 +89,7 @@ impl PassState {
                 Ok(())
             }
             Judgement::Truncated { refilled, position, end } => {
-                self.checker.truncated(partition, Cut { position, end, refilled })
+                self.checker.truncated(partition, Truncation { position, end, refilled })
             }
         }
     }
@@ -142,7 +142,7 @@ impl PassState {
     pub(crate) fn has_stale_keys(&self, index: usize) -> bool {
         let (track, seen) = (&self.tracks[index], &self.keys[index]);
         let progress = &track.progress;
-        !progress.was_cut() && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
+        !progress.was_truncated() && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
     }
 
     /// Every key must have been seen with its last value, but for those that retention has taken.
@@ -168,14 +168,14 @@ impl PassState {
     }
 
     #[cold]
-    fn not_cut(&mut self, index: usize, next_offset: i64, is_certain: bool) {
+    fn not_truncated(&mut self, index: usize, next_offset: i64, is_certain: bool) {
         let track = &mut self.tracks[index];
         if is_certain {
-            self.checker.not_cut(track.partition(), track.position());
+            self.checker.not_truncated(track.partition(), track.position());
         } else {
             self.checker.uncertain(track.partition(), track.position());
         }
-        track.not_cut(next_offset);
+        track.not_truncated(next_offset);
     }
 }
 
@@ -212,7 +212,9 @@ impl LogVisitor for PassState {
             LogEvent::Progress { next_offset } => track.progressed(next_offset),
             LogEvent::AtEnd { end } => track.reached(end),
             LogEvent::Unreadable { from, to, cause } => self.unreadable(index, (from, to), cause),
-            LogEvent::NotCut { next_offset, is_certain } => self.not_cut(index, next_offset, is_certain),
+            LogEvent::NotTruncated { next_offset, is_certain } => {
+                self.not_truncated(index, next_offset, is_certain);
+            }
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.halt = self.checker.false_abort(slot, kind, (first, marker)).err();
             }
@@ -222,7 +224,7 @@ impl LogVisitor for PassState {
             }
             LogEvent::Truncated { from, to, .. } => {
                 self.checker.stats().errors.add(1);
-                track.was_cut(from, to);
+                track.note_truncation(from, to);
             }
             LogEvent::Refused(error) => {
                 self.checker.stats().errors.add(1);

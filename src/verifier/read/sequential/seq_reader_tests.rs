@@ -168,17 +168,17 @@ fn control_records_at_the_end_are_passed_at_the_end_of_the_log() {
 
 #[test]
 fn a_log_that_was_cut_is_a_truncation() {
-    let cut = LogEvent::Truncated { from: 6, epoch: 0, to: 4 };
-    let played = played(10, "").ends_at(0, 4).steps([show(0..6, 0), say(cut)]);
+    let truncation = LogEvent::Truncated { from: 6, epoch: 0, to: 4 };
+    let played = played(10, "").ends_at(0, 4).steps([show(0..6, 0), say(truncation)]);
     assert_eq!(violation(played.read()), (Anomaly::Truncation, 4));
 }
 
 #[test]
 fn a_log_that_was_cut_and_written_again_is_read_again_where_that_is_tolerated() {
-    let cut = LogEvent::Truncated { from: 6, epoch: 0, to: 4 };
+    let truncation = LogEvent::Truncated { from: 6, epoch: 0, to: 4 };
     let played = played(10, "--tolerate-data-loss").ends_at(0, 20).steps([
         show(0..6, 0),
-        say(cut),
+        say(truncation),
         goes_on(4, None),
         show(4..10, 1),
     ]);
@@ -188,11 +188,11 @@ fn a_log_that_was_cut_and_written_again_is_read_again_where_that_is_tolerated() 
 
 #[test]
 fn a_suspicion_that_was_none_accuses_nobody() {
-    let cleared = LogEvent::NotCut { next_offset: 6, is_certain: true };
+    let cleared = LogEvent::NotTruncated { next_offset: 6, is_certain: true };
     let played = played(10, "").steps([show(0..6, 0), say(cleared), show(6..10, 1)]);
     played.read().unwrap();
     assert_eq!(played.valid(), 10);
-    assert!(played.causes().contains("its client took a log to be cut that was not"));
+    assert!(played.causes().contains("its client took a log to be truncated that was not"));
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Search {
             // Nothing lies between an offset that was tried and a batch behind it.
             self.low = self.low.max(offset);
         }
-        // Where even the beginning can be read by now, the log has been cut and written again.
+        // Where even the beginning can be read by now, the log has been truncated and written again.
         let high = if readable <= self.from { self.from } else { readable.max(self.low + 1) };
         self.high = Some(self.high.map_or(high, |known| known.min(high)));
     }
