@@ -25,7 +25,7 @@ use crate::{
         produce::{
             latecomers::LateEnds,
             open_loop::{OpenLoopJob, Step},
-            predict::lane::ProducePartition,
+            predict::predicted_log::ProducePartition,
             run::{self as producer, ProduceJob},
         },
         read::{
@@ -34,7 +34,7 @@ use crate::{
             closing::Close,
             end_to_end::{EndToEndJob, Measured},
             group::group_reader,
-            progress::{OPEN_END, Span},
+            progress::{OPEN_END, OffsetRange},
             sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
         },
         run_context::{Readers, start_together},
@@ -148,7 +148,7 @@ fn begun(placed: Placed, ends: &[OffsetAndEpoch]) -> ProducePartition {
 fn pass(ground: &Ground<'_>, own: &[Placed], ends: &[OffsetAndEpoch], close: &Close) -> SeqReadPass {
     let span = |(slot, placed): (usize, &Placed)| {
         let end = placed.of(ends);
-        Span {
+        OffsetRange {
             partition: PartitionSlot::at(slot),
             start: end.map_or(0, |end| end.offset),
             end: OPEN_END,
@@ -158,7 +158,7 @@ fn pass(ground: &Ground<'_>, own: &[Placed], ends: &[OffsetAndEpoch], close: &Cl
     let nothing = Arc::new(Ledger::new(ground.partitions()));
     SeqReadPass {
         expectation: Expectation { ledger: nothing, latest: None, ledger_grows: true },
-        spans: own.iter().enumerate().map(span).collect(),
+        ranges: own.iter().enumerate().map(span).collect(),
         allowance: Allowance::All,
         close: close.clone(),
     }

@@ -53,13 +53,13 @@ pub(crate) async fn ends<R: LogReader>(
 pub(crate) struct Inquiry {
     /// Each partition, and where its reader stood when this was asked.
     about: Vec<(PartitionSlot, i64)>,
-    start: Part,
-    end: Part,
+    start: EndQuestion,
+    end: EndQuestion,
 }
 
 /// One end of all logs.
 #[derive(Debug)]
-struct Part {
+struct EndQuestion {
     question: QuestionId,
     answers: Option<Answers>,
 }
@@ -79,8 +79,8 @@ impl Inquiry {
     /// Asks about these partitions, whose reader stands at these offsets.
     pub(crate) fn about<R: LogReader>(reader: &mut R, places: Vec<(PartitionSlot, i64)>) -> Self {
         let partitions: Vec<PartitionSlot> = places.iter().map(|place| place.0).collect();
-        let mut part = |spec| Part { question: reader.ask_offsets(&partitions, spec), answers: None };
-        Self { start: part(OffsetSpec::Start), end: part(OffsetSpec::End), about: places }
+        let mut ask = |spec| EndQuestion { question: reader.ask_offsets(&partitions, spec), answers: None };
+        Self { start: ask(OffsetSpec::Start), end: ask(OffsetSpec::End), about: places }
     }
 
     /// What was said, when everything has been said that will be.
@@ -98,7 +98,7 @@ impl Inquiry {
     }
 }
 
-impl Part {
+impl EndQuestion {
     /// Returns whether there are answers.
     fn take<R: LogReader>(&mut self, reader: &mut R) -> bool {
         if self.answers.is_none() {

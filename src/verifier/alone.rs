@@ -12,14 +12,14 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::{
     produce::{
         latecomers::LateEnds,
-        predict::lane::ProducePartition,
+        predict::predicted_log::ProducePartition,
         run::{self as producer, ProduceJob},
     },
     read::{
         budget::Allowance,
         checker::Expectation,
         closing::Close,
-        progress::Span,
+        progress::OffsetRange,
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
     },
     shard::{Halt, ShardContext},
@@ -119,10 +119,10 @@ pub fn read<C: ClientFactory>(clients: &C, records: i64, partitions: i32) -> Res
     };
     let pass = SeqReadPass {
         expectation: Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false },
-        spans: job
+        ranges: job
             .table
             .slots()
-            .map(|slot| Span { partition: slot, start: 0, end: records, leader_epoch: 0 })
+            .map(|slot| OffsetRange { partition: slot, start: 0, end: records, leader_epoch: 0 })
             .collect(),
         allowance: Allowance::All,
         close: Close::default(),

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use super::{
     produce::{
         latecomers::{self, LateEnds, Latecomers},
-        predict::lane::ProducePartition,
+        predict::predicted_log::ProducePartition,
         run::{self as producer, ProduceJob, transactional_id},
     },
     read::{
         budget::{self, Allowance, Budget},
         closing::Close,
-        progress::{OPEN_END, Span},
+        progress::{OPEN_END, OffsetRange},
         random_reader::{self, RandReadJob, RandReadPass},
         sequential::seq_reader::{self, SeqReadJob, SeqReadPass},
     },
@@ -247,10 +247,11 @@ pub(crate) fn sequential_read(run_context: &RunContext<'_>, board: &Board) -> Re
         if left == Some(0) {
             return Ok(None);
         }
-        let Some(Survey { expectation, spans }) = run_context.survey()? else { return Ok(None) };
-        reader.set_removed(removed(&expectation.ledger, &spans));
-        let mut parts: Vec<Vec<Span>> = tables.iter().map(|table| spans_of(table, &spans)).collect();
-        let sizes: Vec<u64> = parts.iter().map(|spans| spans.iter().map(Span::offsets).sum()).collect();
+        let Some(Survey { expectation, ranges }) = run_context.survey()? else { return Ok(None) };
+        reader.set_removed(removed(&expectation.ledger, &ranges));
+        let mut parts: Vec<Vec<OffsetRange>> = tables.iter().map(|table| spans_of(table, &ranges)).collect();
+        let sizes: Vec<u64> =
+            parts.iter().map(|ranges| ranges.iter().map(OffsetRange::offsets).sum()).collect();
         let total: u64 = sizes.iter().sum();
         if total == 0 && run_context.config.passes == Passes::Loop {
             std::thread::sleep(EMPTY_PASS_PAUSE);
@@ -261,11 +262,11 @@ pub(crate) fn sequential_read(run_context: &RunContext<'_>, board: &Board) -> Re
         let allowances = allowances(left, continuous, &sizes);
         left = left.map(|left| left - left.min(goal));
         if continuous {
-            parts.iter_mut().flatten().for_each(|span| span.end = OPEN_END);
+            parts.iter_mut().flatten().for_each(|range| range.end = OPEN_END);
         }
-        let passes = parts.into_iter().zip(allowances).map(|(spans, allowance)| SeqReadPass {
+        let passes = parts.into_iter().zip(allowances).map(|(ranges, allowance)| SeqReadPass {
             expectation: expectation.clone(),
-            spans,
+            ranges,
             allowance,
             close: close.clone(),
         });
@@ -301,14 +302,14 @@ pub(crate) fn random_read(run_context: &RunContext<'_>, board: &Board) -> Result
     };
     let (feeders, shards_running) = start_together(run_context, jobs, random_reader::run)?;
     let result = run_context.run_passes(&readers, &feeders, &watched, || {
-        let Some(Survey { expectation, spans }) = run_context.survey()? else { return Ok(None) };
-        if spans.iter().all(|span| span.offsets() == 0) {
+        let Some(Survey { expectation, ranges }) = run_context.survey()? else { return Ok(None) };
+        if ranges.iter().all(|range| range.offsets() == 0) {
             tracing::info!("topic {} is empty: nothing to read at random", run_context.config.topic);
             if run_context.config.passes == Passes::Loop {
                 std::thread::sleep(EMPTY_PASS_PAUSE);
             }
         }
-        let pass = RandReadPass { expectation, spans: spans_of(&table, &spans).into() };
+        let pass = RandReadPass { expectation, ranges: spans_of(&table, &ranges).into() };
         Ok(Some(vec![pass; feeders.len()]))
     });
     drop(feeders);
@@ -334,10 +335,10 @@ fn allowances(left: Option<u64>, continuous: bool, sizes: &[u64]) -> Vec<Allowan
 }
 
 /// Those of a table's partitions, of all of the topic.
-fn spans_of(table: &PartitionTable, spans: &[Span]) -> Vec<Span> {
-    let span = |slot| {
+fn spans_of(table: &PartitionTable, ranges: &[OffsetRange]) -> Vec<OffsetRange> {
+    let range = |slot| {
         let number = usize::try_from(table.partition(slot)).ok()?;
-        spans.get(number).map(|span| Span { partition: slot, ..*span })
+        ranges.get(number).map(|range| OffsetRange { partition: slot, ..*range })
     };
-    table.slots().filter_map(span).collect()
+    table.slots().filter_map(range).collect()
 }

@@ -12,7 +12,7 @@ use super::{
     read::{
         checker::{Expectation, isolation},
         closing::{Close, Closing},
-        progress::Span,
+        progress::OffsetRange,
     },
     second_look::SecondLook,
     shard::{self, Feeder, Halt, PassQueue, ShardContext},
@@ -54,7 +54,7 @@ pub(crate) struct Survey {
     pub(crate) expectation: Expectation,
     /// Where each partition starts and ends, by id.
     /// By slot of [`RunContext::table`].
-    pub(crate) spans: Vec<Span>,
+    pub(crate) ranges: Vec<OffsetRange>,
 }
 
 /// The readers of a phase, in the order of their feeders.
@@ -269,14 +269,17 @@ impl RunContext<'_> {
         else {
             return Ok(None);
         };
-        let spans = (0..).zip(starts.into_iter().zip(ends)).map(|(index, (start, end))| Span {
+        let ranges = (0..).zip(starts.into_iter().zip(ends)).map(|(index, (start, end))| OffsetRange {
             partition: PartitionSlot::at(index),
             start,
             end: end.offset,
             leader_epoch: end.leader_epoch,
         });
         let ledger_grows = self.config.passes == Passes::Continuous;
-        Ok(Some(Survey { expectation: Expectation { ledger, latest, ledger_grows }, spans: spans.collect() }))
+        Ok(Some(Survey {
+            expectation: Expectation { ledger, latest, ledger_grows },
+            ranges: ranges.collect(),
+        }))
     }
 
     /// Where a pass ends that waits for more, now that it is to be the last: the ledger first, as at a pass's beginning.
@@ -492,7 +495,8 @@ where
 }
 
 /// Acked records below the logs' starts: nobody can say any more what they held.
-pub(crate) fn removed(ledger: &Ledger, spans: &[Span]) -> u64 {
-    let parts = (0..).zip(spans).filter_map(|(number, span)| Some((span.start, ledger.partition(number)?)));
+pub(crate) fn removed(ledger: &Ledger, ranges: &[OffsetRange]) -> u64 {
+    let parts =
+        (0..).zip(ranges).filter_map(|(number, range)| Some((range.start, ledger.partition(number)?)));
     parts.map(|(start, part)| part.count_below(start)).sum()
 }

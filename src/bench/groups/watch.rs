@@ -20,7 +20,7 @@ use crate::{
                 ground::GroupGround, group_name::OwnGroups, group_refusal::GroupFlags, together::AtClose,
                 watched::PassPlan,
             },
-            progress::{OPEN_END, Span},
+            progress::{OPEN_END, OffsetRange},
         },
         run_context::Survey,
         shard::Halt,
@@ -122,7 +122,7 @@ fn group_ground<'a>(ground: &'a Ground<'a>) -> GroupGround<'a> {
 
 /// From where the logs end now, with nothing in the ledger yet.
 fn survey(ground: &Ground<'_>, ends: &[OffsetAndEpoch]) -> Survey {
-    let span = |(index, end): (usize, &OffsetAndEpoch)| Span {
+    let span = |(index, end): (usize, &OffsetAndEpoch)| OffsetRange {
         partition: PartitionSlot::at(index),
         start: end.offset,
         end: OPEN_END,
@@ -130,5 +130,5 @@ fn survey(ground: &Ground<'_>, ends: &[OffsetAndEpoch]) -> Survey {
     };
     let nothing = Arc::new(Ledger::new(ground.partitions()));
     let expectation = Expectation { ledger: nothing, latest: None, ledger_grows: true };
-    Survey { expectation, spans: ends.iter().enumerate().map(span).collect() }
+    Survey { expectation, ranges: ends.iter().enumerate().map(span).collect() }
 }

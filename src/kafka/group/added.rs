@@ -4,7 +4,7 @@ use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
 use super::{
     GroupVisitor, Handover,
-    lane::{Lane, Stage},
+    assigned::{AssignedPartition, Stage},
     showing::{Due, Showing},
 };
 use crate::{
@@ -108,12 +108,12 @@ impl<R: PortionedReader> AddedPartitions<R> {
     pub(super) fn show(
         &mut self,
         limit: usize,
-        lanes: &mut [Option<Lane>],
+        assigned: &mut [Option<AssignedPartition>],
         visitor: &mut impl GroupVisitor,
     ) -> (usize, Vec<Due>) {
         let Some(reader) = &mut self.reader else { return (0, Vec::new()) };
         let mut added = Added { table: &self.table, visitor };
-        let mut showing = Showing::new(lanes, &self.nobody, &mut added);
+        let mut showing = Showing::new(assigned, &self.nobody, &mut added);
         let shown = reader.poll_at_most(limit, &mut showing);
         let due = mem::take(&mut showing.due);
         let outer = |due| match due {
@@ -123,15 +123,15 @@ impl<R: PortionedReader> AddedPartitions<R> {
         (shown, due.into_iter().map(outer).collect())
     }
 
-    /// Slots of those of these lanes, which are all of them, that a new reader has to be told of.
-    pub(super) fn read_again(&self, lanes: &mut [Option<Lane>]) -> Vec<PartitionSlot> {
+    /// Slots of those of these partitions, which are all of them, that a new reader has to be told of.
+    pub(super) fn read_again(&self, assigned: &mut [Option<AssignedPartition>]) -> Vec<PartitionSlot> {
         let mut again = Vec::new();
-        for (index, lane) in lanes.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            match lane.stage {
+        for (index, assigned) in assigned.iter_mut().enumerate() {
+            let Some(assigned) = assigned else { continue };
+            match assigned.stage {
                 Stage::Reading => again.push(self.outer(PartitionSlot::at(index))),
-                Stage::Beginning(_) => lane.stage = Stage::Unbegun,
-                Stage::Judging(..) => lane.stage = Stage::Astray(Instant::now()),
+                Stage::Beginning(_) => assigned.stage = Stage::Unbegun,
+                Stage::Judging(..) => assigned.stage = Stage::Astray(Instant::now()),
                 Stage::Unplaced | Stage::Unbegun | Stage::Astray(_) => {}
             }
         }

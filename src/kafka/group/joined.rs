@@ -13,7 +13,7 @@ use super::{
     COMMIT_EVERY, COMMIT_PATIENCE, CommitNumber, CommitWord, GroupReader, GroupStart, GroupVisitor,
     GroupWord, Handover, MemberReader, MemberSettings, MemberState, Membership,
     added::AddedPartitions,
-    lane::{Lane, Stage},
+    assigned::{AssignedPartition, Stage},
     showing::{Due, Quiet, Showing},
     standing::Standing,
 };
@@ -38,7 +38,7 @@ pub(crate) struct Joined<M, R> {
     start: GroupStart,
     handover: Arc<Handover>,
     /// By slot; `None`: another's.
-    lanes: Vec<Option<Lane>>,
+    assigned: Vec<Option<AssignedPartition>>,
     /// Partitions that were given up, whose last commit has no answer yet.
     given_up: Vec<(PartitionSlot, Standing)>,
     /// What was revoked is given up when all commits have their answers, or by then.
@@ -74,7 +74,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
             table: table.clone(),
             start: settings.start,
             handover: settings.handover.clone().unwrap_or_else(|| Arc::new(Handover::new([]))),
-            lanes: vec![None; table.count()],
+            assigned: vec![None; table.count()],
             given_up: Vec::new(),
             giving_up: None,
             // Whoever answers too late is put out of the group.
@@ -105,14 +105,14 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
         slot.index() >= self.table.count()
     }
 
-    fn lane(&mut self, slot: PartitionSlot) -> Option<&mut Lane> {
-        self.lanes.get_mut(slot.index())?.as_mut()
+    fn assigned_at(&mut self, slot: PartitionSlot) -> Option<&mut AssignedPartition> {
+        self.assigned.get_mut(slot.index())?.as_mut()
     }
 
     /// All that are owned.
-    fn owned(&self) -> impl Iterator<Item = (PartitionSlot, &Lane)> {
-        let slots = (0..self.lanes.len()).map(PartitionSlot::at);
-        slots.zip(&self.lanes).filter_map(|(slot, lane)| Some((slot, lane.as_ref()?)))
+    fn owned(&self) -> impl Iterator<Item = (PartitionSlot, &AssignedPartition)> {
+        let slots = (0..self.assigned.len()).map(PartitionSlot::at);
+        slots.zip(&self.assigned).filter_map(|(slot, assigned)| Some((slot, assigned.as_ref()?)))
     }
 
     /// Hears what the group says.
@@ -164,8 +164,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     /// What the group refused goes into the next commit, if it is still ours; the rest is consumed again by others.
     fn answered(&mut self, number: CommitNumber, place: TopicPartition, offset: Option<i64>) {
         let Some(slot) = self.slot(place) else { return };
-        if let Some(lane) = self.lane(slot) {
-            lane.standing.answer(number, offset);
+        if let Some(assigned) = self.assigned_at(slot) {
+            assigned.standing.answer(number, offset);
         }
         let mut lost = 0;
         self.given_up.retain_mut(|(which, standing)| {
@@ -182,10 +182,10 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     fn assigned(&mut self, place: TopicPartition, visitor: &mut impl GroupVisitor) {
         let Some(slot) = self.slot(place).or_else(|| self.add(place)) else { return };
         let read = self.handover.read(slot);
-        if self.lanes.len() <= slot.index() {
-            self.lanes.resize(slot.index() + 1, None);
+        if self.assigned.len() <= slot.index() {
+            self.assigned.resize(slot.index() + 1, None);
         }
-        self.lanes[slot.index()] = Some(Lane::new(Standing::new(read, self.sent)));
+        self.assigned[slot.index()] = Some(AssignedPartition::new(Standing::new(read, self.sent)));
         self.reader.ask_place(place);
         if !self.is_added(slot) {
             visitor.assigned(slot);
@@ -197,7 +197,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     fn add(&mut self, place: TopicPartition) -> Option<PartitionSlot> {
         let slot = self.added.add(place)?;
         // Somebody else reads for all of them from now on.
-        for again in self.added.read_again(&mut self.lanes[self.table.count()..]) {
+        for again in self.added.read_again(&mut self.assigned[self.table.count()..]) {
             self.read(again);
         }
         self.is_unsettled = true;
@@ -217,12 +217,12 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
             self.send_commit();
         }
         for slot in slots {
-            let Some(lane) = self.lanes.get_mut(slot.index()).and_then(Option::take) else { continue };
-            self.hand_over(slot, &lane.standing);
-            if lane.standing.ahead() > 0 && lane.standing.awaits_answer() {
-                self.given_up.push((slot, lane.standing));
+            let Some(assigned) = self.assigned.get_mut(slot.index()).and_then(Option::take) else { continue };
+            self.hand_over(slot, &assigned.standing);
+            if assigned.standing.ahead() > 0 && assigned.standing.awaits_answer() {
+                self.given_up.push((slot, assigned.standing));
             } else {
-                self.uncommitted += lane.standing.ahead();
+                self.uncommitted += assigned.standing.ahead();
             }
         }
         let until = Instant::now() + if is_lost { Duration::ZERO } else { self.give_up_patience };
@@ -252,23 +252,26 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
 
     fn placed(&mut self, place: TopicPartition, committed: Option<i64>) {
         let Some(slot) = self.slot(place) else { return };
-        let Some(lane) = self.lane(slot).filter(|lane| lane.stage == Stage::Unplaced) else { return };
+        let Some(assigned) = self.assigned_at(slot).filter(|assigned| assigned.stage == Stage::Unplaced)
+        else {
+            return;
+        };
         let Some(offset) = committed else {
-            lane.stage = Stage::Unbegun;
+            assigned.stage = Stage::Unbegun;
             self.is_unsettled = true;
             return;
         };
-        lane.standing.begin(offset, true);
+        assigned.standing.begin(offset, true);
         self.read(slot);
     }
 
     /// Reads a partition from where it stands.
     fn read(&mut self, slot: PartitionSlot) {
-        let Some(lane) = self.lane(slot) else { return };
-        (lane.stage, lane.goes_back) = (Stage::Reading, false);
+        let Some(assigned) = self.assigned_at(slot) else { return };
+        (assigned.stage, assigned.goes_back) = (Stage::Reading, false);
         let place = ReadFrom {
-            epoch_before: lane.standing.epoch_before(),
-            ..ReadFrom::offset(lane.standing.position)
+            epoch_before: assigned.standing.epoch_before(),
+            ..ReadFrom::offset(assigned.standing.position)
         };
         if self.is_added(slot) {
             self.added.read_from(slot, place);
@@ -306,9 +309,9 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
         if !mem::take(&mut self.is_unsettled) {
             return;
         }
-        for index in 0..self.lanes.len() {
+        for index in 0..self.assigned.len() {
             let slot = PartitionSlot::at(index);
-            let Some(stage) = self.lanes[index].as_ref().map(|lane| lane.stage) else { continue };
+            let Some(stage) = self.assigned[index].as_ref().map(|assigned| assigned.stage) else { continue };
             match stage {
                 Stage::Unplaced | Stage::Reading => continue,
                 Stage::Unbegun => self.begin_at_an_end(slot),
@@ -322,8 +325,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     }
 
     fn set_stage(&mut self, slot: PartitionSlot, stage: Stage) {
-        if let Some(lane) = self.lane(slot) {
-            lane.stage = stage;
+        if let Some(assigned) = self.assigned_at(slot) {
+            assigned.stage = stage;
         }
     }
 
@@ -342,8 +345,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
             None => {}
             Some(Err(_)) => self.set_stage(slot, Stage::Unbegun),
             Some(Ok(offset)) => {
-                if let Some(lane) = self.lane(slot) {
-                    lane.standing.begin(offset, false);
+                if let Some(assigned) = self.assigned_at(slot) {
+                    assigned.standing.begin(offset, false);
                 }
                 self.read(slot);
             }
@@ -370,18 +373,18 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
             return self.set_stage(slot, Stage::Astray(Instant::now() + ASTRAY_PAUSE));
         };
         let is_added = self.is_added(slot);
-        let Some(lane) = self.lane(slot) else { return };
-        let standing = lane.standing;
+        let Some(assigned) = self.assigned_at(slot) else { return };
+        let standing = assigned.standing;
         match (start, end) {
             (Ok(start), Ok(_)) if standing.position < start => {
-                lane.standing.pass_over(start);
-                lane.denials = 0;
+                assigned.standing.pass_over(start);
+                assigned.denials = 0;
                 self.read(slot);
             }
             (Ok(_), Ok(end)) if end < standing.position => {
-                lane.denials += 1;
-                if lane.denials < DENIALS {
-                    lane.stage = Stage::Astray(Instant::now() + ASTRAY_PAUSE);
+                assigned.denials += 1;
+                if assigned.denials < DENIALS {
+                    assigned.stage = Stage::Astray(Instant::now() + ASTRAY_PAUSE);
                     return;
                 }
                 let epoch = standing.read_last().leader_epoch;
@@ -392,27 +395,27 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
                 }
             }
             (Ok(_), Ok(_)) => {
-                lane.denials = 0;
+                assigned.denials = 0;
                 self.read(slot);
             }
-            _ => lane.stage = Stage::Astray(Instant::now() + ASTRAY_PAUSE),
+            _ => assigned.stage = Stage::Astray(Instant::now() + ASTRAY_PAUSE),
         }
     }
 
     /// The log was truncated, and is read on from there.
     fn truncate(&mut self, slot: PartitionSlot, to: i64) {
         self.handover.note_truncation(slot);
-        if let Some(lane) = self.lane(slot) {
-            lane.standing.truncate(to);
-            lane.denials = 0;
+        if let Some(assigned) = self.assigned_at(slot) {
+            assigned.standing.truncate(to);
+            assigned.denials = 0;
         }
         self.read(slot);
     }
 
     /// Shows what has come of so many records at the most. Returns how many records and events that were.
     fn show(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> usize {
-        let Self { reader, lanes, handover, table, .. } = self;
-        let mut showing = Showing::new(&mut lanes[..table.count()], handover, visitor);
+        let Self { reader, assigned, handover, table, .. } = self;
+        let mut showing = Showing::new(&mut assigned[..table.count()], handover, visitor);
         let shown = reader.poll_at_most(limit, &mut showing);
         let (due, is_over) = (mem::take(&mut showing.due), showing.is_broken_off);
         for due in due {
@@ -433,8 +436,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     }
 
     fn show_added(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> usize {
-        let lanes = &mut self.lanes[self.table.count()..];
-        let (shown, due) = self.added.show(limit, lanes, visitor);
+        let assigned = &mut self.assigned[self.table.count()..];
+        let (shown, due) = self.added.show(limit, assigned, visitor);
         for due in due {
             self.do_what_is_due(due);
         }
@@ -446,8 +449,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
         self.committed_at = Instant::now();
         let unknown: Vec<_> = self
             .owned()
-            .filter(|(_, lane)| !lane.standing.is_committed())
-            .map(|(slot, lane)| (slot, lane.standing))
+            .filter(|(_, assigned)| !assigned.standing.is_committed())
+            .map(|(slot, assigned)| (slot, assigned.standing))
             .collect();
         let places: Vec<_> =
             unknown.iter().map(|(slot, standing)| (self.place(*slot), standing.position)).collect();
@@ -459,8 +462,8 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
         let Some(number) = number else { return };
         self.sent = number;
         for (slot, _) in unknown {
-            if let Some(lane) = self.lane(slot) {
-                lane.standing.committing(number);
+            if let Some(assigned) = self.assigned_at(slot) {
+                assigned.standing.committing(number);
             }
         }
     }
@@ -468,7 +471,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     /// Whether the group knows of everything that was consumed, and will not forget it: commits that a client has held back until
     /// there is a coordinator again can come behind later ones, and take the group back to where it was then.
     fn is_committed(&self) -> bool {
-        self.owned().all(|(_, lane)| lane.standing.is_committed())
+        self.owned().all(|(_, assigned)| assigned.standing.is_committed())
             && self.given_up.is_empty()
             && self.answers == self.sent
     }
@@ -498,7 +501,7 @@ impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
     fn tend(&mut self) {
         self.hear_of_commits();
         let is_answered = !self.is_commit_under_way || self.committed_at.elapsed() > COMMIT_PATIENCE;
-        let has_new = || self.owned().any(|(_, lane)| lane.standing.is_new());
+        let has_new = || self.owned().any(|(_, assigned)| assigned.standing.is_new());
         if is_answered && (self.committed_at.elapsed() >= COMMIT_EVERY || has_new()) {
             self.send_commit();
         }
@@ -526,13 +529,13 @@ impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
         MemberState {
             rebalances: self.rebalances,
             partitions: self.owned().count(),
-            settled: self.owned().all(|(_, lane)| lane.standing.committed >= 0),
+            settled: self.owned().all(|(_, assigned)| assigned.standing.committed >= 0),
             uncommitted: self.uncommitted,
         }
     }
 
     fn owns(&self, partition: PartitionSlot) -> bool {
-        self.lanes.get(partition.index()).is_some_and(Option::is_some)
+        self.assigned.get(partition.index()).is_some_and(Option::is_some)
     }
 
     fn settle(&mut self) -> bool {
@@ -546,11 +549,11 @@ impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
     }
 
     fn begin_leaving(&mut self) {
-        for index in 0..self.lanes.len() {
-            if let Some(lane) = self.lanes[index].take() {
+        for index in 0..self.assigned.len() {
+            if let Some(assigned) = self.assigned[index].take() {
                 self.reader.withdraw_place(self.place(PartitionSlot::at(index)));
                 self.stop(PartitionSlot::at(index));
-                self.uncommitted += lane.standing.ahead();
+                self.uncommitted += assigned.standing.ahead();
             }
         }
         let given_up = mem::take(&mut self.given_up);

@@ -1,10 +1,10 @@
 //! Reading as a member of a group: what every client that does so tells the loops that check, or echo.
 
 mod added;
+mod assigned;
 mod group_reader;
 mod handover;
 mod joined;
-mod lane;
 mod member_reader;
 mod membership;
 mod settings;

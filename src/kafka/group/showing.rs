@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{GroupVisitor, Handover, lane::Lane};
+use super::{GroupVisitor, Handover, assigned::AssignedPartition};
 use crate::{
     kafka::{KafkaError, LogEvent, LogVisitor},
     partitions::PartitionSlot,
@@ -20,7 +20,7 @@ pub(super) enum Due {
 
 /// Moves the places of a member over what is shown.
 pub(super) struct Showing<'a, V> {
-    lanes: &'a mut [Option<Lane>],
+    assigned: &'a mut [Option<AssignedPartition>],
     handover: &'a Handover,
     visitor: &'a mut V,
     pub(super) due: Vec<Due>,
@@ -29,18 +29,22 @@ pub(super) struct Showing<'a, V> {
 }
 
 impl<'a, V: GroupVisitor> Showing<'a, V> {
-    pub(super) fn new(lanes: &'a mut [Option<Lane>], handover: &'a Handover, visitor: &'a mut V) -> Self {
-        Self { lanes, handover, visitor, due: Vec::new(), is_broken_off: false }
+    pub(super) fn new(
+        assigned: &'a mut [Option<AssignedPartition>],
+        handover: &'a Handover,
+        visitor: &'a mut V,
+    ) -> Self {
+        Self { assigned, handover, visitor, due: Vec::new(), is_broken_off: false }
     }
 
     /// It was shown by the reader, and not consumed.
     #[cold]
     fn go_back(&mut self, slot: PartitionSlot) {
         self.is_broken_off = true;
-        if let Some(lane) = self.lanes.get_mut(slot.index()).and_then(Option::as_mut)
-            && !lane.goes_back
+        if let Some(assigned) = self.assigned.get_mut(slot.index()).and_then(Option::as_mut)
+            && !assigned.goes_back
         {
-            lane.goes_back = true;
+            assigned.goes_back = true;
             self.due.push(Due::ReadAgain(slot));
         }
     }
@@ -48,9 +52,9 @@ impl<'a, V: GroupVisitor> Showing<'a, V> {
     /// A later leader has put its records in place of what was read. Reading goes on by itself.
     #[cold]
     fn overwritten(&mut self, slot: PartitionSlot, to: i64) {
-        let Some(lane) = self.lanes.get_mut(slot.index()).and_then(Option::as_mut) else { return };
-        let read = lane.standing.read_last();
-        lane.standing.truncate(to);
+        let Some(assigned) = self.assigned.get_mut(slot.index()).and_then(Option::as_mut) else { return };
+        let read = assigned.standing.read_last();
+        assigned.standing.truncate(to);
         self.handover.note_truncation(slot);
         let event = LogEvent::Truncated { from: read.offset, epoch: read.leader_epoch, to };
         self.visitor.event(Some(slot), event);
@@ -60,7 +64,7 @@ impl<'a, V: GroupVisitor> Showing<'a, V> {
 impl<V: GroupVisitor> LogVisitor for Showing<'_, V> {
     #[inline]
     fn record(&mut self, slot: PartitionSlot, record: &RecordView<'_>) {
-        let Some(Some(lane)) = self.lanes.get_mut(slot.index()) else { return };
+        let Some(Some(assigned)) = self.assigned.get_mut(slot.index()) else { return };
         if self.is_broken_off {
             return self.go_back(slot);
         }
@@ -71,33 +75,33 @@ impl<V: GroupVisitor> LogVisitor for Showing<'_, V> {
             }
             return;
         }
-        if lane.standing.is_overwritten_by(record.offset, record.leader_epoch) {
+        if assigned.standing.is_overwritten_by(record.offset, record.leader_epoch) {
             self.overwritten(slot, record.offset);
         }
         if self.visitor.record(slot, record).is_break() {
             return self.go_back(slot);
         }
-        if let Some(Some(lane)) = self.lanes.get_mut(slot.index()) {
-            lane.standing.read(record.offset, record.leader_epoch);
+        if let Some(Some(assigned)) = self.assigned.get_mut(slot.index()) {
+            assigned.standing.read(record.offset, record.leader_epoch);
         }
     }
 
     fn event(&mut self, slot: PartitionSlot, event: LogEvent<'_>) {
-        let Some(Some(lane)) = self.lanes.get_mut(slot.index()) else { return };
-        if lane.goes_back {
+        let Some(Some(assigned)) = self.assigned.get_mut(slot.index()) else { return };
+        if assigned.goes_back {
             return;
         }
         match event {
             LogEvent::Progress { next_offset: reached } | LogEvent::AtEnd { end: reached } => {
-                lane.standing.advance(reached);
-                lane.denials = 0;
+                assigned.standing.advance(reached);
+                assigned.denials = 0;
             }
             LogEvent::Unreadable { to: Some(to), .. } => {
-                lane.standing.pass_over(to);
+                assigned.standing.pass_over(to);
                 self.handover.forget(slot);
             }
             LogEvent::Truncated { to, .. } => {
-                lane.standing.truncate(to);
+                assigned.standing.truncate(to);
                 self.handover.note_truncation(slot);
                 self.due.push(Due::ReadAgain(slot));
             }

@@ -103,8 +103,8 @@ impl AckWatch {
 
     /// Who owes nothing any more is not stalled.
     fn let_go(&mut self, overdue: &[Overdue]) {
-        for (lane, watch) in self.watches.iter_mut().enumerate() {
-            if !overdue.iter().any(|overdue| overdue.partition.index() == lane) {
+        for (log, watch) in self.watches.iter_mut().enumerate() {
+            if !overdue.iter().any(|overdue| overdue.partition.index() == log) {
                 self.stall_detector.settled(watch);
             }
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::predict::lane::NOT_KNOWN;
+use super::predict::predicted_log::NOT_KNOWN;
 use crate::{
     control::StartWait,
     kafka::{Isolation, OffsetSpec},

@@ -6,7 +6,7 @@ use crossbeam::channel::Receiver;
 
 use super::{
     latecomers::LateEnds,
-    predict::lane::ProducePartition,
+    predict::predicted_log::ProducePartition,
     run::{self, ProduceJob},
 };
 use crate::{

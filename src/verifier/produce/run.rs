@@ -16,10 +16,10 @@ use super::{
     outbox::Outbox,
     predict::{
         acks::{Acks, Draft, Prediction, Sending},
-        lane::ProducePartition,
+        predicted_log::ProducePartition,
         timing::Timing,
     },
-    timestamps::{CountedTimestamps, Part},
+    timestamps::{CountedTimestamps, ShardShare},
     values::Values,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(crate) struct ProduceJob {
     pub table: Arc<PartitionTable>,
     /// Records that this shard produces.
     pub records: u64,
-    /// The shard's part of everything that is limited for the process (0..=1).
+    /// The shard's share of everything that is limited for the process (0..=1).
     pub share: f64,
     /// Records in flight, for this shard.
     pub window: usize,
@@ -130,8 +130,8 @@ fn prediction(job: &ProduceJob) -> Prediction<'_> {
     Prediction { config, partitions, records, window, tolerate_data_loss, stats }
 }
 
-fn part_of(job: &ProduceJob) -> Part {
-    Part {
+fn share_of(job: &ProduceJob) -> ShardShare {
+    ShardShare {
         partitions: job.partitions.iter().map(|partition| partition.id).collect(),
         partitions_before: job.partitions_before,
         topic_partitions: job.topic_partitions,
@@ -186,7 +186,7 @@ impl<C: ClientFactory> ShardProducer<C> {
             clock: job.open_loop.as_ref().map_or_else(Clock::start, |open_loop| open_loop.clock),
             reported: Instant::now(),
             watch: AckWatch::new(&context, table.clone(), config.linger),
-            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &part_of(job))),
+            timestamps: config.fake_timestamps.map(|fake| CountedTimestamps::new(fake, &share_of(job))),
             stats: job.stats.clone(),
             run: job.run,
             late: job.late.clone(),

@@ -107,7 +107,7 @@ fn each_producer_id_has_its_share() {
 #[test]
 fn a_partition_without_a_leader_is_taken_in_when_it_has_one() {
     let mut played = Played::new("--produce_msgs 50 --max-buffered-records 1", 2);
-    played.job.partitions[1].end_offset = super::super::predict::lane::NOT_KNOWN;
+    played.job.partitions[1].end_offset = super::super::predict::predicted_log::NOT_KNOWN;
     let writes = || played.fake.writes();
     writes().react(|_| Reaction::Hold);
     let script = async {

@@ -17,7 +17,7 @@ pub(crate) struct CountedTimestamps {
 }
 
 /// What a shard produces of a topic.
-pub(crate) struct Part {
+pub(crate) struct ShardShare {
     /// Its partitions; at least one.
     pub(crate) partitions: Vec<i32>,
     /// Those of the shards before it.
@@ -29,15 +29,15 @@ pub(crate) struct Part {
 }
 
 impl CountedTimestamps {
-    pub(crate) fn new(fake: FakeTimestamps, part: &Part) -> Self {
+    pub(crate) fn new(fake: FakeTimestamps, share: &ShardShare) -> Self {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let round = part.topic_partitions.max(1) as u64;
-        let (rounds, rest) = (part.records / round, part.records % round);
-        let tail = rounds.saturating_mul(round).saturating_add(rest * part.partitions_before as u64 / round);
+        let round = share.topic_partitions.max(1) as u64;
+        let (rounds, rest) = (share.records / round, share.records % round);
+        let tail = rounds.saturating_mul(round).saturating_add(rest * share.partitions_before as u64 / round);
         Self {
             fake,
-            places: part.partitions.iter().map(|id| i64::from(*id)).collect(),
-            own: count(part.partitions.len() as u64).max(1),
+            places: share.partitions.iter().map(|id| i64::from(*id)).collect(),
+            own: count(share.partitions.len() as u64).max(1),
             round: count(round),
             rounds: count(rounds),
             tail: count(tail),
@@ -74,12 +74,13 @@ mod tests {
         let split = budget::shares(records, &counts);
         let mut all = Vec::new();
         let mut partitions_before = 0;
-        for (ids, share) in owned.into_iter().zip(split) {
+        for (ids, count) in owned.into_iter().zip(split) {
             let own = ids.len();
-            let part = Part { partitions: ids, partitions_before, topic_partitions: partitions, records };
+            let share =
+                ShardShare { partitions: ids, partitions_before, topic_partitions: partitions, records };
             partitions_before += own;
-            let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1_000, step_ms: 5 }, &part);
-            all.extend((0..share).map(|_| counted.next_ms()));
+            let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1_000, step_ms: 5 }, &share);
+            all.extend((0..count).map(|_| counted.next_ms()));
         }
         all.sort_unstable();
         all
@@ -89,17 +90,22 @@ mod tests {
     #[test]
     fn none_is_zero() {
         for step_ms in [0, 1, 1_000] {
-            let part =
-                Part { partitions: vec![0, 2], partitions_before: 0, topic_partitions: 3, records: 1_000 };
-            let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms }, &part);
+            let share = ShardShare {
+                partitions: vec![0, 2],
+                partitions_before: 0,
+                topic_partitions: 3,
+                records: 1_000,
+            };
+            let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms }, &share);
             assert!((0..800).all(|_| counted.next_ms() > 0));
         }
     }
 
     #[test]
     fn what_was_not_sent_leaves_no_gap() {
-        let part = Part { partitions: vec![0, 1], partitions_before: 0, topic_partitions: 2, records: 4 };
-        let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms: 1 }, &part);
+        let share =
+            ShardShare { partitions: vec![0, 1], partitions_before: 0, topic_partitions: 2, records: 4 };
+        let mut counted = CountedTimestamps::new(FakeTimestamps { start_ms: 1, step_ms: 1 }, &share);
         assert_eq!((counted.next_ms(), counted.next_ms()), (1, 2));
         counted.take_back();
         assert_eq!((counted.next_ms(), counted.next_ms()), (2, 3));

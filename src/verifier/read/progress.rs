@@ -18,7 +18,7 @@ use crate::{
 
 /// What a pass reads of a partition: from `start` up to, and without, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct OffsetRange {
     pub(crate) partition: PartitionSlot,
     pub(crate) start: i64,
     pub(crate) end: i64,
@@ -26,14 +26,14 @@ pub(crate) struct Span {
     pub(crate) leader_epoch: i32,
 }
 
-impl Span {
+impl OffsetRange {
     /// Offsets in it.
     pub(crate) fn offsets(&self) -> u64 {
         u64::try_from(self.end - self.start).unwrap_or(0)
     }
 }
 
-/// The end of a span that has none yet.
+/// The end of a range that has none yet.
 pub(crate) const OPEN_END: i64 = i64::MAX;
 
 /// How long the end of a log that compaction may have taken is waited for.
@@ -65,12 +65,12 @@ pub(crate) struct PartitionProgress {
 
 impl PartitionProgress {
     /// A pass that begins, behind others that told of `losses`.
-    pub(crate) fn new(span: Span, losses: Losses) -> Self {
+    pub(crate) fn new(range: OffsetRange, losses: Losses) -> Self {
         Self {
-            partition: span.partition,
-            start: span.start,
-            end: span.end,
-            position: span.start,
+            partition: range.partition,
+            start: range.start,
+            end: range.end,
+            position: range.start,
             consumable_end: None,
             left_out: 0,
             doubts: 0,

@@ -2,7 +2,7 @@ use super::*;
 
 fn progress(start: i64, end: i64) -> PartitionProgress {
     PartitionProgress::new(
-        Span { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
+        OffsetRange { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
         Losses::default(),
     )
 }
@@ -80,11 +80,11 @@ fn what_was_lost_and_is_read_in_the_next_pass_can_be_lost_again() {
     let mut first = progress(0, 4);
     (0..2).for_each(|offset| first.read(offset));
     assert!(first.tell_missing(Some(&ledger(0, 4)), 0).is_some());
-    let span = Span { partition: PartitionSlot::default(), start: 0, end: 4, leader_epoch: -1 };
-    let mut second = PartitionProgress::new(span, first.into_losses());
+    let range = OffsetRange { partition: PartitionSlot::default(), start: 0, end: 4, leader_epoch: -1 };
+    let mut second = PartitionProgress::new(range, first.into_losses());
     (0..4).for_each(|offset| second.read(offset));
     second.settle();
-    let third = PartitionProgress::new(span, second.into_losses());
+    let third = PartitionProgress::new(range, second.into_losses());
     assert_eq!(third.missing(Some(&ledger(0, 4)), 0).unwrap().count, 4);
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     checker::{self, Checker, Expectation},
-    progress::Span,
+    progress::OffsetRange,
     stall::{StallDetector, Watch},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct RandReadJob {
 pub(crate) struct RandReadPass {
     pub(crate) expectation: Expectation,
     /// Where each of them starts and ends, by slot.
-    pub(crate) spans: Arc<[Span]>,
+    pub(crate) ranges: Arc<[OffsetRange]>,
 }
 
 /// How long a record may take before another is tried, and the timer beside the wake-up.
@@ -106,7 +106,7 @@ struct RandReader<'a, R> {
     client: &'a mut R,
     checker: Checker,
     /// Where records may be, by partition.
-    spans: Vec<Span>,
+    ranges: Vec<OffsetRange>,
     /// Where the logs end, as far as the brokers have said.
     log_ends: Vec<i64>,
     states: Vec<PartitionState>,
@@ -143,10 +143,10 @@ impl<'a, R: LogReader> RandReader<'a, R> {
             context,
             client,
             checker,
-            spans: pass.spans.to_vec(),
-            log_ends: pass.spans.iter().map(|span| span.end).collect(),
-            states: vec![PartitionState::default(); pass.spans.len()],
-            found: pass.spans.iter().map(|_| Default::default()).collect(),
+            ranges: pass.ranges.to_vec(),
+            log_ends: pass.ranges.iter().map(|range| range.end).collect(),
+            states: vec![PartitionState::default(); pass.ranges.len()],
+            found: pass.ranges.iter().map(|_| Default::default()).collect(),
             stall_detector: StallDetector::new(context, "a random reader"),
             coverage: CoverageTotals::default(),
             reads: job.reads,
@@ -166,15 +166,15 @@ impl<'a, R: LogReader> RandReader<'a, R> {
         while done < self.reads && !self.context.stop_requested() {
             // A topic without a record has nothing to read: the pass is over, and does not spin.
             let Some(index) = self.pick() else { return Ok(()) };
-            let span = self.spans[index];
-            let offset = self.random.within(span.start..=span.end - 1);
+            let range = self.ranges[index];
+            let offset = self.random.within(range.start..=range.end - 1);
             match self.read_one(index, offset).await? {
                 Found::Record { offset: found } => {
                     done += 1;
                     let (count, watch) = &mut self.found[index];
                     *count += 1;
                     self.stall_detector.moved(watch, *count);
-                    self.cover(span.partition, found);
+                    self.cover(range.partition, found);
                     if found > offset {
                         self.explain_jump(index, offset, found).await?;
                     }
@@ -207,7 +207,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
     /// A partition that has records, each as likely as the other.
     fn pick(&mut self) -> Option<usize> {
-        let readable = self.spans.iter().enumerate().filter(|(_, span)| span.offsets() > 0);
+        let readable = self.ranges.iter().enumerate().filter(|(_, range)| range.offsets() > 0);
         let count = readable.clone().count();
         readable.map(|(index, _)| index).nth(self.random.index(count))
     }
@@ -254,7 +254,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     /// A record behind the one that was asked for: where the ledger lists the offset,
     /// only retention and compaction may have taken it, or a truncation that is tolerated.
     async fn explain_jump(&mut self, index: usize, offset: i64, found: i64) -> Result<(), Halt> {
-        let partition = self.spans[index].partition;
+        let partition = self.ranges[index].partition;
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
         let may_be_gone = self.checker.records_may_go() || self.checker.tolerates_data_loss();
         if !acked || may_be_gone || mutants::is_off("lost-write-random") {
@@ -312,11 +312,11 @@ impl<'a, R: LogReader> RandReader<'a, R> {
     /// There is nothing from an offset on. Unless more has come meanwhile, nothing is looked for there any more: in a
     /// log with control records only, or with nothing that was committed, a pass would never end.
     async fn narrow(&mut self, index: usize, offset: i64) {
-        let (end, log_end) = (self.spans[index].end.min(offset), self.log_ends[index]);
+        let (end, log_end) = (self.ranges[index].end.min(offset), self.log_ends[index]);
         self.reload(index).await;
         if self.log_ends[index] == log_end {
-            let span = &mut self.spans[index];
-            span.end = end.max(span.start);
+            let range = &mut self.ranges[index];
+            range.end = end.max(range.start);
         }
     }
 
@@ -325,7 +325,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
         let answer =
             kafka::ends(self.client, PartitionSlot::at(index), || self.context.stop_requested()).await;
         if let Some(Ends { start, end }) = answer {
-            self.spans[index] = Span { start, end, ..self.spans[index] };
+            self.ranges[index] = OffsetRange { start, end, ..self.ranges[index] };
             self.log_ends[index] = end;
         } else {
             glommio::timer::sleep(WAIT).await;
@@ -335,7 +335,7 @@ impl<'a, R: LogReader> RandReader<'a, R> {
 
     /// A read at `wanted` has brought nothing in all its time.
     fn look_for_stall(&mut self, index: usize, wanted: i64, answered: bool) {
-        let Span { partition, start, end, .. } = self.spans[index];
+        let OffsetRange { partition, start, end, .. } = self.ranges[index];
         let (count, watch) = &mut self.found[index];
         if !answered {
             watch.unanswered();

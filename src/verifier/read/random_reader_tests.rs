@@ -25,11 +25,11 @@ fn played(reads: u64, flags: &str) -> Played {
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 10 });
     let expectation = Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
-    let spans = [Span { partition: PartitionSlot::default(), start: 5, end: 6, leader_epoch: 0 }];
+    let ranges = [OffsetRange { partition: PartitionSlot::default(), start: 5, end: 6, leader_epoch: 0 }];
     let played = Played {
         context,
         job,
-        pass: RandReadPass { expectation, spans: spans.into() },
+        pass: RandReadPass { expectation, ranges: ranges.into() },
         fake: Fake::default(),
     };
     played.ends_at(5, 6)

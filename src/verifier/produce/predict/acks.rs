@@ -5,7 +5,7 @@ use std::{num::NonZero, sync::Arc};
 use super::{
     habits::Habits,
     in_flight::InFlight,
-    lane::{Lane, NOT_KNOWN, ProducePartition},
+    predicted_log::{NOT_KNOWN, PredictedLog, ProducePartition},
     timing::Timing,
 };
 use crate::{
@@ -72,7 +72,7 @@ pub(crate) struct Failed {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub(crate) struct Acks {
     /// By slot.
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) logs: Vec<PredictedLog>,
     /// Those of which it is known where their logs end.
     ready: Vec<PartitionSlot>,
     /// What is in flight, and what is acked in a transaction that has not ended.
@@ -126,13 +126,13 @@ pub(crate) struct Acked {
 impl Acks {
     pub(crate) fn new(table: Arc<PartitionTable>, prediction: &Prediction<'_>) -> Self {
         let Prediction { config, partitions, records, window, tolerate_data_loss, stats } = *prediction;
-        let lane = |partition: &ProducePartition| {
+        let log = |partition: &ProducePartition| {
             let ProducePartition { id, end_offset, highest_acked, last_consumable } = *partition;
-            Lane::new(id, end_offset, highest_acked, last_consumable)
+            PredictedLog::new(id, end_offset, highest_acked, last_consumable)
         };
         let is_ready = |slot: &PartitionSlot| partitions[slot.index()].end_offset != NOT_KNOWN;
         Self {
-            lanes: partitions.iter().map(lane).collect(),
+            logs: partitions.iter().map(log).collect(),
             ready: (0..partitions.len()).map(PartitionSlot::at).filter(is_ready).collect(),
             pending: Pending::new(window),
             habits: config.transactions.map(|_| Habits::default()),
@@ -207,30 +207,30 @@ impl Acks {
     /// Those of which it is not known where their next record lands. Of the others it is: whatever was sent there is acked
     /// where it was expected.
     pub(crate) fn in_doubt(&self) -> Vec<PartitionSlot> {
-        self.ready.iter().copied().filter(|slot| self.lanes[slot.index()].is_in_doubt()).collect()
+        self.ready.iter().copied().filter(|slot| self.logs[slot.index()].is_in_doubt()).collect()
     }
 
     /// Nothing is known of any of them.
     pub(crate) fn doubt_all(&mut self) {
-        self.lanes.iter_mut().for_each(Lane::doubt);
+        self.logs.iter_mut().for_each(PredictedLog::doubt);
     }
 
     /// Nobody knows what became of the open transaction.
     pub(crate) fn doubt_transaction(&mut self) {
-        self.lanes.iter_mut().for_each(Lane::doubt_transaction);
+        self.logs.iter_mut().for_each(PredictedLog::doubt_transaction);
     }
 
     /// Takes in those of which it is known now where their logs end.
     pub(crate) fn take_in(&mut self, end: impl Fn(i32) -> Option<i64>) {
-        if self.ready.len() == self.lanes.len() {
+        if self.ready.len() == self.logs.len() {
             return;
         }
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
+        for (index, log) in self.logs.iter_mut().enumerate() {
             let slot = PartitionSlot::at(index);
             if !self.ready.contains(&slot)
-                && let Some(end) = end(lane.id)
+                && let Some(end) = end(log.id)
             {
-                lane.repredict(end);
+                log.repredict(end);
                 self.ready.push(slot);
             }
         }
@@ -238,9 +238,9 @@ impl Acks {
 
     /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.
     pub(crate) fn lost_at(&self, partition: PartitionSlot, end_offset: i64) -> Option<i64> {
-        let lane = &self.lanes[partition.index()];
-        let is_lost = end_offset <= lane.highest_acked && !mutants::is_off("truncation-producer");
-        (is_lost && !self.tolerate_data_loss).then_some(lane.highest_acked)
+        let log = &self.logs[partition.index()];
+        let is_lost = end_offset <= log.highest_acked && !mutants::is_off("truncation-producer");
+        (is_lost && !self.tolerate_data_loss).then_some(log.highest_acked)
     }
 
     /// Predicts where a record lands; `None` when there is none to send, or no room for it,
@@ -251,9 +251,9 @@ impl Acks {
             return None;
         }
         let token = self.pending.claim()?;
-        let lane = &mut self.lanes[draft.partition.index()];
-        let (offset, first) = lane.predict(self.habits.map(|habits| habits.counts()));
-        let number = lane.numbers.number(self.habits.map(|_| self.transactions));
+        let log = &mut self.logs[draft.partition.index()];
+        let (offset, first) = log.predict(self.habits.map(|habits| habits.counts()));
+        let number = log.numbers.number(self.habits.map(|_| self.transactions));
         let record = InFlight {
             partition: draft.partition,
             predicted_offset: offset,
@@ -283,15 +283,15 @@ impl Acks {
         {
             timing.take_back(&record);
         }
-        let lane = &mut self.lanes[record.partition.index()];
-        lane.take_back(record.first);
-        lane.numbers.take_back();
+        let log = &mut self.logs[record.partition.index()];
+        log.take_back(record.first);
+        log.numbers.take_back();
         self.unsent += 1;
     }
 
     /// Starts over from where the log of a partition ends.
     pub(crate) fn repredict(&mut self, partition: PartitionSlot, end_offset: i64) {
-        self.lanes[partition.index()].repredict(end_offset);
+        self.logs[partition.index()].repredict(end_offset);
     }
 
     /// Compares a delivery with its prediction. Returns whether it is one to build on.
@@ -300,7 +300,7 @@ impl Acks {
         let record = self.pending.release(delivery.token);
         match delivery.outcome {
             Outcome::Acked { offset } => {
-                if self.lanes[record.partition.index()].is_refilled(offset, record.predicted_offset)
+                if self.logs[record.partition.index()].is_refilled(offset, record.predicted_offset)
                     && !mutants::is_off("refilled-truncation")
                 {
                     self.below_the_ledger(record.partition, offset);
@@ -321,7 +321,7 @@ impl Acks {
                 self.acked(record, false);
             }
             Outcome::Failed(error) | Outcome::Unknown(error) => {
-                self.lanes[record.partition.index()].doubt();
+                self.logs[record.partition.index()].doubt();
                 self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again(&record);
@@ -359,7 +359,7 @@ impl Acks {
     #[cold]
     fn misplaced(&mut self, record: &InFlight, offset: i64) -> bool {
         self.stats.bad_offsets.add(1);
-        self.lanes[record.partition.index()].doubt();
+        self.logs[record.partition.index()].doubt();
         self.send_again(record);
         if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
             habits.hear(first, offset - record.predicted_offset);
@@ -386,18 +386,18 @@ impl Acks {
             return;
         }
         let (partition, offset) = (record.partition, record.predicted_offset);
-        let lane = &mut self.lanes[partition.index()];
-        lane.highest_acked = lane.highest_acked.max(offset);
-        lane.acked.push(offset);
+        let log = &mut self.logs[partition.index()];
+        log.highest_acked = log.highest_acked.max(offset);
+        log.acked.push(offset);
         if self.tombstones {
-            lane.consumable.acked(record.key_index(), offset, record.tombstone);
+            log.consumable.acked(record.key_index(), offset, record.tombstone);
         }
         if self.latest_values {
             let (key_index, value_bytes) = (record.key_index(), record.value_bytes as usize);
             self.latest
                 .push((partition, KeyAck { key_index, offset, value_bytes, tombstone: record.tombstone }));
         }
-        self.stats.max_offsets.set(partition.index(), lane.highest_acked);
+        self.stats.max_offsets.set(partition.index(), log.highest_acked);
     }
 
     /// The transaction was committed: what was acked in it is in the log.
@@ -435,15 +435,15 @@ impl Acks {
     /// Numbers start over, for another run.
     pub(crate) fn restart_numbers(&mut self) {
         self.unknown = false;
-        self.lanes.iter_mut().for_each(|lane| lane.numbers = Numbering::default());
+        self.logs.iter_mut().for_each(|log| log.numbers = Numbering::default());
     }
 
     fn end_transaction(&mut self, committed: bool) {
         self.transactions += 1;
-        self.lanes.iter_mut().for_each(|lane| lane.numbers.end_transaction(committed));
+        self.logs.iter_mut().for_each(|log| log.numbers.end_transaction(committed));
         if let Some(habits) = self.habits {
             self.was_misplaced = std::mem::take(&mut self.is_misplaced);
-            self.lanes.iter_mut().for_each(|lane| lane.end_transaction(habits.counts()));
+            self.logs.iter_mut().for_each(|log| log.end_transaction(habits.counts()));
         }
     }
 
@@ -462,18 +462,18 @@ impl Acks {
             // What was acked before goes first, or it would come back behind the truncation.
             let latest = self.take_latest();
             self.entries.extend(latest);
-            let lost = self.lanes[partition.index()].truncate(offset, self.tombstones, &mut self.entries);
+            let lost = self.logs[partition.index()].truncate(offset, self.tombstones, &mut self.entries);
             self.stats.lost_offsets.add(lost);
             return;
         }
-        let lane = &self.lanes[partition.index()];
+        let log = &self.logs[partition.index()];
         self.violation.get_or_insert_with(|| {
             Box::new(Violation {
                 anomaly: Anomaly::RefilledTruncation,
                 topic: self.table.topic(partition).to_owned(),
                 partition: self.table.partition(partition),
                 offset,
-                expected: format!("an ack above {}, the highest offset in the ledger", lane.highest_acked),
+                expected: format!("an ack above {}, the highest offset in the ledger", log.highest_acked),
                 found: format!(
                     "an ack at {offset}: the log was truncated and written again, or the topic created anew"
                 ),
@@ -495,15 +495,15 @@ impl Acks {
     /// What belongs into the ledger and was not handed on, in its order.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut self.entries);
-        // Before the lanes: the ledger must not list what the last values do not know.
+        // Before the logs: the ledger must not list what the last values do not know.
         entries.extend(self.take_latest());
-        entries.extend(self.lanes.iter_mut().filter_map(|lane| lane.take_acked(self.tombstones)));
+        entries.extend(self.logs.iter_mut().filter_map(|log| log.take_acked(self.tombstones)));
         entries
     }
 
     fn take_latest(&mut self) -> Option<Entry> {
-        let lanes = &self.lanes;
-        let acks = self.latest.drain(..).map(|(slot, ack)| (lanes[slot.index()].id, ack));
+        let logs = &self.logs;
+        let acks = self.latest.drain(..).map(|(slot, ack)| (logs[slot.index()].id, ack));
         Some(acks.collect::<Vec<_>>()).filter(|acks| !acks.is_empty()).map(Entry::Latest)
     }
 

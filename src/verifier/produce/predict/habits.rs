@@ -4,13 +4,13 @@
 //! a coordinator writes a marker again where the leader that it told has gone, and beside leaders that move all the time
 //! every fifth log has one marker more than there were transactions. So the majority counts.
 
-use super::lane::{ControlRecords, First, FirstAfter};
+use super::predicted_log::{First, MarkerOffsets, PreviousKnown};
 
 /// What is believed of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habits {
-    before: Count,
-    after: Count,
+    fence: Count,
+    marker: Count,
 }
 
 /// A number of records, and by how many first records more it was borne out than denied.
@@ -40,22 +40,22 @@ impl Count {
 impl Default for Habits {
     /// Those of Apache Kafka, and nothing is known yet: one record that denies them is enough.
     fn default() -> Self {
-        let ControlRecords { before, after } = ControlRecords::KAFKA;
-        Self { before: Count { count: before, votes: 0 }, after: Count { count: after, votes: 0 } }
+        let MarkerOffsets { fence, marker } = MarkerOffsets::KAFKA;
+        Self { fence: Count { count: fence, votes: 0 }, marker: Count { count: marker, votes: 0 } }
     }
 }
 
 impl Habits {
     /// What is counted on.
-    pub(crate) fn counts(&self) -> ControlRecords {
-        ControlRecords { before: self.before.count, after: self.after.count }
+    pub(crate) fn counts(&self) -> MarkerOffsets {
+        MarkerOffsets { fence: self.fence.count, marker: self.marker.count }
     }
 
     /// A first record landed `off` offsets behind its prediction.
     pub(crate) fn hear(&mut self, first: First, off: i64) {
-        match first.after {
-            FirstAfter::Asking => self.before.hear(first.counted.before + off),
-            FirstAfter::Transaction => self.after.hear(first.counted.after + off),
+        match first.previous {
+            PreviousKnown::FromBroker => self.fence.hear(first.counted.fence + off),
+            PreviousKnown::Counted => self.marker.hear(first.counted.marker + off),
         }
     }
 }
@@ -64,25 +64,25 @@ impl Habits {
 mod tests {
     use super::*;
 
-    fn first(after: FirstAfter, counted: ControlRecords) -> First {
-        First { after, counted }
+    fn first(previous: PreviousKnown, counted: MarkerOffsets) -> First {
+        First { previous, counted }
     }
 
     #[test]
     fn a_cluster_s_habits_are_learnt_from_where_first_records_land() {
-        let kafka = ControlRecords::KAFKA;
+        let kafka = MarkerOffsets::KAFKA;
         let mut redpanda = Habits::default();
         // All of one transaction, predicted before anything was known.
         for _ in 0..3 {
-            redpanda.hear(first(FirstAfter::Asking, kafka), 1);
+            redpanda.hear(first(PreviousKnown::FromBroker, kafka), 1);
         }
-        assert_eq!(redpanda.counts(), ControlRecords { before: 1, after: 1 });
+        assert_eq!(redpanda.counts(), MarkerOffsets { fence: 1, marker: 1 });
         let mut mock = Habits::default();
-        mock.hear(first(FirstAfter::Transaction, kafka), -1);
-        assert_eq!(mock.counts(), ControlRecords { before: 0, after: 0 });
-        mock.hear(first(FirstAfter::Transaction, kafka), -2);
-        mock.hear(first(FirstAfter::Transaction, kafka), 100);
-        assert_eq!(mock.counts(), ControlRecords { before: 0, after: 0 }, "somebody else wrote that");
+        mock.hear(first(PreviousKnown::Counted, kafka), -1);
+        assert_eq!(mock.counts(), MarkerOffsets { fence: 0, marker: 0 });
+        mock.hear(first(PreviousKnown::Counted, kafka), -2);
+        mock.hear(first(PreviousKnown::Counted, kafka), 100);
+        assert_eq!(mock.counts(), MarkerOffsets { fence: 0, marker: 0 }, "somebody else wrote that");
     }
 
     #[test]
@@ -90,9 +90,9 @@ mod tests {
         let mut habits = Habits::default();
         for round in 0..100 {
             let off = [0, 0, 1, 0, 3, 1][round % 6];
-            habits.hear(first(FirstAfter::Transaction, habits.counts()), off);
+            habits.hear(first(PreviousKnown::Counted, habits.counts()), off);
             if round > 2 {
-                assert_eq!(habits.counts(), ControlRecords::KAFKA, "round {round}");
+                assert_eq!(habits.counts(), MarkerOffsets::KAFKA, "round {round}");
             }
         }
     }
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn what_is_denied_again_and_again_is_given_up() {
         let mut habits = Habits::default();
-        (0..100).for_each(|_| habits.hear(first(FirstAfter::Transaction, ControlRecords::KAFKA), 0));
-        (0..MOST_VOTES).for_each(|_| habits.hear(first(FirstAfter::Transaction, ControlRecords::KAFKA), 1));
-        assert_eq!(habits.counts(), ControlRecords::KAFKA);
-        habits.hear(first(FirstAfter::Transaction, ControlRecords::KAFKA), 1);
-        assert_eq!(habits.counts().after, 2);
+        (0..100).for_each(|_| habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 0));
+        (0..MOST_VOTES).for_each(|_| habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1));
+        assert_eq!(habits.counts(), MarkerOffsets::KAFKA);
+        habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1);
+        assert_eq!(habits.counts().marker, 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use super::lane::First;
+use super::predicted_log::First;
 use crate::partitions::PartitionSlot;
 
 const _: () = assert!(size_of::<InFlight>() == 64, "one line of the cache");

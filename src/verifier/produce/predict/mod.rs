@@ -3,5 +3,5 @@
 pub(crate) mod acks;
 mod habits;
 pub(crate) mod in_flight;
-pub(crate) mod lane;
+pub(crate) mod predicted_log;
 pub(crate) mod timing;

@@ -51,7 +51,7 @@ pub(crate) struct Inbox {
     /// All partitions of the topic.
     pub(crate) table: Arc<PartitionTable>,
     /// By slot.
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) progress: Vec<MemberProgress>,
     pub(crate) news: Sender<News>,
     pub(crate) allowance: Allowance,
     /// How long records took, where that is measured.
@@ -123,7 +123,7 @@ impl Silences {
 
 /// A partition, as far as this member has had it.
 #[derive(Default)]
-pub(crate) struct Lane {
+pub(crate) struct MemberProgress {
     pub(crate) state: PartitionState,
     pub(crate) position: i64,
     pub(crate) read: AckedRuns,
@@ -133,7 +133,7 @@ pub(crate) struct Lane {
     unreadable: Option<i64>,
 }
 
-impl Lane {
+impl MemberProgress {
     /// Tells the main thread what is new.
     pub(crate) fn tell(&mut self, partition: PartitionSlot, news: &Sender<News>) {
         if std::mem::take(&mut self.has_news) {
@@ -148,19 +148,19 @@ impl Lane {
 impl Inbox {
     /// The group has read everything: what this member misses in a transaction will not come any more.
     pub(crate) fn finish(&mut self) -> Result<(), Halt> {
-        for (partition, lane) in self.table.slots().zip(&mut self.lanes) {
-            self.checker.finish(&mut lane.state, partition)?;
+        for (partition, progress) in self.table.slots().zip(&mut self.progress) {
+            self.checker.finish(&mut progress.state, partition)?;
         }
         Ok(())
     }
 
     fn position(&self, partition: PartitionSlot) -> i64 {
-        let lane = self.lanes.get(partition.index());
-        lane.map_or(0, |lane| lane.position)
+        let progress = self.progress.get(partition.index());
+        progress.map_or(0, |progress| progress.position)
     }
 
-    fn lane(&mut self, partition: PartitionSlot) -> Option<&mut Lane> {
-        self.lanes.get_mut(partition.index())
+    fn progress(&mut self, partition: PartitionSlot) -> Option<&mut MemberProgress> {
+        self.progress.get_mut(partition.index())
     }
 
     fn goes_on(&self) -> ControlFlow<()> {
@@ -171,40 +171,40 @@ impl Inbox {
     #[cold]
     fn truncate(&mut self, partition: PartitionSlot, offset: i64) {
         let index = partition.index();
-        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let Some(progress) = self.progress.get_mut(index) else { return };
         self.truncations.tell(index, offset);
-        lane.tell(partition, &self.news);
-        lane.state.truncate(offset);
-        lane.position = offset;
+        progress.tell(partition, &self.news);
+        progress.state.truncate(offset);
+        progress.position = offset;
         let _ = self.news.send(News::Rewound { partition, offset });
     }
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
     fn spoilt(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
-        let lane = &mut self.lanes[partition.index()];
-        let offset = match lane.position {
+        let progress = &mut self.progress[partition.index()];
+        let offset = match progress.position {
             // Who has just been given the partition has no place in it yet.
             0 => record.offset,
             position => self.checker.place_of_spoilt(partition, position, record.offset),
         };
-        lane.unreadable = Some(offset);
+        progress.unreadable = Some(offset);
         let record = RecordView { offset, ..*record };
-        self.halt = self.checker.check(&mut lane.state, partition, &record).err();
+        self.halt = self.checker.check(&mut progress.state, partition, &record).err();
     }
 
     /// What lies at an offset cannot be read, and from `to` on, where that is known, it can be again.
     #[cold]
     fn unreadable(&mut self, partition: PartitionSlot, (from, to): (i64, Option<i64>), cause: &str) {
-        let Some(lane) = self.lane(partition) else { return };
+        let Some(progress) = self.progress(partition) else { return };
         // It may lie behind its batch's beginning.
-        let (known, position) = (lane.unreadable, lane.position);
+        let (known, position) = (progress.unreadable, progress.position);
         let from = known.unwrap_or(from.max(position));
-        lane.unreadable = Some(from).filter(|_| to.is_none());
+        progress.unreadable = Some(from).filter(|_| to.is_none());
         if let Some(to) = to {
-            lane.state.reposition();
-            lane.position = position.max(to);
-            lane.has_news = true;
+            progress.state.reposition();
+            progress.position = position.max(to);
+            progress.has_news = true;
             // It listens for as long as any member lives.
             let _ = self.news.send(News::PassedOver { partition, offsets: from..to });
         }
@@ -227,12 +227,12 @@ impl GroupVisitor for Inbox {
             self.spoilt(partition, record);
             return self.goes_on();
         }
-        let lane = &mut self.lanes[partition.index()];
-        lane.position = lane.position.max(record.offset + 1);
-        lane.read.push(record.offset);
-        lane.has_news = true;
+        let progress = &mut self.progress[partition.index()];
+        progress.position = progress.position.max(record.offset + 1);
+        progress.read.push(record.offset);
+        progress.has_news = true;
         self.uncommitted += 1;
-        let (state, keys) = (&mut lane.state, &mut lane.keys);
+        let (state, keys) = (&mut progress.state, &mut progress.keys);
         self.halt = self.checker.check_and_note(state, partition, record, keys).err();
         if let Some(end_to_end) = self.end_to_end.as_mut().filter(|_| self.halt.is_none()) {
             end_to_end.note(record);
@@ -243,11 +243,11 @@ impl GroupVisitor for Inbox {
     /// The group's place may be behind what this member has seen of the partition before.
     fn assigned(&mut self, slot: PartitionSlot) {
         let truncation = self.truncations.lowest(slot.index());
-        let lane = &mut self.lanes[slot.index()];
-        (lane.position, lane.unreadable) = (0, None);
+        let progress = &mut self.progress[slot.index()];
+        (progress.position, progress.unreadable) = (0, None);
         match truncation {
-            Some(truncation) => lane.state.truncate(truncation),
-            None => lane.state.reposition(),
+            Some(truncation) => progress.state.truncate(truncation),
+            None => progress.state.reposition(),
         }
     }
 
@@ -264,9 +264,9 @@ impl GroupVisitor for Inbox {
         };
         match event {
             LogEvent::Progress { next_offset: reached } | LogEvent::AtEnd { end: reached } => {
-                if let Some(lane) = self.lane(partition) {
-                    lane.position = lane.position.max(reached);
-                    lane.has_news = true;
+                if let Some(progress) = self.progress(partition) {
+                    progress.position = progress.position.max(reached);
+                    progress.has_news = true;
                 }
             }
             LogEvent::Truncated { to, .. } => self.truncate(partition, to),

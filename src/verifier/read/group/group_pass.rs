@@ -19,7 +19,7 @@ use crate::{
         check::loss::Losses,
         read::{
             budget::{Allowance, Budget},
-            progress::Span,
+            progress::OffsetRange,
         },
         run_context::{EMPTY_PASS_PAUSE, RunContext, join, removed, start_readers, worst},
         second_look::SecondLook,
@@ -99,11 +99,11 @@ fn one_pass(
     let run_context = ground.run_context;
     let Some(survey) = run_context.survey()? else { return Ok(false) };
     let continuous = run_context.config.passes == Passes::Continuous;
-    let total: u64 = survey.spans.iter().map(Span::offsets).sum();
+    let total: u64 = survey.ranges.iter().map(OffsetRange::offsets).sum();
     if total == 0 && run_context.config.passes == Passes::Loop {
         std::thread::sleep(EMPTY_PASS_PAUSE);
     }
-    reader.set_removed(removed(&survey.expectation.ledger, &survey.spans));
+    reader.set_removed(removed(&survey.expectation.ledger, &survey.ranges));
     let before = reader.raw_totals().records();
     reader.set_goal(before + left.unwrap_or(total).min(total));
     let closing = || run_context.lifecycle().last_pass_requested().then(|| run_context.survey_ends());

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam::channel::Sender;
 
-use super::group_inbox::{Inbox, Lane, News, Silences, Truncations};
+use super::group_inbox::{Inbox, MemberProgress, News, Silences, Truncations};
 use crate::{
     clock::Clock,
     config::{ClientKind, GroupReadConfig, ProofConfig},
@@ -227,7 +227,7 @@ impl<M: GroupReader> Member<M> {
                     stats.clone(),
                     job.proof,
                 ),
-                lanes: (0..table.count()).map(|_| Lane::default()).collect(),
+                progress: (0..table.count()).map(|_| MemberProgress::default()).collect(),
                 table,
                 news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
@@ -349,9 +349,9 @@ impl<M: GroupReader> Member<M> {
             // It listens for as long as any member lives.
             let _ = self.inbox.news.send(News::Joined);
         }
-        let Inbox { table, lanes, news, .. } = &mut self.inbox;
-        for (partition, lane) in table.slots().zip(lanes) {
-            lane.tell(partition, news);
+        let Inbox { table, progress, news, .. } = &mut self.inbox;
+        for (partition, progress) in table.slots().zip(progress) {
+            progress.tell(partition, news);
         }
     }
 

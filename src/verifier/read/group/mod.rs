@@ -3,10 +3,10 @@
 pub(crate) mod ground;
 pub(crate) mod group_inbox;
 pub(crate) mod group_name;
+pub(crate) mod group_partition;
 pub(crate) mod group_pass;
 pub(crate) mod group_reader;
 pub(crate) mod group_refusal;
-pub(crate) mod part;
 mod sharing;
 pub(crate) mod together;
 pub(crate) mod watched;

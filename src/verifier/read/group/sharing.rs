@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     ground::GroupGround,
+    group_partition::GroupPartition,
     group_reader,
     group_refusal::{self, owners},
-    part::Part,
 };
 use crate::{
     config::{GroupReadConfig, Passes},
@@ -83,7 +83,7 @@ impl<'a> Sharing<'a> {
 
     /// What the group waits for, of which so many members of ours have `joined`, where all partitions have a leader; with
     /// `speak` also where nobody knows.
-    pub(super) fn trouble(&self, parts: &[Part], joined: usize, speak: bool) -> Option<Trouble> {
+    pub(super) fn trouble(&self, parts: &[GroupPartition], joined: usize, speak: bool) -> Option<Trouble> {
         let (run_context, members) = (self.ground.run_context, self.config.members.get());
         let classic = run_context.observer.describe_group(self.name);
         let seen = run_context.observer.who_is_in(self.name, &classic);
@@ -113,7 +113,7 @@ impl<'a> Sharing<'a> {
     }
 
     /// Whether the pass will never come to its end.
-    fn are_stuck(&self, parts: &[Part]) -> bool {
+    fn are_stuck(&self, parts: &[GroupPartition]) -> bool {
         let may_be_meant =
             self.config.name.is_some() && self.ground.run_context.config.passes != Passes::Once;
         let Some(moved) = parts.iter().map(|part| part.moved).max() else { return false };

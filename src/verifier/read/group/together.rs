@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     group_inbox::{News, Silences},
-    part::Part,
+    group_partition::GroupPartition,
 };
 use crate::{
     findings::anomaly::Anomaly,
@@ -26,7 +26,7 @@ use crate::{
         read::{
             checker::{self, Checker, Truncation},
             closing::Closing,
-            progress::{OPEN_END, PartitionProgress, Span},
+            progress::{OPEN_END, OffsetRange, PartitionProgress},
             stall::{Look, StallDetector},
         },
         shard::Halt,
@@ -52,7 +52,7 @@ pub(crate) enum AtClose {
 
 /// The group's pass, seen from the main thread.
 pub(crate) struct Together<'a> {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<GroupPartition>,
     pub(super) checker: Checker,
     pub(super) stall_detector: StallDetector,
     pub(super) silences: Arc<Silences>,
@@ -74,13 +74,18 @@ pub(crate) struct Together<'a> {
 }
 
 /// The partitions, before anything was read of them.
-pub(super) fn parts(checker: &Checker, spans: &[Span], losses: Vec<Losses>, continuous: bool) -> Vec<Part> {
-    let part = |(span, losses): (&Span, Losses)| {
-        let span = Span { end: if continuous { OPEN_END } else { span.end }, ..*span };
-        let consumable_end = checker.consumable_end(span.partition);
-        Part::new(PartitionProgress::new(span, losses).may_end_at(consumable_end))
+pub(super) fn parts(
+    checker: &Checker,
+    ranges: &[OffsetRange],
+    losses: Vec<Losses>,
+    continuous: bool,
+) -> Vec<GroupPartition> {
+    let part = |(range, losses): (&OffsetRange, Losses)| {
+        let range = OffsetRange { end: if continuous { OPEN_END } else { range.end }, ..*range };
+        let consumable_end = checker.consumable_end(range.partition);
+        GroupPartition::new(PartitionProgress::new(range, losses).may_end_at(consumable_end))
     };
-    spans.iter().zip(losses).map(part).collect()
+    ranges.iter().zip(losses).map(part).collect()
 }
 
 /// A partition's part of the ledger as it was when the end of the pass was looked for.
@@ -122,7 +127,7 @@ impl Together<'_> {
 
     /// Whether there is nothing left to read, as far as the ends are known.
     pub(super) fn is_done(&self) -> bool {
-        self.parts.iter().all(Part::is_done)
+        self.parts.iter().all(GroupPartition::is_done)
     }
 
     /// The pass that waited for more is the last one: it ends where the logs end now.
@@ -181,7 +186,7 @@ impl Together<'_> {
     }
 
     fn look_for_stall(&mut self, index: usize, end: i64, has_others: bool) {
-        let Part { progress, moved, watch, .. } = &mut self.parts[index];
+        let GroupPartition { progress, moved, watch, .. } = &mut self.parts[index];
         progress.lower_end(end);
         let (partition, position) = (progress.partition, progress.position);
         if let Some(tail) = progress.leave_out_tail(*moved, Instant::now()) {
@@ -247,7 +252,7 @@ impl Together<'_> {
             for (index, last) in &early {
                 self.parts[*index].progress.reopen(ends[*index].min(last + 1));
             }
-            if !self.parts.iter().all(Part::is_done) {
+            if !self.parts.iter().all(GroupPartition::is_done) {
                 return true;
             }
         }
@@ -256,7 +261,7 @@ impl Together<'_> {
 
     /// Partitions whose ledger lists records at or behind the end to which they were read, with the last of these.
     fn end_too_early(&self) -> Vec<(usize, i64)> {
-        let behind = |(index, part): (usize, &Part)| {
+        let behind = |(index, part): (usize, &GroupPartition)| {
             let progress = &part.progress;
             let ledger = self.ledger_at_end(progress.partition);
             Some((index, progress.missing(ledger, progress.end())?.last))
@@ -294,7 +299,7 @@ impl Together<'_> {
     /// `committed` these places before.
     pub(crate) fn note_coverage(&self, committed: &[i64]) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
-        for (index, Part { progress, .. }) in self.parts.iter().enumerate() {
+        for (index, GroupPartition { progress, .. }) in self.parts.iter().enumerate() {
             let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
             let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;

@@ -60,13 +60,13 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
     let stats = Arc::new(ReaderStats::new(&[0]));
     let table = Arc::new(PartitionTable::of_topic("t", [0]));
     let checker = Checker::new(&context, table, expectation, stats.clone(), config.proof);
-    let span = Span { partition: SLOT, start: 0, end, leader_epoch: 0 };
+    let range = OffsetRange { partition: SLOT, start: 0, end, leader_epoch: 0 };
     let brokers = Brokers::default();
     *brokers.starts.borrow_mut() = vec![0];
     brokers.say([Some(end)]);
     let answering = brokers.clone();
     let together = Together {
-        parts: parts(&checker, &[span], vec![Losses::default()], false),
+        parts: parts(&checker, &[range], vec![Losses::default()], false),
         stall_detector: StallDetector::new(&context, "the group reader"),
         checker,
         silences: Arc::new(Silences::new(1)),

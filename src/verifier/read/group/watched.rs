@@ -14,9 +14,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use super::{
     ground::GroupGround,
     group_inbox::{News, Silences, Truncations},
+    group_partition::GroupPartition,
     group_reader::GroupReadPass,
     group_refusal::{self, Refusals},
-    part::Part,
     sharing::Sharing,
     together::{self, AtClose, SILENCE, Together},
 };
@@ -32,7 +32,7 @@ use crate::{
             budget::Allowance,
             checker::{self, Checker},
             closing::Closing,
-            progress::Span,
+            progress::OffsetRange,
             stall::StallDetector,
         },
         run_context::Survey,
@@ -84,16 +84,16 @@ pub(crate) struct PassPlan<'a> {
 impl<'a> PassPlan<'a> {
     /// Has the members read until all of them are gone. Returns what the group has read, and what became of everybody.
     pub(crate) fn run(self, feeders: &[Feeder<GroupReadPass>]) -> (Together<'a>, Vec<Result<(), Halt>>) {
-        let Self { ground, config, name, survey: Survey { expectation, spans }, .. } = self;
+        let Self { ground, config, name, survey: Survey { expectation, ranges }, .. } = self;
         let run_context = ground.run_context;
         let (done, (sender, news)) = (Arc::new(AtomicBool::new(false)), unbounded());
         let context = run_context.context(run_context.placement.shards[0].clone());
         let proof = run_context.config.proof;
         let checker = Checker::new(&context, ground.table.clone(), expectation.clone(), self.stats, proof);
-        let silences = Arc::new(Silences::new(spans.len()));
+        let silences = Arc::new(Silences::new(ranges.len()));
         let mut watched = WatchedPass {
             together: Together {
-                parts: together::parts(&checker, &spans, self.losses, self.closing.is_some()),
+                parts: together::parts(&checker, &ranges, self.losses, self.closing.is_some()),
                 checker,
                 stall_detector: StallDetector::new(&context, WORKER),
                 silences: silences.clone(),
@@ -120,9 +120,9 @@ impl<'a> PassPlan<'a> {
             progress: self.progress,
         };
         // A group that is made for this pass begins where it is told to.
-        let start = |span: &Span| config.name.is_none().then_some(span.start);
-        let handover = Arc::new(Handover::new(spans.iter().map(|span| (span.leader_epoch, start(span)))));
-        let truncations = Arc::new(Truncations::new(spans.len()));
+        let start = |range: &OffsetRange| config.name.is_none().then_some(range.start);
+        let handover = Arc::new(Handover::new(ranges.iter().map(|range| (range.leader_epoch, start(range)))));
+        let truncations = Arc::new(Truncations::new(ranges.len()));
         let (group, allowance) = (name.to_owned(), self.allowance);
         let pass = GroupReadPass {
             expectation,
@@ -248,7 +248,7 @@ impl WatchedPass<'_> {
         }
         self.joining.over();
         let parts = &self.together.parts;
-        let add = |sum: u64, part: &Part| sum.wrapping_add(part.progress.position.cast_unsigned());
+        let add = |sum: u64, part: &GroupPartition| sum.wrapping_add(part.progress.position.cast_unsigned());
         let positions = parts.iter().fold(0, add);
         let wants = parts.iter().any(|part| !part.is_done()).then_some(());
         let sharing = &self.sharing;

@@ -11,16 +11,16 @@ impl<R: LogReader> SeqReader<'_, R> {
     /// Ends the pass; when it was a whole one, nothing that was acked may be missing.
     pub(crate) async fn close(&mut self) -> Result<(), Halt> {
         let complete = self.pass.is_complete();
-        for index in 0..self.pass.tracks.len() {
+        for index in 0..self.pass.readers.len() {
             self.client.stop(PartitionSlot::at(index));
         }
         if !complete {
             return Ok(());
         }
-        for track in &mut self.pass.tracks {
-            self.pass.checker.finish(&mut track.state, track.progress.partition)?;
+        for reader in &mut self.pass.readers {
+            self.pass.checker.finish(&mut reader.state, reader.progress.partition)?;
         }
-        for index in 0..self.pass.tracks.len() {
+        for index in 0..self.pass.readers.len() {
             if self.pass.has_stale_keys(index) {
                 let Some(ends) = self.ask(index).await else { return Ok(()) };
                 self.pass.check_keys(index, ends.start)?;
@@ -29,7 +29,7 @@ impl<R: LogReader> SeqReader<'_, R> {
         if self.pass.checker.records_may_go() {
             return self.audit_ends().await;
         }
-        for index in 0..self.pass.tracks.len() {
+        for index in 0..self.pass.readers.len() {
             self.audit(index).await?;
         }
         Ok(())
@@ -41,8 +41,8 @@ impl<R: LogReader> SeqReader<'_, R> {
             // What can be read ends where somebody else's transaction is open.
             return Ok(());
         }
-        for index in 0..self.pass.tracks.len() {
-            let mut end = self.pass.tracks[index].position();
+        for index in 0..self.pass.readers.len() {
+            let mut end = self.pass.readers[index].position();
             for look in 0..loss::LOOKS {
                 if !self.pass.is_acked_from(index, end) {
                     break;
@@ -62,7 +62,7 @@ impl<R: LogReader> SeqReader<'_, R> {
 
     /// Ledger minus what was read, minus what retention has taken meanwhile, is empty.
     async fn audit(&mut self, index: usize) -> Result<(), Halt> {
-        let progress = &mut self.pass.tracks[index].progress;
+        let progress = &mut self.pass.readers[index].progress;
         let ledger = self.pass.checker.ledger(progress.partition);
         progress.settle();
         if progress.missing(ledger, progress.start).is_none() {
@@ -70,7 +70,7 @@ impl<R: LogReader> SeqReader<'_, R> {
         }
         let Some(ends) = self.ask(index).await else { return Ok(()) };
         // The log's start may have moved while it was read.
-        let start = self.pass.tracks[index].progress.start.max(ends.start);
+        let start = self.pass.readers[index].progress.start.max(ends.start);
         self.pass.tell_lost(index, start)
     }
 }

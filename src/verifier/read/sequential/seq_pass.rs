@@ -16,7 +16,7 @@ use crate::{
             checker::{self, Checker, Truncation},
             closing::Closing,
             end_to_end::EndToEnd,
-            track::{Judgement, Track},
+            partition_reader::{Judgement, PartitionReader},
         },
         shard::Halt,
     },
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct PassState {
     pub(crate) checker: Checker,
     /// By slot.
-    pub(crate) tracks: Vec<Track>,
+    pub(crate) readers: Vec<PartitionReader>,
     /// Records that may still be read.
     pub(crate) allowance: Allowance,
     /// The keys that were read, by slot, where values are checked.
@@ -38,11 +38,11 @@ pub(crate) struct PassState {
 
 impl PassState {
     pub(crate) fn is_done(&self) -> bool {
-        self.allowance.is_spent() || self.tracks.iter().all(Track::is_done)
+        self.allowance.is_spent() || self.readers.iter().all(PartitionReader::is_done)
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.tracks.iter().any(|track| track.progress.is_open())
+        self.readers.iter().any(|reader| reader.progress.is_open())
     }
 
     /// The pass that waited for more is the last one: it ends where the logs end now, and nothing may be missing there that
@@ -50,7 +50,9 @@ impl PassState {
     #[cold]
     pub(crate) fn close_open_ends(&mut self, closing: &Closing) {
         self.checker.renew_ledger(closing.ledger.clone());
-        for Track { progress, .. } in self.tracks.iter_mut().filter(|track| track.progress.is_open()) {
+        for PartitionReader { progress, .. } in
+            self.readers.iter_mut().filter(|reader| reader.progress.is_open())
+        {
             let place = usize::try_from(self.checker.place(progress.partition)).ok();
             if let Some(end) = place.and_then(|place| closing.ends.get(place)) {
                 progress.close_at(*end, self.checker.consumable_end(progress.partition));
@@ -60,18 +62,18 @@ impl PassState {
 
     /// Whether everything that was there has been read.
     pub(crate) fn is_complete(&self) -> bool {
-        self.allowance.is_unlimited() && self.tracks.iter().all(Track::is_done)
+        self.allowance.is_unlimited() && self.readers.iter().all(PartitionReader::is_done)
     }
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
     fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
-        let track = &mut self.tracks[index];
-        let partition = track.partition();
-        let offset = self.checker.place_of_spoilt(partition, track.position(), record.offset);
-        track.unreadable(offset);
+        let reader = &mut self.readers[index];
+        let partition = reader.partition();
+        let offset = self.checker.place_of_spoilt(partition, reader.position(), record.offset);
+        reader.unreadable(offset);
         let record = RecordView { offset, ..*record };
-        self.halt = self.checker.check(&mut track.state, partition, &record).err();
+        self.halt = self.checker.check(&mut reader.state, partition, &record).err();
     }
 
     /// Decides what the broker's word on a partition means for its reader.
@@ -79,13 +81,13 @@ impl PassState {
     /// # Errors
     /// The log was truncated, unless that is tolerated or the run goes on.
     pub(crate) fn judge(&mut self, index: usize, ends: Ends) -> Result<(), Halt> {
-        let track = &mut self.tracks[index];
-        let (judgement, partition) = (track.judge(ends), track.partition());
+        let reader = &mut self.readers[index];
+        let (judgement, partition) = (reader.judge(ends), reader.partition());
         match judgement {
             Judgement::Wait => Ok(()),
             Judgement::Retention => {
                 let number = self.checker.number(partition);
-                tracing::info!("partition {number}: retention moved the start to {}", track.position());
+                tracing::info!("partition {number}: retention moved the start to {}", reader.position());
                 Ok(())
             }
             Judgement::Truncated { refilled, position, end } => {
@@ -96,16 +98,16 @@ impl PassState {
 
     /// Has done with a partition of which nothing more is shown, where compaction may have taken all that is left.
     pub(crate) fn leave_out_tail(&mut self, index: usize, now: Instant) {
-        let track = &mut self.tracks[index];
-        if let Some(tail) = track.leave_out_tail(now) {
-            checker::tail_left_out(self.checker.number(track.partition()), &tail);
+        let reader = &mut self.readers[index];
+        if let Some(tail) = reader.leave_out_tail(now) {
+            checker::tail_left_out(self.checker.number(reader.partition()), &tail);
         }
     }
 
     /// Says how much of what was read the ledger vouches for.
     pub(crate) fn note_coverage(&self) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
-        for Track { progress, .. } in &self.tracks {
+        for PartitionReader { progress, .. } in &self.readers {
             let (part, rest) = self.checker.coverage(progress, progress.start);
             coverage += part;
             beyond.push((self.checker.place(progress.partition), rest));
@@ -118,50 +120,50 @@ impl PassState {
         if !self.is_complete() || self.checker.records_may_go() || self.checker.tolerates_data_loss() {
             return Vec::new();
         }
-        let behind = |track: &Track| {
-            let progress = &track.progress;
+        let behind = |reader: &PartitionReader| {
+            let progress = &reader.progress;
             progress.missing(self.checker.ledger(progress.partition), progress.end())
         };
-        let tracks = self.tracks.iter().enumerate();
-        tracks.filter_map(|(index, track)| Some((index, behind(track)?.last))).collect()
+        let readers = self.readers.iter().enumerate();
+        readers.filter_map(|(index, reader)| Some((index, behind(reader)?.last))).collect()
     }
 
     /// Whether something was acked at this offset or above.
     pub(crate) fn is_acked_from(&self, index: usize, offset: i64) -> bool {
-        let ledger = self.checker.ledger(self.tracks[index].partition());
+        let ledger = self.checker.ledger(self.readers[index].partition());
         let highest = ledger.and_then(PartitionLedger::highest);
         highest.is_some_and(|highest| highest >= offset) && !mutants::is_off("lost-end")
     }
 
     /// What was acked at or above `start` and is missing is told, once.
     pub(crate) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
-        self.checker.tell_lost(&mut self.tracks[index].progress, start)
+        self.checker.tell_lost(&mut self.readers[index].progress, start)
     }
 
     /// Whether a key was not seen with its last value, if the log still starts where it did.
     pub(crate) fn has_stale_keys(&self, index: usize) -> bool {
-        let (track, seen) = (&self.tracks[index], &self.keys[index]);
-        let progress = &track.progress;
+        let (reader, seen) = (&self.readers[index], &self.keys[index]);
+        let progress = &reader.progress;
         !progress.was_truncated() && !self.checker.stale_keys(progress, progress.start, seen).is_empty()
     }
 
     /// Every key must have been seen with its last value, but for those that retention has taken.
     pub(crate) fn check_keys(&self, index: usize, start: i64) -> Result<(), Halt> {
-        let progress = &self.tracks[index].progress;
+        let progress = &self.readers[index].progress;
         self.checker.check_keys(progress, start.max(progress.start), &self.keys[index])
     }
 
     /// What lies at an offset cannot be read, and from `to` on, where that is known, it can be again.
     #[cold]
     fn unreadable(&mut self, index: usize, (from, to): (i64, Option<i64>), cause: &str) {
-        let track = &mut self.tracks[index];
+        let reader = &mut self.readers[index];
         // The place may be one of control records before a batch, or lie in it.
-        let (partition, from) = (track.partition(), track.position().max(from));
-        if track.unreadable(from) {
+        let (partition, from) = (reader.partition(), reader.position().max(from));
+        if reader.unreadable(from) {
             self.checker.stats().errors.add(1);
             self.halt = self.checker.corrupt(partition, from, cause).err();
         }
-        if let Some(Range { start, end }) = to.and_then(|to| track.pass_over(to)) {
+        if let Some(Range { start, end }) = to.and_then(|to| reader.pass_over(to)) {
             let number = self.checker.number(partition);
             tracing::warn!("partition {number}: offsets {start} to {} are passed over", end - 1);
         }
@@ -169,13 +171,13 @@ impl PassState {
 
     #[cold]
     fn not_truncated(&mut self, index: usize, next_offset: i64, is_certain: bool) {
-        let track = &mut self.tracks[index];
+        let reader = &mut self.readers[index];
         if is_certain {
-            self.checker.not_truncated(track.partition(), track.position());
+            self.checker.not_truncated(reader.partition(), reader.position());
         } else {
-            self.checker.uncertain(track.partition(), track.position());
+            self.checker.uncertain(reader.partition(), reader.position());
         }
-        track.not_truncated(next_offset);
+        reader.not_truncated(next_offset);
     }
 }
 
@@ -186,16 +188,16 @@ impl LogVisitor for PassState {
             return;
         }
         let index = slot.index();
-        let track = &mut self.tracks[index];
-        if track.is_done() || !self.allowance.take() {
+        let reader = &mut self.readers[index];
+        if reader.is_done() || !self.allowance.take() {
             return;
         }
         if !record.has_sound_headers {
             self.spoilt(index, record);
             return;
         }
-        track.read(record.offset, record.leader_epoch);
-        let (state, keys) = (&mut track.state, &mut self.keys[index]);
+        reader.read(record.offset, record.leader_epoch);
+        let (state, keys) = (&mut reader.state, &mut self.keys[index]);
         self.halt = self.checker.check_and_note(state, slot, record, keys).err();
         if let Some(end_to_end) = self.end_to_end.as_mut().filter(|_| self.halt.is_none()) {
             end_to_end.note(record);
@@ -207,10 +209,10 @@ impl LogVisitor for PassState {
             return;
         }
         let index = slot.index();
-        let track = &mut self.tracks[index];
+        let reader = &mut self.readers[index];
         match event {
-            LogEvent::Progress { next_offset } => track.progressed(next_offset),
-            LogEvent::AtEnd { end } => track.reached(end),
+            LogEvent::Progress { next_offset } => reader.progressed(next_offset),
+            LogEvent::AtEnd { end } => reader.reached(end),
             LogEvent::Unreadable { from, to, cause } => self.unreadable(index, (from, to), cause),
             LogEvent::NotTruncated { next_offset, is_certain } => {
                 self.not_truncated(index, next_offset, is_certain);
@@ -220,15 +222,15 @@ impl LogVisitor for PassState {
             }
             LogEvent::OutOfRange => {
                 self.checker.stats().errors.add(1);
-                track.refused();
+                reader.refused();
             }
             LogEvent::Truncated { from, to, .. } => {
                 self.checker.stats().errors.add(1);
-                track.note_truncation(from, to);
+                reader.note_truncation(from, to);
             }
             LogEvent::Refused(error) => {
                 self.checker.stats().errors.add(1);
-                self.halt = Some(self.checker.refused(Some(track.partition()), error));
+                self.halt = Some(self.checker.refused(Some(reader.partition()), error));
             }
             // The client tries again by itself.
             LogEvent::Gone(_) | LogEvent::Transient(_) => {

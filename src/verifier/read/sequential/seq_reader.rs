@@ -25,9 +25,9 @@ use crate::{
             checker::{self, Checker, Expectation},
             closing::Close,
             end_to_end::{EndToEnd, EndToEndJob},
-            progress::Span,
+            partition_reader::{Limits, PartitionReader, SILENCE},
+            progress::OffsetRange,
             stall::StallDetector,
-            track::{Limits, SILENCE, Track},
         },
         shard::{Halt, PassQueue, ShardContext},
     },
@@ -55,7 +55,7 @@ pub(crate) struct SeqReadPass {
     pub(crate) expectation: Expectation,
     /// What is read of each partition, by slot. An end of [`crate::verifier::read::progress::OPEN_END`]
     /// is waited at for more, until the last pass is asked for.
-    pub(crate) spans: Vec<Span>,
+    pub(crate) ranges: Vec<OffsetRange>,
     /// Records that this shard reads.
     pub(crate) allowance: Allowance,
     /// Where a pass that waits for more hears of its end.
@@ -104,7 +104,7 @@ pub(crate) async fn one_pass<C: ClientFactory>(
     pass: SeqReadPass,
     losses: &mut Vec<Losses>,
 ) -> Result<(), Halt> {
-    if pass.spans.is_empty() {
+    if pass.ranges.is_empty() {
         return Ok(());
     }
     let client = if let Some(client) = client {
@@ -114,7 +114,7 @@ pub(crate) async fn one_pass<C: ClientFactory>(
     };
     let mut reader = SeqReader::new(context, job, client, pass, std::mem::take(losses));
     let outcome = reader.read().await;
-    *losses = reader.pass.tracks.into_iter().map(|track| track.progress.into_losses()).collect();
+    *losses = reader.pass.readers.into_iter().map(|reader| reader.progress.into_losses()).collect();
     outcome
 }
 
@@ -149,19 +149,20 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         pass: SeqReadPass,
         mut losses: Vec<Losses>,
     ) -> Self {
-        losses.resize(pass.spans.len(), Losses::default());
+        losses.resize(pass.ranges.len(), Losses::default());
         let checker =
             Checker::new(context, job.table.clone(), pass.expectation, job.stats.clone(), job.proof);
-        let track =
-            |(span, losses): (&Span, _)| Track::new(*span, losses, checker.consumable_end(span.partition));
-        let tracks: Vec<Track> = pass.spans.iter().zip(losses).map(track).collect();
-        for (index, track) in tracks.iter().enumerate().filter(|(_, track)| !track.is_done()) {
-            client.read_from(PartitionSlot::at(index), track.place());
+        let reader = |(range, losses): (&OffsetRange, _)| {
+            PartitionReader::new(*range, losses, checker.consumable_end(range.partition))
+        };
+        let readers: Vec<PartitionReader> = pass.ranges.iter().zip(losses).map(reader).collect();
+        for (index, reader) in readers.iter().enumerate().filter(|(_, reader)| !reader.is_done()) {
+            client.read_from(PartitionSlot::at(index), reader.place());
         }
         let state = PassState {
-            keys: vec![SeenKeys::default(); tracks.len()],
+            keys: vec![SeenKeys::default(); readers.len()],
             checker,
-            tracks,
+            readers,
             allowance: pass.allowance,
             end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
             halt: None,
@@ -234,9 +235,9 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
             let mut reopened = false;
             for (index, last) in early {
                 let Some(ends) = self.ask(index).await else { return false };
-                let track = &mut self.pass.tracks[index];
-                if track.reopen(ends.end.min(last + 1)) {
-                    self.client.read_from(PartitionSlot::at(index), track.place());
+                let reader = &mut self.pass.readers[index];
+                if reader.reopen(ends.end.min(last + 1)) {
+                    self.client.read_from(PartitionSlot::at(index), reader.place());
                     reopened = true;
                 }
             }
@@ -285,11 +286,11 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
 
     /// No fetches for partitions that are done.
     fn stop_finished(&mut self) {
-        for (index, track) in self.pass.tracks.iter_mut().enumerate() {
-            let position = track.position();
-            self.stall_detector.moved(&mut track.watch, position);
-            if track.is_done() && !track.is_stopped {
-                track.is_stopped = true;
+        for (index, reader) in self.pass.readers.iter_mut().enumerate() {
+            let position = reader.position();
+            self.stall_detector.moved(&mut reader.watch, position);
+            if reader.is_done() && !reader.is_stopped {
+                reader.is_stopped = true;
                 self.client.stop(PartitionSlot::at(index));
             }
         }
@@ -305,12 +306,12 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
-        let tracks = self.pass.tracks.iter_mut().enumerate();
-        let open = tracks.filter(|(_, track)| !track.is_done() && !track.is_paused());
-        for (index, track) in open.filter(|(_, track)| track.is_lost() || !others_move) {
-            if track.is_suspect(now, LIMITS) {
-                track.looked = now;
-                suspects.push((PartitionSlot::at(index), track.position()));
+        let readers = self.pass.readers.iter_mut().enumerate();
+        let open = readers.filter(|(_, reader)| !reader.is_done() && !reader.is_paused());
+        for (index, reader) in open.filter(|(_, reader)| reader.is_lost() || !others_move) {
+            if reader.is_suspect(now, LIMITS) {
+                reader.looked = now;
+                suspects.push((PartitionSlot::at(index), reader.position()));
             }
         }
         if !suspects.is_empty() {
@@ -322,26 +323,26 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     /// Nothing is decided without the broker's word: one that does not answer is waited for.
     fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
         let index = reply.partition.index();
-        let track = &mut self.pass.tracks[index];
+        let reader = &mut self.pass.readers[index];
         let Some(ends) = reply.ends else {
-            track.watch.unanswered();
+            reader.watch.unanswered();
             return Ok(());
         };
-        if track.is_done() || track.is_paused() || track.position() != reply.asked_at {
+        if reader.is_done() || reader.is_paused() || reader.position() != reply.asked_at {
             return Ok(());
         }
         self.pass.judge(index, ends)?;
         self.pass.leave_out_tail(index, Instant::now());
-        let track = &mut self.pass.tracks[index];
-        if track.take_reseek() {
-            self.client.read_from(reply.partition, track.place());
+        let reader = &mut self.pass.readers[index];
+        if reader.take_reseek() {
+            self.client.read_from(reply.partition, reader.place());
         }
-        if !track.is_done() && track.position() < ends.end {
+        if !reader.is_done() && reader.position() < ends.end {
             // The broker says that there is more than was shown.
-            let (partition, position) = (track.partition(), track.position());
+            let (partition, position) = (reader.partition(), reader.position());
             let what = || format!("what lies at offset {position}");
             let place = self.pass.checker.topic_and_number(partition);
-            self.stall_detector.look_in(&mut track.watch, place, (position, ends.end), what);
+            self.stall_detector.look_in(&mut reader.watch, place, (position, ends.end), what);
         }
         Ok(())
     }

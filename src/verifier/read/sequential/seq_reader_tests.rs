@@ -36,8 +36,8 @@ fn played(end: i64, flags: &str) -> Played {
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: end });
     let expectation = Expectation { ledger: Arc::new(ledger), latest: None, ledger_grows: false };
-    let spans = vec![Span { partition: PartitionSlot::default(), start: 0, end, leader_epoch: 0 }];
-    let pass = SeqReadPass { expectation, spans, allowance: Allowance::All, close: Close::default() };
+    let ranges = vec![OffsetRange { partition: PartitionSlot::default(), start: 0, end, leader_epoch: 0 }];
+    let pass = SeqReadPass { expectation, ranges, allowance: Allowance::All, close: Close::default() };
     let fake = Fake::default();
     fake.reads().ends.insert(0, Ends { start: 0, end });
     Played { context, job, pass, fake }
@@ -134,12 +134,12 @@ fn everything_is_read_and_nobody_reads_on() {
 /// A pass that waits for more, whose ledger listed four records when it began, and lists six when it is to end.
 fn waiting(steps: impl IntoIterator<Item = Step>) -> Played {
     let played = played(4, "").steps(steps);
-    let spans = vec![Span { end: OPEN_END, ..played.pass.spans[0] }];
+    let ranges = vec![OffsetRange { end: OPEN_END, ..played.pass.ranges[0] }];
     let expectation = Expectation { ledger_grows: true, ..played.pass.expectation.clone() };
     let mut ledger = Ledger::new(1);
     ledger.partition_mut(0).unwrap().insert(OffsetRun { lower: 0, upper: 6 });
     played.pass.close.tell(Closing { ledger: Arc::new(ledger), ends: vec![4] });
-    Played { pass: SeqReadPass { expectation, spans, ..played.pass.clone() }, ..played }
+    Played { pass: SeqReadPass { expectation, ranges, ..played.pass.clone() }, ..played }
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn an_end_that_a_new_leader_named_too_low_is_looked_for_again_before_anything_is
 #[test]
 fn control_records_at_the_end_are_passed_at_the_end_of_the_log() {
     let played = played(4, "");
-    let spans = vec![Span { end: 6, ..played.pass.spans[0] }];
-    let played = Played { pass: SeqReadPass { spans, ..played.pass.clone() }, ..played };
+    let ranges = vec![OffsetRange { end: 6, ..played.pass.ranges[0] }];
+    let played = Played { pass: SeqReadPass { ranges, ..played.pass.clone() }, ..played };
     let played = played.steps([show(0..4, 0), say(LogEvent::AtEnd { end: 6 })]);
     played.read().unwrap();
     assert_eq!(played.valid(), 4);
@@ -198,8 +198,8 @@ fn a_suspicion_that_was_none_accuses_nobody() {
 #[test]
 fn an_end_below_what_the_ledger_lists_is_gone_beyond_before_anything_is_lost() {
     let played = played(10, "");
-    let spans = vec![Span { end: 6, ..played.pass.spans[0] }];
-    let played = Played { pass: SeqReadPass { spans, ..played.pass.clone() }, ..played };
+    let ranges = vec![OffsetRange { end: 6, ..played.pass.ranges[0] }];
+    let played = Played { pass: SeqReadPass { ranges, ..played.pass.clone() }, ..played };
     let played = played.steps([show(0..6, 0), goes_on(6, Some(0)), show(6..10, 0)]);
     played.read().unwrap();
     assert_eq!(played.valid(), 10);
@@ -208,8 +208,8 @@ fn an_end_below_what_the_ledger_lists_is_gone_beyond_before_anything_is_lost() {
 #[test]
 fn what_was_acked_behind_the_end_of_the_log_is_lost() {
     let played = played(10, "").ends_at(0, 6);
-    let spans = vec![Span { end: 6, ..played.pass.spans[0] }];
-    let played = Played { pass: SeqReadPass { spans, ..played.pass.clone() }, ..played };
+    let ranges = vec![OffsetRange { end: 6, ..played.pass.ranges[0] }];
+    let played = Played { pass: SeqReadPass { ranges, ..played.pass.clone() }, ..played };
     let played = played.steps([show(0..6, 0)]);
     assert_eq!(violation(played.read()), (Anomaly::LostWrite, 6));
 }
@@ -371,7 +371,7 @@ fn who_has_nothing_to_read_needs_no_client() {
     let Played { context, job, pass, fake } = played(10, "");
     let (feeder, pass_queue) = crate::verifier::shard::pass_queue();
     let main_thread = std::thread::spawn(move || {
-        feeder.start(SeqReadPass { spans: Vec::new(), ..pass });
+        feeder.start(SeqReadPass { ranges: Vec::new(), ..pass });
         feeder.wait().unwrap();
     });
     LocalExecutor::default().run(run_with(fake.clone(), context, job, pass_queue));

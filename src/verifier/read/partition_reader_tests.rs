@@ -6,9 +6,9 @@ use crate::{
     verifier::read::progress::OPEN_END,
 };
 
-fn track(start: i64, end: i64) -> Track {
-    Track::new(
-        Span { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
+fn reader(start: i64, end: i64) -> PartitionReader {
+    PartitionReader::new(
+        OffsetRange { partition: PartitionSlot::default(), start, end, leader_epoch: -1 },
         Losses::default(),
         None,
     )
@@ -24,37 +24,37 @@ fn ledger(lower: i64, upper: i64) -> PartitionLedger {
 
 #[test]
 fn done_at_the_end_by_record_or_by_end_of_log() {
-    let mut by_record = track(0, 2);
+    let mut by_record = reader(0, 2);
     by_record.read(0, -1);
     assert!(!by_record.is_done());
     by_record.read(1, -1);
     assert!(by_record.is_done());
-    let mut by_end = track(0, 2);
+    let mut by_end = reader(0, 2);
     by_end.read(0, -1);
     by_end.reached(2);
     assert!(by_end.is_done(), "the last offset was a control record");
-    assert!(track(5, 5).is_done() && track(5, 3).is_done(), "nothing to read");
+    assert!(reader(5, 5).is_done() && reader(5, 3).is_done(), "nothing to read");
 }
 
 #[test]
 fn an_end_below_the_target_is_looked_into_soon_and_silence_later() {
-    let mut waiting = track(0, 10);
+    let mut waiting = reader(0, 10);
     let now = waiting.looked;
     let overdue = LIMITS.with_sign;
     waiting.reached(3);
     assert!(!waiting.is_done());
     assert!(!waiting.is_suspect(now, LIMITS), "it has just moved");
     assert!(waiting.is_suspect(now + overdue, LIMITS));
-    let mut silent = track(0, 10);
+    let mut silent = reader(0, 10);
     assert!(!silent.is_suspect(now + overdue, LIMITS));
     assert!(silent.is_suspect(now + SILENCE + overdue, LIMITS));
 }
 
-/// A track of which these offsets were read, of one leader.
-fn read(records: std::ops::Range<i64>, end: i64, epoch: i32) -> Track {
-    let mut track = track(records.start, end);
-    records.for_each(|offset| track.read(offset, epoch));
-    track
+/// A reader of which these offsets were read, of one leader.
+fn read(records: std::ops::Range<i64>, end: i64, epoch: i32) -> PartitionReader {
+    let mut reader = reader(records.start, end);
+    records.for_each(|offset| reader.read(offset, epoch));
+    reader
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn a_log_that_ends_below_what_was_read_is_truncated_when_the_client_has_made_sur
 
 #[test]
 fn a_cut_is_asked_about_at_once() {
-    let mut track = read(790..796, OPEN_END, 145);
-    let now = track.looked;
-    assert!(!track.is_suspect(now, LIMITS) && !track.is_lost());
-    track.note_truncation(796, 795);
-    assert!(track.is_suspect(now, LIMITS) && track.is_lost());
+    let mut reader = read(790..796, OPEN_END, 145);
+    let now = reader.looked;
+    assert!(!reader.is_suspect(now, LIMITS) && !reader.is_lost());
+    reader.note_truncation(796, 795);
+    assert!(reader.is_suspect(now, LIMITS) && reader.is_lost());
 }
 
 /// Markers, or what was aborted, lay behind the last record, and were truncated.
@@ -87,9 +87,9 @@ fn a_cut_is_asked_about_at_once() {
 fn a_log_that_ends_where_the_last_record_does_is_read_to_its_end() {
     let ends = Ends { start: 0, end: 6 };
     let with_markers = || {
-        let mut track = read(0..6, 10, 3);
-        track.reached(8);
-        track
+        let mut reader = read(0..6, 10, 3);
+        reader.reached(8);
+        reader
     };
     let mut doubted = with_markers();
     assert_eq!((doubted.judge(ends), doubted.position()), (Judgement::Wait, 6));
@@ -142,7 +142,7 @@ fn a_log_that_was_truncated_and_written_again_is_read_again_from_there() {
 
 #[test]
 fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
-    let mut waiting = track(0, OPEN_END);
+    let mut waiting = reader(0, OPEN_END);
     waiting.read(0, -1);
     waiting.judge(Ends { start: 0, end: 1 });
     assert!(!waiting.take_reseek());
@@ -152,7 +152,7 @@ fn a_reader_that_waits_at_the_end_keeps_its_place_in_the_client() {
 
 #[test]
 fn a_start_that_overtakes_the_reader_is_retention() {
-    let mut overtaken = track(0, 10);
+    let mut overtaken = reader(0, 10);
     overtaken.read(0, -1);
     assert_eq!(overtaken.judge(Ends { start: 7, end: 20 }), Judgement::Retention);
     assert!(!overtaken.is_done() && overtaken.take_reseek());
@@ -161,7 +161,7 @@ fn a_start_that_overtakes_the_reader_is_retention() {
 
 #[test]
 fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
-    let mut shorter = track(0, 10);
+    let mut shorter = reader(0, 10);
     (0..6).for_each(|offset| shorter.read(offset, -1));
     assert_eq!(shorter.judge(Ends { start: 0, end: 6 }), Judgement::Wait);
     assert!(shorter.is_done());
@@ -171,7 +171,7 @@ fn a_log_that_ends_where_it_was_read_to_ends_the_pass_there() {
 
 #[test]
 fn an_open_end_stays_open_until_it_is_closed() {
-    let mut open = track(0, OPEN_END);
+    let mut open = reader(0, OPEN_END);
     open.read(0, -1);
     open.reached(1);
     assert!(!open.is_done() && !open.is_suspect(open.looked + SILENCE / 2, LIMITS));
@@ -185,14 +185,14 @@ fn an_open_end_stays_open_until_it_is_closed() {
 
 #[test]
 fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
-    let mut holes = track(0, 10);
+    let mut holes = reader(0, 10);
     (0..3).for_each(|offset| holes.read(offset, -1));
     assert!(holes.unreadable(3) && holes.is_paused() && !holes.unreadable(3), "it is named once");
     assert_eq!(holes.pass_over(6), Some(3..6));
     assert!(!holes.is_paused() && holes.position() == 6 && !holes.is_done());
     (7..10).for_each(|offset| holes.read(offset, -1));
     assert_eq!(holes.progress.missing(Some(&ledger(0, 10)), 0).unwrap().ranges, [6..=6]);
-    let mut to_the_end = track(0, 10);
+    let mut to_the_end = reader(0, 10);
     to_the_end.unreadable(0);
     assert_eq!(to_the_end.pass_over(30), Some(0..10), "nothing is missed behind the end of the part");
     assert!(to_the_end.is_done());
@@ -201,7 +201,7 @@ fn what_was_passed_over_is_not_missed_and_what_is_gone_still_is() {
 
 #[test]
 fn missing_is_what_was_acked_and_not_read_above_the_start() {
-    let mut holes = track(0, 10);
+    let mut holes = reader(0, 10);
     for offset in [3, 4, 7, 8, 9] {
         holes.read(offset, -1);
     }
@@ -215,63 +215,63 @@ fn missing_is_what_was_acked_and_not_read_above_the_start() {
 
 #[test]
 fn nobody_is_asked_about_a_record_that_nobody_read() {
-    let mut track = track(0, OPEN_END);
-    track.read(0, 1);
-    track.unreadable(1);
-    track.pass_over(4);
-    assert_eq!(track.place().epoch_before, None, "its leader cannot be known");
-    track.read(4, 2);
-    track.reached(6);
-    assert_eq!(track.place().epoch_before, None, "a marker lies between");
+    let mut reader = reader(0, OPEN_END);
+    reader.read(0, 1);
+    reader.unreadable(1);
+    reader.pass_over(4);
+    assert_eq!(reader.place().epoch_before, None, "its leader cannot be known");
+    reader.read(4, 2);
+    reader.reached(6);
+    assert_eq!(reader.place().epoch_before, None, "a marker lies between");
 }
 
 #[test]
 fn what_can_be_read_after_all_is_not_passed_over() {
-    let mut track = read(0..3, 10, 1);
-    track.unreadable(3);
-    assert_eq!((track.pass_over(3), track.is_paused(), track.position()), (None, false, 3));
-    assert!(track.unreadable(3), "and is news when it is not");
+    let mut reader = read(0..3, 10, 1);
+    reader.unreadable(3);
+    assert_eq!((reader.pass_over(3), reader.is_paused(), reader.position()), (None, false, 3));
+    assert!(reader.unreadable(3), "and is news when it is not");
 }
 
 #[test]
 fn a_start_that_has_moved_counts_though_a_later_leader_names_an_earlier_one() {
-    let mut track = track(0, 10);
-    (0..3).for_each(|offset| track.read(offset, 1));
-    assert_eq!(track.judge(Ends { start: 6, end: 10 }), Judgement::Retention);
-    (6..10).for_each(|offset| track.read(offset, 2));
+    let mut reader = reader(0, 10);
+    (0..3).for_each(|offset| reader.read(offset, 1));
+    assert_eq!(reader.judge(Ends { start: 6, end: 10 }), Judgement::Retention);
+    (6..10).for_each(|offset| reader.read(offset, 2));
     assert_eq!(
-        (track.progress.start, track.progress.missing(Some(&ledger(0, 10)), track.progress.start)),
+        (reader.progress.start, reader.progress.missing(Some(&ledger(0, 10)), reader.progress.start)),
         (6, None)
     );
 }
 
 #[test]
 fn behind_a_record_that_cannot_be_taken_apart_nothing_is_taken_for_read() {
-    let mut track = Track::new(
-        Span { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 },
+    let mut reader = PartitionReader::new(
+        OffsetRange { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 },
         Losses::default(),
         None,
     );
-    (0..3).for_each(|offset| track.read(offset, 0));
+    (0..3).for_each(|offset| reader.read(offset, 0));
     // What lies between is missed all the same.
-    track.unreadable(5);
-    assert!(track.is_paused() && !track.is_done() && !track.progress.accounted().contains(5));
-    track.pass_over(6);
-    assert_eq!(track.progress.accounted(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
-    track.unreadable(6);
-    track.pass_over(10);
-    assert!(track.is_done());
+    reader.unreadable(5);
+    assert!(reader.is_paused() && !reader.is_done() && !reader.progress.accounted().contains(5));
+    reader.pass_over(6);
+    assert_eq!(reader.progress.accounted(), RangeSetBlaze::from_iter([0..=2, 5..=5]));
+    reader.unreadable(6);
+    reader.pass_over(10);
+    assert!(reader.is_done());
 }
 
 #[test]
 fn a_place_that_moved_meanwhile_waits_anew_for_what_may_be_compacted_away() {
-    let at = |track: &mut Track, seconds: u64, now: Instant| {
-        track.is_suspect(now + Duration::from_secs(seconds), LIMITS);
-        track.leave_out_tail(now + Duration::from_secs(seconds))
+    let at = |reader: &mut PartitionReader, seconds: u64, now: Instant| {
+        reader.is_suspect(now + Duration::from_secs(seconds), LIMITS);
+        reader.leave_out_tail(now + Duration::from_secs(seconds))
     };
     let now = Instant::now();
-    let span = Span { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 };
-    let mut moving = Track::new(span, Losses::default(), Some(2));
+    let range = OffsetRange { partition: PartitionSlot::default(), start: 0, end: 10, leader_epoch: -1 };
+    let mut moving = PartitionReader::new(range, Losses::default(), Some(2));
     (0..2).for_each(|offset| moving.read(offset, -1));
     assert_eq!((at(&mut moving, 0, now), at(&mut moving, 4, now)), (None, None));
     moving.read(2, -1);
@@ -286,8 +286,8 @@ fn a_place_that_moved_meanwhile_waits_anew_for_what_may_be_compacted_away() {
 
 #[test]
 fn more_to_read_is_for_a_client_that_had_been_stopped() {
-    let mut track = read(0..3, 3, -1);
-    track.is_stopped = true;
-    assert!(!track.reopen(3) && track.is_stopped);
-    assert!(track.reopen(5) && !track.is_stopped && track.position() == 3);
+    let mut reader = read(0..3, 3, -1);
+    reader.is_stopped = true;
+    assert!(!reader.reopen(3) && reader.is_stopped);
+    assert!(reader.reopen(5) && !reader.is_stopped && reader.position() == 3);
 }

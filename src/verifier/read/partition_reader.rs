@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    progress::{PartitionProgress, Span},
+    progress::{OffsetRange, PartitionProgress},
     stall::Watch,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) enum Judgement {
 
 /// A reader's place in a partition.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
-pub(crate) struct Track {
+pub(crate) struct PartitionReader {
     pub(crate) progress: PartitionProgress,
     /// The client was told that there is nothing left to read.
     pub(crate) is_stopped: bool,
@@ -81,23 +81,23 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// A log whose last record nobody can be asked about was truncated when brokers say so this often.
 const CUT_DOUBTS: usize = 2;
 
-impl Track {
-    pub(crate) fn new(span: Span, losses: Losses, consumable_end: Option<i64>) -> Self {
-        let progress = PartitionProgress::new(span, losses).may_end_at(consumable_end);
+impl PartitionReader {
+    pub(crate) fn new(range: OffsetRange, losses: Losses, consumable_end: Option<i64>) -> Self {
+        let progress = PartitionProgress::new(range, losses).may_end_at(consumable_end);
         Self {
             is_stopped: progress.is_done(),
             progress,
             reseek: false,
             out_of_range: false,
             reported_truncation: None,
-            known_epoch: span.leader_epoch,
+            known_epoch: range.leader_epoch,
             epoch: -1,
             behind: -1,
             early_end: false,
             arrived: Instant::now(),
             looked: Instant::now(),
-            looked_at: span.start,
-            state: PartitionState::from(span.start),
+            looked_at: range.start,
+            state: PartitionState::from(range.start),
             watch: Watch::default(),
             unreadable_from: None,
         }
@@ -282,5 +282,5 @@ impl Track {
 }
 
 #[cfg(test)]
-#[path = "track_tests.rs"]
+#[path = "partition_reader_tests.rs"]
 mod tests;

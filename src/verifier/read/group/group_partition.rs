@@ -8,7 +8,7 @@ use crate::verifier::{
 };
 
 /// A partition, as far as the group has come in it.
-pub(crate) struct Part {
+pub(crate) struct GroupPartition {
     pub(crate) progress: PartitionProgress,
     pub(crate) keys: SeenKeys,
     /// When it moved.
@@ -17,7 +17,7 @@ pub(crate) struct Part {
     pub(crate) watch: Watch,
 }
 
-impl Part {
+impl GroupPartition {
     pub(crate) fn new(progress: PartitionProgress) -> Self {
         Self { progress, keys: SeenKeys::default(), moved: Instant::now(), watch: Watch::default() }
     }

@@ -24,7 +24,7 @@ pub(super) enum Stage {
 
 /// A partition that is this member's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lane {
+pub(super) struct AssignedPartition {
     pub(super) standing: Standing,
     pub(super) stage: Stage,
     /// How often in a row its leader has denied a place that lies behind its log's end.
@@ -33,7 +33,7 @@ pub(super) struct Lane {
     pub(super) goes_back: bool,
 }
 
-impl Lane {
+impl AssignedPartition {
     pub(super) fn new(standing: Standing) -> Self {
         Self { standing, stage: Stage::Unplaced, denials: 0, goes_back: false }
     }

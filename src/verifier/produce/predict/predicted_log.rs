@@ -11,34 +11,34 @@ use crate::{
 
 /// Offsets that a cluster takes for itself around a transaction's records on a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ControlRecords {
+pub(crate) struct MarkerOffsets {
     /// Ahead of the first record: Redpanda's fence.
-    pub before: i64,
+    pub fence: i64,
     /// Behind the last: the commit or abort marker.
-    pub after: i64,
+    pub marker: i64,
 }
 
 /// What went before the first record of a transaction on its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FirstAfter {
+pub(crate) enum PreviousKnown {
     /// The broker's word on where the log ends.
-    Asking,
+    FromBroker,
     /// A transaction, whose marker was counted and not seen.
-    Transaction,
+    Counted,
 }
 
-impl ControlRecords {
+impl MarkerOffsets {
     /// What Apache Kafka writes: one marker behind.
-    pub(crate) const KAFKA: Self = Self { before: 0, after: 1 };
+    pub(crate) const KAFKA: Self = Self { fence: 0, marker: 1 };
 }
 
 /// The first record of a transaction on its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct First {
     /// What went before it.
-    pub after: FirstAfter,
+    pub previous: PreviousKnown,
     /// What was counted for the cluster: ahead of it, and behind the transaction before.
-    pub counted: ControlRecords,
+    pub counted: MarkerOffsets,
 }
 
 /// One partition, as the run finds it.
@@ -58,7 +58,7 @@ pub(crate) struct ProducePartition {
 pub(crate) const NOT_KNOWN: i64 = -1;
 
 /// What a shard's producer knows of one of its partitions.
-pub(crate) struct Lane {
+pub(crate) struct PredictedLog {
     pub(crate) id: i32,
     next_offset: i64,
     /// The ledger's highest offset; -1 when there is none.
@@ -72,14 +72,14 @@ pub(crate) struct Lane {
     /// The open transaction has a record here.
     in_transaction: bool,
     /// What the next transaction's first record comes after.
-    after: FirstAfter,
+    previous: PreviousKnown,
     /// What was counted behind the last one.
-    counted_after: i64,
+    counted_marker: i64,
     /// Numbers for the proof headers.
     pub(crate) numbers: Numbering,
 }
 
-impl Lane {
+impl PredictedLog {
     pub(crate) fn new(id: i32, end_offset: i64, highest_acked: i64, last_consumable: i64) -> Self {
         Self {
             id,
@@ -90,21 +90,21 @@ impl Lane {
             consumable: Consumable::resume(last_consumable),
             is_in_doubt: false,
             in_transaction: false,
-            after: FirstAfter::Asking,
-            counted_after: 0,
+            previous: PreviousKnown::FromBroker,
+            counted_marker: 0,
             numbers: Numbering::default(),
         }
     }
 
     /// The offset of the next record, which is counted on from here.
     #[inline]
-    pub(crate) fn predict(&mut self, controls: Option<ControlRecords>) -> (i64, Option<First>) {
+    pub(crate) fn predict(&mut self, controls: Option<MarkerOffsets>) -> (i64, Option<First>) {
         let mut first = None;
         if let Some(controls) = controls.filter(|_| !self.in_transaction) {
             self.in_transaction = true;
-            self.next_offset += controls.before;
-            let counted = ControlRecords { before: controls.before, after: self.counted_after };
-            first = Some(First { after: self.after, counted });
+            self.next_offset += controls.fence;
+            let counted = MarkerOffsets { fence: controls.fence, marker: self.counted_marker };
+            first = Some(First { previous: self.previous, counted });
         }
         let offset = self.next_offset;
         self.next_offset += 1;
@@ -116,17 +116,17 @@ impl Lane {
         self.next_offset -= 1;
         if let Some(first) = first {
             self.in_transaction = false;
-            self.next_offset -= first.counted.before;
+            self.next_offset -= first.counted.fence;
         }
     }
 
     /// The transaction has ended, one way or the other: its marker lies behind its records.
-    pub(crate) fn end_transaction(&mut self, controls: ControlRecords) {
+    pub(crate) fn end_transaction(&mut self, controls: MarkerOffsets) {
         if self.in_transaction {
             self.in_transaction = false;
-            self.next_offset += controls.after;
-            self.counted_after = controls.after;
-            self.after = FirstAfter::Transaction;
+            self.next_offset += controls.marker;
+            self.counted_marker = controls.marker;
+            self.previous = PreviousKnown::Counted;
         }
     }
 
@@ -150,7 +150,7 @@ impl Lane {
         self.is_below = end_offset <= self.highest_acked;
         self.is_in_doubt = false;
         self.in_transaction = false;
-        self.after = FirstAfter::Asking;
+        self.previous = PreviousKnown::FromBroker;
     }
 
     /// Whether an ack at `offset` says that the log was truncated below what was acked, and written again. A record that landed
@@ -191,59 +191,62 @@ impl Lane {
 mod tests {
     use super::*;
 
-    fn lane() -> Lane {
-        Lane::new(0, 10, -1, 0)
+    fn log() -> PredictedLog {
+        PredictedLog::new(0, 10, -1, 0)
     }
 
     /// Offsets of `records` records in each of two transactions on a cluster that writes so many control records.
-    fn two_transactions(controls: ControlRecords, records: usize) -> Vec<i64> {
-        let mut lane = lane();
+    fn two_transactions(controls: MarkerOffsets, records: usize) -> Vec<i64> {
+        let mut log = log();
         let mut offsets = Vec::new();
         for _ in 0..2 {
-            offsets.extend((0..records).map(|_| lane.predict(Some(controls)).0));
-            lane.end_transaction(controls);
-            lane.end_transaction(controls);
+            offsets.extend((0..records).map(|_| log.predict(Some(controls)).0));
+            log.end_transaction(controls);
+            log.end_transaction(controls);
         }
         offsets
     }
 
     #[test]
     fn records_follow_each_other_without_transactions() {
-        let mut lane = lane();
-        assert_eq!((lane.predict(None), lane.predict(None)), ((10, None), (11, None)));
-        lane.end_transaction(ControlRecords::KAFKA);
-        assert_eq!(lane.predict(None), (12, None), "a partition without records gets no marker");
+        let mut log = log();
+        assert_eq!((log.predict(None), log.predict(None)), ((10, None), (11, None)));
+        log.end_transaction(MarkerOffsets::KAFKA);
+        assert_eq!(log.predict(None), (12, None), "a partition without records gets no marker");
     }
 
     #[test]
     fn markers_are_counted_once_for_each_transaction() {
-        assert_eq!(two_transactions(ControlRecords::KAFKA, 2), [10, 11, 13, 14]);
-        assert_eq!(two_transactions(ControlRecords { before: 1, after: 1 }, 2), [11, 12, 15, 16]);
-        assert_eq!(two_transactions(ControlRecords { before: 0, after: 0 }, 1), [10, 11]);
+        assert_eq!(two_transactions(MarkerOffsets::KAFKA, 2), [10, 11, 13, 14]);
+        assert_eq!(two_transactions(MarkerOffsets { fence: 1, marker: 1 }, 2), [11, 12, 15, 16]);
+        assert_eq!(two_transactions(MarkerOffsets { fence: 0, marker: 0 }, 1), [10, 11]);
     }
 
     #[test]
     fn what_was_not_sent_leaves_no_trace() {
-        let mut lane = lane();
-        let controls = ControlRecords { before: 1, after: 1 };
-        let (_, first) = lane.predict(Some(controls));
-        lane.take_back(first);
-        lane.end_transaction(controls);
-        let counted = ControlRecords { before: 1, after: 0 };
-        assert_eq!(lane.predict(Some(controls)), (11, Some(First { after: FirstAfter::Asking, counted })));
-        let (_, second) = lane.predict(Some(controls));
-        lane.take_back(second);
-        assert_eq!(lane.predict(Some(controls)), (12, None));
+        let mut log = log();
+        let controls = MarkerOffsets { fence: 1, marker: 1 };
+        let (_, first) = log.predict(Some(controls));
+        log.take_back(first);
+        log.end_transaction(controls);
+        let counted = MarkerOffsets { fence: 1, marker: 0 };
+        assert_eq!(
+            log.predict(Some(controls)),
+            (11, Some(First { previous: PreviousKnown::FromBroker, counted }))
+        );
+        let (_, second) = log.predict(Some(controls));
+        log.take_back(second);
+        assert_eq!(log.predict(Some(controls)), (12, None));
     }
 
     #[test]
     fn asking_starts_over() {
-        let mut lane = lane();
-        lane.predict(Some(ControlRecords::KAFKA));
-        lane.end_transaction(ControlRecords::KAFKA);
-        let first = |after| Some(First { after, counted: ControlRecords::KAFKA });
-        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (12, first(FirstAfter::Transaction)));
-        lane.repredict(50);
-        assert_eq!(lane.predict(Some(ControlRecords::KAFKA)), (50, first(FirstAfter::Asking)));
+        let mut log = log();
+        log.predict(Some(MarkerOffsets::KAFKA));
+        log.end_transaction(MarkerOffsets::KAFKA);
+        let first = |previous| Some(First { previous, counted: MarkerOffsets::KAFKA });
+        assert_eq!(log.predict(Some(MarkerOffsets::KAFKA)), (12, first(PreviousKnown::Counted)));
+        log.repredict(50);
+        assert_eq!(log.predict(Some(MarkerOffsets::KAFKA)), (50, first(PreviousKnown::FromBroker)));
     }
 }
