@@ -115,15 +115,15 @@ impl Failing {
         match error.class() {
             ErrorClass::Invalid => Judgement::Permanent,
             // Who has had the right may meet a broker that has not read yet who has.
-            ErrorClass::Refused | ErrorClass::NotAdmitted if done.in_run == 0 => Judgement::Permanent,
-            ErrorClass::Refused | ErrorClass::NotAdmitted | ErrorClass::Fenced | ErrorClass::Other => {
+            ErrorClass::Denied | ErrorClass::AuthFailed if done.in_run == 0 => Judgement::Permanent,
+            ErrorClass::Denied | ErrorClass::AuthFailed | ErrorClass::Fenced | ErrorClass::Other => {
                 if self.last.replace((error, now)).is_some_and(|(_, last)| now.duration_since(last) > GAP) {
                     self.patience.succeeded();
                 }
                 if self.patience.failed(now) { Judgement::Lasting } else { Judgement::TryAgain }
             }
             // A topic that is gone for good is noticed by who watches the topics.
-            ErrorClass::Transient | ErrorClass::TopicUnknown | ErrorClass::Abandoned => Judgement::TryAgain,
+            ErrorClass::Transient | ErrorClass::TopicUnknown | ErrorClass::Purged => Judgement::TryAgain,
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_passes_is_waited_for_without_limit() {
         let (mut failing, start) = (Failing::default(), Instant::now());
-        for class in [ErrorClass::Transient, ErrorClass::TopicUnknown, ErrorClass::Abandoned] {
+        for class in [ErrorClass::Transient, ErrorClass::TopicUnknown, ErrorClass::Purged] {
             for seconds in [0, 3_600] {
                 let judgement =
                     failing.judge(error(class), Done::all(0), start + Duration::from_secs(seconds));
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn who_never_had_a_right_is_told_at_once_and_who_had_it_is_patient() {
-        for class in [ErrorClass::Refused, ErrorClass::NotAdmitted] {
+        for class in [ErrorClass::Denied, ErrorClass::AuthFailed] {
             let (mut failing, start) = (Failing::default(), Instant::now());
             assert_eq!(failing.judge(error(class), Done::all(0), start), Judgement::Permanent);
             assert_eq!(failing.judge(error(class), Done::all(1), start), Judgement::TryAgain);
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn who_has_a_right_is_known_by_what_the_whole_run_has_done() {
         let (mut failing, start) = (Failing::default(), Instant::now());
-        let refused = error(ErrorClass::Refused);
+        let refused = error(ErrorClass::Denied);
         let of_others = Done { here: 0, in_run: 1 };
         assert_eq!(failing.judge(refused, of_others, start), Judgement::TryAgain);
         // What others get done is none of the success that this one waits for.

@@ -56,20 +56,20 @@ impl<'a> StartWait<'a> {
         }
         let refused = &mut self.refused;
         self.waiting.still(&self.shared.waits, || {
-            let Trouble { awaited, is_refusal, .. } = trouble();
-            *refused = is_refusal;
+            let Trouble { awaited, is_denied, .. } = trouble();
+            *refused = is_denied;
             awaited
         });
         if self.refused && waited >= REFUSAL_LIMIT {
-            let Trouble { awaited, is_refusal, .. } = trouble();
-            self.refused = is_refusal;
-            if is_refusal {
+            let Trouble { awaited, is_denied, .. } = trouble();
+            self.refused = is_denied;
+            if is_denied {
                 let worker = self.worker;
                 self.shared
                     .lifecycle
                     .fail(format!("{worker} has waited {} s for {awaited}", waited.as_secs()));
             }
-            return !is_refusal;
+            return !is_denied;
         }
         true
     }

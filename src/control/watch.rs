@@ -122,7 +122,7 @@ impl Topic {
             Err(error) if error.is_unknown_topic() => {
                 ("it does not exist any more".to_owned(), "was deleted")
             }
-            Err(error) if error.is_refusal() => (error.to_string(), "denies access"),
+            Err(error) if error.is_denied() => (error.to_string(), "denies access"),
             // No word from the brokers: they are waited for.
             Err(_) => {
                 self.away_since = None;

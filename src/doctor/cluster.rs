@@ -152,7 +152,7 @@ fn ask_again(
     loop {
         let answer = ask();
         let is_final =
-            answer.as_ref().err().is_none_or(|error| error.is_unknown_topic() || error.is_refusal());
+            answer.as_ref().err().is_none_or(|error| error.is_unknown_topic() || error.is_denied());
         if is_final || Instant::now() >= until {
             return answer;
         }

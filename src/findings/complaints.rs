@@ -109,7 +109,7 @@ pub(crate) struct Heard {
     /// Who can mend it, and how.
     pub remedy: String,
     /// A broker said that it does not let us in, or we do not trust it.
-    pub is_refusal: bool,
+    pub is_denied: bool,
     /// How often it came, with those that the client has kept to itself.
     pub count: u64,
 }
@@ -195,11 +195,11 @@ struct Kept {
 }
 
 impl Kept {
-    fn count_refusal(&mut self, is_refusal: bool, count: u64, now: Instant) {
+    fn count_refusal(&mut self, is_denied: bool, count: u64, now: Instant) {
         let is_over = self.over || now.duration_since(self.last) > REFUSED_AGAIN_WITHIN;
         let before = self.refused.filter(|_| !is_over);
         self.refused =
-            is_refusal.then(|| before.map_or((now, count), |(since, before)| (since, before + count)));
+            is_denied.then(|| before.map_or((now, count), |(since, before)| (since, before + count)));
     }
 
     /// Since when a client has been refused again and again, up to now.
@@ -316,7 +316,7 @@ fn is_same(known: &str, broker: &str) -> bool {
 
 impl Inner {
     fn note(&mut self, heard: Heard, now: Instant) {
-        let Heard { kind, broker, words, remedy, is_refusal, count } = heard;
+        let Heard { kind, broker, words, remedy, is_denied, count } = heard;
         if kind == ComplaintKind::Unreachable {
             // One that is not there has not thrown us out.
             let hung_up = |kept: &&mut Kept| {
@@ -330,7 +330,7 @@ impl Inner {
                 (kept.counted_since, kept.counted) = (now, 0);
             }
             kept.counted += count;
-            kept.count_refusal(is_refusal, count, now);
+            kept.count_refusal(is_denied, count, now);
             (kept.last, kept.over) = (now, false);
             let complaint = &mut kept.complaint;
             complaint.count += count;
@@ -339,7 +339,7 @@ impl Inner {
             let (first_ms, last_ms) = (clock::unix_ms(), clock::unix_ms());
             let complaint = Complaint { kind, broker, words, remedy, count, first_ms, last_ms };
             let (told, over) = (false, false);
-            let refused = is_refusal.then_some((now, count));
+            let refused = is_denied.then_some((now, count));
             let kept = Kept { complaint, told, over, last: now, counted_since: now, counted: count, refused };
             self.complaints.push(kept);
         }

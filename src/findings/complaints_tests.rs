@@ -2,7 +2,7 @@ use super::*;
 
 fn heard(kind: ComplaintKind, broker: &str) -> Heard {
     let (words, remedy) = (format!("{kind:?} at {broker}"), "do something".to_owned());
-    Heard { kind, broker: broker.to_owned(), words, remedy, is_refusal: false, count: 1 }
+    Heard { kind, broker: broker.to_owned(), words, remedy, is_denied: false, count: 1 }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ fn the_reason_that_says_most_explains() {
 
 #[test]
 fn a_client_is_refused_again_and_again_when_that_lasts_and_comes_often() {
-    let refusal = |count| Heard { is_refusal: true, count, ..heard(ComplaintKind::Authentication, "b:1") };
+    let refusal = |count| Heard { is_denied: true, count, ..heard(ComplaintKind::Authentication, "b:1") };
     let at = |second: u64, start: Instant| start + SECOND * u32::try_from(second).unwrap();
     let refused = |times: &[(u64, u64)]| {
         let (mut inner, start) = (Inner::default(), Instant::now());

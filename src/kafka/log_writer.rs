@@ -57,7 +57,7 @@ pub enum Outcome {
         offset: i64,
     },
     /// Acked, but the broker did not say where: it had seen the batch before.
-    AckedSomewhere,
+    AckedNoOffset,
     /// Not in the log, for certain.
     Failed(KafkaError),
     /// In the log, or not.
@@ -69,7 +69,7 @@ impl Outcome {
     #[must_use]
     pub fn error(self) -> Option<KafkaError> {
         match self {
-            Self::Acked { .. } | Self::AckedSomewhere => None,
+            Self::Acked { .. } | Self::AckedNoOffset => None,
             Self::Failed(error) | Self::Unknown(error) => Some(error),
         }
     }

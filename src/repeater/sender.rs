@@ -216,7 +216,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
         let context = &self.shard.context;
         let judgement = context.judge(reason.error);
         if judgement.is_final() {
-            let what = if reason.error.is_refusal() {
+            let what = if reason.error.is_denied() {
                 "the cluster refuses the producer"
             } else {
                 "a record cannot be written"
@@ -275,7 +275,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     #[cold]
     fn not_delivered(&mut self, token: Option<i64>, error: KafkaError, unknown: bool) {
         self.restart |= self.producer.fatal_error().is_some();
-        if unknown || !(self.restart || error.is_let_go()) {
+        if unknown || !(self.restart || error.is_dropped_with_topic()) {
             self.lose(token, error, unknown);
         } else if let Some(token) = token {
             // It was never sent, because its client was finished, or knew no topic for a moment.

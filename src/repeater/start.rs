@@ -156,7 +156,7 @@ impl<'a> Start<'a> {
             let what = "a group of repeaters only".to_owned();
             let remedy =
                 "it speaks group.protocol=consumer: stop its other members, or use another group".to_owned();
-            return Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_refusal: true };
+            return Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_denied: true };
         }
         if self.waits_for_activation() {
             let (what, from) = ("/activate".to_owned(), "whoever runs it with --remote".to_owned());

@@ -318,7 +318,7 @@ impl Inbox {
     /// What the cluster does not let us do it will not let us do later either.
     #[cold]
     fn end_if_refused(&self, error: KafkaError) {
-        if error.is_refusal() {
+        if error.is_denied() {
             let group = &self.shard.context.config.group;
             self.shard.context.shared.lifecycle.fail(format!("group {group}: {error}"));
         }

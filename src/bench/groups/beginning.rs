@@ -30,7 +30,7 @@ pub(super) fn begin_at(ground: &Ground<'_>, name: &str, ends: &[OffsetAndEpoch])
         by_topic(ground.config.topics.iter().zip(ground.crews.iter().map(|crew| crew.partitions)), ends);
     let mut wait = crew.wait("the group reader");
     while let Err(error) = places.commit(&topics) {
-        if error.is_refusal() {
+        if error.is_denied() {
             return Err(Halt::Failed(format!("group '{name}': its beginning cannot be committed: {error}")));
         }
         if !wait.still_in(|| crew.observer.trouble_with(Coordinator::Group(name))) {

@@ -13,8 +13,8 @@ const CLASSES: [(ErrorClass, &[i16]); 6] = [
         ErrorClass::Invalid,
         &[4, 10, 12, 17, 18, 21, 24, 26, 28, 32, 35, 37, 38, 39, 40, 43, 44, 50, 76, 87, 112],
     ),
-    (ErrorClass::Refused, &[29, 30, 31, 53, 65]),
-    (ErrorClass::NotAdmitted, &[33, 34, 58, 66]),
+    (ErrorClass::Denied, &[29, 30, 31, 53, 65]),
+    (ErrorClass::AuthFailed, &[33, 34, 58, 66]),
     (ErrorClass::Fenced, &[47, 82, 90]),
     (ErrorClass::TopicUnknown, &[3, 100]),
 ];
@@ -51,9 +51,9 @@ fn questions_follow_the_class() {
     let is = |question: fn(KafkaError) -> bool| {
         every_code().filter(|code| question(KafkaError::Broker(*code))).collect::<Vec<_>>()
     };
-    assert!(is(KafkaError::is_given_up).is_empty());
-    assert_eq!(is(KafkaError::is_let_go), [3, 100]);
-    assert_eq!(is(KafkaError::is_refusal), [17, 29, 30, 31, 33, 34, 53, 58, 65, 66]);
+    assert!(is(KafkaError::is_purged).is_empty());
+    assert_eq!(is(KafkaError::is_dropped_with_topic), [3, 100]);
+    assert_eq!(is(KafkaError::is_denied), [17, 29, 30, 31, 33, 34, 53, 58, 65, 66]);
     assert_eq!(is(KafkaError::is_passing), [3, 100], "a send is not refused for good by what passes");
 }
 

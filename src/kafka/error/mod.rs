@@ -75,26 +75,26 @@ impl KafkaError {
     /// such answer is enough, and a broker that comes up may give it; who watches the topics says it when one was
     /// deleted. What was under way then has the other code (as a living client gives it; seen in librdkafka 2.12.1).
     #[must_use]
-    pub fn is_let_go(self) -> bool {
+    pub fn is_dropped_with_topic(self) -> bool {
         self.is_unknown_topic() || self == Self::Local(LocalError::Destroyed)
     }
 
     /// Whether the client was told to let go of a record, or does so because its transaction is aborted.
     #[must_use]
-    pub fn is_given_up(self) -> bool {
-        self.class() == ErrorClass::Abandoned && !self.is_let_go()
+    pub fn is_purged(self) -> bool {
+        self.class() == ErrorClass::Purged && !self.is_dropped_with_topic()
     }
 
     /// Whether a client says by this only that it lets go of a record: the reason lies elsewhere.
     #[must_use]
     pub fn is_consequence(self) -> bool {
-        self.is_let_go() || self.is_given_up()
+        self.is_dropped_with_topic() || self.is_purged()
     }
 
     /// Whether the connection itself was refused, by them or by us.
     #[must_use]
-    pub fn is_no_admission(self) -> bool {
-        self.class() == ErrorClass::NotAdmitted
+    pub fn is_auth_failure(self) -> bool {
+        self.class() == ErrorClass::AuthFailed
     }
 
     /// Whether a send was refused for the client's state of the moment only: between transactions, or after an answer
@@ -113,7 +113,7 @@ impl KafkaError {
 
     /// Whether the same question may get another answer later: nobody was reached, or nobody was in charge.
     #[must_use]
-    pub fn is_passing_answer(self) -> bool {
+    pub fn is_transient(self) -> bool {
         self.class() == ErrorClass::Transient
     }
 
@@ -204,8 +204,8 @@ impl KafkaError {
     /// Whether asking again cannot help: the cluster knows us and says no. What goes wrong with TLS may pass, and is not
     /// among it.
     #[must_use]
-    pub fn is_refusal(self) -> bool {
-        matches!(self.class(), ErrorClass::Refused | ErrorClass::NotAdmitted)
+    pub fn is_denied(self) -> bool {
+        matches!(self.class(), ErrorClass::Denied | ErrorClass::AuthFailed)
             && self != Self::Local(LocalError::Tls)
             || self == Self::Broker(code::INVALID_TOPIC_EXCEPTION)
     }
@@ -243,15 +243,15 @@ pub enum ErrorClass {
     /// It says something about what was sent or asked, and will say it of the same thing for ever.
     Invalid,
     /// The cluster knows us, and we have no right to that.
-    Refused,
+    Denied,
     /// The brokers do not let us in, or we do not trust them.
-    NotAdmitted,
+    AuthFailed,
     /// Another client has taken this one's place.
     Fenced,
     /// The topic or the partition is not there. One answer is not enough to believe that.
     TopicUnknown,
     /// The client let go of it, and the cause lies elsewhere.
-    Abandoned,
+    Purged,
     /// Anything else: a broker may say it in passing. Permanent when it lasts ([`Patience`](crate::findings::Patience)).
     Other,
 }
@@ -265,11 +265,11 @@ fn class_of_code(code: i16) -> ErrorClass {
         | code::GROUP_AUTHORIZATION_FAILED
         | code::CLUSTER_AUTHORIZATION_FAILED
         | code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        | code::DELEGATION_TOKEN_AUTHORIZATION_FAILED => ErrorClass::Refused,
+        | code::DELEGATION_TOKEN_AUTHORIZATION_FAILED => ErrorClass::Denied,
         code::SASL_AUTHENTICATION_FAILED
         | code::UNSUPPORTED_SASL_MECHANISM
         | code::ILLEGAL_SASL_STATE
-        | code::DELEGATION_TOKEN_EXPIRED => ErrorClass::NotAdmitted,
+        | code::DELEGATION_TOKEN_EXPIRED => ErrorClass::AuthFailed,
         code::PRODUCER_FENCED | code::INVALID_PRODUCER_EPOCH | code::FENCED_INSTANCE_ID => ErrorClass::Fenced,
         _ => ErrorClass::Other,
     }
@@ -291,12 +291,12 @@ fn class_of_local(error: LocalError) -> ErrorClass {
         | LocalError::NotImplemented(_)
         | LocalError::Unsupported
         | LocalError::DifferentRecord => ErrorClass::Invalid,
-        LocalError::Tls | LocalError::Authentication => ErrorClass::NotAdmitted,
+        LocalError::Tls | LocalError::Authentication => ErrorClass::AuthFailed,
         LocalError::Fenced => ErrorClass::Fenced,
         LocalError::PurgedInQueue
         | LocalError::PurgedInFlight
         | LocalError::Destroyed
-        | LocalError::Fatal => ErrorClass::Abandoned,
+        | LocalError::Fatal => ErrorClass::Purged,
         LocalError::NoOffset | LocalError::UnknownGroup | LocalError::BadMessage | LocalError::Other(_) => {
             ErrorClass::Other
         }

@@ -245,7 +245,7 @@ impl Writes {
             }
             Reaction::AckSomewhere => {
                 self.append(partition);
-                Outcome::AckedSomewhere
+                Outcome::AckedNoOffset
             }
             Reaction::Fail(error) => Outcome::Failed(error),
             Reaction::Lose(error) => {

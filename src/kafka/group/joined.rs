@@ -154,7 +154,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
                 }
                 CommitWord::Place(number, place, result) => {
                     // A rebalance under way is enough to be refused. The next commit carries the same place, or a newer one.
-                    self.refused = self.refused.or(result.err().filter(|error| error.is_refusal()));
+                    self.refused = self.refused.or(result.err().filter(|error| error.is_denied()));
                     self.answered(number, place, result.ok());
                 }
             }
@@ -577,7 +577,7 @@ impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
 
 /// What a client says of something that it tries again.
 fn trouble(error: KafkaError) -> LogEvent<'static> {
-    if error.is_refusal() {
+    if error.is_denied() {
         LogEvent::Refused(error)
     } else if error.is_unknown_topic() {
         LogEvent::Gone(error)

@@ -91,10 +91,10 @@ mod tests {
             ],
         ),
         (ErrorClass::Invalid, &[-186, -171, -170, -165, -162, -161, -138]),
-        (ErrorClass::NotAdmitted, &[-181, -169]),
+        (ErrorClass::AuthFailed, &[-181, -169]),
         (ErrorClass::Fenced, &[-144]),
         (ErrorClass::TopicUnknown, &[-190, -188]),
-        (ErrorClass::Abandoned, &[-197, -152, -151, -150]),
+        (ErrorClass::Purged, &[-197, -152, -151, -150]),
     ];
 
     fn every_code() -> impl Iterator<Item = (i32, KafkaError)> {
@@ -126,9 +126,9 @@ mod tests {
             let own = every_code().filter(|(number, error)| *number < -1 && question(*error));
             own.map(|(number, _)| number).collect::<Vec<_>>()
         };
-        assert_eq!(is(KafkaError::is_given_up), [-152, -151, -150]);
-        assert_eq!(is(KafkaError::is_let_go), [-197, -190, -188]);
-        assert_eq!(is(KafkaError::is_refusal), [-169]);
+        assert_eq!(is(KafkaError::is_purged), [-152, -151, -150]);
+        assert_eq!(is(KafkaError::is_dropped_with_topic), [-197, -190, -188]);
+        assert_eq!(is(KafkaError::is_denied), [-169]);
         assert_eq!(is(KafkaError::is_passing), [-190, -188, -178, -172]);
     }
 

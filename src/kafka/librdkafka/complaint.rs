@@ -17,10 +17,10 @@ pub(crate) fn heard(line: &str) -> Option<Heard> {
     let broker = Broker::of(name);
     let kind = kind(text, state)?;
     let (words, remedy) = describe(kind, &broker.address, broker.id.as_deref(), text);
-    let is_refusal = kind == ComplaintKind::Authentication
+    let is_denied = kind == ComplaintKind::Authentication
         || admission::is_tls_refusal(text)
         || text.contains("certificate verify failed");
-    Some(Heard { kind, broker: broker.address, words, remedy, is_refusal, count })
+    Some(Heard { kind, broker: broker.address, words, remedy, is_denied, count })
 }
 
 /// The text behind librdkafka's `[thrd:…]: ` prefix.
@@ -176,7 +176,7 @@ mod tests {
     /// What stands before brokers that are away may take connections and drop them: that is waited for.
     #[test]
     fn a_handshake_that_breaks_off_is_no_refusal() {
-        for (text, is_refusal) in [
+        for (text, is_denied) in [
             ("SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", false),
             ("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed", true),
             (
@@ -187,7 +187,7 @@ mod tests {
             ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", false),
         ] {
             let line = format!("ssl://b:1/1: {text} (after 9ms in state SSL_HANDSHAKE)");
-            assert_eq!(heard(&line).expect(text).is_refusal, is_refusal, "{text}");
+            assert_eq!(heard(&line).expect(text).is_denied, is_denied, "{text}");
         }
     }
 

@@ -67,7 +67,7 @@ pub(crate) unsafe fn fault<'a>(message: *const rdk::rd_kafka_message_t, code: Co
         // A codec or a format that there is not.
         | Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED => FaultKind::Corrupt,
         code if codes::error(code).is_unknown_topic() => FaultKind::Gone,
-        code if codes::error(code).is_refusal() => FaultKind::Refused,
+        code if codes::error(code).is_denied() => FaultKind::Refused,
         _ => FaultKind::Passing,
     };
     // SAFETY: the message is alive; its text, if it has one, is NUL-terminated and lives as long.

@@ -280,9 +280,9 @@ fn take_deliveries(
             let mut delivery = unsafe { delivery(message) };
             // An event is a batch. One that the broker has taken before has no place: the client counts on from -1 all
             // the same (`rd_kafka_msgq_set_metadata`, 2.12.1), and its second record would be at offset 0.
-            is_placed &= index > 0 || delivery.outcome != Outcome::AckedSomewhere;
+            is_placed &= index > 0 || delivery.outcome != Outcome::AckedNoOffset;
             if !is_placed && matches!(delivery.outcome, Outcome::Acked { .. }) {
-                delivery.outcome = Outcome::AckedSomewhere;
+                delivery.outcome = Outcome::AckedNoOffset;
             }
             each(delivery.blamed_on(of_batch));
         }
@@ -334,7 +334,7 @@ unsafe fn delivery(message: *const rdk::rd_kafka_message_t) -> Delivery {
     };
     let outcome = match code {
         Code::RD_KAFKA_RESP_ERR_NO_ERROR if offset >= 0 => Outcome::Acked { offset },
-        Code::RD_KAFKA_RESP_ERR_NO_ERROR => Outcome::AckedSomewhere,
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR => Outcome::AckedNoOffset,
         code if status == rdk::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => {
             Outcome::Failed(codes::error(code))
         }

@@ -103,7 +103,7 @@ impl NotCreated {
     /// A cluster's error, and what it said with it: empty when that was nothing.
     pub(crate) fn new(error: KafkaError, text: &str) -> Self {
         let reason = if text.is_empty() { error.to_string() } else { format!("{error}: {text}") };
-        Self { reason, passing: error.is_passing_answer() }
+        Self { reason, passing: error.is_transient() }
     }
 }
 

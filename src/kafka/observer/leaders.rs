@@ -39,7 +39,7 @@ pub(crate) struct Trouble {
     /// The cluster says what is missing.
     pub is_known: bool,
     /// The cluster cannot give it as it is set up: somebody has to change that.
-    pub is_refusal: bool,
+    pub is_denied: bool,
 }
 
 impl Leaders {
@@ -146,7 +146,7 @@ impl<'a> Coordinator<'a> {
                     ),
                 },
                 is_known: true,
-                is_refusal: true,
+                is_denied: true,
             },
             None => Trouble {
                 awaited: Awaited {
@@ -155,7 +155,7 @@ impl<'a> Coordinator<'a> {
                     remedy: format!("check that {setting} is not above the number of brokers"),
                 },
                 is_known: true,
-                is_refusal: false,
+                is_denied: false,
             },
         }
     }
@@ -163,7 +163,7 @@ impl<'a> Coordinator<'a> {
 
 impl From<Awaited> for Trouble {
     fn from(awaited: Awaited) -> Self {
-        Self { awaited, is_known: true, is_refusal: false }
+        Self { awaited, is_known: true, is_denied: false }
     }
 }
 
@@ -217,7 +217,7 @@ impl Observer {
                     from: format!("the leader of partition {partition} of {topic}, which is up"),
                     remedy: "look at that broker's log".to_owned(),
                 });
-                Trouble { awaited, is_known, is_refusal: false }
+                Trouble { awaited, is_known, is_denied: false }
             }
             Err(error) if error.is_unknown_topic() => {
                 let brokers = self.brokers_within(BROKERS_LIMIT).unwrap_or_default();
@@ -265,13 +265,13 @@ mod tests {
     fn a_topic_of_coordinators_that_cannot_be_made_is_a_refusal() {
         let coordinator = Coordinator::Transactions("x");
         let refused = coordinator.not_made(1, Some(3));
-        assert!(refused.is_refusal);
+        assert!(refused.is_denied);
         let text = refused.awaited.to_string();
         for said in ["transactional id 'x'", "transaction.state.log.replication.factor=3", "has 1 broker"] {
             assert!(text.contains(said), "{text}");
         }
-        assert!(!coordinator.not_made(3, Some(3)).is_refusal, "it is on its way");
-        assert!(!coordinator.not_made(1, None).is_refusal, "nobody has said so");
+        assert!(!coordinator.not_made(3, Some(3)).is_denied, "it is on its way");
+        assert!(!coordinator.not_made(1, None).is_denied, "nobody has said so");
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Observer {
         while still(&|| self.topic_awaited(topic, missing)) {
             missing = match self.look_at_topic(topic) {
                 Ok(shape) => return Ok(shape),
-                Err(error) if error.is_refusal() => {
+                Err(error) if error.is_denied() => {
                     return Err(TopicError::Refused { topic: topic.to_owned(), error });
                 }
                 Err(error) => error.is_unknown_topic(),

@@ -11,13 +11,13 @@ pub(super) fn heard(broker: &BrokerName, error: &ConnectionError, was_ready: boo
     let kind = kind(error, was_ready)?;
     let id = broker.id.map(|id| id.to_string());
     let (words, remedy) = blame::describe(kind, &broker.address, id.as_deref(), &error.to_string());
-    let is_refusal = error.is_refusal();
-    Some(Heard { kind, broker: broker.address.clone(), words, remedy, is_refusal, count: 1 })
+    let is_denied = error.is_denied();
+    Some(Heard { kind, broker: broker.address.clone(), words, remedy, is_denied, count: 1 })
 }
 
 /// That a broker does not let us in, or we do not trust it, if that is what a connection's end says.
 pub(super) fn refusal(broker: &BrokerName, error: &ConnectionError) -> Option<Refusal> {
-    let heard = heard(broker, error, false).filter(|heard| heard.is_refusal)?;
+    let heard = heard(broker, error, false).filter(|heard| heard.is_denied)?;
     Some(Refusal { words: format!("{broker}: {error}"), remedy: heard.remedy })
 }
 

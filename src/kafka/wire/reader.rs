@@ -174,7 +174,7 @@ impl<V: LogVisitor> Visitor for Shown<'_, V> {
                 let error = KafkaError::Broker(error);
                 match error.class() {
                     ErrorClass::TopicUnknown => LogEvent::Gone(error),
-                    ErrorClass::Refused | ErrorClass::NotAdmitted => LogEvent::Refused(error),
+                    ErrorClass::Denied | ErrorClass::AuthFailed => LogEvent::Refused(error),
                     _ => LogEvent::Transient(error),
                 }
             }

@@ -191,7 +191,7 @@ fn deliver(settled: &Settled, is_transactional: bool, each: &mut impl FnMut(Deli
             }
             return;
         }
-        Fate::AckedSomewhere => Outcome::AckedSomewhere,
+        Fate::AckedNoOffset => Outcome::AckedNoOffset,
         Fate::Failed(Cause::GivenUp) => Outcome::Failed(KafkaError::Local(LocalError::PurgedInQueue)),
         Fate::Unknown(Cause::GivenUp) => Outcome::Unknown(KafkaError::Local(LocalError::PurgedInFlight)),
         // It is the coordinator who knows whether somebody else has the id, and says so when the transaction is ended.
@@ -251,8 +251,8 @@ mod tests {
         let fenced = Fate::Failed(Cause::Broker(code::INVALID_PRODUCER_EPOCH));
         assert!(outcomes(fenced).iter().all(|(_, outcome)| outcome.error().unwrap().is_fenced()));
         let in_transaction = outcomes_in(true, fenced);
-        assert!(in_transaction.iter().all(|(_, outcome)| outcome.error().unwrap().is_given_up()));
+        assert!(in_transaction.iter().all(|(_, outcome)| outcome.error().unwrap().is_purged()));
         let given_up = outcomes(Fate::Failed(Cause::GivenUp));
-        assert!(given_up.iter().all(|(_, outcome)| outcome.error().unwrap().is_given_up()));
+        assert!(given_up.iter().all(|(_, outcome)| outcome.error().unwrap().is_purged()));
     }
 }

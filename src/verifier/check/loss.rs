@@ -58,34 +58,34 @@ impl Losses {
 
     /// This was read in the pass that ends. Where it had been lost before, it was written again,
     /// and can be lost again.
-    pub(crate) fn read(&mut self, consumed: &RangeSetBlaze<i64>) {
+    pub(crate) fn confirm_read(&mut self, consumed: &RangeSetBlaze<i64>) {
         self.0 = &self.0 - consumed;
     }
 
     /// What the ledger lists at or above `start`, was not consumed, and has not been told yet.
-    pub(crate) fn news(
+    pub(crate) fn peek_new(
         &self,
         ledger: Option<&PartitionLedger>,
         consumed: &RangeSetBlaze<i64>,
         start: i64,
     ) -> Option<Missing> {
-        Missing::of(&self.untold(ledger?, consumed, start))
+        Missing::of(&self.not_reported(ledger?, consumed, start))
     }
 
     /// The same, and it is told now.
-    pub(crate) fn tell(
+    pub(crate) fn take_new(
         &mut self,
         ledger: Option<&PartitionLedger>,
         consumed: &RangeSetBlaze<i64>,
         start: i64,
     ) -> Option<Missing> {
-        let untold = self.untold(ledger?, consumed, start);
-        let missing = Missing::of(&untold);
-        self.0 |= untold;
+        let not_reported = self.not_reported(ledger?, consumed, start);
+        let missing = Missing::of(&not_reported);
+        self.0 |= not_reported;
         missing
     }
 
-    fn untold(
+    fn not_reported(
         &self,
         ledger: &PartitionLedger,
         consumed: &RangeSetBlaze<i64>,
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn a_loss_is_told_once() {
         let mut losses = Losses::default();
-        let missing = losses.tell(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
+        let missing = losses.take_new(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
         assert_eq!((missing.first, missing.last, missing.count), (6, 9, 4));
-        losses.read(&read(0, 6));
-        assert_eq!(losses.news(Some(&ledger(0, 10)), &read(0, 6), 0), None, "in the next pass");
+        losses.confirm_read(&read(0, 6));
+        assert_eq!(losses.peek_new(Some(&ledger(0, 10)), &read(0, 6), 0), None, "in the next pass");
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let mut losses = Losses::default();
         losses.truncate(6, 8);
         losses.truncate(9, 9);
-        let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
+        let missing = losses.peek_new(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
         assert_eq!(missing.ranges, [8..=9], "acked, and read by nobody");
     }
 
@@ -133,15 +133,15 @@ mod tests {
     fn what_was_written_again_can_be_lost_again() {
         let mut losses = Losses::default();
         losses.truncate(6, 10);
-        losses.read(&read(0, 10));
-        let missing = losses.news(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
+        losses.confirm_read(&read(0, 10));
+        let missing = losses.peek_new(Some(&ledger(0, 10)), &read(0, 6), 0).unwrap();
         assert_eq!(missing.ranges, [6..=9]);
     }
 
     #[test]
     fn nothing_is_missing_below_the_start_or_without_a_ledger() {
         let losses = Losses::default();
-        assert_eq!(losses.news(Some(&ledger(0, 10)), &read(0, 6), 10), None);
-        assert_eq!(losses.news(None, &read(0, 6), 0), None);
+        assert_eq!(losses.peek_new(Some(&ledger(0, 10)), &read(0, 6), 10), None);
+        assert_eq!(losses.peek_new(None, &read(0, 6), 0), None);
     }
 }

@@ -127,7 +127,7 @@ impl<C: ClientFactory> ShardProducer<C> {
 
     /// What the cluster has against this producer as a whole: then each record's own error says less.
     fn refusal(&mut self) -> Option<Halt> {
-        let error = self.producer.fatal_error().filter(|error| error.is_refusal())?;
+        let error = self.producer.fatal_error().filter(|error| error.is_denied())?;
         self.judge(error).is_final().then(|| {
             Halt::Failed(format!("topic {}: the cluster refuses the producer: {error}", self.context.topic))
         })

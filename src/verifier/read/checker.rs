@@ -180,15 +180,15 @@ impl Checker {
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
-    pub(crate) fn tell_lost(&self, progress: &mut PartitionProgress, start: i64) -> Result<(), Halt> {
-        self.tell_lost_of(self.ledger(progress.partition), progress, start)
+    pub(crate) fn report_missing(&self, progress: &mut PartitionProgress, start: i64) -> Result<(), Halt> {
+        self.report_missing_of(self.ledger(progress.partition), progress, start)
     }
 
     /// The same of what another ledger lists than the one that the pass is held against.
     ///
     /// # Errors
     /// That, unless lost data is tolerated or the run goes on.
-    pub(crate) fn tell_lost_of(
+    pub(crate) fn report_missing_of(
         &self,
         ledger: Option<&PartitionLedger>,
         progress: &mut PartitionProgress,

@@ -225,18 +225,18 @@ impl PartitionProgress {
     /// The pass is over: what was read of what had been lost before was written again, and can be lost again.
     pub(crate) fn settle(&mut self) {
         let read = self.read_ranges();
-        self.losses.read(&read);
+        self.losses.confirm_read(&read);
     }
 
     /// What the ledger lists at or above `start`, was not read, and has not been told yet.
     pub(crate) fn missing(&self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
-        self.losses.news(ledger, &self.accounted(), start)
+        self.losses.peek_new(ledger, &self.accounted(), start)
     }
 
     /// The same, and it is told now.
     pub(crate) fn tell_missing(&mut self, ledger: Option<&PartitionLedger>, start: i64) -> Option<Missing> {
         let accounted = self.accounted();
-        self.losses.tell(ledger, &accounted, start)
+        self.losses.take_new(ledger, &accounted, start)
     }
 }
 

@@ -150,8 +150,8 @@ fn refusal(event: &EventPtr) -> Option<Refusal> {
         let text = CStr::from_ptr(rdk::rd_kafka_event_error_string(event.ptr()));
         (rdk::rd_kafka_event_error(event.ptr()), text.to_string_lossy().into_owned())
     };
-    let is_refusal = codes::error(code).is_no_admission() || admission::is_tls_refusal(&words);
-    is_refusal.then(|| Refusal { remedy: admission::way_out(&words).to_owned(), words })
+    let is_denied = codes::error(code).is_auth_failure() || admission::is_tls_refusal(&words);
+    is_denied.then(|| Refusal { remedy: admission::way_out(&words).to_owned(), words })
 }
 
 /// The part of librdkafka's statistics that is looked at (STATISTICS.md).

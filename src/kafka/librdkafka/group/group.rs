@@ -311,7 +311,7 @@ impl GroupConsumer {
             Told::Place(topic, partition, result) => {
                 // A rebalance under way is enough to be refused. The next commit carries the same place, or a newer one.
                 membership.answered(number, topic, partition, result.ok());
-                *refused = refused.or(result.err().filter(|error| error.is_refusal()));
+                *refused = refused.or(result.err().filter(|error| error.is_denied()));
             }
         });
     }

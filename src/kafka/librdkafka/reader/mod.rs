@@ -26,7 +26,7 @@ use std::{
 use self::{
     place::{Begin, Judgement, Place, Remedy, State},
     places::Places,
-    renewal::{Deafness, Renewal},
+    renewal::{Renewal, UnansweredTimer},
     witness::Word,
 };
 pub(crate) use self::{
@@ -66,7 +66,7 @@ pub(crate) struct Reader {
     prober: Prober,
     /// What the brokers are asked about places that were refused.
     inquiry: Option<Inquiry>,
-    deafness: Deafness,
+    unanswered_timer: UnansweredTimer,
     renewed: Option<Instant>,
 }
 
@@ -96,7 +96,7 @@ impl Reader {
             places: Places::new(table.count()),
             prober: Prober::new(settings, table.clone()),
             inquiry: None,
-            deafness: Deafness::default(),
+            unanswered_timer: UnansweredTimer::default(),
             renewed: None,
         })
     }
@@ -175,7 +175,7 @@ impl Reader {
                 }
                 ProbeAnswer::Leader { suspect, word } => {
                     if word != Word::Unanswered {
-                        self.deafness.heard();
+                        self.unanswered_timer.heard();
                     }
                     let place = self.places.of(suspect.partition);
                     if let Some(judgement) = place.and_then(|place| place.hear(suspect, word)) {
@@ -288,9 +288,9 @@ impl Reader {
         let now = Instant::now();
         let mut renews = false;
         if answers.iter().any(|(_, answer)| answer.is_ok()) {
-            self.deafness.heard();
+            self.unanswered_timer.heard();
         } else {
-            renews = self.deafness.unanswered(now);
+            renews = self.unanswered_timer.unanswered(now);
         }
         if spec == OffsetSpec::End {
             // Where a quota holds the client back, nothing has to come.
@@ -343,7 +343,7 @@ impl LogReader for Reader {
         let places = &mut self.places;
         let shown = self.consumer.poll(|event| places.show(event, visitor));
         if shown > 0 {
-            self.deafness.heard();
+            self.unanswered_timer.heard();
         }
         told + shown
     }

@@ -54,14 +54,14 @@ impl Renewal {
 
 /// Tells when a client should be given up for a new one: nothing has come of it for long, not even an answer.
 #[derive(Debug, Default)]
-pub(super) struct Deafness {
+pub(super) struct UnansweredTimer {
     since: Option<Instant>,
 }
 
 /// Twice as long as two questions may take.
-const DEAF_LIMIT: Duration = Duration::from_secs(20);
+const UNANSWERED_LIMIT: Duration = Duration::from_secs(20);
 
-impl Deafness {
+impl UnansweredTimer {
     /// Something came.
     pub(super) fn heard(&mut self) {
         self.since = None;
@@ -70,11 +70,11 @@ impl Deafness {
     /// A question had no answer. Returns whether that has lasted for too long; then it begins anew.
     pub(super) fn unanswered(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        let is_deaf = now.duration_since(since) >= DEAF_LIMIT;
-        if is_deaf {
+        let is_over = now.duration_since(since) >= UNANSWERED_LIMIT;
+        if is_over {
             self.since = None;
         }
-        is_deaf
+        is_over
     }
 }
 
@@ -84,13 +84,13 @@ mod tests {
 
     #[test]
     fn who_hears_nothing_for_long_is_deaf_once() {
-        let (mut deafness, start) = (Deafness::default(), Instant::now());
+        let (mut unanswered_timer, start) = (UnansweredTimer::default(), Instant::now());
         let at = |second| start + Duration::from_secs(second);
-        assert!(!deafness.unanswered(at(0)) && !deafness.unanswered(at(19)));
-        assert!(deafness.unanswered(at(20)));
-        assert!(!deafness.unanswered(at(21)), "the new one has its time");
-        deafness.heard();
-        assert!(!deafness.unanswered(at(41)) && !deafness.unanswered(at(60)));
-        assert!(deafness.unanswered(at(61)));
+        assert!(!unanswered_timer.unanswered(at(0)) && !unanswered_timer.unanswered(at(19)));
+        assert!(unanswered_timer.unanswered(at(20)));
+        assert!(!unanswered_timer.unanswered(at(21)), "the new one has its time");
+        unanswered_timer.heard();
+        assert!(!unanswered_timer.unanswered(at(41)) && !unanswered_timer.unanswered(at(60)));
+        assert!(unanswered_timer.unanswered(at(61)));
     }
 }

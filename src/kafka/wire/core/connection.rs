@@ -115,7 +115,7 @@ pub enum ConnectionError {
 impl ConnectionError {
     /// Whether one side has said no to the other, so that asking again does not help by itself.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         matches!(self, Self::Untrusted(_) | Self::Login(_))
     }
 }

@@ -107,7 +107,7 @@ fn who_is_not_let_in_is_told_in_the_broker_s_words() {
     let mut login = Login::with(Mechanism::Plain);
     login.greeted().unwrap();
     let error = login.answered(AUTHENTICATE, 1, &admission(58, "Authentication failed", b"", 0)).unwrap_err();
-    assert!(error.is_refusal());
+    assert!(error.is_denied());
     assert_eq!(error.to_string(), "SASL authentication error: Authentication failed");
     let mut login = Login::with(Mechanism::Plain);
     login.greeted().unwrap();
@@ -124,7 +124,7 @@ fn mechanisms_that_a_broker_lacks_are_named() {
     let mut login = Login::with(Mechanism::Plain);
     login.go(0).unwrap();
     let error = login.answered(HANDSHAKE, 1, &mechanisms(34)).unwrap_err();
-    assert!(error.is_refusal() && error.to_string().contains("ILLEGAL_SASL_STATE"), "{error}");
+    assert!(error.is_denied() && error.to_string().contains("ILLEGAL_SASL_STATE"), "{error}");
 }
 
 #[test]

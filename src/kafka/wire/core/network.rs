@@ -391,7 +391,7 @@ impl<T: Copy> Network<T> {
     fn end(&mut self, link: LinkId, error: ConnectionError, now_us: u64) {
         let (mut shortest_us, mut longest_us) =
             (self.settings.reconnect_shortest_us, self.settings.reconnect_longest_us);
-        if error.is_refusal() {
+        if error.is_denied() {
             // Who has said no says so again, and may lock out who asks too often.
             (shortest_us, longest_us) =
                 (shortest_us.max(REFUSED_SHORTEST_US), longest_us.max(REFUSED_LONGEST_US));

@@ -49,7 +49,7 @@ pub(crate) enum Fate {
         base_offset: i64,
     },
     /// It is in the log, and nobody says where.
-    AckedSomewhere,
+    AckedNoOffset,
     /// It is not in the log.
     Failed(Cause),
     /// Nobody knows whether it is in the log.
@@ -397,8 +397,8 @@ impl PartitionQueue {
             (Verdict::Acked, _) if base_offset >= 0 => {
                 self.acked(place, Fate::Acked { base_offset }, settled);
             }
-            (Verdict::Acked | Verdict::AckedSomewhere, _) => {
-                self.acked(place, Fate::AckedSomewhere, settled);
+            (Verdict::Acked | Verdict::AckedNoOffset, _) => {
+                self.acked(place, Fate::AckedNoOffset, settled);
             }
             (_, Some(cause)) => self.drop_one(place, cause, settled),
             (Verdict::Again, None) if error == code::CONCURRENT_TRANSACTIONS => {

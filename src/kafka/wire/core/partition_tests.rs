@@ -181,7 +181,7 @@ fn an_old_copy_that_the_broker_has_forgotten_is_in_the_log() {
     tested.answer(requests[1], 0);
     let again = tested.start_at(FIRST, u64::MAX).unwrap();
     tested.answer(again, OUT_OF_ORDER);
-    assert_eq!(tested.settled, [(4, ACKED), (2, Fate::AckedSomewhere)]);
+    assert_eq!(tested.settled, [(4, ACKED), (2, Fate::AckedNoOffset)]);
 }
 
 /// A leader that has lost what it knew of a producer calls everything out of order.

@@ -19,7 +19,7 @@ pub(crate) enum Verdict {
     /// It is in the log, at the offset that was answered, if one was.
     Acked,
     /// It is in the log, and nobody says where.
-    AckedSomewhere,
+    AckedNoOffset,
     /// It is not in the log by this attempt, and sent again.
     Again,
     /// Nobody knows whether it is in the log; it is sent again, and a copy counts once.
@@ -41,8 +41,8 @@ impl Verdict {
     pub(crate) fn of(error: i16, standing: Standing) -> Self {
         match error {
             code::NONE => Self::Acked,
-            code::DUPLICATE_SEQUENCE_NUMBER => Self::AckedSomewhere,
-            code::OUT_OF_ORDER_SEQUENCE_NUMBER if standing.is_below_acked => Self::AckedSomewhere,
+            code::DUPLICATE_SEQUENCE_NUMBER => Self::AckedNoOffset,
+            code::OUT_OF_ORDER_SEQUENCE_NUMBER if standing.is_below_acked => Self::AckedNoOffset,
             code::OUT_OF_ORDER_SEQUENCE_NUMBER if !standing.is_first || standing.is_doubtful => Self::Again,
             code::CORRUPT_MESSAGE
             | code::UNKNOWN_TOPIC_OR_PARTITION
@@ -119,7 +119,7 @@ mod tests {
     fn every_error_of_a_batch_has_its_verdict() {
         let verdicts: [(Verdict, &[i16]); 6] = [
             (Verdict::Acked, &[0]),
-            (Verdict::AckedSomewhere, &[46]),
+            (Verdict::AckedNoOffset, &[46]),
             (Verdict::Again, &[2, 3, 5, 8, 9, 14, 15, 16, 19, 51, 74, 75, 89, 100, 103]),
             (Verdict::AgainPerhapsWritten, &[6, 7, 13, 20, 56]),
             (
@@ -141,7 +141,7 @@ mod tests {
             Verdict::of(45, Standing { is_first, is_below_acked, is_doubtful: false })
         };
         assert_eq!(out_of_order(false, false), Verdict::Again);
-        assert_eq!(out_of_order(true, true), Verdict::AckedSomewhere);
+        assert_eq!(out_of_order(true, true), Verdict::AckedNoOffset);
         assert_eq!(out_of_order(true, false), Verdict::Unknown);
         let doubtful = Standing { is_doubtful: true, ..FIRST };
         assert_eq!(

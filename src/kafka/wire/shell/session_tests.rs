@@ -126,7 +126,7 @@ fn who_is_not_trusted_is_told_apart() {
         (refused(Some(&authority), good(), "127.0.0.1"), "it is another host's"),
         (refused(Some(&authority), authority.expired_server(), "localhost"), "it has expired"),
     ] {
-        assert!(error.is_refusal(), "{error}");
+        assert!(error.is_denied(), "{error}");
         let text = error.to_string();
         assert!(text.contains("certificate verify failed") && text.contains(words), "{text}");
     }
@@ -139,7 +139,7 @@ fn a_broker_that_asks_for_a_certificate_says_so() {
     let session = Session::new(&client(Some(&authority), None), "localhost").unwrap();
     let mut pair = Pair::new(session, server(&authority, &["localhost"], Some(&authority)));
     let error = pair.settle().unwrap_err();
-    assert!(error.is_refusal() && error.to_string().contains("CertificateRequired"), "{error}");
+    assert!(error.is_denied() && error.to_string().contains("CertificateRequired"), "{error}");
     let session = Session::new(&client(Some(&authority), Some(&authority)), "localhost").unwrap();
     let mut pair = Pair::new(session, server(&authority, &["localhost"], Some(&authority)));
     pair.settle().unwrap();
@@ -156,7 +156,7 @@ fn what_is_no_tls_is_named() {
     session.received(answer.len());
     let error = session.open(|_| ()).unwrap_err();
     assert!(matches!(&error, ConnectionError::Tls(words) if words.contains("no TLS")), "{error}");
-    assert!(!error.is_refusal());
+    assert!(!error.is_denied());
     assert!(Session::new(&client(Some(&authority), None), "not a name").is_err());
 }
 

@@ -63,7 +63,7 @@ impl Run {
         let past = self.server.partition(TOPIC, sent.partition).map(|partition| &partition.past);
         let is_lost = past.is_some_and(|past| past.has_lost(token as u64));
         match sent.fate {
-            Some(Fate::Acked { .. } | Fate::AckedSomewhere) => times == 1 || times == 0 && is_lost,
+            Some(Fate::Acked { .. } | Fate::AckedNoOffset) => times == 1 || times == 0 && is_lost,
             Some(Fate::Failed(_)) => times == 0,
             Some(Fate::Unknown(_)) | None => times <= 1,
         }

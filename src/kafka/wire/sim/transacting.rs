@@ -459,7 +459,7 @@ impl World {
         for (index, told) in self.transactions.iter().enumerate() {
             let of_it = || (0..times.len()).filter(|token| self.sent[*token].transaction == index);
             let acked = |token: &usize| {
-                matches!(self.sent[*token].fate, Some(Fate::Acked { .. } | Fate::AckedSomewhere))
+                matches!(self.sent[*token].fate, Some(Fate::Acked { .. } | Fate::AckedNoOffset))
             };
             let (whole, none) =
                 (of_it().all(|token| times[token] == 1), of_it().all(|token| times[token] == 0));

@@ -144,7 +144,7 @@ impl Writing {
         let has_doubts = has_doubts || !partition.past.losses.is_empty();
         let is_wrong = match fate {
             Fate::Acked { base_offset: offset } => !partition.past.had(offset, token as u64),
-            Fate::AckedSomewhere => sent.is_calm,
+            Fate::AckedNoOffset => sent.is_calm,
             // Nobody refuses anything here.
             Fate::Failed(_) | Fate::Unknown(_) => !has_doubts || sent.is_calm,
         };

@@ -316,7 +316,7 @@ impl Acks {
                 self.acked(record, true);
             }
             // It is in the log, at a place that only a reader can find: no bad offset, and none for the ledger.
-            Outcome::AckedSomewhere => {
+            Outcome::AckedNoOffset => {
                 self.timed(&record, now_us);
                 self.acked(record, false);
             }
@@ -325,7 +325,7 @@ impl Acks {
                 self.has_failed = true;
                 self.unknown |= matches!(delivery.outcome, Outcome::Unknown(_));
                 self.send_again(&record);
-                if !error.is_let_go() {
+                if !error.is_dropped_with_topic() {
                     self.failed(record.partition, record.predicted_offset, error);
                 }
                 return false;

@@ -24,7 +24,7 @@ use crate::{
 
 /// What a member tells.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum MemberEvent {
     /// The group has taken it in.
     Joined,
     /// It has read on in a partition.
@@ -52,7 +52,7 @@ pub(crate) struct Inbox {
     pub(crate) table: Arc<PartitionTable>,
     /// By slot.
     pub(crate) progress: Vec<MemberProgress>,
-    pub(crate) news: Sender<News>,
+    pub(crate) news: Sender<MemberEvent>,
     pub(crate) allowance: Allowance,
     /// How long records took, where that is measured.
     pub(crate) end_to_end: Option<EndToEnd>,
@@ -89,12 +89,12 @@ impl Truncations {
 /// Where the group as a whole stands still, by partition: the main thread tells, and whoever owns the partition looks
 /// into it.
 #[derive(Debug)]
-pub(crate) struct Silences(Box<[AtomicI64]>);
+pub(crate) struct StalledPartitions(Box<[AtomicI64]>);
 
 /// No place at all.
 const NOWHERE: i64 = -1;
 
-impl Silences {
+impl StalledPartitions {
     pub(crate) fn new(partitions: usize) -> Self {
         Self((0..partitions).map(|_| AtomicI64::new(NOWHERE)).collect())
     }
@@ -106,7 +106,7 @@ impl Silences {
         }
     }
 
-    pub(crate) fn is_told_of(&self, partition: PartitionSlot) -> bool {
+    pub(crate) fn contains(&self, partition: PartitionSlot) -> bool {
         self.of(partition).is_some_and(|place| place.load(Relaxed) != NOWHERE)
     }
 
@@ -128,19 +128,19 @@ pub(crate) struct MemberProgress {
     pub(crate) position: i64,
     pub(crate) read: AckedRuns,
     pub(crate) keys: SeenKeys,
-    pub(crate) has_news: bool,
+    pub(crate) has_unsent: bool,
     /// What cannot be read, and was told, begins here; how far it goes is not known yet.
     unreadable: Option<i64>,
 }
 
 impl MemberProgress {
     /// Tells the main thread what is new.
-    pub(crate) fn tell(&mut self, partition: PartitionSlot, news: &Sender<News>) {
-        if std::mem::take(&mut self.has_news) {
+    pub(crate) fn tell(&mut self, partition: PartitionSlot, news: &Sender<MemberEvent>) {
+        if std::mem::take(&mut self.has_unsent) {
             let (position, runs) = (self.position, self.read.take());
             let keys = std::mem::take(&mut self.keys);
             // It listens for as long as any member lives.
-            let _ = news.send(News::Read { partition, position, runs, keys });
+            let _ = news.send(MemberEvent::Read { partition, position, runs, keys });
         }
     }
 }
@@ -176,7 +176,7 @@ impl Inbox {
         progress.tell(partition, &self.news);
         progress.state.truncate(offset);
         progress.position = offset;
-        let _ = self.news.send(News::Rewound { partition, offset });
+        let _ = self.news.send(MemberEvent::Rewound { partition, offset });
     }
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
@@ -204,9 +204,9 @@ impl Inbox {
         if let Some(to) = to {
             progress.state.reposition();
             progress.position = position.max(to);
-            progress.has_news = true;
+            progress.has_unsent = true;
             // It listens for as long as any member lives.
-            let _ = self.news.send(News::PassedOver { partition, offsets: from..to });
+            let _ = self.news.send(MemberEvent::PassedOver { partition, offsets: from..to });
         }
         if known.is_none() {
             self.checker.stats().errors.add(1);
@@ -230,7 +230,7 @@ impl GroupVisitor for Inbox {
         let progress = &mut self.progress[partition.index()];
         progress.position = progress.position.max(record.offset + 1);
         progress.read.push(record.offset);
-        progress.has_news = true;
+        progress.has_unsent = true;
         self.uncommitted += 1;
         let (state, keys) = (&mut progress.state, &mut progress.keys);
         self.halt = self.checker.check_and_note(state, partition, record, keys).err();
@@ -266,7 +266,7 @@ impl GroupVisitor for Inbox {
             LogEvent::Progress { next_offset: reached } | LogEvent::AtEnd { end: reached } => {
                 if let Some(progress) = self.progress(partition) {
                     progress.position = progress.position.max(reached);
-                    progress.has_news = true;
+                    progress.has_unsent = true;
                 }
             }
             LogEvent::Truncated { to, .. } => self.truncate(partition, to),
@@ -292,7 +292,7 @@ impl GroupVisitor for Inbox {
     fn refused(&mut self, error: KafkaError) {
         self.checker.stats().errors.add(1);
         // How long that is worth while is for the main thread to say.
-        let _ = self.news.send(News::Refused(error));
+        let _ = self.news.send(MemberEvent::Refused(error));
     }
 
     fn mended(&mut self, _partition: PartitionSlot, what: &'static str, cause: &'static str) {
@@ -310,14 +310,16 @@ mod tests {
 
     #[test]
     fn a_silence_is_looked_into_by_one_member() {
-        let (silences, slot) = (Silences::new(2), PartitionSlot::new);
-        assert_eq!(silences.take(slot(1)), None);
-        silences.tell(slot(1), 0);
+        let (stalled_partitions, slot) = (StalledPartitions::new(2), PartitionSlot::new);
+        assert_eq!(stalled_partitions.take(slot(1)), None);
+        stalled_partitions.tell(slot(1), 0);
         assert!(
-            silences.is_told_of(slot(1)) && !silences.is_told_of(slot(0)) && !silences.is_told_of(slot(2))
+            stalled_partitions.contains(slot(1))
+                && !stalled_partitions.contains(slot(0))
+                && !stalled_partitions.contains(slot(2))
         );
-        assert_eq!((silences.take(slot(1)), silences.take(slot(1))), (Some(0), None));
-        silences.tell(slot(7), 5);
-        assert_eq!(silences.take(slot(7)), None, "there is no such partition");
+        assert_eq!((stalled_partitions.take(slot(1)), stalled_partitions.take(slot(1))), (Some(0), None));
+        stalled_partitions.tell(slot(7), 5);
+        assert_eq!(stalled_partitions.take(slot(7)), None, "there is no such partition");
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam::channel::Sender;
 
-use super::group_inbox::{Inbox, MemberProgress, News, Silences, Truncations};
+use super::group_inbox::{Inbox, MemberEvent, MemberProgress, StalledPartitions, Truncations};
 use crate::{
     clock::Clock,
     config::{ClientKind, GroupReadConfig, ProofConfig},
@@ -59,9 +59,9 @@ pub(crate) struct GroupReadPass {
     /// Where logs were truncated in this pass.
     pub(crate) truncations: Arc<Truncations>,
     /// Where nothing comes.
-    pub(crate) silences: Arc<Silences>,
+    pub(crate) stalled_partitions: Arc<StalledPartitions>,
     /// Where members tell what they have done.
-    pub(crate) news: Sender<News>,
+    pub(crate) news: Sender<MemberEvent>,
     /// Set when together they have read everything.
     pub(crate) done: Arc<AtomicBool>,
 }
@@ -192,7 +192,7 @@ struct Member<M> {
     client: M,
     inbox: Inbox,
     group: String,
-    silences: Arc<Silences>,
+    stalled_partitions: Arc<StalledPartitions>,
     done: Arc<AtomicBool>,
     pace: Option<Pace>,
     clock: Clock,
@@ -238,7 +238,7 @@ impl<M: GroupReader> Member<M> {
             },
             context: context.clone(),
             group: pass.group.clone(),
-            silences: pass.silences.clone(),
+            stalled_partitions: pass.stalled_partitions.clone(),
             done: pass.done.clone(),
             pace: job.config.throughput_bytes_per_s.map(|limit| Pace::new(limit, share(job), 0)),
             clock: Clock::start(),
@@ -327,9 +327,9 @@ impl<M: GroupReader> Member<M> {
     /// Where nothing comes of a partition of this member's, there may be what its client has nothing to show of.
     fn look_into_silence(&mut self) {
         for slot in self.inbox.table.slots() {
-            if self.silences.is_told_of(slot)
+            if self.stalled_partitions.contains(slot)
                 && self.client.owns(slot)
-                && let Some(offset) = self.silences.take(slot)
+                && let Some(offset) = self.stalled_partitions.take(slot)
             {
                 self.client.look_into(slot, offset);
             }
@@ -347,7 +347,7 @@ impl<M: GroupReader> Member<M> {
         if !self.joined && self.client.state().rebalances > 0 {
             self.joined = true;
             // It listens for as long as any member lives.
-            let _ = self.inbox.news.send(News::Joined);
+            let _ = self.inbox.news.send(MemberEvent::Joined);
         }
         let Inbox { table, progress, news, .. } = &mut self.inbox;
         for (partition, progress) in table.slots().zip(progress) {

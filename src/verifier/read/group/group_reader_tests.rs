@@ -20,7 +20,7 @@ struct Played {
     context: ShardContext,
     job: GroupReadJob,
     pass: GroupReadPass,
-    news: Receiver<News>,
+    news: Receiver<MemberEvent>,
     fake: Fake,
 }
 
@@ -47,7 +47,7 @@ fn played(members: usize, end: i64, flags: &str) -> Played {
         allowance: Allowance::All,
         handover: Arc::new(Handover::new([(0, Some(0)); PARTITIONS])),
         truncations: Arc::new(Truncations::new(PARTITIONS)),
-        silences: Arc::new(Silences::new(PARTITIONS)),
+        stalled_partitions: Arc::new(StalledPartitions::new(PARTITIONS)),
         news: sender,
         done: Arc::default(),
     };
@@ -98,14 +98,16 @@ impl Played {
     /// What was told of, in words.
     fn told(&self) -> Vec<String> {
         let words = |news| match news {
-            News::Joined => "joined".to_owned(),
-            News::Read { partition, position, runs, .. } => {
+            MemberEvent::Joined => "joined".to_owned(),
+            MemberEvent::Read { partition, position, runs, .. } => {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
                 format!("{}: {} below {position}", partition.index(), runs.join(" "))
             }
-            News::PassedOver { partition, offsets } => format!("{}: over {offsets:?}", partition.index()),
-            News::Rewound { partition, offset } => format!("{}: back to {offset}", partition.index()),
-            News::Refused(error) => format!("refused: {error}"),
+            MemberEvent::PassedOver { partition, offsets } => {
+                format!("{}: over {offsets:?}", partition.index())
+            }
+            MemberEvent::Rewound { partition, offset } => format!("{}: back to {offset}", partition.index()),
+            MemberEvent::Refused(error) => format!("refused: {error}"),
         };
         self.news.try_iter().map(words).collect()
     }
@@ -303,10 +305,10 @@ fn what_should_lie_in_a_gap_the_ledger_knows() {
 #[test]
 fn where_nothing_comes_whoever_owns_the_partition_looks_into_it() {
     let played = played(1, 9, "");
-    let silences = played.pass.silences.clone();
+    let stalled_partitions = played.pass.stalled_partitions.clone();
     let stands_still = GroupStep::Do(Box::new(move || {
-        silences.tell(PartitionSlot::new(0), 3);
-        silences.tell(PartitionSlot::new(1), 0);
+        stalled_partitions.tell(PartitionSlot::new(0), 3);
+        stalled_partitions.tell(PartitionSlot::new(1), 0);
     }));
     let fake = played.fake.clone();
     let done = played.pass.done.clone();
@@ -321,7 +323,7 @@ fn where_nothing_comes_whoever_owns_the_partition_looks_into_it() {
     let read = read_together(clients, &played.context, &played.job, &played.pass);
     LocalExecutor::default().run(async { futures_lite::future::zip(read, watch).await.0 }).unwrap();
     assert_eq!(played.fake.groups().looked_into, [(0, 3)]);
-    assert!(played.pass.silences.is_told_of(PartitionSlot::new(1)), "for whoever owns it");
+    assert!(played.pass.stalled_partitions.contains(PartitionSlot::new(1)), "for whoever owns it");
 }
 
 #[test]

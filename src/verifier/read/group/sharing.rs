@@ -108,8 +108,8 @@ impl<'a> Sharing<'a> {
         );
         // Who speaks the newer protocol is none of ours, and what he owns we shall never be shown.
         let is_theirs = !run_context.client.brokers_assign() && group_refusal::is_theirs(&classic);
-        let is_refusal = is_theirs || self.are_stuck(parts);
-        Some(Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_refusal })
+        let is_denied = is_theirs || self.are_stuck(parts);
+        Some(Trouble { awaited: Awaited { what, from, remedy }, is_known: true, is_denied })
     }
 
     /// Whether the pass will never come to its end.

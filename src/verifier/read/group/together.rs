@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    group_inbox::{News, Silences},
+    group_inbox::{MemberEvent, StalledPartitions},
     group_partition::GroupPartition,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) struct Together<'a> {
     pub(crate) parts: Vec<GroupPartition>,
     pub(super) checker: Checker,
     pub(super) stall_detector: StallDetector,
-    pub(super) silences: Arc<Silences>,
+    pub(super) stalled_partitions: Arc<StalledPartitions>,
     pub(super) ask: Ask<'a>,
     /// Which ends those are.
     pub(super) isolation: Isolation,
@@ -99,16 +99,16 @@ fn ledger_at_end<'a>(
 
 impl Together<'_> {
     /// What a member has read, or could not read. What it says of itself is for others.
-    pub(super) fn take(&mut self, news: News) {
+    pub(super) fn take(&mut self, news: MemberEvent) {
         match news {
-            News::PassedOver { partition, offsets } => {
+            MemberEvent::PassedOver { partition, offsets } => {
                 let passed_over = self.parts[partition.index()].progress.pass_over(offsets);
                 if let Some(Range { start, end }) = passed_over {
                     let number = self.checker.number(partition);
                     tracing::warn!("partition {number}: offsets {start} to {} are passed over", end - 1);
                 }
             }
-            News::Read { partition, position, runs, keys } => {
+            MemberEvent::Read { partition, position, runs, keys } => {
                 let part = &mut self.parts[partition.index()];
                 part.progress.reached(position);
                 part.moved = Instant::now();
@@ -120,8 +120,8 @@ impl Together<'_> {
                     self.delivered_twice(partition, offset);
                 }
             }
-            News::Rewound { partition, offset } => self.rewound(partition, offset),
-            News::Joined | News::Refused(_) => {}
+            MemberEvent::Rewound { partition, offset } => self.rewound(partition, offset),
+            MemberEvent::Joined | MemberEvent::Refused(_) => {}
         }
     }
 
@@ -156,10 +156,10 @@ impl Together<'_> {
     }
 
     /// What that lists at or above `end`, and the group was not shown, is told, once.
-    fn tell_lost_end(&mut self, index: usize, end: i64) -> Result<(), Halt> {
+    fn report_missing_end(&mut self, index: usize, end: i64) -> Result<(), Halt> {
         let progress = &mut self.parts[index].progress;
         let ledger = ledger_at_end(self.last_ledger.as_deref(), &self.checker, progress.partition);
-        self.checker.tell_lost_of(ledger, progress, end)
+        self.checker.report_missing_of(ledger, progress, end)
     }
 
     /// Whether there is a partition in which the group does not move.
@@ -204,7 +204,7 @@ impl Together<'_> {
                 what,
             );
             if look != Look::Patience {
-                self.silences.tell(partition, position);
+                self.stalled_partitions.tell(partition, position);
             }
         }
     }
@@ -290,7 +290,7 @@ impl Together<'_> {
             }
         }
         for (index, end) in lost {
-            self.tell_lost_end(index, end)?;
+            self.report_missing_end(index, end)?;
         }
         Ok(())
     }
@@ -336,13 +336,13 @@ impl Together<'_> {
             let progress = &mut self.parts[index].progress;
             progress.settle();
             if self.at_close != AtClose::AllButLeftOut {
-                self.checker.tell_lost(progress, start.max(progress.start))?;
+                self.checker.report_missing(progress, start.max(progress.start))?;
             }
             // Of what was acked since then only the end is certain: what a member's client has left out of the rest, it was
             // not told to read again while nobody knew of it.
             let end = progress.end().max(start);
             if self.last_ledger.is_some() {
-                self.tell_lost_end(index, end)?;
+                self.report_missing_end(index, end)?;
             }
         }
         Ok(())

@@ -69,7 +69,7 @@ fn played(acked: i64, end: i64, flags: &str) -> Played {
         parts: parts(&checker, &[range], vec![Losses::default()], false),
         stall_detector: StallDetector::new(&context, "the group reader"),
         checker,
-        silences: Arc::new(Silences::new(1)),
+        stalled_partitions: Arc::new(StalledPartitions::new(1)),
         ask: Box::new(move |spec| answering.answer(spec)),
         isolation: checker::isolation(config.proof),
         group: "g",
@@ -93,7 +93,7 @@ impl Played {
     /// A member was shown these, and has come so far.
     fn read(&mut self, offsets: Range<i64>, position: i64) {
         let runs = vec![OffsetRun { lower: offsets.start, upper: offsets.end }];
-        self.together.take(News::Read { partition: SLOT, position, runs, keys: SeenKeys::default() });
+        self.together.take(MemberEvent::Read { partition: SLOT, position, runs, keys: SeenKeys::default() });
     }
 
     /// Names and offsets of what was found, and did not end the run.
@@ -153,7 +153,7 @@ fn a_group_that_had_been_there_before_need_not_be_shown_everything() {
 fn what_cannot_be_read_is_not_missed_a_second_time() {
     let mut played = played(10, 10, "");
     played.read(0..3, 3);
-    played.together.take(News::PassedOver { partition: SLOT, offsets: 3..6 });
+    played.together.take(MemberEvent::PassedOver { partition: SLOT, offsets: 3..6 });
     played.read(6..10, 10);
     assert_eq!(violation(played.together.audit()), None);
 }
@@ -200,7 +200,7 @@ fn a_log_that_members_found_cut_ends_there() {
         let mut played = played(8, 20, "");
         played.read(0..8, 8);
         played.brokers.say([Some(end_now)]);
-        played.together.take(News::Rewound { partition: SLOT, offset: 5 });
+        played.together.take(MemberEvent::Rewound { partition: SLOT, offset: 5 });
         assert_eq!(played.halt(), Some((expected, 5)));
         let progress = &played.together.parts[0].progress;
         assert_eq!((progress.position, progress.end(), progress.was_truncated()), (5, end_now, true));
@@ -211,7 +211,7 @@ fn a_log_that_members_found_cut_ends_there() {
 fn a_member_that_went_back_less_far_than_the_group_has_come_has_found_no_truncation() {
     let mut played = played(8, 20, "");
     played.read(0..5, 5);
-    played.together.take(News::Rewound { partition: SLOT, offset: 5 });
+    played.together.take(MemberEvent::Rewound { partition: SLOT, offset: 5 });
     assert_eq!(played.halt(), None, "others had not come further");
     assert!(!played.together.parts[0].progress.was_truncated());
 }
@@ -240,7 +240,7 @@ fn who_stands_still_although_there_is_more_is_looked_into_and_stalled_in_the_end
         assert!(began.elapsed() < Duration::from_secs(10), "it is no stall");
         played.look();
     }
-    assert_eq!(played.together.silences.take(SLOT), Some(8), "half-way, a client looks into it");
+    assert_eq!(played.together.stalled_partitions.take(SLOT), Some(8), "half-way, a client looks into it");
 }
 
 #[test]
@@ -253,7 +253,10 @@ fn what_others_in_the_group_may_have_is_no_stall() {
         played.together.look_at_logs(true);
     }
     played.look();
-    assert_eq!((played.context.shared.stalls.all().len(), played.together.silences.take(SLOT)), (0, None));
+    assert_eq!(
+        (played.context.shared.stalls.all().len(), played.together.stalled_partitions.take(SLOT)),
+        (0, None)
+    );
 }
 
 #[test]
@@ -330,7 +333,7 @@ fn played_cut_short() -> Played {
 #[test]
 fn what_members_say_of_themselves_is_none_of_its_business() {
     let mut played = played(10, 10, "");
-    played.together.take(News::Joined);
-    played.together.take(News::Refused(KafkaError::full_group()));
+    played.together.take(MemberEvent::Joined);
+    played.together.take(MemberEvent::Refused(KafkaError::full_group()));
     assert_eq!((played.halt(), played.together.parts[0].progress.position), (None, 0));
 }

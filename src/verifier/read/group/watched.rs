@@ -13,7 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 
 use super::{
     ground::GroupGround,
-    group_inbox::{News, Silences, Truncations},
+    group_inbox::{MemberEvent, StalledPartitions, Truncations},
     group_partition::GroupPartition,
     group_reader::GroupReadPass,
     group_refusal::{self, Refusals},
@@ -90,13 +90,13 @@ impl<'a> PassPlan<'a> {
         let context = run_context.context(run_context.placement.shards[0].clone());
         let proof = run_context.config.proof;
         let checker = Checker::new(&context, ground.table.clone(), expectation.clone(), self.stats, proof);
-        let silences = Arc::new(Silences::new(ranges.len()));
+        let stalled_partitions = Arc::new(StalledPartitions::new(ranges.len()));
         let mut watched = WatchedPass {
             together: Together {
                 parts: together::parts(&checker, &ranges, self.losses, self.closing.is_some()),
                 checker,
                 stall_detector: StallDetector::new(&context, WORKER),
-                silences: silences.clone(),
+                stalled_partitions: stalled_partitions.clone(),
                 ask: Box::new(|spec| (ground.ask)(spec)),
                 isolation: checker::isolation(proof),
                 group: name,
@@ -130,7 +130,7 @@ impl<'a> PassPlan<'a> {
             allowance,
             handover,
             truncations,
-            silences,
+            stalled_partitions,
             news: sender,
             done: done.clone(),
         };
@@ -166,7 +166,7 @@ struct WatchedPass<'a> {
 
 impl WatchedPass<'_> {
     /// Takes the members' news until all of them are gone, and tells them when they are done.
-    fn go_on(&mut self, news: &Receiver<News>, done: &AtomicBool) {
+    fn go_on(&mut self, news: &Receiver<MemberEvent>, done: &AtomicBool) {
         let mut looked = Instant::now();
         loop {
             if let Some(second_look) = &mut self.second_look {
@@ -196,14 +196,14 @@ impl WatchedPass<'_> {
         }
     }
 
-    fn take(&mut self, news: News) {
+    fn take(&mut self, news: MemberEvent) {
         match news {
-            News::Joined => {
+            MemberEvent::Joined => {
                 self.joined += 1;
                 self.ground.run_context.lifecycle().begin();
                 self.refusals.taken_in();
             }
-            News::Refused(error) => self.refused(error),
+            MemberEvent::Refused(error) => self.refused(error),
             news => self.together.take(news),
         }
         if let Some(progress) = self.progress {

@@ -54,7 +54,7 @@ impl<R: LogReader> SeqReader<'_, R> {
                 end = ends.end;
             }
             if self.pass.is_acked_from(index, end) {
-                self.pass.tell_lost(index, end)?;
+                self.pass.report_missing(index, end)?;
             }
         }
         Ok(())
@@ -71,6 +71,6 @@ impl<R: LogReader> SeqReader<'_, R> {
         let Some(ends) = self.ask(index).await else { return Ok(()) };
         // The log's start may have moved while it was read.
         let start = self.pass.readers[index].progress.start.max(ends.start);
-        self.pass.tell_lost(index, start)
+        self.pass.report_missing(index, start)
     }
 }

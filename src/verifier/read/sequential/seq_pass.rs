@@ -136,8 +136,8 @@ impl PassState {
     }
 
     /// What was acked at or above `start` and is missing is told, once.
-    pub(crate) fn tell_lost(&mut self, index: usize, start: i64) -> Result<(), Halt> {
-        self.checker.tell_lost(&mut self.readers[index].progress, start)
+    pub(crate) fn report_missing(&mut self, index: usize, start: i64) -> Result<(), Halt> {
+        self.checker.report_missing(&mut self.readers[index].progress, start)
     }
 
     /// Whether a key was not seen with its last value, if the log still starts where it did.
