@@ -20,7 +20,7 @@ pub(crate) fn lines(config: &RepeaterConfig, shared: &Shared, ending: &Ending) -
     let Some(board) = shared.repeater.get() else { return String::new() };
     let worked = ending.phases().iter().map(|phase| phase.took).sum();
     let (stalls, causes, weaker) = (&shared.stalls, &shared.causes, &config.common.weaker);
-    let woken = shared.pulses.woken();
+    let woken = shared.heartbeats.woken();
     let summary = Summary { config, board, stalls, causes, weaker, woken, worked, total: ending.elapsed() };
     let mut text = String::new();
     // Writing to a string cannot fail.

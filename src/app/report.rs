@@ -311,7 +311,7 @@ fn document(ending: &Ending, facts: &Facts, verdict: &Verdict, exit_code: u8) ->
         causes: shared.map(|shared| shared.causes.all().clone()).unwrap_or_default(),
         complaints: complaints().all(),
         throttling: complaints().throttlings(),
-        shards_woken: shared.map_or(0, |shared| shared.pulses.woken()),
+        shards_woken: shared.map_or(0, |shared| shared.heartbeats.woken()),
         totals: shared.and_then(Shared::status).unwrap_or_else(|| Value::Array(Vec::new())),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     findings::{Causes, Stalls, Waits, gaps::Gaps, violations::Violations},
     kafka::Observer,
     ledger::undecided::UndecidedRecords,
-    runtime::pulse::Pulses,
+    runtime::heartbeat::Heartbeats,
     stats::{BenchBoard, Board, RepeaterBoard},
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     /// Connections that the control port may have at a time.
     pub connections: Arc<AtomicUsize>,
     /// Whether the shards come round.
-    pub pulses: Arc<Pulses>,
+    pub heartbeats: Arc<Heartbeats>,
     /// How many shards there are; 0 until they are placed.
     pub shards: AtomicUsize,
     /// Brokers that are up, and that are known; zeros until somebody has looked.
@@ -87,7 +87,7 @@ impl Shared {
             causes: Causes::default(),
             ending: ending.clone(),
             connections: Arc::new(AtomicUsize::new(connections)),
-            pulses: Arc::default(),
+            heartbeats: Arc::default(),
             shards: AtomicUsize::new(0),
             brokers: BrokerCount::default(),
             observer: OnceLock::new(),

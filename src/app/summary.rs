@@ -28,7 +28,7 @@ pub(crate) fn lines(config: &VerifierConfig, shared: &Shared, ending: &Ending) -
         total: ending.elapsed(),
         store: &store,
         stalls: &shared.stalls,
-        woken: shared.pulses.woken(),
+        woken: shared.heartbeats.woken(),
         causes: &shared.causes,
     };
     let mut text = String::new();

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::{Shared, ending::Asked, logging, trogdor},
     config::LogFormat,
-    runtime::pulse::{LISTEN_EVERY, Listener},
+    runtime::heartbeat::{LISTEN_EVERY, Listener},
     terminal,
 };
 
@@ -135,7 +135,7 @@ async fn listen_to_shards(shared: Arc<Shared>) {
     let mut listener = Listener::default();
     loop {
         sleep(LISTEN_EVERY).await;
-        for word in listener.look(&shared.pulses, Instant::now()) {
+        for word in listener.look(&shared.heartbeats, Instant::now()) {
             tracing::warn!("{word}");
         }
     }

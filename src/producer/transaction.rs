@@ -61,7 +61,7 @@ pub(crate) struct Transaction {
     /// Something in it failed: it cannot be committed, and the client may hold on to the rest until it is aborted.
     failed: bool,
     /// Nothing failed, and it is not to be committed all the same.
-    spoilt: bool,
+    must_abort: bool,
     /// Records sent in it.
     sent: u32,
     outcome: Option<Ended>,
@@ -79,7 +79,7 @@ impl Transaction {
             stage: Stage::Starting,
             aborting: false,
             failed: false,
-            spoilt: false,
+            must_abort: false,
             sent: 0,
             outcome: None,
             begun: Instant::now(),
@@ -119,7 +119,7 @@ impl Transaction {
     /// records have their outcomes.
     pub(crate) fn settled(&mut self, failed: bool, sound: bool) {
         self.failed |= failed;
-        self.spoilt |= !sound;
+        self.must_abort |= !sound;
     }
 
     /// Whether a record of it failed.
@@ -129,7 +129,7 @@ impl Transaction {
     }
 
     fn must_abort(&self) -> bool {
-        self.failed || self.spoilt
+        self.failed || self.must_abort
     }
 
     /// Whether its end is under way.
@@ -180,7 +180,7 @@ impl Transaction {
         if !matches!(ended, Ended::Fatal(_)) {
             self.begun = Instant::now();
         }
-        (self.stage, self.sent, self.failed, self.spoilt) = (Stage::Open, 0, false, false);
+        (self.stage, self.sent, self.failed, self.must_abort) = (Stage::Open, 0, false, false);
         self.aborting = self.rules.abort_rate > 0.0 && random.chance(self.rules.abort_rate);
         match ended {
             Ended::Started => Change::Started,

@@ -11,7 +11,7 @@ mod deliveries;
 mod played;
 mod run;
 mod sender;
-mod standstill;
+mod stall;
 mod start;
 mod tokens;
 mod trial;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     context::{RepeaterContext, ShardFloor},
-    standstill::Standstill,
+    stall::StallWatch,
     start::Start,
     trial::Trial,
     worker,
@@ -146,7 +146,7 @@ fn work(
         observer: &observer,
         board,
         start: Start::new(&context, &places),
-        standstill: Standstill::new(&context, &observer, &places, session),
+        stall: StallWatch::new(&context, &observer, &places, session),
         waiting: StartWait::new(
             &control.shared,
             "the repeater",
@@ -190,9 +190,9 @@ fn spawn(
     placement: &Placement,
     kind: ClientKind,
 ) -> Result<Vec<Shard<Result<(), ClientError>>>, RunError> {
-    let (pulses, shards) = (&context.shared.pulses, placement.shards.len());
+    let (heartbeats, shards) = (&context.shared.heartbeats, placement.shards.len());
     let context = context.clone();
-    let spawned = executor::spawn_shards(placement, pulses, move |place| {
+    let spawned = executor::spawn_shards(placement, heartbeats, move |place| {
         let context = context.clone();
         async move {
             let result = run_shard(context.clone(), place, shards, kind).await;
@@ -271,7 +271,7 @@ struct Supervision<'a> {
     observer: &'a Observer,
     board: &'a RepeaterBoard,
     start: Start<'a>,
-    standstill: Standstill<'a>,
+    stall: StallWatch<'a>,
     waiting: StartWait<'a>,
     refusals: Refusals,
     /// What was said last of the group that `/activate` is waited for.
@@ -311,7 +311,7 @@ impl Supervision<'_> {
         }
         self.look_at_refusals(&group);
         if *producing {
-            self.standstill.look(&group);
+            self.stall.look(&group);
         } else if self.start.is_given(&group) {
             self.context.let_produce();
             *producing = true;

@@ -160,7 +160,7 @@ impl<C: ClientFactory<Writer: SlotWriter>> TokenSender<C> {
     #[cold]
     fn not_sent(&mut self, token: Option<i64>, error: SendError) -> bool {
         match (error, token) {
-            (SendError::Refused(error), token) if !error.is_passing() => {
+            (SendError::Refused(error), token) if !error.is_transient_on_send() => {
                 self.lose(token, error, false);
                 self.back_off();
                 false

@@ -278,9 +278,9 @@ fn what_cannot_be_read_is_named_too_where_it_is_known_at_once_how_far_it_goes() 
 #[test]
 fn a_record_that_cannot_be_taken_apart_gives_no_token() {
     on_an_executor(async {
-        let spoilt = GroupStep::ShowSpoilt { partition: 0, offset: 1 };
+        let malformed = GroupStep::ShowMalformed { partition: 0, offset: 1 };
         let so_far = say(LogEvent::Unreadable { from: 1, to: Some(4), cause: "" });
-        let played = Played::new("", [assign(), token(0, 70), spoilt, so_far, token(4, 71)]);
+        let played = Played::new("", [assign(), token(0, 70), malformed, so_far, token(4, 71)]);
         played.work_until(|played| played.produced() == 5).await;
         assert_eq!(
             (played.found(), played.context.stats.tombstones_consumed.get()),

@@ -16,7 +16,7 @@ use super::{
         cpu_set::CpuSet,
         placement::{Placement, ShardPlace},
     },
-    pulse::Pulses,
+    heartbeat::Heartbeats,
 };
 
 /// Bytes of registered I/O buffers per executor. They serve direct file I/O, which a shard never does: this is the
@@ -104,7 +104,7 @@ impl<T> Shard<T> {
 /// Starts all shards of the plan, each as the future that `make` returns for it.
 ///
 /// `make` runs on the shard's thread within its executor, so the future may hold what cannot leave a thread. No future
-/// starts before all executors stand; from then on each beats in `pulses`. Call [`super::preflight::check`] first:
+/// starts before all executors stand; from then on each beats in `heartbeats`. Call [`super::preflight::check`] first:
 /// glommio panics where `io_uring` is forbidden.
 ///
 /// # Errors
@@ -112,7 +112,7 @@ impl<T> Shard<T> {
 /// If any shard gets no thread, no core or no executor. None runs then.
 pub fn spawn_shards<F, Fut, T>(
     placement: &Placement,
-    pulses: &Arc<Pulses>,
+    heartbeats: &Arc<Heartbeats>,
     make: F,
 ) -> Result<Vec<Shard<T>>, RuntimeError>
 where
@@ -120,7 +120,7 @@ where
     Fut: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    let start = |place: &ShardPlace| start(place.clone(), pulses.clone(), make.clone());
+    let start = |place: &ShardPlace| start(place.clone(), heartbeats.clone(), make.clone());
     let starting: Vec<Starting<T>> = placement.shards.iter().map(start).collect::<Result<_, _>>()?;
     // On the first error the rest is dropped, and with it their start signals: those threads end by themselves.
     let ready = starting.into_iter().map(Starting::wait_until_ready).collect::<Result<Vec<_>, _>>()?;
@@ -183,7 +183,11 @@ impl<T> Starting<T> {
     }
 }
 
-fn start<F, Fut, T>(place: ShardPlace, pulses: Arc<Pulses>, make: F) -> Result<Starting<T>, RuntimeError>
+fn start<F, Fut, T>(
+    place: ShardPlace,
+    heartbeats: Arc<Heartbeats>,
+    make: F,
+) -> Result<Starting<T>, RuntimeError>
 where
     F: Fn(ShardPlace) -> Fut + Send + 'static,
     Fut: Future<Output = T> + 'static,
@@ -195,7 +199,7 @@ where
     let shard = place.index;
     let thread = thread::Builder::new()
         .name(format!("shard-{shard}"))
-        .spawn(move || run(own_place, &pulses, make, &report, &signal))
+        .spawn(move || run(own_place, &heartbeats, make, &report, &signal))
         .map_err(|source| RuntimeError::NoThread { shard, source })?;
     Ok(Starting { shard: Shard { place, thread }, ready, go })
 }
@@ -203,7 +207,7 @@ where
 /// The life of a shard's thread. `None`: it was not to run, because it or another shard could not.
 fn run<F, Fut, T>(
     place: ShardPlace,
-    pulses: &Pulses,
+    heartbeats: &Heartbeats,
     make: F,
     report: &Sender<Result<(), RuntimeError>>,
     signal: &Receiver<()>,
@@ -222,10 +226,10 @@ where
     };
     report.send(Ok(())).ok()?;
     signal.recv().ok()?;
-    let alive = pulses.begin(place.index);
-    let pulse = alive.pulse();
+    let alive = heartbeats.begin(place.index);
+    let heartbeat = alive.heartbeat();
     Some(executor.run(async move {
-        let beating = glommio::spawn_local(async move { pulse.beat().await }).detach();
+        let beating = glommio::spawn_local(async move { heartbeat.beat().await }).detach();
         let value = make(place).await;
         beating.cancel();
         value

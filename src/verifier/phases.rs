@@ -92,14 +92,17 @@ fn start_producers<C: ClientFactory>(
 ) -> Result<Vec<Shard<Result<(), Halt>>>, RunError> {
     let contexts = run_context.placement.shards.iter().map(|place| run_context.context(place.clone()));
     let work: Arc<Vec<_>> = Arc::new(contexts.zip(jobs).collect());
-    let shards =
-        executor::spawn_shards(&run_context.placement, &run_context.control.shared.pulses, move |place| {
+    let shards = executor::spawn_shards(
+        &run_context.placement,
+        &run_context.control.shared.heartbeats,
+        move |place| {
             let (context, job) = work[place.index].clone();
             async move {
                 let outcome = producer::run(clients(&context), &context, job).await;
                 context.stop_all_on_halt(outcome)
             }
-        })?;
+        },
+    )?;
     Ok(shards)
 }
 

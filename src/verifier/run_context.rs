@@ -484,13 +484,16 @@ where
     let contexts: Vec<_> =
         run_context.placement.shards.iter().map(|place| run_context.context(place.clone())).collect();
     let shared = Arc::new((contexts, Mutex::new(work), run));
-    let shards =
-        executor::spawn_shards(&run_context.placement, &run_context.control.shared.pulses, move |place| {
+    let shards = executor::spawn_shards(
+        &run_context.placement,
+        &run_context.control.shared.heartbeats,
+        move |place| {
             let (contexts, work, run) = &*shared;
             // Once for each shard, before its work begins.
             let work = mem::take(&mut work.lock().unwrap_or_else(PoisonError::into_inner)[place.index]);
             run(contexts[place.index].clone(), work)
-        })?;
+        },
+    )?;
     Ok((feeders, shards))
 }
 

@@ -254,6 +254,6 @@ fn a_broker_that_hangs_up_holds_no_shard_up(cluster: &Cluster) {
     let kinds: Vec<&Value> =
         report["complaints"].as_array().expect("a list").iter().map(|c| &c["kind"]).collect();
     assert!(kinds.iter().any(|kind| *kind == "hung-up"), "{report}");
-    finished.expect_no_output(&["has not come round", "did not end in time"]);
+    finished.expect_no_output(&["has missed its heartbeats", "did not end in time"]);
     wait_until("connections again", || topic.partitions().is_some());
 }

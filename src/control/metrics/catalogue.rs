@@ -110,7 +110,7 @@ fn of_process(families: &mut Families, shared: &Shared) {
         families.add(CPU, vec![("mode", mode.to_owned())], Value::Seconds(time_ms as f64 / 1e3));
     }
     whole(families, MEMORY, cost.memory_bytes);
-    whole(families, WOKEN, shared.pulses.woken());
+    whole(families, WOKEN, shared.heartbeats.woken());
 }
 
 fn of_findings(families: &mut Families, shared: &Shared) {

@@ -54,7 +54,11 @@ fn questions_follow_the_class() {
     assert!(is(KafkaError::is_purged).is_empty());
     assert_eq!(is(KafkaError::is_dropped_with_topic), [3, 100]);
     assert_eq!(is(KafkaError::is_denied), [17, 29, 30, 31, 33, 34, 53, 58, 65, 66]);
-    assert_eq!(is(KafkaError::is_passing), [3, 100], "a send is not refused for good by what passes");
+    assert_eq!(
+        is(KafkaError::is_transient_on_send),
+        [3, 100],
+        "a send is not refused for good by what passes"
+    );
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl KafkaError {
     /// without the topic. One is enough, and a broker that comes up may give it; who watches the topics says it when
     /// one was deleted.
     #[must_use]
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient_on_send(self) -> bool {
         self.is_unknown_topic() || matches!(self, Self::Local(LocalError::State(_)))
     }
 

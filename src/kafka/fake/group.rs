@@ -37,7 +37,7 @@ pub(crate) enum GroupStep {
         epoch: i32,
     },
     /// One whose headers cannot be taken apart.
-    ShowSpoilt {
+    ShowMalformed {
         partition: u32,
         offset: i64,
     },
@@ -260,7 +260,7 @@ impl Member {
             GroupStep::Show { partition, offsets, epoch } => {
                 return self.show_all(partition, offsets, epoch, limit, visitor);
             }
-            GroupStep::ShowSpoilt { partition, offset } => {
+            GroupStep::ShowMalformed { partition, offset } => {
                 record_at(offset, 0, false, |record| self.show(partition, record, visitor));
             }
             GroupStep::ShowAdded { partition, offset, value } => {

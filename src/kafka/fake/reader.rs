@@ -37,7 +37,7 @@ pub(crate) enum Step {
         epoch: i32,
     },
     /// A record whose headers cannot be taken apart.
-    ShowSpoilt {
+    ShowMalformed {
         partition: i32,
         offset: i64,
     },
@@ -234,7 +234,7 @@ impl PortionedReader for Reader {
                 let partition = self.slot(partition);
                 (offsets.start..to).map(|offset| show(visitor, partition, (offset, epoch), true)).count()
             }
-            Some(Step::ShowSpoilt { partition, offset }) => {
+            Some(Step::ShowMalformed { partition, offset }) => {
                 self.0.borrow().must_be_reading(partition);
                 show(visitor, self.slot(partition), (offset, 0), false);
                 1

@@ -116,7 +116,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
     }
 
     /// Hears what the group says.
-    fn hear(&mut self, visitor: &mut impl GroupVisitor) {
+    fn handle_words(&mut self, visitor: &mut impl GroupVisitor) {
         while let Some(word) = self.membership.word() {
             match word {
                 GroupWord::Assigned(places) => {
@@ -479,7 +479,7 @@ impl<M: Membership, R: MemberReader> Joined<M, R> {
 
 impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
     fn poll(&mut self, limit: usize, visitor: &mut impl GroupVisitor) -> bool {
-        self.hear(visitor);
+        self.handle_words(visitor);
         self.hear_of_places(visitor);
         self.give_up_when_committed();
         self.settle_places(visitor);
@@ -539,7 +539,7 @@ impl<M: Membership, R: MemberReader> GroupReader for Joined<M, R> {
     }
 
     fn settle(&mut self) -> bool {
-        self.hear(&mut Quiet);
+        self.handle_words(&mut Quiet);
         self.hear_of_commits();
         self.give_up_when_committed();
         if !self.is_committed() && !self.is_commit_under_way {

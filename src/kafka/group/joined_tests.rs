@@ -395,7 +395,7 @@ fn what_cannot_be_read_is_gone_past_once_it_is_known_how_far_it_goes() {
     assert_eq!(played.steps([unreadable(Some(7))]).commit(), [(0, 7)]);
     let read = OffsetAndEpoch { offset: 7, leader_epoch: -1 };
     assert_eq!(played.handover.read(PartitionSlot::new(0)), read, "no leader can be asked about it");
-    played.steps([Step::ShowSpoilt { partition: 0, offset: 9 }]);
+    played.steps([Step::ShowMalformed { partition: 0, offset: 9 }]);
     assert_eq!((played.notes.records.last().copied(), played.commit()), (Some((0, 9)), vec![(0, 7)]));
 }
 

@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(is(KafkaError::is_purged), [-152, -151, -150]);
         assert_eq!(is(KafkaError::is_dropped_with_topic), [-197, -190, -188]);
         assert_eq!(is(KafkaError::is_denied), [-169]);
-        assert_eq!(is(KafkaError::is_passing), [-190, -188, -178, -172]);
+        assert_eq!(is(KafkaError::is_transient_on_send), [-190, -188, -178, -172]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
     };
 
     /// A record whose headers cannot be taken apart, as it is shown.
-    fn spoilt(offset: i64) -> RecordView<'static> {
+    fn malformed(offset: i64) -> RecordView<'static> {
         RecordView {
             offset,
             leader_epoch: 3,
@@ -133,7 +133,7 @@ mod tests {
             for proof_header in [true, false] {
                 let rules = Rules { visible, proof_header, whole_transactions: false, ledger_grows: false };
                 for ledger in [Some(&ledger), None] {
-                    let broken = PartitionState::default().check(&spoilt(5), ledger, rules).unwrap_err();
+                    let broken = PartitionState::default().check(&malformed(5), ledger, rules).unwrap_err();
                     assert_eq!((broken.anomaly, broken.offset), (Anomaly::Corrupt, 5));
                     assert_eq!(broken.expected, "headers that can be read");
                 }
@@ -149,7 +149,7 @@ mod tests {
             whole_transactions: false,
             ledger_grows: false,
         };
-        let bare = RecordView { has_sound_headers: true, ..spoilt(5) };
+        let bare = RecordView { has_sound_headers: true, ..malformed(5) };
         assert!(PartitionState::default().check(&bare, None, rules).is_ok());
     }
 
@@ -162,10 +162,10 @@ mod tests {
             ledger_grows: false,
         };
         let mut state = PartitionState::default();
-        let sound = |offset| RecordView { has_sound_headers: true, offset, ..spoilt(5) };
+        let sound = |offset| RecordView { has_sound_headers: true, offset, ..malformed(5) };
         state.check(&sound(5), None, rules).unwrap();
         for (offset, leader_epoch) in [(5, 3), (4, 3), (6, 2), (1 << 40, 9)] {
-            let record = RecordView { leader_epoch, ..spoilt(offset) };
+            let record = RecordView { leader_epoch, ..malformed(offset) };
             assert_eq!(state.check(&record, None, rules).unwrap_err().anomaly, Anomaly::Corrupt, "{offset}");
         }
         assert_eq!(state.check(&sound(6), None, rules), Ok((Checked::OutOfScope, false)));

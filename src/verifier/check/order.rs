@@ -97,7 +97,7 @@ impl Order {
     /// Takes the next record in if it is the one behind the last, of the same run and in no transaction; if it is not,
     /// nothing changes.
     #[inline]
-    pub(crate) fn follows(&mut self, offset: i64, run: u64, sequence: u64) -> bool {
+    pub(crate) fn takes_fast_path(&mut self, offset: i64, run: u64, sequence: u64) -> bool {
         let Some(run) = self.runs.get_mut(self.current).filter(|known| known.id == run) else { return false };
         let Some((_, highest)) = run.seen.last_mut() else { return false };
         if run.last != *highest || highest.checked_add(1) != Some(sequence) {

@@ -103,7 +103,7 @@ impl PartitionState {
         ledger: Option<&PartitionLedger>,
         rules: Rules,
     ) -> Result<(Checked, bool), Box<Broken>> {
-        if self.follows(record, rules) {
+        if self.takes_fast_path(record, rules) {
             return Ok((Checked::Valid, false));
         }
         self.check_closely(record, ledger, rules)
@@ -112,7 +112,7 @@ impl PartitionState {
     /// What nearly every record is: the one behind the last in each respect, and as it was sent. Then this stands
     /// on it, at a part of what the checks cost; if not, nothing has changed, and they say what it is.
     #[inline]
-    fn follows(&mut self, record: &RecordView<'_>, rules: Rules) -> bool {
+    fn takes_fast_path(&mut self, record: &RecordView<'_>, rules: Rules) -> bool {
         let Some(last) = &mut self.last else { return false };
         if last.jumped || record.offset != last.offset + 1 || record.leader_epoch != last.leader_epoch {
             return false;
@@ -131,7 +131,7 @@ impl PartitionState {
             let content = Content::named(record.key, proof::digest_of(record.value), id, record.offset);
             if !is_same_time(&proof, record)
                 || !header.is_true(&content)
-                || !self.order.follows(record.offset, proof.run, proof.sequence)
+                || !self.order.takes_fast_path(record.offset, proof.run, proof.sequence)
             {
                 return false;
             }

@@ -433,7 +433,7 @@ fn twisted(twist: u8, offset: &mut i64, sequence: &mut u64) -> Sent {
 }
 
 proptest! {
-    /// What is waved through is what the checks would let pass, and leaves the same behind.
+    /// What takes the fast path is what the checks would let pass, and leaves the same behind.
     #[test]
     fn the_short_way_leads_where_the_long_one_does(
         twists in prop::collection::vec((0..60_u8, -1..=1_i32, 0..40_u8), 1..60),

@@ -417,7 +417,7 @@ impl<C: ClientFactory> ShardProducer<C> {
                 self.acks.restart_wanted = true;
                 Ok(false)
             }
-            SendError::Refused(error) if error.is_passing() => Ok(false),
+            SendError::Refused(error) if error.is_transient_on_send() => Ok(false),
             // The client knows already what the cluster would say, and asks again with its next look at it.
             SendError::Refused(error) => {
                 self.acks.failed(sending.partition, sending.offset, error);

@@ -207,7 +207,7 @@ impl Checker {
     /// it is one that was acked, behind nothing but what need not show (markers, what was aborted); if not, it is the
     /// record at the reader's place.
     #[cold]
-    pub(crate) fn place_of_spoilt(&self, partition: PartitionSlot, position: i64, claimed: i64) -> i64 {
+    pub(crate) fn place_of_malformed(&self, partition: PartitionSlot, position: i64, claimed: i64) -> i64 {
         let is_next = match self.ledger(partition) {
             Some(ledger) => ledger.contains(claimed) && !ledger.contains_any(position, claimed),
             None => self.rules.visible == Visible::Committed,

@@ -394,7 +394,7 @@ impl LogVisitor for FirstWord<'_> {
         }
         let (checker, partition, wanted) = (self.checker, self.partition, self.wanted);
         if !record.has_sound_headers {
-            let offset = checker.place_of_spoilt(partition, wanted, record.offset);
+            let offset = checker.place_of_malformed(partition, wanted, record.offset);
             let record = RecordView { offset, ..*record };
             let told = checker.check(self.state, partition, &record);
             self.outcome = Some(told.map(|()| Found::Gone));

@@ -19,10 +19,10 @@ use rdkafka::{
 
 use super::{
     closing::Closing,
+    commit_position::Step,
     commits::{self, Told},
     group_event::GroupEvent,
     membership::{Membership, Unreadable, on_rebalance},
-    place::Step,
 };
 use crate::{
     kafka::{

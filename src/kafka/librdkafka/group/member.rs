@@ -261,7 +261,7 @@ impl<V: GroupVisitor> Showing<'_, V> {
     #[inline]
     fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         if !record.has_sound_headers {
-            return self.spoilt(partition, record);
+            return self.malformed(partition, record);
         }
         self.look_for_gap(partition, record.offset)?;
         self.visitor.record(partition, record)?;
@@ -271,7 +271,7 @@ impl<V: GroupVisitor> Showing<'_, V> {
 
     /// Nor can it be known then where the next one begins.
     #[cold]
-    fn spoilt(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
+    fn malformed(&mut self, partition: PartitionSlot, record: &RecordView<'_>) -> ControlFlow<()> {
         self.visitor.record(partition, record)?;
         let at = Unreadable::Record(record.offset);
         self.due.push(Due::Hold { partition, at, cause: None });

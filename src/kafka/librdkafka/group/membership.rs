@@ -11,8 +11,8 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
 use super::{
+    commit_position::{CommitPosition, NEW_PLACE, Owned, Step},
     commits,
-    place::{NEW_PLACE, Owned, Place, Step},
 };
 use crate::{
     kafka::{
@@ -45,7 +45,7 @@ pub(crate) struct Membership {
     pub(crate) commits: Cell<*mut rdk::rd_kafka_queue_t>,
     owned: RefCell<Owned>,
     /// Places in partitions that were given up, whose last commit has no answer yet.
-    given_up: RefCell<Vec<(PartitionSlot, Place)>>,
+    given_up: RefCell<Vec<(PartitionSlot, CommitPosition)>>,
     /// The last commit that was sent.
     sent: Cell<CommitNumber>,
     /// How many have their answer, in whatever order.
@@ -182,7 +182,7 @@ impl Membership {
     }
 
     /// What the group does not know of this place it will not learn any more.
-    fn lose(&self, place: &Place) {
+    fn lose(&self, place: &CommitPosition) {
         self.uncommitted.set(self.uncommitted.get() + place.ahead());
     }
 
@@ -199,7 +199,7 @@ impl Membership {
     /// Whether the group knows of everything that was consumed, and will not forget it: commits that the client has held
     /// back until there is a coordinator again can come behind later ones, and take the group back to where it was then.
     pub(crate) fn is_committed(&self) -> bool {
-        self.owned.borrow().0.values().all(Place::is_committed)
+        self.owned.borrow().0.values().all(CommitPosition::is_committed)
             && self.given_up.borrow().is_empty()
             && self.answers == self.sent
     }
@@ -266,7 +266,7 @@ impl Membership {
         self.handover.as_ref()?.due(partition)
     }
 
-    fn hand_over(&self, partition: PartitionSlot, place: &Place) {
+    fn hand_over(&self, partition: PartitionSlot, place: &CommitPosition) {
         if let Some(handover) = &self.handover {
             handover.tell(partition, OffsetAndEpoch { offset: place.behind, leader_epoch: place.epoch });
         }
@@ -291,8 +291,9 @@ impl Membership {
             // Who owns a partition has the group know where it is consumed from, whenever its topic got it.
             if let Some(slot) = place.and_then(|place| self.table.borrow_mut().add(place)) {
                 let known = self.handover.as_ref();
-                let place =
-                    known.map_or(NEW_PLACE, |known| Place::behind(known.read(slot), known.known_epoch(slot)));
+                let place = known.map_or(NEW_PLACE, |known| {
+                    CommitPosition::behind(known.read(slot), known.known_epoch(slot))
+                });
                 owned.0.insert(slot, place.after(self.sent.get()));
                 if !self.is_added(slot) {
                     self.arrived.borrow_mut().push(slot);

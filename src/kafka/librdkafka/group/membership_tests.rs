@@ -61,7 +61,7 @@ fn places_that_are_given_up_wait_for_their_last_commit() {
     let mut list = PartitionList::new(4).unwrap();
     // The last one's commit has been answered, and it has gone on since.
     for (partition, sent) in [(0_i32, 7), (1, 7), (2, 7), (3, 0)] {
-        let place = Place { position: 15, committed: 10, sent, ..NEW_PLACE };
+        let place = CommitPosition { position: 15, committed: 10, sent, ..NEW_PLACE };
         membership.owned.borrow_mut().0.insert(slot(partition.unsigned_abs()), place);
         list.add(c"t", partition, 0);
     }
@@ -85,7 +85,7 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
     let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     let mut list = PartitionList::new(1).unwrap();
     list.add(c"t", 0, 0);
-    let place = Place { position: 15, committed: 10, sent: 7, ..NEW_PLACE };
+    let place = CommitPosition { position: 15, committed: 10, sent: 7, ..NEW_PLACE };
     membership.owned.borrow_mut().0.insert(slot(0), place);
     membership.sent.set(7);
     // SAFETY: the list is alive.
@@ -104,7 +104,7 @@ fn what_is_committed_in_a_new_tenure_does_not_answer_for_the_one_before() {
 #[test]
 fn a_commit_that_is_still_under_way_can_undo_a_later_one() {
     let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
-    let place = Place { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
+    let place = CommitPosition { position: 15, committed: 10, sent: 2, ..NEW_PLACE };
     membership.owned.borrow_mut().0.insert(slot(0), place);
     membership.sent.set(2);
     let answer = |number, offset| {
@@ -145,7 +145,7 @@ fn nothing_is_shown_of_a_partition_whose_next_record_cannot_be_read_before_it_is
     let membership = Membership::new(vec![c"t".to_owned()], &table(), None);
     assert_eq!(membership.hold(slot(0), Unreadable::Batch(4)), None, "it is not ours");
     let held = |position, at| {
-        membership.owned.borrow_mut().0.insert(slot(0), Place { position, ..NEW_PLACE });
+        membership.owned.borrow_mut().0.insert(slot(0), CommitPosition { position, ..NEW_PLACE });
         membership.hold(slot(0), at)
     };
     assert_eq!([held(5, Unreadable::Batch(4)), held(5, Unreadable::Batch(7))], [Some(5), Some(7)]);

@@ -1,13 +1,13 @@
 //! Members of groups.
 
 mod closing;
+mod commit_position;
 mod commits;
 #[expect(clippy::module_inception, reason = "the client's consumer itself")]
 mod group;
 mod group_event;
 mod member;
 mod membership;
-mod place;
 mod presence;
 mod sequel;
 

@@ -9,9 +9,9 @@
 //! it is looked at ([`prober`]).
 //! **A client that sleeps** is replaced by one that has had an answer ([`renewal`]).
 
-mod place;
 mod places;
 mod prober;
+mod read_position;
 mod renewal;
 mod skip;
 mod unreadable;
@@ -24,10 +24,10 @@ use std::{
 };
 
 use self::{
-    place::{Begin, Judgement, Place, Remedy, State},
     places::Places,
+    read_position::{Begin, Judgement, ReadPosition, Remedy, State},
     renewal::{Renewal, UnansweredTimer},
-    witness::Word,
+    witness::LeaderAnswer,
 };
 pub(crate) use self::{
     prober::{Answer as ProbeAnswer, Prober},
@@ -174,11 +174,11 @@ impl Reader {
                     self.go_on_behind(partition, from..to, visitor);
                 }
                 ProbeAnswer::Leader { suspect, word } => {
-                    if word != Word::Unanswered {
+                    if word != LeaderAnswer::Unanswered {
                         self.unanswered_timer.heard();
                     }
                     let place = self.places.of(suspect.partition);
-                    if let Some(judgement) = place.and_then(|place| place.hear(suspect, word)) {
+                    if let Some(judgement) = place.and_then(|place| place.handle_reply(suspect, word)) {
                         self.draw_consequences(suspect.partition, judgement, visitor);
                     }
                 }
@@ -333,7 +333,7 @@ impl LogReader for Reader {
 
     fn stop(&mut self, partition: PartitionSlot) {
         if let Some(place) = self.places.of(partition) {
-            *place = Place::default();
+            *place = ReadPosition::default();
         }
         self.consumer.stop(partition);
     }

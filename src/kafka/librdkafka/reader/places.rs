@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{
     REFUSED_PAUSE,
-    place::{Place, State},
+    read_position::{ReadPosition, State},
 };
 use crate::{
     kafka::{
@@ -23,7 +23,7 @@ use crate::{
 /// The partitions, by slot.
 #[derive(Default)]
 pub(super) struct Places {
-    all: Vec<Place>,
+    all: Vec<ReadPosition>,
     /// Those that are not read on before something has been done.
     pub(super) to_do: Vec<PartitionSlot>,
     /// Those whose place was refused.
@@ -33,17 +33,17 @@ pub(super) struct Places {
 impl Places {
     /// So many partitions, none of which is read.
     pub(super) fn new(partitions: usize) -> Self {
-        Self { all: vec![Place::default(); partitions], ..Self::default() }
+        Self { all: vec![ReadPosition::default(); partitions], ..Self::default() }
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = (PartitionSlot, &Place)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (PartitionSlot, &ReadPosition)> {
         self.all.iter().enumerate().map(|(index, place)| (PartitionSlot::at(index), place))
     }
 
     /// What is known of a partition.
     #[inline]
-    pub(super) fn of(&mut self, partition: PartitionSlot) -> Option<&mut Place> {
+    pub(super) fn of(&mut self, partition: PartitionSlot) -> Option<&mut ReadPosition> {
         self.all.get_mut(partition.index())
     }
 

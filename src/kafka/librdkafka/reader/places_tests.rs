@@ -9,8 +9,8 @@ struct Heard(Vec<String>);
 
 impl LogVisitor for Heard {
     fn record(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
-        let spoilt = if record.has_sound_headers { "" } else { " spoilt" };
-        self.0.push(format!("{}: {}{spoilt}", partition.index(), record.offset));
+        let malformed = if record.has_sound_headers { "" } else { " malformed" };
+        self.0.push(format!("{}: {}{malformed}", partition.index(), record.offset));
     }
 
     fn event(&mut self, partition: PartitionSlot, event: LogEvent<'_>) {
@@ -90,7 +90,7 @@ fn nothing_of_a_new_leader_is_shown_before_it_was_asked() {
 fn behind_a_record_that_cannot_be_taken_apart_nothing_is_shown() {
     let mut places = reading();
     let events = [record(0, 0, 1, true), record(0, 9, 1, false), record(0, 2, 1, true), end(0, 3)];
-    assert_eq!(heard(&mut places, events), ["0: 0", "0: 9 spoilt"]);
+    assert_eq!(heard(&mut places, events), ["0: 0", "0: 9 malformed"]);
     let place = *places.of(SLOT).unwrap();
     assert_eq!((place.state, place.position), (State::Unreadable, 1), "its offset may be wrong, too");
     assert_eq!(places.to_do, [SLOT]);

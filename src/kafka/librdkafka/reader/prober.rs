@@ -7,7 +7,7 @@ use glommio::Task;
 
 use super::{
     unreadable::{self, Found},
-    witness::{self, Suspect, Word},
+    witness::{self, LeaderAnswer, Suspect},
 };
 use crate::{
     kafka::{
@@ -41,7 +41,7 @@ pub(crate) enum Answer {
     /// From an offset on, up to and without another, nothing can be read.
     Reaches { partition: PartitionSlot, from: i64, to: i64 },
     /// What the leader has at a place that was suspected.
-    Leader { suspect: Suspect, word: Word },
+    Leader { suspect: Suspect, word: LeaderAnswer },
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ async fn answer(
         Question::What => match unreadable::look(consumer, partition, offset, stop).await {
             Found::Malformed => Some(Answer::Malformed { partition, offset }),
             Found::Record => Some(Answer::Readable { partition, offset }),
-            Found::End | Found::Spoilt | Found::Nothing => None,
+            Found::End | Found::Corrupt | Found::Nothing => None,
         },
         Question::HowFar => {
             let to = unreadable::end(consumer, partition, offset, stop).await?;

@@ -32,7 +32,7 @@ pub(super) enum Found {
     End,
     /// A batch that does not fit its checksum, or cannot be unpacked, or a record whose headers cannot be read. The
     /// client says so, or shows it, to whoever reads there.
-    Spoilt,
+    Corrupt,
     /// A batch that fits its checksum, with a record that cannot be taken apart. That is told to nobody.
     Malformed,
     /// Nothing, in all the time it had: who knows what the broker waits for.
@@ -65,7 +65,7 @@ pub(super) async fn end(
         }
         match look(consumer, partition, offset, stop).await {
             Found::Record | Found::End => skip.succeeded(),
-            Found::Spoilt | Found::Malformed => skip.failed(),
+            Found::Corrupt | Found::Malformed => skip.failed(),
             Found::Nothing => {}
         }
     }
@@ -87,8 +87,8 @@ pub(super) async fn look(
     for _ in 0..PATIENCE_WAITS {
         consumer.poll(|event| match event {
             _ if found != Found::Nothing => {}
-            Event::Fault { fault, .. } if fault.kind == FaultKind::Corrupt => found = Found::Spoilt,
-            Event::Record { record, .. } if !record.has_sound_headers => found = Found::Spoilt,
+            Event::Fault { fault, .. } if fault.kind == FaultKind::Corrupt => found = Found::Corrupt,
+            Event::Record { record, .. } if !record.has_sound_headers => found = Found::Corrupt,
             Event::Record { .. } => found = Found::Record,
             Event::End { .. } => found = Found::End,
             // The client tries again by itself. That there is nothing so far behind is for whoever knows where the log

@@ -32,7 +32,7 @@ pub(crate) struct Suspect {
 
 /// What the leader has there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum LeaderAnswer {
     /// The record that was read last: the log was not truncated.
     Same,
     /// Another record in its place, or none: the log was truncated.
@@ -82,15 +82,15 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(100);
 const PATIENCE_WAITS: u32 = 50;
 
-/// Asks the leader of a partition. The client reads nothing else meanwhile. [`Word::Unanswered`] when `stop` becomes true.
-pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> Word {
+/// Asks the leader of a partition. The client reads nothing else meanwhile. [`LeaderAnswer::Unanswered`] when `stop` becomes true.
+pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn() -> bool) -> LeaderAnswer {
     let (mut below, mut answered) = (0, None);
     for look in 0..2 * LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
         if stop() {
-            return Word::Unanswered;
+            return LeaderAnswer::Unanswered;
         }
         let shown = read_before(consumer, suspect, stop).await;
         let ends = consumer.ends(suspect.partition, stop).await;
@@ -98,7 +98,7 @@ pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl F
         let Some(ends) = ends else { continue };
         answered = Some(ends);
         match judge(shown, ends, suspect) {
-            Look::Same => return Word::Same,
+            Look::Same => return LeaderAnswer::Same,
             Look::Another => return ask_where(consumer, suspect, ends, stop).await,
             Look::EndsBelow => below += 1,
             Look::Unclear => below = 0,
@@ -112,14 +112,14 @@ pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl F
         Some(ends) if ends.start < suspect.behind => {
             unless_named(ask_where(consumer, suspect, ends, stop).await)
         }
-        Some(_) => Word::Uncertain,
-        None => Word::Unanswered,
+        Some(_) => LeaderAnswer::Uncertain,
+        None => LeaderAnswer::Unanswered,
     }
 }
 
 /// Where no record tells, a truncation is proven by a leader that says where it was, and by nothing else.
-fn unless_named(word: Word) -> Word {
-    if matches!(word, Word::Truncated { to: None, .. }) { Word::Uncertain } else { word }
+fn unless_named(word: LeaderAnswer) -> LeaderAnswer {
+    if matches!(word, LeaderAnswer::Truncated { to: None, .. }) { LeaderAnswer::Uncertain } else { word }
 }
 
 fn judge(shown: Shown, ends: Ends, suspect: Suspect) -> Look {
@@ -162,17 +162,22 @@ async fn read_before(consumer: &mut Consumer, suspect: Suspect, stop: &impl Fn()
 
 /// Has the leader say where it was truncated. One that has just been elected may not say it, and a connection may be lost: it
 /// is asked again before the truncation is taken for the least that it can be, one record.
-async fn ask_where(consumer: &mut Consumer, suspect: Suspect, ends: Ends, stop: &impl Fn() -> bool) -> Word {
+async fn ask_where(
+    consumer: &mut Consumer,
+    suspect: Suspect,
+    ends: Ends,
+    stop: &impl Fn() -> bool,
+) -> LeaderAnswer {
     for look in 0..LOOKS {
         if look > 0 {
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
         let to = truncation_place(consumer, suspect, stop).await;
         if to.is_some() || stop() || mutants::is_off("truncation-asked-again") {
-            return Word::Truncated { to, ends };
+            return LeaderAnswer::Truncated { to, ends };
         }
     }
-    Word::Truncated { to: None, ends }
+    LeaderAnswer::Truncated { to: None, ends }
 }
 
 /// This client has no other question under way that could be answered instead, and its answer names what was asked.
@@ -252,9 +257,9 @@ mod tests {
     #[test]
     fn where_no_record_tells_only_a_leader_that_names_the_place_does() {
         let ends = Ends { start: 0, end: 900 };
-        let named = Word::Truncated { to: Some(790), ends };
+        let named = LeaderAnswer::Truncated { to: Some(790), ends };
         assert_eq!(unless_named(named), named);
-        assert_eq!(unless_named(Word::Truncated { to: None, ends }), Word::Uncertain);
+        assert_eq!(unless_named(LeaderAnswer::Truncated { to: None, ends }), LeaderAnswer::Uncertain);
     }
 
     #[test]

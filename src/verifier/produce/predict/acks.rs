@@ -309,7 +309,7 @@ impl Acks {
                     return self.misplaced(&record, offset);
                 }
                 if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
-                    habits.hear(first, 0);
+                    habits.observe(first, 0);
                 }
                 self.latency.record(now_us.saturating_sub(record.sent_us));
                 self.timed(&record, now_us);
@@ -362,7 +362,7 @@ impl Acks {
         self.logs[record.partition.index()].doubt();
         self.send_again(record);
         if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {
-            habits.hear(first, offset - record.predicted_offset);
+            habits.observe(first, offset - record.predicted_offset);
         }
         self.is_misplaced = true;
         self.was_misplaced && !self.latest_values

@@ -26,7 +26,7 @@ const MOST: i64 = 4;
 const MOST_VOTES: u32 = 8;
 
 impl Count {
-    fn hear(&mut self, observed: i64) {
+    fn observe(&mut self, observed: i64) {
         if observed == self.count {
             self.votes = (self.votes + 1).min(MOST_VOTES);
         } else if self.votes > 0 {
@@ -52,10 +52,10 @@ impl Habits {
     }
 
     /// A first record landed `off` offsets behind its prediction.
-    pub(crate) fn hear(&mut self, first: First, off: i64) {
+    pub(crate) fn observe(&mut self, first: First, off: i64) {
         match first.previous {
-            PreviousKnown::FromBroker => self.fence.hear(first.counted.fence + off),
-            PreviousKnown::Counted => self.marker.hear(first.counted.marker + off),
+            PreviousKnown::FromBroker => self.fence.observe(first.counted.fence + off),
+            PreviousKnown::Counted => self.marker.observe(first.counted.marker + off),
         }
     }
 }
@@ -74,14 +74,14 @@ mod tests {
         let mut redpanda = Habits::default();
         // All of one transaction, predicted before anything was known.
         for _ in 0..3 {
-            redpanda.hear(first(PreviousKnown::FromBroker, kafka), 1);
+            redpanda.observe(first(PreviousKnown::FromBroker, kafka), 1);
         }
         assert_eq!(redpanda.counts(), MarkerOffsets { fence: 1, marker: 1 });
         let mut mock = Habits::default();
-        mock.hear(first(PreviousKnown::Counted, kafka), -1);
+        mock.observe(first(PreviousKnown::Counted, kafka), -1);
         assert_eq!(mock.counts(), MarkerOffsets { fence: 0, marker: 0 });
-        mock.hear(first(PreviousKnown::Counted, kafka), -2);
-        mock.hear(first(PreviousKnown::Counted, kafka), 100);
+        mock.observe(first(PreviousKnown::Counted, kafka), -2);
+        mock.observe(first(PreviousKnown::Counted, kafka), 100);
         assert_eq!(mock.counts(), MarkerOffsets { fence: 0, marker: 0 }, "somebody else wrote that");
     }
 
@@ -90,7 +90,7 @@ mod tests {
         let mut habits = Habits::default();
         for round in 0..100 {
             let off = [0, 0, 1, 0, 3, 1][round % 6];
-            habits.hear(first(PreviousKnown::Counted, habits.counts()), off);
+            habits.observe(first(PreviousKnown::Counted, habits.counts()), off);
             if round > 2 {
                 assert_eq!(habits.counts(), MarkerOffsets::KAFKA, "round {round}");
             }
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn what_is_denied_again_and_again_is_given_up() {
         let mut habits = Habits::default();
-        (0..100).for_each(|_| habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 0));
-        (0..MOST_VOTES).for_each(|_| habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1));
+        (0..100).for_each(|_| habits.observe(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 0));
+        (0..MOST_VOTES).for_each(|_| habits.observe(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1));
         assert_eq!(habits.counts(), MarkerOffsets::KAFKA);
-        habits.hear(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1);
+        habits.observe(first(PreviousKnown::Counted, MarkerOffsets::KAFKA), 1);
         assert_eq!(habits.counts().marker, 2);
     }
 }

@@ -181,12 +181,12 @@ impl Inbox {
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
-    fn spoilt(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
+    fn malformed(&mut self, partition: PartitionSlot, record: &RecordView<'_>) {
         let progress = &mut self.progress[partition.index()];
         let offset = match progress.position {
             // Who has just been given the partition has no place in it yet.
             0 => record.offset,
-            position => self.checker.place_of_spoilt(partition, position, record.offset),
+            position => self.checker.place_of_malformed(partition, position, record.offset),
         };
         progress.unreadable = Some(offset);
         let record = RecordView { offset, ..*record };
@@ -224,7 +224,7 @@ impl GroupVisitor for Inbox {
             return ControlFlow::Break(());
         }
         if !record.has_sound_headers {
-            self.spoilt(partition, record);
+            self.malformed(partition, record);
             return self.goes_on();
         }
         let progress = &mut self.progress[partition.index()];

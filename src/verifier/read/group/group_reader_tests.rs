@@ -255,8 +255,8 @@ fn what_cannot_be_read_ends_the_run_unless_it_goes_on() {
 
 #[test]
 fn a_record_that_cannot_be_taken_apart_lies_where_the_ledger_says() {
-    let spoilt = |offset| GroupStep::ShowSpoilt { partition: 0, offset };
-    let steps = [assign(0, 0), show(0, 0..3), spoilt(1_000), unreadable(3, Some(6)), show(0, 6..9)];
+    let malformed = |offset| GroupStep::ShowMalformed { partition: 0, offset };
+    let steps = [assign(0, 0), show(0, 0..3), malformed(1_000), unreadable(3, Some(6)), show(0, 6..9)];
     let played = played(1, 9, "--keep-going").whole(steps);
     played.read().unwrap();
     assert_eq!(played.found(), [(Anomaly::Corrupt, 3)], "its offset was misread, too");

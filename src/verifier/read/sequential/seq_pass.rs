@@ -67,10 +67,10 @@ impl PassState {
 
     /// A record whose headers cannot be read. Nor can it be known then where the next one begins.
     #[cold]
-    fn spoilt(&mut self, index: usize, record: &RecordView<'_>) {
+    fn malformed(&mut self, index: usize, record: &RecordView<'_>) {
         let reader = &mut self.readers[index];
         let partition = reader.partition();
-        let offset = self.checker.place_of_spoilt(partition, reader.position(), record.offset);
+        let offset = self.checker.place_of_malformed(partition, reader.position(), record.offset);
         reader.unreadable(offset);
         let record = RecordView { offset, ..*record };
         self.halt = self.checker.check(&mut reader.state, partition, &record).err();
@@ -193,7 +193,7 @@ impl LogVisitor for PassState {
             return;
         }
         if !record.has_sound_headers {
-            self.spoilt(index, record);
+            self.malformed(index, record);
             return;
         }
         reader.read(record.offset, record.leader_epoch);

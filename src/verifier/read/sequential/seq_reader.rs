@@ -302,7 +302,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         if let Some(inquiry) = &mut self.inquiry {
             let Some(replies) = inquiry.replies(self.client) else { return Ok(()) };
             self.inquiry = None;
-            return replies.into_iter().try_for_each(|reply| self.hear(reply));
+            return replies.into_iter().try_for_each(|reply| self.handle_reply(reply));
         }
         let now = Instant::now();
         let mut suspects = Vec::new();
@@ -321,7 +321,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
     }
 
     /// Nothing is decided without the broker's word: one that does not answer is waited for.
-    fn hear(&mut self, reply: Reply) -> Result<(), Halt> {
+    fn handle_reply(&mut self, reply: Reply) -> Result<(), Halt> {
         let index = reply.partition.index();
         let reader = &mut self.pass.readers[index];
         let Some(ends) = reply.ends else {

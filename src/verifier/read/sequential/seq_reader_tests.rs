@@ -290,9 +290,9 @@ fn what_is_missing_behind_what_cannot_be_read_is_missed() {
 
 #[test]
 fn a_record_that_cannot_be_taken_apart_is_named_and_passed_over() {
-    let spoilt = Step::ShowSpoilt { partition: 0, offset: 3 };
+    let malformed = Step::ShowMalformed { partition: 0, offset: 3 };
     let played =
-        played(10, KEEP_GOING).steps([show(0..3, 0), spoilt, unreadable(3, Some(4)), show(4..10, 0)]);
+        played(10, KEEP_GOING).steps([show(0..3, 0), malformed, unreadable(3, Some(4)), show(4..10, 0)]);
     played.read().unwrap();
     assert_eq!((played.found(), played.valid()), (vec![(Anomaly::Corrupt, 3)], 9));
 }

@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// How long they have to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-pub(super) struct Standstill<'a> {
+pub(super) struct StallWatch<'a> {
     context: &'a RepeaterContext,
     observer: &'a Observer,
     places: &'a CommittedPlaces,
@@ -43,7 +43,7 @@ struct Ends {
     log: i64,
 }
 
-impl<'a> Standstill<'a> {
+impl<'a> StallWatch<'a> {
     /// A member that dies keeps its partitions for a `session`, and what it had not committed hides what others have for
     /// as long as a transaction may last: so long a group may stand still of its own accord.
     pub(super) fn new(

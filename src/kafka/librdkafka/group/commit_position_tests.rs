@@ -22,7 +22,7 @@ fn a_partition_that_is_not_ours_does_not_advance() {
 #[test]
 fn a_place_that_goes_back_is_committed_anew() {
     let mut owned = Owned::default();
-    owned.0.insert(slot(3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
+    owned.0.insert(slot(3), CommitPosition { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
     assert_eq!(owned.read(slot(3), 4, 2, SOUND), Step::Back { from: 10, epoch: 1 });
     assert_eq!((owned.0[&slot(3)].position, owned.0[&slot(3)].committed), (5, -1));
     assert_eq!(owned.read(slot(3), 5, 2, SOUND), Step::Forward);
@@ -31,7 +31,7 @@ fn a_place_that_goes_back_is_committed_anew() {
 #[test]
 fn an_end_below_the_place_proves_no_truncation() {
     let mut owned = Owned::default();
-    owned.0.insert(slot(3), Place { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
+    owned.0.insert(slot(3), CommitPosition { position: 10, committed: 10, epoch: 1, ..NEW_PLACE });
     assert_eq!(
         owned.reached(slot(3), 3),
         Step::Nothing,
@@ -43,7 +43,7 @@ fn an_end_below_the_place_proves_no_truncation() {
 #[test]
 fn what_the_client_goes_back_to_is_shown_to_nobody() {
     let mut owned = Owned::default();
-    owned.0.insert(slot(3), Place { position: 10, epoch: 4, ..NEW_PLACE });
+    owned.0.insert(slot(3), CommitPosition { position: 10, epoch: 4, ..NEW_PLACE });
     // To an earlier offset, or to the beginning: once it is told where to go on.
     assert_eq!(owned.read(slot(3), 5, 4, SOUND), Step::Again { position: 10 });
     assert_eq!(
@@ -69,7 +69,7 @@ fn what_the_client_goes_back_to_is_shown_to_nobody() {
 #[test]
 fn where_nobody_knows_who_wrote_what_was_read_nothing_proves_a_truncation() {
     let mut owned = Owned::default();
-    owned.0.insert(slot(3), Place { position: 10, epoch: -1, ..NEW_PLACE });
+    owned.0.insert(slot(3), CommitPosition { position: 10, epoch: -1, ..NEW_PLACE });
     assert_eq!(owned.read(slot(3), 5, 4, SOUND), Step::Again { position: 10 });
     assert_eq!(owned.read(slot(3), 10, 4, SOUND), Step::Forward);
 }
@@ -96,7 +96,7 @@ fn a_rebalance_excuses_that_the_last_record_comes_once_more() {
 #[test]
 fn a_leader_elected_under_the_group_is_asked_about_what_was_read_before() {
     let mut owned = Owned::default();
-    owned.0.insert(slot(3), Place { known_epoch: 2, ..NEW_PLACE });
+    owned.0.insert(slot(3), CommitPosition { known_epoch: 2, ..NEW_PLACE });
     assert_eq!(owned.read(slot(3), 9, 1, SOUND), Step::Forward);
     assert_eq!(owned.read(slot(3), 10, 2, SOUND), Step::Forward, "who led in the beginning");
     owned.reached(slot(3), 12);
@@ -117,7 +117,9 @@ fn who_takes_a_partition_over_asks_about_what_others_read() {
     handover.tell(slot(0), read(10));
     let take_over = || {
         let mut owned = Owned::default();
-        owned.0.insert(slot(0), Place::behind(handover.read(slot(0)), handover.known_epoch(slot(0))));
+        owned
+            .0
+            .insert(slot(0), CommitPosition::behind(handover.read(slot(0)), handover.known_epoch(slot(0))));
         owned
     };
     let mut same = take_over();
@@ -139,8 +141,8 @@ fn who_takes_a_partition_over_asks_about_what_others_read() {
 
 #[test]
 fn what_is_lost_uncommitted_is_counted() {
-    assert_eq!(Place { position: 15, committed: 10, ..NEW_PLACE }.ahead(), 5);
-    assert_eq!(Place { position: 10, committed: 12, ..NEW_PLACE }.ahead(), 0);
+    assert_eq!(CommitPosition { position: 15, committed: 10, ..NEW_PLACE }.ahead(), 5);
+    assert_eq!(CommitPosition { position: 10, committed: 12, ..NEW_PLACE }.ahead(), 0);
     assert_eq!(NEW_PLACE.ahead(), 0);
     let mut uncommitted = NEW_PLACE;
     (5..8).for_each(|offset| _ = uncommitted.go(offset, offset + 1));
@@ -149,7 +151,7 @@ fn what_is_lost_uncommitted_is_counted() {
 
 #[test]
 fn answers_of_an_earlier_tenure_tell_nothing() {
-    let mut place = Place { position: 15, ..NEW_PLACE }.after(3);
+    let mut place = CommitPosition { position: 15, ..NEW_PLACE }.after(3);
     assert!(!place.awaits_answer());
     place.answer(3, Some(40));
     assert_eq!(place.committed, -1);
@@ -162,9 +164,10 @@ fn answers_of_an_earlier_tenure_tell_nothing() {
 #[test]
 fn answers_of_what_was_cut_off_tell_nothing() {
     let mut owned = Owned::default();
-    owned
-        .0
-        .insert(slot(3), Place { position: 10, committed: 8, sent: 5, answered: 4, epoch: 1, ..NEW_PLACE });
+    owned.0.insert(
+        slot(3),
+        CommitPosition { position: 10, committed: 8, sent: 5, answered: 4, epoch: 1, ..NEW_PLACE },
+    );
     assert_eq!(owned.read(slot(3), 4, 2, SOUND), Step::Back { from: 10, epoch: 1 });
     let place = owned.0.get_mut(&slot(3)).unwrap();
     place.answer(5, Some(10));
@@ -173,7 +176,7 @@ fn answers_of_what_was_cut_off_tell_nothing() {
 
 #[test]
 fn the_last_answer_is_what_the_group_goes_by() {
-    let mut place = Place { position: 15, sent: 2, ..NEW_PLACE };
+    let mut place = CommitPosition { position: 15, sent: 2, ..NEW_PLACE };
     place.answer(2, Some(15));
     place.answer(1, Some(10));
     assert_eq!((place.committed, place.is_committed()), (10, false), "an older commit came through last");

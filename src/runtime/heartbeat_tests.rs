@@ -15,16 +15,16 @@ fn one_shard() -> placement::Placement {
     placement::plan(&Topology::detect().unwrap(), &CoresRequest::Auto, ClientThreads::Shard, &limits).unwrap()
 }
 
-fn looks(listener: &mut Listener, pulses: &Pulses, seconds: std::ops::Range<u64>) -> Vec<String> {
+fn looks(listener: &mut Listener, heartbeats: &Heartbeats, seconds: std::ops::Range<u64>) -> Vec<String> {
     let start = Instant::now();
-    let look = |second| listener.look(pulses, start + Duration::from_secs(second));
+    let look = |second| listener.look(heartbeats, start + Duration::from_secs(second));
     seconds.flat_map(look).map(|word| word.to_string()).collect()
 }
 
 #[test]
 fn a_shard_that_stands_still_is_named_once_and_again_when_it_goes_on() {
-    let (pulses, mut listener) = (Pulses::default(), Listener::default());
-    let (still, beating) = (pulses.begin(3), pulses.begin(4));
+    let (heartbeats, mut listener) = (Heartbeats::default(), Listener::default());
+    let (still, beating) = (heartbeats.begin(3), heartbeats.begin(4));
     let start = Instant::now();
     let mut words = Vec::new();
     for second in 0..30 {
@@ -32,13 +32,16 @@ fn a_shard_that_stands_still_is_named_once_and_again_when_it_goes_on() {
         if second == 12 {
             still.beats.fetch_add(1, Relaxed);
         }
-        let heard = listener.look(&pulses, start + Duration::from_secs(second));
+        let heard = listener.look(&heartbeats, start + Duration::from_secs(second));
         words.extend(heard.iter().map(|word| (second, word.to_string())));
     }
     assert_eq!(words.len(), 3, "{words:?}");
     assert_eq!(words[0].0, 10, "{words:?}");
     // This thread is the shard's, and it runs.
-    assert!(words[0].1.starts_with("shard 3 has not come round for 10 s; its thread has used "), "{words:?}");
+    assert!(
+        words[0].1.starts_with("shard 3 has missed its heartbeats for 10 s; its thread has used "),
+        "{words:?}"
+    );
     assert!(words[0].1.ends_with(" s of CPU since, and runs or waits for its core"), "{words:?}");
     assert_eq!(words[1], (12, "shard 3 goes on, after 12.0 s".to_owned()));
     assert_eq!(words[2].0, 22, "{words:?}");
@@ -46,28 +49,28 @@ fn a_shard_that_stands_still_is_named_once_and_again_when_it_goes_on() {
 
 #[test]
 fn a_process_that_was_stopped_has_missed_one_look() {
-    let (pulses, mut listener) = (Pulses::default(), Listener::default());
-    let pulse = pulses.begin(0);
+    let (heartbeats, mut listener) = (Heartbeats::default(), Listener::default());
+    let heartbeat = heartbeats.begin(0);
     let start = Instant::now();
-    assert!(listener.look(&pulses, start).is_empty());
-    assert!(listener.look(&pulses, start + Duration::from_hours(1)).is_empty());
-    pulse.beats.fetch_add(1, Relaxed);
-    assert!(listener.look(&pulses, start + Duration::from_hours(2)).is_empty());
+    assert!(listener.look(&heartbeats, start).is_empty());
+    assert!(listener.look(&heartbeats, start + Duration::from_hours(1)).is_empty());
+    heartbeat.beats.fetch_add(1, Relaxed);
+    assert!(listener.look(&heartbeats, start + Duration::from_hours(2)).is_empty());
 }
 
 #[test]
 fn a_shard_that_has_ended_is_nothing_to_speak_of() {
-    let (pulses, mut listener) = (Pulses::default(), Listener::default());
-    drop(pulses.begin(0));
-    assert!(looks(&mut listener, &pulses, 0..20).is_empty());
-    assert!(listener.heard.is_empty() && pulses.all().is_empty());
+    let (heartbeats, mut listener) = (Heartbeats::default(), Listener::default());
+    drop(heartbeats.begin(0));
+    assert!(looks(&mut listener, &heartbeats, 0..20).is_empty());
+    assert!(listener.heard.is_empty() && heartbeats.all().is_empty());
 }
 
 #[test]
 fn a_call_that_blocks_a_shard_is_noticed_from_outside() {
-    let (pulses, mut listener) = (Arc::new(Pulses::default()), Listener::default());
+    let (heartbeats, mut listener) = (Arc::new(Heartbeats::default()), Listener::default());
     let ((unblock, blocked), (end, ended)) = (bounded::<()>(0), bounded::<()>(0));
-    let shards = executor::spawn_shards(&one_shard(), &pulses, move |_| {
+    let shards = executor::spawn_shards(&one_shard(), &heartbeats, move |_| {
         let (blocked, ended) = (blocked.clone(), ended.clone());
         async move {
             // No task of a shard may do that.
@@ -81,29 +84,29 @@ fn a_call_that_blocks_a_shard_is_noticed_from_outside() {
     let mut words = Vec::new();
     while words.is_empty() {
         std::thread::sleep(Duration::from_millis(1));
-        words = looks(&mut listener, &pulses, 0..1);
+        words = looks(&mut listener, &heartbeats, 0..1);
     }
-    assert!(words[0].starts_with("shard 0 has not come round for "), "{words:?}");
+    assert!(words[0].starts_with("shard 0 has missed its heartbeats for "), "{words:?}");
     assert!(words[0].contains("; its thread has used "), "{words:?}");
     unblock.send(()).unwrap();
     words.clear();
     while words.is_empty() {
         std::thread::sleep(Duration::from_millis(1));
-        words = looks(&mut listener, &pulses, 0..1);
+        words = looks(&mut listener, &heartbeats, 0..1);
     }
     assert!(words[0].starts_with("shard 0 goes on, after "), "{words:?}");
     end.send(()).unwrap();
     for shard in shards.unwrap() {
         shard.join().unwrap();
     }
-    assert!(listener.look(&pulses, Instant::now()).is_empty() && pulses.all().is_empty());
+    assert!(listener.look(&heartbeats, Instant::now()).is_empty() && heartbeats.all().is_empty());
 }
 
 #[test]
 fn a_shard_that_misses_its_wake_up_is_woken_and_its_timers_go_on() {
-    let (pulses, mut listener) = (Arc::new(Pulses::default()), Listener::default());
+    let (heartbeats, mut listener) = (Arc::new(Heartbeats::default()), Listener::default());
     let (go_to_sleep, asleep) = bounded(1);
-    let shards = executor::spawn_shards(&one_shard(), &pulses, move |_| {
+    let shards = executor::spawn_shards(&one_shard(), &heartbeats, move |_| {
         let go_to_sleep = go_to_sleep.clone();
         async move {
             // As when the kernel has lost what ends the wait: nothing will ever come out of this ring.
@@ -115,41 +118,46 @@ fn a_shard_that_misses_its_wake_up_is_woken_and_its_timers_go_on() {
             answer.raw_os_error()
         }
     });
-    let pulse = pulses.living().pop();
+    let heartbeat = heartbeats.living().pop();
     asleep.recv().unwrap();
-    let pulse = pulse.or_else(|| pulses.living().pop()).unwrap();
-    while !sleeps_in_its_ring(threads::of(pulse.tid).as_ref()) {
+    let heartbeat = heartbeat.or_else(|| heartbeats.living().pop()).unwrap();
+    while !sleeps_in_its_ring(threads::of(heartbeat.tid).as_ref()) {
         std::thread::sleep(Duration::from_millis(1));
     }
     // What 1.5 s are, in looks.
     for _ in 0..=WAKING_LOOKS {
-        assert_eq!((pulses.woken(), pulse.beats.load(Relaxed)), (0, 0));
-        assert!(looks(&mut listener, &pulses, 0..1).is_empty(), "nothing is said before it has worked");
+        assert_eq!((heartbeats.woken(), heartbeat.beats.load(Relaxed)), (0, 0));
+        assert!(looks(&mut listener, &heartbeats, 0..1).is_empty(), "nothing is said before it has worked");
     }
     for shard in shards.unwrap() {
         let answer = shard.join().unwrap();
         assert_eq!(answer, Some(Errno::EINTR as i32), "it went on because it was woken");
     }
     // Its thread is gone; what was heard of it is told by who still holds its beats.
-    pulses.all().push(Arc::downgrade(&pulse));
-    let words = looks(&mut listener, &pulses, 0..1);
+    heartbeats.all().push(Arc::downgrade(&heartbeat));
+    let words = looks(&mut listener, &heartbeats, 0..1);
     assert!(words[0].starts_with("shard 0 slept for ") && words[0].contains("lost a wake-up"), "{words:?}");
-    assert_eq!(pulses.woken(), 1);
-    assert!(!pulses.wake(&Pulse { shard: 0, tid: 0, thread: pulse.thread, beats: AtomicU64::new(0) }));
+    assert_eq!(heartbeats.woken(), 1);
+    assert!(!heartbeats.wake(&Heartbeat {
+        shard: 0,
+        tid: 0,
+        thread: heartbeat.thread,
+        beats: AtomicU64::new(0)
+    }));
 }
 
 #[test]
 fn a_shard_is_said_once_to_have_been_woken_and_counted_each_time() {
-    let (pulses, mut listener) = (Pulses::default(), Listener::default());
-    let pulse = pulses.begin(1);
+    let (heartbeats, mut listener) = (Heartbeats::default(), Listener::default());
+    let heartbeat = heartbeats.begin(1);
     let mut words = Vec::new();
     for _ in 0..3 {
-        words.extend(looks(&mut listener, &pulses, 0..1));
+        words.extend(looks(&mut listener, &heartbeats, 0..1));
         listener.heard[0].wakings = 1;
-        pulse.beats.fetch_add(1, Relaxed);
+        heartbeat.beats.fetch_add(1, Relaxed);
     }
-    words.extend(looks(&mut listener, &pulses, 0..1));
-    assert_eq!((words.len(), pulses.woken()), (1, 3), "{words:?}");
+    words.extend(looks(&mut listener, &heartbeats, 0..1));
+    assert_eq!((words.len(), heartbeats.woken()), (1, 3), "{words:?}");
 }
 
 #[test]
@@ -165,8 +173,8 @@ fn only_what_sleeps_in_its_ring_is_woken() {
 
 #[test]
 fn a_shard_bears_as_many_signals_as_come() {
-    let pulses = Arc::new(Pulses::default());
-    let shards = executor::spawn_shards(&one_shard(), &pulses, |_| async move {
+    let heartbeats = Arc::new(Heartbeats::default());
+    let shards = executor::spawn_shards(&one_shard(), &heartbeats, |_| async move {
         for _ in 0..200 {
             glommio::timer::sleep(Duration::from_millis(1)).await;
         }
@@ -174,7 +182,7 @@ fn a_shard_bears_as_many_signals_as_come() {
     let mut sent = 0;
     for shard in shards.unwrap() {
         while !shard.is_finished() {
-            sent += pulses.living().iter().filter(|pulse| pulses.wake(pulse)).count();
+            sent += heartbeats.living().iter().filter(|heartbeat| heartbeats.wake(heartbeat)).count();
             std::thread::sleep(Duration::from_micros(100));
         }
         shard.join().unwrap();
@@ -191,14 +199,14 @@ const BUSY_THREADS: usize = 40;
 fn rings_beside_busy_threads() {
     let minutes = std::env::var("PROOFLOAD_RINGS_MINUTES").ok().and_then(|text| text.parse().ok());
     let until = Instant::now() + minutes.map_or(Duration::from_secs(1), Duration::from_mins);
-    let (pulses, mut listener) = (Arc::new(Pulses::default()), Listener::default());
+    let (heartbeats, mut listener) = (Arc::new(Heartbeats::default()), Listener::default());
     let mut plan = one_shard();
     let cores: Vec<usize> = Topology::detect().unwrap().allowed.iter().collect();
     let place = plan.shards.remove(0);
     plan.shards = (0..RINGS)
         .map(|index| placement::ShardPlace { index, core: cores[index % cores.len()], ..place.clone() })
         .collect();
-    let shards = executor::spawn_shards(&plan, &pulses, move |place| async move {
+    let shards = executor::spawn_shards(&plan, &heartbeats, move |place| async move {
         let mut waits = 0_u64;
         while Instant::now() < until {
             // From a shard that is hardly ever asleep to one that hardly ever is not.
@@ -221,9 +229,9 @@ fn rings_beside_busy_threads() {
     let (mut late, mut stood) = (until + Duration::from_mins(1), 0);
     while !shards.iter().all(executor::Shard::is_finished) && Instant::now() < late {
         std::thread::sleep(LISTEN_EVERY);
-        for word in listener.look(&pulses, Instant::now()) {
+        for word in listener.look(&heartbeats, Instant::now()) {
             println!("rings: {word}");
-            stood += u64::from(matches!(word, Word::Stands { .. }));
+            stood += u64::from(matches!(word, ShardHealth::Stalled { .. }));
             late += Duration::from_secs(10);
         }
     }
@@ -233,7 +241,7 @@ fn rings_beside_busy_threads() {
     let asleep = shards.iter().filter(|shard| !shard.is_finished()).count();
     let ended = shards.into_iter().filter(executor::Shard::is_finished);
     let waits: u64 = ended.map(|shard| shard.join().unwrap()).sum();
-    let woken = pulses.woken();
+    let woken = heartbeats.woken();
     println!("rings: {waits} waits, {woken} shards woken, {stood} named for standing still");
     println!("rings: shards that came round {} true, {asleep} not", RINGS - asleep);
     assert_eq!(asleep, 0);

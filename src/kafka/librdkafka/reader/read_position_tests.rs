@@ -7,21 +7,21 @@ fn at(now: Instant, seconds: u64) -> Instant {
 }
 
 /// A place that was begun at an offset.
-fn begun(offset: i64, epoch_known: i32) -> Place {
-    let mut place = Place::default();
+fn begun(offset: i64, epoch_known: i32) -> ReadPosition {
+    let mut place = ReadPosition::default();
     let from = ReadFrom { epoch_known: Some(epoch_known), ..ReadFrom::offset(offset) };
     assert_eq!(place.begin(from, Instant::now()), Begin::Reading);
     place
 }
 
 /// A place at which these offsets were shown, of one leader.
-fn shown(offsets: std::ops::Range<i64>, epoch: i32) -> Place {
+fn shown(offsets: std::ops::Range<i64>, epoch: i32) -> ReadPosition {
     let mut place = begun(offsets.start, epoch);
     offsets.for_each(|offset| place.shown(offset, epoch));
     place
 }
 
-fn refused(place: &mut Place, truncation: Option<LogTruncation>) {
+fn refused(place: &mut ReadPosition, truncation: Option<LogTruncation>) {
     assert!(!place.refused(truncation, Instant::now()));
 }
 
@@ -38,11 +38,11 @@ fn a_place_beyond_the_end_is_suspected_and_the_leader_s_word_decides() {
     assert_eq!((place.state, place.position), (State::Suspected, 6), "nothing is believed yet");
     let truncation = LogTruncation { from: 6, epoch: 0, to: 4 };
     assert_eq!(
-        place.hear(suspect(6, 0), Word::Truncated { to: None, ends }),
+        place.handle_reply(suspect(6, 0), LeaderAnswer::Truncated { to: None, ends }),
         Some(Judgement::Truncated(truncation))
     );
     assert_eq!(place.state, State::Idle);
-    assert_eq!(place.hear(suspect(6, 0), Word::Same), None, "it was answered");
+    assert_eq!(place.handle_reply(suspect(6, 0), LeaderAnswer::Same), None, "it was answered");
 }
 
 #[test]
@@ -68,15 +68,18 @@ fn an_answer_to_an_earlier_question_is_no_truncation() {
     refused(&mut place, Some(LogTruncation { from: 796, epoch: 145, to: 795 }));
     let ends = Ends { start: 0, end: 900 };
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(796, 145)));
-    assert_eq!(place.hear(suspect(796, 145), Word::Same), Some(Judgement::NotTruncated { is_certain: true }));
+    assert_eq!(
+        place.handle_reply(suspect(796, 145), LeaderAnswer::Same),
+        Some(Judgement::NotTruncated { is_certain: true })
+    );
     assert_eq!((place.state, place.position, place.last()), (State::Reading, 796, (796, 145)));
     place.shown(796, 145);
     // A truncation that is one is believed all the same.
     refused(&mut place, Some(LogTruncation { from: 797, epoch: 145, to: 795 }));
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(797, 145)));
-    let word = Word::Truncated { to: Some(792), ends };
+    let word = LeaderAnswer::Truncated { to: Some(792), ends };
     let truncation = LogTruncation { from: 797, epoch: 145, to: 792 };
-    assert_eq!(place.hear(suspect(797, 145), word), Some(Judgement::Truncated(truncation)));
+    assert_eq!(place.handle_reply(suspect(797, 145), word), Some(Judgement::Truncated(truncation)));
 }
 
 /// Markers, or what was aborted, lay behind the last record, and were truncated.
@@ -86,7 +89,10 @@ fn a_log_that_ends_where_the_last_record_does_is_read_on_there() {
     place.reached(8);
     refused(&mut place, None);
     assert_eq!(place.judge(SLOT, Ends { start: 0, end: 6 }), Judgement::Suspect(suspect(6, 3)));
-    assert_eq!(place.hear(suspect(6, 3), Word::Same), Some(Judgement::NotTruncated { is_certain: true }));
+    assert_eq!(
+        place.handle_reply(suspect(6, 3), LeaderAnswer::Same),
+        Some(Judgement::NotTruncated { is_certain: true })
+    );
     assert_eq!(place.position, 6);
 }
 
@@ -97,13 +103,13 @@ fn what_cannot_be_found_out_is_uncertain_and_no_truncation() {
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)));
     assert_eq!(
-        place.hear(suspect(6, 3), Word::Uncertain),
+        place.handle_reply(suspect(6, 3), LeaderAnswer::Uncertain),
         Some(Judgement::NotTruncated { is_certain: false })
     );
     assert_eq!((place.state, place.position), (State::Reading, 6));
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 3)), "it is asked again");
-    assert_eq!(place.hear(suspect(6, 3), Word::Unanswered), Some(Judgement::ReadAgain));
+    assert_eq!(place.handle_reply(suspect(6, 3), LeaderAnswer::Unanswered), Some(Judgement::ReadAgain));
 }
 
 #[test]
@@ -112,9 +118,9 @@ fn one_cut_that_is_told_twice_is_one() {
     let (told, ends) = (Some(LogTruncation { from: 6, epoch: 0, to: 4 }), Ends { start: 0, end: 20 });
     refused(&mut place, told);
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(6, 0)));
-    let word = Word::Truncated { to: Some(4), ends };
+    let word = LeaderAnswer::Truncated { to: Some(4), ends };
     assert!(matches!(
-        place.hear(suspect(6, 0), word),
+        place.handle_reply(suspect(6, 0), word),
         Some(Judgement::Truncated(LogTruncation { to: 4, .. }))
     ));
     let again = ReadFrom { offset: 4, epoch_before: Some(0), epoch_known: None };
@@ -124,10 +130,10 @@ fn one_cut_that_is_told_twice_is_one() {
     assert_eq!(place.judge(SLOT, ends), Judgement::ReadAgain, "told again");
     refused(&mut place, Some(LogTruncation { from: 9, epoch: 1, to: 8 }));
     assert_eq!(place.judge(SLOT, ends), Judgement::Suspect(suspect(10, 1)));
-    let word = Word::Truncated { to: Some(8), ends };
+    let word = LeaderAnswer::Truncated { to: Some(8), ends };
     let truncation = LogTruncation { from: 9, epoch: 1, to: 8 };
     assert_eq!(
-        place.hear(suspect(10, 1), word),
+        place.handle_reply(suspect(10, 1), word),
         Some(Judgement::Truncated(truncation)),
         "what is new is not lost"
     );
@@ -165,7 +171,7 @@ fn a_place_that_is_being_asked_about_is_not_begun_again() {
     assert_eq!(place.judge(SLOT, Ends { start: 0, end: 4 }), Judgement::Suspect(suspect(6, 2)));
     assert_eq!(place.begin(ReadFrom::offset(6), Instant::now()), Begin::Later);
     assert_eq!(place.begin(ReadFrom::offset(5), Instant::now()), Begin::Reading, "another place");
-    assert_eq!(place.hear(suspect(6, 2), Word::Same), None, "nobody is there any more");
+    assert_eq!(place.handle_reply(suspect(6, 2), LeaderAnswer::Same), None, "nobody is there any more");
 }
 
 #[test]

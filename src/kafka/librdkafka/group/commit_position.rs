@@ -10,11 +10,11 @@ use crate::{
 
 /// The partitions of a member.
 #[derive(Debug, Default)]
-pub(crate) struct Owned(pub(crate) BTreeMap<PartitionSlot, Place>);
+pub(crate) struct Owned(pub(crate) BTreeMap<PartitionSlot, CommitPosition>);
 
 /// How far a partition has been consumed; -1 is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct CommitPosition {
     pub(crate) position: i64,
     /// Where it was read from since it was assigned, which the group knew.
     pub(crate) start: i64,
@@ -72,7 +72,7 @@ pub(crate) enum Step {
     },
 }
 
-pub(crate) const NEW_PLACE: Place = Place {
+pub(crate) const NEW_PLACE: CommitPosition = CommitPosition {
     position: -1,
     start: -1,
     committed: -1,
@@ -119,7 +119,7 @@ impl Owned {
     }
 
     /// A partition that is ours, and of which the client's next word counts.
-    fn reading(&mut self, partition: PartitionSlot) -> Option<&mut Place> {
+    fn reading(&mut self, partition: PartitionSlot) -> Option<&mut CommitPosition> {
         self.0.get_mut(&partition).filter(|place| place.held.is_none())
     }
 
@@ -131,7 +131,7 @@ impl Owned {
     }
 }
 
-impl Place {
+impl CommitPosition {
     /// Of a member that has read nothing yet, where others had read so far.
     pub(crate) fn behind(read: OffsetAndEpoch, known_epoch: i32) -> Self {
         Self { known_epoch, epoch: read.leader_epoch, behind: read.offset, ..NEW_PLACE }
@@ -225,5 +225,5 @@ impl Place {
 }
 
 #[cfg(test)]
-#[path = "place_tests.rs"]
+#[path = "commit_position_tests.rs"]
 mod tests;

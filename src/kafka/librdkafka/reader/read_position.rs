@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::witness::{Suspect, Word};
+use super::witness::{LeaderAnswer, Suspect};
 use crate::{
     kafka::{Ends, ReadFrom, librdkafka::fault::LogTruncation},
     mutants,
@@ -36,7 +36,7 @@ pub(super) enum State {
 
 /// A partition, as far as it has been shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct ReadPosition {
     pub(super) state: State,
     /// The next offset to be shown.
     pub(super) position: i64,
@@ -101,7 +101,7 @@ pub(super) enum Remedy {
     LookAndRenew,
 }
 
-impl Default for Place {
+impl Default for ReadPosition {
     fn default() -> Self {
         Self {
             state: State::Idle,
@@ -118,7 +118,7 @@ impl Default for Place {
     }
 }
 
-impl Place {
+impl ReadPosition {
     /// Reading begins here. Where it goes on where it was, what is known of the last record is known still. Returns how the
     /// client is to begin.
     pub(super) fn begin(&mut self, from: ReadFrom, now: Instant) -> Begin {
@@ -244,13 +244,13 @@ impl Place {
     }
 
     /// The leader was asked about a place that was suspected; `None`: it is not any more.
-    pub(super) fn hear(&mut self, suspect: Suspect, word: Word) -> Option<Judgement> {
+    pub(super) fn handle_reply(&mut self, suspect: Suspect, word: LeaderAnswer) -> Option<Judgement> {
         if self.state != State::Suspected || (suspect.behind, suspect.epoch) != self.last() {
             return None;
         }
         self.state = State::Reading;
         Some(match word {
-            Word::Same => {
+            LeaderAnswer::Same => {
                 self.truncation = None;
                 // Behind that record lay nothing that is shown, and what lay there may be gone: without this, a log that
                 // ends there now would be asked about for ever.
@@ -258,15 +258,15 @@ impl Place {
                 self.confirmed = self.behind;
                 Judgement::NotTruncated { is_certain: true }
             }
-            Word::Uncertain => {
+            LeaderAnswer::Uncertain => {
                 self.truncation = None;
                 Judgement::NotTruncated { is_certain: false }
             }
-            Word::Unanswered => {
+            LeaderAnswer::Unanswered => {
                 self.truncation = None;
                 Judgement::ReadAgain
             }
-            Word::Truncated { to, ends } => {
+            LeaderAnswer::Truncated { to, ends } => {
                 let LogTruncation { from, epoch, to: known } = self.truncation_place(ends);
                 // The record before the place is gone, whatever else is known.
                 let to = to.unwrap_or(known).min(ends.end).min(self.behind - 1);
@@ -320,5 +320,5 @@ impl Place {
 }
 
 #[cfg(test)]
-#[path = "place_tests.rs"]
+#[path = "read_position_tests.rs"]
 mod tests;

@@ -44,14 +44,14 @@ const WAKING_SIGNAL: Signal = Signal::SIGURG;
 
 /// The beats of one shard.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     shard: usize,
     tid: u32,
     thread: Pthread,
     beats: AtomicU64,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Beats for as long as it is polled: on the shard's own executor, as one of its tasks.
     pub(super) async fn beat(&self) {
         loop {
@@ -61,31 +61,31 @@ impl Pulse {
     }
 }
 
-/// The pulses of all shards that live.
+/// The heartbeats of all shards that live.
 #[derive(Debug, Default)]
-pub struct Pulses {
-    all: Mutex<Vec<Weak<Pulse>>>,
+pub struct Heartbeats {
+    all: Mutex<Vec<Weak<Heartbeat>>>,
     woken: AtomicU64,
 }
 
 /// A shard's thread, for as long as it is one: only then may it be sent a signal.
 #[derive(Debug)]
 pub(super) struct Alive<'a> {
-    pulses: &'a Pulses,
-    pulse: Arc<Pulse>,
+    heartbeats: &'a Heartbeats,
+    heartbeat: Arc<Heartbeat>,
 }
 
-impl Pulses {
+impl Heartbeats {
     /// That of a shard, whose thread calls this and keeps the value.
     pub(super) fn begin(&self, shard: usize) -> Alive<'_> {
         let tid = gettid().as_raw().unsigned_abs();
-        let pulse = Arc::new(Pulse { shard, tid, thread: pthread_self(), beats: AtomicU64::new(0) });
+        let heartbeat = Arc::new(Heartbeat { shard, tid, thread: pthread_self(), beats: AtomicU64::new(0) });
         if can_wake() {
             // Whoever started this process may have blocked it.
             let _ = SigSet::from(WAKING_SIGNAL).thread_unblock();
         }
-        self.all().push(Arc::downgrade(&pulse));
-        Alive { pulses: self, pulse }
+        self.all().push(Arc::downgrade(&heartbeat));
+        Alive { heartbeats: self, heartbeat }
     }
 
     /// How often a shard slept past its timers, and went on when it was woken.
@@ -95,42 +95,42 @@ impl Pulses {
     }
 
     /// Touched where shards begin and end, and twice a second by the control thread.
-    fn all(&self) -> MutexGuard<'_, Vec<Weak<Pulse>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Weak<Heartbeat>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn living(&self) -> Vec<Arc<Pulse>> {
+    fn living(&self) -> Vec<Arc<Heartbeat>> {
         self.all().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Sends a signal to a shard's thread. Returns whether it was sent.
-    fn wake(&self, pulse: &Pulse) -> bool {
+    fn wake(&self, heartbeat: &Heartbeat) -> bool {
         // Its thread must take this lock before it ends.
         let all = self.all();
-        let lives = all.iter().any(|other| std::ptr::eq(other.as_ptr(), pulse));
-        lives && can_wake() && pthread_kill(pulse.thread, WAKING_SIGNAL).is_ok()
+        let lives = all.iter().any(|other| std::ptr::eq(other.as_ptr(), heartbeat));
+        lives && can_wake() && pthread_kill(heartbeat.thread, WAKING_SIGNAL).is_ok()
     }
 }
 
 impl Alive<'_> {
     /// What beats.
-    pub(super) fn pulse(&self) -> Arc<Pulse> {
-        self.pulse.clone()
+    pub(super) fn heartbeat(&self) -> Arc<Heartbeat> {
+        self.heartbeat.clone()
     }
 }
 
 impl Deref for Alive<'_> {
-    type Target = Pulse;
+    type Target = Heartbeat;
 
-    fn deref(&self) -> &Pulse {
-        &self.pulse
+    fn deref(&self) -> &Heartbeat {
+        &self.heartbeat
     }
 }
 
 impl Drop for Alive<'_> {
     fn drop(&mut self) {
-        let own = Arc::as_ptr(&self.pulse);
-        self.pulses.all().retain(|pulse| !std::ptr::eq(pulse.as_ptr(), own));
+        let own = Arc::as_ptr(&self.heartbeat);
+        self.heartbeats.all().retain(|heartbeat| !std::ptr::eq(heartbeat.as_ptr(), own));
     }
 }
 
@@ -145,9 +145,9 @@ fn can_wake() -> bool {
 
 /// What there is to say of a shard.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum ShardHealth {
     /// It stands still.
-    Stands {
+    Stalled {
         /// Its number.
         shard: usize,
         /// For how long at least.
@@ -159,7 +159,7 @@ pub(crate) enum Word {
         /// How often it was tried to wake it.
         wakings: u32,
     },
-    /// It slept past its timers, and was woken. Said once in a run: [`Pulses::woken`] counts.
+    /// It slept past its timers, and was woken. Said once in a run: [`Heartbeats::woken`] counts.
     Woken {
         /// Its number.
         shard: usize,
@@ -167,7 +167,7 @@ pub(crate) enum Word {
         time: Duration,
     },
     /// It goes on.
-    GoesOn {
+    Recovered {
         /// Its number.
         shard: usize,
         /// How long it stood.
@@ -175,10 +175,10 @@ pub(crate) enum Word {
     },
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for ShardHealth {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GoesOn { shard, time } => {
+            Self::Recovered { shard, time } => {
                 write!(formatter, "shard {shard} goes on, after {:.1} s", time.as_secs_f64())
             }
             Self::Woken { shard, time } => write!(
@@ -188,8 +188,8 @@ impl fmt::Display for Word {
                  tell nothing of the brokers, and another kernel may not do it",
                 time.as_secs_f64()
             ),
-            Self::Stands { shard, time, used, thread, wakings } => {
-                write!(formatter, "shard {shard} has not come round for {:.0} s", time.as_secs_f64())?;
+            Self::Stalled { shard, time, used, thread, wakings } => {
+                write!(formatter, "shard {shard} has missed its heartbeats for {:.0} s", time.as_secs_f64())?;
                 if let Some(used) = used {
                     write!(formatter, "; its thread has used {:.2} s of CPU since", used.as_secs_f64())?;
                 }
@@ -212,7 +212,7 @@ impl fmt::Display for Word {
     }
 }
 
-/// Who listens to the pulses.
+/// Who listens to the heartbeats.
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     heard: Vec<Heard>,
@@ -223,7 +223,7 @@ pub(crate) struct Listener {
 /// What was heard of one shard last.
 #[derive(Debug)]
 struct Heard {
-    pulse: Weak<Pulse>,
+    heartbeat: Weak<Heartbeat>,
     beats: u64,
     since: Instant,
     /// Looks since the last beat.
@@ -235,33 +235,35 @@ struct Heard {
 
 impl Listener {
     /// Listens once to each shard, and wakes those that sleep for too long.
-    pub(crate) fn look(&mut self, pulses: &Pulses, now: Instant) -> Vec<Word> {
-        self.heard.retain(|heard| heard.pulse.strong_count() > 0);
-        let words = pulses.living().into_iter().filter_map(|pulse| {
-            let word = self.heard(&pulse, now)?.look(pulses, &pulse, now)?;
-            let is_known =
-                matches!(word, Word::Woken { .. }) && std::mem::replace(&mut self.told_of_waking, true);
+    pub(crate) fn look(&mut self, heartbeats: &Heartbeats, now: Instant) -> Vec<ShardHealth> {
+        self.heard.retain(|heard| heard.heartbeat.strong_count() > 0);
+        let words = heartbeats.living().into_iter().filter_map(|heartbeat| {
+            let word = self.heard(&heartbeat, now)?.look(heartbeats, &heartbeat, now)?;
+            let is_known = matches!(word, ShardHealth::Woken { .. })
+                && std::mem::replace(&mut self.told_of_waking, true);
             (!is_known).then_some(word)
         });
         words.collect()
     }
 
     /// What was heard of it last; `None` where it is new, which is no look without a beat.
-    fn heard(&mut self, pulse: &Arc<Pulse>, now: Instant) -> Option<&mut Heard> {
-        let known =
-            self.heard.iter().position(|heard| std::ptr::eq(heard.pulse.as_ptr(), Arc::as_ptr(pulse)));
+    fn heard(&mut self, heartbeat: &Arc<Heartbeat>, now: Instant) -> Option<&mut Heard> {
+        let known = self
+            .heard
+            .iter()
+            .position(|heard| std::ptr::eq(heard.heartbeat.as_ptr(), Arc::as_ptr(heartbeat)));
         if known.is_none() {
-            self.heard.push(Heard::new(pulse, now));
+            self.heard.push(Heard::new(heartbeat, now));
         }
         self.heard.get_mut(known?)
     }
 }
 
 impl Heard {
-    fn new(pulse: &Arc<Pulse>, now: Instant) -> Self {
+    fn new(heartbeat: &Arc<Heartbeat>, now: Instant) -> Self {
         Self {
-            pulse: Arc::downgrade(pulse),
-            beats: pulse.beats.load(Relaxed),
+            heartbeat: Arc::downgrade(heartbeat),
+            beats: heartbeat.beats.load(Relaxed),
             since: now,
             missed_looks: 0,
             wakings: 0,
@@ -269,26 +271,31 @@ impl Heard {
         }
     }
 
-    fn look(&mut self, pulses: &Pulses, pulse: &Arc<Pulse>, now: Instant) -> Option<Word> {
-        let (shard, time) = (pulse.shard, now.duration_since(self.since));
-        if pulse.beats.load(Relaxed) != self.beats {
+    fn look(
+        &mut self,
+        heartbeats: &Heartbeats,
+        heartbeat: &Arc<Heartbeat>,
+        now: Instant,
+    ) -> Option<ShardHealth> {
+        let (shard, time) = (heartbeat.shard, now.duration_since(self.since));
+        if heartbeat.beats.load(Relaxed) != self.beats {
             let (was_named, was_woken) = (self.missed_looks >= PATIENCE_LOOKS, self.wakings > 0);
-            *self = Self::new(pulse, now);
+            *self = Self::new(heartbeat, now);
             if was_woken {
-                pulses.woken.fetch_add(1, Relaxed);
+                heartbeats.woken.fetch_add(1, Relaxed);
             }
             return match (was_named, was_woken) {
-                (true, _) => Some(Word::GoesOn { shard, time }),
-                (false, true) => Some(Word::Woken { shard, time }),
+                (true, _) => Some(ShardHealth::Recovered { shard, time }),
+                (false, true) => Some(ShardHealth::Woken { shard, time }),
                 (false, false) => None,
             };
         }
         self.missed_looks += 1;
-        let thread = threads::of(pulse.tid);
+        let thread = threads::of(heartbeat.tid);
         if self.missed_looks >= WAKING_LOOKS
             && sleeps_in_its_ring(thread.as_ref())
-            && pulse.beats.load(Relaxed) == self.beats
-            && pulses.wake(pulse)
+            && heartbeat.beats.load(Relaxed) == self.beats
+            && heartbeats.wake(heartbeat)
         {
             self.wakings += 1;
         }
@@ -301,7 +308,7 @@ impl Heard {
                     .zip(self.cpu_ticks)
                     .map(|(now, then)| cpu_ticks(now).saturating_sub(then));
                 let used = ticks.and_then(duration);
-                return Some(Word::Stands { shard, time, used, thread, wakings: self.wakings });
+                return Some(ShardHealth::Stalled { shard, time, used, thread, wakings: self.wakings });
             }
             _ => {}
         }
@@ -327,5 +334,5 @@ fn duration(ticks: u64) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[path = "pulse_tests.rs"]
+#[path = "heartbeat_tests.rs"]
 mod tests;
