@@ -182,9 +182,7 @@ impl Consumer {
             // SAFETY: the first `got` messages were filled in and are ours; each is shown once,
             // then destroyed, and not used again.
             unsafe {
-                if let Some(event) = self.client.event(message) {
-                    each(event);
-                }
+                self.client.show(message, &mut each);
                 rdk::rd_kafka_message_destroy(message);
             }
         }
@@ -242,31 +240,51 @@ impl Client {
         unsafe { rdk::rd_kafka_consume_stop(topic.ptr(), number) };
     }
 
-    /// What a message says; `None` where it is about a partition that nobody has asked for.
+    /// Shows what a message says, unless it is about a partition that nobody has asked for. A record is shown where it is taken apart:
+    /// to hand it back would move it twice.
     ///
     /// # Safety
-    /// The message is alive for as long as the event is used.
+    /// The message is alive for as long as this takes.
     #[inline]
-    unsafe fn event<'a>(&self, message: *mut rdk::rd_kafka_message_t) -> Option<Event<'a>> {
+    unsafe fn show(&self, message: *mut rdk::rd_kafka_message_t, each: &mut impl FnMut(Event<'_>)) {
         // SAFETY: the caller's promise, here and below.
         let fields = unsafe { &*message };
         // By the pointers of the topics that are held here messages name them.
         let topic = self.topics.iter().position(|topic| topic.ptr() == fields.rkt);
         let named =
             topic.and_then(|topic| self.table.slot(TopicPartition { topic, partition: fields.partition }));
-        Some(match fields.err {
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+        if fields.err == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            if let Some(partition) = named {
                 // SAFETY: as above; without an error it is a record.
                 let record = unsafe { Message::new(message) }.view();
-                Event::Record { partition: named?, record }
+                each(Event::Record { partition, record });
             }
-            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { partition: named?, offset: fields.offset },
-            code => {
-                let partition = named.or_else(|| self.reading.first().copied())?;
-                // SAFETY: as above.
-                Event::Fault { partition, fault: unsafe { fault(message, code) } }
-            }
-        })
+            return;
+        }
+        // SAFETY: as above.
+        if let Some(event) = unsafe { self.event(message, named) } {
+            each(event);
+        }
+    }
+
+    /// What a message says that is no record.
+    ///
+    /// # Safety
+    /// The message is alive for as long as the event is used.
+    #[cold]
+    unsafe fn event<'a>(
+        &self,
+        message: *mut rdk::rd_kafka_message_t,
+        named: Option<PartitionSlot>,
+    ) -> Option<Event<'a>> {
+        // SAFETY: the caller's promise, here and below.
+        let fields = unsafe { &*message };
+        if fields.err == Code::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            return Some(Event::End { partition: named?, offset: fields.offset });
+        }
+        let partition = named.or_else(|| self.reading.first().copied())?;
+        // SAFETY: as above.
+        Some(Event::Fault { partition, fault: unsafe { fault(message, fields.err) } })
     }
 }
 

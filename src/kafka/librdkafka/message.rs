@@ -89,6 +89,7 @@ impl<'a> Message<'a> {
 
     /// Everything that a check can want. Decodes the headers, which [`Self::value`] does not.
     #[must_use]
+    #[inline]
     pub(super) fn view(&self) -> RecordView<'a> {
         let fields = self.fields();
         let headers = self.first_headers();
