@@ -46,16 +46,35 @@ const PRODUCER_PREFIX: [u8; 7] = *b"000000.";
 pub fn encode_record_id(offset: i64) -> [u8; RECORD_ID_BYTES] {
     let mut text = [b'0'; RECORD_ID_BYTES];
     text[..7].copy_from_slice(&PRODUCER_PREFIX);
-    let mut rest = offset.max(0).unsigned_abs();
     // The offset keeps its low 18 digits: 10^18 records are out of any log's reach.
-    for digit in text[7..].iter_mut().rev() {
-        if rest == 0 {
-            break;
-        }
-        *digit = DIGITS[usize::from((rest % 10).to_le_bytes()[0])];
-        rest /= 10;
-    }
+    text[7..].copy_from_slice(&eighteen_digits(offset.max(0).unsigned_abs()));
     text
+}
+
+/// A number's low 18 digits.
+fn eighteen_digits(number: u64) -> [u8; 18] {
+    const EIGHT: u64 = 100_000_000;
+    let mut text = [b'0'; 18];
+    let (above, low) = (number / EIGHT, number % EIGHT);
+    if above > 0 {
+        // The last two of them.
+        text[..2].copy_from_slice(&eight_digits(above / EIGHT)[6..]);
+        text[2..10].copy_from_slice(&eight_digits(above % EIGHT));
+    }
+    text[10..].copy_from_slice(&eight_digits(low));
+    text
+}
+
+/// The digits of a number below 10^8: halves, then pairs, then digits, each all at once, in lanes of one word. A division by a
+/// constant is a multiplication whose product fits its lane.
+fn eight_digits(number: u64) -> [u8; 8] {
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    // 10486 / 2^20 is a hundredth of whatever is below 10^4; 103 / 2^10 is a tenth of whatever is below 100.
+    let hundreds = ((halves * 10_486) >> 20) & 0x7F_0000_007F;
+    let pairs = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000F_000F_000F_000F;
+    let digits = tens | ((pairs - tens * 10) << 8);
+    (digits | u64::from_le_bytes([b'0'; 8])).to_le_bytes()
 }
 
 /// The same for a record whose transaction will be aborted.
@@ -288,6 +307,22 @@ mod tests {
         assert_eq!(&encode_record_id(0), b"000000.000000000000000000");
         assert_eq!(&encode_record_id(999_999_999_999_999_999), b"000000.999999999999999999");
         assert_eq!(&encode_record_id(-1), b"000000.000000000000000000");
+    }
+
+    #[test]
+    fn each_digit_is_its_own() {
+        let powers = (0..18).map(|power| 10_u64.pow(power));
+        let borders = powers.flat_map(|power| [power - 1, power, power + 1, 7 * power]);
+        for number in borders.chain([123_456_789_012_345_678, 9_223_372_036_854_775_807]) {
+            let low = number % 1_000_000_000_000_000_000;
+            assert_eq!(eighteen_digits(number), *format!("{low:018}").as_bytes(), "{number}");
+        }
+        for number in 0..20_000_u64 {
+            assert_eq!(
+                eight_digits(number * 5_003 % 100_000_000),
+                *format!("{:08}", number * 5_003 % 100_000_000).as_bytes()
+            );
+        }
     }
 
     #[test]

@@ -139,7 +139,11 @@ impl<'a> Records<'a> {
         Some(body)
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "handed back in memory, it waits for stores of another size: some 5 % of what a record costs"
+    )]
     fn record(&mut self) -> Option<RecordRef<'a>> {
         let Some(body) = self.body() else {
             // There is no finding the next one.
@@ -164,7 +168,8 @@ impl<'a> Records<'a> {
 }
 
 /// Bytes behind their length, where -1 is null. The outer `None` is none that can be read.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as of whoever calls it, and it is called twice")]
 #[expect(clippy::option_option, reason = "null is a value")]
 fn bytes<'a>(decoder: &mut Decoder<'a>) -> Option<Option<&'a [u8]>> {
     match decoder.varint().ok()? {

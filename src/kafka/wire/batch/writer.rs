@@ -1,5 +1,7 @@
 //! Puts a batch together, record by record. On the data path: nothing is allocated once its buffers have grown.
 
+use std::ops::ControlFlow;
+
 use super::{CHECKED_FROM, Codec, Crc, CrcShift, HEADER_BYTES, LENGTH_END, MAGIC, Packer, TRANSACTIONAL};
 
 /// A value to be written.
@@ -189,7 +191,12 @@ impl BatchWriter {
         let bytes = if self.elsewhere.is_empty() {
             packer.pack(&self.buffer[HEADER_BYTES..self.used])
         } else {
-            packer.pack_pieces(|out| self.slices_from(HEADER_BYTES, |slice| out.extend_from_slice(slice)))
+            packer.pack_pieces(|out| {
+                let _ = self.slices_from(HEADER_BYTES, |slice| {
+                    out.extend_from_slice(slice);
+                    ControlFlow::Continue(())
+                });
+            })
         };
         let plain_bytes = self.bytes() - HEADER_BYTES;
         let Some(bytes) = bytes.filter(|bytes| bytes.len() < plain_bytes) else { return };
@@ -236,17 +243,30 @@ impl BatchWriter {
     }
 
     /// Shows the batch's bytes, piece by piece: what is in the buffer, and the values that lie elsewhere.
-    pub fn slices<'a>(&'a self, each: impl FnMut(&'a [u8])) {
-        self.slices_from(0, each);
+    pub fn slices<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
+        // What takes all is not asked to stop.
+        let _ = self.try_slices(|slice| {
+            each(slice);
+            ControlFlow::Continue(())
+        });
     }
 
-    fn slices_from<'a>(&'a self, mut from: usize, mut each: impl FnMut(&'a [u8])) {
+    /// The same, until one of them is not taken any more.
+    pub fn try_slices<'a>(&'a self, each: impl FnMut(&'a [u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.slices_from(0, each)
+    }
+
+    fn slices_from<'a>(
+        &'a self,
+        mut from: usize,
+        mut each: impl FnMut(&'a [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         for Elsewhere { at, value, .. } in &self.elsewhere {
-            each(&self.buffer[from..*at]);
-            each(value);
+            each(&self.buffer[from..*at])?;
+            each(value)?;
             from = *at;
         }
-        each(&self.buffer[from..self.used]);
+        each(&self.buffer[from..self.used])
     }
 
     /// Empties it for the next batch.

@@ -83,11 +83,13 @@ impl<'a> Slices<'a> {
     }
 
     /// Adds a piece, if there is room for it. Returns whether there was.
+    #[inline]
     pub(crate) fn push(&mut self, piece: &'a [u8]) -> bool {
         if piece.is_empty() {
             return true;
         }
-        let array = self.array.get_or_insert([IoSlice::new(&[]); MOST_SLICES]);
+        // Not made for each piece: it has 2 KiB.
+        let array = self.array.get_or_insert_with(|| [IoSlice::new(&[]); MOST_SLICES]);
         let Some(slot) = array.get_mut(self.used) else { return false };
         *slot = IoSlice::new(piece);
         self.used += 1;

@@ -5,7 +5,7 @@
 
 mod transactions;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
 use super::{
     cluster::Leader,
@@ -406,26 +406,33 @@ impl Sink {
         let Some(outgoing) = self.outgoing.iter().find(|outgoing| outgoing.link == link) else { return };
         let mut passed = outgoing.written;
         for slot in &outgoing.requests {
-            self.pieces(*slot, |piece| {
+            let taken = self.pieces(*slot, |piece| {
                 let from = passed.min(piece.len());
                 passed -= from;
-                slices.push(&piece[from..]);
+                if slices.push(&piece[from..]) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
+            if taken.is_break() {
+                return;
+            }
         }
     }
 
-    /// A request's bytes, piece by piece.
-    fn pieces<'a>(&'a self, slot: RequestSlot, mut each: impl FnMut(&'a [u8])) {
+    /// A request's bytes, piece by piece, until one of them is not taken any more.
+    fn pieces<'a>(
+        &'a self,
+        slot: RequestSlot,
+        mut each: impl FnMut(&'a [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let Request { partitions, head, cuts, .. } = &self.requests[slot];
         let mut from = 0;
         for (partition, cut) in partitions.iter().zip(cuts) {
-            each(&head[from..*cut]);
+            each(&head[from..*cut])?;
             if let Some(batch) = self.partitions[partition.index()].of_request(slot) {
-                batch.writer().slices(&mut each);
+                batch.writer().try_slices(&mut each)?;
             }
             from = *cut;
         }
-        each(&head[from..]);
+        each(&head[from..])
     }
 
     /// So many bytes of a link's output have been written.
