@@ -5,6 +5,7 @@
 use std::{any::TypeId, ffi::OsString};
 
 use clap::{Arg, ArgAction, Command};
+use strsim::levenshtein;
 
 use super::error::{Dashed, OneLine};
 
@@ -129,9 +130,9 @@ fn split_flag<'a>(
 fn find<'a>(command: &'a Command, name: &str) -> Result<&'a Arg, FlagError> {
     command.get_arguments().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| {
         let near =
-            command.get_arguments().filter_map(Arg::get_long).min_by_key(|known| distance(known, name));
+            command.get_arguments().filter_map(Arg::get_long).min_by_key(|known| levenshtein(known, name));
         let hint = near
-            .filter(|known| distance(known, name) <= 2)
+            .filter(|known| levenshtein(known, name) <= 2)
             .map(|known| format!(": did you mean {}?", Dashed(known)))
             .unwrap_or_default();
         FlagError::Unknown { flag: name.to_owned(), hint }
@@ -155,22 +156,6 @@ fn take_value(arg: &Arg, name: &str, rest: &mut &[String]) -> Result<String, Fla
     };
     *rest = after;
     Ok(value.clone())
-}
-
-/// Changes of one letter that lead from one name to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, in_a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, in_b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(in_a != *in_b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// What was given so far, in order.
