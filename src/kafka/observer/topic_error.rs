@@ -53,7 +53,7 @@ pub(crate) enum TopicError {
         refusal: Refusal,
     },
     /// It is not there.
-    #[error("topic '{topic}' does not exist at {brokers}; it was waited for {}s and not created: \
+    #[error("topic '{topic}' does not exist at {brokers}; waited {} s; it was not created: \
          check --topic, or make it with --create-topic", waited.as_secs_f64())]
     Missing {
         /// The topic.
