@@ -1,5 +1,7 @@
 //! Consumer groups that prove what they read.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -111,7 +113,10 @@ fn a_killed_group_has_committed_what_it_read(cluster: &Cluster) {
     .with_control()
     .start();
     first.harness().until("all reads", |workers| workers[0].reader().validator.valid_reads == 500);
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    let read = Instant::now();
+    let committed = || topic.places(&name).iter().filter_map(|place| place.committed).sum::<i64>();
+    wait_until("all is committed", || committed() == 500);
+    assert!(read.elapsed() < Duration::from_secs(15), "{:?}", read.elapsed());
     first.signal(Signal::SIGKILL);
     drop(first);
     run(&topic, &workdir, &flags)
