@@ -4,17 +4,17 @@
 //! `scripts/prove --mutants` reads the names from the calls, and switches one off for a whole process, by the environment.
 //! The simulator switches one off for a while (`without`): its canaries.
 
-/// Whether this check is the one that is switched off.
+/// Names a check where it is made: true, unless it is the one that is switched off.
 #[cfg(any(test, feature = "mutants"))]
-pub(crate) fn is_off(check: &str) -> bool {
-    switched_off_here(check) || switched_off_everywhere(check)
+pub(crate) fn enforced(check: &str) -> bool {
+    !(switched_off_here(check) || switched_off_everywhere(check))
 }
 
-/// No check can be switched off.
+/// Names a check where it is made: always true, so that nothing of it is left in a release.
 #[cfg(not(any(test, feature = "mutants")))]
 #[inline]
-pub(crate) const fn is_off(_check: &str) -> bool {
-    false
+pub(crate) const fn enforced(_check: &str) -> bool {
+    true
 }
 
 #[cfg(feature = "mutants")]

@@ -10,7 +10,7 @@ use crate::{
     app::Shared,
     findings::{Patience, complaints},
     kafka::{BrokerChange, BrokerStates, Look},
-    mutants,
+    mutants::enforced,
 };
 
 /// What was said.
@@ -94,7 +94,7 @@ impl Work {
         let (refused_since, words) = refused?;
         let is_stuck =
             now.duration_since(refused_since) >= REFUSED && now.duration_since(since) >= STANDS_STILL;
-        (is_stuck && !mutants::is_off("refused-client"))
+        (is_stuck && enforced("refused-client"))
             .then(|| format!("a client has not been let in for 30 s, and the run stands still: {words}"))
     }
 }

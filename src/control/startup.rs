@@ -6,7 +6,7 @@ use crate::{
     app::Shared,
     findings::{Awaited, Waiting},
     kafka::Trouble,
-    mutants,
+    mutants::enforced,
 };
 
 /// How long something that the cluster refuses is waited for: somebody may be about to change it.
@@ -112,6 +112,6 @@ impl<'a> StartWait<'a> {
     }
 
     fn limit(&self) -> Option<Duration> {
-        self.limit.filter(|_| !self.shared.lifecycle.has_begun() || mutants::is_off("no-limit-once-begun"))
+        self.limit.filter(|_| !self.shared.lifecycle.has_begun() || !enforced("no-limit-once-begun"))
     }
 }

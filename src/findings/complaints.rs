@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{clock, mutants};
+use crate::{clock, mutants::enforced};
 
 /// For how long a complaint may explain what goes on: the client keeps one that is the same as before to itself for
 /// half a minute.
@@ -393,7 +393,7 @@ impl Inner {
     }
 
     fn throttling(&self, sides: &[Side], now: Instant) -> Option<&Throttling> {
-        if mutants::is_off("throttled-is-no-stall") {
+        if !enforced("throttled-is-no-stall") {
             return None;
         }
         let is_held_back = |kept: &&KeptThrottling| {
@@ -409,7 +409,7 @@ impl Inner {
             return Some(throttling.to_string());
         }
         let reason = self.latest(now).filter(|complaint| complaint.kind.explains());
-        reason.filter(|_| !mutants::is_off("stall-explained")).map(Complaint::to_string)
+        reason.filter(|_| enforced("stall-explained")).map(Complaint::to_string)
     }
 
     fn news(&mut self, now: Instant) -> Vec<String> {

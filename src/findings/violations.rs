@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::anomaly::{Anomaly, Evidence, Neighbour, Records, Violation};
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// Evidence that is kept; behind that, violations are only counted.
 const KEPT: usize = 10_000;
@@ -67,7 +67,7 @@ impl Violations {
     /// Whether it is one more record of a transaction that is named already: one outcome that was wrong, or late, is one
     /// finding, however many records it has.
     fn belongs_to_another(&self, violation: &Violation) -> bool {
-        if mutants::is_off("one-aborted-transaction") {
+        if !enforced("one-aborted-transaction") {
             return false;
         }
         let known = transaction_of(violation).and_then(|known| self.transactions().get(&known).copied());

@@ -13,7 +13,7 @@ use std::sync::{
 use super::Ledger;
 use crate::{
     findings::{Causes, anomaly::Violation},
-    mutants,
+    mutants::enforced,
 };
 
 /// What it is called when a number comes twice, and nobody can tell whose doing that is.
@@ -39,7 +39,7 @@ impl Undecided {
         let Some(part) = ledger.partition(self.place) else { return Judgement::NoWord };
         let Some(highest) = part.highest() else { return Judgement::NoWord };
         let mut places = self.before.into_iter().chain([self.accusation.offset]);
-        if places.clone().any(|place| part.contains(place)) && !mutants::is_off("acked-later") {
+        if places.clone().any(|place| part.contains(place)) && enforced("acked-later") {
             Judgement::Broken { acked_here: part.contains(self.accusation.offset) }
         } else if places.any(|place| place > highest) {
             Judgement::NotYet

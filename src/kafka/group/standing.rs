@@ -1,7 +1,7 @@
 //! How far a member has consumed a partition that is its own, and what the group knows of that.
 
 use super::CommitNumber;
-use crate::{kafka::OffsetAndEpoch, mutants};
+use crate::{kafka::OffsetAndEpoch, mutants::enforced};
 
 /// A partition of a member's; -1 is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Standing {
     /// written here what it put in place of what was read.
     #[inline]
     pub(super) fn is_overwritten_by(&self, offset: i64, epoch: i32) -> bool {
-        offset < self.behind && self.epoch >= 0 && epoch > self.epoch && !mutants::is_off("overwritten-group")
+        offset < self.behind && self.epoch >= 0 && epoch > self.epoch && enforced("overwritten-group")
     }
 
     /// A record was consumed.

@@ -7,7 +7,7 @@ use rdkafka::{ClientConfig, config::NativeClientConfig};
 use crate::{
     config::{Compression, Sasl, Security, Tls},
     kafka::{ClientError, ClientSettings, GroupStart, MemberSettings, ReaderSettings, WriterSettings},
-    mutants,
+    mutants::enforced,
     runtime::cores::cpu_set::CpuSet,
 };
 
@@ -65,7 +65,7 @@ impl ClientSettings {
     /// whatever the user sets for clients that work.
     pub(crate) fn of_observer(&self) -> ClientConfig {
         let mut config = self.finish(self.base());
-        if !mutants::is_off("observer-settings") {
+        if enforced("observer-settings") {
             config.set("enable.sparse.connections", "false").set("statistics.interval.ms", "500");
         }
         config
@@ -202,7 +202,7 @@ impl ConsumerSettings {
         let mut config = self.client.base();
         config
             // Off by default: a flipped byte would pass.
-            .set("check.crcs", (!mutants::is_off("corrupt-checksum")).to_string())
+            .set("check.crcs", enforced("corrupt-checksum").to_string())
             // Anything else hides a truncated log.
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
@@ -253,7 +253,7 @@ impl GroupSettings {
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("check.crcs", (!mutants::is_off("corrupt-checksum-group")).to_string())
+            .set("check.crcs", enforced("corrupt-checksum-group").to_string())
             .set("isolation.level", self.member.isolation.name())
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100")

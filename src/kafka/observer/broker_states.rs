@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// A broker that went, or came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl BrokerStates {
         let mut changes = Vec::new();
         for (id, state) in &mut self.0 {
             let seen = seen.iter().find(|seen| seen.id == *id);
-            if seen.is_none() && mutants::is_off("unlisted-broker") {
+            if seen.is_none() && !enforced("unlisted-broker") {
                 continue;
             }
             // One that was stopped is named no more, and a client may forget it (seen with librdkafka 2.12.1).

@@ -18,7 +18,7 @@ use super::{
     journal,
     whole_file::{self, Prepared},
 };
-use crate::{ledger::Entry, mutants};
+use crate::{ledger::Entry, mutants::enforced};
 
 /// The journal of one topic's ledger.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl JournalFile {
     /// # Errors
     /// The system refused.
     pub(crate) fn stand_back(&self) -> io::Result<()> {
-        if !matches!(self.state, State::Broken) || mutants::is_off("broken-journal-stands-back") {
+        if !matches!(self.state, State::Broken) || !enforced("broken-journal-stands-back") {
             return Ok(());
         }
         remove(&self.path)

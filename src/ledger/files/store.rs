@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{Entry, LatestValues, Ledger, LedgerError, SliceError, latest},
-    mutants,
+    mutants::enforced,
     partitions::Slice,
 };
 
@@ -180,7 +180,7 @@ impl LedgerStore {
     /// A file cannot be read, or the system refused; nothing is lost.
     pub fn recover(&self, ledger: &Ledger) -> Result<(), LedgerError> {
         let added = self.find()?.map(|found| found.entries).unwrap_or_default();
-        let has_values = added.iter().any(Entry::has_values) && !mutants::is_off("values-of-a-killed-run");
+        let has_values = added.iter().any(Entry::has_values) && enforced("values-of-a-killed-run");
         let values = if has_values { self.load_latest(ledger.partitions().len())? } else { None };
         match values {
             Some(values) => self.save_with_latest(ledger, &values)?,

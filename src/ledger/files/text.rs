@@ -13,7 +13,7 @@ use super::{
     format, journal,
     whole_file::{Identity, Prepared},
 };
-use crate::{ledger::Ledger, mutants};
+use crate::{ledger::Ledger, mutants::enforced};
 
 /// What is written at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -95,7 +95,7 @@ impl Known {
     /// that does not keep the times of its files loses the journal, and nothing worse.
     pub(crate) fn life(self) -> Option<u64> {
         let Self::Text { identity, digest } = self else { return None };
-        let (s, ns) = if mutants::is_off("journal-of-former-life") { (0, 0) } else { identity.modified() };
+        let (s, ns) = if enforced("journal-of-former-life") { identity.modified() } else { (0, 0) };
         Some(journal::digest(format!("{digest} {s} {ns}").as_bytes()))
     }
 

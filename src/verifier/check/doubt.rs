@@ -6,7 +6,7 @@
 use range_set_blaze::RangeSetBlaze;
 
 use super::last_values::Log;
-use crate::{ledger::PartitionLedger, mutants};
+use crate::{ledger::PartitionLedger, mutants::enforced};
 
 /// What is not known of a log that was read.
 pub(crate) struct Doubt {
@@ -24,12 +24,12 @@ impl Doubt {
     /// Besides what could not be read of the log, these records were named as corrupt.
     pub(crate) fn of(log: &Log<'_>, corrupt: &RangeSetBlaze<i64>) -> Self {
         let unreadable =
-            if mutants::is_off("stale-unreadable") { RangeSetBlaze::new() } else { log.unreadable | corrupt };
+            if enforced("stale-unreadable") { log.unreadable | corrupt } else { RangeSetBlaze::new() };
         let unknown_unreadable = unlisted(&unreadable, log.ledger).last();
         // A committed transaction has a marker of its own behind its records. So where one is unknown there are two
         // offsets at least, while one alone is the marker of what is known.
         let least = if log.is_transactional { 2 } else { 1 };
-        let unknown_tombstone = if log.may_hold_tombstones && !mutants::is_off("stale-unknown-tombstone") {
+        let unknown_tombstone = if log.may_hold_tombstones && enforced("stale-unknown-tombstone") {
             let unlisted = unlisted(&RangeSetBlaze::from_iter([0..=log.end - 1]), log.ledger);
             unlisted.ranges().rev().find(|run| run.end() - run.start() + 1 >= least).map(|run| *run.end())
         } else {

@@ -11,7 +11,7 @@ use range_set_blaze::RangeSetBlaze;
 use super::doubt::Doubt;
 use crate::{
     ledger::{LatestValue, LatestValues, PartitionLedger, describe},
-    mutants,
+    mutants::enforced,
     record::{RecordView, parse_numbered_value},
 };
 
@@ -52,9 +52,7 @@ pub(crate) fn altered_in_place(
 ) -> Option<(String, String)> {
     match latest.get(partition, record.key.unwrap_or_default()) {
         Some(known @ LatestValue::Numbered { offset, .. })
-            if *offset == record.offset
-                && !known.is(record.value)
-                && !mutants::is_off("stale-value-in-place") =>
+            if *offset == record.offset && !known.is(record.value) && enforced("stale-value-in-place") =>
         {
             Some((known.describe(), describe(record.value)))
         }
@@ -79,7 +77,7 @@ pub(crate) fn not_latest(
         LatestValue::Tombstone => record.value.is_some_and(|value| parse_numbered_value(value).is_none()),
         LatestValue::Other(_) => false,
     };
-    let stale = !known.is(record.value) && promised && !is_newer && !mutants::is_off("stale-value-every");
+    let stale = !known.is(record.value) && promised && !is_newer && enforced("stale-value-every");
     stale.then(|| {
         let found = describe(record.value);
         (
@@ -122,7 +120,7 @@ impl SeenKeys {
         is_corrupt: bool,
     ) {
         // What was altered may be its key: it says nothing of any.
-        if is_corrupt && !mutants::is_off("stale-corrupt") {
+        if is_corrupt && enforced("stale-corrupt") {
             self.corrupt.insert(record.offset);
             return;
         }
@@ -177,7 +175,7 @@ impl SeenKeys {
                 // It may be any record.
                 LatestValue::Other(_) => doubt.may_have_been_deleted(-1),
             };
-            let gone = !deleted && !mutants::is_off("stale-value-gone");
+            let gone = !deleted && enforced("stale-value-gone");
             return gone.then(|| Stale {
                 offset: None,
                 expected: expected(),
@@ -193,7 +191,7 @@ impl SeenKeys {
             LatestValue::Tombstone => !seen.is_watched || (log.ledger.is_some() && !log.lists(seen.offset)),
             LatestValue::Other(_) => false,
         };
-        let stale = !seen.is_latest && !superseded && !mutants::is_off("stale-value");
+        let stale = !seen.is_latest && !superseded && enforced("stale-value");
         stale.then(|| Stale { offset: Some(seen.offset), expected: expected(), found: seen.found.clone() })
     }
 }

@@ -6,7 +6,7 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use range_set_blaze::RangeSetBlaze;
 
-use crate::{ledger::PartitionLedger, mutants};
+use crate::{ledger::PartitionLedger, mutants::enforced};
 
 /// Acked offsets that were not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl fmt::Display for Missing {
 
 impl Missing {
     fn of(missing: &RangeSetBlaze<i64>) -> Option<Self> {
-        if mutants::is_off("lost-write") {
+        if !enforced("lost-write") {
             return None;
         }
         let (first, last) = (missing.first()?, missing.last()?);

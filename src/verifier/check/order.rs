@@ -8,7 +8,7 @@
 
 use crate::{
     findings::anomaly::Anomaly,
-    mutants,
+    mutants::enforced,
     record::proof::{InTransaction, Proof},
 };
 
@@ -133,7 +133,7 @@ impl Order {
 
     /// Everything has been read: a transaction with a hole will not be filled any more.
     pub(crate) fn finish(&mut self) -> Option<Box<OutOfOrder>> {
-        if mutants::is_off("torn-transaction-last") {
+        if !enforced("torn-transaction-last") {
             return None;
         }
         self.runs.iter_mut().find_map(|run| run.transaction.take()?.torn(run.id))
@@ -196,8 +196,8 @@ impl Run {
             self.seen.insert(behind, (sequence, sequence));
         }
         let (anomaly, what) = match (seen, sequence <= last) {
-            (true, _) if mutants::is_off("duplicate") => return Ok(()),
-            (false, _) if mutants::is_off("reorder") => return Ok(()),
+            (true, _) if !enforced("duplicate") => return Ok(()),
+            (false, _) if !enforced("reorder") => return Ok(()),
             (true, _) => (Anomaly::Duplicate, "which was read before"),
             (false, true) => (Anomaly::Reorder, "which was sent earlier"),
             // One of several that lie too late, and in order among themselves.
@@ -240,7 +240,7 @@ impl Run {
 
 impl Open {
     fn add(&mut self, offset: i64, position: u32) {
-        if position > self.due && !mutants::is_off("torn-transaction-inside") {
+        if position > self.due && enforced("torn-transaction-inside") {
             self.hole.get_or_insert(offset);
         }
         self.due = self.due.max(position.saturating_add(1));
@@ -252,7 +252,7 @@ impl Open {
         let known_by = u64::from(next.skipped) + u64::from(next.previous);
         if self.base.checked_add(known_by) == Some(next_base)
             && next.previous > self.due
-            && !mutants::is_off("torn-transaction-end")
+            && enforced("torn-transaction-end")
         {
             self.due = next.previous;
             self.hole.get_or_insert(offset);
@@ -260,7 +260,7 @@ impl Open {
     }
 
     fn torn(&self, run: u64) -> Option<Box<OutOfOrder>> {
-        if mutants::is_off("torn-transaction") {
+        if !enforced("torn-transaction") {
             return None;
         }
         let Self { index, due, read, .. } = *self;

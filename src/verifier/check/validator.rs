@@ -11,7 +11,7 @@ use super::{
 use crate::{
     findings::anomaly::{Anomaly, Evidence, Neighbour, Writer},
     ledger::PartitionLedger,
-    mutants,
+    mutants::enforced,
     record::{
         self, ABORTED_PREFIX, RECORD_ID_HEADER, RecordView,
         proof::{self, Content, Proof, Second, Written},
@@ -149,7 +149,7 @@ impl PartitionState {
         let ledger = ledger.filter(|_| !self.is_truncated(record.offset));
         let before = (self.last, self.order.last());
         // Whoever wrote the record: no client writes such headers. What else was read of it is not to be believed either.
-        if !record.has_sound_headers && !mutants::is_off("corrupt-structure") {
+        if !record.has_sound_headers && enforced("corrupt-structure") {
             self.order.pass_over();
             let evidence = evidence(record, &Proven::Absent, before, ledger);
             return Err(Box::new(Broken { evidence, ..corrupt(record, None) }));
@@ -206,7 +206,7 @@ impl PartitionState {
         let gap = last_offset.is_some_and(|last_offset| {
             record.offset != last_offset + 1
                 && (rules.visible == Visible::All || promised_between(ledger, last_offset, record.offset))
-                && !mutants::is_off("gap")
+                && enforced("gap")
         });
         Ok((checked, gap))
     }
@@ -223,13 +223,13 @@ impl PartitionState {
         // Behind a jump to an older part of the log, an older epoch is as it should be.
         let is_ordered = is_above || !last.jumped;
         let is_older = record.leader_epoch < last.leader_epoch && record.leader_epoch >= 0;
-        if is_ordered && is_older && !mutants::is_off("epoch-back") {
+        if is_ordered && is_older && enforced("epoch-back") {
             return Err(Box::new(epoch_back(record, last.leader_epoch)));
         }
         if last.jumped {
             return Ok(None);
         }
-        if !is_above && !mutants::is_off("nonmonotonic") {
+        if !is_above && enforced("nonmonotonic") {
             return Err(Box::new(nonmonotonic(record, last.offset)));
         }
         Ok(Some(last.offset))
@@ -295,14 +295,14 @@ impl<'a> Proven<'a> {
             return Self::Absent;
         };
         match proof::second(name, value) {
-            Second::Damaged | Second::Misnamed(_) if mutants::is_off("corrupt-header") => Self::Absent,
+            Second::Damaged | Second::Misnamed(_) if !enforced("corrupt-header") => Self::Absent,
             Second::Damaged => Self::Changed(None),
             Second::Misnamed(header) if header.is_true(&content(record)) => Self::Changed(None),
             Second::Misnamed(_) | Second::Unknown => Self::Absent,
             Second::Proof(header) => {
                 let proof = header.decode();
-                let same_time = mutants::is_off("corrupt-timestamp") || is_same_time(&proof, record);
-                let unaltered = mutants::is_off("corrupt-digest") || header.is_true(&content(record));
+                let same_time = !enforced("corrupt-timestamp") || is_same_time(&proof, record);
+                let unaltered = !enforced("corrupt-digest") || header.is_true(&content(record));
                 if same_time && unaltered { Self::True(proof) } else { Self::Changed(Some(header)) }
             }
         }
@@ -395,11 +395,11 @@ fn check_id(
         && let Some((name, id)) = record.first_header
         && name == RECORD_ID_HEADER.as_bytes()
         && id.starts_with(ABORTED_PREFIX)
-        && !mutants::is_off("aborted-read")
+        && enforced("aborted-read")
     {
         return Err(Box::new(aborted_read(record, id)));
     }
-    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) && !mutants::is_off("wrong-offset") {
+    if ledger.is_some_and(|ledger| ledger.contains(record.offset)) && enforced("wrong-offset") {
         return Err(Box::new(wrong_offset(record)));
     }
     Ok(Checked::OutOfScope)
@@ -413,14 +413,14 @@ fn place_of_resend(error: &OutOfOrder, ledger: Option<&PartitionLedger>, rules: 
     let ledger = ledger.filter(|ledger| ledger.highest().is_some() || rules.ledger_grows)?;
     let before = error.before.filter(|_| error.anomaly == Anomaly::Duplicate)?;
     let is_promised = ledger.contains(before) || ledger.contains(error.offset);
-    (!is_promised && !mutants::is_off("client-resend")).then_some(before)
+    (!is_promised && enforced("client-resend")).then_some(before)
 }
 
 /// Between records of transactions lie markers, and what was aborted: only an offset that was acked leaves a gap.
 #[cold]
 fn promised_between(ledger: Option<&PartitionLedger>, last_offset: i64, offset: i64) -> bool {
     let promised = ledger.is_some_and(|ledger| ledger.contains_any(last_offset + 1, offset));
-    promised && !mutants::is_off("gap-between-transactions")
+    promised && enforced("gap-between-transactions")
 }
 
 #[cfg(test)]

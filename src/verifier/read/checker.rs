@@ -14,7 +14,7 @@ use crate::{
         LatestValues, Ledger, PartitionLedger,
         undecided::{self, Undecided},
     },
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable},
     record::RecordView,
     stats::{CoverageTotals, ReaderStats},
@@ -66,7 +66,7 @@ const ANYTHING: Rules =
 
 /// Which records a reader is shown.
 pub(crate) fn isolation(proof: ProofConfig) -> Isolation {
-    let committed = proof.transactions && !mutants::is_off("read-committed");
+    let committed = proof.transactions && enforced("read-committed");
     if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
@@ -419,21 +419,27 @@ impl Checker {
         kind: FalseAbort,
         (first, marker): (i64, i64),
     ) -> Result<(), Halt> {
-        let (anomaly, expected, found) = match kind {
-            FalseAbort::Hidden => (Anomaly::HiddenAbort, "aborted", "lacks it, and its records were shown"),
-            FalseAbort::Invented => {
-                (Anomaly::InventedAbort, "committed", "has it aborted, and its records were not shown")
-            }
-            FalseAbort::Belated => {
-                (Anomaly::BelatedAbort, "aborted", "has that begin later, and its first records were shown")
-            }
+        let (anomaly, is_enforced, expected, found) = match kind {
+            FalseAbort::Hidden => (
+                Anomaly::HiddenAbort,
+                enforced("hidden-abort"),
+                "aborted",
+                "lacks it, and its records were shown",
+            ),
+            FalseAbort::Invented => (
+                Anomaly::InventedAbort,
+                enforced("invented-abort"),
+                "committed",
+                "has it aborted, and its records were not shown",
+            ),
+            FalseAbort::Belated => (
+                Anomaly::BelatedAbort,
+                enforced("belated-abort"),
+                "aborted",
+                "has that begin later, and its first records were shown",
+            ),
         };
-        let is_off = match kind {
-            FalseAbort::Hidden => mutants::is_off("hidden-abort"),
-            FalseAbort::Invented => mutants::is_off("invented-abort"),
-            FalseAbort::Belated => mutants::is_off("belated-abort"),
-        };
-        if is_off {
+        if !is_enforced {
             return Ok(());
         }
         let expected = format!("a transaction that is {expected}, by its marker at offset {marker}");

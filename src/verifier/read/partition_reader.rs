@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     kafka::{Ends, ReadFrom},
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
     verifier::check::{loss::Losses, validator::PartitionState},
 };
@@ -220,10 +220,10 @@ impl PartitionReader {
     /// Draws the consequences of where the log starts and ends now.
     pub(crate) fn judge(&mut self, ends: Ends) -> Judgement {
         let refused = std::mem::take(&mut self.out_of_range);
-        if let Some(truncation) = self.reported_truncation.take().filter(|_| !mutants::is_off("truncation")) {
+        if let Some(truncation) = self.reported_truncation.take().filter(|_| enforced("truncation")) {
             return self.truncate(truncation, ends);
         }
-        if self.progress.doubts_at(ends.end) > 0 && !mutants::is_off("truncation") {
+        if self.progress.doubts_at(ends.end) > 0 && enforced("truncation") {
             return self.doubt(ends);
         }
         // Where nothing new is there to be read, the client stays as it is: its place has the last record's epoch,

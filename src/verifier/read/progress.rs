@@ -11,7 +11,7 @@ use range_set_blaze::RangeSetBlaze;
 
 use crate::{
     ledger::{AckedRuns, OffsetRun, PartitionLedger, first_within},
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
     verifier::check::loss::{LOOKS, Losses, Missing},
 };
@@ -142,7 +142,7 @@ impl PartitionProgress {
     pub(crate) fn add(&mut self, runs: &[OffsetRun]) -> (Option<i64>, u64) {
         let (mut again, known) = (None, self.read.len());
         for run in runs {
-            if !mutants::is_off("group-redelivery") {
+            if enforced("group-redelivery") {
                 again = again.or_else(|| first_within(&self.read, run.lower, run.upper));
             }
             self.read.ranges_insert(run.lower..run.upper);
@@ -175,7 +175,7 @@ impl PartitionProgress {
     /// may not know how far its followers are.
     pub(crate) fn is_cut_by_word(&mut self, end: i64) -> bool {
         let doubts = self.doubts_at(end);
-        doubts == LOOKS || (doubts > 0 && mutants::is_off("doubt-group"))
+        doubts == LOOKS || (doubts > 0 && !enforced("doubt-group"))
     }
 
     /// How often in a row the log was said to end below the position.
@@ -219,7 +219,7 @@ impl PartitionProgress {
     /// What need not be missed: it was read, or named as what cannot be read.
     pub(crate) fn accounted(&self) -> RangeSetBlaze<i64> {
         let read = self.read_ranges();
-        if mutants::is_off("unreadable-is-excused") { read } else { &read | &self.unreadable }
+        if enforced("unreadable-is-excused") { &read | &self.unreadable } else { read }
     }
 
     /// The pass is over: what was read of what had been lost before was written again, and can be lost again.

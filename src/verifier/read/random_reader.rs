@@ -14,7 +14,7 @@ use crate::{
     config::{ClientKind, ProofConfig},
     findings::anomaly::Anomaly,
     kafka::{self, Ends, LogEvent, LogReader, LogVisitor, ReadFrom, ReaderSettings, SpotFactory},
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable},
     random::Random,
     record::RecordView,
@@ -257,11 +257,11 @@ impl<'a, R: LogReader> RandReader<'a, R> {
         let partition = self.ranges[index].partition;
         let acked = self.checker.ledger(partition).is_some_and(|ledger| ledger.contains(offset));
         let may_be_gone = self.checker.records_may_go() || self.checker.tolerates_data_loss();
-        if !acked || may_be_gone || mutants::is_off("lost-write-random") {
+        if !acked || may_be_gone || !enforced("lost-write-random") {
             return Ok(());
         }
         // It is not believed at once: the client may have gone on by itself, and the leader be a new one.
-        let is_missing = mutants::is_off("lost-write-asked-again") || self.is_missing(index, offset).await;
+        let is_missing = !enforced("lost-write-asked-again") || self.is_missing(index, offset).await;
         if !is_missing {
             self.checker.left_out(partition, offset..found);
             return Ok(());

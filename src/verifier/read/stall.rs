@@ -9,7 +9,7 @@ use crate::{
     app::Shared,
     clock,
     findings::{Explanation, Side, Stall, complaints},
-    mutants,
+    mutants::enforced,
     verifier::shard::ShardContext,
 };
 
@@ -61,7 +61,7 @@ impl Watch {
         (self.at, self.since) = (at, Some(since));
         self.half_time &= !is_new;
         let is_over = limit.is_some_and(|limit| stood >= limit);
-        if is_over && self.stall.is_none() && !mutants::is_off("stalled") {
+        if is_over && self.stall.is_none() && enforced("stalled") {
             Look::Stalled
         } else if stood >= limit.unwrap_or(USUAL_LIMIT) / 2 && !is_new && !self.half_time {
             self.half_time = true;

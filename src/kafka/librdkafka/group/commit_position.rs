@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem};
 
 use crate::{
     kafka::{CommitNumber, OffsetAndEpoch},
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
 };
 
@@ -107,7 +107,7 @@ impl Owned {
             return Step::Confirm { offset: place.behind, epoch: place.epoch };
         }
         let is_shown_again = offset < place.position && !place.is_overwritten_by(epoch);
-        if is_shown_again && !mutants::is_off("shown-again-group") {
+        if is_shown_again && enforced("shown-again-group") {
             return place.again(offset);
         }
         let step = place.go(offset, offset + 1);
@@ -168,7 +168,7 @@ impl CommitPosition {
         let must = is_new_leader
             && offset >= self.position
             && self.confirmed != self.behind
-            && !mutants::is_off("new-leader-group");
+            && enforced("new-leader-group");
         if must {
             self.confirmed = self.behind;
             // What comes from below is the truncation.

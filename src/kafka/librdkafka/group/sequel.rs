@@ -3,7 +3,7 @@
 //! librdkafka throws away what it holds when it goes back by itself (as it does when leaders are elected), and may go on
 //! behind that. It is told to look again before anybody misses anything.
 
-use crate::{kafka::Expected, mutants, partitions::PartitionSlot};
+use crate::{kafka::Expected, mutants::enforced, partitions::PartitionSlot};
 
 /// What should come next of a partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,7 @@ impl Sequel {
             Expected::Records => self.real_gaps < ENOUGH_GAPS,
             Expected::Acked => true,
         };
-        if !is_strange || mutants::is_off("left-out-group") {
+        if !is_strange || !enforced("left-out-group") {
             return None;
         }
         self.asked_again = Some(from);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::witness::{LeaderAnswer, Suspect};
 use crate::{
     kafka::{Ends, ReadFrom, librdkafka::fault::LogTruncation},
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
 };
 
@@ -159,7 +159,7 @@ impl ReadPosition {
         self.epoch >= 0
             && epoch > self.epoch.max(self.epoch_known)
             && self.confirmed != self.behind
-            && !mutants::is_off("new-leader")
+            && enforced("new-leader")
     }
 
     /// The leader is asked before this record is shown: it comes again then.
@@ -218,7 +218,7 @@ impl ReadPosition {
     pub(super) fn judge(&mut self, partition: PartitionSlot, ends: Ends) -> Judgement {
         let LogTruncation { from, to, .. } = self.truncation_place(ends);
         if to < from {
-            if mutants::is_off("witness") {
+            if !enforced("witness") {
                 return self.truncated(LogTruncation { from, epoch: self.epoch, to });
             }
             self.state = State::Suspected;

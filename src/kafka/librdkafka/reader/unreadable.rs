@@ -9,7 +9,7 @@ use crate::{
         consumer::{Consumer, Event},
         fault::FaultKind,
     },
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
 };
 
@@ -105,5 +105,5 @@ pub(super) async fn look(
         consumer.wait(WAIT).await;
     }
     consumer.stop(partition);
-    if found == Found::Malformed && mutants::is_off("corrupt-silence") { Found::Nothing } else { found }
+    if found == Found::Malformed && !enforced("corrupt-silence") { Found::Nothing } else { found }
 }

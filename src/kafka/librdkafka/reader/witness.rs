@@ -16,7 +16,7 @@ use crate::{
             fault::{FaultKind, LogTruncation},
         },
     },
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
 };
 
@@ -173,7 +173,7 @@ async fn ask_where(
             glommio::timer::sleep(LOOK_PAUSE).await;
         }
         let to = truncation_place(consumer, suspect, stop).await;
-        if to.is_some() || stop() || mutants::is_off("truncation-asked-again") {
+        if to.is_some() || stop() || !enforced("truncation-asked-again") {
             return LeaderAnswer::Truncated { to, ends };
         }
     }

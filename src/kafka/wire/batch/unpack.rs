@@ -8,7 +8,7 @@ use thiserror::Error;
 use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective};
 
 use super::{Batch, Codec};
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// A batch that cannot be unpacked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -156,7 +156,7 @@ impl Unpacker {
 fn read(reader: impl Read, most_bytes: usize, out: &mut Vec<u8>) -> Result<(), UnpackError> {
     let room = u64::try_from(most_bytes).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(room).read_to_end(out).map_err(damaged)?;
-    if out.len() > most_bytes && !mutants::is_off("wire-unpacked-most") {
+    if out.len() > most_bytes && enforced("wire-unpacked-most") {
         Err(UnpackError::TooLarge(most_bytes))
     } else {
         Ok(())

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use crate::{
     kafka::wire::protocol::{LeaderHint, MetadataResponse, PartitionMetadata, TopicId, TopicRef, TopicRefs},
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
@@ -256,7 +256,7 @@ impl Cluster {
         let known = &mut self.partitions[slot.index()];
         let epoch = Some(told.leader_epoch).filter(|epoch| *epoch >= 0);
         // Brokers learn of elections one after the other: what is older than what is known is no news.
-        if epoch < known.epoch && !mutants::is_off("wire-older-is-no-news") {
+        if epoch < known.epoch && enforced("wire-older-is-no-news") {
             self.suspected |= epoch.is_some();
             return false;
         }
@@ -281,7 +281,7 @@ impl Cluster {
 
     /// What is known does not hold any more: it is to be asked soon.
     pub(crate) fn suspect(&mut self) {
-        self.suspected |= !mutants::is_off("wire-suspects");
+        self.suspected |= enforced("wire-suspects");
     }
 
     /// When to ask, µs; `u64::MAX` while an answer is awaited.

@@ -21,7 +21,7 @@ use crate::{
             SaslHandshakeResponse, UnsupportedApi, encode_request,
         },
     },
-    mutants,
+    mutants::enforced,
 };
 
 /// How this program calls itself to brokers (KIP-511).
@@ -260,9 +260,9 @@ impl<T: Copy> Connection<T> {
     /// while: one request waits for it then.
     #[must_use]
     pub fn has_room(&self, most: usize, now_us: u64) -> bool {
-        let is_mute = now_us < self.muted_until_us && !mutants::is_off("wire-one-while-mute");
+        let is_mute = now_us < self.muted_until_us && enforced("wire-one-while-mute");
         let most = if is_mute { most.min(1) } else { most };
-        self.is_ready() && (self.in_flight.len() < most || mutants::is_off("wire-requests-in-flight"))
+        self.is_ready() && (self.in_flight.len() < most || !enforced("wire-requests-in-flight"))
     }
 
     /// When a request that is sent now is late, if the broker may take so long, µs: one that throttles begins later.
@@ -369,9 +369,8 @@ impl<T: Copy> Connection<T> {
             let front = self.in_flight.pop_front();
             let expected = front.as_ref().map(|request| request.correlation_id);
             let got = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
-            let fits = |request: &InFlight<T>| {
-                got == Some(request.correlation_id) || mutants::is_off("wire-correlation")
-            };
+            let fits =
+                |request: &InFlight<T>| got == Some(request.correlation_id) || !enforced("wire-correlation");
             let Some(request) = front.filter(fits) else {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
@@ -452,7 +451,7 @@ impl<T: Copy> Connection<T> {
     /// Shows it again, when everything is answered that came before. Brokers refuse whatever else is said meanwhile.
     fn log_in_again(&mut self, now_us: u64) -> Result<(), UnsupportedApi> {
         match self.stage {
-            Stage::Draining if self.in_flight.is_empty() || mutants::is_off("wire-login-alone") => {
+            Stage::Draining if self.in_flight.is_empty() || !enforced("wire-login-alone") => {
                 self.log_in(now_us)
             }
             _ => Ok(()),
@@ -536,7 +535,7 @@ impl<T: Copy> Connection<T> {
         let pause_us = u64::from(throttle_ms.max(0).unsigned_abs()) * 1_000;
         if pause_us > 0 {
             self.muted_until_us = self.muted_until_us.max(now_us + pause_us);
-            if !mutants::is_off("wire-mute-is-no-delay") {
+            if enforced("wire-mute-is-no-delay") {
                 self.in_flight.iter_mut().for_each(|request| request.deadline_us += pause_us);
             }
         }
@@ -563,7 +562,7 @@ impl<T: Copy> Connection<T> {
     /// An answer is late: the connection has to be closed.
     pub fn handle_timeout(&mut self, now_us: u64) -> Result<(), ConnectionError> {
         self.check_deadlines(now_us)?;
-        if self.is_ready() && self.again_us <= now_us && !mutants::is_off("wire-login-again") {
+        if self.is_ready() && self.again_us <= now_us && enforced("wire-login-again") {
             self.stage = Stage::Draining;
         }
         Ok(self.log_in_again(now_us)?)
@@ -575,7 +574,7 @@ impl<T: Copy> Connection<T> {
     /// One is: the connection has to be closed.
     pub fn check_deadlines(&self, now_us: u64) -> Result<(), ConnectionError> {
         match self.in_flight.iter().find(|request| request.deadline_us <= now_us) {
-            Some(_) if mutants::is_off("wire-deadlines") => Ok(()),
+            Some(_) if !enforced("wire-deadlines") => Ok(()),
             Some(late) => Err(ConnectionError::TimedOut(late.api)),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// A length that no response has. Nobody knows where the next frame begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -84,7 +84,7 @@ impl Inbox {
         let Some(length) = self.length() else { return Ok(None) };
         let bytes = usize::try_from(length)
             .ok()
-            .filter(|bytes| *bytes <= self.most || mutants::is_off("wire-frame-length"));
+            .filter(|bytes| *bytes <= self.most || !enforced("wire-frame-length"));
         let Some(bytes) = bytes else { return Err(FrameError { length, most: self.most }) };
         let start = self.start + LENGTH_BYTES;
         Ok(self.buffer[..self.end].get(start..start + bytes))

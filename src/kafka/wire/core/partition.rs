@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     kafka::wire::batch::{BatchProducer, BatchWriter, CrcShift, NewRecord, Packer},
-    mutants,
+    mutants::enforced,
 };
 
 /// Batches of a partition that may be in flight once a leader has acked one: as many as brokers know again.
@@ -303,12 +303,12 @@ impl PartitionQueue {
         if self.in_flight > 0 && !is_same || is_same && now_us < self.not_before_us {
             return None;
         }
-        let is_warm = is_same && self.is_warm || mutants::is_off("wire-one-until-acked");
+        let is_warm = is_same && self.is_warm || !enforced("wire-one-until-acked");
         let most = if is_warm { MOST_IN_FLIGHT } else { 1 };
         let batch = self.queue.get(self.in_flight).filter(|_| self.in_flight < most)?;
         // One before it that is to be sent again goes first, when all that are in flight are answered.
         let is_next = self.queue.iter().take(self.in_flight).all(|before| before.request.is_some())
-            || mutants::is_off("wire-retries-first");
+            || !enforced("wire-retries-first");
         let has_number = batch.numbered.is_some() || self.producer.is_some() && !self.is_broken;
         (is_next && has_number).then_some(self.in_flight)
     }
@@ -349,7 +349,7 @@ impl PartitionQueue {
             self.leader = Some(leader);
             self.is_warm = false;
         }
-        if (batch.numbered.is_none() || mutants::is_off("wire-same-again"))
+        if (batch.numbered.is_none() || !enforced("wire-same-again"))
             && let Some(producer) = self.producer
         {
             let base_sequence = self.next_sequence;
@@ -381,7 +381,7 @@ impl PartitionQueue {
         let Some(place) = self.land(request) else { return };
         let batch = &mut self.queue[place];
         // Another leader may have lost what it knew of the producer, and the batch with that.
-        let has_it_acked = self.acked_by == self.leader || mutants::is_off("wire-acked-by-whom");
+        let has_it_acked = self.acked_by == self.leader || !enforced("wire-acked-by-whom");
         let is_below_acked = match (batch.end_sequence(), self.acked_end) {
             (Some(end), Some(acked)) => has_it_acked && is_before(end, acked),
             _ => false,
@@ -392,7 +392,7 @@ impl PartitionQueue {
         let verdict = Verdict::of(error, Standing { is_first, is_below_acked, is_doubtful });
         self.doubts += u8::from(is_doubtful && is_first && error == code::OUT_OF_ORDER_SEQUENCE_NUMBER);
         batch.perhaps_written |= matches!(verdict, Verdict::AgainPerhapsWritten | Verdict::Unknown)
-            && !mutants::is_off("wire-timed-out-is-unknown");
+            && enforced("wire-timed-out-is-unknown");
         match (verdict, batch.doomed) {
             (Verdict::Acked, _) if base_offset >= 0 => {
                 self.acked(place, Fate::Acked { base_offset }, settled);
@@ -423,7 +423,7 @@ impl PartitionQueue {
         let Some(place) = self.land(request) else { return };
         // On another connection it begins as if with another leader: one goes alone.
         self.is_warm = false;
-        self.queue[place].perhaps_written |= began && !mutants::is_off("wire-lost-is-unknown");
+        self.queue[place].perhaps_written |= began && enforced("wire-lost-is-unknown");
         match self.queue[place].doomed {
             Some(cause) => self.drop_one(place, cause, settled),
             // How long a connection is waited for is the connection's business.
@@ -512,7 +512,7 @@ impl PartitionQueue {
     /// Once nothing is left that has a number of the old producer's, another one is wanted.
     fn renew_if_broken(&mut self) {
         if self.is_broken
-            && !mutants::is_off("wire-new-producer")
+            && enforced("wire-new-producer")
             && self.queue.iter().all(|batch| batch.numbered.is_none())
         {
             self.producer = None;

@@ -22,7 +22,7 @@ use crate::{
         batch::{Codec, CrcShift, NewRecord, Packer},
         protocol::{Api, Decoder, LeaderHint, ProduceRequest, ProduceResponse, ProducedPartition, TopicRef},
     },
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable},
 };
 
@@ -177,7 +177,7 @@ impl Sink {
     #[must_use]
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.records >= self.settings.records_most && !mutants::is_off("wire-records-most")
+        self.records >= self.settings.records_most && enforced("wire-records-most")
     }
 
     /// Takes a record for a partition.

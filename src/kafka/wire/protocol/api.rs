@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,7 +118,7 @@ impl Api {
         let range = ranges.iter().find(|range| range.key == self.key()).copied();
         let (first, last) = self.spoken();
         match range {
-            Some(_) if mutants::is_off("wire-common-version") => Ok(last),
+            Some(_) if !enforced("wire-common-version") => Ok(last),
             Some(range) if range.first.max(first) <= range.last.min(last) => Ok(range.last.min(last)),
             broker => Err(UnsupportedApi { api: self, broker }),
         }

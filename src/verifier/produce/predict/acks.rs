@@ -13,7 +13,7 @@ use crate::{
     findings::anomaly::{Anomaly, Violation},
     kafka::{Delivery, KafkaError, Outcome},
     ledger::{Entry, KeyAck},
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable},
     producer::Pending,
     random::Random,
@@ -239,7 +239,7 @@ impl Acks {
     /// The highest acked offset of a partition whose log ends at or below it, unless lost data is tolerated.
     pub(crate) fn lost_at(&self, partition: PartitionSlot, end_offset: i64) -> Option<i64> {
         let log = &self.logs[partition.index()];
-        let is_lost = end_offset <= log.highest_acked && !mutants::is_off("truncation-producer");
+        let is_lost = end_offset <= log.highest_acked && enforced("truncation-producer");
         (is_lost && !self.tolerate_data_loss).then_some(log.highest_acked)
     }
 
@@ -305,11 +305,11 @@ impl Acks {
         match delivery.outcome {
             Outcome::Acked { offset } => {
                 if self.logs[record.partition.index()].is_refilled(offset, record.predicted_offset)
-                    && !mutants::is_off("refilled-truncation")
+                    && enforced("refilled-truncation")
                 {
                     self.below_the_ledger(record.partition, offset);
                 }
-                if offset != record.predicted_offset && !mutants::is_off("bad-offset") {
+                if offset != record.predicted_offset && enforced("bad-offset") {
                     return self.misplaced(&record, offset);
                 }
                 if let (Some(habits), Some(first)) = (&mut self.habits, record.first) {

@@ -19,7 +19,7 @@ use crate::{
     config::{GroupReadConfig, Passes},
     findings::Awaited,
     kafka::{CommittedPlaces, Trouble},
-    mutants,
+    mutants::enforced,
     verifier::{read::checker, run_context::RunContext},
 };
 
@@ -125,7 +125,7 @@ impl<'a> Sharing<'a> {
             places.as_ref()?.look(&self.ground.topics)
         };
         let are_stuck = self.others.borrow_mut().are_stuck(Instant::now(), moved, committed);
-        are_stuck && !may_be_meant && !mutants::is_off("shared-group")
+        are_stuck && !may_be_meant && enforced("shared-group")
     }
 }
 

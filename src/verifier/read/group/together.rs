@@ -18,7 +18,7 @@ use crate::{
     findings::anomaly::Anomaly,
     kafka::{Isolation, OffsetSpec},
     ledger::{Ledger, PartitionLedger},
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
     stats::CoverageTotals,
     verifier::{
@@ -224,7 +224,7 @@ impl Together<'_> {
 
     /// A log was truncated at `end`, and members go on from there.
     fn truncate(&mut self, index: usize, end: i64, refilled: bool) {
-        if mutants::is_off("truncation-group") {
+        if !enforced("truncation-group") {
             return;
         }
         let part = &mut self.parts[index];
@@ -285,7 +285,7 @@ impl Together<'_> {
             let is_truncated =
                 |(index, end): &(usize, i64)| highest(*index).is_some_and(|highest| highest >= *end);
             lost = ends.into_iter().enumerate().filter(is_truncated).collect();
-            if lost.is_empty() || mutants::is_off("lost-end") {
+            if lost.is_empty() || !enforced("lost-end") {
                 return Ok(());
             }
         }
@@ -329,7 +329,7 @@ impl Together<'_> {
         if self.checker.records_may_go() {
             return self.audit_ends();
         }
-        if mutants::is_off("lost-write-group") {
+        if !enforced("lost-write-group") {
             return Ok(());
         }
         for (index, start) in starts.into_iter().enumerate() {

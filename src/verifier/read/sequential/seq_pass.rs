@@ -5,7 +5,7 @@ use std::{ops::Range, time::Instant};
 use crate::{
     kafka::{Ends, LogEvent, LogVisitor},
     ledger::PartitionLedger,
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
     record::RecordView,
     stats::CoverageTotals,
@@ -132,7 +132,7 @@ impl PassState {
     pub(crate) fn is_acked_from(&self, index: usize, offset: i64) -> bool {
         let ledger = self.checker.ledger(self.readers[index].partition());
         let highest = ledger.and_then(PartitionLedger::highest);
-        highest.is_some_and(|highest| highest >= offset) && !mutants::is_off("lost-end")
+        highest.is_some_and(|highest| highest >= offset) && enforced("lost-end")
     }
 
     /// What was acked at or above `start` and is missing is told, once.

@@ -4,7 +4,7 @@
 //! about the cluster, too. It cannot be told by its own words; only another broker knows of the newer epoch.
 
 use super::{Network, Peer, Purpose, Tag};
-use crate::mutants;
+use crate::mutants::enforced;
 
 /// How long another broker is waited for, µs. Its word is worth having, and not worth a stall.
 const PATIENCE_US: u64 = 3_000_000;
@@ -64,7 +64,7 @@ impl<T: Copy> Network<T> {
         let fails = |id| self.slots.iter().any(|slot| slot.peer.broker == id && slot.failures > 0);
         let ids = self.cluster.brokers().iter().map(|broker| broker.id);
         let others: Vec<i32> = ids.filter(|id| Some(*id) != told_by && !fails(*id)).collect();
-        if others.is_empty() || mutants::is_off("wire-second-opinion") {
+        if others.is_empty() || !enforced("wire-second-opinion") {
             self.opinion.is_over = true;
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{kafka::wire::protocol::AbortedTransaction, mutants};
+use crate::{kafka::wire::protocol::AbortedTransaction, mutants::enforced};
 
 /// Stands for one whose marker has been passed. No offset is as large.
 const OVER: i64 = i64::MAX;
@@ -21,7 +21,7 @@ pub(super) fn note(
 
 /// Whether a batch of a transaction, of this producer and with this first offset, was aborted.
 pub(super) fn contains(aborted: &[AbortedTransaction], producer_id: i64, base_offset: i64) -> bool {
-    !mutants::is_off("wire-aborted")
+    enforced("wire-aborted")
         && of(aborted, producer_id).any(|index| aborted[index].first_offset <= base_offset)
 }
 

@@ -22,7 +22,7 @@ use crate::{
             TopicRef,
         },
     },
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, TopicPartition},
 };
 
@@ -225,8 +225,7 @@ impl Source {
         let response = FetchResponse::decode(version, body, |fetched| {
             let slot = slot(fetched.topic, fetched.partition);
             let Some(asked) = find(asked, &mut cursor, slot).map(|place| asked[place]) else { return };
-            if self.positions[asked.index].attempt == asked.attempt || mutants::is_off("wire-earlier-attempt")
-            {
+            if self.positions[asked.index].attempt == asked.attempt || !enforced("wire-earlier-attempt") {
                 self.take((asked, is_front), &fetched, (bytes, arrived), now_us);
             }
             // Of the first partition that has something, the first batch is there as a whole (KIP-74).
@@ -253,7 +252,7 @@ impl Source {
             return;
         }
         position.stage = Stage::Reading;
-        let diverging = fetched.diverging.filter(|_| asked.has_epoch && !mutants::is_off("wire-diverging"));
+        let diverging = fetched.diverging.filter(|_| asked.has_epoch && enforced("wire-diverging"));
         if let Some(diverging) = diverging {
             let found =
                 Found { offset: diverging.end_offset, epoch: diverging.epoch, leader_epoch: NOBODY_S };
@@ -277,7 +276,7 @@ impl Source {
         walk(position, (asked, is_front), (fetched, end, self.settings.reads_ahead), (bytes, arrived));
         // A leader that is new does not know yet what is committed. It answers at once where a place is behind that, and would
         // have no time left to find out.
-        let is_ahead = position.offset > end && !mutants::is_off("wire-rests-ahead");
+        let is_ahead = position.offset > end && enforced("wire-rests-ahead");
         if (position.had_bytes || is_ahead)
             && position.stage == Stage::Reading
             && position.offset == asked.offset
@@ -306,7 +305,7 @@ impl Source {
             }
         }
         match error {
-            code::OFFSET_OUT_OF_RANGE if asked.has_epoch && !mutants::is_off("wire-denied-twice") => {
+            code::OFFSET_OUT_OF_RANGE if asked.has_epoch && enforced("wire-denied-twice") => {
                 position.leaves_epoch_out = true;
                 position.stage = Stage::Reading;
             }
@@ -345,7 +344,7 @@ fn check(
     let response = FetchResponse::decode(version, body, |fetched| {
         let slot = slot(fetched.topic, fetched.partition);
         match find(asked, &mut cursor, slot).map(|place| &mut asked[place]) {
-            Some(asked) if !asked.is_answered || mutants::is_off("wire-answered-once") => {
+            Some(asked) if !asked.is_answered || !enforced("wire-answered-once") => {
                 asked.is_answered = true;
             }
             _ => wrong = Some(fetched.partition),

@@ -42,7 +42,7 @@ use crate::{
         FalseAbort,
         wire::protocol::{FetchPartition, LeaderHint},
     },
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
 };
 
@@ -263,7 +263,7 @@ impl Source {
     pub(crate) fn stop_at(&mut self, seat: usize) {
         if let Some(position) = self.positions.get_mut(seat) {
             position.stop();
-            while let Some(place) = self.arrived_at(seat).filter(|_| !mutants::is_off("wire-overtaken")) {
+            while let Some(place) = self.arrived_at(seat).filter(|_| enforced("wire-overtaken")) {
                 self.retire(place);
             }
         }

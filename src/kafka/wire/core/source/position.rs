@@ -3,7 +3,7 @@
 use super::{epochs::Epochs, markers::Markers, search::Search};
 use crate::{
     kafka::wire::core::{cluster::Leader, questions::QuestionId},
-    mutants,
+    mutants::enforced,
     partitions::{PartitionSlot, TopicPartition},
 };
 
@@ -166,9 +166,7 @@ impl Position {
     /// a leader whose epoch nobody knows.
     pub(super) fn epoch_to_check(&self) -> Option<i32> {
         let leader = self.leader.filter(|leader| leader.epoch >= 0)?;
-        self.epochs
-            .last()
-            .filter(|_| self.confirmed != Some(leader.epoch) && !mutants::is_off("wire-asks-whose-log"))
+        self.epochs.last().filter(|_| self.confirmed != Some(leader.epoch) && enforced("wire-asks-whose-log"))
     }
 
     /// Whether it can be asked for in a request to its leader.

@@ -15,7 +15,7 @@ use crate::{
         },
         protocol::AbortedTransaction,
     },
-    mutants,
+    mutants::enforced,
     partitions::PartitionSlot,
     record::headers,
 };
@@ -206,7 +206,7 @@ impl Shower {
         visitor: &mut impl Visitor,
     ) -> Result<Option<Open>, Bad> {
         let next_offset = batch.next_offset();
-        if !batch.fits_its_checksum() && !mutants::is_off("wire-checksum") {
+        if !batch.fits_its_checksum() && enforced("wire-checksum") {
             let extent =
                 Extent::Unsure { base: batch.base_offset(), to: next_offset, bytes: batch.bytes().len() };
             return Err(Bad { cause: "a batch that does not fit its checksum".to_owned(), extent });
@@ -376,7 +376,7 @@ impl Source {
                 return None;
             };
             let position = &mut self.positions[section.index];
-            if section.generation != position.generation && !mutants::is_off("wire-overtaken") {
+            if section.generation != position.generation && enforced("wire-overtaken") {
                 arrived.next += 1;
                 self.shower.open = None;
                 continue;
@@ -462,7 +462,7 @@ impl Section {
     /// From which offset on a batch's records are shown. Only the first one may begin below what was asked for, and reach
     /// up to it; any other that lies below is what a broker has no reason to send, and whoever checks records sees it.
     fn shows_from(&self, batch: &Batch<'_>) -> i64 {
-        let skips = self.is_first && batch.next_offset() > self.at && !mutants::is_off("wire-skips-below");
+        let skips = self.is_first && batch.next_offset() > self.at && enforced("wire-skips-below");
         if skips { self.at } else { i64::MIN }
     }
 
