@@ -64,7 +64,9 @@ const FOREIGN: &[&str] = &[
     "test",
     "timeout",
     "ulimit",
+    "user",
     "version",
+    "workingdir",
     "bench",
 ];
 
