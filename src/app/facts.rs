@@ -143,7 +143,7 @@ fn nothing_to_read(config: &VerifierConfig, board: &Board) -> Option<String> {
     let reader = board.readers.iter().find(is_short)?;
     let behind = match config.group_read.as_ref().and_then(|group| group.name.as_ref()) {
         Some(name) if reader.kind == ReaderKind::Group => {
-            format!(" behind the committed places of group {name}")
+            format!(" beyond the committed offsets of group {name}")
         }
         _ => String::new(),
     };

@@ -2,7 +2,7 @@
 //!
 //! Consumers start at the log's end. A record that is written before the group knows
 //! where each partition is consumed from would be passed over, and its token lost: so
-//! producing waits until every partition has a committed place.
+//! producing waits until every partition has a committed offset.
 
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ impl<'a> Start<'a> {
         let limit_is_over = own.settled && !self.is_theirs(group) && since.elapsed() >= ACTIVATION_LIMIT;
         if limit_is_over {
             tracing::warn!(
-                "activated, but the group does not know all places yet: tokens may be passed over"
+                "activated, but the group has not committed an offset in each partition yet: tokens may be passed over"
             );
         }
         limit_is_over
@@ -170,7 +170,7 @@ impl<'a> Start<'a> {
                 "a member that died keeps its place until its session is over; look at the coordinator's log",
             )
         } else {
-            let what = "each partition to have an owner, and a committed place".to_owned();
+            let what = "each partition to have an owner, and a committed offset".to_owned();
             (
                 what,
                 "members that do not commit hold this up: stop those that are no repeaters, or use another group",

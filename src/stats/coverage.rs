@@ -164,7 +164,7 @@ impl CoverageTotals {
         if committed_before > 0 {
             let count = HumanCount(committed_before);
             list.push(format!(
-                "the group had been here before: {count} acked records below its committed places were not read again"
+                "the group had been here before: {count} acked records below its committed offsets were not read again"
             ));
         }
         if unexplained > 0 {

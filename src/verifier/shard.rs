@@ -90,7 +90,7 @@ impl ShardContext {
         Librdkafka::new(self.client.clone(), self.client_cpus())
     }
 
-    /// Starts a client that looks at the committed places of a group; does not wait for brokers.
+    /// Starts a client that looks at the committed offsets of a group; does not wait for brokers.
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.

@@ -83,7 +83,7 @@ fn a_group_that_had_been_here_before_is_told(cluster: &Cluster) {
     run(&topic, &workdir, &read)
         .expect_output(&[
             "group       50 records proven valid",
-            "the group had been here before: 100 acked records below its committed places were not read again",
+            "the group had been here before: 100 acked records below its committed offsets were not read again",
         ])
         .expect_no_output(&["PROVEN"]);
 }

@@ -91,7 +91,7 @@ fn a_named_group_goes_on_where_it_was(cluster: &Cluster) {
     };
     read(OURS).expect_code(0).expect_output(&["group       900 records proven valid", "CONSISTENT: "]);
     let words = format!(
-        "NO PROGRESS: there was nothing to read in topic {} behind the committed places of group {name}",
+        "NO PROGRESS: there was nothing to read in topic {} beyond the committed offsets of group {name}",
         topic.name()
     );
     read(LIBRDKAFKA).expect_code(3).expect_output(&["group       0 records proven valid", &words]);

@@ -146,7 +146,9 @@ pub(super) const REPEATER: &[Metric<WorkerStats>] = &[
     gauge("owned", "partitions", "Partitions that the group has given to the workers.", |stats| {
         stats.partitions.get()
     }),
-    gauge("settled", "workers", "Workers whose places the group knows.", |stats| stats.settled.get()),
+    gauge("settled", "workers", "Workers whose partitions all have a committed offset.", |stats| {
+        stats.settled.get()
+    }),
     gauge("starting", "workers", "Workers whose transactional id was not let in yet.", |stats| {
         stats.starting.get()
     }),

@@ -80,7 +80,7 @@ impl Librdkafka {
         self.group(settings).try_out()
     }
 
-    /// Starts a client that looks at the committed places of a group, as its members would; does not wait for brokers.
+    /// Starts a client that looks at the committed offsets of a group, as its members would; does not wait for brokers.
     ///
     /// # Errors
     /// A setting that is not accepted, or a client that cannot start.

@@ -1,4 +1,4 @@
-//! A group as the cluster sees it: its state, its members, its committed places.
+//! A group as the cluster sees it: its state, its members, its committed offsets.
 //!
 //! librdkafka's newer admin requests are not used for this: asked of a group while its brokers went down, they
 //! have ended the process (an assertion in `rd_kafka_enq_once_del_source_return`, version 2.12.1).
@@ -275,7 +275,7 @@ impl AdminClient {
     }
 }
 
-/// Looks at a group's committed places, without being a member.
+/// Looks at a group's committed offsets, without being a member.
 pub(crate) struct CommittedPlaces {
     /// Closing it could wait for brokers that hang; the process does not.
     handle: ManuallyDrop<Handle>,
@@ -292,13 +292,13 @@ impl CommittedPlaces {
         Ok(Self { handle: ManuallyDrop::new(handle) })
     }
 
-    /// Whether there is a committed place in every partition of these topics; waits for the answer, but not long.
+    /// Whether there is a committed offset in every partition of these topics; waits for the answer, but not long.
     #[must_use]
     pub(crate) fn are_complete(&self, topics: &[(String, usize)]) -> bool {
         self.look(topics).is_some_and(|places| places.iter().all(|place| *place >= 0))
     }
 
-    /// The committed places in all partitions of these topics, in their order, negative where there is none; waits for
+    /// The committed offsets in all partitions of these topics, in their order, negative where there is none; waits for
     /// the answer, but not long. `None` without one.
     #[must_use]
     pub(crate) fn look(&self, topics: &[(String, usize)]) -> Option<Vec<i64>> {

@@ -80,7 +80,7 @@ fn committed_places(ground: &GroupGround<'_>, config: &GroupReadConfig) -> Vec<i
     let committed = places.and_then(|places| places.look(&ground.topics)).unwrap_or_default();
     if committed.iter().any(|place| *place >= 0) {
         tracing::info!(
-            "group {group} had been here before: it goes on from its committed places, and is not shown all"
+            "group {group} had been here before: it goes on from its committed offsets, and is not shown all"
         );
     }
     committed

@@ -25,7 +25,7 @@ use crate::{
 
 /// For how long neither they nor we may come further.
 const LIMIT: Duration = Duration::from_mins(1);
-/// How often the group's committed places are asked for, while it is shared.
+/// How often the group's committed offsets are asked for, while it is shared.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The others in our group, as far as they are known. Looked at only where the group stands still.
@@ -129,7 +129,7 @@ impl<'a> Sharing<'a> {
     }
 }
 
-/// Looks at a group's committed places.
+/// Looks at a group's committed offsets.
 pub(super) fn committed_places(
     run_context: &RunContext<'_>,
     config: &GroupReadConfig,
