@@ -31,6 +31,7 @@ const FOREIGN: &[&str] = &[
     "dir",
     "document-private-items",
     "elections",
+    "entrypoint",
     "flips",
     "for",
     "from-literal",
