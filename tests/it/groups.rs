@@ -114,7 +114,7 @@ fn a_killed_group_has_committed_what_it_read(cluster: &Cluster) {
     .start();
     first.harness().until("all reads", |workers| workers[0].reader().validator.valid_reads == 500);
     let read = Instant::now();
-    let committed = || topic.places(&name).iter().filter_map(|place| place.committed).sum::<i64>();
+    let committed = || topic.committed(&name).into_iter().flatten().sum::<i64>();
     wait_until("all is committed", || committed() == 500);
     assert!(read.elapsed() < Duration::from_secs(15), "{:?}", read.elapsed());
     first.signal(Signal::SIGKILL);

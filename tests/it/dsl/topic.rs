@@ -330,8 +330,8 @@ impl Topic {
         members.map(|member| member.client_id().to_owned()).collect()
     }
 
-    /// What a group knows of each partition.
-    pub fn places(&self, group: &str) -> Vec<Place> {
+    /// What a group has committed in each partition.
+    pub fn committed(&self, group: &str) -> Vec<Option<i64>> {
         let consumer: BaseConsumer =
             self.client().set("group.id", group).create().expect("a consumer that joins no group");
         let mut list = TopicPartitionList::new();
@@ -345,10 +345,13 @@ impl Topic {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
+        committed.elements().iter().map(of).collect()
+    }
+
+    /// The same, and where each partition ends.
+    pub fn places(&self, group: &str) -> Vec<Place> {
         let ends = self.ends().into_iter();
-        ends.zip(committed.elements().iter().map(of))
-            .map(|(end, committed)| Place { end, committed })
-            .collect()
+        ends.zip(self.committed(group)).map(|(end, committed)| Place { end, committed }).collect()
     }
 
     /// Joins a group until it has partitions of this topic, says that nothing of them was consumed, and goes.

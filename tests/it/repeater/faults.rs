@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Test,
-    dsl::{Cluster, Topic, wait_for, wait_until},
+    dsl::{Cluster, Topic, wait_until},
     tests,
 };
 
@@ -73,7 +73,7 @@ fn stop_while_brokers_hang(cluster: &Cluster) {
 fn kill(topic: &Topic, repeater: &Repeater, tokens: i64) -> Victim {
     let (early, ends) = (Seen::of(repeater), topic.ends());
     wait_until("whatever was consumed so far is committed", || {
-        topic.places(topic.name()).iter().zip(&ends).all(|(place, end)| place.committed >= Some(*end))
+        topic.committed(topic.name()).iter().zip(&ends).all(|(committed, end)| *committed >= Some(*end))
     });
     let late = Seen::of(repeater);
     repeater.signal(Signal::SIGKILL);
@@ -83,10 +83,9 @@ fn kill(topic: &Topic, repeater: &Repeater, tokens: i64) -> Victim {
 
 /// Waits until the group has gone on in every partition.
 fn expect_taken_over(topic: &Topic) {
-    let then = topic.places(topic.name());
-    wait_for("the group goes on in every partition", || {
-        let now = topic.places(topic.name());
-        then.iter().zip(now).all(|(then, now)| now.committed > then.committed).then_some(())
+    let then = topic.committed(topic.name());
+    wait_until("the group goes on in every partition", || {
+        then.iter().zip(topic.committed(topic.name())).all(|(then, now)| now > *then)
     });
 }
 

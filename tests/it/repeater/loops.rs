@@ -160,9 +160,7 @@ fn partitions_that_are_added_get_no_tokens(cluster: &Cluster) {
     let repeater = Repeater::start(&topic, words);
     repeater.grows("consumed", 100);
     topic.grow(8);
-    wait_until("a place in each partition", || {
-        topic.places(topic.name()).iter().all(|place| place.committed.is_some())
-    });
+    wait_until("a place in each partition", || topic.committed(topic.name()).iter().all(Option::is_some));
     repeater.grows("consumed", 1_000);
     let rest = repeater.finish();
     let places = topic.places(topic.name());
