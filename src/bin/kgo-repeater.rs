@@ -1,12 +1,8 @@
 //! The repeater under the name that scripts know.
 #![forbid(unsafe_code)]
 
-use proofload::Program;
+mod launch;
 
-/// For librdkafka too: its `malloc` is this one, which halves the cost of reading.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() {
-    proofload::main(Program::Repeater)
+fn main() -> std::process::ExitCode {
+    launch::launch("kgo-repeater")
 }
