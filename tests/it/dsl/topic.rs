@@ -111,7 +111,13 @@ impl Topic {
         let new = NewTopic::new(&self.name, count, replication);
         let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
         expect_one(block_on(self.admin().create_topics(&[new], &options())));
+        if self.partitions > Self::MANY {
+            self.watermarks();
+        }
     }
+
+    /// So many logs a busy broker makes one after the other, and a producer begins without those that are not there.
+    const MANY: usize = 50;
 
     /// A topic that is there, or that a run is going to make.
     pub fn existing(bootstrap: &str, name: &str, partitions: usize) -> Self {

@@ -89,6 +89,13 @@ impl Patient {
         let inner =
             |offset: &&i64| self.acked.contains(&(*offset - 1)) && self.acked.contains(&(*offset + 1));
         let places: Vec<i64> = self.acked.iter().filter(inner).copied().collect();
+        let held = self.log.data().map(|batch| batch.records.len()).sum::<usize>();
+        assert!(
+            !places.is_empty(),
+            "partition {}, which holds {held} records: no three in a row of {:?} were acked",
+            self.seed,
+            self.acked
+        );
         places[self.random.index(places.len())]
     }
 
