@@ -44,7 +44,6 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(the_default_port_may_be_taken),
         Alone(the_control_port_tells_of_the_run_as_a_whole),
         Alone(a_program_is_called_by_its_link_s_name),
-        Alone(a_program_that_misses_the_one_beside_it_says_so),
         Alone(flags_without_an_effect_are_told_or_refused),
     ]
 }
@@ -517,21 +516,6 @@ fn a_program_is_called_by_its_link_s_name() {
             run.signal(Signal::SIGTERM);
             run.finish_within(EXIT_LIMIT).expect_code(0);
         }
-    }
-}
-
-fn a_program_that_misses_the_one_beside_it_says_so() {
-    let workdir = Workdir::new();
-    // In a folder of its own; and as a copy that would take itself for the one that it misses.
-    for (copy, words) in [
-        ("kgo-verifier", "/proofload: No such file or directory (os error 2)"),
-        ("proofload", "/proofload is not proofload"),
-    ] {
-        let copy = workdir.path().join(copy);
-        fs::copy(env!("CARGO_BIN_EXE_kgo-verifier"), &copy).expect("a copy");
-        let finished = Run::program(&copy).args("--help").finish_bare().expect_code(3);
-        finished
-            .expect_output(&[words, "put both into one folder, or make kgo-verifier a link to proofload"]);
     }
 }
 
