@@ -180,6 +180,16 @@ fn what_is_no_result_or_another_s_is_told_by_its_name() {
     assert!(
         told("other.json").contains("is a result of format 7, and this program compares those of format 1")
     );
+    write(&path("ours.json"), &example());
+    let two_formats = CompareConfig {
+        old: vec![path("ours.json")],
+        new: vec![vec![path("other.json")]],
+        gates: Vec::new(),
+        least_change: 0.1,
+        output: None,
+        html: None,
+    };
+    assert_eq!(run(&two_formats), 3);
 }
 
 #[test]
