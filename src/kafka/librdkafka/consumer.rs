@@ -1,6 +1,12 @@
 //! Reading chosen partitions from chosen offsets, in batches, without a group.
 
-use std::{mem::ManuallyDrop, ptr, sync::Arc, thread, time::Duration};
+use std::{
+    mem::ManuallyDrop,
+    ptr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig, bindings as rdk,
@@ -8,7 +14,10 @@ use rdkafka::{
 };
 
 use super::{
-    admin::offsets::OffsetQuery,
+    admin::{
+        offsets::OffsetQuery,
+        opinion::{Doubts, Opinion},
+    },
     client::{self, Handle, Queue, Topic},
     fault::{Fault, fault},
     malformed,
@@ -53,6 +62,8 @@ pub(super) enum Event<'a> {
 /// and few where each batch has to wait for its turn.
 const BATCH: usize = 512;
 const PACED_BATCH: usize = 16;
+/// Between two looks for a second opinion, which wakes nobody when it comes.
+const OPINION_WAIT: Duration = Duration::from_millis(2);
 
 /// A consumer, used by one shard.
 pub(super) struct Consumer {
@@ -60,6 +71,7 @@ pub(super) struct Consumer {
     client: ManuallyDrop<Client>,
     wake: QueueWake,
     isolation: Isolation,
+    doubts: Doubts,
     /// How often it could not take a record apart, where it was asked to say so.
     malformed: u64,
 }
@@ -128,6 +140,7 @@ impl Consumer {
             }),
             wake,
             isolation: settings.reader.isolation,
+            doubts: Doubts::new(table.count()),
             malformed: 0,
         })
     }
@@ -208,10 +221,23 @@ impl Consumer {
         Ends::of(start.first().map(|answer| answer.1), end.first().map(|answer| answer.1))
     }
 
-    /// Asks where these partitions start or end, without waiting for it; each is answered or has an error.
+    /// Asks where these partitions start or end, without waiting for it; each is answered or has an error. Where ends were
+    /// asked for a moment ago, another broker says first who leads.
     pub(crate) fn ask(&self, partitions: &[PartitionSlot], spec: OffsetSpec) -> OffsetQuery {
         let Client { table, handle, .. } = &*self.client;
+        if spec == OffsetSpec::End && self.doubts.ask(partitions, Instant::now()) {
+            return OffsetQuery::start_behind_an_opinion(handle, table, partitions, spec, self.isolation);
+        }
         OffsetQuery::start(handle, table, partitions, spec, self.isolation)
+    }
+
+    /// Has another broker say who leads a partition, and waits for it, but not long, nor when `stop` becomes true.
+    pub(super) async fn hear_another_broker(&self, partition: PartitionSlot, stop: impl Fn() -> bool) {
+        let Client { table, handle, .. } = &*self.client;
+        let opinion = Opinion::ask(handle, table, &[partition]);
+        while !opinion.is_over(handle, 0) && !stop() {
+            glommio::timer::sleep(OPINION_WAIT).await;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaType};
 use serde::Deserialize;
 
-use super::offsets::OffsetQuery;
+use super::{offsets::OffsetQuery, opinion::Opinion};
 use crate::{
     config::NewTopic,
     kafka::{
@@ -28,6 +28,9 @@ use crate::{
     partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
 };
+
+/// How long a look for a second opinion waits.
+const OPINION_WAIT_MS: i32 = 100;
 
 /// Looks at a cluster. It may be shared between threads.
 pub(crate) struct AdminClient {
@@ -109,6 +112,15 @@ impl Admin for AdminClient {
     ) -> Option<TopicAnswers> {
         let table = Arc::new(PartitionTable::of_topic(topic, partitions.iter().copied()));
         let slots: Vec<_> = table.slots().collect();
+        if spec == OffsetSpec::End {
+            // A deposed leader that has not heard of it would name an old end.
+            let opinion = Opinion::ask(&self.handle, &table, &slots);
+            while !opinion.is_over(&self.handle, OPINION_WAIT_MS) {
+                if stop() {
+                    return None;
+                }
+            }
+        }
         let query = OffsetQuery::start(&self.handle, &table, &slots, spec, isolation);
         let answers = query.finish_blocking(stop)?;
         Some(answers.into_iter().map(|(slot, answer)| (table.partition(slot), answer)).collect())

@@ -3,4 +3,5 @@
 pub(crate) mod client;
 pub(crate) mod groups;
 pub(crate) mod offsets;
+pub(crate) mod opinion;
 mod topics;

@@ -1,6 +1,7 @@
 //! Where logs start and end.
 
 use std::{
+    cell::RefCell,
     ffi::{CString, c_int},
     sync::Arc,
     time::{Duration, Instant},
@@ -8,6 +9,7 @@ use std::{
 
 use rdkafka::bindings as rdk;
 
+use super::opinion::Opinion;
 use crate::{
     kafka::{
         Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, code,
@@ -38,6 +40,16 @@ pub(crate) struct OffsetQuery {
     table: Arc<PartitionTable>,
     partitions: Vec<PartitionSlot>,
     until: Instant,
+    /// What it waits for, before it is asked.
+    waiting: RefCell<Option<Waiting>>,
+}
+
+/// A question that is asked when another broker has said who leads.
+struct Waiting {
+    opinion: Opinion,
+    handle: Arc<Handle>,
+    spec: OffsetSpec,
+    isolation: Isolation,
 }
 
 impl OffsetQuery {
@@ -48,14 +60,52 @@ impl OffsetQuery {
         spec: OffsetSpec,
         isolation: Isolation,
     ) -> Self {
-        let queue = handle.new_queue();
-        if let Some(list) = asked(table, partitions, spec) {
+        let query = Self::new(handle, table, partitions, None);
+        query.send(handle, spec, isolation);
+        query
+    }
+
+    /// The same, of a client whose word on who leads is not believed: another broker is asked first.
+    pub(crate) fn start_behind_an_opinion(
+        handle: &Arc<Handle>,
+        table: &Arc<PartitionTable>,
+        partitions: &[PartitionSlot],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Self {
+        let opinion = Opinion::ask(handle, table, partitions);
+        let waiting = Waiting { opinion, handle: handle.clone(), spec, isolation };
+        Self::new(handle, table, partitions, Some(waiting))
+    }
+
+    fn new(
+        handle: &Handle,
+        table: &Arc<PartitionTable>,
+        partitions: &[PartitionSlot],
+        waiting: Option<Waiting>,
+    ) -> Self {
+        let until = Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2;
+        let (table, partitions, waiting) = (table.clone(), partitions.to_vec(), waiting.into());
+        Self { queue: handle.new_queue(), table, partitions, until, waiting }
+    }
+
+    fn send(&self, handle: &Handle, spec: OffsetSpec, isolation: Isolation) {
+        if let Some(list) = asked(&self.table, &self.partitions, spec) {
             let options = Options::new(handle, isolation);
             // SAFETY: all four are alive; the call copies what it needs of list and options.
-            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.ptr(), options.0, queue.ptr()) };
+            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.ptr(), options.0, self.queue.ptr()) };
         }
-        let until = Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2;
-        Self { queue, table: table.clone(), partitions: partitions.to_vec(), until }
+    }
+
+    /// Asks what waits for an opinion, once that is over.
+    fn go_on(&self, timeout_ms: c_int) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(Waiting { opinion, handle, spec, isolation }) = &*waiting
+            && opinion.is_over(handle, timeout_ms)
+        {
+            self.send(handle, *spec, *isolation);
+            *waiting = None;
+        }
     }
 
     /// Waits on an executor; with errors for answers when `stop` became true before.
@@ -89,6 +139,7 @@ impl OffsetQuery {
     }
 
     fn try_take(&self, timeout_ms: c_int) -> Option<Answers> {
+        self.go_on(timeout_ms);
         if let Some(event) = self.queue.poll(timeout_ms)
             && event.kind() == rdk::RD_KAFKA_EVENT_LISTOFFSETS_RESULT
         {

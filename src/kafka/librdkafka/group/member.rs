@@ -30,6 +30,7 @@ const LEFT_OUT: (&str, &str) = (
     "its client left offsets out, and is told to read them",
     "librdkafka throws away what it holds when it goes back by itself; it is looked at before anything is said to be missing",
 );
+/// What librdkafka's source says of that: docs/protocol-facts.md, "Who leads, as librdkafka sees it".
 const SLEPT: (&str, &str) = (
     "its client showed nothing where another one is shown records, and is told to read again",
     "librdkafka loses sight of a partition now and then when leaders are elected",

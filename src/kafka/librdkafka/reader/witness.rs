@@ -4,7 +4,8 @@
 //! What the client says of a truncation may be no more than two of its own thoughts that do not belong together: it
 //! holds the answer to a question about epochs against a place that has moved on since (librdkafka 2.12.1; elections of
 //! leaders are enough for it). So the record before the place is read once more, by another client and without an epoch.
-//! A leader writes one record at an offset: where the same offset has the same epoch, the log is the same up to there.
+//! A leader writes one record at an offset: where the same offset has the same epoch, the log is the same up to there. And
+//! since a deposed leader may not have heard of it, another broker says before each look who leads.
 
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ pub(super) async fn ask(consumer: &mut Consumer, suspect: Suspect, stop: &impl F
         if stop() {
             return LeaderAnswer::Unanswered;
         }
+        consumer.hear_another_broker(suspect.partition, stop).await;
         let shown = read_before(consumer, suspect, stop).await;
         let ends = consumer.ends(suspect.partition, stop).await;
         tracing::debug!("was the log truncated? {suspect:?}: the leader shows {shown:?}, and says {ends:?}");

@@ -1,6 +1,6 @@
 //! One replica's log of a partition.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{
     code::UNKNOWN_SERVER_ERROR,
@@ -15,7 +15,7 @@ use crate::kafka::wire::batch::{Batch, Batches, Crc};
 pub(super) struct Stored {
     pub base_offset: i64,
     pub next_offset: i64,
-    pub bytes: Rc<[u8]>,
+    pub bytes: Arc<[u8]>,
 }
 
 /// The log.
@@ -161,7 +161,7 @@ impl Log {
         let is_prefix = self.start == leader.start
             && self.segments == leader.segments
             && self.batches.last().is_none_or(|last| {
-                leader.batches.get(own - 1).is_some_and(|known| Rc::ptr_eq(&known.bytes, &last.bytes))
+                leader.batches.get(own - 1).is_some_and(|known| Arc::ptr_eq(&known.bytes, &last.bytes))
             });
         if is_prefix && own <= leader.batches.len() {
             self.batches.extend_from_slice(&leader.batches[own..]);

@@ -34,6 +34,7 @@ mod reading;
 mod run;
 mod server;
 mod sessions;
+mod sockets;
 mod throttle;
 mod topic;
 mod topics;

@@ -101,10 +101,8 @@ impl Server {
     pub(super) fn metadata(&mut self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: MetadataRequest = read(head, body)?;
         let brokers = (0..self.nodes).filter(|node| self.is_up(*node)).map(|node| {
-            MetadataResponseBroker::default()
-                .with_node_id(BrokerId(node))
-                .with_host(StrBytes::from_static_str("simulated"))
-                .with_port(FIRST_PORT + node)
+            let (host, port) = self.address_of(node);
+            MetadataResponseBroker::default().with_node_id(BrokerId(node)).with_host(host).with_port(port)
         });
         let topics = match &request.topics {
             None => self.topics.values().map(|topic| described(topic, head.node)).collect(),
@@ -122,6 +120,15 @@ impl Server {
             .with_controller_id(BrokerId(CONTROLLER))
             .with_topics(topics);
         Ok(answered(head, &answer))
+    }
+
+    /// Where a node listens, as it is told to clients.
+    fn address_of(&self, node: i32) -> (StrBytes, i32) {
+        let port = usize::try_from(node).ok().and_then(|node| self.ports.get(node));
+        match port {
+            Some(port) => (StrBytes::from_static_str("127.0.0.1"), (*port).into()),
+            None => (StrBytes::from_static_str("simulated"), FIRST_PORT + node),
+        }
     }
 
     fn by_name(&self, name: &TopicName, node: i32) -> MetadataResponseTopic {
@@ -147,7 +154,7 @@ impl Server {
     pub(super) fn find_coordinator(&self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: FindCoordinatorRequest = read(head, body)?;
         let node = self.coordinator.node;
-        let (host, port) = (StrBytes::from_static_str("simulated"), FIRST_PORT + node);
+        let (host, port) = self.address_of(node);
         let answer = FindCoordinatorResponse::default();
         let answer = if head.version >= 4 {
             let all = request.coordinator_keys.iter().map(|key| {

@@ -110,6 +110,8 @@ pub(super) struct Unreadable;
 pub(super) struct Server {
     pub flavour: Flavour,
     pub nodes: i32,
+    /// Where they listen on this machine, if they do.
+    pub ports: Vec<u16>,
     pub topics: BTreeMap<String, Topic>,
     pub coordinator: Coordinator,
     pub sessions: Sessions,
@@ -149,6 +151,7 @@ impl Server {
         Self {
             flavour,
             nodes,
+            ports: Vec::new(),
             topics: BTreeMap::new(),
             coordinator: Coordinator::default(),
             sessions: Sessions::default(),
