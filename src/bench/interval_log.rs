@@ -59,8 +59,9 @@ impl IntervalLog {
     }
 
     /// What is measured begins now, which is this on the run's clock. What was noted before is forgotten.
-    pub(super) fn begin(&mut self, now_s: f64) {
-        (self.began, self.begin_s, self.end_s) = (SystemTime::now(), now_s, now_s);
+    pub(super) fn begin(&mut self, begin_s: f64, now_s: f64) {
+        let late = Duration::from_secs_f64((now_s - begin_s).max(0.0));
+        (self.began, self.begin_s, self.end_s) = (SystemTime::now() - late, begin_s, begin_s);
         let emptied = self.lines.set_len(0).and_then(|()| self.lines.rewind());
         self.note(emptied);
     }
@@ -172,10 +173,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.hdr");
         let mut log = IntervalLog::open(&path).unwrap();
-        log.begin(3.0);
+        log.begin(3.0, 3.0);
         log.add(4.0, &times(&[1, 2, 3]), true);
         // What is measured begins anew: another rate is tried.
-        log.begin(10.0);
+        log.begin(10.0, 10.0);
         log.add(11.0, &times(&[500, 1_000]), true);
         log.add(12.5, &times(&[700]), false);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is seen of it before its end");

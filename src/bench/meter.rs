@@ -12,10 +12,11 @@ use std::{
 use super::{
     client_verdict::{self, ClientVerdict, Observed},
     ground::Ground,
+    groups::Begun,
     interval_log::IntervalLog,
     progress::Progress,
     shards::Shards,
-    window::{Counts, Moment, Window},
+    window::{Moment, Window},
 };
 use crate::{
     app::Cost,
@@ -24,7 +25,7 @@ use crate::{
     human::count,
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
-    stats::{BenchBoard, BenchTimes, Board, ProducerStats},
+    stats::{BenchBoard, BenchTimes, Board, Counts, ProducerStats, ReaderStats},
     verifier::{
         phases::look_at_producers, produce::open_loop::Step, read::group::watched::PassProgress, shard::Halt,
         work_watch::WorkWatch,
@@ -107,31 +108,33 @@ impl<'a> Meter<'a> {
 
     /// Sets a load and measures it. The window is not finished: more may be acked.
     pub(super) fn measure(&mut self, load: &Load) -> Window {
+        // Before anything can be counted in it.
+        let mut window = self.empty();
         let start_us = self.now_us() + LEAD_US;
         let from_us = start_us + us(load.settle);
         let to_us = from_us + us(load.measure);
         self.set_measured(start_us, from_us..to_us, load.records_per_s, load.is_last);
         self.progress.set(load, to_us - start_us, start_us);
         self.shown.set_goal(load.records_per_s);
-        let mut window = self.empty();
-        self.begin(&mut window, from_us);
+        self.begin(&mut window, &(from_us..to_us));
         let mut next_us = from_us;
         while next_us < to_us && !self.is_over() {
-            next_us = (next_us + SECOND_US).min(to_us);
+            next_us = next_sample(next_us, self.now_us()).min(to_us);
             self.until(&mut window, next_us);
             self.sample(&mut window);
         }
+        window.note_due(load.records_per_s);
         window
     }
 
-    /// What is measured begins then.
-    fn begin(&mut self, window: &mut Window, from_us: u64) {
-        self.until(window, from_us);
-        let begin = self.moment();
+    /// What is measured begins and ends then.
+    fn begin(&mut self, window: &mut Window, time: &Range<u64>) {
+        self.until(window, time.start);
+        let (scheduled, now_s) = (seconds(time.start)..seconds(time.end), seconds(self.now_us()));
         if let Some(log) = &mut self.log {
-            log.begin(begin.at_s);
+            log.begin(scheduled.start, now_s);
         }
-        window.start(begin);
+        window.start(self.moment(), scheduled);
     }
 
     /// What was measured since the last sample is the next one.
@@ -150,7 +153,7 @@ impl<'a> Meter<'a> {
     pub(super) fn close(&mut self, window: &mut Window) {
         let late = window.finish();
         if !late.is_empty() {
-            self.note(self.now_us() as f64 / 1e6, &late);
+            self.note(seconds(self.now_us()), &late);
         }
     }
 
@@ -301,20 +304,19 @@ impl<'a> Meter<'a> {
         }
     }
 
+    fn readers(&self) -> impl Iterator<Item = &'a Arc<ReaderStats>> {
+        self.board.readers.iter().flat_map(|reader| &reader.shards)
+    }
+
     fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for shard in self.producers() {
-            counts.sent += shard.sent.get();
-            counts.acked += shard.acked.get();
-            counts.acked_bytes += shard.acked_bytes.get();
-            counts.failed += shard.fails.get();
-        }
-        for shard in self.board.readers.iter().flat_map(|reader| &reader.shards) {
-            // A reader's progress is the records that it has read.
-            counts.read += shard.progress();
-            counts.read_bytes += shard.bytes.get();
-        }
-        counts
+        let counts = self.producers().iter().map(|shard| shard.counts());
+        sum(counts.chain(self.readers().map(|shard| shard.counts())))
+    }
+
+    /// What of it has come within the time of windows, by the shards' own clocks.
+    fn counts_in_time(&self) -> Counts {
+        let counts = self.producers().iter().map(|shard| shard.in_time.get());
+        sum(counts.chain(self.readers().map(|shard| shard.in_time.get())))
     }
 
     fn overdue(&self) -> u64 {
@@ -339,14 +341,16 @@ impl<'a> Meter<'a> {
         self.groups.extend(groups);
     }
 
-    /// Listens until all groups have taken their members in: no record waits for that then. Also ends where the work does, or
-    /// `is_hopeless`.
+    /// Listens until all groups have begun: no record waits for that then. Also ends where the work does, or `is_hopeless`.
     pub(super) fn wait_for_groups(&mut self, is_hopeless: impl Fn() -> bool) {
         let ground = self.ground;
         let BenchReaders::Groups { members, .. } = ground.config.readers else { return };
         let mut nothing = self.empty();
-        let has_all = |group: &Arc<PassProgress>| group.joined.get() >= members.get() as u64;
-        while !self.groups.iter().all(has_all) && !self.is_over() && !is_hopeless() {
+        let mut begun = Begun::new(members.get(), ground.partitions());
+        while !begun.look(self.groups.iter().map(Arc::as_ref), Instant::now())
+            && !self.is_over()
+            && !is_hopeless()
+        {
             self.look(&mut nothing);
         }
     }
@@ -360,11 +364,10 @@ impl<'a> Meter<'a> {
     fn moment(&mut self) -> Moment {
         let cores = self.cpu.look();
         self.progress.set_busy(&cores);
-        let counts = self.counts();
         Moment {
-            at_s: self.now_us() as f64 / 1e6,
-            backlog: self.backlog(&counts),
-            counts,
+            at_s: seconds(self.now_us()),
+            backlog: self.backlog(&self.counts()),
+            counts: self.counts_in_time(),
             blocked_us: self.producers().iter().map(|stats| stats.blocked_us.get()).collect(),
             cores,
             overdue: self.overdue(),
@@ -377,6 +380,24 @@ impl<'a> Meter<'a> {
 fn is_hopeless(overdue: u64, acked_per_s: f64, waited: Duration) -> bool {
     let limit_s = CATCH_UP.as_secs_f64();
     overdue > 0 && (waited > 2 * CATCH_UP || acked_per_s > 0.0 && overdue as f64 > acked_per_s * limit_s)
+}
+
+/// When the sample behind that of this time is due. Who is late goes on with the next second that is still to come: samples of no
+/// time say nothing.
+fn next_sample(last_us: u64, now_us: u64) -> u64 {
+    let missed = now_us.saturating_sub(last_us) / SECOND_US;
+    last_us + (missed + 1) * SECOND_US
+}
+
+fn sum(parts: impl Iterator<Item = Counts>) -> Counts {
+    parts.fold(Counts::default(), |mut sum, part| {
+        sum += part;
+        sum
+    })
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
 }
 
 fn us(time: Duration) -> u64 {
@@ -397,6 +418,18 @@ pub(super) fn verdict(window: &Window, records_per_s: Option<f64>) -> (ClientVer
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_late_look_leaves_out_the_samples_that_it_has_missed() {
+        assert_eq!(
+            (next_sample(5_000_000, 5_000_000), next_sample(5_000_000, 5_999_999)),
+            (6_000_000, 6_000_000)
+        );
+        assert_eq!(
+            (next_sample(5_000_000, 6_000_000), next_sample(5_000_000, 9_400_000)),
+            (7_000_000, 10_000_000)
+        );
+    }
 
     #[test]
     fn what_is_overdue_is_caught_up_with_unless_that_takes_for_ever() {

@@ -7,12 +7,12 @@ use std::{
 
 use indicatif::HumanCount;
 
-use super::{meter::Load, window::Counts};
+use super::meter::Load;
 use crate::{
     config::{CommonConfig, ProgressMode},
     human::per_second,
     runtime::cpu_time::CoreShare,
-    stats::{LatencyHistogram, LoopTimes},
+    stats::{Counts, LatencyHistogram, LoopTimes},
     terminal,
 };
 

@@ -1,49 +1,29 @@
 //! What is measured in a span of time. Pure.
 
+use std::ops::Range;
+
 use super::{
     client_verdict::ShardTime,
     result::{OpenMessaging, Sample, SampleLatency},
 };
 use crate::{
     runtime::cpu_time::CoreShare,
-    stats::{BenchTimes, LatencyHistogram, LoopTimes},
+    stats::{BenchTimes, Counts, LatencyHistogram, LoopTimes},
 };
 
 /// The periods of OpenMessaging Benchmark.
 const PERIOD_S: f64 = 10.0;
 /// A last period that is shorter than this is left out, unless there is no other.
 const SHORT_PERIOD_S: f64 = 5.0;
-
-/// How far counters are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) sent: u64,
-    pub(super) acked: u64,
-    pub(super) acked_bytes: u64,
-    pub(super) failed: u64,
-    pub(super) read: u64,
-    pub(super) read_bytes: u64,
-}
-
-impl Counts {
-    /// What has been added since.
-    pub(super) fn since(&self, before: &Self) -> Self {
-        Self {
-            sent: self.sent - before.sent,
-            acked: self.acked - before.acked,
-            acked_bytes: self.acked_bytes - before.acked_bytes,
-            failed: self.failed - before.failed,
-            read: self.read - before.read,
-            read_bytes: self.read_bytes - before.read_bytes,
-        }
-    }
-}
+/// How often shards tell what is overdue: what is less than that does not differ from nothing.
+const OFTEN_S: f64 = 0.1;
 
 /// What is known at the end of a second.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moment {
-    /// s since the window began.
+    /// s on the run's clock.
     pub(super) at_s: f64,
+    /// What has come within the time of windows, this one and those before.
     pub(super) counts: Counts,
     /// By shard, µs in all until now.
     pub(super) blocked_us: Vec<u64>,
@@ -59,6 +39,8 @@ pub(super) struct Moment {
 pub(super) struct Window {
     has_readers: bool,
     begin: Moment,
+    /// When its time ends by the schedule, s on the run's clock.
+    end_s: f64,
     last: Moment,
     /// Of the second, and of the period, under way.
     second: BenchTimes,
@@ -80,6 +62,7 @@ impl Window {
             last: begin.clone(),
             period_begin: begin.clone(),
             begin,
+            end_s: f64::INFINITY,
             second: BenchTimes::default(),
             period: BenchTimes::default(),
             total: BenchTimes::default(),
@@ -88,11 +71,12 @@ impl Window {
         }
     }
 
-    /// Its time begins only now. What was told of its records before stays in it: who listens may be late, and those who tell
-    /// are not.
-    pub(super) fn start(&mut self, begin: Moment) {
+    /// Its time has begun, and is so long by the schedule, s on the run's clock. Who looks may be late, and those who count are
+    /// not: what was told and counted of it before stays in it.
+    pub(super) fn start(&mut self, now: Moment, scheduled: Range<f64>) {
+        let begin = Moment { at_s: scheduled.start, counts: self.begin.counts, ..now };
         (self.last, self.period_begin) = (begin.clone(), begin.clone());
-        self.begin = begin;
+        (self.begin, self.end_s) = (begin, scheduled.end);
     }
 
     /// Records were acked.
@@ -131,8 +115,10 @@ impl Window {
         self.shards.iter().map(part).collect()
     }
 
-    /// A second is over. Returns its latencies.
-    pub(super) fn sample(&mut self, now: Moment) -> BenchTimes {
+    /// A second is over, or more where who looks is late. Behind the end nothing is counted any more, and no time passes either.
+    /// Returns its latencies.
+    pub(super) fn sample(&mut self, mut now: Moment) -> BenchTimes {
+        now.at_s = now.at_s.min(self.end_s);
         let took_s = (now.at_s - self.last.at_s).max(1e-3);
         let counts = now.counts.since(&self.last.counts);
         for (index, shard) in self.shards.iter_mut().enumerate() {
@@ -165,6 +151,21 @@ impl Window {
             self.end_period();
         }
         second
+    }
+
+    /// At its end by the schedule: what was due in it by this rate, and was not sent by then, is overdue. Shards say so, too, but
+    /// what they have caught up with before somebody looks they do not, and one that is kept from its core says nothing.
+    pub(super) fn note_due(&mut self, records_per_s: Option<f64>) {
+        let Some(rate) = records_per_s.filter(|_| self.last.at_s >= self.end_s) else { return };
+        let missing = rate * self.measured_s() - self.counts().sent as f64;
+        if missing > rate * OFTEN_S {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above 0")]
+            let missing = missing as u64;
+            self.last.overdue = self.last.overdue.max(missing);
+            if let Some(sample) = self.samples.last_mut() {
+                sample.overdue_records = self.last.overdue;
+            }
+        }
     }
 
     /// The latencies of the second under way belong to the whole.
@@ -252,13 +253,45 @@ mod tests {
     fn what_is_told_of_its_records_before_it_is_noticed_to_begin_is_kept() {
         let mut window = Window::begin(moment(0.0, 500, 0), true);
         window.add_own(&times(1_000));
-        window.start(moment(10.0, 1_000, 0));
-        window.sample(moment(11.0, 1_050, 250_000));
+        window.start(moment(10.0, 500, 0), 10.0..11.0);
+        window.sample(moment(11.0, 550, 250_000));
         window.finish();
         assert_eq!((window.counts().acked, window.total.own.publish.count()), (50, 1));
         assert_eq!(window.samples[0].publish.count, 1);
         assert!((window.open_messaging.publish_rate[0] - 50.0).abs() < 1e-9);
         assert!((window.measured_s() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn who_looks_late_at_its_begin_and_its_end_does_not_change_its_rate() {
+        // 100 a second from 10 s to 15 s; shards count to there, whenever somebody looks.
+        let counted = |at_s, in_time: u64| moment(at_s, 700 + in_time, 0);
+        let mut window = Window::begin(moment(8.0, 700, 0), false);
+        window.start(counted(11.5, 150), 10.0..15.0);
+        window.sample(counted(12.0, 200));
+        window.sample(counted(17.25, 500));
+        window.finish();
+        assert_eq!((window.counts().acked, window.measured_s()), (500, 5.0));
+        assert_eq!(window.open_messaging.publish_rate, [100.0]);
+        let samples: Vec<_> =
+            window.samples.iter().map(|sample| (sample.at_s, sample.took_s, sample.acked_records)).collect();
+        assert_eq!(samples, [(2.0, 2.0, 200), (5.0, 3.0, 300)], "each over the time in which it was counted");
+    }
+
+    #[test]
+    fn what_was_due_at_the_end_is_overdue_also_where_it_is_sent_before_somebody_looks() {
+        let overdue = |until_s, looked_s, rate| {
+            let mut window = Window::begin(moment(10.0, 100, 0), false);
+            window.start(moment(10.0, 100, 0), 10.0..until_s);
+            // 350 were sent in time.
+            window.sample(moment(looked_s, 450, 0));
+            window.note_due(rate);
+            (window.end().overdue, window.samples[0].overdue_records)
+        };
+        assert_eq!(overdue(15.0, 18.0, Some(100.0)), (150, 150));
+        assert_eq!(overdue(15.0, 18.0, Some(71.0)), (0, 0), "less than a tenth of a second's");
+        assert_eq!(overdue(15.0, 14.0, Some(100.0)), (0, 0), "it was ended before");
+        assert_eq!(overdue(15.0, 18.0, None), (0, 0), "a closed loop");
     }
 
     #[test]

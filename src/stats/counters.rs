@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-use super::{Coverage, counted::counted};
+use super::{Counts, CountsInTime, Coverage, counted::counted};
 use crate::config::StatusSchema;
 
 /// A counter that one thread writes and others may read.
@@ -172,6 +172,8 @@ counted! {
         deliveries: Counter,
         /// µs of an open loop in which a record was due, and brokers kept it from being sent.
         blocked_us: Counter,
+        /// What of an open loop came within the measured time.
+        in_time: CountsInTime,
     }
 }
 
@@ -180,6 +182,18 @@ impl ProducerStats {
     #[must_use]
     pub(crate) fn new(partitions: &[i32]) -> Self {
         Self { max_offsets: Marks::new(partitions, -1), ..Self::default() }
+    }
+
+    /// What a benchmark counts of it.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            sent: self.sent.get(),
+            acked: self.acked.get(),
+            acked_bytes: self.acked_bytes.get(),
+            failed: self.fails.get(),
+            ..Counts::default()
+        }
     }
 
     /// Changes with everything that comes of what the producer does.
@@ -219,6 +233,8 @@ counted! {
     apart {
         /// How much of the last pass a ledger vouches for.
         coverage: Coverage,
+        /// What of a benchmark came within the measured time.
+        in_time: CountsInTime,
     }
 }
 
@@ -246,6 +262,13 @@ impl ReaderStats {
     pub(crate) fn new(partitions: &[i32]) -> Self {
         let (max_offsets, lost_offsets) = (Marks::new(partitions, -1), Marks::new(partitions, 0));
         Self { max_offsets, lost_offsets, ..Self::default() }
+    }
+
+    /// What a benchmark counts of it.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Counts {
+        // A reader's progress is the records that it has read.
+        Counts { read: self.progress(), read_bytes: self.bytes.get(), ..Counts::default() }
     }
 
     /// Changes with everything that the reader is shown.

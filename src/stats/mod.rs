@@ -7,6 +7,7 @@ mod bench;
 mod board;
 mod counted;
 mod counters;
+mod counts;
 mod coverage;
 mod latency;
 mod loop_times;
@@ -19,6 +20,7 @@ pub(crate) use board::{Board, ProducerBoard, ReaderBoard, ReaderKind, SlicesRead
 pub(crate) use counters::{
     Counter, Gauge, Marks, ProducerStats, ProducerTotals, ProducerWants, ReaderStats, ReaderTotals,
 };
+pub(crate) use counts::{Counts, CountsInTime, CountsWatch};
 pub(crate) use coverage::{Coverage, CoverageTotals};
 pub(crate) use latency::{LatencyBuckets, LatencyHistogram, LatencyRecorder, LatencySummary};
 pub(crate) use loop_times::LoopTimes;

@@ -6,6 +6,7 @@ mod watch;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+pub(super) use beginning::Begun;
 pub(super) use watch::watch;
 
 use super::ground::Ground;

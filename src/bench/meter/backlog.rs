@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     super::{result::BacklogReport, window::Window},
-    LEAD_US, Load, Meter, SECOND_US,
+    LEAD_US, Load, Meter, next_sample,
 };
 use crate::{config::Backlog, human::count};
 
@@ -23,13 +23,13 @@ impl Meter<'_> {
         backlog: Backlog,
         value_bytes: usize,
     ) -> (Window, BacklogReport) {
+        let mut window = self.empty();
         let start_us = self.now_us() + LEAD_US;
         let (from_us, to_us) = (start_us + super::us(load.settle), start_us + super::us(FAR));
         self.set_measured(start_us, from_us..to_us, load.records_per_s, false);
         self.progress.set(load, super::us(load.settle + load.measure), start_us);
         self.shown.set_goal(load.records_per_s);
-        let mut window = self.empty();
-        self.begin(&mut window, from_us);
+        self.begin(&mut window, &(from_us..to_us));
         let report = self.build_and_drain(&mut window, backlog, value_bytes);
         let end_us = self.now_us() + super::us(load.measure);
         self.sample_while(&mut window, |meter| meter.now_us() < end_us);
@@ -73,7 +73,7 @@ impl Meter<'_> {
         let began_us = self.now_us();
         let mut next_us = began_us;
         while is_wanted(self) && !self.is_over() {
-            next_us += SECOND_US;
+            next_us = next_sample(next_us, self.now_us());
             self.until(window, next_us);
             self.sample(window);
         }

@@ -339,6 +339,8 @@ fn every_counter_of_a_producer_is_in_a_metric() {
         // By partition, and no number: `/status` has it.
         max_offsets: _,
         wants: _,
+        // Parts of the others, for a benchmark's result.
+        in_time: _,
     } = &*shared.board.get().unwrap().producer.as_ref().unwrap().shards[0];
     let counters = [
         sent,
@@ -383,6 +385,7 @@ fn every_counter_of_a_reader_is_in_a_metric() {
         lost_offsets,
         max_offsets: _,
         coverage: _,
+        in_time: _,
     } = &*sequential.shards[0];
     let counters = [
         valid_reads,

@@ -7,6 +7,7 @@ use crossbeam::channel::Receiver;
 use crate::{
     clock::Clock,
     schedule::{Schedule, Turn},
+    stats::{CountsWatch, ProducerStats},
 };
 
 /// What is to be sent from now on, in the place of whatever was to be sent until now. Times are µs on the run's clock.
@@ -18,7 +19,7 @@ pub(crate) struct Step {
     pub(crate) end_us: u64,
     /// Of all shards, above 0; `None`: as fast as acks come.
     pub(crate) records_per_s: Option<f64>,
-    /// Records that were to be sent within this time are measured.
+    /// Records that were to be sent within this time are measured, and what comes within it is counted. Half-open.
     pub(crate) measured: Range<u64>,
     /// Nothing follows: the producer is done when all is acked.
     pub(crate) is_last: bool,
@@ -42,6 +43,9 @@ pub(crate) struct OpenLoop {
     share: f64,
     schedule: Option<Schedule>,
     is_last: bool,
+    /// Of the step under way.
+    measured: Range<u64>,
+    counted: CountsWatch,
 }
 
 /// How long nothing is to be sent while there is no step.
@@ -60,7 +64,14 @@ pub(crate) enum Next {
 
 impl OpenLoop {
     pub(crate) fn new(job: &OpenLoopJob, share: f64) -> Self {
-        Self { job: job.clone(), share, schedule: None, is_last: false }
+        Self {
+            job: job.clone(),
+            share,
+            schedule: None,
+            is_last: false,
+            measured: 0..0,
+            counted: CountsWatch::default(),
+        }
     }
 
     /// Takes up what the main thread has set. Returns which records are measured from now on, where that has changed.
@@ -70,9 +81,16 @@ impl OpenLoop {
             let rate = step.records_per_s.map(|rate| rate * self.share);
             self.schedule = Some(Schedule::new(step.start_us, step.end_us, rate));
             self.is_last = step.is_last;
+            self.measured = step.measured.clone();
             measured = Some(step.measured);
         }
         measured
+    }
+
+    /// Counts what has come since this was asked last, where that is within the measured time.
+    #[inline]
+    pub(crate) fn count(&mut self, now_us: u64, stats: &ProducerStats) {
+        self.counted.look(stats.counts(), self.measured.contains(&now_us), &stats.in_time);
     }
 
     #[inline]

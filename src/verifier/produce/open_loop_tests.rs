@@ -86,6 +86,33 @@ fn a_pause_shifts_nothing_and_is_in_the_latencies() {
 }
 
 #[test]
+fn what_is_acked_after_the_measured_time_is_not_counted_in_it() {
+    let (late, _sender) = played("");
+    late.fake.writes().react(|_| Reaction::Hold);
+    let script = async {
+        late.until(|| late.fake.writes().held() == 50).await;
+        let began = Instant::now();
+        late.until(|| began.elapsed() >= Duration::from_millis(60)).await;
+        late.fake.writes().release();
+    };
+    assert!(late.run_beside(script).is_ok());
+    assert_eq!((late.stats.acked.get(), late.stats.in_time.get().acked), (50, 0));
+    assert_eq!(times(&late).publish.count(), 40, "their latencies are in it all the same");
+
+    let (whole, sender) = played("");
+    let step = Step {
+        start_us: 0,
+        end_us: 50_000,
+        records_per_s: Some(1_000.0),
+        measured: 0..u64::MAX,
+        is_last: true,
+    };
+    sender.send(step).unwrap();
+    assert!(whole.run().is_ok());
+    assert_eq!(whole.stats.in_time.get(), whole.stats.counts(), "all of it");
+}
+
+#[test]
 fn what_is_sent_again_is_late_from_its_first_time_on() {
     let (played, _sender) = played("");
     let error = KafkaError::Local(LocalError::TimedOut);

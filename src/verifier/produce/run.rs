@@ -223,6 +223,9 @@ impl<C: ClientFactory> ShardProducer<C> {
                 self.renew_client()?;
             }
             let (sent, pause, lacks_room) = self.send_burst()?;
+            if let Some(open_loop) = &mut self.open_loop {
+                open_loop.count(self.clock.now_us(), &self.stats);
+            }
             self.report_if_due();
             if sent + delivered == 0 {
                 let began_us = self.clock.now_us();

@@ -11,7 +11,7 @@ use crate::{
         RecordView,
         proof::{self, Second},
     },
-    stats::{Gauge, LatencyHistogram},
+    stats::{CountsWatch, Gauge, LatencyHistogram, ReaderStats},
 };
 
 /// Verdicts between two looks at the clock: it takes longer than most of them.
@@ -21,7 +21,8 @@ const REPORT_EVERY_US: u64 = 100_000;
 /// Runs of a producer that follow each other have neighbouring numbers.
 const RUNS: u64 = 1 << 16;
 
-/// Which records are measured: those that were to be sent within this time, µs on the run's clock. Written by the main thread.
+/// Which records are measured: those that were to be sent within this time, µs on the run's clock; and what is read within it is
+/// counted. Half-open. Written by the main thread.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) from_us: Gauge,
@@ -51,10 +52,12 @@ pub(crate) struct EndToEnd {
     left: u32,
     reported_us: u64,
     histogram: Box<LatencyHistogram>,
+    counted: CountsWatch,
 }
 
 impl EndToEnd {
-    pub(crate) fn new(job: EndToEndJob, sender: Sender<Message>) -> Self {
+    /// For a reader with these counters.
+    pub(crate) fn new(job: EndToEndJob, sender: Sender<Message>, stats: &ReaderStats) -> Self {
         let now_us = job.clock.now_us();
         Self {
             job,
@@ -63,6 +66,7 @@ impl EndToEnd {
             left: 0,
             reported_us: now_us,
             histogram: Box::new(LatencyHistogram::fine()),
+            counted: CountsWatch::new(stats.counts()),
         }
     }
 
@@ -90,18 +94,24 @@ impl EndToEnd {
         let is_ours = proof.run.wrapping_sub(self.job.run) < RUNS;
         let Some(intended_us) = proof.intended_us().filter(|_| is_ours) else { return };
         let Ok(intended_us) = u64::try_from(intended_us - self.job.epoch_us) else { return };
-        let Measured { from_us, to_us, .. } = &*self.job.measured;
-        if (from_us.get()..to_us.get()).contains(&intended_us) {
+        if self.is_measured(intended_us) {
             self.histogram.record(self.now_us.saturating_sub(intended_us));
         }
     }
 
-    /// Tells the main thread what was measured, when it is time to, or at the `end`. What finds no room goes later.
-    pub(crate) fn report(&mut self, at_end: bool) {
+    fn is_measured(&self, at_us: u64) -> bool {
+        let Measured { from_us, to_us, .. } = &*self.job.measured;
+        (from_us.get()..to_us.get()).contains(&at_us)
+    }
+
+    /// Counts what has been read since the last time, and tells the main thread what was measured, when it is time to, or at the
+    /// `end`. What finds no room goes later.
+    pub(crate) fn report(&mut self, at_end: bool, stats: &ReaderStats) {
+        let now_us = self.job.clock.now_us();
+        self.counted.look(stats.counts(), self.is_measured(now_us), &stats.in_time);
         if self.histogram.count() == 0 {
             return;
         }
-        let now_us = self.job.clock.now_us();
         if !at_end && now_us.saturating_sub(self.reported_us) < REPORT_EVERY_US {
             return;
         }
@@ -140,14 +150,15 @@ mod tests {
     #[test]
     fn records_of_the_run_and_of_the_time_are_measured() {
         let (sender, receiver) = bounded(1);
+        let stats = ReaderStats::default();
         let measured = Arc::new(Measured::default());
         measured.from_us.set(0);
         measured.to_us.set(5_000);
         let job = EndToEndJob { clock: Clock::start(), epoch_us: 7_000_000, run: 40, measured };
-        let mut end_to_end = EndToEnd::new(job, sender);
+        let mut end_to_end = EndToEnd::new(job, sender, &stats);
         let proof =
             Proof { run: 40, sequence: 0, timestamp_ms: Some(7_004), micros: Some(999), transaction: None };
-        end_to_end.report(true);
+        end_to_end.report(true, &stats);
         assert!(receiver.try_recv().is_err(), "nothing to tell");
         noted(proof, &mut end_to_end);
         noted(Proof { run: 41, ..proof }, &mut end_to_end);
@@ -159,7 +170,7 @@ mod tests {
         ] {
             noted(other, &mut end_to_end);
         }
-        end_to_end.report(true);
+        end_to_end.report(true, &stats);
         let Ok(Message::EndToEnd(histogram)) = receiver.try_recv() else { panic!("nothing was told") };
         assert_eq!(histogram.count(), 2);
     }
@@ -167,18 +178,38 @@ mod tests {
     #[test]
     fn what_finds_no_room_goes_later() {
         let (sender, receiver) = bounded(1);
+        let stats = ReaderStats::default();
         sender.send(Message::Finish).unwrap();
         let measured = Arc::new(Measured::default());
         measured.to_us.set(u64::MAX);
         let job = EndToEndJob { clock: Clock::start(), epoch_us: 0, run: 0, measured };
-        let mut end_to_end = EndToEnd::new(job, sender);
+        let mut end_to_end = EndToEnd::new(job, sender, &stats);
         noted(
             Proof { run: 0, sequence: 0, timestamp_ms: Some(0), micros: Some(1), transaction: None },
             &mut end_to_end,
         );
-        end_to_end.report(true);
+        end_to_end.report(true, &stats);
         assert!(matches!(receiver.try_recv(), Ok(Message::Finish)));
-        end_to_end.report(true);
+        end_to_end.report(true, &stats);
         assert!(matches!(receiver.try_recv(), Ok(Message::EndToEnd(_))));
+    }
+
+    #[test]
+    fn what_is_read_outside_of_the_measured_time_is_not_counted_in_it() {
+        let (sender, _receiver) = bounded(1);
+        let (stats, measured) = (ReaderStats::default(), Arc::new(Measured::default()));
+        stats.valid_reads.add(1_000);
+        let job = EndToEndJob { clock: Clock::start(), epoch_us: 0, run: 0, measured: measured.clone() };
+        let mut end_to_end = EndToEnd::new(job, sender, &stats);
+        let mut read = |records, until_us| {
+            measured.to_us.set(until_us);
+            stats.valid_reads.add(records);
+            stats.bytes.add(records * 10);
+            end_to_end.report(false, &stats);
+            (stats.in_time.get().read, stats.in_time.get().read_bytes)
+        };
+        assert_eq!(read(5, 0), (0, 0), "nothing is measured yet");
+        assert_eq!(read(7, u64::MAX), (7, 70));
+        assert_eq!(read(20, 0), (7, 70), "that is over");
     }
 }

@@ -27,6 +27,8 @@ use crate::{
 pub(crate) enum MemberEvent {
     /// The group has taken it in.
     Joined,
+    /// So many partitions are its own, and the group knows its place in all of them; of so many that was so before.
+    Placed { before: usize, now: usize },
     /// It has read on in a partition.
     Read {
         partition: PartitionSlot,

@@ -200,6 +200,8 @@ struct Member<M> {
     /// The group is deleted when the pass is over.
     is_ours: bool,
     joined: bool,
+    /// Partitions of which it was told that it has its place in them.
+    placed: usize,
     told: Instant,
 }
 
@@ -231,7 +233,10 @@ impl<M: GroupReader> Member<M> {
                 table,
                 news: pass.news.clone(),
                 allowance: pass.allowance.clone(),
-                end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
+                end_to_end: job
+                    .end_to_end
+                    .clone()
+                    .map(|job| EndToEnd::new(job, context.sender.clone(), stats)),
                 halt: None,
                 uncommitted: 0,
                 truncations: pass.truncations.clone(),
@@ -245,6 +250,7 @@ impl<M: GroupReader> Member<M> {
             max_uncommitted: job.config.max_uncommitted.map(usize::from),
             is_ours: job.config.name.is_none(),
             joined: false,
+            placed: 0,
             told: Instant::now(),
         })
     }
@@ -263,7 +269,7 @@ impl<M: GroupReader> Member<M> {
         }
         self.tell();
         if let Some(end_to_end) = &mut self.inbox.end_to_end {
-            end_to_end.report(true);
+            end_to_end.report(true, self.inbox.checker.stats());
         }
         if self.done.load(Relaxed) { self.inbox.finish() } else { Ok(()) }
     }
@@ -316,7 +322,7 @@ impl<M: GroupReader> Member<M> {
         }
         let more = self.client.poll(limit, inbox);
         if let Some(end_to_end) = &mut inbox.end_to_end {
-            end_to_end.report(false);
+            end_to_end.report(false, inbox.checker.stats());
         }
         if let Some(pace) = &mut self.pace {
             pace.spend(inbox.checker.stats().bytes.get() - bytes_before);
@@ -344,10 +350,16 @@ impl<M: GroupReader> Member<M> {
     /// Tells the main thread what is new.
     fn tell(&mut self) {
         self.told = Instant::now();
-        if !self.joined && self.client.state().rebalances > 0 {
+        let state = self.client.state();
+        // It listens for as long as any member lives.
+        if !self.joined && state.rebalances > 0 {
             self.joined = true;
-            // It listens for as long as any member lives.
             let _ = self.inbox.news.send(MemberEvent::Joined);
+        }
+        let now = if state.settled { state.partitions } else { 0 };
+        let before = std::mem::replace(&mut self.placed, now);
+        if before != now {
+            let _ = self.inbox.news.send(MemberEvent::Placed { before, now });
         }
         let Inbox { table, progress, news, .. } = &mut self.inbox;
         for (partition, progress) in table.slots().zip(progress) {

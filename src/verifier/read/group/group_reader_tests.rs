@@ -99,6 +99,7 @@ impl Played {
     fn told(&self) -> Vec<String> {
         let words = |news| match news {
             MemberEvent::Joined => "joined".to_owned(),
+            MemberEvent::Placed { before, now } => format!("placed: {now} after {before}"),
             MemberEvent::Read { partition, position, runs, .. } => {
                 let runs: Vec<_> = runs.iter().map(|run| format!("{}..{}", run.lower, run.upper)).collect();
                 format!("{}: {} below {position}", partition.index(), runs.join(" "))
@@ -147,6 +148,17 @@ fn what_members_were_shown_is_told_and_committed_before_they_leave() {
     let groups = played.fake.groups();
     assert_eq!(groups.left, 2);
     assert_eq!((groups.committed[&0], groups.committed[&1]), (6, 5));
+}
+
+#[test]
+fn of_how_many_partitions_a_member_has_its_place_is_told() {
+    let played = played(1, 5, "").whole([assign(0, 0), assign(1, 0), assign(2, 0), revoke(1)]);
+    played.read().unwrap();
+    assert!(played.told().contains(&"placed: 2 after 0".to_owned()));
+    let played = self::played(1, 5, "").whole([GroupStep::HoldCommits, assign(0, 0), show(0, 0..5)]);
+    played.read().unwrap();
+    let told = played.told();
+    assert!(!told.iter().any(|told| told.starts_with("placed: 1")), "the group does not know it: {told:?}");
 }
 
 #[test]

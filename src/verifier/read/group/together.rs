@@ -121,7 +121,7 @@ impl Together<'_> {
                 }
             }
             MemberEvent::Rewound { partition, offset } => self.rewound(partition, offset),
-            MemberEvent::Joined | MemberEvent::Refused(_) => {}
+            MemberEvent::Joined | MemberEvent::Placed { .. } | MemberEvent::Refused(_) => {}
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) type Closings<'a> = &'a dyn Fn() -> Option<Result<Option<Closing>, Ru
 pub(crate) struct PassProgress {
     /// Members that the group has taken in.
     pub(crate) joined: Gauge,
+    /// Partitions in which some member has its place, which the group knows.
+    pub(crate) placed: Gauge,
     /// Records that the group was shown again.
     pub(crate) repeated: Gauge,
 }
@@ -113,6 +115,7 @@ impl<'a> PassPlan<'a> {
             sharing: Sharing::new(ground, config, name),
             closing: self.closing,
             joined: 0,
+            placed: 0,
             joining: run_context.wait(WORKER),
             refusals: Refusals::new(config.session_timeout.unwrap_or(SESSION)),
             watch: WorkWatch::new(run_context.wait(WORKER), self.is_patient),
@@ -157,6 +160,7 @@ struct WatchedPass<'a> {
     /// It waits for more until this says otherwise.
     closing: Option<Closings<'a>>,
     joined: usize,
+    placed: usize,
     joining: StartWait<'a>,
     refusals: Refusals,
     watch: WorkWatch<'a, ()>,
@@ -203,11 +207,14 @@ impl WatchedPass<'_> {
                 self.ground.run_context.lifecycle().begin();
                 self.refusals.taken_in();
             }
+            // Each member takes back only what it has added.
+            MemberEvent::Placed { before, now } => self.placed = self.placed + now - before,
             MemberEvent::Refused(error) => self.refused(error),
             news => self.together.take(news),
         }
         if let Some(progress) = self.progress {
             progress.joined.set(self.joined as u64);
+            progress.placed.set(self.placed as u64);
             progress.repeated.set(self.together.repeated);
         }
     }

@@ -159,12 +159,14 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         for (index, reader) in readers.iter().enumerate().filter(|(_, reader)| !reader.is_done()) {
             client.read_from(PartitionSlot::at(index), reader.place());
         }
+        let end_to_end = job.end_to_end.clone();
+        let end_to_end = end_to_end.map(|job| EndToEnd::new(job, context.sender.clone(), checker.stats()));
         let state = PassState {
             keys: vec![SeenKeys::default(); readers.len()],
             checker,
             readers,
             allowance: pass.allowance,
-            end_to_end: job.end_to_end.clone().map(|job| EndToEnd::new(job, context.sender.clone())),
+            end_to_end,
             halt: None,
         };
         let pace = job.throughput_bytes_per_s.map(|limit| Pace::new(limit, job.share, 0));
@@ -190,7 +192,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         }
         self.pass.note_coverage();
         if let Some(end_to_end) = &mut self.pass.end_to_end {
-            end_to_end.report(true);
+            end_to_end.report(true, self.pass.checker.stats());
         }
         self.close().await
     }
@@ -271,7 +273,7 @@ impl<'a, R: LogReader> SeqReader<'a, R> {
         }
         let got = self.client.poll(pass);
         if let Some(end_to_end) = &mut pass.end_to_end {
-            end_to_end.report(false);
+            end_to_end.report(false, pass.checker.stats());
         }
         if let Some(pace) = &mut self.pace {
             pace.spend(pass.checker.stats().bytes.get() - bytes_before);
