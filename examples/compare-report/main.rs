@@ -8,6 +8,10 @@ mod template;
 
 use std::{env, fs, process::ExitCode};
 
+// Whatever cargo links here gets the guards of `build.rs`, which are in it.
+#[cfg(not(standalone))]
+use proofload as _;
+
 use rounds::Rounds;
 
 /// Each report, by its name.
