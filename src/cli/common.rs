@@ -176,7 +176,7 @@ pub(super) struct PlacementArgs {
 }
 
 fn cores(word: &str) -> Parsed<CoresRequest> {
-    parsed("auto, all, a number of cores, a list such as 0-3,8, or node:N")(word)
+    parsed("auto, all, a number of cores, a list such as 0-3,8 (0-0 is core 0 alone), or node:N")(word)
 }
 
 fn client_threads(word: &str) -> Parsed<ClientThreads> {

@@ -96,7 +96,7 @@ fn values_with_reasons() {
     assert!(verifier("--proof-header=maybe").starts_with("--proof-header maybe: accepts true or false"));
     assert_eq!(
         verifier("--cores 3-1"),
-        "--cores 3-1: accepts auto, all, a number of cores, a list such as 0-3,8, or node:N"
+        "--cores 3-1: accepts auto, all, a number of cores, a list such as 0-3,8 (0-0 is core 0 alone), or node:N"
     );
     assert_eq!(verifier("--client-threads x"), "--client-threads x: accepts shard, node or any");
     assert_eq!(verifier("--allow-host a:1"), "--allow-host a:1: accepts a host name, without a port");
