@@ -55,7 +55,7 @@ pub(super) fn look(
     }
     tell(Finding::good("cluster", format!("{} let us in", count(brokers.len(), "broker"))));
     if let (Some(topic), Some(found)) = (topic, topic_found) {
-        self::topic(topic, &found).into_iter().for_each(tell);
+        self::topic(topic, &found, common.new_topic.is_some()).into_iter().for_each(tell);
     }
 }
 
@@ -160,10 +160,14 @@ fn ask_again(
     }
 }
 
-/// What was said of a topic.
-fn topic(name: &str, described: &Result<Described, KafkaError>) -> Vec<Finding> {
+/// What was said of a topic, which a run may create.
+fn topic(name: &str, described: &Result<Described, KafkaError>, may_create: bool) -> Vec<Finding> {
     match described {
         Ok(described) => vec![shape(name, described), rights(name, described.rights)],
+        Err(error) if error.is_unknown_topic() && may_create => vec![Finding::good(
+            "topic",
+            format!("{name} is not there, or may not be seen: a run with --create-topic creates it"),
+        )],
         Err(error) if error.is_unknown_topic() => vec![Finding::bad(
             "topic",
             format!(
@@ -251,8 +255,11 @@ mod tests {
         let finding = shape("t", &described(&[0, -1, -1], 3));
         assert_eq!(finding.health, Health::Bad);
         assert!(finding.to_string().contains("partitions 1 and 2"), "{finding}");
-        let missing = topic("t", &Err(KafkaError::unknown_topic()));
+        let missing = topic("t", &Err(KafkaError::unknown_topic()), false);
         assert!(missing[0].to_string().contains("--create-topic"), "{missing:?}");
+        assert_eq!(missing[0].health, Health::Bad);
+        let wanted = topic("t", &Err(KafkaError::unknown_topic()), true);
+        assert_eq!(wanted[0].health, Health::Good, "{wanted:?}");
     }
 
     #[test]

@@ -22,5 +22,11 @@ pub(crate) fn run(config: &DoctorConfig) -> u8 {
     if let (Brokers::Bootstrap(list), true) = (&config.common.brokers, config.has_brokers) {
         cluster::look(list, config.topic.as_deref(), &config.common, can_run, &mut tell);
     }
+    if matches!(config.common.brokers, Brokers::Embedded { .. }) && config.has_brokers {
+        tell(finding::Finding::good(
+            "cluster",
+            "embedded: a run brings its own, and there is nothing to check",
+        ));
+    }
     finding::exit_code(&findings)
 }

@@ -27,6 +27,8 @@ pub(crate) fn way_out(reason: &str) -> &'static str {
         "give the authority that signed the brokers' certificates with --tls-ca, and name brokers as they do"
     } else if reason.contains("SSL") || reason.contains("TLS") {
         "check --enable-tls and the certificates"
+    } else if reason.contains("ILLEGAL_SASL_STATE") || reason.contains("not valid in current SASL state") {
+        "this port does not ask who comes: leave out --username, or name the port of a SASL listener"
     } else {
         "check user, password and --sasl-mechanism"
     }
@@ -88,6 +90,8 @@ mod tests {
             ("TLS: the broker refuses the connection with alert 116, CertificateRequired", "--tls-cert"),
             ("TLS handshake failed: the broker closed the connection", "--enable-tls"),
             ("SASL: the broker does not take PLAIN; it takes OAUTHBEARER", "--sasl-mechanism"),
+            ("SASL: ILLEGAL_SASL_STATE", "leave out --username"),
+            ("SaslHandshakeRequest failed: Broker: Request not valid in current SASL state", "SASL listener"),
         ] {
             assert!(way_out(reason).contains(way), "{reason}");
         }
