@@ -14,6 +14,9 @@ pub(crate) struct Ends {
     pub end: i64,
 }
 
+/// Who asks where a log ends, and asks again within this, does not believe what was said, s: three looks are a second apart.
+pub(crate) const DOUBT_S: u64 = 5;
+
 type Answer = Result<OffsetAndEpoch, KafkaError>;
 
 impl Ends {

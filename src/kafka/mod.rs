@@ -29,7 +29,7 @@ pub(crate) mod wire;
 
 pub use client_factory::ClientFactory;
 pub(crate) use client_factory::SpotFactory;
-pub(crate) use ends::{Ends, Inquiry, Reply, ends};
+pub(crate) use ends::{DOUBT_S, Ends, Inquiry, Reply, ends};
 pub(crate) use error::UNKNOWN_PROTOCOL;
 pub use error::{ClientError, KafkaError};
 pub(crate) use error::{ErrorClass, LocalError, Reason, code};

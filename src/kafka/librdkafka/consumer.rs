@@ -225,10 +225,8 @@ impl Consumer {
     /// asked for a moment ago, another broker says first who leads.
     pub(crate) fn ask(&self, partitions: &[PartitionSlot], spec: OffsetSpec) -> OffsetQuery {
         let Client { table, handle, .. } = &*self.client;
-        if spec == OffsetSpec::End && self.doubts.ask(partitions, Instant::now()) {
-            return OffsetQuery::start_behind_an_opinion(handle, table, partitions, spec, self.isolation);
-        }
-        OffsetQuery::start(handle, table, partitions, spec, self.isolation)
+        let is_doubted = spec == OffsetSpec::End && self.doubts.ask(partitions, Instant::now());
+        OffsetQuery::start(handle, table, partitions, spec, self.isolation, is_doubted)
     }
 
     /// Has another broker say who leads a partition, and waits for it, but not long, nor when `stop` becomes true.

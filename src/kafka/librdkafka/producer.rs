@@ -196,7 +196,7 @@ impl LogWriter for Producer {
         isolation: Isolation,
     ) -> QuestionId {
         let id = QuestionId::next();
-        let query = OffsetQuery::start(&self.handle, &self.table, partitions, spec, isolation);
+        let query = OffsetQuery::start(&self.handle, &self.table, partitions, spec, isolation, false);
         self.questions.push((id, query));
         id
     }

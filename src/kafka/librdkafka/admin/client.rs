@@ -11,7 +11,7 @@ use std::{
 use rdkafka::{bindings as rdk, types::RDKafkaType};
 use serde::Deserialize;
 
-use super::{offsets::OffsetQuery, opinion::Opinion};
+use super::offsets::OffsetQuery;
 use crate::{
     config::NewTopic,
     kafka::{
@@ -29,14 +29,11 @@ use crate::{
     runtime::cores::cpu_set::CpuSet,
 };
 
-/// How long a look for a second opinion waits.
-const OPINION_WAIT_MS: i32 = 100;
-
 /// Looks at a cluster. It may be shared between threads.
 pub(crate) struct AdminClient {
     // References first, the client last.
     queue: Queue,
-    pub(super) handle: Handle,
+    pub(super) handle: Arc<Handle>,
     /// Groups speak a protocol of which the question for them knows nothing.
     pub(super) brokers_assign: bool,
     /// What was answered last to a question for a group of the newer protocol.
@@ -56,7 +53,12 @@ impl AdminClient {
     pub(crate) fn start(settings: &ClientSettings, cpus: &CpuSet) -> Result<Self, ClientError> {
         let handle = Handle::start(RDKafkaType::RD_KAFKA_PRODUCER, &settings.of_observer(), cpus)?;
         let brokers_assign = settings.brokers_assign();
-        Ok(Self { queue: handle.main_queue(), handle, brokers_assign, newer_group: Mutex::default() })
+        Ok(Self {
+            queue: handle.main_queue(),
+            handle: Arc::new(handle),
+            brokers_assign,
+            newer_group: Mutex::default(),
+        })
     }
 
     /// Asks for brokers, and for a topic unless it is null.
@@ -112,16 +114,9 @@ impl Admin for AdminClient {
     ) -> Option<TopicAnswers> {
         let table = Arc::new(PartitionTable::of_topic(topic, partitions.iter().copied()));
         let slots: Vec<_> = table.slots().collect();
-        if spec == OffsetSpec::End {
-            // A deposed leader that has not heard of it would name an old end.
-            let opinion = Opinion::ask(&self.handle, &table, &slots);
-            while !opinion.is_over(&self.handle, OPINION_WAIT_MS) {
-                if stop() {
-                    return None;
-                }
-            }
-        }
-        let query = OffsetQuery::start(&self.handle, &table, &slots, spec, isolation);
+        // A deposed leader that has not heard of it would name an old end.
+        let is_doubted = spec == OffsetSpec::End;
+        let query = OffsetQuery::start(&self.handle, &table, &slots, spec, isolation, is_doubted);
         let answers = query.finish_blocking(stop)?;
         Some(answers.into_iter().map(|(slot, answer)| (table.partition(slot), answer)).collect())
     }
@@ -198,8 +193,8 @@ fn statistics(event: &EventPtr) -> Vec<Seen> {
 
 /// # Safety
 /// The array is alive for as long as the slice is used, and has so many elements.
-unsafe fn array<'a, T>(first: *const T, count: i32) -> &'a [T] {
-    match usize::try_from(count) {
+pub(super) unsafe fn array<'a, T>(first: *const T, count: impl TryInto<usize>) -> &'a [T] {
+    match count.try_into() {
         // SAFETY: the caller's promise.
         Ok(count @ 1..) if !first.is_null() => unsafe { slice::from_raw_parts(first, count) },
         _ => &[],

@@ -4,4 +4,5 @@ pub(crate) mod client;
 pub(crate) mod groups;
 pub(crate) mod offsets;
 pub(crate) mod opinion;
+mod options;
 mod topics;

@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::bindings as rdk;
 
-use super::opinion::Opinion;
+use super::{opinion::Opinion, options::Options};
 use crate::{
     kafka::{
         Answers, Isolation, KafkaError, OffsetAndEpoch, OffsetSpec, code,
@@ -53,47 +53,41 @@ struct Waiting {
 }
 
 impl OffsetQuery {
+    /// Asks, and waits for nothing. Where the client's word on who leads `is_doubted`, another broker is asked for that first.
     pub(crate) fn start(
-        handle: &Handle,
-        table: &Arc<PartitionTable>,
-        partitions: &[PartitionSlot],
-        spec: OffsetSpec,
-        isolation: Isolation,
-    ) -> Self {
-        let query = Self::new(handle, table, partitions, None);
-        query.send(handle, spec, isolation);
-        query
-    }
-
-    /// The same, of a client whose word on who leads is not believed: another broker is asked first.
-    pub(crate) fn start_behind_an_opinion(
         handle: &Arc<Handle>,
         table: &Arc<PartitionTable>,
         partitions: &[PartitionSlot],
         spec: OffsetSpec,
         isolation: Isolation,
+        is_doubted: bool,
     ) -> Self {
-        let opinion = Opinion::ask(handle, table, partitions);
-        let waiting = Waiting { opinion, handle: handle.clone(), spec, isolation };
-        Self::new(handle, table, partitions, Some(waiting))
-    }
-
-    fn new(
-        handle: &Handle,
-        table: &Arc<PartitionTable>,
-        partitions: &[PartitionSlot],
-        waiting: Option<Waiting>,
-    ) -> Self {
-        let until = Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2;
-        let (table, partitions, waiting) = (table.clone(), partitions.to_vec(), waiting.into());
-        Self { queue: handle.new_queue(), table, partitions, until, waiting }
+        let waiting = is_doubted.then(|| Waiting {
+            opinion: Opinion::ask(handle, table, partitions),
+            handle: handle.clone(),
+            spec,
+            isolation,
+        });
+        let query = Self {
+            queue: handle.new_queue(),
+            table: table.clone(),
+            partitions: partitions.to_vec(),
+            until: Instant::now() + Duration::from_millis(REQUEST_TIMEOUT_MS.unsigned_abs().into()) * 2,
+            waiting: waiting.into(),
+        };
+        if !is_doubted {
+            query.send(handle, spec, isolation);
+        }
+        query
     }
 
     fn send(&self, handle: &Handle, spec: OffsetSpec, isolation: Isolation) {
         if let Some(list) = asked(&self.table, &self.partitions, spec) {
-            let options = Options::new(handle, isolation);
+            let options = Options::new(handle, rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+            options.set_request_timeout(REQUEST_TIMEOUT_MS);
+            options.set_isolation(isolation);
             // SAFETY: all four are alive; the call copies what it needs of list and options.
-            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.ptr(), options.0, self.queue.ptr()) };
+            unsafe { rdk::rd_kafka_ListOffsets(handle.ptr(), list.ptr(), options.ptr(), self.queue.ptr()) };
         }
     }
 
@@ -207,42 +201,4 @@ fn asked(table: &PartitionTable, partitions: &[PartitionSlot], spec: OffsetSpec)
         list.add(&topics[topic], partition, offset);
     }
     Some(list)
-}
-
-/// Owned `rd_kafka_AdminOptions_t`.
-struct Options(*mut rdk::rd_kafka_AdminOptions_t);
-
-impl Options {
-    fn new(handle: &Handle, isolation: Isolation) -> Self {
-        let level = match isolation {
-            Isolation::ReadUncommitted => {
-                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
-            }
-            Isolation::ReadCommitted => {
-                rdk::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
-            }
-        };
-        // SAFETY: the client is alive; the options are ours. Both setters take values in
-        // their range, so the errors that they could return do not come; null is taken by destroy.
-        unsafe {
-            let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
-            let options = rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation);
-            rdk::rd_kafka_AdminOptions_set_request_timeout(
-                options,
-                REQUEST_TIMEOUT_MS,
-                std::ptr::null_mut(),
-                0,
-            );
-            let error = rdk::rd_kafka_AdminOptions_set_isolation_level(options, level);
-            rdk::rd_kafka_error_destroy(error);
-            Self(options)
-        }
-    }
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: the options are ours and not used again.
-        unsafe { rdk::rd_kafka_AdminOptions_destroy(self.0) };
-    }
 }

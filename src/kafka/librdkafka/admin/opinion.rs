@@ -8,7 +8,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     ffi::{CStr, CString, c_int},
-    slice,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,10 +17,14 @@ use std::{
 
 use rdkafka::bindings as rdk;
 
+use super::{client::array, options::Options};
 use crate::{
-    kafka::librdkafka::{
-        client::{self, EventPtr, Handle, Queue},
-        codes,
+    kafka::{
+        DOUBT_S,
+        librdkafka::{
+            client::{self, EventPtr, Handle, Queue},
+            codes,
+        },
     },
     mutants::enforced,
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
@@ -31,8 +34,8 @@ use crate::{
 const PATIENCE_MS: c_int = 1_000;
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS.unsigned_abs() as u64);
 
-/// Who asks where a log ends so soon after the last time does not believe it: three looks are a second apart.
-const DOUBT: Duration = Duration::from_secs(5);
+/// Who asks where a log ends so soon after the last time does not believe it.
+const DOUBT: Duration = Duration::from_secs(DOUBT_S);
 
 /// Whose turn it is among the others: each time another one.
 static TURN: AtomicUsize = AtomicUsize::new(0);
@@ -126,11 +129,15 @@ impl Opinion {
             return;
         };
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-        let options = Options::new(handle, broker);
+        let options = Options::new(handle, rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        options.set_request_timeout(PATIENCE_MS);
+        if let Some(broker) = broker {
+            options.set_broker(broker);
+        }
         // SAFETY: all are alive; both calls copy what they need, and the collection is ours to destroy.
         unsafe {
             let topics = rdk::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-            rdk::rd_kafka_DescribeTopics(handle.ptr(), topics, options.0, self.queue.ptr());
+            rdk::rd_kafka_DescribeTopics(handle.ptr(), topics, options.ptr(), self.queue.ptr());
             rdk::rd_kafka_TopicCollection_destroy(topics);
         }
         self.stage.set(stage);
@@ -184,44 +191,6 @@ fn others(held: &[Held]) -> BTreeSet<i32> {
 
 fn nth(others: &BTreeSet<i32>, turn: usize) -> Option<i32> {
     others.iter().nth(turn.checked_rem(others.len())?).copied()
-}
-
-/// # Safety
-/// The array is alive for as long as the slice is used, and has so many elements.
-unsafe fn array<'a, T>(first: *const T, count: usize) -> &'a [T] {
-    if first.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: the caller's promise.
-    unsafe { slice::from_raw_parts(first, count) }
-}
-
-/// Owned `rd_kafka_AdminOptions_t`.
-struct Options(*mut rdk::rd_kafka_AdminOptions_t);
-
-impl Options {
-    /// For a question to this broker, or to whichever the client likes.
-    fn new(handle: &Handle, broker: Option<i32>) -> Self {
-        // SAFETY: the client is alive; the options are ours. The setters take values in their range, and no text is asked
-        // for.
-        unsafe {
-            let operation = rdk::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-            let options = rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation);
-            let (no_text, no_room) = (std::ptr::null_mut(), 0);
-            rdk::rd_kafka_AdminOptions_set_request_timeout(options, PATIENCE_MS, no_text, no_room);
-            if let Some(broker) = broker {
-                rdk::rd_kafka_AdminOptions_set_broker(options, broker, no_text, no_room);
-            }
-            Self(options)
-        }
-    }
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: the options are ours and not used again.
-        unsafe { rdk::rd_kafka_AdminOptions_destroy(self.0) };
-    }
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::{
 
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
+use super::options::Options;
 use crate::{
     config::NewTopic,
     kafka::{
         ClientError,
         librdkafka::{
             AdminClient,
-            client::{self, EventPtr, Handle},
+            client::{self, EventPtr},
             codes,
         },
         observer::{NotCreated, Resource},
@@ -36,7 +37,7 @@ impl AdminClient {
         // SAFETY: all are alive, and there is one resource; the call copies what it needs.
         unsafe {
             let (client, list) = (self.handle.ptr(), resources.as_mut_ptr());
-            rdk::rd_kafka_DescribeConfigs(client, list, resources.len(), options.0, queue.ptr());
+            rdk::rd_kafka_DescribeConfigs(client, list, resources.len(), options.ptr(), queue.ptr());
         }
         let event = queue.poll(LOOK_TIMEOUT_MS * 2)?;
         setting_in(&event, name)
@@ -52,7 +53,7 @@ impl AdminClient {
         // SAFETY: all are alive, and there is one specification; the call copies what it needs.
         unsafe {
             let (client, list) = (self.handle.ptr(), specs.as_mut_ptr());
-            rdk::rd_kafka_CreateTopics(client, list, specs.len(), options.0, queue.ptr());
+            rdk::rd_kafka_CreateTopics(client, list, specs.len(), options.ptr(), queue.ptr());
         }
         // The client answers in time by itself; this is for the day it does not.
         let event = queue.poll(REQUEST_TIMEOUT_MS * 2);
@@ -178,36 +179,5 @@ impl Drop for Spec {
     fn drop(&mut self) {
         // SAFETY: the specification is ours and not used again.
         unsafe { rdk::rd_kafka_NewTopic_destroy(self.0.as_ptr()) };
-    }
-}
-
-/// Owned `rd_kafka_AdminOptions_t`.
-struct Options(*mut rdk::rd_kafka_AdminOptions_t);
-
-impl Options {
-    fn new(handle: &Handle, operation: rdk::rd_kafka_admin_op_t) -> Self {
-        // SAFETY: the client is alive; the options are ours.
-        Self(unsafe { rdk::rd_kafka_AdminOptions_new(handle.ptr(), operation) })
-    }
-
-    fn set_request_timeout(&self, limit_ms: c_int) {
-        // SAFETY: the options are ours; the value is in its range, and no text is asked for.
-        unsafe {
-            rdk::rd_kafka_AdminOptions_set_request_timeout(self.0, limit_ms, std::ptr::null_mut(), 0);
-        }
-    }
-
-    fn set_operation_timeout(&self, limit_ms: c_int) {
-        // SAFETY: as above.
-        unsafe {
-            rdk::rd_kafka_AdminOptions_set_operation_timeout(self.0, limit_ms, std::ptr::null_mut(), 0);
-        }
-    }
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: the options are ours and not used again.
-        unsafe { rdk::rd_kafka_AdminOptions_destroy(self.0) };
     }
 }

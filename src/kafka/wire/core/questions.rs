@@ -11,9 +11,12 @@ use super::{
     code::{self, Kind},
 };
 use crate::{
-    kafka::wire::protocol::{
-        DecodeError, Decoder, EpochQuestion, LeaderEpochResponse, ListOffsetsResponse, OffsetQuestion,
-        Timestamp,
+    kafka::{
+        DOUBT_S,
+        wire::protocol::{
+            DecodeError, Decoder, EpochQuestion, LeaderEpochResponse, ListOffsetsResponse, OffsetQuestion,
+            Timestamp,
+        },
     },
     partitions::{PartitionSlot, PartitionTable},
 };
@@ -25,8 +28,8 @@ const MOST_DOUBLINGS: u32 = 3;
 /// Who rests no longer than this goes with the request of one that does not, µs: many requests cost a broker more than one.
 const EARLY_US: u64 = BACK_OFF_US / 2;
 
-/// Who asks where a log ends so soon after the last answer does not believe it, µs: three looks are a second apart.
-const DOUBT_US: u64 = 5_000_000;
+/// Who asks where a log ends so soon after the last answer does not believe it, µs.
+const DOUBT_US: u64 = DOUBT_S * 1_000_000;
 
 /// How long answers are kept behind their deadline, µs: whoever asked may have lost interest.
 const KEPT_US: u64 = 60_000_000;
