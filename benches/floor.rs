@@ -152,7 +152,7 @@ fn in_memory(values: &Values, records: usize) -> Outcome<()> {
             writer.pack(packer);
         }
         writer.seal(producer, &shift);
-        writer.slices(|slice| batch.extend_from_slice(slice));
+        writer.slices().for_each(|slice| batch.extend_from_slice(slice));
         let mut unpacker = Unpacker::new(UNPACKED_MOST_BYTES);
         measure(&format!("decode {codec:?}"), records, || {
             batch_sizes(records).try_for_each(|_| walk(&batch, &mut unpacker).map(|_| ()))
@@ -273,7 +273,7 @@ fn produce(
         let (mut slices, mut from) = (Vec::new(), 0);
         for (writer, cut) in writers.iter().zip(&cuts) {
             slices.push(IoSlice::new(&head[from..*cut]));
-            writer.slices(|slice| slices.push(IoSlice::new(slice)));
+            writer.slices().for_each(|slice| slices.push(IoSlice::new(slice)));
             from = *cut;
         }
         slices.push(IoSlice::new(&head[from..]));

@@ -76,7 +76,7 @@ fn batch(codec: Codec) -> Vec<u8> {
     let producer = BatchProducer { id: 1, epoch: 0, base_sequence: 0, transactional: false };
     writer.seal(producer, &CrcShift::by(8));
     let mut bytes = Vec::new();
-    writer.slices(|piece| bytes.extend_from_slice(piece));
+    writer.slices().for_each(|piece| bytes.extend_from_slice(piece));
     bytes
 }
 

@@ -76,7 +76,7 @@ impl Made {
         };
         writer.seal(producer, &CrcShift::by(0));
         let mut bytes = Vec::new();
-        writer.slices(|slice| bytes.extend_from_slice(slice));
+        writer.slices().for_each(|slice| bytes.extend_from_slice(slice));
         bytes
     }
 }

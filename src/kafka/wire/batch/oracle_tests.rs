@@ -69,7 +69,7 @@ fn packed(all: &[Fields], producer: BatchProducer, packer: Option<&mut Packer>) 
     }
     writer.seal(producer, &shift);
     let mut bytes = Vec::new();
-    writer.slices(|slice| bytes.extend_from_slice(slice));
+    writer.slices().for_each(|slice| bytes.extend_from_slice(slice));
     assert_eq!(bytes.len(), writer.bytes());
     bytes
 }

@@ -1,6 +1,6 @@
 //! Puts a batch together, record by record. On the data path: nothing is allocated once its buffers have grown.
 
-use std::ops::ControlFlow;
+use std::{iter, mem};
 
 use super::{CHECKED_FROM, Codec, Crc, CrcShift, HEADER_BYTES, LENGTH_END, MAGIC, Packer, TRANSACTIONAL};
 
@@ -192,10 +192,7 @@ impl BatchWriter {
             packer.pack(&self.buffer[HEADER_BYTES..self.used])
         } else {
             packer.pack_pieces(|out| {
-                let _ = self.slices_from(HEADER_BYTES, |slice| {
-                    out.extend_from_slice(slice);
-                    ControlFlow::Continue(())
-                });
+                self.slices_from(HEADER_BYTES).for_each(|slice| out.extend_from_slice(slice));
             })
         };
         let plain_bytes = self.bytes() - HEADER_BYTES;
@@ -242,31 +239,19 @@ impl BatchWriter {
         crc.and(&self.buffer[from..self.used])
     }
 
-    /// Shows the batch's bytes, piece by piece: what is in the buffer, and the values that lie elsewhere.
-    pub fn slices<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
-        // What takes all is not asked to stop.
-        let _ = self.try_slices(|slice| {
-            each(slice);
-            ControlFlow::Continue(())
+    /// The batch's bytes, piece by piece: what is in the buffer, and the values that lie elsewhere.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.slices_from(0)
+    }
+
+    fn slices_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        let mut next = from;
+        let with_values = self.elsewhere.iter().flat_map(move |Elsewhere { at, value, .. }| {
+            let from = mem::replace(&mut next, *at);
+            [&self.buffer[from..*at], value]
         });
-    }
-
-    /// The same, until one of them is not taken any more.
-    pub fn try_slices<'a>(&'a self, each: impl FnMut(&'a [u8]) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.slices_from(0, each)
-    }
-
-    fn slices_from<'a>(
-        &'a self,
-        mut from: usize,
-        mut each: impl FnMut(&'a [u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        for Elsewhere { at, value, .. } in &self.elsewhere {
-            each(&self.buffer[from..*at])?;
-            each(value)?;
-            from = *at;
-        }
-        each(&self.buffer[from..self.used])
+        let last = self.elsewhere.last().map_or(from, |elsewhere| elsewhere.at);
+        with_values.chain(iter::once(&self.buffer[last..self.used]))
     }
 
     /// Empties it for the next batch.
@@ -365,7 +350,7 @@ mod tests {
             writer.push(&record);
             writer.seal(producer, &shift);
             let mut bytes = Vec::new();
-            writer.slices(|slice| bytes.extend_from_slice(slice));
+            writer.slices().for_each(|slice| bytes.extend_from_slice(slice));
             bytes
         };
         let fresh = sealed(&mut BatchWriter::with_capacity(0));

@@ -79,7 +79,12 @@ impl Tested {
 
     fn bytes_of(&self, request: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.queue.of_request(request).unwrap().writer().slices(|slice| bytes.extend_from_slice(slice));
+        self.queue
+            .of_request(request)
+            .unwrap()
+            .writer()
+            .slices()
+            .for_each(|slice| bytes.extend_from_slice(slice));
         bytes
     }
 
@@ -344,7 +349,13 @@ fn a_batch_is_packed_once_and_sent_again_byte_for_byte() {
     let first = tested.start(FIRST).unwrap();
     let bytes = |tested: &Tested, request| {
         let mut out = Vec::new();
-        tested.queue.of_request(request).unwrap().writer().slices(|slice| out.extend_from_slice(slice));
+        tested
+            .queue
+            .of_request(request)
+            .unwrap()
+            .writer()
+            .slices()
+            .for_each(|slice| out.extend_from_slice(slice));
         out
     };
     let sent = bytes(&tested, first);

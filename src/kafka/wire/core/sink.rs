@@ -428,7 +428,7 @@ impl Sink {
         for (partition, cut) in partitions.iter().zip(cuts) {
             each(&head[from..*cut])?;
             if let Some(batch) = self.partitions[partition.index()].of_request(slot) {
-                batch.writer().try_slices(&mut each)?;
+                batch.writer().slices().try_for_each(&mut each)?;
             }
             from = *cut;
         }

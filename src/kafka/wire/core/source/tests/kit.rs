@@ -46,7 +46,7 @@ pub(super) fn packed(base: i64, epoch: i32, values: &[&str], codec: Codec) -> Ve
     let producer = BatchProducer { id: 5, epoch: 0, base_sequence: 0, transactional: false };
     writer.seal(producer, &CrcShift::by(0));
     let mut bytes = Vec::new();
-    writer.slices(|slice| bytes.extend_from_slice(slice));
+    writer.slices().for_each(|slice| bytes.extend_from_slice(slice));
     bytes[..8].copy_from_slice(&base.to_be_bytes());
     bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
     bytes
@@ -98,7 +98,7 @@ pub(super) fn marker(base: i64, producer_id: i64, commits: bool) -> Vec<u8> {
     let producer = BatchProducer { id: producer_id, epoch: 0, base_sequence: -1, transactional: true };
     writer.seal(producer, &CrcShift::by(0));
     let mut bytes = Vec::new();
-    writer.slices(|slice| bytes.extend_from_slice(slice));
+    writer.slices().for_each(|slice| bytes.extend_from_slice(slice));
     bytes[..8].copy_from_slice(&base.to_be_bytes());
     with_attributes(bytes, 1 << 4 | 1 << 5)
 }
