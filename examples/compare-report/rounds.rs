@@ -72,6 +72,15 @@ impl Rounds {
         Some(Spread { median: median(&values)?, least: *values.first()?, most: *values.last()? })
     }
 
+    /// The median of a figure.
+    ///
+    /// # Errors
+    /// The tool does not have it.
+    pub fn median(&self, case: &str, tool: &str, figure: Figure) -> Result<f64, String> {
+        let spread = self.spread(case, tool, figure);
+        spread.map(|spread| spread.median).ok_or_else(|| format!("{case}: nothing was measured of {tool}"))
+    }
+
     /// What a tool takes of what another one takes.
     ///
     /// # Errors
@@ -82,12 +91,6 @@ impl Rounds {
         (tool, against): (&str, &str),
         figure: Figure,
     ) -> Result<Ratios, String> {
-        let middle = |tool| {
-            let spread = self.spread(case, tool, figure);
-            spread
-                .map(|spread| spread.median)
-                .ok_or_else(|| format!("{case}: nothing was measured of {tool}"))
-        };
         let mut pairs: Vec<_> = self
             .of(case, tool, figure)
             .filter_map(|(round, value)| {
@@ -97,7 +100,10 @@ impl Rounds {
             .collect();
         pairs.sort_by(f64::total_cmp);
         let of_pairs = median(&pairs).ok_or_else(|| format!("{case}: no round has {tool} and {against}"))?;
-        Ok(Ratios { of_medians: middle(tool)? / middle(against)?, of_pairs })
+        Ok(Ratios {
+            of_medians: self.median(case, tool, figure)? / self.median(case, against, figure)?,
+            of_pairs,
+        })
     }
 
     /// By round.

@@ -51,12 +51,7 @@ fn filled(directive: &str, rounds: &Rounds, values: &Values) -> Result<String, S
             ))
         }
         ["growth", limit, case, other, tool] => {
-            let of = |case| {
-                let spread = rounds.spread(case, tool, Figure::Memory);
-                spread
-                    .map(|spread| spread.median)
-                    .ok_or_else(|| format!("{case}: nothing was measured of {tool}"))
-            };
+            let of = |case| rounds.median(case, tool, Figure::Memory);
             let ratio = of(other)? / of(case)?;
             Ok(format!("| {} | ≤ {limit} | {ratio:.2} | | {} |", what()?, verdict(ratio <= parsed(limit)?)))
         }

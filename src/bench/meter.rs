@@ -310,13 +310,13 @@ impl<'a> Meter<'a> {
 
     fn counts(&self) -> Counts {
         let counts = self.producers().iter().map(|shard| shard.counts());
-        sum(counts.chain(self.readers().map(|shard| shard.counts())))
+        counts.chain(self.readers().map(|shard| shard.counts())).sum()
     }
 
     /// What of it has come within the time of windows, by the shards' own clocks.
     fn counts_in_time(&self) -> Counts {
         let counts = self.producers().iter().map(|shard| shard.in_time.get());
-        sum(counts.chain(self.readers().map(|shard| shard.in_time.get())))
+        counts.chain(self.readers().map(|shard| shard.in_time.get())).sum()
     }
 
     fn overdue(&self) -> u64 {
@@ -387,13 +387,6 @@ fn is_hopeless(overdue: u64, acked_per_s: f64, waited: Duration) -> bool {
 fn next_sample(last_us: u64, now_us: u64) -> u64 {
     let missed = now_us.saturating_sub(last_us) / SECOND_US;
     last_us + (missed + 1) * SECOND_US
-}
-
-fn sum(parts: impl Iterator<Item = Counts>) -> Counts {
-    parts.fold(Counts::default(), |mut sum, part| {
-        sum += part;
-        sum
-    })
 }
 
 fn seconds(us: u64) -> f64 {

@@ -1,7 +1,7 @@
 //! What a benchmark counts, and which part of it came within the measured time. That part is told apart by the shard, on its own
 //! clock: whoever reads the counters may look late.
 
-use std::ops::AddAssign;
+use std::{iter::Sum, ops::AddAssign};
 
 use super::Counter;
 
@@ -38,6 +38,14 @@ impl AddAssign for Counts {
         self.failed += more.failed;
         self.read += more.read;
         self.read_bytes += more.read_bytes;
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut sum = Self::default();
+        all.for_each(|one| sum += one);
+        sum
     }
 }
 
@@ -117,8 +125,7 @@ mod tests {
             Counts { sent: 50, acked: 50, acked_bytes: 500, failed: 50, read: 50, read_bytes: 350 };
         assert_eq!(in_time.get(), expected);
         watch.look(counts(901), true, &in_time);
-        let mut sum = in_time.get();
-        sum += expected;
+        let sum: Counts = [in_time.get(), expected].into_iter().sum();
         assert_eq!((sum.acked, sum.read_bytes), (101, 707), "another time, and another shard's");
     }
 }
