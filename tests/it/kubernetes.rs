@@ -41,13 +41,16 @@ fn manifests_fit_the_published_schemas_and_the_program() {
     let jobs: Vec<_> = of_kind("Job").collect();
     assert_eq!(jobs.len(), 2);
     for job in jobs {
-        expect_understood(job, settings);
+        let run = as_kubernetes_does(job, settings, "2");
+        run.arg("--print-placement").finish_bare().expect_code(0);
     }
+    let is_indexed = |job: &&Value| job["spec"]["completionMode"] == "Indexed";
+    expect_no_pod_beyond_the_slices(of_kind("Job").find(is_indexed).expect("a Job with slices"), settings);
     what_does_not_fit_is_named();
 }
 
-/// The command line of a Job, as Kubernetes makes it, is one that the program takes.
-fn expect_understood(job: &Value, settings: &Value) {
+/// The command line of a Job, as Kubernetes makes it of the pod of this index.
+fn as_kubernetes_does(job: &Value, settings: &Value, index: &str) -> Run {
     let spec = &job["spec"];
     let container = &spec["template"]["spec"]["containers"][0];
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
@@ -62,7 +65,7 @@ fn expect_understood(job: &Value, settings: &Value) {
     if is_indexed {
         assert_eq!(variables["PROOFLOAD_SLICES"], spec["completions"].to_string());
         assert_eq!(spec["completions"], spec["parallelism"]);
-        variables.insert("JOB_COMPLETION_INDEX".to_owned(), "2".to_owned());
+        variables.insert("JOB_COMPLETION_INDEX".to_owned(), index.to_owned());
     }
     let workdir = Workdir::new();
     workdir.write("token", "secret");
@@ -77,7 +80,20 @@ fn expect_understood(job: &Value, settings: &Value) {
     for (name, value) in variables {
         run = run.env(&name, value);
     }
-    run.arg("--print-placement").finish_bare().expect_code(0);
+    run
+}
+
+/// Where there are more completions than `PROOFLOAD_SLICES` says, a pod is none of them; exit code 2 fails the Job.
+fn expect_no_pod_beyond_the_slices(job: &Value, settings: &Value) {
+    let slices = job["spec"]["completions"].to_string();
+    let code = 2;
+    let finished = as_kubernetes_does(job, settings, &slices).finish_bare().expect_code(code);
+    finished.expect_output(&["--slice", "JOB_COMPLETION_INDEX is '3'"]);
+    let rules = &job["spec"]["podFailurePolicy"]["rules"][1];
+    assert!(
+        rules["onExitCodes"]["values"].as_array().is_some_and(|codes| codes.contains(&code.into())),
+        "{rules}"
+    );
 }
 
 /// Fields that nobody has, and values of another type.
