@@ -115,6 +115,7 @@ impl LogReader for Reader {
                 second_header: None,
                 key: Some(id),
                 value: Some(&VALUE),
+                batch: None,
             };
             visitor.record(partition, &view);
         }

@@ -28,6 +28,7 @@ fn view(offset: i64, id: &[u8; RECORD_ID_BYTES]) -> RecordView<'_> {
         first_header: Some((RECORD_ID_HEADER.as_bytes(), id)),
         key: Some(id),
         value: Some(&[0; 128]),
+        batch: None,
     }
 }
 

@@ -7,8 +7,8 @@ pub mod record {
         config::Fill,
         random::Random,
         record::{
-            KeyText, PayloadPool, RECORD_ID_BYTES, RECORD_ID_HEADER, RecordView, encode_record_id,
-            parse_record_id,
+            KeyText, PayloadPool, ProducedBatch, RECORD_ID_BYTES, RECORD_ID_HEADER, RecordView,
+            encode_record_id, parse_record_id,
             proof::{Content, Encoded, PROOF_HEADER, Proof, digest_of, encode},
         },
         verifier::check::validator::{PartitionState, Rules, Visible},

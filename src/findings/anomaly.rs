@@ -134,6 +134,9 @@ pub struct Evidence {
     /// Who wrote it, by its proof header; not necessarily true when the record is corrupt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_by: Option<Writer>,
+    /// Who produced its batch, as the log has it, where the client shows that; not true of a batch whose bytes have changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub producer: Option<Producer>,
     /// The record that the reader was shown before this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Neighbour>,
@@ -169,6 +172,17 @@ pub struct Neighbour {
     /// Run and number of the last record up to there that had a proof header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_by: Option<Writer>,
+}
+
+/// A producer as brokers know it. What they took twice has the same numbers twice; what was sent twice has others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Producer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// The record's sequence number.
+    pub sequence: i32,
 }
 
 /// A run and its record.

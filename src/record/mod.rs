@@ -7,7 +7,7 @@ mod view;
 
 pub use id::*;
 pub(crate) use view::Header;
-pub use view::RecordView;
+pub use view::{ProducedBatch, RecordView};
 
 /// Bytes of key and headers that a record has beside its value, at most: what proves it.
 #[must_use]

@@ -143,6 +143,7 @@ fn plain(offset: i64, value: Option<&[u8]>) -> RecordView<'_> {
         second_header: None,
         key: None,
         value,
+        batch: None,
     }
 }
 

@@ -162,6 +162,7 @@ pub(crate) fn record_at<T>(
         second_header: None,
         key: None,
         value: Some(b""),
+        batch: None,
     };
     show(&record)
 }

@@ -106,6 +106,7 @@ impl<'a> Message<'a> {
             second_header,
             key,
             value: self.value(),
+            batch: None,
         }
     }
 

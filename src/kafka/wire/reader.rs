@@ -140,7 +140,7 @@ pub(super) struct Shown<'a, V>(pub(super) &'a mut V);
 impl<V: LogVisitor> Visitor for Shown<'_, V> {
     #[inline]
     fn record(&mut self, partition: PartitionSlot, record: &ReadRecord<'_>) {
-        let ReadRecord { offset, leader_epoch, sent_ms, key, value, headers } = *record;
+        let ReadRecord { offset, leader_epoch, sent_ms, key, value, headers, batch } = *record;
         let Some([first_header, second_header]) = headers::first_two(headers) else {
             // Where the next record begins is known all the same.
             let cause = "headers that cannot be taken apart";
@@ -158,6 +158,7 @@ impl<V: LogVisitor> Visitor for Shown<'_, V> {
             second_header,
             key,
             value,
+            batch,
         };
         self.0.record(partition, &view);
     }

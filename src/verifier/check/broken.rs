@@ -122,6 +122,7 @@ mod tests {
             second_header: None,
             key: None,
             value: Some(b"value"),
+            batch: None,
         }
     }
 

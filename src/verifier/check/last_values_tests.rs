@@ -27,6 +27,7 @@ fn shown(offset: i64, value: Option<&[u8]>) -> RecordView<'_> {
         has_sound_headers: true,
         key: Some(b"k"),
         value,
+        batch: None,
     }
 }
 

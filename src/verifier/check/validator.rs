@@ -9,7 +9,7 @@ use super::{
     order::{Order, OutOfOrder},
 };
 use crate::{
-    findings::anomaly::{Anomaly, Evidence, Neighbour, Writer},
+    findings::anomaly::{Anomaly, Evidence, Neighbour, Producer, Writer},
     ledger::PartitionLedger,
     mutants::enforced,
     record::{
@@ -341,6 +341,11 @@ fn evidence(
         leader_epoch: Some(record.leader_epoch).filter(|epoch| *epoch >= 0),
         acked_here: ledger.map(|ledger| ledger.contains(record.offset)),
         written_by: proof.map(writer),
+        producer: record.batch.map(|batch| Producer {
+            id: batch.producer_id,
+            epoch: batch.producer_epoch,
+            sequence: batch.sequence_of(record.offset),
+        }),
         previous,
         missing: Vec::new(),
         records: None,

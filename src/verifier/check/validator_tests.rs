@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     ledger::OffsetRun,
     record::{
-        Header,
+        Header, ProducedBatch,
         proof::{InTransaction, Numbering, PROOF_HEADER},
     },
 };
@@ -23,6 +23,7 @@ fn record(offset: i64, first_header: Option<Header<'_>>) -> RecordView<'_> {
         second_header: None,
         key: None,
         value: None,
+        batch: None,
     }
 }
 
@@ -42,6 +43,7 @@ fn check(state: &mut PartitionState, offset: i64, epoch: i32, id: &str) -> Resul
         second_header: None,
         key: None,
         value: Some(b""),
+        batch: None,
     };
     state.check(&record, Some(&ledger()), RULES).map_err(|broken| broken.anomaly)
 }
@@ -177,6 +179,7 @@ impl Sent {
             second_header: Some((&self.second.0, &self.second.1)),
             key: Some(&self.key),
             value: self.value.as_deref(),
+            batch: None,
         }
     }
 }
@@ -389,6 +392,15 @@ fn evidence_names_the_writer_the_neighbour_and_the_ledger_s_word() {
         "previous": { "offset": 5, "leader_epoch": 0, "written_by": writer },
     });
     assert_eq!(evidence, expected);
+}
+
+#[test]
+fn evidence_has_what_the_batch_says_of_its_producer() {
+    let batch = ProducedBatch { base_offset: 90, producer_id: 4_000, producer_epoch: 2, base_sequence: 40 };
+    let record = RecordView { batch: Some(&batch), ..record(99, None) };
+    let broken = PartitionState::default().check(&record, Some(&ledger()), RULES).unwrap_err();
+    let evidence = serde_json::to_value(&broken.evidence).unwrap();
+    assert_eq!(evidence["producer"], serde_json::json!({ "id": 4_000, "epoch": 2, "sequence": 49 }));
 }
 
 #[test]

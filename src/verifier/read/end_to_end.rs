@@ -144,6 +144,7 @@ mod tests {
             second_header: Some((PROOF_HEADER.as_bytes(), header.as_bytes())),
             key: None,
             value: None,
+            batch: None,
         });
     }
 

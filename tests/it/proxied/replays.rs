@@ -12,6 +12,7 @@ use crate::{
         batches::RawBatch,
         protocol::{Body, Message},
         proxy::{Fate, Rule},
+        schema::Schema,
         wait_until,
     },
     tests,
@@ -79,6 +80,16 @@ fn what_was_not_asked_for_is_named_by_our_own_client(cluster: &Cluster) {
         let finished = run(&proxy, &topic, &workdir, &work).finish().expect_code(1);
         let named = violations(&finished);
         assert!(!named.is_empty() && named.iter().all(|one| one.anomaly == "nonmonotonic"), "{named:?}");
+        // The topic has one producer: its sequence numbers are the offsets.
+        let report = workdir.report();
+        Schema::of_reports().expect_valid(&report);
+        let violation = &report["violations"][0];
+        let producer = &violation["evidence"]["producer"];
+        assert_eq!(
+            (&producer["epoch"], &producer["sequence"]),
+            (&0.into(), &violation["offset"]),
+            "{violation}"
+        );
         finished.expect_output(&["400 proven valid"]);
     }
 }

@@ -47,6 +47,7 @@ fn record<'a>(slot: u32, offset: i64, epoch: i32, is_sound: bool) -> Event<'a> {
         second_header: None,
         key: None,
         value: None,
+        batch: None,
     };
     Event::Record { partition: PartitionSlot::new(slot), record }
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::{CHECKED_FROM, Crc, HEADER_BYTES, LENGTH_END, MAGIC, Records, TRANSACTIONAL};
+use crate::record::ProducedBatch;
 
 /// What a batch is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,18 @@ impl<'a> Batch<'a> {
     #[must_use]
     pub fn base_sequence(&self) -> i32 {
         i32_at(self.bytes, 53)
+    }
+
+    /// As its producer has numbered it; `None`: that has no id.
+    #[must_use]
+    pub fn produced(&self) -> Option<ProducedBatch> {
+        let (producer_id, base_sequence) = (self.producer_id(), self.base_sequence());
+        (producer_id >= 0 && base_sequence >= 0).then(|| ProducedBatch {
+            base_offset: self.base_offset(),
+            producer_id,
+            producer_epoch: self.producer_epoch(),
+            base_sequence,
+        })
     }
 
     /// How many records it has by now; 0 where compaction has taken all.

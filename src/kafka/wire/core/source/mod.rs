@@ -44,6 +44,7 @@ use crate::{
     },
     mutants::enforced,
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
+    record::ProducedBatch,
 };
 
 /// How fetches are made.
@@ -146,6 +147,8 @@ pub(crate) struct ReadRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// Its headers, from their number on, as they lie there; they have not been looked at.
     pub headers: &'a [u8],
+    /// Its batch as its producer has numbered it, if that has an id.
+    pub batch: Option<&'a ProducedBatch>,
 }
 
 /// Who is shown what was read.

@@ -1,7 +1,10 @@
 //! Showing what has come: batch by batch, each checked before its first record is shown.
 
+mod behind;
+
 use std::ops::Range;
 
+use self::behind::{Behind, behind};
 use super::{
     ReadRecord, Source, SourceEvent, SourceSettings, TurnKey, Visitor, aborted,
     markers::{Contradiction, Markers},
@@ -10,9 +13,7 @@ use super::{
 };
 use crate::{
     kafka::wire::{
-        batch::{
-            Batch, BatchError, Batches, HEADER_BYTES, Marker, RecordRef, Records, RecordsPlace, Unpacker,
-        },
+        batch::{Batch, BatchError, Batches, Marker, RecordRef, Records, RecordsPlace, Unpacker},
         protocol::AbortedTransaction,
     },
     mutants::enforced,
@@ -252,6 +253,7 @@ impl Shower {
         let mut records = batch.records(self.unpacker.unpacked(batch)).resume(place);
         let mut shown = 0;
         let (leader_epoch, has_broker_time) = (batch.leader_epoch(), batch.has_broker_time());
+        let produced = batch.produced();
         let most = sound.unwrap_or(i32::MAX);
         while shown < self.limit && records.passed() < most {
             let Some(record) = records.next() else { break };
@@ -264,7 +266,9 @@ impl Shower {
                     tell_malformed(slot, from..offset, visitor);
                 }
                 let sent_ms = (!has_broker_time && timestamp_ms >= 0).then_some(timestamp_ms);
-                visitor.record(slot, &ReadRecord { offset, leader_epoch, sent_ms, key, value, headers });
+                let batch = produced.as_ref();
+                let read = ReadRecord { offset, leader_epoch, sent_ms, key, value, headers, batch };
+                visitor.record(slot, &read);
                 shown += 1;
             }
             behind = offset.saturating_add(1);
@@ -569,31 +573,3 @@ fn stumble(
 const DAMAGED: &str = "batches that are damaged";
 /// So much behind a batch shows where the next one begins.
 const PEEK_BYTES: usize = 1 << 16;
-
-/// What lies behind a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
-    /// A batch with this first offset.
-    Batch { base: i64 },
-    /// Nobody has seen it.
-    Unseen,
-    /// No batch that could follow: the length that led there may have been wrong.
-    Nonsense,
-}
-
-fn behind(rest: &[u8], base: i64) -> Behind {
-    let Some((front, _)) = rest.split_first_chunk::<HEADER_BYTES>() else { return Behind::Unseen };
-    // An own copy with the length of its header, so that it counts as whole.
-    let mut front = *front;
-    let plausible = i32::from_be_bytes([front[8], front[9], front[10], front[11]]) >= HEADER_BODY;
-    front[8..12].copy_from_slice(&HEADER_BODY.to_be_bytes());
-    match Batches::new(&front).next() {
-        Some(Ok(next)) if plausible && next.base_offset() > base => {
-            Behind::Batch { base: next.base_offset() }
-        }
-        _ => Behind::Nonsense,
-    }
-}
-
-/// The length that a batch without records has in its header.
-const HEADER_BODY: i32 = 49;

@@ -224,6 +224,26 @@ fn what_came_for_an_earlier_place_is_not_shown() {
 }
 
 #[test]
+fn a_batch_s_producer_is_shown_where_it_has_an_id() {
+    #[derive(Default)]
+    struct Sequences(Vec<Option<(i64, i32)>>);
+    impl Visitor for Sequences {
+        fn record(&mut self, _slot: PartitionSlot, record: &ReadRecord<'_>) {
+            let of = |batch: &ProducedBatch| (batch.producer_id, batch.sequence_of(record.offset));
+            self.0.push(record.batch.map(of));
+        }
+        fn event(&mut self, _slot: PartitionSlot, _event: SourceEvent<'_>) {}
+    }
+    let mut bench = Bench::reading(1);
+    bench.asks(FIRST);
+    let nobody_s = changed(batch(2, 3, &["c"]), 43, &[0xff; 14]);
+    bench.give(FIRST, &[part(0, 9, &[batch(0, 3, &["a", "b"]), nobody_s])]);
+    let mut sequences = Sequences::default();
+    while bench.source.show(&mut sequences) > 0 {}
+    assert_eq!(sequences.0, [Some((5, 0)), Some((5, 1)), None]);
+}
+
+#[test]
 fn time_is_the_producer_s_where_it_is_not_the_broker_s() {
     struct Times(Vec<(i32, Option<i64>)>);
     impl Visitor for Times {
