@@ -3,7 +3,10 @@
 //!
 //! `PROOFLOAD_FREEZES` says for how many seconds each; see `scripts/prove`.
 
-use std::{env, thread, time::Duration};
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -20,6 +23,8 @@ pub fn tests() -> Vec<(String, Test)> {
 
 const NODES: usize = 3;
 const DEFAULT_S: u64 = 3;
+/// In halves of that time: for so long the coordinator moves in all, for five minutes in the long form.
+const MOVES_HALVES: u32 = 15;
 /// How long a coordinator stays where it is.
 const PAUSE: Duration = Duration::from_secs(4);
 /// Shorter than the long form freezes: members are put out of their groups, and come back.
@@ -92,12 +97,16 @@ fn whoever_stands_still_loses_nothing(cluster: &Cluster) {
 
     let moved = Moved { topic: "__consumer_offsets".to_owned(), partitions: 4, every: 1 };
     let elector = Elector::start(cluster.bootstrap(), NODES, vec![moved], PAUSE);
+    let until = Instant::now() + Duration::from_secs(seconds) * MOVES_HALVES / 2;
     for role in [None].into_iter().chain(roles.iter().map(Some)) {
         freeze(cluster, role, seconds);
         expect_progress(&roles);
         let name = role.map_or("a broker", |role| role.name);
         println!("freezes: {name} goes on after {seconds} s 1 true, 0 not");
     }
+    thread::sleep(until.saturating_duration_since(Instant::now()));
+    expect_progress(&roles);
+    println!("freezes: all go on under {} coordinators 1 true, 0 not", elector.elections());
     assert!(elector.stop() > 0, "the coordinator did not move");
 
     let [producer, reader, group, repeater] = roles.map(|role| role.run);

@@ -1,6 +1,7 @@
 //! Many worlds, each of a seed of its own; and whether broken rules are found in them.
 
 use std::{
+    fmt::Debug,
     ops::Range,
     panic::{self, AssertUnwindSafe},
 };
@@ -72,12 +73,35 @@ const FIRST_SEED: &str = "PROOFLOAD_FIRST_SEED";
 const USUAL: u64 = 100;
 /// A seed that is played alone, and says what happens.
 const TOLD_SEED: &str = "PROOFLOAD_TOLD_SEED";
-/// In so many seeds each broken rule is looked for, where these are not enough.
+/// In so many seeds each broken rule is looked for, where others are not enough; then what is found is said.
 const CANARY_SEEDS: &str = "PROOFLOAD_CANARY_SEEDS";
-const USUAL_CANARY_SEEDS: u64 = 1_000;
+const USUAL_CANARY_SEEDS: Range<u64> = 0..1_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
+/// Looks for each broken rule in these seeds, or in so many as somebody asks for. Each must be noticed.
+pub(super) fn expect_all_found<R: Copy + Debug>(
+    rules: &[R],
+    usual: Range<u64>,
+    goes_wrong: impl Fn(u64, R) -> bool,
+) {
+    let asked = number(CANARY_SEEDS);
+    let seeds = asked.map_or(usual, |count| 0..count);
+    let mut missed = Vec::new();
+    for &rule in rules {
+        let found = seeds.clone().find(|seed| goes_wrong(*seed, rule));
+        if asked.is_some() {
+            let (right, not) = (u8::from(found.is_some()), u8::from(found.is_none()));
+            let by = found.map_or("by none".to_owned(), |seed| format!("by seed {seed}"));
+            println!("canary: {right} true, {not} not, {rule:?} {by}");
+        }
+        if found.is_none() {
+            missed.push(rule);
+        }
+    }
+    assert!(missed.is_empty(), "not noticed: {missed:?}");
 }
 
 #[test]
@@ -86,7 +110,7 @@ fn whatever_happens_each_record_is_once_in_the_log_and_shown() {
     let count = asked.unwrap_or(USUAL);
     let (wrong, happened) = play_all(first..first + count);
     if asked.is_some() {
-        println!("simulated: {} true, {} not, {happened:?}", count - wrong.len() as u64, wrong.len());
+        println!("simulated: {} true, {} not, worlds: {happened:?}", count - wrong.len() as u64, wrong.len());
     }
     assert!(wrong.is_empty(), "{} of {count} worlds went wrong:\n{}", wrong.len(), wrong.join("\n"));
     if count >= USUAL {
@@ -126,10 +150,7 @@ fn a_seed_is_played_alike_each_time() {
 /// A broker that breaks a rule has to be noticed, or the simulation is worth nothing.
 #[test]
 fn each_broken_rule_of_a_broker_is_found() {
-    for canary in Canary::ALL {
-        let found = (0..1_000).find(|seed| goes_wrong(*seed, Some(canary)));
-        assert!(found.is_some(), "{canary:?} is not noticed");
-    }
+    expect_all_found(&Canary::ALL, USUAL_CANARY_SEEDS, |seed, canary| goes_wrong(seed, Some(canary)));
 }
 
 /// Rules of the client, each with a switch that breaks it.
@@ -158,19 +179,6 @@ const RULES: [&str; 19] = [
 /// And so does a client.
 #[test]
 fn each_broken_rule_of_the_client_is_found() {
-    let seeds = number(CANARY_SEEDS);
-    let mut missed = Vec::new();
-    for rule in RULES {
-        let is_found = |seed: &u64| mutants::without(Some(rule), || goes_wrong(*seed, None));
-        let found = (0..seeds.unwrap_or(USUAL_CANARY_SEEDS)).find(is_found);
-        if seeds.is_some() {
-            let (right, not) = (u8::from(found.is_some()), u8::from(found.is_none()));
-            let by = found.map_or("by none".to_owned(), |seed| format!("by seed {seed}"));
-            println!("canary: {right} true, {not} not, {rule} {by}");
-        }
-        if found.is_none() {
-            missed.push(rule);
-        }
-    }
-    assert!(missed.is_empty(), "not noticed: {missed:?}");
+    let without = |seed, rule| mutants::without(Some(rule), || goes_wrong(seed, None));
+    expect_all_found(&RULES, USUAL_CANARY_SEEDS, without);
 }
