@@ -13,6 +13,7 @@ use crate::{
 
 pub fn tests() -> Vec<(String, Test)> {
     let theirs = tests![
+        SecuredTheirs(a_token_that_is_refused_at_renewal_is_told_and_ends),
         SecuredTheirs(a_token_is_read_again_before_it_expires),
         SecuredTheirs(a_bearer_token_proves),
         SecuredTheirs(a_token_that_the_broker_does_not_understand_is_refused),
@@ -20,6 +21,7 @@ pub fn tests() -> Vec<(String, Test)> {
     ];
     let theirs = theirs.into_iter().map(|(name, test)| (format!("{name}_by_librdkafka"), test));
     let all = tests![
+        Secured(a_token_that_is_refused_at_renewal_is_told_and_ends),
         Secured(a_token_is_read_again_before_it_expires),
         Secured(a_bearer_token_proves),
         Secured(a_bearer_token_over_tls_proves),
@@ -115,4 +117,30 @@ fn a_token_is_read_again_before_it_expires(secured: &Secured) {
     finished
         .expect_output(&["PROVEN", "90 of 90 records", "sequential  90 records proven valid"])
         .expect_no_output(&["ERROR", "no new bearer token", &first, &second]);
+}
+
+/// The broker wants to know again before the first token's end, and takes no such token as the second one.
+fn a_token_that_is_refused_at_renewal_is_told_and_ends(secured: &Secured) {
+    const LIFE_S: u64 = 6;
+    const REFUSED: &str = "an-opaque-token";
+    let (topic, elsewhere) = (secured.topic(2), Workdir::new());
+    let file = elsewhere.path().join("token");
+    let first = token(PROVER, 0, LIFE_S);
+    fs::write(&file, &first).expect("a file");
+    let work = "--produce_msgs 1000000 --msg_size 100 --produce-throughput-bps 10000 --password-file";
+    let run = verifier(secured, Door::Sasl, &topic, PROVER).args(work).arg(&file.display().to_string());
+    let run = run.args("--report report.json").with_control().start();
+    run.harness().until("acks", |workers| workers[0].producer().acked > 10);
+    elsewhere.write("new", REFUSED);
+    fs::rename(elsewhere.path().join("new"), &file).expect("a new token");
+    run.wait_for_log("and this client do not accept each other");
+    let finished = run.finish().expect_code(3).expect_no_output(&[&first, REFUSED, " is gone ("]);
+    let finished = finished.expect_output(&["check user, password"]).expect_one_error(&[]);
+    assert!(finished.elapsed > Duration::from_secs(30), "it may be let in again: {:?}", finished.elapsed);
+    assert_eq!(
+        finished.workdir.report()["complaints"][0]["kind"],
+        "authentication",
+        "{}",
+        finished.transcript()
+    );
 }

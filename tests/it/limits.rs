@@ -40,6 +40,13 @@ fn too_few_descriptors_are_named_before_anything_is_done(cluster: &Cluster) {
         let finished = finished.expect_one_error(&[clients, "limit is 256", "`ulimit -n ", "LimitNOFILE="]);
         assert!(finished.workdir.contents().is_empty(), "a file was touched");
     }
+    // And who is not told which client to take.
+    let run =
+        Run::verifier().args(topic.flags()).args("--cores 1 --create-topic --produce_msgs 10 --seq_read");
+    let run = limited(run.args("--remote-port 0"), "-n 64").finish_bare().expect_code(3);
+    let run =
+        run.expect_one_error(&["limit is 64", "connections to 1 broker(s)", "`ulimit -n ", "LimitNOFILE="]);
+    assert!(run.workdir.contents().is_empty(), "a file was touched");
     let words = format!("--brokers {} --topic {} --group g", cluster.bootstrap(), topic.name());
     let run = Run::repeater().args(words).args("--workers 40 --create-topic");
     limited(run, "-n 256").finish().expect_code(3).expect_one_error(&["limit is 256", "`ulimit -n "]);

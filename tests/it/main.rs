@@ -49,6 +49,7 @@ mod probes;
 mod process;
 mod proxied;
 mod real;
+mod releases;
 mod renewed;
 mod repeater;
 mod roles;
@@ -164,6 +165,7 @@ fn all() -> Vec<(String, Test)> {
         slices::tests(),
         groups::tests(),
         probed::tests(),
+        releases::tests(),
         stalls::tests(),
         trogdor::tests(),
         engines::tests(),

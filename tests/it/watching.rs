@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::{
     Test,
     dsl::{
-        Cluster, Proxy, Run, poll, ports,
+        Cluster, Proxy, Run, Running, poll, ports,
         protocol::{Body, Message},
         proxy::{Fate, Rule},
         threads,
@@ -43,11 +43,23 @@ fn run(flags: &str, work: &str) -> Run {
     Run::verifier().args(flags).args(WIRE).args(work)
 }
 
-/// In whatever phase it is, from its beginning on.
+/// In whatever phase it is, from its beginning on, and whoever is not told with which client it is to work.
 fn no_thread_of_the_other_client_is_there(cluster: &Cluster) {
-    let topic = cluster.topic(4);
-    let work = "--produce_msgs 2000 --msg_size 1000 --produce-throughput-bps 1000000 --rand_read_msgs 2000 --parallel 2";
-    let run = run(&topic.flags(), work).args("--seq_read --consume-throughput-mb 2").start();
+    let readers = "--rand_read_msgs 2000 --parallel 2 --seq_read --consume-throughput-mb 2";
+    let produce = "--produce_msgs 2000 --msg_size 1000 --produce-throughput-bps 1000000";
+    let plain = Run::verifier().args(format!("{produce} {readers}"));
+    let transactions = "--use-transactions --msgs-per-transaction 10 --transaction-abort-rate 0.2";
+    let transactional = Run::verifier().args(format!("{produce} --seq_read {transactions}"));
+    let bench =
+        Run::proofload().args("bench --msg_size 100 --rate 500 --duration 2s --warmup 1s --readers direct");
+    for run in [plain, transactional, bench] {
+        let topic = cluster.topic(4);
+        let run = run.args(topic.flags()).args("--remote-port 0").run_bare();
+        expect_own_threads_only(run);
+    }
+}
+
+fn expect_own_threads_only(run: Running) {
     let (mut seen, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
     let over = poll(|| {
         for thread in threads::of(run.pid()) {
