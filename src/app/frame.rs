@@ -33,7 +33,7 @@ pub(crate) fn client_on(pick: &ClientPick, is_redpanda: bool) -> ClientKind {
     if kind != pick.kind {
         tracing::info!(
             "librdkafka writes and reads: these brokers are Redpanda's, where our own client has not been proven yet \
-             (--client wire takes it all the same)"
+             (scripts/prove --on does that; --client wire takes it all the same)"
         );
     }
     kind

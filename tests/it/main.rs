@@ -19,6 +19,7 @@ mod disk;
 mod doctor;
 mod dsl;
 mod elections;
+mod elsewhere;
 mod embedded;
 mod endings;
 mod engines;
@@ -149,6 +150,7 @@ fn all() -> Vec<(String, Test)> {
     [
         // The slow ones first, so that none of them is waited for alone in the end.
         elections::tests(),
+        elsewhere::tests(),
         cycles::tests(),
         freezes::tests(),
         leaderships::tests(),

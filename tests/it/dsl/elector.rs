@@ -1,5 +1,5 @@
 //! Leaders that move although no broker is ever down: each partition's list of replicas is permuted, and its preferred
-//! leader elected, again and again.
+//! leader elected, again and again. Or its replicas move to other brokers, where nobody elects a leader on demand.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -51,10 +51,27 @@ pub struct Elector {
 impl Elector {
     /// Has the leaders of these topics move at this pace; each of them has all `nodes` for replicas.
     pub fn start(bootstrap: &str, nodes: usize, topics: Vec<Moved>, pause: Duration) -> Self {
+        let nodes: Vec<_> = (0..).take(nodes).collect();
+        Self::start_with(bootstrap, (&nodes, nodes.len(), true), topics, pause)
+    }
+
+    /// Has the replicas of these topics move among these nodes at this pace: each of them is on all but one. Counts replicas.
+    pub fn moving_replicas(bootstrap: &str, nodes: &[i32], topics: Vec<Moved>, pause: Duration) -> Self {
+        Self::start_with(bootstrap, (nodes, nodes.len() - 1, false), topics, pause)
+    }
+
+    fn start_with(
+        bootstrap: &str,
+        (nodes, replicas, elects): (&[i32], usize, bool),
+        topics: Vec<Moved>,
+        pause: Duration,
+    ) -> Self {
         let (stopping, elections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut mover = Mover {
             addresses: bootstrap.split(',').map(str::to_owned).collect(),
-            nodes: (0..).take(nodes).collect(),
+            nodes: nodes.to_vec(),
+            replicas,
+            elects,
             topics,
             random: Random::from_seed(7),
             correlation: 0,
@@ -107,6 +124,10 @@ impl Drop for Elector {
 struct Mover {
     addresses: Vec<String>,
     nodes: Vec<i32>,
+    /// Of each partition.
+    replicas: usize,
+    /// The first of them is elected.
+    elects: bool,
     topics: Vec<Moved>,
     random: Random,
     correlation: i32,
@@ -124,6 +145,10 @@ impl Mover {
         let answer: AlterPartitionReassignmentsResponse = self.ask(REASSIGN, &request)?;
         if answer.error_code != 0 {
             return Err(refused("AlterPartitionReassignments", answer.error_code));
+        }
+        if !self.elects {
+            let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+            return Ok(partitions.filter(|partition| partition.error_code == 0).count() as u64);
         }
         let topics = due.iter().map(|topic| {
             TopicPartitions::default().with_topic(name(topic)).with_partitions(ids(topic).collect())
@@ -145,7 +170,7 @@ impl Mover {
         let partitions = ids(topic).map(|id| {
             let (nodes, random) = (&mut self.nodes, &mut self.random);
             (1..nodes.len()).rev().for_each(|last| nodes.swap(last, random.index(last + 1)));
-            let replicas = nodes.iter().copied().map(BrokerId).collect();
+            let replicas = nodes.iter().copied().take(self.replicas).map(BrokerId).collect();
             ReassignablePartition::default().with_partition_index(id).with_replicas(Some(replicas))
         });
         let partitions = partitions.collect();

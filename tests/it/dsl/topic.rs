@@ -175,6 +175,13 @@ impl Topic {
         Some(partitions.iter().map(|partition| (partition.leader(), partition.isr().to_vec())).collect())
     }
 
+    /// The cluster's brokers.
+    #[track_caller]
+    pub fn brokers(&self) -> Vec<i32> {
+        let metadata = self.consumer().fetch_metadata(Some(&self.name), ATTEMPT).expect("metadata");
+        metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect()
+    }
+
     /// The value of one of its settings.
     #[track_caller]
     pub fn setting(&self, name: &str) -> String {
