@@ -40,6 +40,8 @@ pub enum Anomaly {
     InventedAbort,
     /// An abort in the broker's list that begins behind the transaction's first record.
     BelatedAbort,
+    /// A log's start that went back, by the word of one leader.
+    StartBack,
     /// A value that is not the last one of its key, or a key that is gone.
     StaleValue,
     /// A record that a group delivered twice, which must not happen here.
@@ -48,7 +50,7 @@ pub enum Anomaly {
 
 impl Anomaly {
     /// All kinds, in the order in which they are declared.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::EpochBack,
         Self::Nonmonotonic,
         Self::WrongOffset,
@@ -63,6 +65,7 @@ impl Anomaly {
         Self::HiddenAbort,
         Self::InventedAbort,
         Self::BelatedAbort,
+        Self::StartBack,
         Self::StaleValue,
         Self::GroupRedelivery,
     ];
@@ -85,6 +88,7 @@ impl Anomaly {
             Self::HiddenAbort => "hidden-abort",
             Self::InventedAbort => "invented-abort",
             Self::BelatedAbort => "belated-abort",
+            Self::StartBack => "start-back",
             Self::StaleValue => "stale-value",
             Self::GroupRedelivery => "group-redelivery",
         }

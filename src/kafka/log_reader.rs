@@ -88,6 +88,14 @@ pub enum LogEvent<'a> {
         /// The marker's offset.
         marker: i64,
     },
+    /// The log's start went back, by the word of one and the same leader: what retention had taken is there again. Reading goes
+    /// on by itself.
+    StartBack {
+        /// Where the log started.
+        from: i64,
+        /// Where it starts now.
+        to: i64,
+    },
     /// The cluster does not let us read here. It will say so again.
     Refused(KafkaError),
     /// The topic or the partition is not there, for the time being at least. The reader tries again by itself.

@@ -353,6 +353,7 @@ impl GroupVisitor for Inbox {
             | LogEvent::OutOfRange
             | LogEvent::Truncated { .. }
             | LogEvent::FalseAbort { .. }
+            | LogEvent::StartBack { .. }
             | LogEvent::NotTruncated { .. } => {}
         }
     }

@@ -109,6 +109,7 @@ impl<V: GroupVisitor> LogVisitor for Showing<'_, V> {
             LogEvent::Unreadable { to: None, .. }
             | LogEvent::NotTruncated { .. }
             | LogEvent::FalseAbort { .. }
+            | LogEvent::StartBack { .. }
             | LogEvent::Refused(_)
             | LogEvent::Gone(_)
             | LogEvent::Transient(_) => {}

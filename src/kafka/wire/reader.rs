@@ -169,6 +169,7 @@ impl<V: LogVisitor> Visitor for Shown<'_, V> {
             SourceEvent::AtEnd { end } => LogEvent::AtEnd { end },
             SourceEvent::Unreadable { from, to, cause } => LogEvent::Unreadable { from, to, cause },
             SourceEvent::FalseAbort { kind, first, marker } => LogEvent::FalseAbort { kind, first, marker },
+            SourceEvent::StartBack { from, to } => LogEvent::StartBack { from, to },
             SourceEvent::OutOfRange => LogEvent::OutOfRange,
             SourceEvent::Truncated { from, epoch, to } => LogEvent::Truncated { from, epoch, to },
             SourceEvent::Error(error) => {

@@ -9,7 +9,7 @@ use crate::{
     app::Shared,
     config::{LatestChecks, ProofConfig},
     findings::anomaly::{Anomaly, Evidence, READABLE, Violation},
-    kafka::{Expected, FalseAbort, Isolation, KafkaError},
+    kafka::{Expected, Isolation, KafkaError},
     ledger::{
         LatestValues, Ledger, PartitionLedger,
         undecided::{self, Undecided},
@@ -406,45 +406,6 @@ impl Checker {
     #[cold]
     pub(crate) fn corrupt(&self, partition: PartitionSlot, offset: i64, found: &str) -> Result<(), Halt> {
         self.broken(Anomaly::Corrupt, partition, offset, READABLE.to_owned(), found.to_owned())
-    }
-
-    /// The broker's list of aborted transactions contradicts a marker in the log.
-    ///
-    /// # Errors
-    /// That, unless the run goes on.
-    #[cold]
-    pub(crate) fn false_abort(
-        &self,
-        partition: PartitionSlot,
-        kind: FalseAbort,
-        (first, marker): (i64, i64),
-    ) -> Result<(), Halt> {
-        let (anomaly, is_enforced, expected, found) = match kind {
-            FalseAbort::Hidden => (
-                Anomaly::HiddenAbort,
-                enforced("hidden-abort"),
-                "aborted",
-                "lacks it, and its records were shown",
-            ),
-            FalseAbort::Invented => (
-                Anomaly::InventedAbort,
-                enforced("invented-abort"),
-                "committed",
-                "has it aborted, and its records were not shown",
-            ),
-            FalseAbort::Belated => (
-                Anomaly::BelatedAbort,
-                enforced("belated-abort"),
-                "aborted",
-                "has that begin later, and its first records were shown",
-            ),
-        };
-        if !is_enforced {
-            return Ok(());
-        }
-        let expected = format!("a transaction that is {expected}, by its marker at offset {marker}");
-        let found = format!("a list of aborted transactions, the broker's, that {found}");
-        self.broken(anomaly, partition, first, expected, found)
     }
 
     /// The client told of a log that was truncated, and the leader, asked about that very place, has the record that was read

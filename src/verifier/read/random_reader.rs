@@ -369,6 +369,7 @@ impl LogVisitor for FirstOffset {
             LogEvent::Progress { .. }
                 | LogEvent::NotTruncated { .. }
                 | LogEvent::FalseAbort { .. }
+                | LogEvent::StartBack { .. }
                 | LogEvent::Gone(_)
                 | LogEvent::Transient(_)
         );
@@ -413,6 +414,10 @@ impl LogVisitor for FirstWord<'_> {
             LogEvent::Progress { .. } | LogEvent::NotTruncated { .. } => return,
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.outcome = checker.false_abort(partition, kind, (first, marker)).err().map(Err);
+                return;
+            }
+            LogEvent::StartBack { from, to } => {
+                self.outcome = checker.start_back(partition, from, to).err().map(Err);
                 return;
             }
             // Nothing but control records from here to the end.

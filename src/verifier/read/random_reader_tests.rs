@@ -160,3 +160,13 @@ fn who_is_stopped_in_the_middle_of_a_read_ends() {
     played.read().unwrap();
     assert_eq!(played.job.stats.valid_reads.get(), 1);
 }
+
+#[test]
+fn a_start_that_went_back_is_named_and_the_read_goes_on() {
+    let back = || say(LogEvent::StartBack { from: 4, to: 2 });
+    let halted = played(1, "").steps([reads_at(5), back()]);
+    assert_eq!(violation(halted.read()), (Anomaly::StartBack, 2));
+    let going = played(1, "--keep-going").steps([reads_at(5), back(), show(5)]);
+    going.read().unwrap();
+    assert_eq!((going.found(), going.job.stats.valid_reads.get()), (vec![(Anomaly::StartBack, 2)], 1));
+}

@@ -8,6 +8,7 @@ mod places;
 mod producing;
 mod reading;
 mod replays;
+mod starts;
 
 use crate::{
     Test,
@@ -29,6 +30,7 @@ pub fn tests() -> Vec<(String, Test)> {
         ends::tests(),
         commits::tests(),
         lists::tests(),
+        starts::tests(),
         places::tests(),
     ];
     all.into_iter().flatten().collect()

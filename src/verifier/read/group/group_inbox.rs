@@ -280,6 +280,9 @@ impl GroupVisitor for Inbox {
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.halt = self.checker.false_abort(partition, kind, (first, marker)).err();
             }
+            LogEvent::StartBack { from, to } => {
+                self.halt = self.checker.start_back(partition, from, to).err();
+            }
             LogEvent::NotTruncated { is_certain: true, .. } => {
                 self.checker.not_truncated(partition, self.position(partition));
             }

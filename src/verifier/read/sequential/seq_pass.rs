@@ -220,6 +220,9 @@ impl LogVisitor for PassState {
             LogEvent::FalseAbort { kind, first, marker } => {
                 self.halt = self.checker.false_abort(slot, kind, (first, marker)).err();
             }
+            LogEvent::StartBack { from, to } => {
+                self.halt = self.checker.start_back(slot, from, to).err();
+            }
             LogEvent::OutOfRange => {
                 self.checker.stats().errors.add(1);
                 reader.refused();

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     findings::anomaly::Anomaly,
     kafka::{
-        Isolation, KafkaError, LogEvent, ReadFrom,
+        FalseAbort, Isolation, KafkaError, LogEvent, ReadFrom,
         fake::{Call, Fake, Step},
     },
     ledger::{Ledger, OffsetRun},
@@ -377,4 +377,25 @@ fn who_has_nothing_to_read_needs_no_client() {
     LocalExecutor::default().run(run_with(fake.clone(), context, job, pass_queue));
     main_thread.join().unwrap();
     assert_eq!(fake.reads().clients, 0);
+}
+
+/// What is shown for the sake of a list that lies is shown all the same.
+#[test]
+fn what_a_broker_says_against_its_log_or_itself_is_named() {
+    let abort = |kind, first| LogEvent::FalseAbort { kind, first, marker: 8 };
+    let said = [
+        (abort(FalseAbort::Hidden, 1), Anomaly::HiddenAbort, 1),
+        (abort(FalseAbort::Invented, 2), Anomaly::InventedAbort, 2),
+        (abort(FalseAbort::Belated, 3), Anomaly::BelatedAbort, 3),
+        (LogEvent::StartBack { from: 9, to: 4 }, Anomaly::StartBack, 4),
+    ];
+    for (event, anomaly, offset) in said {
+        let halted = played(10, "").steps([show(0..4, 0), say(event)]);
+        assert_eq!(violation(halted.read()), (anomaly, offset));
+    }
+    let going = played(10, KEEP_GOING).steps([show(0..4, 0)]).steps(said.map(|(event, ..)| say(event)));
+    let going = going.steps([show(4..10, 0)]);
+    going.read().unwrap();
+    assert_eq!(going.found(), said.map(|(_, anomaly, offset)| (anomaly, offset)));
+    assert_eq!(going.valid(), 10);
 }

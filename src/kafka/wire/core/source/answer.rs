@@ -264,6 +264,10 @@ impl Source {
             return;
         }
         position.denials = 0;
+        let to = fetched.log_start_offset;
+        if let Some(from) = position.start_before(asked.leader_epoch, to) {
+            arrived.tell(asked.index, position.generation, Content::StartBack { from, to });
+        }
         // It was asked by this epoch: what it has shown since is its own log.
         position.confirmed = Some(asked.leader_epoch);
         let end =

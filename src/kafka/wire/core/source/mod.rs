@@ -128,6 +128,13 @@ pub(crate) enum SourceEvent<'a> {
         /// Where the marker lies.
         marker: i64,
     },
+    /// The leader said before that the log starts further behind. Reading goes on.
+    StartBack {
+        /// Where it started.
+        from: i64,
+        /// Where it starts now.
+        to: i64,
+    },
     /// A broker answered with an error; the partition rests for a while, and is asked for again.
     Error(i16),
 }
@@ -256,7 +263,7 @@ impl Source {
     pub(crate) fn read_at(&mut self, seat: usize, slot: PartitionSlot, place: TopicPartition, offset: i64) {
         self.stop_at(seat);
         if let Some(position) = self.positions.get_mut(seat) {
-            (position.slot, position.place) = (slot, place);
+            position.turn_to(slot, place);
             position.jump(offset, None);
             self.is_unsettled = true;
         }

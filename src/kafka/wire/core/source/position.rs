@@ -67,6 +67,8 @@ pub(super) struct Position {
     pub(super) had_bytes: bool,
     /// The end that was told last.
     pub(super) told_end: i64,
+    /// Where the log starts by the word of the leader of this epoch.
+    start: Option<(i32, i64)>,
     pub(super) markers: Markers,
 }
 
@@ -89,6 +91,7 @@ impl Position {
             wide_bytes: None,
             had_bytes: false,
             told_end: -1,
+            start: None,
             markers: Markers::default(),
         }
     }
@@ -160,6 +163,24 @@ impl Position {
         self.not_before_us = 0;
         self.leaves_epoch_out = false;
         true
+    }
+
+    /// Looks at another partition: nothing is known of its log.
+    pub(super) fn turn_to(&mut self, slot: PartitionSlot, place: TopicPartition) {
+        if self.place != place {
+            self.start = None;
+        }
+        (self.slot, self.place) = (slot, place);
+    }
+
+    /// Notes where the log starts by the word of a leader. Returns where it started before by the same leader's word, if that
+    /// was further behind: a start goes forward only. A new leader may not know yet how far it had gone.
+    pub(super) fn start_before(&mut self, epoch: i32, start: i64) -> Option<i64> {
+        if epoch < 0 || start < 0 {
+            return None;
+        }
+        let (known_epoch, known_start) = self.start.replace((epoch, start))?;
+        (known_epoch == epoch && start < known_start).then_some(known_start)
     }
 
     /// Whether the leader has to be asked first whether its log is the one that was read: not where nothing was, and not of

@@ -121,6 +121,10 @@ pub(super) enum Content {
     Truncated {
         to: i64,
     },
+    StartBack {
+        from: i64,
+        to: i64,
+    },
     Error(i16),
 }
 
@@ -508,6 +512,7 @@ fn tell(position: &mut Position, content: &Content, visitor: &mut impl Visitor) 
     let event = match *content {
         Content::Batches { .. } => return,
         Content::Error(error) => SourceEvent::Error(error),
+        Content::StartBack { from, to } => SourceEvent::StartBack { from, to },
         Content::Unreadable { from, to, cause } => {
             match to {
                 Some(_) => position.stage = Stage::Reading,

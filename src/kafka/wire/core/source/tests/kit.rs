@@ -110,6 +110,7 @@ pub(in crate::kafka::wire::core) struct Part {
     pub(super) error: i16,
     pub(super) end: i64,
     pub(super) stable_end: Option<i64>,
+    pub(super) start: i64,
     pub(super) aborted: Vec<(i64, i64)>,
     pub(super) batches: Vec<u8>,
     pub(super) diverging: Option<(i32, i64)>,
@@ -122,6 +123,7 @@ pub(in crate::kafka::wire::core) fn part(partition: i32, end: i64, batches: &[Ve
         error: code::NONE,
         end,
         stable_end: None,
+        start: 0,
         aborted: Vec::new(),
         batches: batches.concat(),
         diverging: None,
@@ -161,7 +163,7 @@ fn partitions(encoder: &mut Encoder<'_>, parts: &[Part]) {
         encoder.i16(part.error);
         encoder.i64(part.end);
         encoder.i64(part.stable_end.unwrap_or(part.end));
-        encoder.i64(0);
+        encoder.i64(part.start);
         encoder.array(&part.aborted, |encoder, (producer_id, first_offset)| {
             encoder.i64(*producer_id);
             encoder.i64(*first_offset);
@@ -211,6 +213,7 @@ impl Visitor for Notes {
                 format!("{partition}: {kind} abort from {first}, marker {marker}")
             }
             SourceEvent::OutOfRange => format!("{partition}: out of range"),
+            SourceEvent::StartBack { from, to } => format!("{partition}: starts at {to}, no more at {from}"),
             SourceEvent::Truncated { from, epoch, to } => {
                 format!("{partition}: {from} in epoch {epoch} truncated to {to}")
             }

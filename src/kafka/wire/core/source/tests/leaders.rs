@@ -280,3 +280,25 @@ fn an_answer_that_is_none_is_not_believed_in_any_part() {
         assert_eq!(bench.shown(), ["0@0 a", "1@0 a"]);
     }
 }
+
+/// Retention moves it forward. A leader that is new may have an older one: it is told how far it has gone.
+#[test]
+fn a_start_that_goes_back_by_the_word_of_one_leader_is_told() {
+    let mut bench = Bench::reading(1);
+    let give = |bench: &mut Bench, broker, start, offset, epoch| {
+        assert_eq!(bench.asks(broker), [(0, offset)]);
+        let batches = [batch(offset, epoch, &["a"])];
+        bench.give(broker, &[Part { start, ..part(0, 99, &batches) }]);
+        bench.shown()
+    };
+    assert_eq!(give(&mut bench, FIRST, 0, 0, 3), ["0@0 a"]);
+    assert_eq!(give(&mut bench, FIRST, 5, 1, 3), ["0@1 a"]);
+    assert_eq!(give(&mut bench, FIRST, 2, 2, 3), ["0: starts at 2, no more at 5", "0@2 a"]);
+    assert_eq!(give(&mut bench, FIRST, 2, 3, 3), ["0@3 a"], "once");
+    assert_eq!(give(&mut bench, FIRST, -1, 4, 3), ["0@4 a"], "who says none has said nothing");
+    bench.lead_by(0, 2, 4);
+    let (number, ..) = bench.question().unwrap();
+    bench.answer_epoch_end(number, (0, 3, 5));
+    assert_eq!(give(&mut bench, 2, 1, 5, 4), ["0@5 a"]);
+    assert_eq!(give(&mut bench, 2, 0, 6, 4), ["0: starts at 0, no more at 1", "0@6 a"]);
+}
