@@ -19,6 +19,7 @@ pub fn tests() -> Vec<(String, Test)> {
     tests![
         Alone(events_tell_of_violations_and_of_the_end),
         If(Browser::is_there, a_browser_shows_a_run_until_it_ends),
+        If(Browser::is_there, a_browser_on_a_wall_shows_a_repeater),
     ]
 }
 
@@ -126,4 +127,36 @@ fn a_browser_shows_a_run_until_it_ends() {
     http.get_as("/shutdown", &[ALLOWED]).expect("an answer");
     browser.wait_until("document.getElementById('state').innerText === 'the run has ended'");
     run.finish_within(EXIT_LIMIT).expect_code(1);
+}
+
+fn a_browser_on_a_wall_shows_a_repeater() {
+    let mock = Mock::start();
+    let topic = mock.topic(4);
+    let work = "--group round --workers 2 --payload-size 200 --initial-data-mb 1";
+    let run = Run::repeater().args(topic.flags()).args(work).with_control().start();
+    let http = run.http();
+    http.first_code();
+    let browser = Browser::open(&format!("http://{}/", http.address()), (1_920, 1_080));
+    browser.wait_until("!document.getElementById('run').hidden");
+    browser.wait_until("samples.some((one) => one.acked > 0 && one.read > 0)");
+    browser.wait_until("document.getElementById('group').innerText.startsWith('group round: ')");
+    browser.wait_until(
+        "!document.getElementById('way').hidden && document.getElementById('e2e').innerText.endsWith('s')",
+    );
+    for (size, scheme) in [((1_920, 1_080), "light"), ((3_840, 2_160), "dark")] {
+        browser.emulate(size, "screen", scheme);
+        browser.expect_fits();
+        browser.shoot(&format!("repeater-{scheme}"));
+        // What there is room for stands side by side.
+        let columns = browser
+            .value("getComputedStyle(document.getElementById('run')).gridTemplateColumns.split(' ').length");
+        assert!(columns.as_u64() >= Some(3), "{columns} columns");
+        let width =
+            browser.value("document.getElementById('run').getBoundingClientRect().width / innerWidth");
+        assert!(width.as_f64() > Some(0.6), "{width} of the width is used");
+    }
+    assert_eq!(browser.complaints(), [""; 0]);
+    http.order("/shutdown");
+    browser.wait_until("document.getElementById('state').innerText === 'the run has ended'");
+    run.finish_within(EXIT_LIMIT).expect_code(0);
 }

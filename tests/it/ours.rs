@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use crate::{
     Test,
     dsl::{
-        Cluster, Elector, Proxy, Run, Topic, Workdir, Worker,
+        Cluster, Elector, Proxy, Run, Running, Topic, Workdir, Worker,
         elector::Moved,
         ledger::LedgerFile,
         protocol::{Body, Message},
-        proxy::{Fate, Rule},
+        proxy::{Fate, Honest, Rule},
         wait_until,
     },
     tests,
@@ -22,6 +22,7 @@ use crate::{
 pub fn tests() -> Vec<(String, Test)> {
     tests![
         OwnNodes(3, &[], leaders_that_move_and_a_broker_that_dies_cost_no_record),
+        Real(a_broker_that_is_replaced_is_found_at_its_new_address),
         Real(what_it_produces_is_read_and_proven),
         Real(large_values_are_sent_from_where_they_lie),
         Real(an_answer_to_another_request_costs_a_connection_and_no_record),
@@ -258,6 +259,46 @@ fn leaders_that_move_and_a_broker_that_dies_cost_no_record(cluster: &Cluster) {
     running.finish().expect_code(0).expect_no_output(&["VIOLATION"]);
     let producer = workdir.report()["totals"][0].clone();
     assert_eq!((&producer["fails"], &producer["bad_offsets"]), (&0.into(), &0.into()), "{producer}");
+    let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read");
+    reader.finish().expect_code(0).expect_nothing_wrong();
+}
+
+/// Another one with its id, elsewhere: the cluster names that when it is asked anew.
+fn a_broker_that_is_replaced_is_found_at_its_new_address(cluster: &Cluster) {
+    let (topic, workdir) = (cluster.topic(PARTITIONS), Workdir::new());
+    let [old, new] = [(); 2].map(|()| Proxy::start(cluster, Honest));
+    let flags = format!("--brokers {},{} --topic {}", old.address(), new.address(), topic.name());
+    let start = |work: &str| {
+        let run = Run::verifier().in_dir(&workdir).args(&flags).args("--client wire --remote").args(work);
+        run.with_control().start()
+    };
+    let producer =
+        start("--produce_msgs 10000000000 --msg_size 200 --produce-throughput-bps 100000 --cores 1");
+    let readers =
+        ["--seq_read --continuous", "--rand_read_msgs 20 --loop", "--consumer_group_readers 2 --continuous"];
+    let readers = readers.map(start);
+    let counted = |run: &Running| match &run.harness().first()[0] {
+        Worker::Producer(producer) => producer.acked,
+        Worker::Reader(reader) => reader.validator.valid_reads,
+    };
+    let all = || [&producer].into_iter().chain(&readers);
+    let expect_progress = || {
+        for run in all() {
+            let before = counted(run);
+            wait_until("it to go on", || counted(run) > before + 100);
+        }
+    };
+    expect_progress();
+    drop(old);
+    expect_progress();
+    producer.signal(Signal::SIGINT);
+    producer.finish().expect_code(0).expect_no_output(&["VIOLATION"]);
+    for reader in readers {
+        reader.http().order("/last_pass");
+        reader.harness().until_done();
+        reader.http().order("/shutdown");
+        reader.finish().expect_code(0).expect_nothing_wrong();
+    }
     let reader = Run::verifier().in_dir(&workdir).args(topic.flags()).args("--seq_read");
     reader.finish().expect_code(0).expect_nothing_wrong();
 }
