@@ -27,6 +27,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(large_values_are_sent_from_where_they_lie),
         Real(an_answer_to_another_request_costs_a_connection_and_no_record),
         Real(answers_that_are_cut_off_anywhere_cost_no_record),
+        Real(answers_of_a_length_that_cannot_be_cost_no_record),
         Real(whatever_the_other_one_packs_is_read),
         Real(what_it_packs_is_read_by_each_client),
         Real(it_asks_where_a_log_begins_while_something_waits_to_be_shown),
@@ -227,6 +228,11 @@ fn an_answer_to_another_request_costs_a_connection_and_no_record(cluster: &Clust
 /// At another byte each time.
 fn answers_that_are_cut_off_anywhere_cost_no_record(cluster: &Cluster) {
     expect_no_record_lost(cluster, Meddle::with(|_, count| Fate::CutAt(count * 5 - 4)));
+}
+
+fn answers_of_a_length_that_cannot_be_cost_no_record(cluster: &Cluster) {
+    const LENGTHS: [i32; 3] = [i32::MAX, -1, 1 << 30];
+    expect_no_record_lost(cluster, Meddle::with(|_, count| Fate::OfLength(LENGTHS[count % LENGTHS.len()])));
 }
 
 fn leaders_that_move_and_a_broker_that_dies_cost_no_record(cluster: &Cluster) {

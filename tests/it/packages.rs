@@ -125,6 +125,7 @@ fn an_installed_package_runs_and_takes_the_place_of_an_older_one() {
         assert!(root.join("usr/share/bash-completion/completions").join(name).exists());
         assert!(root.join(format!("usr/share/fish/vendor_completions.d/{name}.fish")).exists());
     }
+    assert!(root.join("usr/share/zsh/vendor-completions/_proofload").exists());
     let work = "--brokers embedded --topic t --produce_msgs 200 --msg_size 50 --seq_read";
     let words: Vec<&str> = ["/usr/bin/kgo-verifier"].into_iter().chain(work.split(' ')).collect();
     assert!(run_in(&root, &words).contains("PROVEN"));

@@ -30,6 +30,8 @@ pub enum Fate {
     Swallow,
     /// So many of its bytes go on, counted around its size; then the connection ends.
     CutAt(usize),
+    /// It goes on, with another length than it has in front of it; only answers do.
+    OfLength(i32),
     /// It goes on, and a request like it follows, of which the client knows nothing.
     With(Box<Message>),
 }
@@ -193,7 +195,7 @@ impl<R: Rule> Pair<R> {
             // Not held while something is sent: the other way needs it too.
             let fate = lock(&self.shared.rule).pass(&mut message);
             match fate {
-                Fate::Pass => self.ask(&message)?,
+                Fate::Pass | Fate::OfLength(_) => self.ask(&message)?,
                 Fate::Swallow => {}
                 Fate::CutAt(place) => return cut(&self.broker, &message, place),
                 Fate::With(copy) => {
@@ -227,6 +229,11 @@ impl<R: Rule> Pair<R> {
             drop(rule);
             match fate {
                 Fate::Pass | Fate::With(_) => (&self.client).write_all(&message.bytes()?)?,
+                Fate::OfLength(length) => {
+                    let mut bytes = message.bytes()?;
+                    bytes[..4].copy_from_slice(&length.to_be_bytes());
+                    (&self.client).write_all(&bytes)?;
+                }
                 Fate::Swallow => {}
                 Fate::CutAt(place) => return cut(&self.client, &message, place),
             }
