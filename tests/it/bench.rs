@@ -37,6 +37,7 @@ fn a_rate_is_kept_and_proven_by_either_client(cluster: &Cluster) {
         let run = Run::proofload().args("bench").args(work).finish().expect_code(0);
         let run =
             run.expect_output(&["PROVEN", "  publish ", "end to end", "3,000 of 3,000 acked records proven"]);
+        assert!(run.stdout.lines().count() <= 24, "a summary fits on a screen: {}", run.stdout);
         let result = result(&run);
         let ours = &result["proofload"];
         assert_eq!(ours["proof"]["verdict"], "proven", "{ours}");
