@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{Brokers, RepeaterConfig, VerifierConfig},
+    findings::complaints,
     human,
     kafka::named,
     ledger::LedgerStore,
@@ -76,7 +77,8 @@ fn of_any(shared: &Shared, error: Option<&RunError>) -> Facts {
         failure: told.failure.or_else(failed),
         stall: shared.stalls.open().map(|stall| stall.to_string()),
         interruption: lifecycle.interruption(),
-        waits_for: shared.waits.open().map(|wait| wait.awaited.to_string()).or_else(|| away(shared)),
+        waits_for: shared.waits.open().map(|wait| wait.to_string()).or_else(|| away(shared)),
+        complaint: complaints().last_words(),
         ..Facts::default()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::findings::complained;
+
 /// Exit code of a run whose data broke a promise, and of one that a gate does not let through.
 const EXIT_VIOLATION: u8 = 1;
 /// Exit code of a setting that does not exist.
@@ -26,8 +28,10 @@ pub(crate) struct Facts {
     pub progress: bool,
     /// How far the run came, for instance `54,204 of 300,000 records acked`.
     pub done: String,
-    /// What it waits for.
+    /// What it waits for, and what the client complains of meanwhile.
     pub waits_for: Option<String>,
+    /// What the client complained of last, whether that was waited for long enough to be told or not.
+    pub complaint: Option<String>,
     /// Why a reader came to its end without having read, or without having read enough.
     pub nothing_to_read: Option<String>,
     /// Offsets that are lost, which the user tolerates.
@@ -118,7 +122,9 @@ impl Verdict {
                 None => "nothing was acked, and nothing was read".to_owned(),
             };
             let waited = || facts.waits_for.as_ref().map(|what| format!("waited for {what}"));
-            let cause = facts.nothing_to_read.clone().or_else(waited).unwrap_or_else(nothing);
+            let complaint = || complained(facts.complaint.as_ref());
+            let cause = facts.nothing_to_read.clone().or_else(waited);
+            let cause = cause.unwrap_or_else(|| nothing() + &complaint());
             return Self::NoProgress { cause, is_interrupted: by.is_some() };
         }
         if facts.complete {
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn each_end_has_its_code_its_words_and_its_exit_codes() {
         let nothing = || Facts { progress: false, ..stopped() };
-        let rows: [(Facts, &str, &str, [u8; 4]); 14] = [
+        let rows: [(Facts, &str, &str, [u8; 4]); 15] = [
             (done(), "proven", "PROVEN: nothing lost", [0; 4]),
             (
                 Facts { not_vouched_for: vec!["no ledger".into(), "a".into()], ..done() },
@@ -287,6 +293,12 @@ mod tests {
                 Facts { waits_for: Some("a leader".into()), ..nothing() },
                 "no-progress",
                 "NO PROGRESS: waited for a leader",
+                [0, 0, 1, 1],
+            ),
+            (
+                Facts { complaint: Some("broker b: check --enable-tls".into()), ..nothing() },
+                "no-progress",
+                "NO PROGRESS: SIGTERM came before anything was done; the client complains: broker b: check --enable-tls",
                 [0, 0, 1, 1],
             ),
             (Facts { interruption: None, ..nothing() }, "no-progress", "NO PROGRESS: nothing was", [3; 4]),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::app::Shared;
+use crate::{app::Shared, findings::complained};
 
 /// Since when each broker that is away has been.
 #[derive(Debug, Default)]
@@ -44,7 +44,9 @@ pub(super) async fn keep_deadline(shared: Arc<Shared>, deadline: Duration) {
     }
     let facts = shared.ending.facts(None);
     let done = if facts.done.is_empty() { "nothing".to_owned() } else { facts.done };
-    let waited = facts.waits_for.map(|what| format!(", waiting for {what}")).unwrap_or_default();
+    let complaint = facts.complaint.filter(|_| !facts.progress);
+    let complained = || complained(complaint.as_ref());
+    let waited = facts.waits_for.map_or_else(complained, |what| format!(", waiting for {what}"));
     give_up(&shared, format!("the deadline of {deadline:?} (--deadline) has come after {done}{waited}"))
         .await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     app::Shared,
-    findings::{Awaited, Waiting},
+    findings::{Awaited, Waiting, complained, complaints},
     kafka::Trouble,
     mutants::enforced,
 };
@@ -47,9 +47,9 @@ impl<'a> StartWait<'a> {
         let waited = self.since.elapsed();
         if let Some(limit) = self.limit().filter(|limit| waited >= *limit) {
             let Self { worker, .. } = self;
-            let awaited = trouble().awaited;
+            let (awaited, reason) = (trouble().awaited, complained(complaints().latest().as_ref()));
             self.shared.lifecycle.fail(format!(
-                "{worker} has waited {}s (--startup-timeout) for {awaited}",
+                "{worker} has waited {}s (--startup-timeout) for {awaited}{reason}",
                 limit.as_secs_f64()
             ));
             return false;
@@ -64,10 +64,10 @@ impl<'a> StartWait<'a> {
             let Trouble { awaited, is_denied, .. } = trouble();
             self.refused = is_denied;
             if is_denied {
-                let worker = self.worker;
+                let (worker, reason) = (self.worker, complained(complaints().latest().as_ref()));
                 self.shared
                     .lifecycle
-                    .fail(format!("{worker} has waited {} s for {awaited}", waited.as_secs()));
+                    .fail(format!("{worker} has waited {} s for {awaited}{reason}", waited.as_secs()));
             }
             return !is_denied;
         }

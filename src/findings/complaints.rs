@@ -265,6 +265,12 @@ impl Complaints {
         self.inner().latest(Instant::now()).cloned()
     }
 
+    /// The same for a run that has come to nothing: also what did not come often enough to explain anything for certain.
+    #[must_use]
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.inner().last_words(Instant::now())
+    }
+
     /// Whether it is told already why a broker cannot be talked to: it does not let us in, or its name does not resolve.
     #[must_use]
     pub(crate) fn is_explained(&self, broker: &str) -> bool {
@@ -386,6 +392,12 @@ impl Inner {
         self.current(now).min_by_key(|complaint| complaint.kind)
     }
 
+    fn last_words(&self, now: Instant) -> Option<String> {
+        let recent = self.complaints.iter().filter(|kept| kept.is_recent(now));
+        let recent = recent.map(|kept| &kept.complaint).min_by_key(|complaint| complaint.kind);
+        self.latest(now).or(recent).map(Complaint::to_string)
+    }
+
     fn refused(&self, now: Instant) -> Option<(Instant, String)> {
         let refused = self.complaints.iter().filter_map(|kept| Some((kept.refused_since(now)?, kept)));
         let first = refused.min_by_key(|(since, _)| *since);
@@ -432,9 +444,12 @@ impl Inner {
 
 impl Kept {
     fn is_current(&self, now: Instant) -> bool {
-        let is_recent = !self.over && now.duration_since(self.last) <= RECENT;
         let is_frequent = self.counted >= CLOSED_OFTEN || self.complaint.kind != ComplaintKind::HungUp;
-        is_recent && is_frequent
+        self.is_recent(now) && is_frequent
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        !self.over && now.duration_since(self.last) <= RECENT
     }
 }
 

@@ -78,7 +78,9 @@ fn connections_are_closed_again_and_again_when_that_comes_often() {
     for _ in 1..CLOSED_OFTEN {
         inner.note(heard(ComplaintKind::HungUp, "b:1"), now);
         assert_eq!(inner.latest(now), None);
+        assert_eq!(inner.last_words(now).as_deref(), Some("HungUp at b:1: do something"), "a run ends of it");
     }
+    assert_eq!(inner.last_words(now + RECENT + SECOND), None);
     inner.note(heard(ComplaintKind::Unreachable, "b:1"), now);
     inner.note(heard(ComplaintKind::HungUp, "b:1"), now);
     assert_ne!(inner.latest(now).unwrap().kind, ComplaintKind::HungUp, "the broker was going");

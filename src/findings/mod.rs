@@ -16,4 +16,4 @@ pub(crate) use complaints::{Complaint, ComplaintKind, Heard, Side, Throttling, c
 pub(crate) use patience::Patience;
 pub(crate) use stalls::{Explanation, THROTTLED};
 pub(crate) use stalls::{Stall, Stalls};
-pub(crate) use waits::{Awaited, Wait, Waiting, Waits};
+pub(crate) use waits::{Awaited, Wait, Waiting, Waits, complained};

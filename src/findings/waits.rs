@@ -52,6 +52,18 @@ pub(crate) struct Wait {
     pub until_ms: Option<i64>,
 }
 
+impl fmt::Display for Wait {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.awaited, complained(self.complaint.as_ref()))
+    }
+}
+
+/// What the client complains of, behind what is waited for.
+#[must_use]
+pub(crate) fn complained(complaint: Option<&impl fmt::Display>) -> String {
+    complaint.map_or_else(String::new, |words| format!("; the client complains: {words}"))
+}
+
 /// The long waits of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Waits(Mutex<Vec<Wait>>);
@@ -164,8 +176,7 @@ impl Waiting {
             return;
         }
         self.close(waits);
-        let reason =
-            complaint.as_ref().map_or_else(String::new, |words| format!("; the client complains: {words}"));
+        let reason = complained(complaint.as_ref());
         tracing::warn!("{worker} has waited {} s for {awaited}{reason}", waited.as_secs());
         let (wait, complaints) = (awaited.clone(), Vec::new());
         let place = waits.begin(Wait { worker, awaited: wait, complaint: None, since_ms, until_ms: None });
@@ -259,11 +270,14 @@ mod tests {
         let (first, second) = (ComplaintKind::Unreachable, ComplaintKind::Resolution);
         assert_eq!(at(0, None), (vec![], 0));
         assert_eq!(at(10, None), (vec![None], 0));
+        assert_eq!(waits.open().unwrap().to_string(), "a leader (topic t): start the broker");
         let words = |kind| vec![Some(format!("{kind:?}: mend it"))];
         assert_eq!(at(12, Some(&complaint(first, 1))), (words(first), 1));
         assert_eq!(at(14, Some(&complaint(first, 9))), (words(first), 1), "once");
         assert_eq!(at(16, Some(&complaint(second, 1))), (words(second), 2));
         assert_eq!(at(18, Some(&complaint(first, 10))), (words(second), 2), "it was told before");
+        let words = "a leader (topic t): start the broker; the client complains: Resolution: mend it";
+        assert_eq!(waits.open().unwrap().to_string(), words);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Alone(sigint_ends_a_process_that_was_started_with_it_ignored),
         Alone(sigint_ends_a_remote_process_that_is_done),
         Alone(sigint_ends_a_run_that_waits_for_its_brokers),
+        Alone(who_is_interrupted_before_anything_came_says_what_was_in_the_way),
         Alone(sigint_ends_looping_readers),
         Alone(several_spaces_between_arguments_do_no_harm),
         Alone(nobody_has_to_read_what_is_printed),
@@ -86,6 +87,23 @@ fn sigint_ends_a_run_that_waits_for_its_brokers() {
     assert_eq!(run.http().first_code(), 503);
     run.signal(Signal::SIGINT);
     run.finish_within(EXIT_LIMIT).expect_code(0);
+}
+
+/// The log has said it: the last line is what people and scripts look at.
+fn who_is_interrupted_before_anything_came_says_what_was_in_the_way() {
+    let mock = Mock::start();
+    let topic = mock.topic(1);
+    for client in ["wire", "librdkafka"] {
+        let work = format!("--seq_read --enable-tls --startup-timeout 0 --client {client}");
+        let run = Run::verifier().args(topic.flags()).args(work).start();
+        run.wait_for_log("--enable-tls");
+        run.signal(Signal::SIGINT);
+        let finished = run.finish_within(EXIT_LIMIT).expect_code(0);
+        let verdict = finished.stdout.lines().find(|line| line.starts_with("proofload: NO PROGRESS: "));
+        let is_explained =
+            |line: &str| line.contains("the client complains: ") && line.contains("--enable-tls");
+        assert!(verdict.is_some_and(is_explained), "{client}: {}", finished.transcript());
+    }
 }
 
 fn sigint_ends_looping_readers() {
