@@ -7,6 +7,7 @@ use super::{
     meter::{self, Load, Meter},
     result::{SearchReport, SearchStep},
     search::{self, FIRST_RATE, GaveWay, Measured, Next, Outcome, QUOTA_WINDOW, Search, StepKind},
+    why::{Slowest, why},
     window::Window,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(super) fn find(meter: &mut Meter<'_>, config: &BenchConfig, objective: &Obje
         found_records_per_s: None,
         failed_records_per_s: None,
         gave_way: None,
+        held_records_per_s: None,
+        interrupted: false,
         steps: Vec::new(),
     };
     let mut last = None;
@@ -96,6 +99,8 @@ fn judge(
         is_client_bound: verdict == ClientVerdict::ClientBound,
     };
     let outcome = Outcome::of(&measured, objective.limit, throttled_ms > 0);
+    let slowest = window.end().behind.iter().enumerate().max_by_key(|(_, behind)| **behind);
+    let slowest = slowest.map(|(index, behind)| Slowest { name: meter.reader_name(index), behind: *behind });
     let step = SearchStep {
         kind: kind.name().to_owned(),
         rate_records_per_s: rate,
@@ -107,6 +112,7 @@ fn judge(
         throttled_ms,
         held: outcome.gave_way.is_none(),
         gave_way: outcome.gave_way.map(|what| what.name().to_owned()),
+        why: outcome.gave_way.map(|what| why(what, &measured, objective.limit, slowest.as_ref())),
     };
     (step, outcome)
 }
@@ -121,7 +127,7 @@ fn latency_us(window: &Window, objective: &Objective) -> u64 {
 
 fn tell(step: &SearchStep, objective: &Objective) {
     let latency = LatencyHistogram::text(step.latency_us);
-    let how = step.gave_way.as_ref().map_or_else(|| "holds".to_owned(), |what| format!("{what} gave way"));
+    let how = step.gave_way_in_words().unwrap_or_else(|| "holds".to_owned());
     let percentile = objective.percentile;
     let throttled = match step.throttled_ms {
         0 => String::new(),
@@ -141,6 +147,7 @@ fn conclude(search: &Search, report: &mut SearchReport, objective: &Objective) -
     let high = search.high();
     report.failed_records_per_s = high.map(|(rate, _)| rate);
     report.gave_way = high.map(|(_, what): (f64, GaveWay)| what.name().to_owned());
+    report.held_records_per_s = search.low();
     match search.next() {
         Next::Found(rate) => {
             report.found_records_per_s = Some(rate);
@@ -149,14 +156,20 @@ fn conclude(search: &Search, report: &mut SearchReport, objective: &Objective) -
         Next::Missed(rate) => {
             let latency = report.steps.last().map_or(0, |step| step.latency_us);
             let what = report.gave_way.as_deref().unwrap_or("latency");
+            // A latency has been said.
+            let why = report.why().filter(|_| what != GaveWay::Latency.name());
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
             Some(format!(
-                "not even {rate:.0} records/s hold {} ({}): {} there, and {what} gave way first",
+                "not even {rate:.0} records/s hold {} ({}): {} there, and {what} gave way first{why}",
                 objective.words,
                 objective.on,
                 LatencyHistogram::text(latency)
             ))
         }
         // It was stopped.
-        Next::Try(..) => None,
+        Next::Try(..) => {
+            report.interrupted = true;
+            None
+        }
     }
 }

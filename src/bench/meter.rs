@@ -1,4 +1,4 @@
-//! The main thread's ear: what shards tell goes into the ledger and the window under way, and the clock is watched.
+//! What the main thread hears: what shards tell goes into the ledger and the window under way, and the clock is watched.
 
 mod backlog;
 
@@ -25,7 +25,7 @@ use crate::{
     human::count,
     ledger::Ledger,
     runtime::cpu_time::CpuTimes,
-    stats::{BenchBoard, BenchTimes, Board, Counts, ProducerStats, ReaderStats},
+    stats::{BenchBoard, BenchTimes, Board, Counts, ProducerStats, ReaderBoard, ReaderStats},
     verifier::{
         phases::look_at_producers, produce::open_loop::Step, read::group::watched::PassProgress, shard::Halt,
         work_watch::WorkWatch,
@@ -62,8 +62,8 @@ pub(super) struct Meter<'a> {
     pub(super) ledger: Ledger,
     /// What became of the producers that are done.
     pub(super) outcomes: Vec<Result<(), Halt>>,
-    /// How the groups go on.
-    groups: Vec<Arc<PassProgress>>,
+    /// The groups' names, and how they go on.
+    groups: Vec<(String, Arc<PassProgress>)>,
     /// Where each second's latencies are noted.
     pub(super) log: Option<IntervalLog>,
     /// Where they are shown while the run goes on.
@@ -327,8 +327,24 @@ impl<'a> Meter<'a> {
         let aborted = self.producers().iter().map(|stats| stats.aborted_records.get()).sum();
         // What was aborted on purpose is acked, and shown to nobody.
         let there = counts.acked.saturating_sub(aborted) * self.ground.config.readers.readings() as u64;
-        let repeated: u64 = self.groups.iter().map(|group| group.repeated.get()).sum();
+        let repeated: u64 = self.groups.iter().map(|(_, group)| group.repeated.get()).sum();
         there.saturating_sub(counts.read.saturating_sub(repeated))
+    }
+
+    /// What was acked and not read by each of those that read everything.
+    fn behind(&self) -> Vec<u64> {
+        let there: u64 = self.producers().iter().map(|stats| acked_to_be_read(stats)).sum();
+        let behind = |(index, reader): (usize, &ReaderBoard)| {
+            let read: u64 = reader.shards.iter().map(|shard| shard.counts().read).sum();
+            let repeated = self.groups.get(index).map_or(0, |(_, group)| group.repeated.get());
+            there.saturating_sub(read.saturating_sub(repeated))
+        };
+        self.board.readers.iter().enumerate().map(behind).collect()
+    }
+
+    /// Who that is, for people.
+    pub(super) fn reader_name(&self, index: usize) -> String {
+        self.groups.get(index).map_or_else(|| "the readers".to_owned(), |(name, _)| format!("group {name}"))
     }
 
     /// How often each record is read, at least 1.
@@ -337,7 +353,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Has groups taken into account, of each of which another thread says how it goes on.
-    pub(super) fn watch_groups(&mut self, groups: impl Iterator<Item = Arc<PassProgress>>) {
+    pub(super) fn watch_groups(&mut self, groups: impl Iterator<Item = (String, Arc<PassProgress>)>) {
         self.groups.extend(groups);
     }
 
@@ -347,7 +363,7 @@ impl<'a> Meter<'a> {
         let BenchReaders::Groups { members, .. } = ground.config.readers else { return };
         let mut nothing = self.empty();
         let mut begun = Begun::new(members.get(), ground.partitions());
-        while !begun.look(self.groups.iter().map(Arc::as_ref), Instant::now())
+        while !begun.look(self.groups.iter().map(|(_, group)| &**group), Instant::now())
             && !self.is_over()
             && !is_hopeless()
         {
@@ -367,6 +383,7 @@ impl<'a> Meter<'a> {
         Moment {
             at_s: seconds(self.now_us()),
             backlog: self.backlog(&self.counts()),
+            behind: self.behind(),
             counts: self.counts_in_time(),
             blocked_us: self.producers().iter().map(|stats| stats.blocked_us.get()).collect(),
             cores,
@@ -374,6 +391,11 @@ impl<'a> Meter<'a> {
             memory_bytes: Cost::memory_now_bytes(),
         }
     }
+}
+
+/// What was aborted on purpose is acked, and shown to nobody.
+fn acked_to_be_read(producer: &ProducerStats) -> u64 {
+    producer.counts().acked.saturating_sub(producer.aborted_records.get())
 }
 
 /// Whether so many records that are due will not be sent in good time, by the rate of acks and after so long.

@@ -18,6 +18,7 @@ mod run;
 mod search;
 mod shards;
 mod summary;
+mod why;
 mod window;
 
 pub(crate) use run::run;

@@ -219,7 +219,7 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     let groups = std::mem::take(&mut shards.groups);
     let close = shards.close.clone();
     let mut meter = Meter::new(ground, board, shards, log);
-    meter.watch_groups(groups.iter().map(|group| group.progress.clone()));
+    meter.watch_groups(groups.iter().map(|group| (group.name.clone(), group.progress.clone())));
     let (ends, close) = (&ends, &close);
     thread::scope(|scope| {
         let watch = |(group, board): (Group, _)| {

@@ -118,6 +118,12 @@ impl Search {
         self.high
     }
 
+    /// The highest rate that has held so far.
+    #[must_use]
+    pub(super) fn low(&self) -> Option<f64> {
+        self.low
+    }
+
     /// Takes in what came of the rate that was tried.
     pub(super) fn tell(&mut self, outcome: Outcome) {
         let Next::Try(kind, rate) = self.next else { return };
@@ -219,26 +225,47 @@ pub(super) struct Measured {
     pub is_client_bound: bool,
 }
 
+/// What a rate is held to, beside the objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bounds {
+    /// Acks a second, at the least.
+    pub(super) achieved: f64,
+    /// Records due and not sent, at the most.
+    pub(super) overdue: f64,
+    /// Records acked and not read, at the most.
+    pub(super) backlog: f64,
+}
+
+impl Bounds {
+    /// Those of what was measured, where latency may take so long.
+    pub(super) fn of(measured: &Measured, limit: Duration) -> Self {
+        /// Of the rate, what must have been acked.
+        const ACKED: f64 = 0.99;
+        /// What readers may be behind, as time: they fetch in large pieces.
+        const BEHIND_S: f64 = 1.0;
+        /// At the most, what is under way at the end, as time: as much as comes while one is.
+        const UNDER_WAY_S: f64 = 0.25;
+        let Measured { rate, measured_s, latency, .. } = *measured;
+        // And one that is due at this very moment.
+        let missing = rate * latency.as_secs_f64().min(UNDER_WAY_S) + 1.0;
+        Self {
+            achieved: rate * ACKED - missing / measured_s.max(1.0),
+            // As much of what is due as comes in the time that latency may take is no backlog.
+            overdue: rate * limit.as_secs_f64().max(0.02) + 1.0,
+            backlog: rate * BEHIND_S,
+        }
+    }
+}
+
 /// Whether a rate held; if not, what gave way.
 #[must_use]
 pub(super) fn assess(measured: &Measured, limit: Duration) -> Option<GaveWay> {
-    /// Of the rate, what must have been acked.
-    const ACKED: f64 = 0.99;
-    /// What readers may be behind, as time: they fetch in large pieces.
-    const BEHIND_S: f64 = 1.0;
-    /// At the most, what is under way at the end, as time: as much as comes while one is.
-    const UNDER_WAY_S: f64 = 0.25;
-    let Measured { rate, achieved, measured_s, latency, overdue, backlog, unanswered, is_client_bound } =
-        *measured;
-    // And one that is due at this very moment.
-    let missing = rate * latency.as_secs_f64().min(UNDER_WAY_S) + 1.0;
-    let may_be_acked = rate * ACKED - missing / measured_s.max(1.0);
-    // As much of what is due as comes in the time that latency may take is no backlog.
-    let may_be_overdue = rate * limit.as_secs_f64().max(0.02) + 1.0;
-    let grows = achieved < may_be_acked || overdue as f64 > may_be_overdue || unanswered > 0;
+    let Measured { achieved, latency, overdue, backlog, unanswered, is_client_bound, .. } = *measured;
+    let bounds = Bounds::of(measured, limit);
+    let grows = achieved < bounds.achieved || overdue as f64 > bounds.overdue || unanswered > 0;
     if grows && is_client_bound {
         Some(GaveWay::Client)
-    } else if grows || backlog as f64 > rate * BEHIND_S {
+    } else if grows || backlog as f64 > bounds.backlog {
         Some(GaveWay::Backlog)
     } else {
         (latency > limit).then_some(GaveWay::Latency)

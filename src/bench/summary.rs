@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use super::{
     outcome::Outcome,
-    result::{BacklogReport, Latency, SearchReport},
+    result::{BacklogReport, Latency},
 };
 use crate::{
     app::{Cost, Shared},
@@ -29,10 +29,10 @@ pub(super) fn lines(outcome: &Outcome, config: &BenchConfig, shared: &Shared) ->
 fn write(text: &mut String, outcome: &Outcome, config: &BenchConfig, shared: &Shared) -> std::fmt::Result {
     let (totals, measured_s) = (outcome.totals(), outcome.window.measured_s());
     let has_readers = config.verifier.has_readers();
-    if let Some(search) = &outcome.search {
-        found(text, search)?;
-    }
     let rate = |records: f64| HumanCount(rounded(records)).to_string();
+    if let Some(search) = &outcome.search {
+        writeln!(text, "  found       {}", search.in_words(|records| rate(records) + "/s"))?;
+    }
     let goal = outcome
         .records_per_s
         .map_or_else(|| " (closed loop)".to_owned(), |goal| format!(" of {}/s", rate(goal)));
@@ -104,26 +104,29 @@ fn proof(text: &mut String, board: &Board) -> std::fmt::Result {
         totals.acked.saturating_sub(totals.aborted_records)
     });
     // By each of several groups.
-    let proven = board.readers.iter().map(ReaderBoard::proven).min().unwrap_or(0);
+    let by_each = |of: fn(&ReaderBoard) -> u64| board.readers.iter().map(of).min().unwrap_or(0);
     let by = match board.readers.len() {
-        0 | 1 => String::new(),
+        0 => {
+            return writeln!(
+                text,
+                "  proof       none: the {} acked records were not read",
+                HumanCount(acked)
+            );
+        }
+        1 => String::new(),
         groups => format!(" by each of {groups} groups"),
     };
-    let (acked, proven) = (HumanCount(acked), HumanCount(proven));
+    if !board.is_complete() {
+        // What is missing shows at the logs' ends.
+        let read = HumanCount(by_each(|reader| reader.raw_totals().valid_reads).min(acked));
+        let acked = HumanCount(acked);
+        return writeln!(
+            text,
+            "  proof       interrupted: {read} of {acked} acked records were read{by}, and valid"
+        );
+    }
+    let (proven, acked) = (HumanCount(by_each(ReaderBoard::proven)), HumanCount(acked));
     writeln!(text, "  proof       {proven} of {acked} acked records proven valid{by}, warm-up included")
-}
-
-fn found(text: &mut String, search: &SearchReport) -> std::fmt::Result {
-    let objective = format!("{} ({})", search.objective, search.objective_on);
-    let Some(rate) = search.found_records_per_s else {
-        return writeln!(text, "  found       no rate that holds {objective}");
-    };
-    let above = match (search.failed_records_per_s, &search.gave_way) {
-        (Some(failed), Some(what)) => format!("; at {}/s {what} gave way", HumanCount(rounded(failed))),
-        _ => String::new(),
-    };
-    let rate = HumanCount(rounded(rate));
-    writeln!(text, "  found       {rate}/s hold {objective}, confirmed{above}")
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never below 0, and saturates")]
@@ -166,27 +169,5 @@ mod tests {
         let mut text = String::new();
         row(&mut text, "publish", &latency).unwrap();
         assert_eq!(text, "    publish        850 µs    1.23 ms  100.00 ms  2000.0 ms      > 1 h\n");
-    }
-
-    #[test]
-    fn what_was_found_is_said_with_what_gave_way() {
-        let mut search = SearchReport {
-            objective: "p99=20ms".into(),
-            objective_on: "publish".into(),
-            found_records_per_s: Some(12_345.6),
-            failed_records_per_s: Some(12_700.0),
-            gave_way: Some("latency".into()),
-            steps: Vec::new(),
-        };
-        let said = |search: &SearchReport| {
-            let mut text = String::new();
-            found(&mut text, search).unwrap();
-            text
-        };
-        let expected =
-            "  found       12,346/s hold p99=20ms (publish), confirmed; at 12,700/s latency gave way\n";
-        assert_eq!(said(&search), expected);
-        search.found_records_per_s = None;
-        assert_eq!(said(&search), "  found       no rate that holds p99=20ms (publish)\n");
     }
 }

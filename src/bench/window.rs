@@ -31,6 +31,8 @@ pub(super) struct Moment {
     pub(super) cores: Vec<CoreShare>,
     pub(super) overdue: u64,
     pub(super) backlog: u64,
+    /// The same of each reader that reads everything.
+    pub(super) behind: Vec<u64>,
     pub(super) memory_bytes: u64,
 }
 

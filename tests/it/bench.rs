@@ -2,6 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -16,6 +17,7 @@ pub fn tests() -> Vec<(String, Test)> {
         Real(a_rate_is_kept_and_proven_by_either_client),
         Real(groups_read_all_beside_the_producers_and_leave_none_behind),
         Real(files_of_openmessaging_are_run_as_they_are),
+        Alone(a_search_that_is_interrupted_says_what_it_had_found),
         Alone(an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there),
     ]
 }
@@ -192,6 +194,31 @@ fn a_broken_second_of_a_broker_is_in_the_latencies_and_shifts_nothing(cluster: &
     let sent_at_once = ours["samples"].as_array().expect("samples").iter();
     let most = sent_at_once.filter_map(|sample| sample["acked_records"].as_u64()).max();
     assert!(most > Some(800), "what was overdue went at once: {ours}");
+}
+
+fn a_search_that_is_interrupted_says_what_it_had_found() {
+    let mock = Mock::start();
+    let topic = mock.topic(1);
+    let work = format!(
+        "bench {} --msg_size 100 --find-rate --slo p90=10s --rate 50 --duration 2s --warmup 0 --output result.json",
+        topic.flags()
+    );
+    let run = Run::proofload().args(work).start();
+    run.wait_for_log(": holds");
+    run.signal(Signal::SIGINT);
+    let run = run.finish().expect_code(0).expect_output(&[
+        "INTERRUPTED: SIGINT came after ",
+        "  found       interrupted after ",
+        "/s held p90=10s (publish), not confirmed",
+        "  proof       interrupted: ",
+    ]);
+    let search = &result(&run)["proofload"]["search"];
+    assert_eq!(
+        (&search["found_records_per_s"], &search["interrupted"]),
+        (&Value::Null, &true.into()),
+        "{search}"
+    );
+    assert!(search["held_records_per_s"].as_f64() >= Some(50.0), "{search}");
 }
 
 fn an_objective_that_the_lowest_rate_misses_is_said_with_the_latency_there() {

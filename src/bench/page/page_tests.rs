@@ -46,6 +46,7 @@ fn whatever_a_user_supplies_stays_text() {
         throttled_ms: 1_500,
         held: false,
         gave_way: Some(evil.into()),
+        why: Some(evil.into()),
     };
     run.search = Some(SearchReport {
         objective: evil.into(),
@@ -53,6 +54,8 @@ fn whatever_a_user_supplies_stays_text() {
         found_records_per_s: None,
         failed_records_per_s: Some(2.0),
         gave_way: Some(evil.into()),
+        held_records_per_s: None,
+        interrupted: false,
         steps: vec![step],
     });
     let page = of(&result);

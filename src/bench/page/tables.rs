@@ -49,16 +49,7 @@ fn latencies(run: &Proofload) -> Html {
 
 fn steps(search: &SearchReport) -> Html {
     let mut html = Html::default();
-    let objective = format!("{} ({})", search.objective, search.objective_on);
-    let found = match search.found_records_per_s {
-        Some(found) => format!("{} hold {objective}: confirmed for the whole time.", rate(found)),
-        None => format!("No rate that was tried holds {objective}."),
-    };
-    html.raw("<p>").text(found);
-    if let (Some(failed), Some(what)) = (search.failed_records_per_s, &search.gave_way) {
-        html.text(format!(" At {} {what} gave way.", rate(failed)));
-    }
-    html.raw("</p>\n");
+    html.raw("<p>Found: ").text(search.in_words(rate)).raw(".</p>\n");
     let mut table = Table::new(&[
         "step",
         "rate",
@@ -71,8 +62,7 @@ fn steps(search: &SearchReport) -> Html {
         "outcome",
     ]);
     for step in &search.steps {
-        let outcome =
-            step.gave_way.as_ref().map_or_else(|| "holds".to_owned(), |what| format!("{what} gave way"));
+        let outcome = step.gave_way_in_words().unwrap_or_else(|| "holds".to_owned());
         let figures = [
             rate(step.rate_records_per_s),
             rate(step.achieved_records_per_s),
