@@ -58,7 +58,14 @@ fn runs_of_the_same_do_not_differ_and_a_linger_is_found() {
         let (one, two, slow) =
             (result(&mut random, 900), result(&mut random, 900), result(&mut random, 6_000));
         let rows = comparison::rows(std::slice::from_ref(&one), &[two], 0.1);
-        quiet += u32::from(rows.iter().all(|row| row.outcome == Outcome::NoDifference));
+        let is_none = |row: &Row| matches!(row.outcome, Outcome::NoDifference | Outcome::Small);
+        quiet += u32::from(rows.iter().all(is_none));
+        for row in &rows {
+            // What is told is what is shown.
+            let leaves_out_0 = row.range.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
+            assert_eq!(leaves_out_0, row.outcome != Outcome::NoDifference, "{}", row.metric.name);
+            assert!((row.new / row.old - 1.0 - row.change).abs() < 1e-9, "{}", row.metric.name);
+        }
         let rows = comparison::rows(&[one], &[slow], 0.1);
         found += u32::from(outcomes(&rows).contains(&("p50", Outcome::Worse)));
     }
@@ -93,7 +100,7 @@ fn small_changes_count_only_where_they_are_asked_for() {
     let (old, new) = (result(&mut random, 900), result(&mut random, 970));
     let p50 =
         |least| outcomes(&comparison::rows(std::slice::from_ref(&old), std::slice::from_ref(&new), least))[2];
-    assert_eq!(p50(0.1), ("p50", Outcome::NoDifference));
+    assert_eq!(p50(0.1), ("p50", Outcome::Small));
     assert_eq!(p50(0.01), ("p50", Outcome::Worse));
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     metric::{METRICS, Metric},
-    series::{Certainty, Mean, adjusted},
+    series::{Adjusted, Certainty, Mean, adjusted},
 };
 use crate::bench::result::BenchResult;
 
@@ -12,8 +12,10 @@ pub(super) const SIGNIFICANT: f64 = 0.05;
 /// What became of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Nothing that would not come by chance, or that is too small to matter.
+    /// Nothing that would not come by chance.
     NoDifference,
+    /// What would not come by chance, and is too small to matter.
+    Small,
     Better,
     Worse,
     /// There are too few seconds to tell, and one run of each side.
@@ -24,6 +26,7 @@ impl Outcome {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::NoDifference => "no difference",
+            Self::Small => "too small to count",
             Self::Better => "better",
             Self::Worse => "worse",
             Self::Unknown => "too short to tell",
@@ -34,57 +37,79 @@ impl Outcome {
 /// One figure on both sides.
 pub(super) struct Row {
     pub(super) metric: &'static Metric,
-    /// Of whole runs; the mean where there are several.
+    /// Of the typical second of either side: its mean logarithm's.
     pub(super) old: f64,
     pub(super) new: f64,
-    /// What the typical second of the new side has more, as a part of the old one's: 0.1 is 10 %.
+    /// What the new one has more, as a part of the old one: 0.1 is 10 %.
     pub(super) change: f64,
-    /// Where the change lies with 95 %, and how probable one as large is where there is none, all figures considered.
+    /// Where the change lies with 95 %, and how probable one as large is where there is none, all figures considered: the range
+    /// leaves out 0 where a difference is told.
     pub(super) range: Option<(f64, f64)>,
     pub(super) p: Option<f64>,
     pub(super) outcome: Outcome,
+    /// Of whole runs; the mean where there are several.
+    pub(super) whole: (f64, f64),
 }
 
 /// The figures that both sides have. Changes below `least`, as a part, are none.
 pub(super) fn rows(old: &[BenchResult], new: &[BenchResult], least: f64) -> Vec<Row> {
-    let mut rows: Vec<_> = METRICS.iter().filter_map(|metric| row(metric, old, new)).collect();
-    let known: Vec<_> = rows.iter().filter_map(|row| row.p).collect();
-    let mut adjusted = adjusted(&known).into_iter();
-    for row in &mut rows {
-        row.p = row.p.and_then(|_| adjusted.next());
+    let rows = METRICS.iter().filter_map(|metric| row(metric, old, new));
+    let (mut rows, known): (Vec<_>, Vec<_>) = rows.unzip();
+    let ps: Vec<_> = known.iter().flatten().map(|certainty| certainty.p).collect();
+    let mut adjusted = adjusted(&ps, SIGNIFICANT).into_iter();
+    for (row, certainty) in rows.iter_mut().zip(known) {
+        if let Some((certainty, adjusted)) =
+            certainty.and_then(|certainty| Some((certainty, adjusted.next()?)))
+        {
+            row.p = Some(adjusted.p);
+            row.range = Some(range(row.change, &certainty, adjusted));
+        }
         row.outcome = outcome(row, least);
     }
     rows
 }
 
+/// Where a change lies.
+fn range(change: f64, certainty: &Certainty, Adjusted { improbable, .. }: Adjusted) -> (f64, f64) {
+    let (log, half_width) = (change.ln_1p(), certainty.half_width(improbable));
+    ((log - half_width).exp_m1(), (log + half_width).exp_m1())
+}
+
 fn outcome(row: &Row, least: f64) -> Outcome {
     let Some(p) = row.p else { return Outcome::Unknown };
-    if p >= SIGNIFICANT || row.change.abs() < least {
+    if p >= SIGNIFICANT {
         return Outcome::NoDifference;
+    }
+    if row.change.abs() < least {
+        return Outcome::Small;
     }
     if (row.change > 0.0) == row.metric.more_is_better { Outcome::Better } else { Outcome::Worse }
 }
 
-fn row(metric: &'static Metric, old: &[BenchResult], new: &[BenchResult]) -> Option<Row> {
+/// A figure, and how well its change is known.
+fn row(
+    metric: &'static Metric,
+    old: &[BenchResult],
+    new: &[BenchResult],
+) -> Option<(Row, Option<Certainty>)> {
     let whole = |side: &[BenchResult]| -> Option<f64> {
         let values: Option<Vec<_>> = side.iter().map(metric.whole).collect();
         Mean::of_independent(&values?).map(|mean| mean.value)
     };
-    let (is_many, one, two) = (old.len() > 1 && new.len() > 1, whole(old)?, whole(new)?);
-    let difference = side(metric, old, is_many)?.to(&side(metric, new, is_many)?);
-    let part = |log: f64| log.exp_m1();
-    let range = |certainty: Certainty| {
-        (part(difference.value - certainty.half_width), part(difference.value + certainty.half_width))
-    };
-    Some(Row {
+    let (is_many, whole) = (old.len() > 1 && new.len() > 1, (whole(old)?, whole(new)?));
+    let (old, new) = (side(metric, old, is_many)?, side(metric, new, is_many)?);
+    let difference = old.to(&new);
+    let row = Row {
         metric,
-        old: one,
-        new: two,
-        change: part(difference.value),
-        range: difference.certainty.map(range),
-        p: difference.certainty.map(|certainty| certainty.p),
+        old: old.value.exp(),
+        new: new.value.exp(),
+        change: difference.value.exp_m1(),
+        range: None,
+        p: None,
         outcome: Outcome::Unknown,
-    })
+        whole,
+    };
+    Some((row, difference.certainty))
 }
 
 /// The mean of the logarithms, as latencies and rates differ by factors, and one slow second is not to outweigh all others. With

@@ -33,7 +33,7 @@ mod tests {
     fn rows(change: f64, p: Option<f64>) -> Vec<Row> {
         let metric = METRICS.iter().find(|metric| metric.name == "p99").unwrap();
         let (old, new, range, outcome) = (100.0, 100.0 + change * 100.0, None, Outcome::Unknown);
-        vec![Row { metric, old, new, change, range, p, outcome }]
+        vec![Row { metric, old, new, change, range, p, outcome, whole: (old, new) }]
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub(super) fn of(
     }
     runs(&mut body, (paths, old), comparisons);
     body.raw("</main>\n<footer><p>Made by proofload ").text(env!("CARGO_PKG_VERSION")).raw(
-        " compare. A change is that of the typical second: of the mean logarithm. Lines are where it lies with 95 %; neighbouring \
-         seconds are put together to batches, as they resemble each other. This page fetches nothing and runs nothing.</p></footer>\n",
+        " compare. Old, new and change are those of the typical second: of the mean logarithm. Lines are where the change lies \
+         with 95 %, all figures considered; neighbouring seconds are put together to batches, as they resemble each other. This page fetches nothing and runs nothing.</p></footer>\n",
     );
     page("proofload compare", &body)
 }
@@ -79,7 +79,7 @@ fn change(row: &Row) -> Change<'_> {
     let mood = match row.outcome {
         Outcome::Better => Mood::Good,
         Outcome::Worse => Mood::Bad,
-        Outcome::NoDifference | Outcome::Unknown => Mood::Plain,
+        Outcome::NoDifference | Outcome::Small | Outcome::Unknown => Mood::Plain,
     };
     Change { name: row.metric.name, change: row.change, range: row.range, mood }
 }

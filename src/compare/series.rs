@@ -34,10 +34,24 @@ pub(super) struct Difference {
 /// How well a difference is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Certainty {
-    /// With 95 % it lies within so much of its value.
-    pub(super) half_width: f64,
+    /// Its standard error, and degrees of freedom of that.
+    error: f64,
+    degrees: f64,
     /// The probability of one as large, or larger, where there is none.
     pub(super) p: f64,
+}
+
+impl Certainty {
+    /// The difference lies within so much of its value, unless that is as improbable as this.
+    pub(super) fn half_width(&self, improbable: f64) -> f64 {
+        // Degrees of freedom are above 0 wherever there is an error.
+        let quantile = |students: StudentsT| students.inverse_cdf(1.0 - improbable / 2.0);
+        if self.error > 0.0 {
+            StudentsT::new(0.0, 1.0, self.degrees).map_or(0.0, quantile) * self.error
+        } else {
+            0.0
+        }
+    }
 }
 
 impl Mean {
@@ -81,24 +95,39 @@ fn certainty(value: f64, one: (f64, f64), two: (f64, f64)) -> Option<Certainty> 
     let variance = variance_1 + variance_2;
     if variance <= 0.0 {
         // All values are the same, on either side.
-        return Some(Certainty { half_width: 0.0, p: if value == 0.0 { 1.0 } else { 0.0 } });
+        return Some(Certainty { error: 0.0, degrees: 0.0, p: if value == 0.0 { 1.0 } else { 0.0 } });
     }
     let degrees = variance.powi(2) / (variance_1.powi(2) / degrees_1 + variance_2.powi(2) / degrees_2);
     let students = StudentsT::new(0.0, 1.0, degrees).ok()?;
     let error = variance.sqrt();
     let p = 2.0 * students.sf((value / error).abs());
-    Some(Certainty { half_width: students.inverse_cdf(0.975) * error, p })
+    Some(Certainty { error, degrees, p })
+}
+
+/// One of several tests, as if it had been the only one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Adjusted {
+    pub(super) p: f64,
+    /// How improbable what lies outside of its interval is to be, so that the interval leaves out 0 where `p` is below the level
+    /// that was asked for, and only there.
+    pub(super) improbable: f64,
 }
 
 /// Probabilities of several tests as if each had been the only one (Holm, "A simple sequentially rejective multiple test
-/// procedure", 1979): of many figures that do not differ one in twenty would seem to.
-pub(super) fn adjusted(ps: &[f64]) -> Vec<f64> {
+/// procedure", 1979): of many figures that do not differ one in twenty would seem to. From the first on that is not told from
+/// none, at this level, all others are held to what that one was held to.
+pub(super) fn adjusted(ps: &[f64], level: f64) -> Vec<Adjusted> {
     let mut order: Vec<_> = (0..ps.len()).collect();
     order.sort_by(|one, two| ps[*one].total_cmp(&ps[*two]));
-    let (mut adjusted, mut highest) = (vec![1.0; ps.len()], 0.0_f64);
+    let nothing = Adjusted { p: 1.0, improbable: level };
+    let (mut adjusted, mut highest, mut improbable) = (vec![nothing; ps.len()], 0.0_f64, level);
     for (rank, index) in order.into_iter().enumerate() {
-        highest = highest.max((ps[index] * (ps.len() - rank) as f64).min(1.0));
-        adjusted[index] = highest;
+        let tests = (ps.len() - rank) as f64;
+        if highest < level {
+            improbable = level / tests;
+        }
+        highest = highest.max((ps[index] * tests).min(1.0));
+        adjusted[index] = Adjusted { p: highest, improbable };
     }
     adjusted
 }
@@ -122,15 +151,18 @@ mod tests {
         let certainty = difference.certainty.unwrap();
         // By hand: variances 1.5833/3 and 0.6667/4, t 3.4017, 3.24 degrees of freedom.
         assert!(certainty.p > 0.03 && certainty.p < 0.05, "{certainty:?}");
-        assert!(certainty.half_width > 2.3 && certainty.half_width < 2.8, "{certainty:?}");
+        let half_width = certainty.half_width(0.05);
+        assert!(half_width > 2.3 && half_width < 2.8, "{certainty:?}");
+        assert!(near(certainty.half_width(certainty.p), difference.value), "it ends at 0 then");
         assert!(near(one.to(&one).certainty.unwrap().p, 1.0));
     }
 
     #[test]
     fn what_is_always_the_same_is_certain_and_few_values_are_not() {
         let (five, six) = (Mean::of_series(&[5.0; 20]).unwrap(), Mean::of_series(&[6.0; 20]).unwrap());
-        assert_eq!(five.to(&six).certainty, Some(Certainty { half_width: 0.0, p: 0.0 }));
-        assert_eq!(five.to(&five).certainty, Some(Certainty { half_width: 0.0, p: 1.0 }));
+        let known = |certainty: Certainty| (certainty.half_width(0.05), certainty.p);
+        assert_eq!(five.to(&six).certainty.map(known), Some((0.0, 0.0)));
+        assert_eq!(five.to(&five).certainty.map(known), Some((0.0, 1.0)));
         let few = Mean::of_series(&[5.0, 6.0, 7.0]).unwrap();
         assert_eq!((few.value, few.to(&five).certainty), (6.0, None));
         assert_eq!(Mean::of_series(&[]), None);
@@ -167,7 +199,24 @@ mod tests {
 
     #[test]
     fn many_tests_need_more_than_one() {
-        let adjusted = adjusted(&[0.01, 0.04, 0.03, 0.9]);
-        assert_eq!(adjusted, [0.04, 0.09, 0.09, 0.9]);
+        let adjusted = adjusted(&[0.01, 0.04, 0.03, 0.9], 0.05);
+        assert_eq!(adjusted.iter().map(|one| one.p).collect::<Vec<_>>(), [0.04, 0.09, 0.09, 0.9]);
+    }
+
+    #[test]
+    fn an_interval_leaves_out_0_where_a_difference_is_told_and_only_there() {
+        let mut random = Random::from_seed(11);
+        let mut told = 0;
+        for round in 0..2_000 {
+            // Now all are far from chance, now some, now none.
+            let most = if round % 2 == 0 { 20 } else { 600 };
+            let ps: Vec<_> = (0..9).map(|_| random.below(most) as f64 / 1_000.0).collect();
+            for (p, one) in ps.iter().zip(adjusted(&ps, 0.05)) {
+                // An interval at a level leaves out 0 where the test's own p is below that.
+                assert_eq!(*p < one.improbable, one.p < 0.05, "{ps:?}: {one:?}");
+                told += u32::from(one.p < 0.05);
+            }
+        }
+        assert!((1_000..17_000).contains(&told), "{told} of 18000");
     }
 }

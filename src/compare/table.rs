@@ -15,8 +15,8 @@ const FIGURE: usize = 14;
 
 /// The table, a line for each figure.
 pub(super) fn text(rows: &[Row]) -> String {
-    let mut text =
-        format!("  {:NAME$}{:>FIGURE$}{:>FIGURE$}{:>10}  {:22}\n", "", "old", "new", "change", "with 95 %");
+    let [name, old, new, change, range] = ["typical second", "old", "new", "change", "with 95 %"];
+    let mut text = format!("  {name:NAME$}{old:>FIGURE$}{new:>FIGURE$}{change:>10}  {range:22}\n");
     for row in rows {
         let [old, new, change, range, outcome] = cells(row);
         // Writing to a string cannot fail.
@@ -59,7 +59,7 @@ pub(super) fn json(rows: &[Row]) -> Value {
             Unit::Micros => "us",
         };
         let outcome = match row.outcome {
-            Outcome::NoDifference => "no-difference",
+            Outcome::NoDifference | Outcome::Small => "no-difference",
             Outcome::Better => "better",
             Outcome::Worse => "worse",
             Outcome::Unknown => "unknown",
@@ -69,6 +69,8 @@ pub(super) fn json(rows: &[Row]) -> Value {
             "unit": unit,
             "old": row.old,
             "new": row.new,
+            "old_run": row.whole.0,
+            "new_run": row.whole.1,
             "change": row.change,
             "change_low": row.range.map(|(low, _)| low),
             "change_high": row.range.map(|(_, high)| high),
@@ -92,8 +94,9 @@ mod tests {
                 new: 150_000.0,
                 change: 0.0615,
                 range: Some((0.02, 0.1)),
-                p: Some(0.2),
-                outcome: Outcome::NoDifference,
+                p: Some(0.02),
+                outcome: Outcome::Small,
+                whole: (141_303.2, 149_000.0),
             },
             Row {
                 metric: &METRICS[3],
@@ -103,16 +106,17 @@ mod tests {
                 range: None,
                 p: None,
                 outcome: Outcome::Unknown,
+                whole: (990.0, 6_300.0),
             },
         ];
         let text = text(&rows);
         let words =
             |line: usize| text.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words(0), "old new change with 95 %");
-        assert_eq!(words(1), "rate 141303/s 150000/s +6.2 % +2.0 % to +10.0 % no difference");
+        assert_eq!(words(0), "typical second old new change with 95 %");
+        assert_eq!(words(1), "rate 141303/s 150000/s +6.2 % +2.0 % to +10.0 % too small to count");
         assert_eq!(words(2), "p99 950.0 µs 6.20 ms +550.0 % too short to tell");
         let json = json(&rows);
         assert_eq!((&json[0]["unit"], &json[1]["p"]), (&"records_per_s".into(), &Value::Null));
-        assert_eq!(json[0]["outcome"], "no-difference");
+        assert_eq!((&json[0]["outcome"], &json[0]["new_run"]), (&"no-difference".into(), &149_000.0.into()));
     }
 }
