@@ -201,7 +201,11 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
     if board.ledger_acked() == 0 {
         list.push(no_ledger(config, board));
     } else {
-        list.extend(coverage.reservations());
+        // The summary counts all passes.
+        let of_pass = if reader.passes() > 1 { "in the last pass, " } else { "" };
+        list.extend(
+            coverage.reservations().iter().map(|what| format!("{of_pass}{what}")),
+        );
     }
     list.extend(missing_slices(config, board));
     if reader.kind == ReaderKind::Random {

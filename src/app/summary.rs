@@ -124,7 +124,9 @@ impl Summary<'_> {
         let took = self.time_of(&format!("{name} read"));
         let rate = rate(sum.records(), sum.bytes, took);
         let proven = readers.iter().map(|reader| reader.proven()).sum();
-        writeln!(text, "  {name:<11} {}{rate}", proven_of(&sum, proven))?;
+        // The verdict speaks of the last one.
+        let passes = if readers.iter().any(|reader| reader.passes() > 1) { " in all passes" } else { "" };
+        writeln!(text, "  {name:<11} {}{passes}{rate}", proven_of(&sum, proven))?;
         self.limit(text, &format!("{name} read"))?;
         let unusual = [
             (sum.invalid_reads, "invalid"),
