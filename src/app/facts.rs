@@ -204,7 +204,7 @@ fn reservations(config: &VerifierConfig, board: &Board, reader: &ReaderBoard) ->
         // The summary counts all passes.
         let of_pass = if reader.passes() > 1 { "in the last pass, " } else { "" };
         list.extend(
-            coverage.reservations().iter().map(|what| format!("{of_pass}{what}")),
+            coverage.reservations(&reader.other_runs()).iter().map(|what| format!("{of_pass}{what}")),
         );
     }
     list.extend(missing_slices(config, board));

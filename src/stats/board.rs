@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::Value;
 
 use super::{
-    CoverageTotals, LatencyHistogram, ProducerStats, ProducerStatus, ProducerTotals, ReaderStats,
+    CoverageTotals, LatencyHistogram, OtherRuns, ProducerStats, ProducerStatus, ProducerTotals, ReaderStats,
     ReaderStatus, ReaderTotals, Topics, WorkerStatus,
 };
 use crate::{config::StatusSchema, partitions::Slice};
@@ -348,6 +348,16 @@ impl ReaderBoard {
         let mut totals = CoverageTotals::default();
         self.shards.iter().for_each(|shard| totals += shard.coverage.totals());
         totals
+    }
+
+    /// Who wrote what it does not list, in its last pass.
+    #[must_use]
+    pub(crate) fn other_runs(&self) -> OtherRuns {
+        let mut all = OtherRuns::default();
+        for shard in &self.shards {
+            all.merge(shard.coverage.other_runs());
+        }
+        all
     }
 
     /// Valid records of all passes that the ledger lists: those that are proven. What was read in a pass that is under way

@@ -5,14 +5,14 @@
 
 use std::{
     ops::{AddAssign, Range},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use indicatif::HumanCount;
 use range_set_blaze::RangeSetBlaze;
 use serde::Serialize;
 
-use super::Gauge;
+use super::{Beyond, Gauge, OtherRuns};
 use crate::human;
 
 /// A shard's part of the last pass. Its reader sets it when the pass is over.
@@ -28,14 +28,16 @@ pub(crate) struct Coverage {
     committed_before: Gauge,
     unexplained: Gauge,
     /// Touched where a pass ends.
-    beyond: Mutex<Vec<(i32, RangeSetBlaze<i64>)>>,
+    beyond: Mutex<Vec<Beyond>>,
+    other_runs: Mutex<OtherRuns>,
 }
 
 impl Coverage {
     /// Replaces what is known of the pass before. `beyond` is where in each partition the ledger did not list what was
     /// read, as it was when the pass began.
-    pub(crate) fn set(&self, pass: CoverageTotals, beyond: Vec<(i32, RangeSetBlaze<i64>)>) {
-        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
+    pub(crate) fn set(&self, pass: CoverageTotals, beyond: Vec<Beyond>) {
+        *lock(&self.other_runs) = OtherRuns::of(&beyond);
+        *lock(&self.beyond) = beyond;
         self.vouched_for_earlier.set(self.vouched_for_in_all());
         self.beyond_ledger_earlier.set(self.beyond_ledger_in_all());
         self.vouched_for.set(pass.vouched_for);
@@ -61,17 +63,24 @@ impl Coverage {
     /// Whether a ledger that has grown since the pass began may vouch for more of what was read.
     #[must_use]
     pub(crate) fn is_short(&self) -> bool {
-        let beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
-        beyond.iter().any(|(_, ranges)| !ranges.is_empty())
+        lock(&self.beyond).iter().any(|beyond| !beyond.offsets.is_empty())
+    }
+
+    /// Who wrote what the ledger does not list.
+    #[must_use]
+    pub(crate) fn other_runs(&self) -> OtherRuns {
+        lock(&self.other_runs).clone()
     }
 
     /// The ledger has grown since the pass began. Called when the pass is over, and its reader at rest.
     pub(crate) fn look_again<'a>(&self, acked: impl Fn(i32) -> Option<&'a RangeSetBlaze<i64>>) {
-        let mut beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut listed = 0;
-        for (partition, ranges) in beyond.drain(..) {
-            listed += acked(partition).map_or(0, |acked| count(&(&ranges & acked)));
+        let (mut beyond, mut listed) = (std::mem::take(&mut *lock(&self.beyond)), 0);
+        for Beyond { place, offsets, .. } in &mut beyond {
+            let Some(acked) = acked(*place) else { continue };
+            listed += count(&(&*offsets & acked));
+            *offsets = &*offsets - acked;
         }
+        *lock(&self.other_runs) = OtherRuns::of(&beyond);
         self.vouched_for.set(self.vouched_for.get() + listed);
         self.beyond_ledger.set(self.beyond_ledger.get().saturating_sub(listed));
     }
@@ -131,15 +140,17 @@ impl CoverageTotals {
         Self { not_shown: count(&(&(acked & &within) - accounted)), ..self }
     }
 
-    /// Why the ledger does not vouch for all that was read, or should have been; empty where it does.
+    /// Why the ledger does not vouch for all that was read, or should have been; empty where it does. `other_runs`: who wrote what
+    /// it does not list.
     #[must_use]
-    pub(crate) fn reservations(&self) -> Vec<String> {
+    pub(crate) fn reservations(&self, other_runs: &OtherRuns) -> Vec<String> {
         let Self { vouched_for, beyond_ledger, not_shown, left_out, committed_before, unexplained } = *self;
         let mut list = Vec::new();
         if beyond_ledger > 0 && vouched_for > 0 {
             let (beyond, all) = (HumanCount(beyond_ledger), HumanCount(beyond_ledger + vouched_for));
+            let by = other_runs.in_words().map_or_else(String::new, |words| format!("; {words}"));
             list.push(format!(
-                "{beyond} of {all} records that were read are beyond the ledger: it vouches for the rest"
+                "{beyond} of {all} records that were read are beyond the ledger: it vouches for the rest{by}"
             ));
         } else if beyond_ledger > 0 {
             list.push(format!(
@@ -179,8 +190,12 @@ impl CoverageTotals {
     }
 }
 
-fn count(set: &RangeSetBlaze<i64>) -> u64 {
+pub(super) fn count(set: &RangeSetBlaze<i64>) -> u64 {
     u64::try_from(set.len()).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AddAssign for CoverageTotals {
@@ -208,21 +223,24 @@ mod tests {
         let of = |acked: &[(i64, i64)]| CoverageTotals::of(&read, Some(&ranges(acked)));
         let whole = of(&[(0, 1_500)]);
         assert_eq!((whole.vouched_for, whole.beyond_ledger), (1_500, 0));
-        assert!(whole.reservations().is_empty());
+        assert!(whole.reservations(&OtherRuns::default()).is_empty());
         let part = of(&[(1_000, 1_500), (2_000, 2_010)]);
         assert_eq!((part.vouched_for, part.beyond_ledger), (500, 1_000));
         assert_eq!(
-            part.reservations(),
+            part.reservations(&OtherRuns::default()),
             ["1,000 of 1,500 records that were read are beyond the ledger: it vouches for the rest"]
         );
         assert_eq!(CoverageTotals::of(&read, None).beyond_ledger, 1_500);
-        assert_eq!(of(&[]).reservations(), ["the ledger lists none of the 1,500 records that were read"]);
+        assert_eq!(
+            of(&[]).reservations(&OtherRuns::default()),
+            ["the ledger lists none of the 1,500 records that were read"]
+        );
     }
 
     #[test]
     fn what_a_client_may_have_left_out_is_not_proven() {
         let coverage = CoverageTotals { vouched_for: 9, unexplained: 1, ..CoverageTotals::default() };
-        let said = coverage.reservations();
+        let said = coverage.reservations(&OtherRuns::default());
         assert!(
             said.len() == 1 && said[0].starts_with("1 acked record was not shown to a group: librdkafka"),
             "{said:?}"
@@ -253,7 +271,7 @@ mod tests {
         for (acked, span, read, expected) in rows {
             let (acked, read) = (ranges(acked), ranges(read));
             let coverage = CoverageTotals::of(&read, Some(&acked)).without(&acked, span.0..span.1, &read);
-            assert_eq!(coverage.reservations(), expected, "{acked:?} {span:?} {read:?}");
+            assert_eq!(coverage.reservations(&OtherRuns::default()), expected, "{acked:?} {span:?} {read:?}");
         }
     }
 
@@ -279,7 +297,7 @@ mod tests {
             unexplained: 0,
         };
         assert_eq!(all, expected);
-        assert_eq!(all.reservations().len(), 2);
+        assert_eq!(all.reservations(&OtherRuns::default()).len(), 2);
         assert_eq!((first.vouched_for_in_all(), second.vouched_for_in_all()), (14, 1), "of both passes");
         assert_eq!((first.beyond_ledger_in_all(), second.beyond_ledger_in_all()), (4, 3), "of both, too");
     }
@@ -288,12 +306,24 @@ mod tests {
     fn a_ledger_that_has_grown_meanwhile_vouches_for_more() {
         let coverage = Coverage::default();
         let pass = CoverageTotals { vouched_for: 300, beyond_ledger: 200, ..CoverageTotals::default() };
-        coverage.set(pass, vec![(0, ranges(&[(100, 200)])), (1, ranges(&[(200, 300)]))]);
+        let beyond = |place, offsets, run, read| Beyond {
+            place,
+            offsets: ranges(offsets),
+            runs: vec![(run, ranges(read))],
+        };
+        coverage.set(
+            pass,
+            vec![beyond(0, &[(100, 200)], 7, &[(100, 200)]), beyond(1, &[(200, 300)], 8, &[(200, 300)])],
+        );
         assert!(coverage.is_short());
+        assert!(
+            coverage.other_runs().in_words().unwrap().starts_with("200 of them were written by 2 other runs")
+        );
         let (first, second) = (ranges(&[(0, 200)]), ranges(&[(0, 290)]));
         coverage.look_again(|partition| Some(if partition == 0 { &first } else { &second }));
         let totals = coverage.totals();
         assert_eq!((totals.vouched_for, totals.beyond_ledger), (490, 10));
+        assert_eq!(coverage.other_runs().in_words(), None, "it has come to list some of each");
         coverage.look_again(|_| Some(&first));
         assert_eq!(coverage.totals(), totals, "once");
     }

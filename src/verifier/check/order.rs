@@ -6,6 +6,8 @@
 //! aborted ones do not show. A send whose outcome is not known ends its run's numbering, so that
 //! it may turn up late without disturbing any order.
 
+use range_set_blaze::RangeSetBlaze;
+
 use crate::{
     findings::anomaly::Anomaly,
     mutants::enforced,
@@ -94,6 +96,11 @@ impl Order {
         self.runs.get(self.current).map(|run| (run.id, run.last))
     }
 
+    /// Runs whose numbers were read, and where they lie, as far as that is remembered.
+    pub(crate) fn runs(&self) -> Vec<(u64, RangeSetBlaze<i64>)> {
+        self.runs.iter().map(|run| (run.id, run.offsets())).collect()
+    }
+
     /// Takes the next record in if it is the one behind the last, of the same run and in no transaction; if it is not,
     /// nothing changes.
     #[inline]
@@ -176,6 +183,24 @@ impl Run {
     fn place_of(&self, sequence: u64) -> Option<i64> {
         let behind = self.places.partition_point(|(first, _)| *first <= sequence);
         self.places[..behind].last().map(|place| place_of(*place, sequence))
+    }
+
+    /// Where its numbers were read.
+    fn offsets(&self) -> RangeSetBlaze<i64> {
+        let mut offsets = RangeSetBlaze::new();
+        for &(first, last) in &self.seen {
+            let begin = self.places.partition_point(|(number, _)| *number <= first).saturating_sub(1);
+            let places = self.places.iter().enumerate().skip(begin);
+            for (index, place) in places.take_while(|(_, (number, _))| *number <= last) {
+                let next = self.places.get(index + 1);
+                let end = next.map_or(last, |(number, _)| last.min(number.saturating_sub(1)));
+                let begin = first.max(place.0);
+                if begin <= end {
+                    offsets.ranges_insert(place_of(*place, begin)..=place_of(*place, end));
+                }
+            }
+        }
+        offsets
     }
 
     #[cold]

@@ -51,6 +51,29 @@ fn runs_do_not_disturb_each_other() {
 }
 
 #[test]
+fn where_each_run_s_records_lie_is_remembered() {
+    let mut order = Order::of_all();
+    let log = [(0, 1, 7), (1, 2, 0), (2, 1, 8), (3, 1, 9), (5, 1, 10), (6, 2, 3), (7, 2, 4), (8, 2, 3)];
+    for (offset, run, number) in log {
+        // What is there twice is found, and its place is the first one.
+        let _ = order.take(offset, &plain(run, number), true);
+    }
+    order.take(9, &plain(2, 5), true).unwrap();
+    let ranges = |ranges: &[(i64, i64)]| ranges.iter().map(|(first, last)| *first..=*last).collect();
+    assert_eq!(
+        order.runs(),
+        [(1, ranges(&[(0, 0), (2, 3), (5, 5)])), (2, ranges(&[(1, 1), (6, 7), (9, 9)]))]
+    );
+    // A number that is missing leaves its place to others.
+    let mut order = Order::of_all();
+    for (offset, run, number) in [(0, 1, 0), (1, 2, 0), (2, 1, 2)] {
+        order.take(offset, &plain(run, number), true).unwrap();
+    }
+    assert_eq!(order.runs(), [(1, ranges(&[(0, 0), (2, 2)])), (2, ranges(&[(1, 1)]))]);
+    assert_eq!(Order::default().runs(), []);
+}
+
+#[test]
 fn behind_a_jump_everything_is_in_order() {
     let mut order = Order::default();
     order.take(0, &plain(1, 5), true).unwrap();

@@ -3,6 +3,8 @@
 //! Pure. The order of the checks is the contract's: leader epoch, offset, first
 //! header, ledger. It is the same for every kind of reader.
 
+use range_set_blaze::RangeSetBlaze;
+
 pub(crate) use super::broken::Broken;
 use super::{
     broken::{aborted_read, corrupt, epoch_back, nonmonotonic, wrong_offset},
@@ -170,6 +172,11 @@ impl PartitionState {
     /// The offset behind the last record; 0 before there was one.
     pub(crate) fn next_offset(&self) -> i64 {
         self.last.map_or(0, |last| last.offset + 1)
+    }
+
+    /// Runs that wrote what was read, by their proof headers, and where it lies, as far as that is remembered.
+    pub(crate) fn runs(&self) -> Vec<(u64, RangeSetBlaze<i64>)> {
+        self.order.runs()
     }
 
     /// Notes that the record which was checked last broke a promise.

@@ -20,7 +20,7 @@ use crate::{
     ledger::{Ledger, PartitionLedger},
     mutants::enforced,
     partitions::PartitionSlot,
-    stats::CoverageTotals,
+    stats::{Beyond, CoverageTotals},
     verifier::{
         check::loss::{LOOK_PAUSE, LOOKS, Losses},
         read::{
@@ -303,7 +303,9 @@ impl Together<'_> {
             let from = committed.get(index).map_or(progress.start, |place| progress.start.max(*place));
             let (own, rest) = self.checker.coverage(progress, from);
             coverage += own;
-            beyond.push((self.checker.place(progress.partition), rest));
+            // Who wrote it members know, and nobody who knows all of the partition.
+            let (place, runs) = (self.checker.place(progress.partition), Vec::new());
+            beyond.push(Beyond { place, offsets: rest, runs });
             let ledger = self.checker.ledger(progress.partition);
             if self.at_close == AtClose::AllButLeftOut {
                 coverage.unexplained += progress.missing(ledger, from).map_or(0, |missing| missing.count);

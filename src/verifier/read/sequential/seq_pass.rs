@@ -8,7 +8,7 @@ use crate::{
     mutants::enforced,
     partitions::PartitionSlot,
     record::RecordView,
-    stats::CoverageTotals,
+    stats::{Beyond, CoverageTotals},
     verifier::{
         check::last_values::SeenKeys,
         read::{
@@ -108,9 +108,16 @@ impl PassState {
     pub(crate) fn note_coverage(&self) {
         let (mut coverage, mut beyond) = (CoverageTotals::default(), Vec::new());
         for PartitionReader { progress, .. } in &self.readers {
-            let (part, rest) = self.checker.coverage(progress, progress.start);
+            let (part, offsets) = self.checker.coverage(progress, progress.start);
             coverage += part;
-            beyond.push((self.checker.place(progress.partition), rest));
+            let place = self.checker.place(progress.partition);
+            beyond.push(Beyond { place, offsets, runs: Vec::new() });
+        }
+        // Who is listed elsewhere is nobody else.
+        if coverage.beyond_ledger > 0 {
+            for (beyond, PartitionReader { state, .. }) in beyond.iter_mut().zip(&self.readers) {
+                beyond.runs = state.runs();
+            }
         }
         self.checker.stats().coverage.set(coverage, beyond);
     }
