@@ -1,7 +1,7 @@
 //! OAUTHBEARER: the password is a token, which has a life of its own.
 
 use std::{
-    fs, thread,
+    fs,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -108,7 +108,8 @@ fn a_token_is_read_again_before_it_expires(secured: &Secured) {
     let work = "--produce_msgs 90 --msg_size 100 --produce-throughput-bps 1000 --seq_read";
     let run = verifier(secured, Door::Sasl, &topic, PROVER).args(work).args("--password-file");
     let run = run.arg(&file.display().to_string()).start();
-    thread::sleep(Duration::from_secs(2));
+    // Its first token has let it in.
+    run.wait_for_log("this run's records name it");
     // Whole at every moment.
     elsewhere.write("new", format!("{second}\n"));
     fs::rename(elsewhere.path().join("new"), &file).expect("a new token");

@@ -3,8 +3,6 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    thread,
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -68,7 +66,6 @@ fn events_tell_of_violations_and_of_the_end() {
     assert!(page.body.starts_with("<!doctype html>") && !page.body.contains(topic.name()), "{}", page.body);
     assert_eq!(http.get("/v1/events").map(|answer| answer.code), Some(401));
     wait_for("a violation", || {
-        thread::sleep(Duration::from_millis(100));
         let status = http.get_as("/v1/status", &[ALLOWED])?.json()?;
         (status["violation_count"].as_u64()? > 0).then_some(())
     });

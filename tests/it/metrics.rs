@@ -6,7 +6,6 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -113,7 +112,6 @@ fn promtool_has_nothing_to_say() {
         let http = run.http();
         let series = format!("proofload_acked_records_total{{topic=\"t\",role=\"{role}\"");
         let text = wait_for("its workers", || {
-            std::thread::sleep(Duration::from_millis(100));
             Some(http.get("/metrics")?.body).filter(|text| text.contains(&series))
         });
         check(&text);
