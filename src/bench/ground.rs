@@ -18,7 +18,7 @@ pub(super) struct Ground<'a> {
     pub(super) config: &'a BenchConfig,
     pub(super) control: &'a Control,
     /// What is known of each topic; never empty.
-    pub(super) crews: Vec<RunContext<'a>>,
+    pub(super) run_contexts: Vec<RunContext<'a>>,
 }
 
 /// A partition, and its place in the ledger.
@@ -38,7 +38,7 @@ impl Placed {
 
 impl Ground<'_> {
     pub(super) fn placement(&self) -> &Placement {
-        &self.crews[0].placement
+        &self.run_contexts[0].placement
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {
@@ -51,17 +51,20 @@ impl Ground<'_> {
 
     /// The topics, each with the number of its partitions.
     pub(super) fn topics(&self) -> Vec<(String, usize)> {
-        self.crews.iter().map(|crew| (crew.config.topic.clone(), crew.partitions)).collect()
+        self.run_contexts
+            .iter()
+            .map(|run_context| (run_context.config.topic.clone(), run_context.partitions))
+            .collect()
     }
 
     /// The number of all partitions.
     pub(super) fn partitions(&self) -> usize {
-        self.crews.iter().map(|crew| crew.partitions).sum()
+        self.run_contexts.iter().map(|run_context| run_context.partitions).sum()
     }
 
     /// All partitions, by their places.
     pub(super) fn placed(&self) -> Vec<Placed> {
-        let counts: Vec<usize> = self.crews.iter().map(|crew| crew.partitions).collect();
+        let counts: Vec<usize> = self.run_contexts.iter().map(|run_context| run_context.partitions).collect();
         placed(&counts)
     }
 
@@ -74,7 +77,7 @@ impl Ground<'_> {
     pub(super) fn table(&self, own: &[Placed]) -> Arc<PartitionTable> {
         let mut table = PartitionTable::default();
         for Placed { topic, partition, place } in own {
-            let topic = table.add_topic_at(&self.crews[*topic].config.topic, place - partition);
+            let topic = table.add_topic_at(&self.run_contexts[*topic].config.topic, place - partition);
             table.add(TopicPartition { topic, partition: *partition });
         }
         Arc::new(table)
@@ -86,8 +89,8 @@ impl Ground<'_> {
         ask: impl Fn(&RunContext<'_>) -> Option<Vec<OffsetAndEpoch>>,
     ) -> Option<Vec<OffsetAndEpoch>> {
         let mut all = Vec::with_capacity(self.partitions());
-        for crew in &self.crews {
-            all.extend(ask(crew)?);
+        for run_context in &self.run_contexts {
+            all.extend(ask(run_context)?);
         }
         Some(all)
     }
@@ -96,9 +99,9 @@ impl Ground<'_> {
     /// being stopped.
     pub(super) fn closing(&self, ledger: &Arc<Ledger>) -> Option<Closing> {
         let mut ends = Vec::with_capacity(self.partitions());
-        for crew in &self.crews {
-            let own = part(ledger, ends.len(), crew.partitions);
-            ends.extend(crew.readable_ends(&own)?.iter().map(|end| end.offset));
+        for run_context in &self.run_contexts {
+            let own = part(ledger, ends.len(), run_context.partitions);
+            ends.extend(run_context.readable_ends(&own)?.iter().map(|end| end.offset));
         }
         Some(Closing { ledger: ledger.clone(), ends })
     }
@@ -109,7 +112,7 @@ impl Ground<'_> {
     /// The first promise that was broken, unless the run goes on.
     pub(super) fn decide(&self, ledger: &Ledger) -> Result<(), Halt> {
         // What follows is the same whichever topic a record is of.
-        self.crews[0].draw_consequences(self.control.shared.undecided.decide(ledger))
+        self.run_contexts[0].draw_consequences(self.control.shared.undecided.decide(ledger))
     }
 
     /// Nothing came of something because the run is being stopped.

@@ -91,7 +91,7 @@ impl<'a> Meter<'a> {
             cpu: CpuTimes::start(cores),
             progress: Progress::new(&ground.config.verifier.common, ground.has_readers()),
             // A rate keeps it busy; what stands still for seconds waits for somebody.
-            watch: WorkWatch::new(ground.crews[0].wait("the producer"), false),
+            watch: WorkWatch::new(ground.run_contexts[0].wait("the producer"), false),
             ground,
             board,
             shards,
@@ -267,7 +267,7 @@ impl<'a> Meter<'a> {
         thread::sleep(LOOK);
         self.listen(window);
         let producers = self.producers();
-        look_at_producers(&self.ground.crews[0], producers, &mut self.watch);
+        look_at_producers(&self.ground.run_contexts[0], producers, &mut self.watch);
         let (now_us, counts, overdue) = (self.now_us(), self.counts(), self.overdue());
         let backlog = self.backlog(&counts);
         self.shown.set_behind(overdue, backlog);

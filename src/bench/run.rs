@@ -161,7 +161,7 @@ fn work(
     let watched: Vec<_> =
         config.topics.iter().cloned().zip(shapes.iter().map(|shape| shape.partitions)).collect();
     control.watch(observer.clone(), &watched, common.metadata_max_age);
-    let crew = |(config, shape): (_, &crate::kafka::TopicShape)| RunContext {
+    let run_context = |(config, shape): (_, &crate::kafka::TopicShape)| RunContext {
         config,
         control,
         observer: observer.clone(),
@@ -173,8 +173,8 @@ fn work(
         // Nothing of it is ever written down.
         ledgers: Ledgers::Own(LedgerStore::new(cluster.ledger_dir(&config.ledger_dir), &config.topic)),
     };
-    let crews = configs.iter().zip(&shapes).map(crew).collect();
-    let ground = Ground { config, control, crews };
+    let run_contexts = configs.iter().zip(&shapes).map(run_context).collect();
+    let ground = Ground { config, control, run_contexts };
     tracing::info!(
         "{}: {}, {}",
         count(config.topics.len(), "topic"),
@@ -208,7 +208,7 @@ fn bench(ground: &Ground<'_>, measured: &mut Option<Outcome>) -> Result<(), RunE
     let (Some(produce), shared) = (&ground.config.verifier.produce, &ground.control.shared) else {
         return Ok(());
     };
-    let ends = ground.of_all(|crew| crew.places(OffsetSpec::End, Isolation::ReadUncommitted));
+    let ends = ground.of_all(|run_context| run_context.places(OffsetSpec::End, Isolation::ReadUncommitted));
     let Some(ends) = ground.stopped(ends)? else { return Ok(()) };
     let board = shared.board.get_or_init(|| board(ground));
     let Some(producer) = &board.producer else { return Ok(()) };
@@ -246,8 +246,8 @@ fn under_load(
     meter.close(&mut window);
     ground.control.shared.ending.end_phase();
     let cores = ground.placement().shards.iter().map(|place| place.core).collect();
-    let partitions = ground.crews.iter().map(|crew| crew.partitions).collect();
-    let kind = ground.crews[0].kind;
+    let partitions = ground.run_contexts.iter().map(|run_context| run_context.partitions).collect();
+    let kind = ground.run_contexts[0].kind;
     let log = meter.log.take();
     *measured = Some(Outcome { window, records_per_s, search, backlog, kind, partitions, cores, log });
     let Meter { shards: Shards { running, feeders, .. }, .. } = meter;

@@ -129,7 +129,7 @@ pub(super) fn start(
         steps.push(step_sender);
         jobs.push(vec![ShardJob { produce: job, read, members }]);
     }
-    let (feeders, running) = match ground.crews[0].kind {
+    let (feeders, running) = match ground.run_contexts[0].kind {
         ClientKind::Wire => spawn(ground, jobs, (sender, done_sender), ShardContext::wire),
         ClientKind::Librdkafka => spawn(ground, jobs, (sender, done_sender), ShardContext::librdkafka),
     }?;
@@ -170,7 +170,7 @@ fn spawn<C: ClientFactory>(
     (sender, done): (Sender<Message>, Sender<Result<(), Halt>>),
     clients: fn(&ShardContext) -> C,
 ) -> Result<Readers<SeqReadPass>, RunError> {
-    start_together(&ground.crews[0], jobs, move |context, jobs| {
+    start_together(&ground.run_contexts[0], jobs, move |context, jobs| {
         let (context, done) = (ShardContext { sender: sender.clone(), ..context }, done.clone());
         async move {
             for (job, pass_queue) in jobs {

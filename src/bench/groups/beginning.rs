@@ -60,19 +60,21 @@ impl Begun {
 /// There is no client to say so.
 pub(super) fn begin_at(ground: &Ground<'_>, name: &str, ends: &[OffsetAndEpoch]) -> Result<bool, Halt> {
     let Some(config) = &ground.config.verifier.group_read else { return Ok(false) };
-    let crew = &ground.crews[0];
-    let context = crew.context(ground.placement().shards[0].clone());
+    let run_context = &ground.run_contexts[0];
+    let context = run_context.context(ground.placement().shards[0].clone());
     let isolation = checker::isolation(ground.config.verifier.proof);
     let settings = group_reader::settings(&context.client, config, name.to_owned(), isolation);
     let places = context.committed_places(&settings).map_err(|error: ClientError| Halt::from(error))?;
-    let topics =
-        by_topic(ground.config.topics.iter().zip(ground.crews.iter().map(|crew| crew.partitions)), ends);
-    let mut wait = crew.wait("the group reader");
+    let topics = by_topic(
+        ground.config.topics.iter().zip(ground.run_contexts.iter().map(|run_context| run_context.partitions)),
+        ends,
+    );
+    let mut wait = run_context.wait("the group reader");
     while let Err(error) = places.commit(&topics) {
         if error.is_denied() {
             return Err(Halt::Failed(format!("group '{name}': its beginning cannot be committed: {error}")));
         }
-        if !wait.still_in(|| crew.observer.trouble_with(Coordinator::Group(name))) {
+        if !wait.still_in(|| run_context.observer.trouble_with(Coordinator::Group(name))) {
             return Ok(false);
         }
         thread::sleep(PAUSE);

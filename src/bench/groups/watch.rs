@@ -44,12 +44,12 @@ pub(in super::super) fn watch(
     close: &Close,
 ) -> Result<(), Halt> {
     let outcome = read(ground, group, board, ends, close);
-    let crew = &ground.crews[0];
-    let context = crew.context(ground.placement().shards[0].clone());
+    let run_context = &ground.run_contexts[0];
+    let context = run_context.context(ground.placement().shards[0].clone());
     let outcome = context.stop_all_on_halt(outcome);
     let mut own = OwnGroups::default();
-    own.delete(crew, &group.name);
-    own.finish(crew);
+    own.delete(run_context, &group.name);
+    own.finish(run_context);
     outcome
 }
 
@@ -96,7 +96,7 @@ fn read(
 /// show, which in a log of transactions says nothing.
 fn at_close(ground: &Ground<'_>) -> AtClose {
     let is_transactional = ground.config.verifier.proof.transactions;
-    match ground.crews[0].kind {
+    match ground.run_contexts[0].kind {
         ClientKind::Librdkafka if is_transactional => AtClose::AllButLeftOut,
         ClientKind::Librdkafka | ClientKind::Wire => AtClose::All,
     }
@@ -106,12 +106,14 @@ fn at_close(ground: &Ground<'_>) -> AtClose {
 fn group_ground<'a>(ground: &'a Ground<'a>) -> GroupGround<'a> {
     let isolation = checker::isolation(ground.config.verifier.proof);
     let ask = move |spec| {
-        let places = ground.of_all(|crew| crew.places(spec, isolation))?;
+        let places = ground.of_all(|run_context| run_context.places(spec, isolation))?;
         Some(places.iter().map(|place| place.offset).collect())
     };
-    let trouble = || -> Option<Trouble> { ground.crews.iter().find_map(|crew| crew.reading_trouble(false)) };
+    let trouble = || -> Option<Trouble> {
+        ground.run_contexts.iter().find_map(|run_context| run_context.reading_trouble(false))
+    };
     GroupGround {
-        run_context: &ground.crews[0],
+        run_context: &ground.run_contexts[0],
         table: ground.table(&ground.placed()),
         topics: ground.topics(),
         flags: FLAGS,
