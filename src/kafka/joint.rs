@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ClientError, ClientFactory, ClientSettings, GroupFactory, Joined, LibrdkafkaHub, MemberSettings,
+    ClientError, ClientFactory, ClientSettings, GroupFactory, Joined, LibrdkafkaWorkers, MemberSettings,
     ReaderSettings, WriterSettings,
     librdkafka::{LibrdkafkaWorker, Presence},
     wire::{Wire, WireReader, WireWriter},
@@ -18,12 +18,17 @@ pub(crate) struct JointWorker {
 }
 
 impl JointWorker {
-    /// Whose clients are those of this worker, on a shard that has this hub; librdkafka's threads may run on these CPUs.
+    /// Whose clients are those of this worker, on a shard that has these workers; librdkafka's threads may run on these CPUs.
     /// `wire` is the shard's.
     #[must_use]
-    pub(crate) fn new(hub: &LibrdkafkaHub, wire: &Wire, client: ClientSettings, cpus: CpuSet) -> Self {
-        let groups = hub.worker(client.clone(), cpus);
-        Self { wire: wire.of_worker(client, groups.bell()), groups }
+    pub(crate) fn new(
+        workers: &LibrdkafkaWorkers,
+        wire: &Wire,
+        client: ClientSettings,
+        cpus: CpuSet,
+    ) -> Self {
+        let groups = workers.worker(client.clone(), cpus);
+        Self { wire: wire.of_worker(client, groups.event()), groups }
     }
 }
 

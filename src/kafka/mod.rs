@@ -3,7 +3,6 @@
 //! Loops are generic over [`LogReader`], [`LogWriter`] and [`ClientFactory`]. `librdkafka` is the client that stands on the
 //! library of that name, [`wire`] our own (`--client wire`), and `fake` the one that tests play.
 
-mod bell;
 mod blame;
 mod chatter;
 mod client_factory;
@@ -25,6 +24,7 @@ mod settings;
 mod slots;
 mod token;
 mod transactions;
+mod wake_event;
 pub(crate) mod wire;
 
 pub use client_factory::ClientFactory;
@@ -43,7 +43,9 @@ pub(crate) use joint::JointWorker;
 pub(crate) use known_brokers::KnownBrokers;
 #[cfg(test)]
 pub(crate) use librdkafka::GroupMember;
-pub(crate) use librdkafka::{CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaHub};
+pub(crate) use librdkafka::{
+    CommittedPlaces, EmbeddedCluster, GroupDescription, Librdkafka, LibrdkafkaWorkers,
+};
 pub(crate) use log_reader::PortionedReader;
 pub use log_reader::{LogEvent, LogReader, LogVisitor, ReadFrom};
 pub use log_writer::{Delivery, LogWriter, Outcome, Record, SendError};

@@ -29,7 +29,7 @@ use crate::{
     human::count,
     kafka::{
         ClientError, ClientSettings, GroupDescription, GroupFactory, JointWorker, KafkaError, Librdkafka,
-        LibrdkafkaHub, Observer, SlotWriter, TopicError, TopicShape, wire::Wire,
+        LibrdkafkaWorkers, Observer, SlotWriter, TopicError, TopicShape, wire::Wire,
     },
     runtime::{
         cores::{
@@ -215,7 +215,7 @@ async fn run_shard(
     let workers = context.config.workers.get();
     let own: Vec<usize> = (place.index..workers).step_by(shards).collect();
     // The only client that has members of groups.
-    let hub = LibrdkafkaHub::start()?;
+    let librdkafka = LibrdkafkaWorkers::start()?;
     let wire = Wire::new(context.client.clone());
     let shard = Rc::new(ShardFloor::new(context, own.len()));
     let start = |worker| {
@@ -225,11 +225,11 @@ async fn run_shard(
         let (shard, cpus) = (shard.clone(), place.client_cpus.clone());
         match kind {
             ClientKind::Wire => {
-                let clients = JointWorker::new(&hub, &wire, client, cpus);
+                let clients = JointWorker::new(&librdkafka, &wire, client, cpus);
                 glommio::spawn_local(run_worker(clients, name, shard, worker))
             }
             ClientKind::Librdkafka => {
-                glommio::spawn_local(run_worker(hub.worker(client, cpus), name, shard, worker))
+                glommio::spawn_local(run_worker(librdkafka.worker(client, cpus), name, shard, worker))
             }
         }
     };

@@ -8,16 +8,16 @@ use rdkafka::bindings as rdk;
 use super::{
     admin::groups::CommittedPlaces,
     group::{Member, Presence},
-    hub::{HubBell, Ringer, WakeHub},
     producer::Producer,
     reader::Reader,
     settings::{ConsumerSettings, GroupSettings, ProducerSettings},
     wake::QueueWake,
+    wake_mux::{Notifier, WakeHandle, WakeMux},
 };
 use crate::{
     kafka::{
         ClientError, ClientFactory, ClientSettings, GroupFactory, MemberSettings, ReaderSettings,
-        SpotFactory, WriterSettings, bell::Bell,
+        SpotFactory, WriterSettings, wake_event::WakeEvent,
     },
     partitions::PartitionTable,
     runtime::cores::cpu_set::CpuSet,
@@ -29,8 +29,8 @@ pub(crate) struct Librdkafka {
     client: ClientSettings,
     /// Where the library's threads may run.
     cpus: CpuSet,
-    /// Rung by all clients; `None`: each wakes the shard by itself.
-    bell: Option<HubBell>,
+    /// Woken by all clients; `None`: each wakes the shard by itself.
+    wake: Option<WakeHandle>,
     /// Something has come back to one of the clients: the brokers answer.
     is_warm: Rc<Cell<bool>>,
 }
@@ -39,7 +39,7 @@ impl Librdkafka {
     /// One for this cluster, whose clients' own threads may run on these CPUs.
     #[must_use]
     pub(crate) fn new(client: ClientSettings, cpus: CpuSet) -> Self {
-        Self { client, cpus, bell: None, is_warm: Rc::default() }
+        Self { client, cpus, wake: None, is_warm: Rc::default() }
     }
 
     fn consumer(&self, reader: ReaderSettings) -> ConsumerSettings {
@@ -102,8 +102,8 @@ impl ClientFactory for Librdkafka {
         settings: &WriterSettings,
         table: &Arc<PartitionTable>,
     ) -> Result<Producer, ClientError> {
-        let waking = match &self.bell {
-            Some(bell) => Waking::Hub(bell.clone()),
+        let waking = match &self.wake {
+            Some(wake) => Waking::Shared(wake.clone()),
             None => Waking::Own(QueueWake::new()?),
         };
         Producer::start(&self.producer(settings), table, waking, self.is_warm.clone())
@@ -125,29 +125,29 @@ impl SpotFactory for Librdkafka {
 }
 
 /// The way in which the workers of a shard are woken, where each has clients of its own.
-pub(crate) struct LibrdkafkaHub {
-    hub: Rc<WakeHub>,
+pub(crate) struct LibrdkafkaWorkers {
+    mux: Rc<WakeMux>,
     /// Ends when it is dropped.
-    _bells: Task<()>,
+    _run: Task<()>,
 }
 
-impl LibrdkafkaHub {
+impl LibrdkafkaWorkers {
     /// Must be called on the executor of the shard.
     ///
     /// # Errors
     /// The system gave no socket.
     pub(crate) fn start() -> Result<Self, ClientError> {
-        let hub = WakeHub::new()?;
-        let rings = hub.clone();
-        Ok(Self { hub, _bells: glommio::spawn_local(async move { rings.run().await }) })
+        let mux = WakeMux::new()?;
+        let run = mux.clone();
+        Ok(Self { mux, _run: glommio::spawn_local(async move { run.run().await }) })
     }
 
     /// Makes one worker's clients, which wake it, and nobody else, and do without what speeds up their first record.
     #[must_use]
     pub(crate) fn worker(&self, client: ClientSettings, cpus: CpuSet) -> LibrdkafkaWorker {
-        let bell = self.hub.bell();
+        let wake = self.mux.handle();
         let is_warm = Rc::new(Cell::new(true));
-        LibrdkafkaWorker { clients: Librdkafka { client, cpus, bell: Some(bell.clone()), is_warm }, bell }
+        LibrdkafkaWorker { clients: Librdkafka { client, cpus, wake: Some(wake.clone()), is_warm }, wake }
     }
 }
 
@@ -155,7 +155,7 @@ impl LibrdkafkaHub {
 #[derive(Clone)]
 pub(crate) struct LibrdkafkaWorker {
     clients: Librdkafka,
-    bell: HubBell,
+    wake: WakeHandle,
 }
 
 impl LibrdkafkaWorker {
@@ -165,12 +165,12 @@ impl LibrdkafkaWorker {
         settings: &MemberSettings,
         table: &Arc<PartitionTable>,
     ) -> Result<Presence, ClientError> {
-        Presence::start(&self.clients.group(settings), table, &self.bell)
+        Presence::start(&self.clients.group(settings), table, &self.wake)
     }
 
-    /// Rung by all of them.
-    pub(in crate::kafka) fn bell(&self) -> &Rc<Bell> {
-        self.bell.bell()
+    /// Set by all of them.
+    pub(in crate::kafka) fn event(&self) -> &Rc<WakeEvent> {
+        self.wake.event()
     }
 }
 
@@ -195,7 +195,7 @@ impl GroupFactory for LibrdkafkaWorker {
     type Member = Member;
 
     fn member(&self, settings: &MemberSettings, table: &Arc<PartitionTable>) -> Result<Member, ClientError> {
-        Member::start(&self.clients.group(settings), table, &self.bell)
+        Member::start(&self.clients.group(settings), table, &self.wake)
     }
 }
 
@@ -204,7 +204,7 @@ pub(super) enum Waking {
     /// By a socket pair of its own.
     Own(QueueWake),
     /// By one that it shares.
-    Hub(HubBell),
+    Shared(WakeHandle),
 }
 
 impl Waking {
@@ -221,22 +221,22 @@ impl Waking {
     pub(super) fn attach(&self, queue: *mut rdk::rd_kafka_queue_t) {
         match self {
             Self::Own(wake) => wake.attach(queue),
-            Self::Hub(bell) => bell.attach(queue),
+            Self::Shared(wake) => wake.attach(queue),
         }
     }
 
-    pub(super) fn ringer(&self) -> Result<Ringer, ClientError> {
+    pub(super) fn notifier(&self) -> Result<Notifier, ClientError> {
         match self {
-            Self::Own(wake) => wake.ringer(),
-            Self::Hub(bell) => bell.ringer(),
+            Self::Own(wake) => wake.notifier(),
+            Self::Shared(wake) => wake.notifier(),
         }
     }
 
-    /// Waits until it rings, but not longer than `limit`.
+    /// Waits until it is woken, but not longer than `limit`.
     pub(super) async fn wait(&self, limit: Duration) {
         match self {
             Self::Own(wake) => wake.wait(limit).await,
-            Self::Hub(bell) => bell.wait_at_most(limit).await,
+            Self::Shared(wake) => wake.wait_at_most(limit).await,
         }
     }
 }

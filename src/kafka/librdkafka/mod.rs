@@ -16,7 +16,6 @@ mod factory;
 mod fault;
 mod group;
 mod guard;
-mod hub;
 mod malformed;
 mod message;
 mod partitions;
@@ -27,11 +26,12 @@ mod signals;
 mod transactions;
 mod trial;
 mod wake;
+mod wake_mux;
 
 pub(crate) use admin::client::AdminClient;
 #[cfg(test)]
 pub(crate) use admin::groups::GroupMember;
 pub(crate) use admin::groups::{CommittedPlaces, GroupDescription};
 pub(crate) use embedded::EmbeddedCluster;
-pub(crate) use factory::{Librdkafka, LibrdkafkaHub, LibrdkafkaWorker};
+pub(crate) use factory::{Librdkafka, LibrdkafkaWorker, LibrdkafkaWorkers};
 pub(super) use group::Presence;

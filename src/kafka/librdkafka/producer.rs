@@ -214,7 +214,7 @@ impl LogWriter for Producer {
     }
 
     fn transactions(&self) -> Result<Transactions, ClientError> {
-        transactions::start(self.handle.clone(), &self.client_cpus, self.waking.ringer()?)
+        transactions::start(self.handle.clone(), &self.client_cpus, self.waking.notifier()?)
     }
 
     fn abandon(&mut self) {

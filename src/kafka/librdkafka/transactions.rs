@@ -8,7 +8,7 @@ use std::{ffi::CStr, sync::Arc, thread, time::Duration};
 use crossbeam::channel::{Receiver, Sender};
 use rdkafka::{bindings as rdk, types::RDKafkaRespErr as Code};
 
-use super::{client::Handle, codes, hub::Ringer};
+use super::{client::Handle, codes, wake_mux::Notifier};
 use crate::{
     kafka::{ClientError, End, Ended, Reason, Transactions},
     runtime::cores::{affinity, cpu_set::CpuSet},
@@ -22,13 +22,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_AT_START: Duration = Duration::from_millis(500);
 
 /// Starts the thread that begins and ends this client's transactions.
-pub(crate) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Result<Transactions, ClientError> {
+pub(crate) fn start(
+    client: Arc<Handle>,
+    cpus: &CpuSet,
+    notifier: Notifier,
+) -> Result<Transactions, ClientError> {
     let (transactions, todo, report) = Transactions::channel();
     let cpus = cpus.clone();
     let work = move || {
         // Where the client's own threads may run, this one may.
         let _ = affinity::restrict_current_thread(&cpus);
-        serve(&client, &todo, &report, ringer);
+        serve(&client, &todo, &report, notifier);
     };
     thread::Builder::new()
         .name("transactions".to_owned())
@@ -37,13 +41,13 @@ pub(crate) fn start(client: Arc<Handle>, cpus: &CpuSet, ringer: Ringer) -> Resul
     Ok(transactions)
 }
 
-fn serve(client: &Handle, todo: &Receiver<End>, report: &Sender<Ended>, mut ringer: Ringer) {
+fn serve(client: &Handle, todo: &Receiver<End>, report: &Sender<Ended>, mut notifier: Notifier) {
     while let Ok(end) = todo.recv() {
         let outcome = end_and_begin(client, end);
         if report.send(outcome).is_err() {
             return;
         }
-        ringer.ring();
+        notifier.notify();
     }
 }
 

@@ -12,7 +12,7 @@ use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 use std::os::fd::{FromRawFd, IntoRawFd};
 
-use super::hub::Ringer;
+use super::wake_mux::Notifier;
 use crate::{kafka::ClientError, runtime::descriptors};
 
 /// The executor's end, and the client's.
@@ -52,10 +52,10 @@ impl QueueWake {
     }
 
     /// Wakes the executor from any thread.
-    pub(crate) fn ringer(&self) -> Result<Ringer, ClientError> {
+    pub(crate) fn notifier(&self) -> Result<Notifier, ClientError> {
         let socket =
             self.writable.try_clone().map_err(|error| ClientError::Wake(descriptors::explained(&error)))?;
-        Ok(Ringer::new(socket, 1))
+        Ok(Notifier::new(socket, 1))
     }
 
     /// Ends the wake-ups of this queue, so that the descriptor may be closed.

@@ -6,7 +6,7 @@ use super::{reader::Reader, seats::SeatReader, security, settings, trust::Tls, w
 use crate::{
     kafka::{
         ClientError, ClientFactory, ClientSettings, MemberSettings, ReaderSettings, SpotFactory,
-        WriterSettings, bell::Bell,
+        WriterSettings, wake_event::WakeEvent,
     },
     partitions::PartitionTable,
 };
@@ -18,20 +18,20 @@ pub(crate) struct Wire {
     /// Read when a client is first made; then it is that of all.
     tls: Rc<OnceCell<Option<Tls>>>,
     /// Of the worker whose clients they are, where it has others beside them.
-    bell: Option<Rc<Bell>>,
+    wake: Option<Rc<WakeEvent>>,
 }
 
 impl Wire {
     /// One for this cluster.
     #[must_use]
     pub(crate) fn new(client: ClientSettings) -> Self {
-        Self { client, tls: Rc::default(), bell: None }
+        Self { client, tls: Rc::default(), wake: None }
     }
 
-    /// Makes the clients of one of many workers on the same shard: what they have rings this bell.
+    /// Makes the clients of one of many workers on the same shard: what they have sets this event.
     #[must_use]
-    pub(in crate::kafka) fn of_worker(&self, client: ClientSettings, bell: &Rc<Bell>) -> Self {
-        Self { client, tls: self.tls.clone(), bell: Some(bell.clone()) }
+    pub(in crate::kafka) fn of_worker(&self, client: ClientSettings, wake: &Rc<WakeEvent>) -> Self {
+        Self { client, tls: self.tls.clone(), wake: Some(wake.clone()) }
     }
 
     /// Starts a client that reads for a member of a group; does not wait for brokers.
@@ -44,7 +44,7 @@ impl Wire {
         table: &Arc<PartitionTable>,
     ) -> Result<Reader, ClientError> {
         let settings = settings::member(&self.client, member)?;
-        Ok(Reader::of_member(&member.group, settings, self.tls()?, (table, self.bell.clone())))
+        Ok(Reader::of_member(&member.group, settings, self.tls()?, (table, self.wake.clone())))
     }
 
     fn tls(&self) -> Result<Option<Tls>, ClientError> {
@@ -61,11 +61,11 @@ impl ClientFactory for Wire {
     type Writer = Writer;
 
     fn reader(&self, settings: &ReaderSettings, table: &Arc<PartitionTable>) -> Result<Reader, ClientError> {
-        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, table, self.bell.clone()))
+        Ok(Reader::start(settings::consumer(&self.client, settings)?, self.tls()?, table, self.wake.clone()))
     }
 
     fn writer(&self, settings: &WriterSettings, table: &Arc<PartitionTable>) -> Result<Writer, ClientError> {
-        Writer::start(&self.client, self.tls()?, settings, (table, self.bell.clone()))
+        Writer::start(&self.client, self.tls()?, settings, (table, self.wake.clone()))
     }
 }
 

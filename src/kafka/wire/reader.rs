@@ -15,7 +15,7 @@ use super::{
 use crate::{
     kafka::{
         Answers, ErrorClass, KafkaError, LogEvent, LogReader, LogVisitor, MemberReader, OffsetSpec,
-        PlaceAnswer, PortionedReader, QuestionId, ReadFrom, bell::Bell,
+        PlaceAnswer, PortionedReader, QuestionId, ReadFrom, wake_event::WakeEvent,
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
     record::{RecordView, headers},
@@ -32,16 +32,16 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts a client. Must be called on the executor that will use it. It connects when it is first to read.
-    /// What it has rings this bell, too.
+    /// What it has sets this event, too.
     #[must_use]
     pub(crate) fn start(
         settings: ConsumerSettings,
         tls: Option<Tls>,
         table: &Arc<PartitionTable>,
-        bell: Option<Rc<Bell>>,
+        wake: Option<Rc<WakeEvent>>,
     ) -> Self {
         bearer::keep(settings.network.connection.login.as_ref());
-        Self::around(Consumer::new(settings, table), tls, (table, bell))
+        Self::around(Consumer::new(settings, table), tls, (table, wake))
     }
 
     /// The same, for a member of this group.
@@ -50,19 +50,19 @@ impl Reader {
         group: &str,
         settings: ConsumerSettings,
         tls: Option<Tls>,
-        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
+        (table, wake): (&Arc<PartitionTable>, Option<Rc<WakeEvent>>),
     ) -> Self {
         bearer::keep(settings.network.connection.login.as_ref());
-        Self::around(Consumer::in_group(settings, group.into(), table), tls, (table, bell))
+        Self::around(Consumer::in_group(settings, group.into(), table), tls, (table, wake))
     }
 
     fn around(
         consumer: Consumer,
         tls: Option<Tls>,
-        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
+        (table, wake): (&Arc<PartitionTable>, Option<Rc<WakeEvent>>),
     ) -> Self {
         let read_committed = consumer.is_read_committed();
-        let shell = Shell::ringing(consumer, tls, bell);
+        let shell = Shell::waking(consumer, tls, wake);
         Self { shell, read_committed, asked: Asked::default(), table: table.clone() }
     }
 

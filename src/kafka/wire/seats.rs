@@ -11,7 +11,7 @@ use super::{
     trust::Tls,
 };
 use crate::{
-    kafka::{Answers, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom, bell::Bell},
+    kafka::{Answers, LogReader, LogVisitor, OffsetSpec, QuestionId, ReadFrom, wake_event::WakeEvent},
     partitions::{PartitionSlot, PartitionTable},
 };
 
@@ -21,7 +21,7 @@ struct Shared {
     shell: Shell<Consumer>,
     read_committed: bool,
     /// By seat: something has come for whoever has it.
-    news: Rc<[Bell]>,
+    news: Rc<[WakeEvent]>,
 }
 
 /// Looks at one partition at a time. Its connections are those of all readers that were made together.
@@ -46,15 +46,15 @@ impl SeatReader {
     ) -> Vec<Self> {
         let read_committed = settings.source.read_committed;
         bearer::keep(settings.network.connection.login.as_ref());
-        let news: Rc<[Bell]> = (0..readers).map(|_| Bell::default()).collect();
+        let news: Rc<[WakeEvent]> = (0..readers).map(|_| WakeEvent::default()).collect();
         let wakes = news.clone();
         let hear = move |consumer: &Consumer| {
             for seat in consumer.seats_with_news() {
-                wakes[seat].ring();
+                wakes[seat].set();
             }
             if consumer.has_answers() {
                 // Whose they are is not known here. There are few.
-                wakes.iter().for_each(Bell::ring);
+                wakes.iter().for_each(WakeEvent::set);
             }
         };
         let shell = Shell::for_several(Consumer::with_seats(settings, readers, table), tls, hear);
@@ -66,7 +66,7 @@ impl SeatReader {
     fn stop_now(&mut self) {
         self.partition = None;
         self.shared.shell.machine().stop_at(self.seat);
-        self.shared.news[self.seat].silence();
+        self.shared.news[self.seat].clear();
     }
 }
 
@@ -81,7 +81,7 @@ impl LogReader for SeatReader {
     /// has not read it.
     fn read_from(&mut self, partition: PartitionSlot, place: ReadFrom) {
         self.partition = Some(partition);
-        self.shared.news[self.seat].silence();
+        self.shared.news[self.seat].clear();
         let read = |consumer: &mut Consumer, now_us| {
             consumer.read_at(self.seat, partition, place.offset, now_us);
         };

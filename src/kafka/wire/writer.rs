@@ -20,7 +20,7 @@ use crate::{
     kafka::{
         Answers, ClientError, ClientSettings, Delivery, Isolation, KafkaError, LocalError, LogWriter,
         MOST_HEADERS, OffsetSpec, Outcome, QuestionId, Record, SendError, SlotWriter, Slots, Transactions,
-        Value, WriterSettings, bell::Bell, code,
+        Value, WriterSettings, code, wake_event::WakeEvent,
     },
     partitions::{PartitionSlot, PartitionTable},
 };
@@ -40,7 +40,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Must be called on the executor that will use it. It connects at once, and waits for nothing.
-    /// What it has rings this bell, too.
+    /// What it has sets this event, too.
     ///
     /// # Errors
     /// Something is asked for that this client cannot do.
@@ -48,7 +48,7 @@ impl Writer {
         client: &ClientSettings,
         tls: Option<Tls>,
         writer: &WriterSettings,
-        (table, bell): (&Arc<PartitionTable>, Option<Rc<Bell>>),
+        (table, wake): (&Arc<PartitionTable>, Option<Rc<WakeEvent>>),
     ) -> Result<Self, ClientError> {
         if let Some(what) = settings::lacks(client) {
             return Err(ClientError::Start(format!("our own client has no {what}")));
@@ -65,7 +65,7 @@ impl Writer {
             None => Producer::new(network, sink, table),
         };
         let is_transactional = writer.transactions.is_some();
-        let shell = Shell::ringing(producer, tls, bell);
+        let shell = Shell::waking(producer, tls, wake);
         shell.with(Producer::step);
         let (slots, asked, ordered) = (Slots::default(), Asked::default(), Ordered::default());
         Ok(Self { shell, slots, asked, ordered, is_transactional })
@@ -136,7 +136,7 @@ impl LogWriter for Writer {
 
     fn send_off(&mut self) {
         self.go_on();
-        self.shell.ring_if_there_is_news();
+        self.shell.wake_if_there_is_news();
     }
 
     fn fatal_error(&self) -> Option<KafkaError> {

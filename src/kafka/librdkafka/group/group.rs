@@ -31,11 +31,11 @@ use crate::{
             client::{self, Handle, Queue, Topic},
             codes,
             fault::fault,
-            hub::HubBell,
             message::Message,
             partitions::{PartitionList, confirm},
             settings::GroupSettings,
             wake::QueueWake,
+            wake_mux::WakeHandle,
         },
     },
     partitions::{PartitionSlot, PartitionTable, TopicPartition},
@@ -48,7 +48,7 @@ pub(super) struct GroupConsumer {
     queue: Queue,
     main_queue: Queue,
     commits: Queue,
-    bell: HubBell,
+    wake: WakeHandle,
     handle: Handle,
     membership: Box<Membership>,
     committed_at: Instant,
@@ -66,7 +66,7 @@ impl GroupConsumer {
     pub(super) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
-        bell: &HubBell,
+        wake: &WakeHandle,
     ) -> Result<Self, ClientError> {
         let topics = table.topics();
         let names =
@@ -87,15 +87,15 @@ impl GroupConsumer {
         let known = topics.iter().map(|topic| handle.topic(topic)).collect::<Result<Vec<_>, _>>()?;
         let (queue, commits) = (handle.consumer_queue(), handle.new_queue());
         membership.commits.set(commits.ptr());
-        bell.attach(queue.ptr());
-        bell.attach(commits.ptr());
+        wake.attach(queue.ptr());
+        wake.attach(commits.ptr());
         subscribe(&handle, &membership.topics)?;
         Ok(Self {
             topics: known,
             queue,
             main_queue: handle.main_queue(),
             commits,
-            bell: bell.clone(),
+            wake: wake.clone(),
             handle,
             membership,
             committed_at: Instant::now(),
@@ -287,7 +287,7 @@ impl GroupConsumer {
 
     /// Waits until there may be something to show, but not longer than `limit`. It may be cancelled.
     pub(super) async fn wait(&self, limit: Duration) {
-        self.bell.wait_at_most(limit).await;
+        self.wake.wait_at_most(limit).await;
     }
 
     /// Whether a commit is still without an answer, and has not been for too long.

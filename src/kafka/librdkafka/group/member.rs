@@ -13,9 +13,9 @@ use crate::{
         ClientError, Expected, GroupReader, GroupVisitor, KafkaError, LogEvent, MemberState, ReaderSettings,
         librdkafka::{
             fault::{Fault, FaultKind},
-            hub::HubBell,
             reader::{MALFORMED, ProbeAnswer, Prober},
             settings::{ConsumerSettings, GroupSettings},
+            wake_mux::WakeHandle,
         },
     },
     partitions::{PartitionSlot, PartitionTable},
@@ -65,7 +65,7 @@ impl Member {
     pub(crate) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
-        bell: &HubBell,
+        wake: &WakeHandle,
     ) -> Result<Self, ClientError> {
         let looks = ConsumerSettings {
             client: settings.client.clone(),
@@ -73,7 +73,7 @@ impl Member {
             client_cpus: settings.client_cpus.clone(),
         };
         Ok(Self {
-            consumer: ManuallyDrop::new(GroupConsumer::start(settings, table, bell)?),
+            consumer: ManuallyDrop::new(GroupConsumer::start(settings, table, wake)?),
             table: table.clone(),
             sequels: Sequels::new(table.count()),
             prober: Prober::new(&looks, table.clone()),

@@ -32,10 +32,10 @@ use crate::{
         librdkafka::{
             client::{self, Handle, Queue, Topic},
             fault::{FaultKind, fault},
-            hub::HubBell,
             partitions::{PartitionList, entries, topic_name},
             settings::GroupSettings,
             wake::QueueWake,
+            wake_mux::WakeHandle,
         },
     },
     partitions::{PartitionTable, TopicPartition},
@@ -84,7 +84,7 @@ pub(crate) struct Presence {
     queue: Queue,
     main_queue: Queue,
     commits: Queue,
-    bell: HubBell,
+    wake: WakeHandle,
     /// Closing it before the group has been left would wait for brokers, which may hang.
     client: ManuallyDrop<Arc<Client>>,
     desk: Rc<RefCell<Desk>>,
@@ -110,7 +110,7 @@ impl Presence {
     pub(crate) fn start(
         settings: &GroupSettings,
         table: &Arc<PartitionTable>,
-        bell: &HubBell,
+        wake: &WakeHandle,
     ) -> Result<Self, ClientError> {
         let names = table.topics().iter().map(|topic| client::c_string(topic)).collect::<Result<_, _>>()?;
         let changes = Box::<Changes>::default();
@@ -127,8 +127,8 @@ impl Presence {
         // Held so that their partitions are known, and can be paused, before they are taken over.
         let topics = table.topics().iter().map(|topic| handle.topic(topic)).collect::<Result<_, _>>()?;
         let (queue, main_queue, commits) = (handle.consumer_queue(), handle.main_queue(), handle.new_queue());
-        bell.attach(queue.ptr());
-        bell.attach(commits.ptr());
+        wake.attach(queue.ptr());
+        wake.attach(commits.ptr());
         let client = Client { handle, changes, topics: names };
         subscribe(&client.handle, &client.topics)?;
         Ok(Self {
@@ -136,7 +136,7 @@ impl Presence {
             queue,
             main_queue,
             commits,
-            bell: bell.clone(),
+            wake: wake.clone(),
             client: ManuallyDrop::new(Arc::new(client)),
             desk: Rc::default(),
             words: VecDeque::new(),
@@ -271,7 +271,7 @@ impl Membership for Presence {
     }
 
     async fn wait(&self, limit: Duration) {
-        self.bell.wait_at_most(limit).await;
+        self.wake.wait_at_most(limit).await;
     }
 
     fn begin_leaving(&mut self) {

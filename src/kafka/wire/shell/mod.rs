@@ -24,7 +24,7 @@ use super::{
     core::machine::{Action, LinkId, Machine},
     trust::Tls,
 };
-use crate::kafka::bell::Bell;
+use crate::kafka::wake_event::WakeEvent;
 
 /// Who else is to hear that there is something, each time that something has come of it.
 type Hear<M> = Box<dyn Fn(&M)>;
@@ -43,13 +43,13 @@ struct Inner<M> {
     started: Instant,
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
     /// There is something for whoever waits.
-    news: Bell,
-    /// Of whoever waits for this client and for others: it rings, too.
-    shared: Option<Rc<Bell>>,
+    news: WakeEvent,
+    /// Of whoever waits for this client and for others: it is set, too.
+    shared: Option<Rc<WakeEvent>>,
     /// Whoever waits was told of what there is, and has not looked at the client since.
     is_told: Cell<bool>,
     /// The timer's deadline has moved forward, or it is all over.
-    timer: Bell,
+    timer: WakeEvent,
     /// When the timer goes off, µs.
     armed_us: Cell<u64>,
     is_over: Cell<bool>,
@@ -68,9 +68,9 @@ impl<M: Machine + 'static> Shell<M> {
         Self::of(machine, tls, None, None)
     }
 
-    /// The same; this bell rings, too, when there is something.
+    /// The same; this event is set, too, when there is something.
     #[must_use]
-    pub(crate) fn ringing(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>) -> Self {
+    pub(crate) fn waking(machine: M, tls: Option<Tls>, shared: Option<Rc<WakeEvent>>) -> Self {
         Self::of(machine, tls, shared, None)
     }
 
@@ -80,17 +80,17 @@ impl<M: Machine + 'static> Shell<M> {
         Self::of(machine, tls, None, Some(Box::new(hear)))
     }
 
-    fn of(machine: M, tls: Option<Tls>, shared: Option<Rc<Bell>>, hear: Option<Hear<M>>) -> Self {
+    fn of(machine: M, tls: Option<Tls>, shared: Option<Rc<WakeEvent>>, hear: Option<Hear<M>>) -> Self {
         let inner = Rc::new(Inner {
             machine: RefCell::new(machine),
             hear,
             tls,
             started: Instant::now(),
             links: RefCell::default(),
-            news: Bell::default(),
+            news: WakeEvent::default(),
             shared,
             is_told: Cell::new(false),
-            timer: Bell::default(),
+            timer: WakeEvent::default(),
             armed_us: Cell::new(0),
             is_over: Cell::new(false),
         });
@@ -101,7 +101,7 @@ impl<M: Machine + 'static> Shell<M> {
     /// Does something with the client, at a time in µs, and then what follows from it: connections are opened, and what can
     /// be written at once is.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut M, u64) -> R) -> R {
-        self.inner.news.silence();
+        self.inner.news.clear();
         self.inner.is_told.set(false);
         let result = work(&mut self.inner.machine.borrow_mut(), self.inner.now_us());
         self.inner.pump();
@@ -115,14 +115,14 @@ impl<M: Machine + 'static> Shell<M> {
         self.inner.machine.borrow_mut()
     }
 
-    /// Rings the bell that is shared if there is something already that whoever waits for that would sleep over: once, until somebody
+    /// Sets the event that is shared if there is something already that whoever waits for that would sleep over: once, until somebody
     /// looks at the client.
-    pub(crate) fn ring_if_there_is_news(&self) {
+    pub(crate) fn wake_if_there_is_news(&self) {
         if let Some(shared) = &self.inner.shared
             && self.inner.machine.borrow().has_news()
             && !self.inner.is_told.replace(true)
         {
-            shared.ring();
+            shared.set();
         }
     }
 
@@ -140,7 +140,7 @@ impl<M: Machine + 'static> Shell<M> {
 impl<M: Machine + 'static> Drop for Shell<M> {
     fn drop(&mut self) {
         self.inner.is_over.set(true);
-        self.inner.timer.ring();
+        self.inner.timer.set();
         let links: Vec<_> = self.inner.links.borrow_mut().drain().collect();
         for (_, link) in links {
             link.stop();
@@ -178,7 +178,7 @@ impl<M: Machine + 'static> Inner<M> {
             telling::tell(notice);
         }
         if machine.next_deadline_us(self.now_us()) < self.armed_us.get() {
-            self.timer.ring();
+            self.timer.set();
         }
     }
 
@@ -186,9 +186,9 @@ impl<M: Machine + 'static> Inner<M> {
     fn after_input(self: &Rc<Self>) {
         self.pump();
         if self.machine.borrow().has_news() {
-            self.news.ring();
+            self.news.set();
             if let Some(shared) = &self.shared {
-                shared.ring();
+                shared.set();
             }
         }
         self.tell();

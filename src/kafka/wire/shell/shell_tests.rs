@@ -149,23 +149,23 @@ fn who_waits_for_several_clients_is_woken_by_each_and_told_once_of_what_is_left(
     let refused = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let ports = [refused(), refused()];
     on_an_executor(move || async move {
-        let bell = Rc::<Bell>::default();
+        let wake = Rc::<WakeEvent>::default();
         let shell = |port| {
             let machine = Echoed { port: Some(port), ..Echoed::default() };
-            Shell::ringing(machine, None, Some(bell.clone()))
+            Shell::waking(machine, None, Some(wake.clone()))
         };
         for shell in ports.map(shell) {
             shell.with(|_, _| ());
-            bell.wait().await;
+            wake.wait().await;
             assert!(shell.machine().error.is_some());
-            let is_rung = || async { future::poll_once(bell.wait()).await.is_some() };
-            shell.ring_if_there_is_news();
-            assert!(is_rung().await, "it would be slept over");
-            shell.ring_if_there_is_news();
-            assert!(!is_rung().await, "who leaves it where it is does not go round and round");
+            let is_set = || async { future::poll_once(wake.wait()).await.is_some() };
+            shell.wake_if_there_is_news();
+            assert!(is_set().await, "it would be slept over");
+            shell.wake_if_there_is_news();
+            assert!(!is_set().await, "who leaves it where it is does not go round and round");
             shell.with(|echoed, _| echoed.error = None);
-            shell.ring_if_there_is_news();
-            assert!(!is_rung().await);
+            shell.wake_if_there_is_news();
+            assert!(!is_set().await);
         }
     });
 }

@@ -19,7 +19,7 @@ use crate::{
     config::{ClientKind, GroupReadConfig, ProofConfig},
     kafka::{
         ClientError, ClientSettings, GroupFactory, GroupReader, GroupStart, Handover, Isolation, JointWorker,
-        LibrdkafkaHub, MemberSettings,
+        LibrdkafkaWorkers, MemberSettings,
     },
     pace::Pace,
     partitions::PartitionTable,
@@ -66,7 +66,7 @@ pub(crate) struct GroupReadPass {
     pub(crate) done: Arc<AtomicBool>,
 }
 
-/// The timer beside the bell, and how often the main thread is told.
+/// The timer beside the wake-ups, and how often the main thread is told.
 const WAIT: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_millis(50);
 /// How long the end of a pass waits for commits, and then for the group.
@@ -108,16 +108,16 @@ pub(crate) fn jobs(
 
 /// Reads pass after pass until there is none any more. That its members are in the group is librdkafka's business, whoever reads.
 pub(crate) async fn run(context: ShardContext, job: GroupReadJob, pass_queue: PassQueue<GroupReadPass>) {
-    let (hub, wire) = (LibrdkafkaHub::start(), context.wire());
-    let hub = || hub.as_ref().map_err(|error| Halt::Failed(error.to_string()));
+    let (workers, wire) = (LibrdkafkaWorkers::start(), context.wire());
+    let workers = || workers.as_ref().map_err(|error| Halt::Failed(error.to_string()));
     let (client, cpus) = (|| context.client.clone(), || context.client_cpus());
     match context.kind {
         ClientKind::Wire => {
-            let clients = || Ok(JointWorker::new(hub()?, &wire, client(), cpus()));
+            let clients = || Ok(JointWorker::new(workers()?, &wire, client(), cpus()));
             run_with(clients, &context, &job, &pass_queue).await;
         }
         ClientKind::Librdkafka => {
-            run_with(|| Ok(hub()?.worker(client(), cpus())), &context, &job, &pass_queue).await;
+            run_with(|| Ok(workers()?.worker(client(), cpus())), &context, &job, &pass_queue).await;
         }
     }
 }

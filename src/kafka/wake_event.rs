@@ -10,32 +10,32 @@ use std::{
 use futures_lite::future;
 use glommio::timer::sleep;
 
-/// Rings, and stays rung until somebody has waited for it or silences it. One task waits at a time. Several clients may ring the
+/// Is set, and stays so until somebody has waited for it or clears it. One task waits at a time. Several clients may set the
 /// same one.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: Cell<bool>,
+pub(crate) struct WakeEvent {
+    is_set: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Bell {
+impl WakeEvent {
     /// Wakes whoever waits, or will wait next.
-    pub(crate) fn ring(&self) {
-        self.rung.set(true);
+    pub(crate) fn set(&self) {
+        self.is_set.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
     }
 
     /// Whoever will wait does so.
-    pub(crate) fn silence(&self) {
-        self.rung.set(false);
+    pub(crate) fn clear(&self) {
+        self.is_set.set(false);
     }
 
-    /// Waits until it has rung since the last wait.
+    /// Waits until it was set since the last wait.
     pub(crate) async fn wait(&self) {
         poll_fn(|context| {
-            if self.rung.take() {
+            if self.is_set.take() {
                 return Poll::Ready(());
             }
             let mut waker = self.waker.borrow_mut();
@@ -63,15 +63,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_woken_once_for_all_rings() {
-        let bell = Bell::default();
-        let is_woken = || block_on(poll_once(bell.wait())).is_some();
+    fn who_waits_is_woken_once_however_often_it_was_set() {
+        let event = WakeEvent::default();
+        let is_woken = || block_on(poll_once(event.wait())).is_some();
         assert!(!is_woken());
-        bell.ring();
-        bell.ring();
+        event.set();
+        event.set();
         assert_eq!((is_woken(), is_woken()), (true, false));
-        bell.ring();
-        bell.silence();
+        event.set();
+        event.clear();
         assert!(!is_woken());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A shard of the repeater has tens of clients. A socket and a timer for each of
 //! them would cost more than the records do, so all their queues write into one
-//! socket pair, each its own byte, and one task rings the bells of those that did.
+//! socket pair, each its own byte, and one task sets the events of those that did.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,38 +21,38 @@ use glommio::{net::UnixStream, timer::sleep};
 use rdkafka::bindings as rdk;
 
 use crate::{
-    kafka::{ClientError, bell::Bell},
+    kafka::{ClientError, wake_event::WakeEvent},
     runtime::descriptors,
 };
 
-/// The socket pair and the bells behind it.
-pub(super) struct WakeHub {
+/// The socket pair and the events behind it.
+pub(super) struct WakeMux {
     readable: Cell<Option<UnixStream>>,
     writable: StdStream,
-    bells: RefCell<Vec<Rc<Bell>>>,
+    events: RefCell<Vec<Rc<WakeEvent>>>,
 }
 
-/// One worker's end of a hub.
+/// One worker's end of a mux.
 #[derive(Clone)]
-pub(crate) struct HubBell {
-    hub: Rc<WakeHub>,
-    bell: Rc<Bell>,
+pub(crate) struct WakeHandle {
+    mux: Rc<WakeMux>,
+    event: Rc<WakeEvent>,
     /// What its queues write. Workers whose numbers are 256 apart share a byte, and are
     /// woken together.
     byte: u8,
 }
 
-/// Rings a bell from any thread.
+/// Wakes a worker from any thread.
 #[derive(Debug)]
-pub(crate) struct Ringer {
+pub(crate) struct Notifier {
     socket: StdStream,
     byte: u8,
 }
 
-/// Wake-ups can be lost: every bell also rings this often.
+/// Wake-ups can be lost: every event is also set this often.
 const TICK: Duration = Duration::from_millis(100);
 
-impl WakeHub {
+impl WakeMux {
     /// Must be called on the executor that will run it.
     ///
     /// # Errors
@@ -65,26 +65,30 @@ impl WakeHub {
         ours.set_nonblocking(true).map_err(failed)?;
         // SAFETY: the descriptor is open, a stream socket, and ours alone to give away.
         let readable = unsafe { UnixStream::from_raw_fd(ours.into_raw_fd()) };
-        Ok(Rc::new(Self { readable: Cell::new(Some(readable)), writable: theirs, bells: RefCell::default() }))
+        Ok(Rc::new(Self {
+            readable: Cell::new(Some(readable)),
+            writable: theirs,
+            events: RefCell::default(),
+        }))
     }
 
-    /// A bell for one more worker.
+    /// The end of one more worker.
     #[must_use]
-    pub(super) fn bell(self: &Rc<Self>) -> HubBell {
-        let bell = Rc::new(Bell::default());
-        let mut bells = self.bells.borrow_mut();
+    pub(super) fn handle(self: &Rc<Self>) -> WakeHandle {
+        let event = Rc::new(WakeEvent::default());
+        let mut events = self.events.borrow_mut();
         // A worker that is gone leaves its place to another: readers that loop have new ones in each pass.
-        let free = bells.iter().position(|bell| Rc::strong_count(bell) == 1);
-        let place = free.unwrap_or(bells.len());
-        if place == bells.len() {
-            bells.push(bell.clone());
+        let free = events.iter().position(|event| Rc::strong_count(event) == 1);
+        let place = free.unwrap_or(events.len());
+        if place == events.len() {
+            events.push(event.clone());
         } else {
-            bells[place] = bell.clone();
+            events[place] = event.clone();
         }
-        HubBell { hub: self.clone(), bell, byte: place.to_le_bytes()[0] }
+        WakeHandle { mux: self.clone(), event, byte: place.to_le_bytes()[0] }
     }
 
-    /// Rings bells for ever. One task runs this.
+    /// Sets events for ever. One task runs this.
     pub(super) async fn run(&self) {
         futures_lite::future::zip(self.dispatch(), self.tick()).await;
     }
@@ -95,9 +99,9 @@ impl WakeHub {
         let mut bytes = [0; 1024];
         // An error cannot happen while both ends are open; the ticks keep the shard alive if one does.
         while let Ok(count @ 1..) = readable.read(&mut bytes).await {
-            let bells = self.bells.borrow();
+            let events = self.events.borrow();
             for &byte in &bytes[..count] {
-                bells.iter().skip(byte.into()).step_by(256).for_each(|bell| bell.ring());
+                events.iter().skip(byte.into()).step_by(256).for_each(|event| event.set());
             }
         }
     }
@@ -105,50 +109,50 @@ impl WakeHub {
     async fn tick(&self) {
         loop {
             sleep(TICK).await;
-            self.bells.borrow().iter().for_each(|bell| bell.ring());
+            self.events.borrow().iter().for_each(|event| event.set());
         }
     }
 }
 
-impl HubBell {
-    /// The bell, for other clients of the same worker.
+impl WakeHandle {
+    /// The event, for other clients of the same worker.
     #[must_use]
-    pub(crate) fn bell(&self) -> &Rc<Bell> {
-        &self.bell
+    pub(crate) fn event(&self) -> &Rc<WakeEvent> {
+        &self.event
     }
 
-    /// Waits for the bell, but not longer than `limit`.
+    /// Waits for the event, but not longer than `limit`.
     pub(crate) async fn wait_at_most(&self, limit: Duration) {
         if limit >= TICK {
-            // It rings before that. A timer for each wait would cost about as much as the wait.
-            return self.bell.wait().await;
+            // It is set before that. A timer for each wait would cost about as much as the wait.
+            return self.event.wait().await;
         }
-        self.bell.wait_at_most(limit).await;
+        self.event.wait_at_most(limit).await;
     }
 
     /// For threads that are no executor's.
     ///
     /// # Errors
     /// The system gave no descriptor.
-    pub(crate) fn ringer(&self) -> Result<Ringer, ClientError> {
+    pub(crate) fn notifier(&self) -> Result<Notifier, ClientError> {
         let socket = self
-            .hub
+            .mux
             .writable
             .try_clone()
             .map_err(|error| ClientError::Wake(descriptors::explained(&error)))?;
-        Ok(Ringer::new(socket, self.byte))
+        Ok(Notifier::new(socket, self.byte))
     }
 
-    /// Has this queue ring the bell from now on.
+    /// Has this queue set the event from now on.
     ///
-    /// The queue must be detached ([`super::wake::QueueWake::detach`]) or destroyed before the hub goes.
+    /// The queue must be detached ([`super::wake::QueueWake::detach`]) or destroyed before the mux goes.
     pub(crate) fn attach(&self, queue: *mut rdk::rd_kafka_queue_t) {
         // SAFETY: the queue is alive (the caller holds it), the descriptor stays open for as
-        // long as the hub, which the caller holds too, and librdkafka copies the byte at once.
+        // long as the mux, which the caller holds too, and librdkafka copies the byte at once.
         unsafe {
             rdk::rd_kafka_queue_io_event_enable(
                 queue,
-                self.hub.writable.as_raw_fd(),
+                self.mux.writable.as_raw_fd(),
                 (&raw const self.byte).cast(),
                 size_of_val(&self.byte),
             );
@@ -156,13 +160,13 @@ impl HubBell {
     }
 }
 
-impl Ringer {
+impl Notifier {
     pub(crate) fn new(socket: StdStream, byte: u8) -> Self {
         Self { socket, byte }
     }
 
     /// Wakes the worker.
-    pub(crate) fn ring(&mut self) {
+    pub(crate) fn notify(&mut self) {
         // A socket that is full wakes as well.
         let _ = self.socket.write(&[self.byte]);
     }
@@ -175,18 +179,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_bell_that_nobody_holds_is_given_away() {
+    fn the_place_of_an_event_that_nobody_holds_is_given_away() {
         LocalExecutor::default().run(async {
-            let hub = WakeHub::new().unwrap();
-            let (first, second) = (hub.bell(), hub.bell());
+            let mux = WakeMux::new().unwrap();
+            let (first, second) = (mux.handle(), mux.handle());
             drop(first.clone());
-            let passing = || hub.bell().byte;
+            let passing = || mux.handle().byte;
             assert_eq!((first.byte, second.byte, passing(), passing()), (0, 1, 2, 2));
             drop(first);
-            let third = hub.bell();
-            assert_eq!((third.byte, hub.bells.borrow().len()), (0, 3));
-            third.bell().ring();
-            third.bell().wait().await;
+            let third = mux.handle();
+            assert_eq!((third.byte, mux.events.borrow().len()), (0, 3));
+            third.event().set();
+            third.event().wait().await;
         });
     }
 }
