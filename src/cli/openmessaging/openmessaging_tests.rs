@@ -29,6 +29,7 @@ consumerBacklogSizeGB: 0
 backlogDrainRatio: 0.9
 testDurationMinutes: 15
 warmupDurationMinutes: 2
+sampleRateMillis: 1000
 ";
 
 const DRIVER_TEXT: &str = "
@@ -131,6 +132,10 @@ fn a_workload_is_what_it_says() {
     assert_eq!(common.flags["rate"], "5000", "the result has what was run");
     let said = common.warnings.join("\n");
     assert!(said.contains("KEY_ROUND_ROBIN: keys are picked at random from 10000"), "{said}");
+    assert!(
+        said.contains("sampleRateMillis 1000: the result's lists have one value for each 10 s"),
+        "{said}"
+    );
     assert!(said.contains("beside its 100 bytes (messageSize) each record has about 1"), "{said}");
 }
 
@@ -290,6 +295,7 @@ fn what_is_not_understood_is_named() {
         ("randomBytesRatio: 2", "randomBytesRatio: 2: accepts a number, 0 to 1"),
         ("producerRate: -5", "producerRate: -5: accepts a whole number, 0 to"),
         ("testDurationMinutes: 0", "testDurationMinutes: 0: accepts a number, 0.02 to"),
+        ("sampleRateMillis: 0", "sampleRateMillis: 0: accepts a whole number, 1 to"),
         ("topics: 1\ntopics: 2", "it is no YAML: "),
         ("a: [", "it is no YAML: "),
         ("- topics", "it is not a YAML file of keys and values"),

@@ -26,6 +26,8 @@ const OBJECTIVE: &str = "p99=1s";
 const NO_LIMIT: u64 = 10_000_000;
 const MOST_PARTITIONS: u64 = 100_000;
 const GIB: u64 = 1 << 30;
+/// For how long each value in the lists of a result stands.
+const PERIOD_MS: u64 = 10_000;
 
 /// Adds what the workload asks for; the flags that were `given` have the last word. Returns the bytes of a message.
 pub(super) fn translate(
@@ -51,6 +53,7 @@ pub(super) fn translate(
     time(&mut keys, "testDurationMinutes", ("duration", 0.02), None, to)?;
     // Where it says nothing, a minute.
     time(&mut keys, "warmupDurationMinutes", ("warmup", 0.0), Some(1.0), to)?;
+    sampling(&mut keys, to)?;
     keys.finish()?;
     if let Some(bytes) = message_bytes {
         let beside = record::key_and_header_bytes(false);
@@ -181,6 +184,17 @@ fn backlog(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "above 0, and saturates")]
     let bytes = (gib * GIB as f64) as u64;
     to.beside.backlog = Some(Backlog { bytes, drain_ratio });
+    Ok(())
+}
+
+/// How often Redpanda's fork looks: samples are one for each second here, whatever it says.
+fn sampling(keys: &mut Keys<'_>, to: &mut Translated) -> Result<(), UsageError> {
+    let key = "sampleRateMillis";
+    if let Some(ms) = keys.whole(key, (1, u64::from(u32::MAX)))?.filter(|ms| *ms != PERIOD_MS) {
+        to.note(format!(
+            "{key} {ms}: the result's lists have one value for each 10 s, its samples are one for each second"
+        ));
+    }
     Ok(())
 }
 
