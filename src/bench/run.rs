@@ -1,7 +1,7 @@
 //! A benchmark's run from its first line to its last: the main thread's part.
 
 use std::{
-    io,
+    io, iter,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread::{self, ScopedJoinHandle},
@@ -30,10 +30,10 @@ use crate::{
         outputs::{self, OutputError},
         verdict::Facts,
     },
-    config::{BenchConfig, BenchRate, BenchReaders, ClientKind, VerifierConfig},
+    config::{BenchConfig, BenchRate, BenchReaders, ClientKind, NewTopic, VerifierConfig},
     control::Control,
     human::count,
-    kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError},
+    kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError, TopicShape},
     ledger::{LedgerStore, Ledgers, files::whole_file},
     runtime::{cores::topology::Topology, preflight},
     stats::{Board, ProducerBoard, ProducerStats, ReaderBoard, ReaderKind, ReaderStats, Topics},
@@ -144,13 +144,10 @@ fn work(
     let new_topic = trial.new_topic(&observer, most * 2)?;
     let named = |topic: &String| VerifierConfig { topic: topic.clone(), ..config.verifier.clone() };
     let configs: Vec<VerifierConfig> = config.topics.iter().map(named).collect();
-    let mut shapes = Vec::new();
-    for of_topic in &configs {
-        match wait_for_topic(of_topic, new_topic, control, &observer) {
-            Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
-            shape => shapes.push(shape?),
-        }
-    }
+    let shapes = match shapes(&configs, new_topic, control, &observer) {
+        Err(TopicError::Stopped { .. }) => return verdict(Ok(()), control),
+        shapes => shapes?,
+    };
     let partitions = shapes.iter().map(|shape| shape.partitions).sum();
     let placement = plan(&config.verifier, topology, partitions)?;
     let brokers = shapes.iter().map(|shape| shape.brokers).max().unwrap_or(1);
@@ -161,7 +158,7 @@ fn work(
     let watched: Vec<_> =
         config.topics.iter().cloned().zip(shapes.iter().map(|shape| shape.partitions)).collect();
     control.watch(observer.clone(), &watched, common.metadata_max_age);
-    let run_context = |(config, shape): (_, &crate::kafka::TopicShape)| RunContext {
+    let run_context = |(config, shape): (_, &TopicShape)| RunContext {
         config,
         control,
         observer: observer.clone(),
@@ -183,6 +180,24 @@ fn work(
     );
     let outcome = bench(&ground, measured);
     verdict(outcome, control)
+}
+
+/// How wide each topic is, as soon as it is there. Where the first one is, brokers answer: then the others are made at once.
+fn shapes(
+    configs: &[VerifierConfig],
+    new: Option<&NewTopic>,
+    control: &Control,
+    observer: &Observer,
+) -> Result<Vec<TopicShape>, TopicError> {
+    let wait = |config| wait_for_topic(config, new, control, observer);
+    let Some((first, others)) = configs.split_first() else { return Ok(Vec::new()) };
+    let first = wait(first)?;
+    if let Some(new) = new {
+        let names: Vec<_> = others.iter().map(|config| config.topic.clone()).collect();
+        observer.make_missing(&names, new, || !control.shared.lifecycle.stop_requested());
+    }
+    let others = others.iter().map(wait);
+    iter::once(Ok(first)).chain(others).collect()
 }
 
 /// The workers, for all who look at them.

@@ -72,6 +72,8 @@ const COUNT_LIMIT: Duration = Duration::from_secs(3);
 /// What is waited for goes without a word for so long.
 const QUIET: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Topics that are made are counted this often.
+const COUNTED: Duration = Duration::from_secs(5);
 
 impl Observer {
     /// Starts a client of this kind; does not wait for any broker. Our own needs an executor: see
@@ -166,6 +168,22 @@ impl Observer {
             std::thread::sleep(PAUSE);
         }
         Err(TopicError::Stopped { topic: topic.to_owned() })
+    }
+
+    /// Makes those of many topics that are missing, one behind the other, and waits for none of them until a leader is known, as
+    /// [`wait_for_topic`](Self::wait_for_topic) does. What is not made here, for whatever reason, is left to that.
+    pub(crate) fn make_missing(&self, topics: &[String], new: &NewTopic, mut still: impl FnMut() -> bool) {
+        let mut told = Instant::now();
+        for (number, topic) in topics.iter().enumerate() {
+            if told.elapsed() >= COUNTED {
+                told = Instant::now();
+                tracing::info!("{number} of {} topics are there", topics.len());
+            }
+            let is_missing = || self.look_at_topic(topic).is_err_and(KafkaError::is_unknown_topic);
+            if !still() || (is_missing() && self.admin.create_topic(topic, new).is_err()) {
+                return;
+            }
+        }
     }
 
     fn tell_what_is_waited_for(&self, topic: &str, missing: bool, timeout: Option<Duration>) {

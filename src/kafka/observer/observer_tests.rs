@@ -123,6 +123,25 @@ fn a_topic_that_comes_is_found_with_its_id() {
 }
 
 #[test]
+fn of_many_topics_those_that_are_missing_are_made() {
+    let topics = ["a", "b", "c", "d"].map(str::to_owned);
+    let made = |script: Scripted, mut stills: usize| {
+        let (observer, scripted) = observer(script);
+        observer.make_missing(&topics, &NEW, || {
+            stills = stills.saturating_sub(1);
+            stills > 0
+        });
+        *scripted.made.lock().unwrap()
+    };
+    let answers = || vec![missing(), Ok(described(&[0])), silent(), missing()];
+    assert_eq!(made(scripted(answers()), usize::MAX), 2, "what nobody answers is left to who waits for it");
+    assert_eq!(made(scripted(answers()), 3), 1, "stopped");
+    let refused = Err(NotCreated { reason: "no".to_owned(), passing: false });
+    let script = Scripted { created: vec![refused].into(), ..scripted(vec![missing()]) };
+    assert_eq!(made(script, usize::MAX), 1, "the rest would be refused, too");
+}
+
+#[test]
 fn a_missing_topic_is_made_once_and_waited_for() {
     let (found, scripted) = wait(scripted(vec![missing(), missing(), Ok(described(&[0]))]), Some(&NEW));
     assert!(found.is_ok());
