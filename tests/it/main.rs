@@ -7,6 +7,7 @@ mod bearer;
 mod bench;
 mod bench_files;
 mod bench_rates;
+mod bench_restart;
 mod blame;
 mod chaos;
 mod ci_job;
@@ -154,6 +155,7 @@ fn all() -> Vec<(String, Test)> {
         cycles::tests(),
         freezes::tests(),
         leaderships::tests(),
+        bench_restart::tests(),
         repeater::tests(),
         ours::tests(),
         chaos::tests(),

@@ -19,6 +19,7 @@ use super::{
 /// Flags of other programs that the pages name.
 const FOREIGN: &[&str] = &[
     "all-targets",
+    "bench-restart",
     "binary",
     "bootstrap-server",
     "canaries",
