@@ -1,6 +1,6 @@
 //! Makes the report of `scripts/compare` from what that has measured: medians, spreads, ratios and marks, in a template.
 //!
-//! `compare-report benchmarks|clients RESULTS [NAME=VALUE]...` writes it to standard output. It uses nothing but the
+//! `compare-report benchmarks|clients|perf-test RESULTS [NAME=VALUE]...` writes it to standard output. It uses nothing but the
 //! standard library, so that the script has it within a second.
 
 mod rounds;
@@ -15,8 +15,11 @@ use proofload as _;
 use rounds::Rounds;
 
 /// Each report, by its name.
-const TEMPLATES: [(&str, &str); 2] =
-    [("benchmarks", include_str!("benchmarks.md")), ("clients", include_str!("clients.md"))];
+const TEMPLATES: [(&str, &str); 3] = [
+    ("benchmarks", include_str!("benchmarks.md")),
+    ("clients", include_str!("clients.md")),
+    ("perf-test", include_str!("perf-test.md")),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();

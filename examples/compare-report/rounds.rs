@@ -11,9 +11,18 @@ pub enum Figure {
     Memory,
     /// What the tool says of the phase alone, s.
     Phase,
+    /// Records a second, by the tool's own word.
+    Rate,
+    /// Percentiles of a latency, ms.
+    P50,
+    P95,
+    P99,
+    P999,
+    /// The longest of all, ms.
+    Max,
 }
 
-const FIGURES: usize = 4;
+const FIGURES: usize = 10;
 
 /// A run of a tool.
 #[derive(Clone, Debug)]
@@ -91,19 +100,58 @@ impl Rounds {
         (tool, against): (&str, &str),
         figure: Figure,
     ) -> Result<Ratios, String> {
-        let mut pairs: Vec<_> = self
-            .of(case, tool, figure)
-            .filter_map(|(round, value)| {
-                let (_, other) = self.of(case, against, figure).find(|(other, _)| *other == round)?;
-                Some(value / other)
-            })
-            .collect();
+        let mut pairs = self.pairs(case, (tool, against), figure)?;
         pairs.sort_by(f64::total_cmp);
-        let of_pairs = median(&pairs).ok_or_else(|| format!("{case}: no round has {tool} and {against}"))?;
         Ok(Ratios {
             of_medians: self.median(case, tool, figure)? / self.median(case, against, figure)?,
-            of_pairs,
+            of_pairs: median(&pairs).unwrap_or(f64::NAN),
         })
+    }
+
+    /// The same of each round alone; never empty.
+    ///
+    /// # Errors
+    /// No round has both.
+    pub fn pairs(
+        &self,
+        case: &str,
+        (tool, against): (&str, &str),
+        figure: Figure,
+    ) -> Result<Vec<f64>, String> {
+        let pair = |(round, value)| {
+            let (_, other) = self.of(case, against, figure).find(|(other, _)| *other == round)?;
+            Some(value / other)
+        };
+        let pairs: Vec<_> = self.of(case, tool, figure).filter_map(pair).collect();
+        if pairs.is_empty() { Err(format!("{case}: no round has {tool} and {against}")) } else { Ok(pairs) }
+    }
+
+    /// What a tool takes of what another one takes, when the median of what each takes in a case without any work is left out
+    /// on both sides: round by round.
+    ///
+    /// # Errors
+    /// One of the two has no such figure.
+    pub fn ratios_beyond(
+        &self,
+        (case, start): (&str, &str),
+        (tool, against): (&str, &str),
+        figure: Figure,
+    ) -> Result<Ratios, String> {
+        let beyond = |tool| {
+            let nothing = self.median(start, tool, figure)?;
+            let run = |(round, value): (u32, f64)| Run {
+                case: case.to_owned(),
+                tool: String::from(tool),
+                round,
+                figures: std::array::from_fn(|index| (index == figure as usize).then_some(value - nothing)),
+            };
+            Ok::<_, String>(self.of(case, tool, figure).map(run).collect::<Vec<_>>())
+        };
+        let mut both = beyond(tool)?;
+        if tool != against {
+            both.extend(beyond(against)?);
+        }
+        Self(both).ratios(case, (tool, against), figure)
     }
 
     /// By round.
@@ -174,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn what_starting_takes_can_be_left_out() {
+        let started = format!("{RESULTS}s\ta\t1\t1\t0.5\ns\ta\t2\t1\t0.7\ns\tb\t1\t1\t0.9\n");
+        let rounds = Rounds::read(&started).unwrap();
+        let ratios = |tools| rounds.ratios_beyond(("c", "s"), tools, Figure::Cpu);
+        // 1.1, 1.5 and 7.1 for 0.4, 0.6 and 3.4.
+        let Ratios { of_medians, of_pairs } = ratios(("b", "a")).unwrap();
+        assert!((of_medians - 1.5 / 0.6).abs() < 1e-9 && (of_pairs - 1.5 / 0.6).abs() < 1e-9);
+        assert_eq!(ratios(("a", "a")), Ok(Ratios { of_medians: 1.0, of_pairs: 1.0 }));
+        assert_eq!(ratios(("a", "z")), Err("s: nothing was measured of z".to_owned()));
+    }
+
+    #[test]
     fn tools_stand_in_the_order_in_which_they_were_named() {
         assert_eq!((rounds().tools("c"), rounds().tools("d")), (vec!["a", "b"], vec!["a"]));
         assert_eq!(rounds().tools("e"), [""; 0]);
@@ -181,7 +241,8 @@ mod tests {
 
     #[test]
     fn what_is_no_result_is_an_error() {
-        for line in ["c\ta", "c\ta\tone\t1", "c\t\t1\t1", "c\ta\t1\tfast", "c\ta\t1\t1\t1\t1\t1\t1"] {
+        let too_many = format!("c\ta\t1{}", "\t1".repeat(FIGURES + 1));
+        for line in ["c\ta", "c\ta\tone\t1", "c\t\t1\t1", "c\ta\t1\tfast", &too_many] {
             assert!(Rounds::read(line).is_err(), "{line:?}");
         }
     }

@@ -6,6 +6,10 @@
 //! | `{{table CASE SCALE [AGAINST]}}` | a table of the case's tools, seconds times the value SCALE; with ratios of CPU time to one of them |
 //! | `{{mark LIMIT CASE TOOL AGAINST: WHAT}}` | a row: whether the CPU time is at most so many times the other's |
 //! | `{{growth LIMIT CASE OTHER TOOL: WHAT}}` | a row: whether memory in the other case is at most so many times that in the first |
+//! | `{{beyond CASE START AGAINST}}` | a table: CPU time of the case's tools without that of the case START, and its ratios to one of them |
+//! | `{{rate CASE TOOL GOAL: WHAT}}` | a row: records a second, and the part of the value GOAL that they are |
+//! | `{{within PERCENT CASE TOOL AGAINST: WHAT}}` | a row: whether the rates of each round differ by at most so much |
+//! | `{{latency CASE TOOL: WHAT}}` | a row: the percentiles of a latency |
 
 use std::collections::BTreeMap;
 
@@ -54,6 +58,23 @@ fn filled(directive: &str, rounds: &Rounds, values: &Values) -> Result<String, S
             let of = |case| rounds.median(case, tool, Figure::Memory);
             let ratio = of(other)? / of(case)?;
             Ok(format!("| {} | ≤ {limit} | {ratio:.2} | | {} |", what()?, verdict(ratio <= parsed(limit)?)))
+        }
+        ["beyond", case, start, against] => beyond(rounds, case, start, against),
+        ["rate", case, tool, goal] => {
+            let rate = rounds.median(case, tool, Figure::Rate)?;
+            let shown = shown(rounds.spread(case, tool, Figure::Rate), 1.0, 1);
+            Ok(format!("| {} | {shown} | {:.2} % |", what()?, rate / number(values, goal)? * 100.0))
+        }
+        ["within", percent, case, tool, against] => {
+            let pairs = rounds.pairs(case, (tool, against), Figure::Rate)?;
+            let farthest = pairs.iter().map(|ratio| (ratio - 1.0).abs() * 100.0).fold(0.0, f64::max);
+            let is_met = farthest <= parsed(percent)?;
+            Ok(format!("| {} | ≤ {percent} % | {farthest:.2} % | {} |", what()?, verdict(is_met)))
+        }
+        ["latency", case, tool] => {
+            let figures = [Figure::P50, Figure::P95, Figure::P99, Figure::P999, Figure::Max];
+            let of = |figure| shown(rounds.spread(case, tool, figure), 1.0, 2);
+            Ok(format!("| {} | {} |", what()?, figures.map(of).join(" | ")))
         }
         [name] => value(values, name).map(str::to_owned),
         _ => Err(format!("there is no directive '{directive}'")),
@@ -122,6 +143,22 @@ fn table(rounds: &Rounds, case: &str, scale: f64, against: Option<&str>) -> Resu
     Ok(lines.join("\n"))
 }
 
+/// Without what it takes to start, which long runs make small and short ones do not.
+fn beyond(rounds: &Rounds, case: &str, start: &str, against: &str) -> Result<String, String> {
+    let mut lines = vec![
+        format!("| tool | CPU s beyond the start | ÷ {against}, medians | the same, median of pairs |"),
+        "|---|---|---|---|".to_owned(),
+    ];
+    for tool in tools(rounds, case)? {
+        let of = |case| rounds.median(case, tool, Figure::Cpu);
+        let Ratios { of_medians, of_pairs } =
+            rounds.ratios_beyond((case, start), (tool, against), Figure::Cpu)?;
+        let seconds = of(case)? - of(start)?;
+        lines.push(format!("| {tool} | {seconds:.2} | {of_medians:.2} | {of_pairs:.2} |"));
+    }
+    Ok(lines.join("\n"))
+}
+
 fn tools<'a>(rounds: &'a Rounds, case: &str) -> Result<Vec<&'a str>, String> {
     let tools = rounds.tools(case);
     if tools.is_empty() { Err(format!("{case}: nothing was measured")) } else { Ok(tools) }
@@ -182,12 +219,37 @@ mod tests {
         assert_eq!(error("{{table c"), "a directive has no end");
     }
 
+    /// Two tools at a goal of 10/s, of which the second is 2 % too slow once.
+    const RATES: &str = "r\tb\t1\t9\t2.0\t1\t-\t10\t1\t2\t3\t4\t5\n\
+                         r\ta\t1\t9\t1.0\t1\t-\t10\t1\t2\t3\t4\t6\n\
+                         r\ta\t2\t9\t1.0\t1\t-\t10\t2\t2\t3\t4\t5\n\
+                         r\tb\t2\t9\t2.0\t1\t-\t9.8\t1\t2\t3\t4\t5\n\
+                         s\tb\t1\t1\t1.0\ns\ta\t1\t1\t0.5\n";
+
+    #[test]
+    fn rates_are_held_against_a_goal_and_each_other_round_by_round() {
+        let values = [("GOAL".to_owned(), "10".to_owned())].into();
+        let filled =
+            |directive: &str| fill(&format!("{{{{{directive}}}}}"), &Rounds::read(RATES).unwrap(), &values);
+        let row = |directive| filled(directive).unwrap();
+        assert_eq!(row("rate r b GOAL: one"), "| one | 9.9 (9.8–10.0) | 99.00 % |");
+        assert_eq!(row("within 2.1 r a b: two"), "| two | ≤ 2.1 % | 2.04 % | pass |");
+        assert_eq!(row("within 2 r a b: two"), "| two | ≤ 2 % | 2.04 % | **miss** |", "one round is enough");
+        let latency = "| x | 1.50 (1.00–2.00) | 2.00 (2.00–2.00) | 3.00 (3.00–3.00) | 4.00 (4.00–4.00) | 5.50 (5.00–6.00) |";
+        assert_eq!(row("latency r a: x"), latency);
+        let beyond = "| tool | CPU s beyond the start | ÷ b, medians | the same, median of pairs |\n|---|---|---|---|\n\
+                      | a | 0.50 | 0.50 | 0.50 |\n| b | 1.00 | 1.00 | 1.00 |";
+        assert_eq!(row("beyond r s b"), beyond);
+        assert_eq!(filled("within 1 r a z: x"), Err("r: no round has a and z".to_owned()));
+        assert_eq!(filled("rate s a GOAL: x"), Err("s: nothing was measured of a".to_owned()));
+    }
+
     /// Whatever a template asks for is measured: names in capitals, and cases with their tools.
     #[test]
     fn all_templates_can_be_filled() {
         for (name, template) in TEMPLATES {
             let mut values = Values::new();
-            let mut results = String::new();
+            let (mut results, mut starts) = (String::new(), Vec::new());
             for directive in template.split("{{").skip(1) {
                 let (directive, _) = directive.split_once("}}").expect("an end");
                 let (head, what) = directive.split_once(": ").unwrap_or((directive, ""));
@@ -200,13 +262,24 @@ mod tests {
                 let (cases, tools) = match words.as_slice() {
                     ["table", case, _, against] => (vec![*case], vec![*against]),
                     ["table", case, ..] => (vec![*case], vec!["proofload"]),
-                    ["mark", _, case, tool, against] => (vec![*case], vec![*tool, *against]),
+                    ["mark" | "within", _, case, tool, against] => (vec![*case], vec![*tool, *against]),
                     ["growth", _, case, other, tool] => (vec![*case, *other], vec![*tool]),
+                    ["beyond", case, start, against] => {
+                        starts.push((format!("{case}\t"), format!("{start}\t")));
+                        (vec![*case], vec![*against])
+                    }
+                    ["rate", case, tool, _] | ["latency", case, tool] => (vec![*case], vec![*tool]),
                     _ => (Vec::new(), Vec::new()),
                 };
                 for (case, tool) in cases.iter().flat_map(|case| tools.iter().map(move |tool| (case, tool))) {
-                    writeln!(results, "{case}\t{tool}\t1\t1\t1\t1024\t1").unwrap();
+                    writeln!(results, "{case}\t{tool}\t1\t1\t2\t1024\t1{}", "\t1".repeat(6)).unwrap();
                 }
+            }
+            // Of all tools.
+            for (case, start) in starts {
+                let tools = results.lines().filter_map(|line| line.strip_prefix(&case));
+                let started: Vec<_> = tools.map(|rest| format!("{start}{rest}\n")).collect();
+                results += &started.concat();
             }
             let text = fill(template, &Rounds::read(&results).unwrap(), &values).unwrap();
             assert!(text.starts_with("# ") && !text.contains("{{"), "{name}: {text}");

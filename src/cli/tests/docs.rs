@@ -49,6 +49,7 @@ const FOREIGN: &[&str] = &[
     "nodes",
     "on",
     "path",
+    "perf-test",
     "proofload",
     "quotas",
     "records",
