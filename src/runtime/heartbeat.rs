@@ -163,7 +163,7 @@ pub(crate) enum ShardHealth {
     Woken {
         /// Its number.
         shard: usize,
-        /// How long it stood.
+        /// From the last beat that was heard to the signal; when it beat again is seen at a later look only.
         time: Duration,
     },
     /// It goes on.
@@ -230,6 +230,8 @@ struct Heard {
     missed_looks: u32,
     /// Signals since the last beat.
     wakings: u32,
+    /// When the last of them was sent, since then.
+    woken_after: Duration,
     cpu_ticks: Option<u64>,
 }
 
@@ -267,6 +269,7 @@ impl Heard {
             since: now,
             missed_looks: 0,
             wakings: 0,
+            woken_after: Duration::ZERO,
             cpu_ticks: None,
         }
     }
@@ -280,13 +283,14 @@ impl Heard {
         let (shard, time) = (heartbeat.shard, now.duration_since(self.since));
         if heartbeat.beats.load(Relaxed) != self.beats {
             let (was_named, was_woken) = (self.missed_looks >= PATIENCE_LOOKS, self.wakings > 0);
+            let slept = self.woken_after;
             *self = Self::new(heartbeat, now);
             if was_woken {
                 heartbeats.woken.fetch_add(1, Relaxed);
             }
             return match (was_named, was_woken) {
                 (true, _) => Some(ShardHealth::Recovered { shard, time }),
-                (false, true) => Some(ShardHealth::Woken { shard, time }),
+                (false, true) => Some(ShardHealth::Woken { shard, time: slept }),
                 (false, false) => None,
             };
         }
@@ -298,6 +302,7 @@ impl Heard {
             && heartbeats.wake(heartbeat)
         {
             self.wakings += 1;
+            self.woken_after = time;
         }
         match self.missed_looks {
             // From here on it is suspected.

@@ -124,10 +124,11 @@ fn a_shard_that_misses_its_wake_up_is_woken_and_its_timers_go_on() {
     while !sleeps_in_its_ring(threads::of(heartbeat.tid).as_ref()) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // What 1.5 s are, in looks.
-    for _ in 0..=WAKING_LOOKS {
+    let start = Instant::now();
+    for look in 0..=WAKING_LOOKS {
         assert_eq!((heartbeats.woken(), heartbeat.beats.load(Relaxed)), (0, 0));
-        assert!(looks(&mut listener, &heartbeats, 0..1).is_empty(), "nothing is said before it has worked");
+        let words = listener.look(&heartbeats, start + look * LISTEN_EVERY);
+        assert!(words.is_empty(), "nothing is said before it has worked: {words:?}");
     }
     for shard in shards.unwrap() {
         let answer = shard.join().unwrap();
@@ -135,8 +136,9 @@ fn a_shard_that_misses_its_wake_up_is_woken_and_its_timers_go_on() {
     }
     // Its thread is gone; what was heard of it is told by who still holds its beats.
     heartbeats.all().push(Arc::downgrade(&heartbeat));
-    let words = looks(&mut listener, &heartbeats, 0..1);
-    assert!(words[0].starts_with("shard 0 slept for ") && words[0].contains("lost a wake-up"), "{words:?}");
+    let words = looks(&mut listener, &heartbeats, 60..61);
+    assert!(words[0].starts_with("shard 0 slept for 1.0 s, "), "until the signal: {words:?}");
+    assert!(words[0].contains("lost a wake-up"), "{words:?}");
     assert_eq!(heartbeats.woken(), 1);
     assert!(!heartbeats.wake(&Heartbeat {
         shard: 0,
