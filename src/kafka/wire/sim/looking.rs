@@ -3,6 +3,7 @@
 
 use super::{
     lines::{InFlight, Lines},
+    past::Written,
     plan::Plan,
     reading::{Eyes, Seen, settings},
     run::{TOPIC, slot, table},
@@ -27,8 +28,8 @@ const HASTE: f64 = 0.02;
 struct Aim {
     partition: i32,
     offset: i64,
-    /// How often something had been lost there.
-    losses: usize,
+    /// The state that the log was in.
+    state: usize,
 }
 
 /// One of the readers.
@@ -91,8 +92,8 @@ impl Looking {
             return;
         };
         let offset = i64::try_from(random.below(end)).unwrap_or(0);
-        let losses = past.losses.len();
-        if self.seats[seat].aim.replace(Aim { partition, offset, losses }).is_some() {
+        let state = past.state();
+        if self.seats[seat].aim.replace(Aim { partition, offset, state }).is_some() {
             self.consumer.stop_at(seat);
         }
         self.consumer.read_at(seat, slot(partition), offset, now_us);
@@ -128,20 +129,21 @@ impl Looking {
         let now_us = server.now_us();
         let aim = self.seats[seat].aim;
         let fine = match (seen, aim) {
-            (&Seen::Record { partition, offset, number: Some(number), .. }, Some(aim)) => {
+            (&Seen::Record { partition, offset, epoch, number: Some(number) }, Some(aim)) => {
                 let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
                 self.found += 1;
+                let record = Some((offset, Written { number, epoch }));
                 past.is_some_and(|past| {
-                    let is_right = past.next(aim.offset) == Some((offset, number));
-                    let is_cut = past.losses.len() > aim.losses && offset >= aim.offset;
-                    partition == aim.partition && (is_right || is_cut && past.had(offset, number))
+                    let mut states = aim.state..=past.state();
+                    partition == aim.partition
+                        && states.any(|state| past.next_in(state, aim.offset) == record)
                 })
             }
             // It did not ask for the log's end, and whoever does not hear of the others has a shorter one.
             (&Seen::OutOfRange { .. }, Some(_)) if server.isolations > 0 => true,
-            (&Seen::Truncated { partition, .. } | &Seen::OutOfRange { partition }, Some(aim)) => {
+            (&Seen::OutOfRange { partition }, Some(aim)) => {
                 let past = server.partition(TOPIC, partition).map(|partition| &partition.past);
-                past.is_some_and(|past| past.losses.len() > aim.losses)
+                past.is_some_and(|past| past.losses[aim.state..].iter().any(|cut| *cut < aim.offset))
             }
             (Seen::Progress { .. } | Seen::End { .. }, _) => return,
             _ => false,

@@ -30,6 +30,7 @@ mod producers;
 mod producing;
 mod questions;
 mod quirks;
+mod read;
 mod reading;
 mod run;
 mod server;

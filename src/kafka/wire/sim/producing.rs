@@ -136,7 +136,7 @@ impl Server {
         let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms))?;
         if is_true_leader && landed.base_offset >= end {
             numbers(&batch)
-                .for_each(|(delta, number)| partition.past.wrote(landed.base_offset + delta, number));
+                .for_each(|(delta, number)| partition.past.wrote(landed.base_offset + delta, number, epoch));
         }
         partition.replicate();
         self.duplicates += usize::from(landed.base_offset < end);

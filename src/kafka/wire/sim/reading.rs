@@ -2,8 +2,8 @@
 
 use super::{
     lines::{InFlight, Lines},
-    past::Past,
     plan::Plan,
+    read::{Judged, Read},
     run::{TOPIC, known, slot, table},
     server::Server,
 };
@@ -55,17 +55,6 @@ impl Visitor for Eyes {
             event => Seen::Strange { partition, what: format!("{event:?}") },
         });
     }
-}
-
-/// What was read of a partition.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Read {
-    pub records: Vec<(i64, u64)>,
-    /// Of which epoch each of them is.
-    epochs: Vec<i32>,
-    next: i64,
-    /// Losses that it was told of.
-    losses: usize,
 }
 
 /// The consumer, its network, and what it was shown.
@@ -122,39 +111,11 @@ impl Reading {
         let now_us = server.now_us();
         let Some(past) = server.partition(TOPIC, partition).map(|partition| &partition.past) else { return };
         let read = &mut self.read[usize::try_from(partition).unwrap_or(0)];
-        let is_intact = past.losses.len() == read.losses;
-        let fine = match *seen {
-            Seen::Record { offset, epoch, number: Some(number), .. } => {
-                let is_next = past.next(read.next) == Some((offset, number));
-                let is_fine = is_next || !is_intact && offset >= read.next && past.had(offset, number);
-                read.records.push((offset, number));
-                read.epochs.push(epoch);
-                read.next = offset + 1;
-                is_fine
-            }
-            Seen::Progress { next, .. } => {
-                let skips = past.next(read.next).is_some_and(|(offset, _)| offset < next);
-                read.next = read.next.max(next);
-                !skips || !is_intact
-            }
-            Seen::End { end, .. } => end == read.next && (end <= past.high_watermark() || !is_intact),
-            Seen::Truncated { .. } | Seen::OutOfRange { .. } if is_intact => false,
-            Seen::Truncated { to, .. } => {
-                let losses = &past.losses[read.losses..];
-                let is_fine = losses.iter().min().is_some_and(|cut| to >= *cut) && to <= parts(read, past);
-                let epoch_before = read.go_back(to, past);
-                self.consumer.read_from(slot(partition), to, epoch_before, now_us);
-                is_fine
-            }
-            Seen::OutOfRange { .. } => {
-                let to = parts(read, past);
-                let epoch_before = read.go_back(to, past);
-                self.consumer.read_from(slot(partition), to, epoch_before, now_us);
-                true
-            }
-            Seen::Strange { .. } | Seen::Record { number: None, .. } => false,
-        };
-        if !fine {
+        let Judged { is_right, again } = read.take(seen, past);
+        if let Some((offset, epoch_before)) = again {
+            self.consumer.read_from(slot(partition), offset, epoch_before, now_us);
+        }
+        if !is_right {
             self.wrong.push(format!("at {now_us} µs the reader sees {seen:?}"));
         }
     }
@@ -171,22 +132,6 @@ impl Reading {
         let lines_us = self.lines.next_deadline_us().unwrap_or(u64::MAX);
         self.consumer.next_deadline_us(now_us).min(lines_us)
     }
-}
-
-impl Read {
-    /// What was read from here on does not count any more. Returns the epoch of the record before.
-    fn go_back(&mut self, to: i64, past: &Past) -> Option<i32> {
-        self.records.retain(|(offset, _)| *offset < to);
-        self.epochs.truncate(self.records.len());
-        (self.next, self.losses) = (to, past.losses.len());
-        self.epochs.last().copied()
-    }
-}
-
-/// Where what was read parts from the log.
-fn parts(read: &Read, past: &Past) -> i64 {
-    let other = read.records.iter().find(|(offset, number)| past.at(*offset) != Some(*number));
-    other.map_or(read.next, |(offset, _)| *offset)
 }
 
 /// A consumer's, that calls itself so.
