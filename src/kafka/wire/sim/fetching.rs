@@ -16,6 +16,9 @@ use crate::kafka::wire::protocol::TopicId;
 
 /// The first version with ids in place of names.
 const BY_ID: i16 = 13;
+/// What is not there yet is not asked for again so soon, µs.
+const HURRY_US: u64 = 25_000;
+
 /// A partition that is wanted.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
@@ -128,7 +131,12 @@ impl Server {
         let end = if read_committed { data.last_stable_offset } else { data.high_watermark };
         // What a leader does not know to be committed is not waited for (seen of Kafka 4.1).
         let is_ahead = data.error_code == 0 && part.wanted.fetch_offset > end;
-        self.ahead += usize::from(is_ahead);
+        if is_ahead {
+            let place = (head.client_id.clone(), part.wanted.partition, part.wanted.fetch_offset);
+            let now_us = self.now_us();
+            let before_us = self.asked_ahead.insert(place, now_us);
+            self.hurried += usize::from(before_us.is_some_and(|before_us| now_us < before_us + HURRY_US));
+        }
         let is_urgent = is_ahead || data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default();
         Got { data: data.with_partition_index(part.wanted.partition), bytes, is_urgent }
     }

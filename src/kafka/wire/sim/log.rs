@@ -89,6 +89,18 @@ impl Log {
         Ok(Landed { log_append_time_ms, ..landed })
     }
 
+    /// Whether a batch is in it, remembered by its producer's state or not.
+    pub(super) fn has(&self, coming: &Coming) -> bool {
+        let is_it = |stored: &Stored| {
+            let batch = Batches::new(&stored.bytes).next().and_then(Result::ok);
+            batch.is_some_and(|batch| {
+                let (id, epoch) = (batch.producer_id(), batch.producer_epoch());
+                (id, epoch, batch.base_sequence()) == (coming.id, coming.epoch, coming.first_sequence)
+            })
+        };
+        self.batches.iter().any(is_it)
+    }
+
     /// Appends the marker that ends a producer's transaction.
     pub(super) fn append_marker(
         &mut self,

@@ -14,8 +14,8 @@ use super::{
     admission::{self, Refused},
     code::{
         CONCURRENT_TRANSACTIONS, INVALID_PRODUCER_EPOCH, INVALID_RECORD, INVALID_REQUIRED_ACKS,
-        INVALID_TXN_STATE, NOT_ENOUGH_REPLICAS, PRODUCER_FENCED, TRANSACTION_ABORTABLE,
-        TRANSACTIONAL_ID_AUTHORIZATION_FAILED, UNKNOWN_SERVER_ERROR, UNKNOWN_TOPIC_ID,
+        INVALID_TXN_STATE, NOT_ENOUGH_REPLICAS, OUT_OF_ORDER_SEQUENCE_NUMBER, PRODUCER_FENCED,
+        TRANSACTION_ABORTABLE, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, UNKNOWN_SERVER_ERROR, UNKNOWN_TOPIC_ID,
         UNKNOWN_TOPIC_OR_PARTITION,
     },
     log::Landed,
@@ -133,7 +133,12 @@ impl Server {
             replica.log.producers = Producers::default();
         }
         let end = replica.log.end();
-        let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms))?;
+        let landed = replica.log.append(&batch, &coming, epoch, (&settings, wall_ms));
+        if landed == Err(OUT_OF_ORDER_SEQUENCE_NUMBER) && replica.log.has(&coming) {
+            self.said_again.extend(numbers(&batch).map(|(_, number)| number));
+            return Err(OUT_OF_ORDER_SEQUENCE_NUMBER.into());
+        }
+        let landed = landed?;
         if is_true_leader && landed.base_offset >= end {
             numbers(&batch)
                 .for_each(|(delta, number)| partition.past.wrote(landed.base_offset + delta, number, epoch));

@@ -135,8 +135,12 @@ pub(super) struct Server {
     pub refused: usize,
     /// Batches that it had already.
     pub duplicates: usize,
-    /// Answers about places that a leader does not know to be committed.
-    pub ahead: usize,
+    /// Numbers that were refused, as ones that do not follow, by a log that had them.
+    pub said_again: BTreeSet<u64>,
+    /// Questions that were asked again in a hurry, for places that a leader does not know to be committed.
+    pub hurried: usize,
+    /// When such a place was last asked for: by whom, of which partition, and which.
+    pub asked_ahead: BTreeMap<(String, i32, i64), u64>,
     pub canary: Option<Canary>,
     next_connection: u64,
     next_topic: u64,
@@ -167,7 +171,9 @@ impl Server {
             expired: 0,
             refused: 0,
             duplicates: 0,
-            ahead: 0,
+            said_again: BTreeSet::new(),
+            hurried: 0,
+            asked_ahead: BTreeMap::new(),
             canary: None,
             next_connection: 0,
             next_topic: 0,

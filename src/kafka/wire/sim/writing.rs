@@ -140,11 +140,13 @@ impl Writing {
         }
         // Who does not hear of the others lacks what they have written since, and says that something is missing.
         let has_doubts = self.gave_up || server.isolations > 0;
+        // Only a log that has it can say so.
+        let was_said = server.said_again.contains(&(token as u64));
         let Some(partition) = server.partition(TOPIC, sent.partition) else { return };
         let has_doubts = has_doubts || !partition.past.losses.is_empty();
         let is_wrong = match fate {
             Fate::Acked { base_offset: offset } => !partition.past.had(offset, token as u64),
-            Fate::AckedNoOffset => sent.is_calm,
+            Fate::AckedNoOffset => sent.is_calm || !was_said,
             // Nobody refuses anything here.
             Fate::Failed(_) | Fate::Unknown(_) => !has_doubts || sent.is_calm,
         };
