@@ -69,6 +69,8 @@ struct Line {
     ear: Ear,
     /// Until then the node reads nothing, as the client has been told, µs.
     muted_until_us: u64,
+    /// When it was told so: what it had begun to write in the same moment it could not take back, µs.
+    told_mute_us: u64,
 }
 
 /// The connections of one client.
@@ -150,6 +152,7 @@ impl Lines {
                     latency_most_us,
                     ear: Ear::default(),
                     muted_until_us: 0,
+                    told_mute_us: 0,
                 });
             }
             Action::Close { link } => {
@@ -275,7 +278,10 @@ impl Lines {
         }
         line.ear.hear_server(&bytes);
         if let Some(connection) = line.connection.filter(|_| line.to_client.is_empty()) {
-            line.muted_until_us = server.muted_until_us(connection);
+            let until_us = server.muted_until_us(connection);
+            if until_us != line.muted_until_us {
+                (line.muted_until_us, line.told_mute_us) = (until_us, now_us);
+            }
         }
         if bytes.is_empty() {
             (line.is_cut, line.is_open) = (true, false);
@@ -320,7 +326,7 @@ impl Line {
         if produce > allowed.produce || fetch > allowed.fetch || all > allowed.produce + QUESTIONS {
             return Some(format!("{produce} Produce, {fetch} Fetch, {all} in all are in flight"));
         }
-        let is_mute = now_us < self.muted_until_us && is_data;
+        let is_mute = (self.told_mute_us + 1..self.muted_until_us).contains(&now_us) && is_data;
         (is_mute && all > 1).then(|| format!("{all} are in flight to a node that is mute"))
     }
 
