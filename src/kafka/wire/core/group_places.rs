@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::code;
-use crate::partitions::TopicPartition;
+use crate::{mutants::enforced, partitions::TopicPartition};
 
 /// Pauses before somebody is asked again who gave no answer: the first, doubled each time, and the longest, µs.
 const PAUSES_US: (u64, u64) = (20_000, 500_000);
@@ -155,7 +155,8 @@ impl GroupPlaces {
         now_us: u64,
     ) {
         self.asked = None;
-        let sent: Vec<_> = self.open.iter().filter(|open| open.is_sent).map(|open| open.place).collect();
+        let is_asked = |open: &&Open| open.is_sent || !enforced("wire-places-anew");
+        let sent: Vec<_> = self.open.iter().filter(is_asked).map(|open| open.place).collect();
         let mut told: Vec<_> = offsets.filter(|(place, ..)| sent.contains(place)).collect();
         if error != code::NONE {
             told = sent.iter().map(|place| (*place, error, -1)).collect();

@@ -15,6 +15,7 @@ use crate::{
         CoordinatorKind, DecodeError, Decoder, FindCoordinatorRequest, FindCoordinatorResponse,
         OffsetFetchRequest, OffsetFetchResponse, TopicRefs,
     },
+    mutants::enforced,
     partitions::{PartitionTable, TopicPartition},
 };
 
@@ -79,7 +80,7 @@ impl Placing {
                     group: &self.group,
                     topics,
                     partitions: &wanted,
-                    require_stable: self.only_stable,
+                    require_stable: self.only_stable && enforced("wire-stable-places"),
                 };
                 connection.send(&request, deadline_us, tag)
             }

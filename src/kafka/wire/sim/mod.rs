@@ -2,7 +2,7 @@
 //! fetch sessions. Bytes and time go in, bytes come out; nothing waits, and nothing is left to chance.
 //!
 //! [`run`] plays a producer and a consumer in it, over a network that is as bad as a seed says, and holds what comes out of it
-//! against what was told.
+//! against what was told. [`transacting`] does so with transactions, and [`grouping`] with the members of a group.
 //!
 //! It is what the wire client is proven against, so it must not share that client's beliefs: the probes that real brokers
 //! answer (`tests/probes`) are asked of it, too, and its answers have to be equal. Requests are read and answers written by
@@ -13,16 +13,20 @@ mod admission;
 mod asking;
 mod code;
 mod coordinator;
+mod dealing;
 mod ear;
 mod epochs;
 mod faults;
 mod fetching;
+mod grouping;
+mod groups;
 mod harming;
 mod judge;
 mod lines;
 mod log;
 mod logins;
 mod looking;
+mod member;
 mod past;
 mod plan;
 mod probed;

@@ -22,8 +22,9 @@ use kafka_protocol::{
 use super::{
     Flavour,
     code::{
-        INVALID_CONFIG, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REQUEST, INVALID_TOPIC,
-        TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, UNSUPPORTED_VERSION,
+        COORDINATOR_NOT_AVAILABLE, INVALID_CONFIG, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
+        INVALID_REQUEST, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
+        UNSUPPORTED_VERSION,
     },
     server::{Head, Outcome, Server, Unreadable, answered, read, written_as},
     topic::{Partition, Settings, Topic},
@@ -153,20 +154,25 @@ impl Server {
 
     pub(super) fn find_coordinator(&self, head: &Head, body: &[u8]) -> Result<Outcome, Unreadable> {
         let request: FindCoordinatorRequest = read(head, body)?;
-        let node = self.coordinator.node;
-        let (host, port) = self.address_of(node);
+        let (node, error) = match request.key_type {
+            0 if self.is_up(self.groups.node()) => (self.groups.node(), 0),
+            0 => (-1, COORDINATOR_NOT_AVAILABLE),
+            _ => (self.coordinator.node, 0),
+        };
+        let (host, port) = if error == 0 { self.address_of(node) } else { (text(""), -1) };
         let answer = FindCoordinatorResponse::default();
         let answer = if head.version >= 4 {
             let all = request.coordinator_keys.iter().map(|key| {
                 Coordinator::default()
                     .with_key(key.clone())
+                    .with_error_code(error)
                     .with_node_id(BrokerId(node))
                     .with_host(host.clone())
                     .with_port(port)
             });
             answer.with_coordinators(all.collect())
         } else {
-            answer.with_node_id(BrokerId(node)).with_host(host).with_port(port)
+            answer.with_error_code(error).with_node_id(BrokerId(node)).with_host(host).with_port(port)
         };
         Ok(answered(head, &answer))
     }

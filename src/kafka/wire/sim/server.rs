@@ -12,6 +12,7 @@ use super::{
     acks::Acks,
     coordinator::Coordinator,
     fetching::Wanted,
+    groups::Groups,
     logins::{Admitted, Session},
     quirks::Quirks,
     sessions::Sessions,
@@ -113,7 +114,9 @@ pub(super) struct Server {
     /// Where they listen on this machine, if they do.
     pub ports: Vec<u16>,
     pub topics: BTreeMap<String, Topic>,
+    /// The coordinator of transactions.
     pub coordinator: Coordinator,
+    pub groups: Groups,
     pub sessions: Sessions,
     pub throttle: Throttle,
     connections: BTreeMap<u64, Connection>,
@@ -158,6 +161,7 @@ impl Server {
             ports: Vec::new(),
             topics: BTreeMap::new(),
             coordinator: Coordinator::default(),
+            groups: Groups::default(),
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             connections: BTreeMap::new(),
@@ -474,6 +478,7 @@ impl Server {
             ApiKey::OffsetForLeaderEpoch => self.epoch_ends(head, body),
             ApiKey::Metadata => self.metadata(head, body),
             ApiKey::FindCoordinator => self.find_coordinator(head, body),
+            ApiKey::OffsetFetch => self.offset_fetch(head, body),
             ApiKey::CreateTopics => self.create_topics(head, body),
             ApiKey::InitProducerId => self.init_producer_id(head, body),
             ApiKey::AddPartitionsToTxn => self.add_partitions(head, body),

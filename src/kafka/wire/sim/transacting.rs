@@ -535,7 +535,7 @@ fn whatever_happens_transactions_are_whole_or_not_there() {
     }
     if asked.is_some() {
         println!(
-            "simulated: {} true, {} not, worlds with transactions: {restarts} restarts, {ends:?}",
+            "simulated: {} true, {} not, transactions: {restarts} restarts, {ends:?}",
             count - wrong.len() as u64,
             wrong.len()
         );

@@ -11,6 +11,7 @@ pub(super) fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
         ApiKey::Fetch => [(0, 11), (0, 17), (4, 18), (4, 11)],
         ApiKey::ListOffsets => [(0, 5), (0, 9), (1, 10), (0, 3)],
         ApiKey::Metadata => [(0, 9), (0, 12), (0, 13), (0, 7)],
+        ApiKey::OffsetFetch => [(0, 6), (0, 9), (1, 10), (0, 7)],
         ApiKey::FindCoordinator => [(0, 3), (0, 6), (0, 6), (0, 2)],
         ApiKey::InitProducerId => [(0, 2), (0, 5), (0, 5), (0, 1)],
         ApiKey::AddPartitionsToTxn => [(0, 1), (0, 5), (0, 5), (0, 2)],
@@ -31,12 +32,18 @@ pub(super) fn range(flavour: Flavour, api: ApiKey) -> Option<(i16, i16)> {
     })
 }
 
+/// Whether whoever asks for a group's places can have it wait for those that an open transaction carries.
+pub(super) fn waits_for_stable(flavour: Flavour) -> bool {
+    range(flavour, ApiKey::OffsetFetch).is_some_and(|(_, last)| last >= 7)
+}
+
 /// Requests that are known.
-pub(super) const KNOWN: [ApiKey; 14] = [
+pub(super) const KNOWN: [ApiKey; 15] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::OffsetFetch,
     ApiKey::FindCoordinator,
     ApiKey::SaslHandshake,
     ApiKey::ApiVersions,
