@@ -1,7 +1,7 @@
 //! A group in a simulated world: members that are dealt partitions and lose them at random moments, each with a client of ours
 //! that finds out where it begins, and reads. Nothing is shown of what is somebody else's, and everything to somebody.
 
-use std::{cell::RefCell, collections::BTreeMap, iter, ops::ControlFlow, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, rc::Rc, sync::Arc};
 
 use super::{
     dealing::Dealing,
@@ -13,6 +13,7 @@ use super::{
     server::Server,
     topic::Settings,
     versions,
+    worlds::{FIRST_SEED, SEEDS, expect_all_found, number},
     writing::{Due, Writing},
 };
 use crate::{
@@ -350,19 +351,12 @@ impl World {
     }
 }
 
-/// How many seeds, where these are not enough; and which one is the first.
-const SEEDS: &str = "PROOFLOAD_SEEDS";
-const FIRST_SEED: &str = "PROOFLOAD_FIRST_SEED";
+/// How many seeds, where these are enough.
 const USUAL: u64 = 60;
 /// A seed that is played alone, and says what happens.
 const TOLD_SEED: &str = "PROOFLOAD_TOLD_GROUP_SEED";
-/// In so many seeds each broken rule is looked for, where these are not enough.
-const CANARY_SEEDS: &str = "PROOFLOAD_CANARY_SEEDS";
+/// In so many seeds each broken rule is looked for, where others are not asked for.
 const USUAL_CANARY_SEEDS: u64 = 1_000;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|number| number.parse().ok())
-}
 
 fn goes_wrong(seed: u64, flaw: Option<Flaw>) -> bool {
     !World::new(seed, flaw).play().wrong.is_empty()
@@ -442,20 +436,8 @@ const RULES: [(&str, u64); 2] = [("wire-places-anew", 626), ("wire-stable-places
 /// And so does a client.
 #[test]
 fn each_broken_rule_of_the_client_is_found_in_groups() {
-    let seeds = number(CANARY_SEEDS);
-    let mut missed = Vec::new();
+    let without = |seed, rule| mutants::without(Some(rule), || goes_wrong(seed, None));
     for (rule, first) in RULES {
-        let is_found = |seed: &u64| mutants::without(Some(rule), || goes_wrong(*seed, None));
-        let mut tried = iter::once(first).chain(0..seeds.unwrap_or(USUAL_CANARY_SEEDS));
-        let found = tried.find(is_found);
-        if seeds.is_some() {
-            let (right, not) = (u8::from(found.is_some()), u8::from(found.is_none()));
-            let by = found.map_or("by none".to_owned(), |seed| format!("by seed {seed}"));
-            println!("canary: {right} true, {not} not, {rule} {by}");
-        }
-        if found.is_none() {
-            missed.push(rule);
-        }
+        expect_all_found(&[rule], first..first + USUAL_CANARY_SEEDS, without);
     }
-    assert!(missed.is_empty(), "not noticed: {missed:?}");
 }

@@ -68,8 +68,8 @@ fn play_all(seeds: Range<u64>) -> (Vec<String>, Happened) {
 }
 
 /// How many seeds, where these are not enough; and which one is the first.
-const SEEDS: &str = "PROOFLOAD_SEEDS";
-const FIRST_SEED: &str = "PROOFLOAD_FIRST_SEED";
+pub(super) const SEEDS: &str = "PROOFLOAD_SEEDS";
+pub(super) const FIRST_SEED: &str = "PROOFLOAD_FIRST_SEED";
 const USUAL: u64 = 100;
 /// A seed that is played alone, and says what happens.
 const TOLD_SEED: &str = "PROOFLOAD_TOLD_SEED";
@@ -77,7 +77,7 @@ const TOLD_SEED: &str = "PROOFLOAD_TOLD_SEED";
 const CANARY_SEEDS: &str = "PROOFLOAD_CANARY_SEEDS";
 const USUAL_CANARY_SEEDS: Range<u64> = 0..1_000;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())
 }
 
