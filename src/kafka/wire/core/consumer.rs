@@ -286,29 +286,30 @@ impl Consumer {
         let mut due = std::mem::take(&mut self.due);
         due.extend(self.source.due(now_us));
         for turn in due.drain(..) {
-            self.fetch_in(turn, now_us);
+            while self.fetch_in(turn, now_us) {}
         }
         self.due = due;
     }
 
-    fn fetch_in(&mut self, turn: TurnKey, now_us: u64) {
+    /// Sends the next Fetch of a turn. Returns whether there was one that could go out.
+    fn fetch_in(&mut self, turn: TurnKey, now_us: u64) -> bool {
         let Self { network, source, fetch_us, .. } = self;
         let Some(link) = network.ready(Peer { broker: turn.broker, purpose: Purpose::Data }, now_us) else {
-            return;
+            return false;
         };
-        let Some((connection, cluster)) = network.connection_and_cluster(link) else { return };
+        let Some((connection, cluster)) = network.connection_and_cluster(link) else { return false };
         if !connection.has_room(source.settings().requests_at_once, now_us) {
-            return;
+            return false;
         }
         let version = match connection.version(Api::Fetch) {
             Ok(version) => version,
             Err(error) => {
                 network.fail(link, error.into(), now_us);
-                return;
+                return false;
             }
         };
         let SourceSettings { max_wait_ms, min_bytes, read_committed, .. } = *source.settings();
-        let Some(fetch) = source.next_fetch(turn, now_us) else { return };
+        let Some(fetch) = source.next_fetch(turn, now_us) else { return false };
         let (version, topics) = cluster.topics(version, FETCH_BY_ID);
         let partitions = fetch.partitions.len();
         let request = FetchRequest {
@@ -324,6 +325,7 @@ impl Consumer {
         let deadline_us = connection.deadline_us(now_us, wait_us + *fetch_us);
         connection.send_version(&request, version, deadline_us, Tag::Own(Sent::Fetch(turn)));
         connection.measure(partitions, 0);
+        true
     }
 
     /// An answer is there.

@@ -38,15 +38,16 @@ impl Inbox {
         Self { buffer: Vec::new(), start: 0, end: 0, base: base.max(LENGTH_BYTES), most }
     }
 
-    /// Where the next bytes go: never empty. A frame that does not fit makes it grow: at once where it is not larger than
-    /// frames may be expected to be, else never by more than what has come already. A length alone takes no memory.
+    /// Where the next bytes go: never empty, and not beyond the end of a frame that is larger than what there is at the
+    /// beginning: what is behind it would have to be copied, and make room for another one that large. A frame that does not
+    /// fit makes it grow: at once where it is not larger than frames may be expected to be, else never by more than what has
+    /// come already. A length alone takes no memory.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = match self.length() {
             Some(length) => usize::try_from(length).unwrap_or(0).min(self.most) + LENGTH_BYTES,
             None => LENGTH_BYTES,
         };
-        // Room for the frame, and for as much again as a whole read takes where there is no large one.
         let at_once = self.base.saturating_mul(EXPECTED_BASES);
         let most = if wanted <= at_once { at_once } else { self.buffer.len().max(self.base) * 2 };
         let wanted = wanted.max(self.base).min(most).max(held + 1);
@@ -60,7 +61,7 @@ impl Inbox {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, held);
         }
-        &mut self.buffer[self.end..]
+        &mut self.buffer[self.end..self.start + wanted]
     }
 
     /// Bytes that are missing of the first frame, as far as its length is known; 0 where nothing is known to be missing.
@@ -198,6 +199,19 @@ mod tests {
             assert_eq!(inbox.frame().is_err(), is_error, "{length}");
             assert!(!inbox.space().is_empty());
         }
+    }
+
+    #[test]
+    fn nothing_behind_a_large_frame_is_read_with_it() {
+        let mut inbox = Inbox::new(16, 1_000);
+        feed(&mut inbox, &frame(&[7; 100])[..10], 10);
+        assert_eq!(inbox.space().len(), 104 - 10);
+        inbox.received(94);
+        assert!(inbox.frame().unwrap().is_some());
+        inbox.pass();
+        assert_eq!(inbox.space().len(), 16, "of what comes next nothing is known");
+        feed(&mut inbox, &frame(b"small"), 9);
+        assert_eq!(inbox.space().len(), 16 - 9, "small ones come together");
     }
 
     #[test]

@@ -39,7 +39,10 @@ impl Client {
     pub(super) fn new(name: &str, plan: &Plan) -> Self {
         Self {
             consumer: Consumer::in_group(settings(name, plan), GROUP.into(), &table(plan)),
-            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch: 1 }),
+            lines: Lines::allowing(
+                plan.weather,
+                InFlight { produce: 0, fetch: plan.source.requests_at_once },
+            ),
             asked: Asked::default(),
             now_us: 0,
         }

@@ -96,12 +96,15 @@ fn sink(random: &mut Random) -> SinkSettings {
 }
 
 fn source(random: &mut Random) -> SourceSettings {
+    let max_bytes = if random.chance(0.5) { 1 << 20 } else { 300 };
+    let partition_max_bytes = 100 + i32::try_from(random.index(5_000)).unwrap_or(0);
     SourceSettings {
         max_wait_ms: 500,
         min_bytes: 1,
-        max_bytes: if random.chance(0.5) { 1 << 20 } else { 300 },
-        partition_max_bytes: 100 + i32::try_from(random.index(5_000)).unwrap_or(0),
-        requests_at_once: 1,
+        max_bytes,
+        partition_max_bytes,
+        // Nothing is drawn for it: seeds stay what they are.
+        requests_at_once: if partition_max_bytes % 4 == 3 { 2 } else { 1 },
         reads_ahead: random.chance(0.5),
         read_committed: random.chance(0.5),
         step_records: if random.chance(0.5) { usize::MAX } else { 1 + random.index(20) },

@@ -75,7 +75,10 @@ impl Reading {
         let partitions = usize::try_from(plan.partitions).unwrap_or(0);
         Self {
             consumer,
-            lines: Lines::allowing(plan.weather, InFlight { produce: 0, fetch: 1 }),
+            lines: Lines::allowing(
+                plan.weather,
+                InFlight { produce: 0, fetch: plan.source.requests_at_once },
+            ),
             read: vec![Read::default(); partitions],
             eyes: Eyes::default(),
             wrong: Vec::new(),

@@ -1,6 +1,6 @@
 //! Fetches: what is asked of each broker, and what the answers say before anything in them is shown.
 
-use std::mem;
+use std::{collections::VecDeque, mem};
 
 use thiserror::Error;
 
@@ -26,8 +26,6 @@ use crate::{
     partitions::{PartitionSlot, TopicPartition},
 };
 
-/// Answers of a broker that may be there or under way: one is shown while the next one comes.
-const AT_ONCE: usize = 2;
 /// What the broker itself says of a batch.
 const FOUND_BY_BROKER: &str = "a batch that the broker itself calls damaged";
 /// A batch that does not come whole although it is the only one that was asked for.
@@ -50,36 +48,64 @@ struct Asked {
     is_answered: bool,
 }
 
+/// A request that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    asked: Vec<Asked>,
+    /// There is something to be answered with: the broker does not wait for it.
+    is_prompt: bool,
+}
+
 /// What is going on with one broker, or between a seat and a broker.
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) key: TurnKey,
     /// The partitions that it leads, by their places; those that had something lately are behind the others.
     pub(super) order: Vec<usize>,
-    asked: Vec<Asked>,
-    is_under_way: bool,
+    /// In the order in which they went out, which is that of their answers.
+    under_way: VecDeque<Flight>,
     /// Answers of its that are not wholly shown.
     pub(super) held: usize,
 }
 
 impl Turn {
-    pub(super) fn is_free(&self) -> bool {
-        !self.is_under_way && self.held < AT_ONCE
+    fn new(key: TurnKey) -> Self {
+        Self { key, order: Vec::new(), under_way: VecDeque::new(), held: 0 }
+    }
+
+    /// Whether another request may go out, where so many may be under way: one answer is shown while others come. Behind one
+    /// that the broker lets wait, any other would wait, too.
+    fn is_free(&self, requests_at_once: usize) -> bool {
+        self.under_way.len() < requests_at_once
+            && self.under_way.len() + self.held <= requests_at_once
+            && self.under_way.iter().all(|flight| flight.is_prompt)
+    }
+
+    /// Whether a partition may be part of the next request: beside others, only what is sure to be answered at once.
+    fn takes(&self, position: &Position, now_us: u64) -> bool {
+        position.is_ready(now_us) && (self.under_way.is_empty() || position.is_behind())
+    }
+
+    /// Whether a request can go out now.
+    pub(super) fn is_due(&self, positions: &[Position], requests_at_once: usize, now_us: u64) -> bool {
+        self.is_free(requests_at_once)
+            && self.order.iter().any(|&index| self.takes(&positions[index], now_us))
     }
 
     /// Partitions that had something go behind those that had nothing: with little room in an answer, the first ones are
     /// served.
-    pub(super) fn rotate(&mut self, positions: &[Position]) {
+    pub(super) fn rotate(&mut self, positions: &mut [Position]) {
         // They are few, and mostly all of them have something, or none has.
         self.order.sort_by_key(|&index| positions[index].had_bytes);
+        // That was this answer's: whom another one served before has waited for longer.
+        self.order.iter().for_each(|&index| positions[index].had_bytes = false);
     }
 }
 
 /// A turn, which is made where there is none.
 pub(super) fn turn(turns: &mut Vec<Turn>, key: TurnKey) -> &mut Turn {
     let index = turns.iter().position(|turn| turn.key == key).unwrap_or_else(|| {
-        let (order, asked) = (Vec::new(), Vec::new());
-        turns.push(Turn { key, order, asked, is_under_way: false, held: 0 });
+        turns.push(Turn::new(key));
         turns.len() - 1
     });
     &mut turns[index]
@@ -105,58 +131,73 @@ impl Source {
     /// The next Fetch of a turn, if one can go out now. It counts as under way from here on: [`Self::fetched`] or
     /// [`Self::fetch_failed`] has to follow.
     pub(crate) fn next_fetch(&mut self, key: TurnKey, now_us: u64) -> Option<Fetch<'_>> {
-        let Self { settings, positions, turns, first_turn, request, .. } = self;
+        let requests_at_once = self.requests_at_once();
+        let Self { settings, positions, turns, first_turn, request, flights, .. } = self;
         let brokers = turns.iter().filter(|turn| !turn.order.is_empty()).count();
         let room = settings.room_for(brokers);
-        let place = turns.iter().position(|turn| turn.key == key && turn.is_free())?;
+        let is_free = |turn: &Turn| turn.key == key && turn.is_free(requests_at_once);
+        let place = turns.iter().position(is_free)?;
         *first_turn = place + 1;
         let turn = &mut turns[place];
         request.clear();
-        turn.asked.clear();
-        let is_ready = |index: &&usize| positions[**index].is_ready(now_us);
+        let mut flight = flights.pop().unwrap_or_default();
+        flight.is_prompt = false;
+        flight.asked.clear();
         // Where more has to be seen, the partition goes alone: only the first that has something is sure to be served.
-        let alone = turn.order.iter().filter(is_ready).find(|&&index| positions[index].wide_bytes.is_some());
-        let (alone, mut max_bytes) = (alone.copied(), room);
+        let takes = |index: &usize| turn.takes(&positions[*index], now_us);
+        let mut takable = turn.order.iter().copied().filter(takes);
+        let alone = takable.find(|&index| positions[index].wide_bytes.is_some());
+        let (mut max_bytes, mut taken_bytes) = (room, 0);
         for &index in &turn.order {
+            let is_taken = turn.takes(&positions[index], now_us) && alone.is_none_or(|alone| alone == index);
             let position = &mut positions[index];
-            if position.is_ready(now_us) && alone.is_none_or(|alone| alone == index) {
-                let partition = ask(position, settings.partition_max_bytes.min(room));
-                max_bytes = max_bytes.max(partition.max_bytes);
-                turn.asked.push(Asked {
-                    index,
-                    slot: position.slot,
-                    attempt: position.attempt,
-                    offset: position.offset,
-                    leader_epoch: partition.leader_epoch,
-                    has_epoch: partition.last_fetched_epoch >= 0,
-                    is_alone: alone.is_some(),
-                    is_answered: false,
-                });
-                request.push(partition);
+            // What there is no room for is left to the next request, if there can be one.
+            let is_behind = position.is_behind();
+            if !is_taken || is_behind && taken_bytes >= room && requests_at_once > 1 {
+                continue;
             }
+            let partition = ask(position, settings.partition_max_bytes.min(room));
+            max_bytes = max_bytes.max(partition.max_bytes);
+            if is_behind {
+                taken_bytes = partition.max_bytes.saturating_add(taken_bytes);
+            }
+            flight.is_prompt |= is_behind;
+            flight.asked.push(Asked {
+                index,
+                slot: position.slot,
+                attempt: position.attempt,
+                offset: position.offset,
+                leader_epoch: partition.leader_epoch,
+                has_epoch: partition.last_fetched_epoch >= 0,
+                is_alone: alone.is_some(),
+                is_answered: false,
+            });
+            request.push(partition);
         }
-        turn.is_under_way = !request.is_empty();
-        turn.is_under_way.then_some(Fetch { partitions: request, max_bytes })
+        if request.is_empty() {
+            flights.push(flight);
+            return None;
+        }
+        turn.under_way.push_back(flight);
+        Some(Fetch { partitions: request, max_bytes })
+    }
+
+    /// How many requests of one turn may be under way: a seat has one at a time.
+    pub(super) fn requests_at_once(&self) -> usize {
+        if self.has_seats { 1 } else { self.settings.requests_at_once.max(1) }
     }
 
     /// There will be no answer: the connection was closed, or the request could not be sent.
     pub(crate) fn fetch_failed(&mut self, key: TurnKey, now_us: u64) {
-        let Some(asked) = self.take_asked(key) else { return };
-        self.not_answered(&asked, now_us);
-        self.put_back(key, asked);
+        let Some(flight) = self.landed(key) else { return };
+        self.not_answered(&flight.asked, now_us);
+        self.flights.push(flight);
         (self.is_stale, self.is_unsettled) = (true, true);
     }
 
-    /// What was asked in a turn, if an answer is due.
-    fn take_asked(&mut self, key: TurnKey) -> Option<Vec<Asked>> {
-        let turn = self.turns.iter_mut().find(|turn| turn.key == key && turn.is_under_way)?;
-        turn.is_under_way = false;
-        Some(mem::take(&mut turn.asked))
-    }
-
-    /// The list is used again.
-    fn put_back(&mut self, key: TurnKey, asked: Vec<Asked>) {
-        turn(&mut self.turns, key).asked = asked;
+    /// The request of a turn that is answered next.
+    fn landed(&mut self, key: TurnKey) -> Option<Flight> {
+        self.turns.iter_mut().find(|turn| turn.key == key)?.under_way.pop_front()
     }
 
     /// Who was asked for and has no answer rests for a while.
@@ -187,7 +228,7 @@ impl Source {
         (bytes, from, to): (Vec<u8>, usize, usize),
         now_us: u64,
     ) -> Result<FetchResponse, AnswerError> {
-        let mut asked = self.take_asked(key).unwrap_or_default();
+        let Flight { mut asked, is_prompt } = self.landed(key).unwrap_or_default();
         let mut arrived = self.spare.pop().unwrap_or_default();
         arrived.begin(Some(key));
         let answer = bytes.get(from..to).unwrap_or_default();
@@ -206,7 +247,7 @@ impl Source {
         self.is_stale |= response.is_err();
         self.is_unsettled = true;
         self.not_answered(&asked, now_us);
-        self.put_back(key, asked);
+        self.flights.push(Flight { asked, is_prompt });
         self.keep(arrived);
         response
     }
@@ -272,6 +313,7 @@ impl Source {
         position.confirmed = Some(asked.leader_epoch);
         let end =
             if self.settings.read_committed { fetched.last_stable_offset } else { fetched.high_watermark };
+        position.known_end = end;
         if let Some(mut search) = position.search {
             search.found(asked.offset, tried(fetched.batches, asked.offset, end));
             go_on(position, asked.index, search, arrived);

@@ -107,7 +107,7 @@ impl Source {
         } else {
             if let Some(turn) = self.turns.iter_mut().find(|turn| Some(turn.key) == arrived.turn) {
                 turn.held += 1;
-                turn.rotate(&self.positions);
+                turn.rotate(&mut self.positions);
             }
             self.arrived.push_back(arrived);
         }

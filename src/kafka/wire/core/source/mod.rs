@@ -2,8 +2,10 @@
 //!
 //! One machine for all partitions that a reader has. It says which Fetch is to go to which broker, takes the
 //! answers, and shows what is in them, batch by batch. When an answer comes it only walks over the batches' headers, so that
-//! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and one more is
-//! under way or waits: that bounds the memory, and a reader that is slower than its brokers fetches less.
+//! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and so many more
+//! are under way or wait as requests may be under way: that bounds the memory, and a reader that is slower than its brokers
+//! fetches less. Of several requests each is about other partitions, and about such as have more to be read: a broker
+//! answers one after the other, and lets those wait to which it has nothing to say.
 //!
 //! **Here and there.** A source can also read with seats: whoever wants one record here and another there has one, and looks
 //! at one partition at a time, which others may look at, too, at other places. A request names a partition once, so that each
@@ -32,7 +34,7 @@ use std::{collections::VecDeque, mem};
 
 pub(crate) use self::answer::AnswerError;
 use self::{
-    answer::Turn,
+    answer::{Flight, Turn},
     position::{Position, Stage},
     show::{Arrived, Shower},
 };
@@ -59,7 +61,7 @@ pub(crate) struct SourceSettings {
     pub max_bytes: i32,
     /// How much of it may be one partition's, in bytes.
     pub partition_max_bytes: i32,
-    /// Requests that may be under way to a broker: one, or several from different seats.
+    /// Requests that may be under way to a broker, each about other partitions, or from another seat.
     pub requests_at_once: usize,
     /// More of a partition is asked for before what has come of it is shown. Whoever reads here and there does not.
     pub reads_ahead: bool,
@@ -199,6 +201,8 @@ pub(crate) struct Source {
     /// Those that were shown, with their buffers.
     spare: Vec<Arrived>,
     shower: Shower,
+    /// Requests that were answered, used again and again.
+    flights: Vec<Flight>,
     /// The request that was made last.
     request: Vec<FetchPartition>,
     hints: Vec<(PartitionSlot, LeaderHint)>,
@@ -236,6 +240,7 @@ impl Source {
             arrived: VecDeque::new(),
             spare: Vec::new(),
             shower: Shower::new(&settings),
+            flights: Vec::new(),
             request: Vec::new(),
             hints: Vec::new(),
             is_unsettled: false,
@@ -330,9 +335,8 @@ impl Source {
 
     /// Whose turn it is for a Fetch that can go out now; who had the last turn comes last.
     pub(crate) fn due(&self, now_us: u64) -> impl Iterator<Item = TurnKey> {
-        let is_due = move |turn: &&Turn| {
-            turn.is_free() && turn.order.iter().any(|&index| self.positions[index].is_ready(now_us))
-        };
+        let requests_at_once = self.requests_at_once();
+        let is_due = move |turn: &&Turn| turn.is_due(&self.positions, requests_at_once, now_us);
         let (last, first) = self.turns.split_at(self.first_turn.min(self.turns.len()));
         first.iter().chain(last).filter(is_due).map(|turn| turn.key)
     }

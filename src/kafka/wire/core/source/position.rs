@@ -63,8 +63,10 @@ pub(super) struct Position {
     pub(super) search: Option<Search>,
     /// It is asked for alone, and so many bytes at least: what lies behind a batch that cannot be read has to be seen.
     pub(super) wide_bytes: Option<usize>,
-    /// The last answer had something of it.
+    /// The answer that is looked at has something of it.
     pub(super) had_bytes: bool,
+    /// The end by the leader's last word; -1 is unknown.
+    pub(super) known_end: i64,
     /// The end that was told last.
     pub(super) told_end: i64,
     /// Where the log starts by the word of the leader of this epoch.
@@ -90,6 +92,7 @@ impl Position {
             search: None,
             wide_bytes: None,
             had_bytes: false,
+            known_end: -1,
             told_end: -1,
             start: None,
             markers: Markers::default(),
@@ -108,7 +111,7 @@ impl Position {
         self.denials = 0;
         self.search = None;
         self.wide_bytes = None;
-        self.told_end = -1;
+        (self.known_end, self.told_end) = (-1, -1);
     }
 
     /// Nothing is shown of it any more.
@@ -160,6 +163,8 @@ impl Position {
             self.stage = Stage::Reading;
         }
         self.leader = leader;
+        // This one may not know yet how far the log goes.
+        self.known_end = -1;
         self.not_before_us = 0;
         self.leaves_epoch_out = false;
         true
@@ -196,6 +201,11 @@ impl Position {
             && self.not_before_us <= now_us
             && self.leader.is_some()
             && self.epoch_to_check().is_none()
+    }
+
+    /// Whether there is more to read, so that its leader need not wait for it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.offset < self.known_end
     }
 
     pub(super) fn rest_until(&mut self, until_us: u64) {

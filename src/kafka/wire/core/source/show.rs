@@ -452,7 +452,7 @@ impl Source {
         let (most, usual) = if self.has_seats {
             (self.settings.requests_at_once, usual.max(SEAT_BYTES))
         } else {
-            (2 * self.turns.len() + 1, usual)
+            ((self.settings.requests_at_once + 1) * self.turns.len() + 1, usual)
         };
         if arrived.bytes.capacity() > usual {
             arrived.bytes = Vec::new();

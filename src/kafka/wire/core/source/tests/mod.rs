@@ -2,6 +2,7 @@
 
 mod any;
 mod broken;
+mod flights;
 pub(in crate::kafka::wire::core) mod kit;
 mod leaders;
 mod progress;
