@@ -433,7 +433,8 @@ impl<T: Copy> Connection<T> {
     }
 
     fn send_own<R: Request>(&mut self, request: &R, now_us: u64) -> Result<(), UnsupportedApi> {
-        let (version, deadline_us) = (self.version(R::API)?, now_us + self.settings.handshake_us);
+        let version = self.version(R::API)?;
+        let deadline_us = self.deadline_us(now_us, self.settings.handshake_us);
         let correlation_id = self.enqueue(R::API, version, deadline_us, None);
         encode_request(request, version, correlation_id, &self.settings.client_id, &mut self.out);
         Ok(())

@@ -161,3 +161,17 @@ fn a_broker_that_is_silent_is_late_at_each_step() {
     let late = login.connection.handle_timeout(settings().handshake_us);
     assert_eq!(late, Err(ConnectionError::TimedOut(Api::SaslAuthenticate)));
 }
+
+#[test]
+fn a_broker_that_throttles_looks_at_nobody_before_that_is_over() {
+    let mut login = Login::with(Mechanism::Plain);
+    login.greeted().unwrap();
+    login.answered(AUTHENTICATE, 1, &admission(0, "", b"", 10_000)).unwrap();
+    login.connection.throttle(30_000, 8_000_000);
+    login.connection.handle_timeout(9_000_000).unwrap();
+    assert!(!login.connection.is_ready());
+    let late_us = 8_000_000 + 30_000_000 + settings().handshake_us;
+    login.connection.handle_timeout(late_us - 1).unwrap();
+    let late = login.connection.handle_timeout(late_us);
+    assert_eq!(late, Err(ConnectionError::TimedOut(Api::SaslHandshake)));
+}
