@@ -9,9 +9,14 @@ use super::{
 };
 use crate::{
     config::{ClientKind, ClientPick},
-    runtime::cores::{
-        placement::{Placement, PlacementError},
-        topology::Topology,
+    kafka::{ClientSettings, Observer},
+    runtime::{
+        cores::{
+            cpu_set::CpuSet,
+            placement::{Placement, PlacementError},
+            topology::Topology,
+        },
+        preflight,
     },
 };
 
@@ -25,6 +30,22 @@ pub(crate) fn run(asked: Asked, work: impl FnOnce(&Arc<Ending>) -> Result<(), Ru
         tracing::error!("{error}");
     }
     code
+}
+
+/// Starts whoever looks at the cluster. Returns it, and how many executors it has for itself: one where it is our own client.
+///
+/// # Errors
+/// The machine does not allow for it, or a setting is not accepted.
+pub(crate) fn observe(
+    client: &ClientSettings,
+    cpus: &CpuSet,
+    pick: &ClientPick,
+) -> Result<(Arc<Observer>, usize), RunError> {
+    let executors = usize::from(pick.kind == ClientKind::Wire);
+    if executors > 0 {
+        preflight::check(1, executors)?;
+    }
+    Ok((Arc::new(Observer::start(client, cpus, pick.kind)?), executors))
 }
 
 /// Who writes and reads on a cluster of which it is known whether it is Redpanda's; said where that is another one than was picked.

@@ -30,7 +30,7 @@ use crate::{
         outputs::{self, OutputError},
         verdict::Facts,
     },
-    config::{BenchConfig, BenchRate, BenchReaders, ClientKind, NewTopic, VerifierConfig},
+    config::{BenchConfig, BenchRate, BenchReaders, NewTopic, VerifierConfig},
     control::Control,
     human::count,
     kafka::{ClientSettings, Isolation, Observer, OffsetSpec, TopicError, TopicShape},
@@ -134,12 +134,7 @@ fn work(
 ) -> Result<(), RunError> {
     let common = &config.verifier.common;
     let client = ClientSettings::new(common, cluster.bootstrap());
-    // Who looks at the cluster needs an executor of its own where it is our own client.
-    let observers = usize::from(common.client.kind == ClientKind::Wire);
-    if observers > 0 {
-        preflight::check(1, observers)?;
-    }
-    let observer = Arc::new(Observer::start(&client, &topology.allowed, common.client.kind)?);
+    let (observer, observers) = frame::observe(&client, &topology.allowed, &common.client)?;
     let most = plan(&config.verifier, topology, usize::MAX)?.shards.len();
     let new_topic = trial.new_topic(&observer, most * 2)?;
     let named = |topic: &String| VerifierConfig { topic: topic.clone(), ..config.verifier.clone() };

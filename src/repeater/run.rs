@@ -97,7 +97,7 @@ fn work(
     profile: Option<ProfileFile>,
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
-    let observer = Arc::new(Observer::start(&client, &topology.allowed, ClientKind::Librdkafka)?);
+    let (observer, observers) = frame::observe(&client, &topology.allowed, &config.common.client)?;
     if let Some(brokers) = config.common.new_topic.as_ref().and_then(|_| observer.count_brokers()) {
         trial.connections(brokers)?;
     }
@@ -107,7 +107,7 @@ fn work(
         }
         answer => answer?,
     };
-    preflight::check(placement.shards.len(), 0)?;
+    preflight::check(placement.shards.len(), observers)?;
     let stats: Vec<Arc<WorkerStats>> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     control.shared.shards.store(placement.shards.len(), Relaxed);
     let board =

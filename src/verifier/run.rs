@@ -11,7 +11,7 @@ use crate::{
         frame,
         report::PRODUCE,
     },
-    config::{Brokers, ClientKind, NewTopic, ProduceConfig, VerifierConfig},
+    config::{Brokers, NewTopic, ProduceConfig, VerifierConfig},
     control::{Control, StartWait},
     findings::anomaly::Anomaly,
     human::count,
@@ -76,12 +76,7 @@ fn work(
     control: &Control,
 ) -> Result<(), RunError> {
     let client = ClientSettings::new(&config.common, cluster.bootstrap());
-    // Who looks at the cluster needs an executor of its own where it is our own client.
-    let observers = usize::from(config.common.client.kind == ClientKind::Wire);
-    if observers > 0 {
-        preflight::check(1, observers)?;
-    }
-    let observer = Arc::new(Observer::start(&client, &topology.allowed, config.common.client.kind)?);
+    let (observer, observers) = frame::observe(&client, &topology.allowed, &config.common.client)?;
     let most = plan(config, topology, usize::MAX)?.shards.len();
     let new_topic = trial.new_topic(&observer, most)?;
     let TopicShape { partitions, brokers, is_redpanda, .. } =

@@ -132,4 +132,10 @@ fn brokers_that_are_redpanda_s_are_left_to_librdkafka(cluster: &Cluster) {
         proxy.flags(&cluster.topic(2))
     );
     Run::proofload().args(bench).args("--remote-port 0").finish_bare().expect_code(0).expect_output(&[SAID]);
+    let name = unique_name();
+    let repeat = format!(
+        "{} --group {name} --workers 1 --initial-data-mb 1 --duration 1s",
+        proxy.flags(&cluster.topic(2))
+    );
+    Run::repeater().args(repeat).args("--remote-port 0").finish_bare().expect_code(0).expect_output(&[SAID]);
 }
