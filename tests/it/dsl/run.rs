@@ -169,13 +169,14 @@ impl Run {
     /// The test, or `PROOFLOAD_TEST_CLIENT`, says which client is under test, where it can do what the flags ask.
     fn speak_as_asked(&mut self) {
         const NOT_YET: [&str; 2] = ["--client", "--client-config"];
+        const WORK: [&str; 4] =
+            ["--produce_msgs", "--seq_read", "--rand_read_msgs", "--consumer_group_readers"];
         let asked = CLIENT.get().map(str::to_owned).or_else(|| env::var("PROOFLOAD_TEST_CLIENT").ok());
         let Some(client) = asked else { return };
         let line = self.args.join(" ");
         let has_settings = self.args.iter().any(|word| word.starts_with("-X") || word.starts_with("--X"));
-        let works =
-            ["--produce_msgs", "--seq_read", "--rand_read_msgs"].iter().any(|work| line.contains(work));
-        if works && !has_settings && !NOT_YET.iter().any(|words| line.contains(words)) {
+        let is_work = WORK.iter().any(|work| line.contains(work));
+        if is_work && !has_settings && !NOT_YET.iter().any(|words| line.contains(words)) {
             self.args.extend(["--client".to_owned(), client]);
         }
     }
