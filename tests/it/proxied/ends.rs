@@ -209,6 +209,10 @@ fn a_log_said_to_end_early_is_truncated(cluster: &Cluster) {
 
 /// A leader may need a moment until it can say where an epoch ended: where its log ends now is not believed to be the place
 /// before it was asked again.
+/// Longer than librdkafka's reader takes to believe in a lower end, ten seconds at the most, and to ask once where that is,
+/// five; shorter than until it has asked for the third time, six seconds each.
+const FORGETFUL: Duration = Duration::from_secs(16);
+
 fn a_leader_that_names_the_place_of_a_cut_late_is_asked_again(cluster: &Cluster) {
     let (topic, workdir) = filled(cluster, 1, "--produce_msgs 200");
     let proxy = new_leaders(cluster);
@@ -216,7 +220,7 @@ fn a_leader_that_names_the_place_of_a_cut_late_is_asked_again(cluster: &Cluster)
     wait_for_reads(&reader, 200);
     {
         let mut rule = proxy.rule();
-        (rule.forgetful_for, rule.log_end) = (Duration::from_secs(11), Some(70));
+        (rule.forgetful_for, rule.log_end) = (FORGETFUL, Some(70));
     }
     let place = format!("truncation: topic {} partition 0 offset 60", topic.name());
     reader.finish().expect_code(1).expect_one_error(&[&place, "reaches 200", "ends at 60"]);
