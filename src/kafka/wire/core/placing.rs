@@ -76,12 +76,7 @@ impl Placing {
             }
             PlaceAsk::Places => {
                 let (topics, wanted) = (TopicRefs::Names(cluster.table().topics()), self.places.wanted());
-                let request = OffsetFetchRequest {
-                    group: &self.group,
-                    topics,
-                    partitions: &wanted,
-                    require_stable: self.only_stable && enforced("wire-stable-places"),
-                };
+                let request = self.request(topics, &wanted);
                 connection.send(&request, deadline_us, tag)
             }
         };
@@ -93,6 +88,16 @@ impl Placing {
                 self.places.answered(code::UNSUPPORTED_VERSION, std::iter::empty(), now_us);
             }
         }
+    }
+
+    /// What the coordinator is asked.
+    fn request<'a>(
+        &'a self,
+        topics: TopicRefs<'a>,
+        partitions: &'a [TopicPartition],
+    ) -> OffsetFetchRequest<'a> {
+        let require_stable = self.only_stable && enforced("wire-stable-places");
+        OffsetFetchRequest { group: &self.group, topics, partitions, require_stable }
     }
 
     /// The connection over which the next question goes. Where the coordinator is missed, somebody is asked who it is.
@@ -155,6 +160,23 @@ impl Placing {
                 self.places.answered(answer.error, offsets, now_us);
                 Ok(answer.throttle_time_ms)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an open transaction carries would be read again, or not at all, whatever becomes of it.
+    #[test]
+    fn who_reads_what_is_committed_waits_for_what_a_transaction_carries() {
+        let wanted = [TopicPartition { topic: 0, partition: 3 }];
+        for only_stable in [true, false] {
+            let placing = Placing::new("g".into(), only_stable);
+            let request = placing.request(TopicRefs::Names(&[]), &wanted);
+            assert_eq!((request.group, request.partitions), ("g", &wanted[..]));
+            assert_eq!(request.require_stable, only_stable);
         }
     }
 }
