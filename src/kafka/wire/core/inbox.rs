@@ -41,7 +41,7 @@ impl Inbox {
     /// Where the next bytes go: never empty, and not beyond the end of a frame that is larger than what there is at the
     /// beginning: what is behind it would have to be copied, and make room for another one that large. A frame that does not
     /// fit makes it grow: at once where it is not larger than frames may be expected to be, else never by more than what has
-    /// come already. A length alone takes no memory.
+    /// come already. A length alone takes no memory. It is the same place again until [`Self::received`] says otherwise.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = match self.length() {
@@ -49,7 +49,7 @@ impl Inbox {
             None => LENGTH_BYTES,
         };
         let at_once = self.base.saturating_mul(EXPECTED_BASES);
-        let most = if wanted <= at_once { at_once } else { self.buffer.len().max(self.base) * 2 };
+        let most = if wanted <= at_once { at_once } else { held.max(self.base) * 2 };
         let wanted = wanted.max(self.base).min(most).max(held + 1);
         if self.buffer.len() < wanted {
             // New memory is zero as it comes: writing zeros to it would only fetch it into the cache.
@@ -198,6 +198,21 @@ mod tests {
             feed(&mut inbox, &length.to_be_bytes(), 4);
             assert_eq!(inbox.frame().is_err(), is_error, "{length}");
             assert!(!inbox.space().is_empty());
+        }
+    }
+
+    /// What was written there may not have been told of yet.
+    #[test]
+    fn the_same_space_is_given_until_something_has_been_received() {
+        let length = 16 * i32::try_from(EXPECTED_BASES).unwrap() * 10;
+        for held in [4, 20, 1_000] {
+            let mut inbox = Inbox::new(16, 1 << 20);
+            feed(&mut inbox, &[&length.to_be_bytes()[..], &vec![7; held - 4]].concat(), 1_000);
+            let before = (inbox.space().as_ptr(), inbox.space().len());
+            inbox.space().fill(9);
+            assert_eq!((inbox.space().as_ptr(), inbox.space().len()), before, "{held} bytes have come");
+            assert!(inbox.space().iter().all(|byte| *byte == 9));
+            assert!(inbox.buffer.len() <= 2 * held.max(16), "no more than what has come");
         }
     }
 
