@@ -366,12 +366,13 @@ impl<T: Copy> Connection<T> {
             self.log_in_again(now_us)?;
             let frame = self.inbox.frame().map_err(|error| self.not_a_frame(error))?;
             let Some(frame) = frame else { return Ok(None) };
-            let front = self.in_flight.pop_front();
-            let expected = front.as_ref().map(|request| request.correlation_id);
             let got = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
+            let expected = self.in_flight.front().map(|request| request.correlation_id);
             let fits =
                 |request: &InFlight<T>| got == Some(request.correlation_id) || !enforced("wire-correlation");
-            let Some(request) = front.filter(fits) else {
+            // Where it does not, that one has no answer, as those behind it.
+            let is_asked = self.in_flight.front().is_some_and(fits);
+            let Some(request) = is_asked.then(|| self.in_flight.pop_front()).flatten() else {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
             let InFlight { api, version, tag, sent_us, partitions, bytes, .. } = request;

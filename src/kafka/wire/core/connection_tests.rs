@@ -134,6 +134,7 @@ fn an_answer_to_another_request_ends_the_connection() {
         feed(&mut connection, &answer(wrong, b"x"));
         let expected = Some(2);
         assert_eq!(connection.next_response(0), Err(ConnectionError::OutOfOrder { expected, got: wrong }));
+        assert_eq!(connection.tags().collect::<Vec<_>>(), [7], "it is not answered");
     }
 }
 
