@@ -35,13 +35,13 @@ const RECEIVE_BYTES: usize = 256 * KIB;
 /// The largest answer that is taken: several of the largest records that anybody sends. What TLS says to who speaks plain text
 /// begins with 0x1503, which read as a length is more.
 const RESPONSE_MOST_BYTES: usize = 320 * MIB;
+/// Fetches on a connection, each about other partitions: the broker is at one while the other is taken in.
+const FETCHES_IN_FLIGHT: usize = 2;
 /// How much comes in one answer, from all brokers together: three times that is held or being received. With half as much,
 /// records of 16 KiB take longer, as each Fetch costs a broker a millisecond whatever its size.
 const FETCH_BYTES: usize = 4 * MIB;
 /// How much of that may be one partition's.
 const PARTITION_BYTES: usize = 2 * MIB;
-/// Fetches on a connection, each about other partitions: the broker is at one while the other is taken in.
-const FETCHES_IN_FLIGHT: usize = 2;
 /// The same for readers that want a record here and there: a batch comes whole, and what lies behind it is of no use.
 const FETCH_FEW_BYTES: usize = 4 * KIB;
 /// Requests of theirs that are under way to one broker. It works on one of a connection at a time; the others lie there
@@ -198,7 +198,8 @@ pub(crate) fn consumer(
     reader: &ReaderSettings,
 ) -> Result<ConsumerSettings, ClientError> {
     let room = if reader.read_ahead {
-        (FETCH_BYTES, PARTITION_BYTES, FETCH_WAIT_MS, FETCHES_IN_FLIGHT)
+        let in_flight = in_flight(client, FETCHES_IN_FLIGHT as u64)?.min(FETCHES_IN_FLIGHT);
+        (FETCH_BYTES, PARTITION_BYTES, FETCH_WAIT_MS, in_flight)
     } else {
         (FETCH_FEW_BYTES, FETCH_FEW_BYTES, SPOT_WAIT_MS, in_flight(client, READS_IN_FLIGHT)?)
     };

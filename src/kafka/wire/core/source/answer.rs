@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem};
 use thiserror::Error;
 
 use super::{
-    Fetch, Source, TurnKey,
+    Fetch, Source, SourceSettings, TurnKey,
     position::{Position, Stage},
     search::{Search, Tried},
     show::{Arrived, Content, Section},
@@ -81,15 +81,26 @@ impl Turn {
             && self.under_way.iter().all(|flight| flight.is_prompt)
     }
 
-    /// Whether a partition may be part of the next request: beside others, only what is sure to be answered at once.
-    fn takes(&self, position: &Position, now_us: u64) -> bool {
-        position.is_ready(now_us) && (self.under_way.is_empty() || position.is_behind())
-    }
-
-    /// Whether a request can go out now.
-    pub(super) fn is_due(&self, positions: &[Position], requests_at_once: usize, now_us: u64) -> bool {
-        self.is_free(requests_at_once)
-            && self.order.iter().any(|&index| self.takes(&positions[index], now_us))
+    /// How many partitions with more to be read go into the next request, if one can go out: their share, as others may go out
+    /// beside it. Whatever else is ready goes with them, because they are answered at once. Without any of them no request goes
+    /// behind another.
+    pub(super) fn share(
+        &self,
+        positions: &[Position],
+        requests_at_once: usize,
+        now_us: u64,
+    ) -> Option<usize> {
+        if !self.is_free(requests_at_once) {
+            return None;
+        }
+        let all = self.order.iter().map(|&index| &positions[index]);
+        let (mut ready, mut behind) = (0, 0);
+        for position in all.filter(|position| position.is_ready(now_us)) {
+            ready += 1;
+            behind += usize::from(position.is_behind());
+        }
+        let can_go = if self.under_way.is_empty() { ready > 0 } else { behind > 0 };
+        can_go.then(|| behind.div_ceil(requests_at_once - self.under_way.len()))
     }
 
     /// Partitions that had something go behind those that had nothing: with little room in an answer, the first ones are
@@ -135,33 +146,30 @@ impl Source {
         let Self { settings, positions, turns, first_turn, request, flights, .. } = self;
         let brokers = turns.iter().filter(|turn| !turn.order.is_empty()).count();
         let room = settings.room_for(brokers);
-        let is_free = |turn: &Turn| turn.key == key && turn.is_free(requests_at_once);
-        let place = turns.iter().position(is_free)?;
-        *first_turn = place + 1;
+        let place = turns.iter().position(|turn| turn.key == key)?;
         let turn = &mut turns[place];
+        let mut share = turn.share(positions, requests_at_once, now_us)?;
+        *first_turn = place + 1;
         request.clear();
         let mut flight = flights.pop().unwrap_or_default();
         flight.is_prompt = false;
         flight.asked.clear();
+        let is_ready = |index: &&usize| positions[**index].is_ready(now_us);
         // Where more has to be seen, the partition goes alone: only the first that has something is sure to be served.
-        let takes = |index: &usize| turn.takes(&positions[*index], now_us);
-        let mut takable = turn.order.iter().copied().filter(takes);
-        let alone = takable.find(|&index| positions[index].wide_bytes.is_some());
-        let (mut max_bytes, mut taken_bytes) = (room, 0);
+        let alone = turn.order.iter().filter(is_ready).find(|&&index| positions[index].wide_bytes.is_some());
+        let (alone, mut max_bytes) = (alone.copied(), room);
         for &index in &turn.order {
-            let is_taken = turn.takes(&positions[index], now_us) && alone.is_none_or(|alone| alone == index);
             let position = &mut positions[index];
-            // What there is no room for is left to the next request, if there can be one.
-            let is_behind = position.is_behind();
-            if !is_taken || is_behind && taken_bytes >= room && requests_at_once > 1 {
+            if !position.is_ready(now_us) || alone.is_some_and(|alone| alone != index) {
                 continue;
+            }
+            if position.is_behind() {
+                let Some(others) = share.checked_sub(1) else { continue };
+                share = others;
+                flight.is_prompt = true;
             }
             let partition = ask(position, settings.partition_max_bytes.min(room));
             max_bytes = max_bytes.max(partition.max_bytes);
-            if is_behind {
-                taken_bytes = partition.max_bytes.saturating_add(taken_bytes);
-            }
-            flight.is_prompt |= is_behind;
             flight.asked.push(Asked {
                 index,
                 slot: position.slot,
@@ -174,17 +182,15 @@ impl Source {
             });
             request.push(partition);
         }
-        if request.is_empty() {
-            flights.push(flight);
-            return None;
-        }
         turn.under_way.push_back(flight);
         Some(Fetch { partitions: request, max_bytes })
     }
 
-    /// How many requests of one turn may be under way: a seat has one at a time.
+    /// How many requests of one turn may be under way. A seat has one at a time. So has who wants much in an answer, or none: a
+    /// broker may let any of them wait.
     pub(super) fn requests_at_once(&self) -> usize {
-        if self.has_seats { 1 } else { self.settings.requests_at_once.max(1) }
+        let SourceSettings { requests_at_once, min_bytes, .. } = self.settings;
+        if self.has_seats || min_bytes > 1 { 1 } else { requests_at_once.max(1) }
     }
 
     /// There will be no answer: the connection was closed, or the request could not be sent.
@@ -485,6 +491,10 @@ fn walk(
         position.offset = position.offset.max(batch.next_offset());
     }
     position.had_bytes = count > 0;
+    if is_front && fetched.batches.is_empty() {
+        // Whatever its leader says of the end: it has nothing to show before that, and lets who asks for it wait.
+        position.known_end = position.offset;
+    }
     if count == 0 && !fetched.batches.is_empty() {
         // There was no room for its first batch. Where there must have been, it is asked for alone.
         if asked.is_alone {

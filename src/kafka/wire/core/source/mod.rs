@@ -4,8 +4,8 @@
 //! answers, and shows what is in them, batch by batch. When an answer comes it only walks over the batches' headers, so that
 //! the next Fetch is out before the records are looked at. For each broker one answer is shown at a time, and so many more
 //! are under way or wait as requests may be under way: that bounds the memory, and a reader that is slower than its brokers
-//! fetches less. Of several requests each is about other partitions, and about such as have more to be read: a broker
-//! answers one after the other, and lets those wait to which it has nothing to say.
+//! fetches less. Of several requests each is about other partitions, and about one at least that has more to be read: a
+//! broker answers one after the other, and lets those wait to which it has nothing to say.
 //!
 //! **Here and there.** A source can also read with seats: whoever wants one record here and another there has one, and looks
 //! at one partition at a time, which others may look at, too, at other places. A request names a partition once, so that each
@@ -336,7 +336,7 @@ impl Source {
     /// Whose turn it is for a Fetch that can go out now; who had the last turn comes last.
     pub(crate) fn due(&self, now_us: u64) -> impl Iterator<Item = TurnKey> {
         let requests_at_once = self.requests_at_once();
-        let is_due = move |turn: &&Turn| turn.is_due(&self.positions, requests_at_once, now_us);
+        let is_due = move |turn: &&Turn| turn.share(&self.positions, requests_at_once, now_us).is_some();
         let (last, first) = self.turns.split_at(self.first_turn.min(self.turns.len()));
         first.iter().chain(last).filter(is_due).map(|turn| turn.key)
     }

@@ -65,7 +65,7 @@ pub(super) struct Position {
     pub(super) wide_bytes: Option<usize>,
     /// The answer that is looked at has something of it.
     pub(super) had_bytes: bool,
-    /// The end by the leader's last word; -1 is unknown.
+    /// The end by the leader's last word, or where it had nothing to show; -1 is unknown.
     pub(super) known_end: i64,
     /// The end that was told last.
     pub(super) told_end: i64,

@@ -2,9 +2,7 @@
 
 use super::{super::*, kit::*};
 
-/// Two at once, and room for two partitions in each answer.
-const TWO: SourceSettings =
-    SourceSettings { requests_at_once: 2, max_bytes: 2 * SETTINGS.partition_max_bytes, ..SETTINGS };
+const TWO: SourceSettings = SourceSettings { requests_at_once: 2, ..SETTINGS };
 
 /// Of each of these partitions the record at this offset, of a thousand.
 fn one_each(partitions: &[i32], offset: i64) -> Vec<Part> {
@@ -24,35 +22,79 @@ fn behind(partitions: i32) -> Bench {
 }
 
 #[test]
-fn each_is_about_as_many_partitions_as_there_is_room_for() {
+fn each_is_about_its_share() {
     let mut bench = behind(5);
-    assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1)]);
-    assert_eq!(bench.asks(FIRST), [(2, 1), (3, 1)]);
+    assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1), (2, 1)]);
+    assert_eq!(bench.asks(FIRST), [(3, 1), (4, 1)]);
     assert_eq!(bench.asks(FIRST), [], "no more than two");
-    bench.give(FIRST, &one_each(&[0, 1], 1));
-    assert_eq!(bench.asks(FIRST), [(4, 1), (0, 2)], "who has waited for longest comes first");
-    bench.give(FIRST, &one_each(&[2, 3], 1));
+    bench.give(FIRST, &one_each(&[0, 1, 2], 1));
+    assert_eq!(bench.asks(FIRST), [(0, 2), (1, 2), (2, 2)]);
+    bench.give(FIRST, &one_each(&[3, 4], 1));
     assert_eq!(bench.asks(FIRST), [], "three answers there, or under way");
-    assert_eq!(bench.shown(), ["0@1 a", "1@1 a", "2@1 a", "3@1 a"]);
-    assert_eq!(bench.asks(FIRST), [(1, 2), (2, 2)]);
-    bench.give(FIRST, &one_each(&[4, 0], 1));
+    assert_eq!(bench.shown(), ["0@1 a", "1@1 a", "2@1 a", "3@1 a", "4@1 a"]);
     assert_eq!(bench.asks(FIRST), [(3, 2), (4, 2)]);
+    // There was no room for 1 and 2.
+    bench.give(FIRST, &[part(0, 1_000, &[batch(2, 3, &["a"])]), part(1, 1_000, &[]), part(2, 1_000, &[])]);
+    assert_eq!(bench.asks(FIRST), [(1, 2), (2, 2), (0, 3)], "who has waited for longest comes first");
 }
 
 #[test]
-fn who_is_at_the_end_is_asked_for_with_the_first_and_alone_nobody_goes_behind_it() {
+fn who_is_at_the_end_goes_with_others_and_nobody_goes_behind_it_alone() {
     let mut bench = behind(3);
     assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1)]);
     assert_eq!(bench.asks(FIRST), [(2, 1)]);
-    let at_end = |partition| part(partition, 2, &[batch(1, 3, &["a"])]);
-    bench.give(FIRST, &[at_end(0), at_end(1)]);
+    let at_end = |partition, offset| part(partition, offset + 1, &[batch(offset, 3, &["a"])]);
+    bench.give(FIRST, &[at_end(0, 1), part(1, 1_000, &[batch(1, 3, &["a"])])]);
     bench.shown();
-    assert_eq!(bench.asks(FIRST), [], "the other one's answer comes first");
+    assert_eq!(
+        bench.asks(FIRST),
+        [(0, 2), (1, 2)],
+        "beside others, as there is one that is answered at once"
+    );
     bench.give(FIRST, &one_each(&[2], 1));
-    assert_eq!(bench.asks(FIRST), [(0, 2), (1, 2), (2, 2)], "that one is answered at once");
-    bench.give(FIRST, &[part(0, 3, &[]), part(1, 2, &[]), at_end(2)]);
+    bench.give(FIRST, &[part(0, 2, &[]), at_end(1, 2)]);
     bench.shown();
-    assert_eq!(bench.asks(FIRST), [(0, 2), (1, 2), (2, 2)], "in which 0 has something by now");
+    assert_eq!(bench.asks(FIRST), [(0, 2), (2, 2), (1, 3)]);
+    bench.give(FIRST, &[at_end(2, 2), part(0, 2, &[]), part(1, 3, &[])]);
+    bench.shown();
+    assert_eq!(bench.asks(FIRST), [(0, 2), (1, 3), (2, 3)], "nobody has anything");
+    assert_eq!(bench.asks(FIRST), [], "and nothing goes behind that");
+    bench.give(FIRST, &[part(0, 2, &[]), part(1, 9, &[batch(3, 3, &["a"])]), part(2, 3, &[])]);
+    bench.shown();
+    assert_eq!(bench.asks(FIRST), [(0, 2), (2, 3), (1, 4)]);
+    assert_eq!(bench.asks(FIRST), []);
+}
+
+#[test]
+fn who_is_at_the_end_does_not_go_behind_others() {
+    let mut bench = behind(2);
+    assert_eq!(bench.asks(FIRST), [(0, 1)]);
+    assert_eq!(bench.asks(FIRST), [(1, 1)]);
+    bench.give(FIRST, &[part(0, 2, &[batch(1, 3, &["a"])])]);
+    bench.shown();
+    assert_eq!(bench.asks(FIRST), [], "there may be nothing in a while, and 1 would wait for that");
+    bench.give(FIRST, &one_each(&[1], 1));
+    assert_eq!(bench.asks(FIRST), [(0, 2), (1, 2)]);
+}
+
+#[test]
+fn a_leader_that_names_an_end_and_shows_nothing_may_let_wait() {
+    let mut bench = behind(2);
+    let is_behind = |bench: &Bench| [0, 1].map(|place| bench.source.positions[place].is_behind());
+    assert_eq!(bench.asks(FIRST), [(0, 1)]);
+    assert_eq!(bench.asks(FIRST), [(1, 1)]);
+    bench.give(FIRST, &[part(0, 1_000, &[])]);
+    assert_eq!(is_behind(&bench), [false, true]);
+    assert_eq!(bench.asks(FIRST), []);
+}
+
+#[test]
+fn who_wants_much_at_once_has_one_request() {
+    let mut bench = Bench::reading_as(SourceSettings { min_bytes: 1_000, ..TWO }, 2);
+    bench.asks(FIRST);
+    bench.give(FIRST, &one_each(&[0, 1], 0));
+    bench.shown();
+    assert_eq!(bench.asks(FIRST), [(0, 1), (1, 1)]);
     assert_eq!(bench.asks(FIRST), []);
 }
 
