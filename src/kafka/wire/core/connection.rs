@@ -216,14 +216,8 @@ impl<T: Copy> Connection<T> {
             clock_us: now_us,
             answered: Size::default(),
         };
-        connection.ask_versions(Api::ApiVersions.spoken().1, now_us);
+        connection.send_own_version(&SOFTWARE, Api::ApiVersions.spoken().1, now_us);
         connection
-    }
-
-    fn ask_versions(&mut self, version: i16, now_us: u64) {
-        let deadline_us = now_us + self.settings.handshake_us;
-        let correlation_id = self.enqueue(Api::ApiVersions, version, deadline_us, None);
-        encode_request(&SOFTWARE, version, correlation_id, &self.settings.client_id, &mut self.out);
     }
 
     fn enqueue(&mut self, api: Api, version: i16, deadline_us: u64, tag: Option<T>) -> i32 {
@@ -368,11 +362,11 @@ impl<T: Copy> Connection<T> {
             let Some(frame) = frame else { return Ok(None) };
             let got = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
             let expected = self.in_flight.front().map(|request| request.correlation_id);
-            let fits =
-                |request: &InFlight<T>| got == Some(request.correlation_id) || !enforced("wire-correlation");
+            let fits = |request: &mut InFlight<T>| {
+                got == Some(request.correlation_id) || !enforced("wire-correlation")
+            };
             // Where it does not, that one has no answer, as those behind it.
-            let is_asked = self.in_flight.front().is_some_and(fits);
-            let Some(request) = is_asked.then(|| self.in_flight.pop_front()).flatten() else {
+            let Some(request) = self.in_flight.pop_front_if(fits) else {
                 return Err(ConnectionError::OutOfOrder { expected, got: got.unwrap_or(-1) });
             };
             let InFlight { api, version, tag, sent_us, partitions, bytes, .. } = request;
@@ -425,7 +419,7 @@ impl<T: Copy> Connection<T> {
             // The list is there, and the first version is spoken by all; also a broker whose list leaves this out.
             TOO_NEW if asked > 0 => {
                 let version = api.choose(&ranges).unwrap_or(0).min(asked - 1);
-                self.ask_versions(version, now_us);
+                self.send_own_version(&SOFTWARE, version, now_us);
             }
             error => return Err(ConnectionError::Refused(error)),
         }
@@ -434,11 +428,14 @@ impl<T: Copy> Connection<T> {
     }
 
     fn send_own<R: Request>(&mut self, request: &R, now_us: u64) -> Result<(), UnsupportedApi> {
-        let version = self.version(R::API)?;
+        self.send_own_version(request, self.version(R::API)?, now_us);
+        Ok(())
+    }
+
+    fn send_own_version<R: Request>(&mut self, request: &R, version: i16, now_us: u64) {
         let deadline_us = self.deadline_us(now_us, self.settings.handshake_us);
         let correlation_id = self.enqueue(R::API, version, deadline_us, None);
         encode_request(request, version, correlation_id, &self.settings.client_id, &mut self.out);
-        Ok(())
     }
 
     /// Shows who we are, if we are anybody.

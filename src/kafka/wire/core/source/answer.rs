@@ -234,26 +234,27 @@ impl Source {
         (bytes, from, to): (Vec<u8>, usize, usize),
         now_us: u64,
     ) -> Result<FetchResponse, AnswerError> {
-        let Flight { mut asked, is_prompt } = self.landed(key).unwrap_or_default();
+        let mut flight = self.landed(key).unwrap_or_default();
         let mut arrived = self.spare.pop().unwrap_or_default();
         arrived.begin(Some(key));
         let answer = bytes.get(from..to).unwrap_or_default();
         // Looked at as a whole first: nothing is believed of an answer that turns out to be none.
-        let response = check(version, &slot, answer, &mut asked).and_then(|response| {
-            self.take_all((version, &slot), (&bytes, answer), &asked, &mut arrived, now_us).map(|_| response)
+        let response = check(version, &slot, answer, &mut flight.asked).and_then(|response| {
+            self.take_all((version, &slot), (&bytes, answer), &flight.asked, &mut arrived, now_us)
+                .map(|_| response)
         });
         arrived.bytes = bytes;
         if let Ok(FetchResponse { error, .. }) = response
             && error != code::NONE
         {
-            for asked in asked.iter().filter(|asked| !asked.is_answered) {
+            for asked in flight.asked.iter().filter(|asked| !asked.is_answered) {
                 self.fail(*asked, error, &mut arrived, now_us);
             }
         }
         self.is_stale |= response.is_err();
         self.is_unsettled = true;
-        self.not_answered(&asked, now_us);
-        self.flights.push(Flight { asked, is_prompt });
+        self.not_answered(&flight.asked, now_us);
+        self.flights.push(flight);
         self.keep(arrived);
         response
     }
