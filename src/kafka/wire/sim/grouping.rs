@@ -9,7 +9,7 @@ use super::{
     member::{Client, GROUP, Side},
     plan::Plan,
     quirks::Quirks,
-    run::{BEGAN_MS, TOPIC, table},
+    run::{BEGAN_MS, MOST_ROUNDS, TOPIC, circles, table},
     server::Server,
     topic::Settings,
     versions,
@@ -37,8 +37,6 @@ const BREAKS_OFF: f64 = 0.005;
 /// How likely a member is busy with something else, whenever it could be served, and for how long at the most, µs.
 const NAPS: f64 = 0.02;
 const NAP_MOST_US: u64 = 200_000;
-/// Rounds in which nothing may be left to do without any time passing.
-const MOST_ROUNDS: usize = 20_000;
 
 /// A rule that the group breaks, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,20 +215,15 @@ impl World {
         self.writing.push(due, self.plan.partitions, (now_us, &mut self.random));
         self.writing.handle_timeout(now_us);
         self.seats.iter().for_each(|seat| seat.client.borrow_mut().handle_timeout(now_us));
-        for round in 0.. {
+        let circles = circles(now_us, MOST_ROUNDS, || {
             let mut is_busy = self.writing.carry(&mut self.server, &mut self.random);
             self.writing.settle(&mut self.server);
             for member in 0..self.seats.len() {
                 is_busy |= self.serve(member, now_us);
             }
-            if !is_busy {
-                break;
-            }
-            if round > MOST_ROUNDS {
-                self.wrong.push(format!("at {now_us} µs it goes round in circles"));
-                break;
-            }
-        }
+            is_busy
+        });
+        self.wrong.extend(circles);
         self.gather();
     }
 

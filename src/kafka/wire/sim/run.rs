@@ -26,6 +26,12 @@ use crate::{
     random::Random,
 };
 
+/// Goes round until nothing is busy any more, without any time passing. What is wrong where it does not come to that.
+pub(super) fn circles(now_us: u64, most_rounds: usize, mut is_busy: impl FnMut() -> bool) -> Option<String> {
+    let comes_to_rest = (0..=most_rounds).any(|_| !is_busy());
+    (!comes_to_rest).then(|| format!("at {now_us} µs it goes round in circles"))
+}
+
 /// All partitions of the topic have the slots of their numbers.
 pub(super) fn table(plan: &Plan) -> Arc<PartitionTable> {
     Arc::new(PartitionTable::of_topic(TOPIC, 0..plan.partitions))
@@ -45,7 +51,7 @@ const PATIENCE_US: u64 = 60_000_000;
 const CALM_US: u64 = 1_000_000;
 const CALM_RECORDS: usize = 2;
 /// Rounds in which nothing may be left to do without any time passing.
-const MOST_ROUNDS: usize = 20_000;
+pub(super) const MOST_ROUNDS: usize = 20_000;
 /// How often in a row something may be due at once.
 const MOST_SPINS: usize = 2_000;
 
@@ -194,21 +200,16 @@ impl Run {
         self.writing.handle_timeout(now_us);
         self.reading.handle_timeout(now_us);
         self.looking.handle_timeout(now_us);
-        for round in 0.. {
+        let circles = circles(now_us, MOST_ROUNDS, || {
             let is_busy = self.writing.carry(&mut self.server, &mut self.random)
                 | self.reading.carry(&mut self.server, &mut self.random)
                 | self.looking.carry(&mut self.server, &mut self.random);
             self.writing.settle(&mut self.server);
             self.reading.look(&mut self.server);
             self.looking.look(&mut self.server, &mut self.random);
-            if !is_busy {
-                break;
-            }
-            if round > MOST_ROUNDS {
-                self.wrong.push(format!("at {now_us} µs it goes round in circles"));
-                break;
-            }
-        }
+            is_busy
+        });
+        self.wrong.extend(circles);
         self.gather();
     }
 

@@ -8,7 +8,7 @@ use super::{
     coordinator::Broken,
     lines::{Lines, Weather},
     log::Limits,
-    run::network,
+    run::{circles, network},
     server::Server,
     topic::Settings,
     worlds::expect_all_found,
@@ -37,6 +37,8 @@ const PATIENCE_US: u64 = 60_000_000;
 const BEGAN_MS: i64 = 1_700_000_000_000;
 /// A producer that is finished is followed by another after so long.
 const RESTART_US: u64 = 100_000;
+/// Rounds in which nothing may be left to do without any time passing.
+const MOST_ROUNDS: usize = 10_000;
 
 /// A record: where it went, in which transaction, and what became of it.
 #[derive(Clone, Copy, Debug)]
@@ -225,20 +227,15 @@ impl World {
         let now_us = self.server.now_us();
         self.producer.handle_timeout(now_us);
         self.consumer.handle_timeout(now_us);
-        for round in 0.. {
+        let circles = circles(now_us, MOST_ROUNDS, || {
             let is_busy = self.producing.carry(&mut self.producer, &mut self.server, &mut self.random)
                 | self.consuming.carry(&mut self.consumer, &mut self.server, &mut self.random);
             self.settle();
             self.move_on();
             while self.consumer.show(usize::MAX, &mut self.shown, now_us) > 0 {}
-            if !is_busy {
-                break;
-            }
-            if round > 10_000 {
-                self.wrong.push(format!("at {now_us} µs it goes round in circles"));
-                break;
-            }
-        }
+            is_busy
+        });
+        self.wrong.extend(circles);
     }
 
     /// What the caller of a producer does.
